@@ -1,0 +1,248 @@
+"""Every error this package raises on purpose, in one tree; each leaf is a different decision for the reader.
+
+```
+RunwareNBError
+    ConfigError          fix a setting or a key
+    MagicUsageError      fix the line you typed
+    MediaError           the bytes are missing, broken or not what they claim to be
+    TransportError       could not talk; trying again may help
+        TransportTimeout     also a builtin TimeoutError; the task goes on, ask for it by its UUID
+    ProtocolError        an answer we cannot read; keep the frame, report it
+    TaskError            the service said no; carries task_uuid, parameter, code, message
+        TaskInvalid          change the request
+        AuthenticationFailed get or fix the key
+        OutOfCredit          top up
+        RateLimited          wait, then send again
+        ContentRefused       change the content
+        ProviderFailed       try again: the fault was theirs
+        TaskNotFound         the service does not know it (any more)
+        TaskFailed           everything else
+    RunLogError          the run log
+        SchemaTooNew         upgrade this package
+        RunNotFound          no such run
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .wire.results import Outcome
+
+__all__ = [
+    "AuthenticationFailed",
+    "ConfigError",
+    "ContentRefused",
+    "MagicUsageError",
+    "MediaError",
+    "OutOfCredit",
+    "ProtocolError",
+    "ProviderFailed",
+    "RateLimited",
+    "RunLogError",
+    "RunNotFound",
+    "RunwareNBError",
+    "SchemaTooNew",
+    "TaskError",
+    "TaskFailed",
+    "TaskInvalid",
+    "TaskNotFound",
+    "TransportError",
+    "TransportTimeout",
+]
+
+
+class RunwareNBError(Exception):
+    """The root. In a notebook it is shown as its one line, without a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Tell IPython what to print instead of a traceback (IPython's own hook for exceptions)."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+class ConfigError(RunwareNBError):
+    """A setting or a key is missing or wrong."""
+
+
+class MagicUsageError(RunwareNBError):
+    """The line cannot be understood.
+
+    Attributes:
+        corrected: A line that would work, to paste; None when there is no good guess.
+    """
+
+    def __init__(self, message: str, *, corrected: str | None = None) -> None:
+        super().__init__(message)
+        self.corrected = corrected
+
+    def _render_traceback_(self) -> list[str]:
+        lines = super()._render_traceback_()
+        return [*lines, f"Try: {self.corrected}"] if self.corrected else lines
+
+
+class MediaError(RunwareNBError):
+    """Bytes that are missing, broken, too large, or not the kind they claim to be.
+
+    Attributes:
+        is_expired: Whether the service no longer has them.
+    """
+
+    def __init__(self, message: str, *, is_expired: bool = False) -> None:
+        super().__init__(message)
+        self.is_expired = is_expired
+
+
+class TransportError(RunwareNBError):
+    """The service could not be reached, or the connection broke.
+
+    Attributes:
+        http_status: HTTP status, when there was an answer at all.
+        retry_after_s: Seconds that the server asked us to wait; None when it did not say.
+        may_have_arrived: Whether the request can have reached the service. False proves that it did not.
+    """
+
+    retryable = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        http_status: int | None = None,
+        retry_after_s: float | None = None,
+        may_have_arrived: bool = True,
+    ) -> None:
+        super().__init__(message)
+        self.http_status = http_status
+        self.retry_after_s = retry_after_s
+        self.may_have_arrived = may_have_arrived
+
+
+class TransportTimeout(TransportError, TimeoutError):
+    """A deadline passed. The task may still be running, and is paid for: ask for it by *task_uuid*.
+
+    Attributes:
+        task_uuid: The task that was waited for; None when the wait was not about a task.
+    """
+
+    def __init__(self, message: str, *, task_uuid: str | None = None) -> None:
+        super().__init__(message)
+        self.task_uuid = task_uuid
+
+
+class ProtocolError(RunwareNBError):
+    """An answer that cannot be read.
+
+    Attributes:
+        frame: The first 2,000 characters of what came.
+        http_status: HTTP status, when it came over HTTP.
+    """
+
+    def __init__(self, message: str, *, frame: str = "", http_status: int | None = None) -> None:
+        super().__init__(message)
+        self.frame = frame[:2000]
+        self.http_status = http_status
+
+
+class TaskError(RunwareNBError):
+    """The service refused a task or failed at it.
+
+    Attributes:
+        task_uuid: The task; empty when the service named none.
+        code: The service's own code, such as `invalidWidth`.
+        parameter: The parameter at fault, in wire spelling; None when none was named.
+        allowed_values: Values that the service says it would take.
+        documentation: A link to read.
+        http_status: HTTP status; None over WebSocket.
+        retry_after_s: Seconds that the service asked us to wait; None when it did not say.
+        raw: The error object as it came.
+        outcome: What the task did give, when this error ended it.
+    """
+
+    retryable = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        task_uuid: str = "",
+        code: str = "",
+        parameter: str | None = None,
+        allowed_values: Sequence[Any] = (),
+        documentation: str | None = None,
+        http_status: int | None = None,
+        retry_after_s: float | None = None,
+        raw: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.task_uuid = task_uuid
+        self.code = code
+        self.parameter = parameter
+        self.allowed_values = tuple(allowed_values)
+        self.documentation = documentation
+        self.http_status = http_status
+        self.retry_after_s = retry_after_s
+        self.raw: dict[str, Any] = dict(raw or {})
+        self.outcome: Outcome | None = None
+
+    def _render_traceback_(self) -> list[str]:
+        details = [f"code {self.code}"] if self.code else []
+        if self.parameter:
+            details.append(f"parameter {self.parameter}")
+        if self.allowed_values:
+            details.append("allowed: " + ", ".join(map(str, self.allowed_values[:8])))
+        if self.documentation:
+            details.append(self.documentation)
+        if self.task_uuid:
+            details.append(f"task {self.task_uuid}")
+        tail = f" ({'; '.join(details)})" if details else ""
+        return [f"{type(self).__name__}: {self}{tail}"]
+
+
+class TaskInvalid(TaskError):
+    """The request is wrong: change the parameter it names."""
+
+
+class AuthenticationFailed(TaskError):
+    """The key is missing, wrong, or may not do this."""
+
+
+class OutOfCredit(TaskError):
+    """The balance does not cover the task."""
+
+
+class RateLimited(TaskError):
+    """The service asked us to slow down. Wait *retry_after_s* seconds, then send again."""
+
+    retryable = True
+
+
+class ContentRefused(TaskError):
+    """The prompt, an input or the output was refused by a safety check."""
+
+
+class ProviderFailed(TaskError):
+    """The service or the model's provider failed; the same request may work later."""
+
+    retryable = True
+
+
+class TaskNotFound(TaskError):
+    """The service does not know the task, medium or model, or has forgotten it."""
+
+
+class TaskFailed(TaskError):
+    """The task failed for a reason that fits no other class."""
+
+
+class RunLogError(RunwareNBError):
+    """The run log cannot be opened, read or written."""
+
+
+class SchemaTooNew(RunLogError):
+    """The run log was written by a newer version of this package; nothing was touched."""
+
+
+class RunNotFound(RunLogError):
+    """No run, or more than one, fits what was asked for."""

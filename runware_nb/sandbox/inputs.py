@@ -1,0 +1,116 @@
+"""Media that come in: data URIs, base64, addresses of our own, UUIDs of earlier media."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import uuid
+from typing import Any
+from urllib.parse import urlsplit
+
+from PIL import Image, UnidentifiedImageError
+
+from .journal import Journal
+from .validation import Refused
+
+__all__ = ["Uploads"]
+
+_TYPES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "BMP": "bmp", "GIF": "gif"}
+_LONGEST_SIDE_PX = 2048
+
+
+class Uploads:
+    """Uploaded media by UUID."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._names: dict[str, str] = {}
+        self._bodies: dict[str, bytes] = {}
+
+    def restore(self, media_uuid: str, name: str) -> None:
+        """Take up an upload of an earlier process."""
+        body = self._journal.load_upload(name)
+        if body is not None:
+            self._names[media_uuid], self._bodies[name] = name, body
+
+    def forget(self, media_uuid: str) -> bool:
+        """Delete one; False when there is none."""
+        name = self._names.pop(media_uuid, None)
+        if name is None:
+            return False
+        self._bodies.pop(name, None)
+        return True
+
+    def clear(self) -> None:
+        """Delete all."""
+        self._names.clear()
+        self._bodies.clear()
+
+    def name(self, media_uuid: str) -> str | None:
+        """File name of an upload."""
+        return self._names.get(media_uuid)
+
+    def body(self, name: str) -> bytes | None:
+        """Bytes of an upload by file name."""
+        return self._bodies.get(name)
+
+    def add(self, value: Any, *, parameter: str, own_body: Any, shrink: bool) -> tuple[str, str]:
+        """Store a medium and give its UUID and file name.
+
+        Args:
+            value: Data URI, base64 or an address of this server.
+            parameter: Its name in the request, for the error.
+            own_body: Function that gives the bytes behind one of our own addresses, or None.
+            shrink: Whether images are reduced to 2048 px, as imageUpload does.
+
+        Raises:
+            Refused: It is none of these, or no image where one is due.
+        """
+        body = self.read(value, parameter=parameter, own_body=own_body)
+        ending = "bin"
+        try:
+            with Image.open(io.BytesIO(body)) as image:
+                ending = _TYPES.get(image.format or "", "")
+                if shrink and max(image.size) > _LONGEST_SIDE_PX:
+                    kind = image.format
+                    image.thumbnail((_LONGEST_SIDE_PX, _LONGEST_SIDE_PX))
+                    buffer = io.BytesIO()
+                    image.save(buffer, kind)
+                    body = buffer.getvalue()
+        except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
+            ending = "" if shrink else "bin"
+        if not ending:
+            raise Refused("invalidImage", f"The '{parameter}' parameter holds no image.", parameter=parameter)
+        media_uuid = str(uuid.uuid4())
+        name = f"{media_uuid}.{ending}"
+        self._names[media_uuid], self._bodies[name] = name, body
+        self._journal.save_upload(name, body)
+        self._journal.write({"op": "upload", "uuid": media_uuid, "name": name})
+        return media_uuid, name
+
+    def read(self, value: Any, *, parameter: str, own_body: Any) -> bytes:
+        """Give the bytes that a request's media value stands for.
+
+        Raises:
+            Refused: It stands for nothing that can be read.
+        """
+        if not isinstance(value, str) or not value:
+            raise Refused(f"missing{parameter[:1].upper()}{parameter[1:]}",
+                          f"Missing value for '{parameter}' parameter.", parameter=parameter)  # fmt: skip
+        if value in self._names:
+            return self._bodies[self._names[value]]
+        if value.startswith(("http://", "https://")):
+            body = own_body(urlsplit(value).path)
+            if body is None:
+                raise Refused("downloadFailed", "The sandbox fetches only from itself.", parameter=parameter)
+            return bytes(body)
+        own = own_body(f"/media/{value}")
+        if own is not None:
+            return bytes(own)
+        text = value.partition(",")[2] if value.startswith("data:") else value
+        try:
+            return base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError):
+            message = f"Invalid value for '{parameter}' parameter: no UUID, address, data URI or base64."
+            raise Refused(f"invalid{parameter[:1].upper()}{parameter[1:]}", message, parameter=parameter) from None

@@ -1,0 +1,138 @@
+"""The WebSocket side: authentication first, results pushed, sessions resumed."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import json
+import uuid
+from typing import Any
+
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from .service import CutConnection, Service
+
+__all__ = ["Sessions", "serve_socket"]
+
+Json = dict[str, Any]
+
+
+class Session:
+    """One client across its connections.
+
+    Attributes:
+        uuid: Its connectionSessionUUID.
+        socket: The connection of the moment; None in a gap.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self.uuid = str(uuid.uuid4())
+        self.socket: WebSocket | None = None
+        self._service = service
+        self._undelivered: collections.deque[tuple[float, str]] = collections.deque()
+
+    async def push(self, frame: Json) -> None:
+        """Send a frame, or keep it for the next connection."""
+        text = _frame_text(frame)
+        socket = self.socket
+        if socket is not None and socket.application_state is WebSocketState.CONNECTED:
+            try:
+                await socket.send_text(text)
+                return
+            except (RuntimeError, WebSocketDisconnect):
+                self.socket = None
+        self._undelivered.append((self._service.clock.now(), text))
+
+    async def resume(self, socket: WebSocket) -> None:
+        """Take over a connection and deliver what was kept, if it is not too old."""
+        self.socket = socket
+        oldest = self._service.clock.now() - self._service.clock.buffer_s
+        while self._undelivered:
+            kept_at, text = self._undelivered.popleft()
+            if kept_at >= oldest:
+                await socket.send_text(text)
+
+
+class Sessions:
+    """All sessions of a server, by UUID."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._by_uuid: dict[str, Session] = {}
+
+    def find_or_make(self, session_uuid: Any) -> Session:
+        """Resume a known session, or begin one under a new UUID."""
+        known = self._by_uuid.get(session_uuid) if isinstance(session_uuid, str) else None
+        if known is not None:
+            return known
+        made = Session(self._service)
+        self._by_uuid[made.uuid] = made
+        return made
+
+
+async def serve_socket(socket: WebSocket, service: Service, sessions: Sessions) -> None:
+    """Speak with one connection until it ends."""
+    await socket.accept()
+    session: Session | None = None
+    try:
+        while True:
+            text = await asyncio.wait_for(socket.receive_text(), service.clock.idle_s)
+            tasks = _parse(text)
+            if tasks is None:
+                error = {"code": "invalidRequest", "message": "A message is a JSON array of tasks."}
+                await socket.send_text(_frame_text({"errors": [error]}))
+                continue
+            for task in tasks:
+                if session is None or task.get("taskType") == "authentication":
+                    session = await _authenticate(socket, task, service, sessions)
+                    if session is None:
+                        return
+                else:
+                    await service.handle(task, session.push, waits=False)
+    except TimeoutError:
+        await socket.close(1000, "idle")
+    except CutConnection:
+        await socket.close(1012)
+    except (WebSocketDisconnect, RuntimeError):
+        return
+    finally:
+        if session is not None and session.socket is socket:
+            session.socket = None
+
+
+async def _authenticate(socket: WebSocket, task: Json, service: Service, sessions: Sessions) -> Session | None:
+    if task.get("taskType") != "authentication" or task.get("apiKey") != service.api_key:
+        missing = "apiKey" not in task
+        error = {
+            "code": "missingApiKey" if missing else "invalidApiKey",
+            "message": "Invalid API key. Get one at https://runware.ai/signup",
+            "parameter": "apiKey",
+            "taskType": "authentication",
+        }
+        await socket.send_text(_frame_text({"errors": [error]}))
+        await socket.close(1008)
+        return None
+    session = sessions.find_or_make(task.get("connectionSessionUUID"))
+    answer = {"taskType": "authentication", "connectionSessionUUID": session.uuid}
+    await socket.send_text(_frame_text({"data": [answer]}))
+    await session.resume(socket)
+    return session
+
+
+def _parse(text: str) -> list[Json] | None:
+    try:
+        tasks = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
+        return None
+    return tasks
+
+
+def _frame_text(frame: Json) -> str:
+    """Write a frame: an errors frame carries no data, and nothing of ours."""
+    errors = frame.get("errors")
+    if errors and errors[0]["code"] == "html":
+        return "<html><body>502 Bad Gateway</body></html>"
+    kept = {"errors": errors} if errors and not frame.get("data") else frame
+    return json.dumps({key: value for key, value in kept.items() if not key.startswith("_")})

@@ -1,0 +1,1 @@
+"""How frames travel: over HTTP or over a WebSocket."""

@@ -1,0 +1,58 @@
+"""What every transport offers, and what it tells whoever listens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ..errors import RunwareNBError
+from ..wire.frames import Frame, Item
+
+__all__ = ["Listener", "Transport"]
+
+
+class Listener(Protocol):
+    """Who hears what arrives. Called on the transport's event loop; must not block."""
+
+    def on_frame(self, frame: Frame) -> None:
+        """A frame came in."""
+
+    def on_gap(self) -> None:
+        """The connection was lost; it is being made again."""
+
+    def on_resumed(self) -> None:
+        """The connection is back: what was in flight should be asked about."""
+
+    def on_broken(self, error: RunwareNBError) -> None:
+        """The connection will not come back by itself."""
+
+
+class Transport(Protocol):
+    """A way to the service.
+
+    Attributes:
+        pushes: Whether answers arrive later through the listener. If not, all of them have arrived when
+            `send` returns.
+    """
+
+    pushes: bool
+
+    async def open(self) -> None:
+        """Connect and authenticate.
+
+        Raises:
+            TransportError: The service cannot be reached.
+            AuthenticationFailed: The key is refused.
+        """
+
+    async def send(self, tasks: Sequence[Item], *, timeout_s: float) -> None:
+        """Send one frame; hold it back while a lost connection is made again.
+
+        Raises:
+            TransportError: It was not sent, or its answer was lost; `may_have_arrived` tells which.
+            TaskError: The service refused it without naming a task.
+            ProtocolError: The answer cannot be read.
+        """
+
+    async def aclose(self) -> None:
+        """Close, in less than half a second."""

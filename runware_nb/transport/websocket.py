@@ -1,0 +1,226 @@
+"""WebSocket: one connection, results pushed as they finish, lost and found again. The only importer of websockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+
+from ..errors import AuthenticationFailed, ProtocolError, RunwareNBError, TransportError
+from ..settings import Settings
+from ..wire.classify import task_error
+from ..wire.frames import Frame, Item, authentication_task, encode_frame, parse_frame, ping_task
+from ..wire.redact import redact_text
+from ..wire.retries import falls_back_to_rest, reconnect_delay_s
+from .base import Listener
+
+__all__ = ["HandshakeFailed", "WebSocketTransport"]
+
+_SILENCE_PINGS = 4
+_LONGEST_GAP_S = 120.0
+_CLOCK_JUMP_S = 5.0
+
+
+class HandshakeFailed(TransportError):
+    """No WebSocket can be had here; REST may work."""
+
+
+class WebSocketTransport:
+    """Tasks over one WebSocket.
+
+    A supervisor task connects, authenticates, reads, and connects again when the connection is lost,
+    resuming the session so that the service delivers what was missed.
+
+    Args:
+        settings: Address, key and bounds.
+        listener: Hears what arrives.
+        user_agent: How we call ourselves.
+    """
+
+    pushes = True
+
+    def __init__(self, settings: Settings, listener: Listener, *, user_agent: str) -> None:
+        self._settings = settings
+        self._key = settings.require_key().reveal()
+        self._listener = listener
+        self._user_agent = user_agent
+        self._socket: ClientConnection | None = None
+        self._session_uuid: str | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self._ready: asyncio.Future[None] | None = None
+        self._heard_at = 0.0
+        self._is_closing = False
+
+    async def open(self) -> None:
+        """Wait until there is a connection. See `Transport.open`."""
+        if self._socket is not None:
+            return
+        if self._supervisor is None or self._supervisor.done():
+            self._ready = asyncio.get_running_loop().create_future()
+            self._supervisor = asyncio.create_task(self._supervise(), name="runware websocket")
+        assert self._ready is not None
+        await asyncio.shield(self._ready)
+
+    async def send(self, tasks: Sequence[Item], *, timeout_s: float) -> None:
+        """Send one frame. See `Transport.send`."""
+        text = encode_frame(tasks)
+        if self._socket is None:
+            try:
+                await asyncio.wait_for(self.open(), timeout_s)
+            except TimeoutError as error:
+                raise TransportError(
+                    f"{self._host} cannot be reached; tried for {timeout_s:.0f} s", may_have_arrived=False
+                ) from error
+        socket = self._socket
+        if socket is None:
+            raise TransportError(f"the connection to {self._host} was lost", may_have_arrived=False)
+        try:
+            await socket.send(text)
+        except ConnectionClosed as error:
+            raise TransportError(f"the connection to {self._host} was lost while sending") from error
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        self._is_closing = True
+        supervisor, self._supervisor = self._supervisor, None
+        if supervisor is not None:
+            supervisor.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await supervisor
+
+    @property
+    def _host(self) -> str:
+        return urlsplit(self._settings.ws_url).netloc
+
+    async def _supervise(self) -> None:
+        """Keep a connection until closed; see the class."""
+        was_connected = False
+        failures = 0
+        lost_at = time.monotonic()
+        while not self._is_closing:
+            try:
+                socket = await self._connect()
+            except (AuthenticationFailed, ProtocolError) as error:
+                self._give_up(error)
+                return
+            except (OSError, TimeoutError, InvalidHandshake, InvalidURI, ConnectionClosed) as error:
+                failures += 1
+                if falls_back_to_rest(failed_handshakes=failures, was_connected=was_connected):
+                    self._give_up(HandshakeFailed(
+                        f"no WebSocket to {self._host} ({_reason(error)})", may_have_arrived=False))  # fmt: skip
+                    return
+                if was_connected and time.monotonic() - lost_at > _LONGEST_GAP_S:
+                    self._give_up(TransportError(
+                        f"{self._host} has been out of reach for {_LONGEST_GAP_S:.0f} s ({_reason(error)}); "
+                        "what was sent is in the log and can be collected later"))  # fmt: skip
+                    return
+                await asyncio.sleep(reconnect_delay_s(failures, jitter=random.random()))  # noqa: S311 - not a secret
+                continue
+            failures = 0
+            self._on_connected(socket, resumed=was_connected)
+            was_connected = True
+            try:
+                await self._read(socket)
+            finally:
+                self._socket = None
+                if self._is_closing:
+                    await socket.close()
+            lost_at = time.monotonic()
+            self._ready = asyncio.get_running_loop().create_future()
+            self._listener.on_gap()
+
+    async def _connect(self) -> ClientConnection:
+        socket = await connect(
+            self._settings.ws_url,
+            open_timeout=self._settings.connect_timeout_s,
+            close_timeout=0.3,
+            ping_interval=None,  # the service's own ping is a task
+            max_size=self._settings.max_frame_bytes,
+            compression=None,  # frames are small, and media are compressed already
+            user_agent_header=self._user_agent,
+        )
+        try:
+            await self._authenticate(socket)
+        except BaseException:
+            await socket.close()
+            raise
+        return socket
+
+    async def _authenticate(self, socket: ClientConnection) -> None:
+        await socket.send(encode_frame([authentication_task(self._key, self._session_uuid)]))
+        async with asyncio.timeout(self._settings.connect_timeout_s):
+            while True:
+                frame = self._parse(await socket.recv())
+                if frame.errors:
+                    error = task_error(frame.errors[0])
+                    if isinstance(error, AuthenticationFailed):
+                        raise error
+                    raise AuthenticationFailed(str(error), code=error.code, raw=error.raw)
+                for item in frame.items:
+                    if item.get("taskType") == "authentication":
+                        session_uuid = item.get("connectionSessionUUID")
+                        self._session_uuid = session_uuid if isinstance(session_uuid, str) else None
+                        return
+
+    def _on_connected(self, socket: ClientConnection, *, resumed: bool) -> None:
+        self._socket = socket
+        self._heard_at = time.monotonic()
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_result(None)
+        if resumed:
+            self._listener.on_resumed()
+
+    async def _read(self, socket: ClientConnection) -> None:
+        """Hand on frames until the connection ends."""
+        pinger = asyncio.create_task(self._ping(socket), name="runware ping")
+        try:
+            async for message in socket:
+                self._heard_at = time.monotonic()
+                try:
+                    frame = self._parse(message)
+                except ProtocolError as error:
+                    frame = Frame(errors=({"code": "unreadableFrame", "message": str(error)},))
+                self._listener.on_frame(frame)
+        except ConnectionClosed:
+            pass
+        finally:
+            pinger.cancel()
+
+    async def _ping(self, socket: ClientConnection) -> None:
+        """Show that we live, notice when the service does not, and when this machine has slept."""
+        ping_s = self._settings.ping_s
+        text = encode_frame([ping_task()])
+        offset = time.time() - time.monotonic()
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await asyncio.sleep(ping_s)
+                if time.monotonic() - self._heard_at > _SILENCE_PINGS * ping_s:
+                    await socket.close()
+                    return
+                jump = abs(time.time() - time.monotonic() - offset)
+                if jump > _CLOCK_JUMP_S:
+                    offset = time.time() - time.monotonic()
+                    self._listener.on_resumed()
+                await socket.send(text)
+
+    def _parse(self, message: str | bytes) -> Frame:
+        text = message if isinstance(message, str) else message.decode("utf-8", "replace")
+        return parse_frame(redact_text(text, [self._key]) if self._key in text else text)
+
+    def _give_up(self, error: RunwareNBError) -> None:
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(error)
+            self._ready.exception()  # seen: whoever waits gets it too
+        self._listener.on_broken(error)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error) or type(error).__name__

@@ -1,0 +1,151 @@
+"""Frames: arrays of tasks out, objects with `data` and `errors` in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ProtocolError
+
+__all__ = ["Frame", "Item", "authentication_task", "encode_frame", "parse_frame", "ping_task"]
+
+Item = dict[str, Any]
+
+_SCOPE = ("taskType", "taskUUID")
+_OLD_INVALID_KEY = 19  # errorId of "Invalid api key" in the oldest WebSocket form (reference 1.3)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One answer of the service, whatever error shape it used.
+
+    Attributes:
+        items: The objects of `data`, less those that are errors.
+        errors: Error objects; each has `code` and `message`, and `taskUUID` and `taskType` where known.
+        http_status: Status of the HTTP answer that brought it; None over WebSocket.
+        retry_after_s: Seconds that the answer asked us to wait; None when it did not say.
+    """
+
+    items: tuple[Item, ...] = ()
+    errors: tuple[Item, ...] = ()
+    http_status: int | None = None
+    retry_after_s: float | None = None
+
+
+def encode_frame(tasks: Iterable[Mapping[str, Any]]) -> str:
+    """Write tasks as the JSON array that both transports send.
+
+    Raises:
+        ValueError: A number is NaN or infinite, which JSON cannot say.
+        TypeError: A value has no JSON form.
+    """
+    return json.dumps(list(tasks), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def authentication_task(api_key: str, session_uuid: str | None = None) -> Item:
+    """Make the element that carries the key: first in a REST array, alone in the first WebSocket message."""
+    task: Item = {"taskType": "authentication", "apiKey": api_key}
+    if session_uuid:
+        task["connectionSessionUUID"] = session_uuid
+    return task
+
+
+def ping_task() -> Item:
+    """Make the keep-alive element."""
+    return {"taskType": "ping", "ping": True}
+
+
+def parse_frame(
+    text: str | bytes, *, http_status: int | None = None, retry_after_s: float | None = None
+) -> Frame:
+    """Read what the service sent, in any of the shapes of reference 2.3.
+
+    Args:
+        text: One WebSocket message or one HTTP body.
+        http_status: Status of that HTTP answer, kept in the frame and in the error.
+        retry_after_s: Seconds from its `Retry-After` header, kept in the frame.
+
+    Raises:
+        ProtocolError: It is not JSON, or JSON of no known shape.
+    """
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        shown = text if isinstance(text, str) else text.decode("utf-8", "replace")
+        raise ProtocolError(_not_json(shown, http_status), frame=shown, http_status=http_status) from error
+    if not isinstance(body, dict):
+        raise ProtocolError(
+            f"the service answered a JSON {type(body).__name__} where an object was due",
+            frame=str(text),
+            http_status=http_status,
+        )
+    items: list[Item] = []
+    errors: list[Item] = []
+    for item in _as_items(body.get("data")):
+        failure = _item_error(item)
+        if failure is None:
+            items.append(item)
+        else:
+            errors.append(failure)
+    errors.extend(_body_errors(body))
+    if not items and not errors and "data" not in body and "errors" not in body:
+        raise ProtocolError(
+            "the service answered JSON without data or errors", frame=str(text), http_status=http_status
+        )
+    return Frame(tuple(items), tuple(errors), http_status, retry_after_s)
+
+
+def _not_json(shown: str, http_status: int | None) -> str:
+    start = " ".join(shown[:60].split())
+    kind = "a web page" if start.lower().startswith(("<!doctype", "<html")) else f"{start!r}"
+    status = f" (HTTP {http_status})" if http_status else ""
+    return f"the service answered {kind}{status} instead of JSON; check the address it was sent to"
+
+
+def _as_items(value: Any) -> list[Item]:
+    """Accept an array, one object in its place, or nothing."""
+    if isinstance(value, dict):
+        return [value]
+    if isinstance(value, list):
+        return [item for item in value if isinstance(item, dict)]
+    return []
+
+
+def _body_errors(body: Item) -> list[Item]:
+    found = [_with_scope(error, {}) for error in _as_items(body.get("errors"))]
+    single = body.get("error")
+    if isinstance(single, dict | list):
+        found += [_with_scope(error, body) for error in _as_items(single)]
+    elif single and not found:
+        found.append(_oldest_form(body))
+    elif not found and "data" not in body and isinstance(body.get("message"), str):
+        found.append(_with_scope(body, {}))  # gateways: {"message": "..."} and nothing else
+    return found
+
+
+def _item_error(item: Item) -> Item | None:
+    """Turn a `data` item that reports a failure into an error object; None for any other item."""
+    inner = item.get("error")
+    if item.get("status") != "error" and not isinstance(inner, dict):
+        return None
+    details = inner if isinstance(inner, dict) else item
+    outer = {key: value for key, value in item.items() if key != "error"}
+    return _with_scope({**outer, **details}, item)
+
+
+def _with_scope(error: Item, scope: Item) -> Item:
+    made = {"code": "unknownError", "message": "the service gave no reason", **error}
+    for key in _SCOPE:
+        if key not in made and key in scope:
+            made[key] = scope[key]
+    return made
+
+
+def _oldest_form(body: Item) -> Item:
+    """Read `{"error": true, "errorId": 19, "errorMessage": "Invalid api key"}` (reference 1.3)."""
+    error_id = body.get("errorId")
+    code = "invalidApiKey" if error_id == _OLD_INVALID_KEY else f"error{error_id or ''}"
+    message = str(body.get("errorMessage") or body.get("error"))
+    return _with_scope({"code": code, "message": message}, body)

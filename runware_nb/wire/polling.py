@@ -1,0 +1,43 @@
+"""When to ask again about a task that is not finished."""
+
+from __future__ import annotations
+
+__all__ = ["SYNC_WINDOW_S", "UNANSWERED_POLL_S", "first_poll_s", "poll_delay_s"]
+
+SYNC_WINDOW_S = 120.0
+"""How long the service holds a sync task's answer open on a WebSocket (reference 3.1 and 9)."""
+
+UNANSWERED_POLL_S = 3.0
+"""A poll over WebSocket that got no answer for so long is asked again."""
+
+_LONG_TASKS = {"videoInference": 10.0, "3dInference": 10.0, "training": 30.0}
+
+
+def poll_delay_s(attempt: int, *, first_s: float = 1.0, longest_s: float = 10.0) -> float:
+    """Say how long to wait before asking about an unfinished task again.
+
+    The wait grows by half each time up to a ceiling. There is no jitter: one kernel rarely polls
+    in step with another.
+
+    Args:
+        attempt: How many times we have asked already; 0 before the first.
+        first_s: First wait in seconds, above 0.
+        longest_s: Ceiling in seconds, at least *first_s*.
+
+    Returns:
+        Seconds, between *first_s* and *longest_s*.
+
+    Raises:
+        ValueError: *attempt* is negative or the two bounds are reversed.
+
+    Source:
+        Runware reference 3.2: start at 1-2 s, grow. The factor and the ceiling are our choice.
+    """
+    if attempt < 0 or not 0 < first_s <= longest_s:
+        raise ValueError(f"impossible wait: {attempt=}, {first_s=}, {longest_s=}")
+    return float(min(longest_s, first_s * 1.5 ** min(attempt, 60)))
+
+
+def first_poll_s(task_type: str) -> float:
+    """Say how long a kind of task takes at the least, in seconds: asking earlier is noise."""
+    return _LONG_TASKS.get(task_type, 1.0)

@@ -1,0 +1,259 @@
+"""Results: what comes back, typed where a user touches it, complete in `raw`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, overload
+
+from ..errors import MediaError, TaskError
+from .frames import Item
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["ITEM_IDS", "Medium", "Outcome", "Result", "is_final", "item_id"]
+
+ITEM_IDS = (
+    "imageUUID", "videoUUID", "audioUUID", "maskImageUUID", "guideImageUUID", "mediaUUID", "modelUUID",
+)  # fmt: skip
+_FINAL_KEYS = ("text", "structuredData", "outputs", "air", "result")
+_FINAL_ENDS = ("URL", "Base64Data", "DataURI")
+_UNFINISHED = {"processing", "pending"}
+
+Bundle = Mapping[str, str]
+"""A MIME bundle, as notebooks show it."""
+
+
+class Medium(Protocol):
+    """The bytes of a result, wherever they are kept. `runware_nb.images` implements it."""
+
+    @property
+    def bytes(self) -> bytes:
+        """The bytes as the service sent them."""
+
+    @property
+    def image(self) -> Image:
+        """The decoded image."""
+
+    @property
+    def path(self) -> Path | None:
+        """The file that holds them; None when they are only in memory."""
+
+    def save(self, path: str | Path) -> Path:
+        """Copy them to *path*."""
+
+
+def item_id(item: Mapping[str, Any]) -> str | None:
+    """Find what tells one item of a task from another; None when nothing does."""
+    index = item.get("resultIndex")
+    if isinstance(index, int):
+        return f"#{index}"
+    return next((str(item[key]) for key in ITEM_IDS if item.get(key)), None)
+
+
+def is_final(item: Mapping[str, Any]) -> bool:
+    """Whether an item is a result, rather than an acknowledgement or news of progress."""
+    status = item.get("status")
+    if status in _UNFINISHED:
+        return False
+    if status == "success":
+        return True
+    for key, value in item.items():
+        if value is not None and (key in _FINAL_KEYS or key.endswith(_FINAL_ENDS)):
+            return True
+    return False
+
+
+@dataclass(slots=True, eq=False)
+class Result:
+    """One thing that a task made.
+
+    Attributes:
+        raw: The answer as it came, every field kept.
+        task_uuid: The task that made it.
+        index: Its place among the task's results, from 0.
+        medium: Its bytes, once fetched; None before.
+        renderer: Who draws it in a notebook; lent by the session.
+    """
+
+    raw: Item
+    task_uuid: str
+    index: int = 0
+    medium: Medium | None = None
+    renderer: Callable[[Result], Bundle] | None = field(default=None, repr=False)
+
+    @property
+    def url(self) -> str | None:
+        """Where the service keeps it; None for text and inline data. Such addresses expire."""
+        ends = (self.raw[key] for key in self.raw if key.endswith("URL") and isinstance(self.raw[key], str))
+        return next(ends, None)
+
+    @property
+    def inline(self) -> bytes | None:
+        """The bytes that came inside the answer (base64 or data URI); None when it holds an address.
+
+        Raises:
+            MediaError: They are not valid base64.
+        """
+        for key, value in self.raw.items():
+            if isinstance(value, str) and key.endswith(("Base64Data", "DataURI")):
+                return _decode_base64(value.partition(",")[2] if value.startswith("data:") else value)
+        return None
+
+    @property
+    def text(self) -> str | None:
+        """The text, for tasks that answer with text."""
+        value = self.raw.get("text")
+        return value if isinstance(value, str) else None
+
+    @property
+    def seed(self) -> int | None:
+        """The seed that made it; None when the service named none."""
+        value = self.raw.get("seed")
+        return value if isinstance(value, int) else None
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What it cost, in US dollars; None is unknown, not free."""
+        value = self.raw.get("cost")
+        return float(value) if isinstance(value, int | float) else None
+
+    @property
+    def item_uuid(self) -> str | None:
+        """The service's UUID of this one result."""
+        return next((str(self.raw[key]) for key in ITEM_IDS if self.raw.get(key)), None)
+
+    @property
+    def is_flagged(self) -> bool:
+        """Whether the service's safety check marked it."""
+        return self.raw.get("NSFWContent") is True
+
+    @property
+    def bytes(self) -> bytes:
+        """The file, as received.
+
+        Raises:
+            MediaError: Nothing was fetched yet.
+        """
+        return self._fetched().bytes
+
+    @property
+    def image(self) -> Image:
+        """The decoded image.
+
+        Raises:
+            MediaError: Nothing was fetched yet, or it is not an image that can be opened safely.
+        """
+        return self._fetched().image
+
+    @property
+    def path(self) -> Path | None:
+        """The file on disk; None from a bare client."""
+        return self.medium.path if self.medium else None
+
+    def save(self, path: str | Path) -> Path:
+        """Copy the file to *path* and return it; a folder gets the name of the file inside.
+
+        Raises:
+            MediaError: Nothing was fetched yet, or *path* cannot be written.
+        """
+        return self._fetched().save(path)
+
+    def _fetched(self) -> Medium:
+        if self.medium is None:
+            raise MediaError(
+                f"result {self.index} of task {self.task_uuid} has no bytes yet; "
+                "with a bare client: `await client.fetch(result)`"
+            )
+        return self.medium
+
+    def __repr__(self) -> str:
+        what = self.path or self.url or (self.text[:40] if self.text else "inline")
+        seed = "" if self.seed is None else f" seed={self.seed}"
+        return f"<Result {self.index} of {self.task_uuid[:8]}{seed} {what}>"
+
+    def _repr_mimebundle_(self, **_: Any) -> Bundle:
+        return self.renderer(self) if self.renderer else {"text/plain": repr(self)}
+
+
+@dataclass(slots=True, eq=False)
+class Outcome(Sequence[Result]):
+    """What became of a task: the results that came and the errors that came with them.
+
+    Attributes:
+        task: The task as it was sent, in wire spelling.
+        task_uuid: Its UUID; the last attempt's, where there were several.
+        results: Ordered by index, then seed.
+        errors: One for each result that failed.
+        duration_s: Seconds from sending to the last result.
+        renderer: Who draws it in a notebook; lent by the session.
+    """
+
+    task: Item
+    task_uuid: str
+    results: list[Result]
+    errors: list[TaskError]
+    duration_s: float | None = None
+    renderer: Callable[[Outcome], Bundle] | None = field(default=None, repr=False)
+
+    @property
+    def cost_usd(self) -> float | None:
+        """The sum in US dollars; None when any result's cost is unknown."""
+        costs = [result.cost_usd for result in self.results]
+        known = [cost for cost in costs if cost is not None]
+        return round(sum(known), 9) if known and len(known) == len(costs) else None
+
+    def save(self, folder: str | Path, template: str = "{task}-{index}") -> list[Path]:
+        """Copy every file into *folder*, which is made if needed.
+
+        Args:
+            folder: Where to.
+            template: File name without its ending; `{task}`, `{index}` and `{seed}` are filled in.
+
+        Raises:
+            MediaError: A file is missing or cannot be written, or the template has an unknown field.
+        """
+        saved = []
+        for result in self.results:
+            values = {"task": self.task_uuid, "index": result.index, "seed": result.seed}
+            try:
+                name = template.format(**values)
+            except (KeyError, IndexError, ValueError) as error:
+                raise MediaError(f"template {template!r} knows {{task}}, {{index}}, {{seed}} only") from error
+            if "/" in name or "\\" in name:
+                raise MediaError(f"template {template!r} gives {name!r}, which is no plain file name")
+            ending = result.path.suffix if result.path else ""
+            saved.append(result.save(Path(folder) / f"{name}{ending}"))
+        return saved
+
+    @overload
+    def __getitem__(self, index: int) -> Result: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Result]: ...
+    def __getitem__(self, index: int | slice) -> Result | list[Result]:
+        return self.results[index]
+
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self.results)
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __repr__(self) -> str:
+        cost = "" if self.cost_usd is None else f" ${self.cost_usd:g}"
+        failed = f" {len(self.errors)} failed" if self.errors else ""
+        return f"<Outcome {self.task_uuid[:8]}: {len(self.results)} results{failed}{cost}>"
+
+    def _repr_mimebundle_(self, **_: Any) -> Bundle:
+        return self.renderer(self) if self.renderer else {"text/plain": repr(self)}
+
+
+def _decode_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MediaError(f"the inline data is not base64: {error}") from error

@@ -1,0 +1,56 @@
+"""What a session needs of a service, whoever provides it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from .frames import Frame, Item
+from .results import Outcome, Result
+from .tasks import Task
+
+__all__ = ["OnAttempt", "OnProgress", "OnResult", "Service"]
+
+OnResult = Callable[[Result], None]
+OnProgress = Callable[[float], None]
+OnAttempt = Callable[[Item, int], Awaitable[None]]
+"""Awaited with the task and the attempt's number (from 1) after a slot is free and before a byte leaves."""
+
+
+class Service(Protocol):
+    """The client of one service, as the session sees it."""
+
+    name: str
+
+    async def run(
+        self,
+        task: Task,
+        *,
+        on_result: OnResult | None = None,
+        on_progress: OnProgress | None = None,
+        on_attempt: OnAttempt | None = None,
+        timeout_s: float | None = None,
+    ) -> Outcome:
+        """Send a task and wait for everything it makes."""
+
+    async def collect(
+        self,
+        task: Mapping[str, Any],
+        *,
+        on_result: OnResult | None = None,
+        on_progress: OnProgress | None = None,
+        timeout_s: float | None = None,
+    ) -> Outcome:
+        """Wait for a task that was sent before, without sending it."""
+
+    async def poll(self, task_uuid: str) -> Frame:
+        """Ask once about a task."""
+
+    async def send(self, tasks: Sequence[Mapping[str, Any]]) -> Frame:
+        """Send tasks as they are, and return the answer as it comes."""
+
+    async def fetch(self, result: Result) -> Result:
+        """Load a result's bytes."""
+
+    async def aclose(self) -> None:
+        """Close connections; tasks go on at the service."""

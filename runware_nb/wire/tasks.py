@@ -1,0 +1,174 @@
+"""Tasks: what is asked for, in Python spelling and on the wire."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any
+
+from .frames import Item
+
+__all__ = ["WIRE_NAMES", "ImageTask", "LoRA", "Task", "expected_results", "is_uuid", "prepare"]
+
+WIRE_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "positive_prompt": "positivePrompt",
+        "negative_prompt": "negativePrompt",
+        "model": "model",
+        "width": "width",
+        "height": "height",
+        "number_results": "numberResults",
+        "seed": "seed",
+        "steps": "steps",
+        "cfg_scale": "CFGScale",
+        "scheduler": "scheduler",
+        "loras": "lora",
+        "strength": "strength",
+        "output_format": "outputFormat",
+        "output_type": "outputType",
+        "output_quality": "outputQuality",
+        "acceleration": "acceleration",
+        "delivery_method": "deliveryMethod",
+        "ttl_s": "ttl",
+    }
+)
+"""Our names for the service's."""
+
+_UTILITIES = frozenset(
+    {
+        "authentication", "ping", "getResponse", "getTaskDetails", "modelSearch", "modelUpload",
+        "imageUpload", "mediaStorage", "accountManagement",
+    }
+)  # fmt: skip
+_ASYNC_ONLY = frozenset({"videoInference", "3dInference", "training"})
+
+
+@dataclass(frozen=True, slots=True)
+class LoRA:
+    """A low-rank adaptation to apply.
+
+    Attributes:
+        model: Its AIR identifier.
+        weight: Strength, from -4 to 4.
+    """
+
+    model: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageTask:
+    """One `imageInference`, in our spelling.
+
+    Attributes:
+        positive_prompt: What to draw.
+        model: AIR identifier or slug.
+        width: Pixels.
+        height: Pixels.
+        number_results: How many images, 1 to 20.
+        negative_prompt: What to avoid.
+        seed: First seed; a batch uses consecutive ones.
+        steps: Denoising steps.
+        cfg_scale: How closely to follow the prompt; dimensionless.
+        scheduler: Name of the sampler.
+        loras: Adaptations to apply.
+        output_format: JPG, PNG or WEBP.
+        output_type: URL, base64Data or dataURI.
+        output_quality: 20 to 99, of lossy formats.
+        acceleration: none, low, medium or high.
+        delivery_method: sync or async; None leaves it to the client.
+        ttl_s: Seconds that the service keeps the file, at least 60.
+        extra: Any other parameter, in wire spelling.
+
+    Source:
+        Runware reference 5.1 and 5.2.
+    """
+
+    positive_prompt: str
+    model: str
+    width: int | None = None
+    height: int | None = None
+    number_results: int = 1
+    negative_prompt: str | None = None
+    seed: int | None = None
+    steps: int | None = None
+    cfg_scale: float | None = None
+    scheduler: str | None = None
+    loras: tuple[LoRA, ...] = ()
+    strength: float | None = None
+    output_format: str | None = None
+    output_type: str | None = None
+    output_quality: int | None = None
+    acceleration: str | None = None
+    delivery_method: str | None = None
+    ttl_s: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_wire(self) -> Item:
+        """Write it as the service wants it; what was not given is left out."""
+        made: Item = {"taskType": "imageInference"}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.name == "extra" or value is None or value == ():
+                continue
+            made[WIRE_NAMES[each.name]] = value
+        if self.loras:
+            made["lora"] = [{"model": one.model, "weight": one.weight} for one in self.loras]
+        return {**made, **self.extra}
+
+    @classmethod
+    def from_wire(cls, task: Mapping[str, Any]) -> ImageTask:
+        """Read a wire task; what has no name here goes to *extra*."""
+        ours = {wire: name for name, wire in WIRE_NAMES.items()}
+        known: dict[str, Any] = {}
+        extra: dict[str, Any] = {}
+        for key, value in task.items():
+            if key in ours and value is not None:
+                known[ours[key]] = value
+            elif key != "taskType":
+                extra[key] = value
+        if "loras" in known:
+            known["loras"] = tuple(LoRA(one["model"], one.get("weight", 1.0)) for one in known["loras"])
+        return cls(**known, extra=extra)
+
+
+Task = Mapping[str, Any] | ImageTask
+"""What `Client.run` takes: a dict in wire spelling, or a typed task."""
+
+
+def is_uuid(text: str) -> bool:
+    """Whether *text* is a UUID in its usual 36 characters."""
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+def prepare(task: Task, *, task_uuid: str) -> Item:
+    """Complete a task for sending: its UUID, its delivery, and the wish to know the cost.
+
+    Args:
+        task: As the caller gave it; not changed.
+        task_uuid: UUID v4 to use where the task brings none.
+
+    Returns:
+        A new dict. Utilities get nothing but the UUID.
+    """
+    made: Item = dict(task.to_wire() if isinstance(task, ImageTask) else task)
+    if made.get("taskUUID") is None:
+        made["taskUUID"] = task_uuid
+    task_type = made.get("taskType", "imageInference")
+    made["taskType"] = task_type
+    if task_type not in _UTILITIES:
+        made.setdefault("includeCost", True)
+        made.setdefault("deliveryMethod", "async" if task_type in _ASYNC_ONLY else "sync")
+    return made
+
+
+def expected_results(task: Mapping[str, Any]) -> int:
+    """Say how many results a wire task asks for; 1 where its number makes no sense."""
+    key = "promptVersions" if task.get("taskType") == "promptEnhance" else "numberResults"
+    value = task.get(key, 1)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 1
