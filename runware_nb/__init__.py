@@ -1,3 +1,72 @@
-"""Generate images with Runware from a notebook; nothing paid for is ever lost."""
+"""Generate images with Runware from a notebook; nothing paid for is ever lost.
+
+Every name is loaded on first use, so that importing this package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .client import Client
+    from .errors import RunwareNBError, TaskError
+    from .session import CellContext, Job, Session, connect, image, job, log, pending, resume, run
+    from .settings import Settings
+    from .wire.results import Outcome, Result
+    from .wire.tasks import ImageTask, LoRA
+
+_HOMES = {
+    "CellContext": "session", "Client": "client", "ImageTask": "wire.tasks", "Job": "session", "LoRA": "wire.tasks",
+    "Outcome": "wire.results", "Result": "wire.results", "RunwareNBError": "errors", "Session": "session",
+    "Settings": "settings", "TaskError": "errors", "connect": "session", "image": "session", "job": "session",
+    "log": "session", "pending": "session", "resume": "session", "run": "session",
+}  # fmt: skip
+
+__all__ = [
+    "CellContext",
+    "Client",
+    "ImageTask",
+    "Job",
+    "LoRA",
+    "Outcome",
+    "Result",
+    "RunwareNBError",
+    "Session",
+    "Settings",
+    "TaskError",
+    "__version__",
+    "connect",
+    "image",
+    "job",
+    "log",
+    "pending",
+    "resume",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Add the magics to a shell: what `%load_ext runware_nb` calls."""
+    from .notebook.extension import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Take the magics out again: what `%unload_ext runware_nb` calls."""
+    from .notebook.extension import unload
+
+    unload(shell)

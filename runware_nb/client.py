@@ -30,7 +30,7 @@ from .wire.collect import Collector
 from .wire.frames import Frame, Item
 from .wire.limits import InFlightLimit
 from .wire.media import sniff
-from .wire.polling import SYNC_WINDOW_S, UNANSWERED_POLL_S, first_poll_s, poll_delay_s
+from .wire.polling import SYNC_SILENCE_S, UNANSWERED_POLL_S, first_poll_s, poll_delay_s
 from .wire.redact import redact_account
 from .wire.results import Outcome, Result
 from .wire.retries import Step, backoff_s, decide
@@ -213,9 +213,7 @@ class Client:
             TransportError: It could not be sent, or the answer was lost.
             ProtocolError: The answer cannot be read.
         """
-        return await self._rest_transport().exchange(
-            [dict(task) for task in tasks], timeout_s=self.settings.timeout_s
-        )
+        return await self._rest_transport().exchange([dict(task) for task in tasks], timeout_s=self.settings.timeout_s)
 
     async def poll(self, task_uuid: str) -> Frame:
         """Ask once about a task; an empty frame means that the service does not know it (yet).
@@ -257,7 +255,7 @@ class Client:
         """
         if not isinstance(media, bytes):
             try:
-                media = Path(media).read_bytes()
+                media = await asyncio.to_thread(Path(media).read_bytes)
             except OSError as error:
                 raise MediaError(f"{error.filename} cannot be read: {error.strerror}") from error
         kind = sniff(media)
@@ -332,7 +330,7 @@ class Client:
         transport = await self._ready()
         flight.is_sent = True
         flight.times_sent += 1
-        flight.next_poll = _now() + (SYNC_WINDOW_S if flight.is_sync else first_poll_s(flight.task_type))
+        flight.next_poll = _now() + (SYNC_SILENCE_S if flight.is_sync else first_poll_s(flight.task_type))
         try:
             await transport.send([flight.task], timeout_s=max(0.1, deadline - _now()))
         except TransportError as error:
@@ -408,7 +406,9 @@ class Client:
                 if unknown < 3:
                     return True
                 raise TaskNotFound(
-                    f"the service does not know task {flight.task_uuid}", task_uuid=flight.task_uuid, code=error.code
+                    f"the service does not know task {flight.task_uuid}",
+                    task_uuid=flight.task_uuid,
+                    code=error.code,
                 ) from error
             if unknown >= 2 or flight.times_sent <= 1:
                 await self._submit(flight, deadline)
@@ -601,7 +601,8 @@ class Client:
                 await asyncio.wait_for(turn, deadline - _now())
             except TimeoutError as error:
                 raise TransportTimeout(
-                    f"task {task_uuid} waited for its turn until the deadline and was not sent", task_uuid=task_uuid
+                    f"task {task_uuid} waited for its turn until the deadline and was not sent",
+                    task_uuid=task_uuid,
                 ) from error
             except asyncio.CancelledError:
                 if turn.done() and not turn.cancelled():

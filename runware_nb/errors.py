@@ -190,7 +190,7 @@ class TaskError(RunwareNBError):
         details = [f"code {self.code}"] if self.code else []
         if self.parameter:
             details.append(f"parameter {self.parameter}")
-        if self.allowed_values:
+        if self.allowed_values and self.raw:  # our own sentences name them already
             details.append("allowed: " + ", ".join(map(str, self.allowed_values[:8])))
         if self.documentation:
             details.append(self.documentation)

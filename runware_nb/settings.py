@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from .errors import ConfigError
 
-__all__ = ["Key", "Settings", "load_settings"]
+__all__ = ["Key", "Settings", "jupyter_session_name", "load_settings", "store_key", "stored_key"]
 
 REST_URL = "https://api.runware.ai/v1"
 WS_URL = "wss://ws-api.runware.ai/v1"
@@ -180,6 +180,42 @@ def load_settings(environ: Mapping[str, str] | None = None, *, cwd: Path | None 
         except ValueError as error:
             raise ConfigError(f"RUNWARE_NB_BUDGET_USD={budget!r}: it is an amount such as 2.50") from error
     return Settings(**values)
+
+
+_KEYRING_SERVICE = "runware_nb"
+
+
+def stored_key() -> Key | None:
+    """Find the key that `login` put into the system's keyring; None without one, or without the keyring extra."""
+    try:
+        import keyring
+        from keyring.errors import KeyringError
+    except ImportError:
+        return None
+    try:
+        value = keyring.get_password(_KEYRING_SERVICE, "default")
+    except KeyringError:
+        return None
+    return Key(value, "the keyring") if value else None
+
+
+def store_key(key: Key) -> bool:
+    """Put the key into the system's keyring; False where there is none to put it into."""
+    try:
+        import keyring
+        from keyring.errors import KeyringError
+    except ImportError:
+        return False
+    try:
+        keyring.set_password(_KEYRING_SERVICE, "default", key.reveal())
+    except KeyringError:
+        return False
+    return True
+
+
+def jupyter_session_name() -> str | None:
+    """Give the notebook's path as JupyterLab hands it to the kernel; stale after a rename."""
+    return os.environ.get("JPY_SESSION_NAME")
 
 
 def _check_url(name: str, url: str, schemes: tuple[str, ...]) -> None:

@@ -48,6 +48,6 @@ def decode(body: bytes) -> Image:
         image.load()
     except MediaError:
         raise
-    except Exception as error:  # noqa: BLE001 - Pillow's decoders raise a dozen kinds for broken files
+    except Exception as error:
         raise MediaError(f"the {kind} file cannot be opened: {error}") from error
     return image

@@ -24,7 +24,6 @@ class MemoryMedium:
 
     def __init__(self, body: bytes) -> None:
         self._body = body
-        self._image: Image | None = None
 
     @property
     def bytes(self) -> bytes:
@@ -33,10 +32,8 @@ class MemoryMedium:
 
     @property
     def image(self) -> Image:
-        """The decoded image; the same object each time."""
-        if self._image is None:
-            self._image = decode(self.bytes)
-        return self._image
+        """The decoded image, a new one each time: a long sweep must not fill the memory."""
+        return decode(self.bytes)
 
     def save(self, path: str | Path) -> Path:
         """Copy them to *path*, whole or not at all.

@@ -32,7 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     if options.host not in _LOOPBACK:
-        print(f"sandbox: --host {options.host} refused; it listens on this machine only (127.0.0.1)", file=sys.stderr)
+        print(
+            f"sandbox: --host {options.host} refused; it listens on this machine only (127.0.0.1)",
+            file=sys.stderr,
+        )
         return 2
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -41,7 +44,10 @@ def main(arguments: list[str] | None = None) -> int:
         listener.bind((options.host, options.port))
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        print(f"sandbox: port {options.port} cannot be used ({reason}); try --port 0 for a free one", file=sys.stderr)
+        print(
+            f"sandbox: port {options.port} cannot be used ({reason}); try --port 0 for a free one",
+            file=sys.stderr,
+        )
         return 1
     service = Service(
         api_key=f"sandbox-{secrets.token_hex(16)}",

@@ -9,7 +9,14 @@ from typing import Any
 
 __all__ = ["Account", "Charge", "request_hash"]
 
-_NOT_PART_OF_THE_REQUEST = {"taskUUID", "deliveryMethod", "webhookURL", "uploadEndpoint", "includeCost", "ttl"}
+_NOT_PART_OF_THE_REQUEST = {
+    "taskUUID",
+    "deliveryMethod",
+    "webhookURL",
+    "uploadEndpoint",
+    "includeCost",
+    "ttl",
+}
 
 
 @dataclass
@@ -76,7 +83,7 @@ class Account:
             "balance": {"amount": self.balance_usd, "freeBalance": 0.0, "currency": "USD"},
             "team": [{"name": "You", "email": "you@sandbox.example", "roles": ["Owner"]}],
             "apiKeys": [{"apiKey": f"{api_key[:4]}…", "name": "sandbox", "enabled": True}],
-            "usage": {span: spent for span in ("today", "last7Days", "last30Days", "total")},
+            "usage": dict.fromkeys(("today", "last7Days", "last30Days", "total"), spent),
         }
 
 

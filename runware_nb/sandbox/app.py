@@ -142,7 +142,10 @@ def _authenticated_by(request: Request, tasks: list[Json]) -> tuple[str, list[Js
     """Find the key: in the header, or in the first element, which then is answered too."""
     header = request.headers.get("authorization", "")
     if tasks[0].get("taskType") == "authentication":
-        answer = {"taskType": "authentication", "connectionSessionUUID": "00000000-0000-4000-8000-000000000001"}
+        answer = {
+            "taskType": "authentication",
+            "connectionSessionUUID": "00000000-0000-4000-8000-000000000001",
+        }
         return str(tasks[0].get("apiKey") or ""), tasks[1:], [answer] if len(tasks) == 1 else []
     return header.removeprefix("Bearer ").strip(), tasks, []
 

@@ -155,7 +155,7 @@ def _scene(canvas: _Canvas, words: set[str], chance: random.Random) -> None:
         sky = chance.choice(["day", "day", "sunset", "sunrise"])
     top, low = _SKIES[sky]
     turn = chance.uniform(-0.12, 0.12)
-    top, low = _mix(top, (255, 255, 255) if turn > 0 else (0, 0, 40), abs(turn)), low
+    top = _mix(top, (255, 255, 255) if turn > 0 else (0, 0, 40), abs(turn))
     colours = [_COLOURS[word] for word in sorted(words) if word in _COLOURS]
     accent = colours[0] if colours else chance.choice(list(_COLOURS.values())[:16])
     horizon = chance.uniform(0.56, 0.7)
@@ -185,10 +185,22 @@ def _sky(canvas: _Canvas, top: RGB, low: RGB, horizon: float, sky: str, chance: 
         y = y + 0.2 if sky in {"sunset", "sunrise", "dawn"} else y
         for ring in range(6, 0, -1):
             radius = 0.05 + ring * 0.016
-            canvas.ellipse(x, y, radius, radius, _mix(_mix(top, low, min(1.0, y / horizon) ** 1.3), sun, 0.5 - ring * 0.07))
+            canvas.ellipse(
+                x,
+                y,
+                radius,
+                radius,
+                _mix(_mix(top, low, min(1.0, y / horizon) ** 1.3), sun, 0.5 - ring * 0.07),
+            )
         canvas.ellipse(x, y, 0.05, 0.05, sun)
         for _ in range(chance.randint(2, 5)):
-            _cloud(canvas, chance.random(), chance.uniform(0.08, horizon - 0.15), _mix(low, (255, 255, 255), 0.55), chance)
+            _cloud(
+                canvas,
+                chance.random(),
+                chance.uniform(0.08, horizon - 0.15),
+                _mix(low, (255, 255, 255), 0.55),
+                chance,
+            )
 
 
 def _cloud(canvas: _Canvas, x: float, y: float, colour: RGB, chance: random.Random) -> None:
@@ -300,45 +312,97 @@ def _airship(canvas: _Canvas, horizon: float, main: RGB, second: RGB, chance: ra
     x, y, size = chance.uniform(0.3, 0.7), chance.uniform(0.22, horizon - 0.18), chance.uniform(0.1, 0.16)
     dark = _mix(main, (20, 20, 30), 0.45)
     ratio = canvas.height / canvas.width
-    canvas.polygon([(x - size * 1.9 * ratio, y - size * 0.42), (x - size * 1.2 * ratio, y), (x - size * 1.9 * ratio, y + size * 0.42)], dark)
+    canvas.polygon(
+        [
+            (x - size * 1.9 * ratio, y - size * 0.42),
+            (x - size * 1.2 * ratio, y),
+            (x - size * 1.9 * ratio, y + size * 0.42),
+        ],
+        dark,
+    )
     canvas.ellipse(x, y, size * 1.7, size * 0.52, main)
     for band in (-0.7, 0.0, 0.7):
         canvas.ellipse(x + band * size * ratio, y - size * 0.02, size * 0.08, size * 0.47, second)
     canvas.ellipse(x + size * 0.1 * ratio, y - size * 0.22, size * 1.1, size * 0.14, _mix(main, (255, 255, 255), 0.35))
     left, right = x - size * 0.5 * ratio, x + size * 0.5 * ratio
-    canvas.polygon([(left, y + size * 0.6), (right, y + size * 0.6), (right - 0.02, y + size * 0.8), (left + 0.02, y + size * 0.8)], dark)
+    canvas.polygon(
+        [
+            (left, y + size * 0.6),
+            (right, y + size * 0.6),
+            (right - 0.02, y + size * 0.8),
+            (left + 0.02, y + size * 0.8),
+        ],
+        dark,
+    )
     for rope in (-0.45, -0.15, 0.15, 0.45):
-        canvas.line([(x + rope * size * ratio, y + size * 0.4), (x + rope * size * ratio, y + size * 0.62)], dark, 0.002)
+        canvas.line(
+            [(x + rope * size * ratio, y + size * 0.4), (x + rope * size * ratio, y + size * 0.62)],
+            dark,
+            0.002,
+        )
 
 
 def _balloon(canvas: _Canvas, horizon: float, main: RGB, second: RGB, chance: random.Random) -> None:
     for _ in range(chance.randint(1, 3)):
-        x, y, size = chance.uniform(0.15, 0.85), chance.uniform(0.18, horizon - 0.2), chance.uniform(0.05, 0.1)
+        x, y, size = (
+            chance.uniform(0.15, 0.85),
+            chance.uniform(0.18, horizon - 0.2),
+            chance.uniform(0.05, 0.1),
+        )
         canvas.polygon([(x - size * 0.5, y + size * 0.6), (x + size * 0.5, y + size * 0.6), (x, y + size * 1.5)], main)
         canvas.ellipse(x, y, size, size, main)
         canvas.ellipse(x, y, size * 0.6, size, second)
         canvas.ellipse(x, y, size * 0.22, size, main)
-        basket = [(x - size * 0.16, y + size * 1.5), (x + size * 0.16, y + size * 1.5), (x + size * 0.12, y + size * 1.75), (x - size * 0.12, y + size * 1.75)]
+        basket = [
+            (x - size * 0.16, y + size * 1.5),
+            (x + size * 0.16, y + size * 1.5),
+            (x + size * 0.12, y + size * 1.75),
+            (x - size * 0.12, y + size * 1.75),
+        ]
         canvas.polygon(basket, (110, 78, 50))
 
 
 def _ship(canvas: _Canvas, horizon: float, main: RGB, second: RGB, chance: random.Random) -> None:
     x, y, size = chance.uniform(0.25, 0.75), horizon + 0.1, chance.uniform(0.1, 0.16)
-    canvas.polygon([(x - size, y), (x + size, y), (x + size * 0.7, y + size * 0.35), (x - size * 0.7, y + size * 0.35)], _mix(main, (20, 16, 12), 0.3))
+    canvas.polygon(
+        [(x - size, y), (x + size, y), (x + size * 0.7, y + size * 0.35), (x - size * 0.7, y + size * 0.35)],
+        _mix(main, (20, 16, 12), 0.3),
+    )
     canvas.line([(x, y), (x, y - size * 1.7)], (70, 50, 36), 0.006)
-    canvas.polygon([(x + 0.008, y - size * 1.6), (x + size * 0.85, y - size * 0.15), (x + 0.008, y - size * 0.15)], second)
-    canvas.polygon([(x - 0.008, y - size * 1.4), (x - size * 0.65, y - size * 0.15), (x - 0.008, y - size * 0.15)], _mix(second, main, 0.25))
+    canvas.polygon(
+        [(x + 0.008, y - size * 1.6), (x + size * 0.85, y - size * 0.15), (x + 0.008, y - size * 0.15)],
+        second,
+    )
+    canvas.polygon(
+        [(x - 0.008, y - size * 1.4), (x - size * 0.65, y - size * 0.15), (x - 0.008, y - size * 0.15)],
+        _mix(second, main, 0.25),
+    )
 
 
 def _cat(canvas: _Canvas, horizon: float, main: RGB, second: RGB, chance: random.Random) -> None:
     x, y, size = chance.uniform(0.35, 0.65), 0.78, chance.uniform(0.1, 0.14)
     ratio = canvas.height / canvas.width
-    canvas.line([(x + size * 0.7 * ratio, y + size * 0.9), (x + size * 1.5 * ratio, y + size * 0.5), (x + size * 1.3 * ratio, y - size * 0.4)], main, size * 0.2)
+    canvas.line(
+        [
+            (x + size * 0.7 * ratio, y + size * 0.9),
+            (x + size * 1.5 * ratio, y + size * 0.5),
+            (x + size * 1.3 * ratio, y - size * 0.4),
+        ],
+        main,
+        size * 0.2,
+    )
     canvas.ellipse(x, y + size * 0.5, size * 0.85, size * 1.1, main)
     canvas.ellipse(x, y - size * 0.8, size * 0.65, size * 0.58, main)
     for side in (-1, 1):
         ear = x + side * size * 0.42 * ratio
-        canvas.polygon([(ear - size * 0.22 * ratio, y - size * 1.15), (ear + side * size * 0.1 * ratio, y - size * 1.75), (ear + size * 0.22 * ratio, y - size * 1.1)], main)
+        canvas.polygon(
+            [
+                (ear - size * 0.22 * ratio, y - size * 1.15),
+                (ear + side * size * 0.1 * ratio, y - size * 1.75),
+                (ear + size * 0.22 * ratio, y - size * 1.1),
+            ],
+            main,
+        )
         canvas.ellipse(x + side * size * 0.26 * ratio, y - size * 0.86, size * 0.11, size * 0.14, (236, 214, 96))
         canvas.ellipse(x + side * size * 0.26 * ratio, y - size * 0.86, size * 0.04, size * 0.12, (20, 20, 24))
     canvas.ellipse(x, y + size * 0.55, size * 0.45, size * 0.75, _mix(main, second, 0.6))
@@ -347,14 +411,35 @@ def _cat(canvas: _Canvas, horizon: float, main: RGB, second: RGB, chance: random
 def _bird(canvas: _Canvas, horizon: float, main: RGB, second: RGB, chance: random.Random) -> None:
     for _ in range(chance.randint(4, 9)):
         x, y, size = chance.uniform(0.1, 0.9), chance.uniform(0.1, horizon - 0.1), chance.uniform(0.012, 0.03)
-        canvas.line([(x - size, y - size * 0.5), (x - size * 0.4, y - size * 0.7), (x, y), (x + size * 0.4, y - size * 0.7), (x + size, y - size * 0.5)], _mix(main, (20, 20, 30), 0.5), 0.004)
+        canvas.line(
+            [
+                (x - size, y - size * 0.5),
+                (x - size * 0.4, y - size * 0.7),
+                (x, y),
+                (x + size * 0.4, y - size * 0.7),
+                (x + size, y - size * 0.5),
+            ],
+            _mix(main, (20, 20, 30), 0.5),
+            0.004,
+        )
 
 
 def _house(canvas: _Canvas, horizon: float, main: RGB, second: RGB, chance: random.Random) -> None:
     x, y, size = chance.uniform(0.25, 0.7), horizon + 0.18, chance.uniform(0.08, 0.13)
-    canvas.polygon([(x - size, y - size), (x + size, y - size), (x + size, y + size * 0.3), (x - size, y + size * 0.3)], second)
+    canvas.polygon(
+        [(x - size, y - size), (x + size, y - size), (x + size, y + size * 0.3), (x - size, y + size * 0.3)],
+        second,
+    )
     canvas.polygon([(x - size * 1.2, y - size), (x, y - size * 1.9), (x + size * 1.2, y - size)], main)
-    canvas.polygon([(x - size * 0.2, y - size * 0.4), (x + size * 0.2, y - size * 0.4), (x + size * 0.2, y + size * 0.3), (x - size * 0.2, y + size * 0.3)], (84, 60, 44))
+    canvas.polygon(
+        [
+            (x - size * 0.2, y - size * 0.4),
+            (x + size * 0.2, y - size * 0.4),
+            (x + size * 0.2, y + size * 0.3),
+            (x - size * 0.2, y + size * 0.3),
+        ],
+        (84, 60, 44),
+    )
     for side in (-0.62, 0.62):
         canvas.ellipse(x + side * size, y - size * 0.45, size * 0.18, size * 0.18, (250, 220, 140))
 
@@ -364,9 +449,15 @@ def _lighthouse(canvas: _Canvas, horizon: float, main: RGB, second: RGB, chance:
     for band in range(6):
         low, high = base - size * band / 6, base - size * (band + 1) / 6
         wide, narrow = 0.05 - 0.004 * band, 0.046 - 0.004 * band
-        canvas.polygon([(x - wide, low), (x + wide, low), (x + narrow, high), (x - narrow, high)], main if band % 2 == 0 else second)
+        canvas.polygon(
+            [(x - wide, low), (x + wide, low), (x + narrow, high), (x - narrow, high)],
+            main if band % 2 == 0 else second,
+        )
     canvas.ellipse(x, base - size - 0.015, 0.024, 0.028, (255, 240, 170))
-    canvas.polygon([(x - 0.03, base - size - 0.03), (x, base - size - 0.075), (x + 0.03, base - size - 0.03)], _mix(main, (10, 10, 10), 0.4))
+    canvas.polygon(
+        [(x - 0.03, base - size - 0.03), (x, base - size - 0.075), (x + 0.03, base - size - 0.03)],
+        _mix(main, (10, 10, 10), 0.4),
+    )
 
 
 def _flower(canvas: _Canvas, horizon: float, main: RGB, second: RGB, chance: random.Random) -> None:
@@ -375,15 +466,31 @@ def _flower(canvas: _Canvas, horizon: float, main: RGB, second: RGB, chance: ran
         canvas.line([(x, y), (x + chance.uniform(-0.01, 0.01), 1.0)], (60, 110, 60), 0.006)
         for petal in range(7):
             angle = petal * math.tau / 7
-            canvas.ellipse(x + math.cos(angle) * size * 0.8 * canvas.height / canvas.width, y + math.sin(angle) * size * 0.8, size * 0.5, size * 0.5, main)
+            canvas.ellipse(
+                x + math.cos(angle) * size * 0.8 * canvas.height / canvas.width,
+                y + math.sin(angle) * size * 0.8,
+                size * 0.5,
+                size * 0.5,
+                main,
+            )
         canvas.ellipse(x, y, size * 0.5, size * 0.5, (246, 206, 84))
 
 
 def _rocket(canvas: _Canvas, horizon: float, main: RGB, second: RGB, chance: random.Random) -> None:
     x, y, size = chance.uniform(0.35, 0.65), chance.uniform(0.3, 0.45), chance.uniform(0.13, 0.18)
-    canvas.polygon([(x - size * 0.22, y + size * 0.9), (x, y + size * 1.9), (x + size * 0.22, y + size * 0.9)], (250, 180, 70))
+    canvas.polygon(
+        [(x - size * 0.22, y + size * 0.9), (x, y + size * 1.9), (x + size * 0.22, y + size * 0.9)],
+        (250, 180, 70),
+    )
     for side in (-1, 1):
-        canvas.polygon([(x + side * size * 0.28, y + size * 0.3), (x + side * size * 0.62, y + size), (x + side * size * 0.2, y + size * 0.9)], main)
+        canvas.polygon(
+            [
+                (x + side * size * 0.28, y + size * 0.3),
+                (x + side * size * 0.62, y + size),
+                (x + side * size * 0.2, y + size * 0.9),
+            ],
+            main,
+        )
     canvas.ellipse(x, y, size * 0.36, size, second)
     canvas.ellipse(x, y - size * 0.25, size * 0.16, size * 0.16, (110, 170, 210))
 

@@ -24,11 +24,17 @@ Json = dict[str, Any]
 Push = Callable[[Json], Awaitable[None]]
 
 _WORK = {"imageInference"}
-_TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".bmp": "image/bmp", ".gif": "image/gif"}
+_TYPES = {
+    ".jpg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".bmp": "image/bmp",
+    ".gif": "image/gif",
+}
 _CACHE_BYTES = 64 * 1024 * 1024
 
 
-class CutConnection(Exception):  # noqa: N818 - an order, not an error
+class CutConnection(Exception):
     """A fault: the connection is to break here."""
 
 
@@ -44,7 +50,13 @@ class Service:
     """
 
     def __init__(
-        self, *, api_key: str, clock: Clock, latency_s: float = 0.0, seed: int = 0, state_dir: Path | None = None
+        self,
+        *,
+        api_key: str,
+        clock: Clock,
+        latency_s: float = 0.0,
+        seed: int = 0,
+        state_dir: Path | None = None,
     ) -> None:
         self.api_key = api_key
         self.clock = clock
@@ -88,7 +100,7 @@ class Service:
             elif task_type in _UTILITIES:
                 check_uuid(task)
                 hit = self.faults.draw(task_type, is_work=False)
-                self._before_acceptance(hit, scope)
+                self._before_acceptance(hit)
                 answer = _UTILITIES[task_type](self, task, scope)
                 if "mute" not in hit:
                     for frame in answer:
@@ -104,8 +116,7 @@ class Service:
 
     async def _accept(self, task: Json, push: Push, *, waits: bool) -> None:
         hit = self.faults.draw(str(task["taskType"]), is_work=True)
-        scope = {"taskType": task["taskType"], "taskUUID": task.get("taskUUID")}
-        self._before_acceptance(hit, scope)
+        self._before_acceptance(hit)
         uuid_text = check_uuid(task)
         if uuid_text in self._works:
             raise Refused("conflictTaskUUID", "This taskUUID has been used before. Send a fresh UUID v4.",
@@ -138,7 +149,7 @@ class Service:
         else:
             _keep(asyncio.create_task(self._deliver_as_ready(work, push)))
 
-    def _before_acceptance(self, hit: Json, scope: Json) -> None:
+    def _before_acceptance(self, hit: Json) -> None:
         if "cut" in hit and hit["cut"].options.get("when", "before_accept") == "before_accept":
             raise CutConnection
         if "html" in hit:

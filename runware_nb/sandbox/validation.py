@@ -14,7 +14,7 @@ from .models import MODELS, request_schema
 __all__ = ["Refused", "check_image_task", "check_uuid"]
 
 
-class Refused(Exception):  # noqa: N818 - the service's word for it
+class Refused(Exception):
     """A task that is not accepted.
 
     Attributes:
@@ -65,7 +65,11 @@ def check_image_task(task: dict[str, Any]) -> str:
         )
     prompt = task.get("positivePrompt")
     varying = {"taskUUID": "", "seed": task.get("seed", 0) if not _plain_seed(task) else 0}
-    shape = {**task, **varying, "positivePrompt": "x" * min(len(prompt), 3001) if isinstance(prompt, str) else prompt}
+    shape = {
+        **task,
+        **varying,
+        "positivePrompt": "x" * min(len(prompt), 3001) if isinstance(prompt, str) else prompt,
+    }
     try:
         refused = _first_error(air, json.dumps(shape, sort_keys=True))
     except (TypeError, ValueError):

@@ -118,7 +118,8 @@ def render_image(work: Work, item: Item, read_media: Any) -> tuple[bytes, str]:
         The encoded picture and its media type.
     """
     task, model = work.task, MODELS[work.air]
-    inputs = task.get("inputs") if isinstance(task.get("inputs"), dict) else {}
+    nested = task.get("inputs")
+    inputs: Json = nested if isinstance(nested, dict) else {}
 
     def picture(name: str) -> Image.Image | None:
         value = task.get(name) or inputs.get(name)

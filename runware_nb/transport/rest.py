@@ -75,7 +75,10 @@ class RestTransport:
         timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, self._settings.connect_timeout_s))
         try:
             answer = await self._http.post(
-                self._settings.rest_url, content=encode_frame(tasks).encode(), headers=headers, timeout=timeout
+                self._settings.rest_url,
+                content=encode_frame(tasks).encode(),
+                headers=headers,
+                timeout=timeout,
             )
         except httpx.HTTPError as error:
             raise _translated(error, self._settings.rest_url) from error
@@ -189,7 +192,9 @@ async def _read(answer: httpx.Response, url: str, max_bytes: int) -> bytes:
     if not answer.is_success:
         raise TransportError(f"{host} answered HTTP {answer.status_code}", http_status=answer.status_code)
     if int(answer.headers.get("content-length") or 0) > max_bytes:
-        raise MediaError(f"a file of {answer.headers['content-length']} bytes from {host} is over the {max_bytes} taken")
+        raise MediaError(
+            f"a file of {answer.headers['content-length']} bytes from {host} is over the {max_bytes} taken"
+        )
     body = bytearray()
     async for chunk in answer.aiter_bytes():
         body += chunk

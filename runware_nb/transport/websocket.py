@@ -129,8 +129,7 @@ class WebSocketTransport:
                 await self._read(socket)
             finally:
                 self._socket = None
-                if self._is_closing:
-                    await socket.close()
+                await socket.close()
             lost_at = time.monotonic()
             self._ready = asyncio.get_running_loop().create_future()
             self._listener.on_gap()

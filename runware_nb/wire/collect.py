@@ -48,8 +48,9 @@ class Collector:
 
     @property
     def errors(self) -> list[TaskError]:
-        """The errors as far as known."""
-        return list(self._polled if len(self._polled) >= len(self._pushed) else self._pushed)
+        """The errors as far as known, one for each result that is missing at the most."""
+        believed = self._polled if len(self._polled) >= len(self._pushed) else self._pushed
+        return believed[: max(0, self.expected - len(self._results))]
 
     @property
     def has_results(self) -> bool:

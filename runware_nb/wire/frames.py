@@ -57,9 +57,7 @@ def ping_task() -> Item:
     return {"taskType": "ping", "ping": True}
 
 
-def parse_frame(
-    text: str | bytes, *, http_status: int | None = None, retry_after_s: float | None = None
-) -> Frame:
+def parse_frame(text: str | bytes, *, http_status: int | None = None, retry_after_s: float | None = None) -> Frame:
     """Read what the service sent, in any of the shapes of reference 2.3.
 
     Args:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["SYNC_WINDOW_S", "UNANSWERED_POLL_S", "first_poll_s", "poll_delay_s"]
+__all__ = ["SYNC_SILENCE_S", "UNANSWERED_POLL_S", "first_poll_s", "poll_delay_s"]
 
-SYNC_WINDOW_S = 120.0
-"""How long the service holds a sync task's answer open on a WebSocket (reference 3.1 and 9)."""
+SYNC_SILENCE_S = 20.0
+"""After so long without a word about a sync task, we ask.
+
+The service pushes for about 120 s (reference 9), but frames get lost, and then this is what it costs.
+"""
 
 UNANSWERED_POLL_S = 3.0
 """A poll over WebSocket that got no answer for so long is asked again."""

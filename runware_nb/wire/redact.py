@@ -51,8 +51,7 @@ def redact_account(value: Any) -> Any:
     """Take keys and e-mail addresses out of an account answer, at any depth."""
     if isinstance(value, Mapping):
         return {
-            key: REDACTED if key in _SECRET_FIELDS and inner else redact_account(inner)
-            for key, inner in value.items()
+            key: REDACTED if key in _SECRET_FIELDS and inner else redact_account(inner) for key, inner in value.items()
         }
     if isinstance(value, list):
         return [redact_account(inner) for inner in value]

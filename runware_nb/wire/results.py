@@ -62,10 +62,7 @@ def is_final(item: Mapping[str, Any]) -> bool:
         return False
     if status == "success":
         return True
-    for key, value in item.items():
-        if value is not None and (key in _FINAL_KEYS or key.endswith(_FINAL_ENDS)):
-            return True
-    return False
+    return any(value is not None and (key in _FINAL_KEYS or key.endswith(_FINAL_ENDS)) for key, value in item.items())
 
 
 @dataclass(slots=True, eq=False)

@@ -10,7 +10,7 @@ from typing import Any
 
 from .frames import Item
 
-__all__ = ["WIRE_NAMES", "ImageTask", "LoRA", "Task", "expected_results", "is_uuid", "prepare"]
+__all__ = ["WIRE_NAMES", "ImageTask", "LoRA", "Task", "expected_results", "is_utility", "is_uuid", "prepare"]
 
 WIRE_NAMES: Mapping[str, str] = MappingProxyType(
     {
@@ -136,6 +136,11 @@ class ImageTask:
 
 Task = Mapping[str, Any] | ImageTask
 """What `Client.run` takes: a dict in wire spelling, or a typed task."""
+
+
+def is_utility(task_type: str) -> bool:
+    """Whether a kind of task makes nothing and costs nothing, such as a search or a poll."""
+    return task_type in _UTILITIES
 
 
 def is_uuid(text: str) -> bool:

@@ -1,0 +1,84 @@
+"""What a command is, and which there are."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from ..errors import MagicUsageError
+
+if TYPE_CHECKING:
+    from ..session import Job, Session
+
+__all__ = ["COMMANDS", "Answer", "Command", "find_command"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command has to say.
+
+    Attributes:
+        bundle: How a person sees it: `text/plain`, and `text/html` where that is better.
+        json: How a program sees it.
+        notes: Sentences beside the answer; stderr in a terminal.
+        is_failure: Whether the service said no, or nothing was found.
+        value: What Python code gets.
+        job: A run that is on its way; whoever called decides how to wait and show it.
+    """
+
+    bundle: Mapping[str, str] = field(default_factory=dict)
+    json: Any = None
+    notes: tuple[str, ...] = ()
+    is_failure: bool = False
+    value: Any = None
+    job: Job | None = None
+
+
+class Command(Protocol):
+    """One module of this package."""
+
+    SUMMARY: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+
+    def run(self, session: Session, options: argparse.Namespace) -> Answer:
+        """Do it."""
+
+
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "connect": "connect",
+        "login": "login",
+        "status": "status",
+        "sandbox": "sandbox",
+        "models": "models",
+        "model-search": "models",
+        "text-to-image": "text_to_image",
+        "log": "log",
+        "show": "show",
+        "poll": "poll",
+        "raw": "raw",
+    }
+)
+"""Command names, and the module of each; loaded when used."""
+
+
+def find_command(name: str) -> Command:
+    """Load a command by name.
+
+    Raises:
+        MagicUsageError: There is none; the message names the nearest.
+    """
+    module = COMMANDS.get(name)
+    if module is None:
+        near = difflib.get_close_matches(name, list(COMMANDS), n=1, cutoff=0.5)
+        if near:
+            raise MagicUsageError(f"no command {name!r}; did you mean {near[0]}?", corrected=f"%runware {near[0]}")
+        raise MagicUsageError(f"no command {name!r}; there are: {', '.join(COMMANDS)}")
+    return cast("Command", importlib.import_module(f".{module}", __package__))

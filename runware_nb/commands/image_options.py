@@ -1,0 +1,111 @@
+"""The common options of image generation, for `%%runware` and `text-to-image`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import MagicUsageError
+from ..session.api import make_image_task
+from ..wire.redact import looks_like_key
+from ..wire.tasks import ImageTask, LoRA
+
+__all__ = ["add_image_options", "refuse_keys", "task_from"]
+
+_SIZE = re.compile(r"(\d{1,5})\s*[x×*]\s*(\d{1,5})", re.IGNORECASE)
+
+
+def add_image_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    group = parser.add_argument_group("image")
+    group.add_argument("-m", "--model", metavar="AIR", help="AIR identifier, slug or alias (default runware:101@1)")
+    group.add_argument("-s", "--size", metavar="WxH", help="pixels, such as 1024x768 (default 1024x1024)")
+    group.add_argument("-n", "--number-results", type=int, metavar="N", help="how many images, 1 to 20")
+    group.add_argument("--seed", type=int, metavar="N", help="first seed; picked and logged when left out")
+    group.add_argument("--steps", type=int, metavar="N", help="denoising steps")
+    group.add_argument("--cfg", type=float, metavar="X", help="how closely to follow the prompt")
+    group.add_argument("--scheduler", metavar="NAME", help="sampler")
+    group.add_argument("--negative", metavar="TEXT", help="what to avoid")
+    group.add_argument("--lora", action="append", metavar="AIR[:WEIGHT]", help="adaptation to apply; repeatable")
+    group.add_argument("--format", metavar="NAME", help="JPG, PNG or WEBP")
+    group.add_argument("--acceleration", metavar="NAME", help="none, low, medium or high")
+    group.add_argument("--set", action="append", metavar="KEY=JSON", help="any other parameter; dots go deeper")
+
+
+def task_from(options: argparse.Namespace, prompt: str) -> ImageTask:
+    """Make the task.
+
+    Raises:
+        MagicUsageError: A value cannot be read.
+    """
+    values: dict[str, Any] = {
+        "model": options.model, "number_results": options.number_results, "seed": options.seed,
+        "steps": options.steps, "cfg_scale": options.cfg, "scheduler": options.scheduler,
+        "negative_prompt": options.negative, "acceleration": options.acceleration,
+        "output_format": options.format.upper() if options.format else None,
+    }  # fmt: skip
+    if options.size:
+        values["width"], values["height"] = _size(options.size)
+    if options.lora:
+        values["loras"] = tuple(_lora(text) for text in options.lora)
+    given = {name: value for name, value in values.items() if value is not None}
+    return make_image_task(prompt, extra=_extra(options.set or ()), **given)
+
+
+def refuse_keys(words: Sequence[str], known: Sequence[str] = ()) -> None:
+    """Refuse a line that holds a key: a notebook is shared, and a key in it with it.
+
+    Args:
+        words: The line.
+        known: Keys in use, which are refused in whatever shape they are.
+
+    Raises:
+        MagicUsageError: A word looks like a key; the message does not repeat it.
+    """
+    for word in words:
+        value = word.partition("=")[2] or word
+        if looks_like_key(value) or word.lower().startswith(("--api-key", "--key")) or any(k in word for k in known):
+            raise MagicUsageError(
+                "there is a key in this line; nothing was sent. Delete it from the cell, and use `%runware login` "
+                "(hidden prompt) or set RUNWARE_API_KEY: cells are saved and shared"
+            )
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise MagicUsageError(f"size {text!r} is not understood; write it as 1024x768 (pixels)")
+    return int(match[1]), int(match[2])
+
+
+def _lora(text: str) -> LoRA:
+    air, colon, weight = text.rpartition(":")
+    if not colon or "@" not in air:
+        return LoRA(text)
+    try:
+        return LoRA(air, float(weight))
+    except ValueError as error:
+        raise MagicUsageError(f"--lora {text}: the weight {weight!r} is no number; write it as {air}:0.8") from error
+
+
+def _extra(pairs: Sequence[str]) -> Mapping[str, Any]:
+    made: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise MagicUsageError(f"--set {pair}: write it as key=value, such as --set outputQuality=90")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        inner = made
+        *path, last = key.split(".")
+        for part in path:
+            inner = inner.setdefault(part, {})
+            if not isinstance(inner, dict):
+                raise MagicUsageError(f"--set {pair}: {part} was set to a plain value before")
+        inner[last] = value
+    return made

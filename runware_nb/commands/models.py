@@ -1,0 +1,70 @@
+"""models: search the service's models, or list the bundled ones."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from ..catalog import all_models
+from ..errors import ConfigError
+from ..loop import background_loop, wait
+from ..view.table import Table, render_table
+from .base import Answer
+
+if TYPE_CHECKING:
+    from ..session import Session
+
+SUMMARY = "search models at the service"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("words", nargs="*", help="words to search for")
+    parser.add_argument("--search", metavar="TEXT", help="the same, as an option")
+    parser.add_argument("--category", metavar="NAME", help="checkpoint, lora, lycoris, vae or embeddings")
+    parser.add_argument("--architecture", metavar="NAME", help="such as flux1d or sdxl")
+    parser.add_argument("--limit", type=int, default=20, metavar="N", help="how many, 1 to 100")
+    parser.add_argument("--offset", type=int, default=0, metavar="N", help="how many to skip")
+    parser.add_argument("--bundled", action="store_true", help="list what is known without asking")
+
+
+def run(session: Session, options: argparse.Namespace) -> Answer:
+    """Search, or list."""
+    search = " ".join(filter(None, [options.search, *options.words]))
+    if options.bundled:
+        return _bundled(search)
+    try:
+        session.require_key()
+    except ConfigError:
+        answer = _bundled(search)
+        note = "no key, so this is the bundled catalogue; `%runware login` or `%runware sandbox` to search the service"
+        return Answer(answer.bundle, answer.json, (note,), answer.is_failure)
+    filters = {"category": options.category, "architecture": options.architecture}
+    given = {name: value for name, value in filters.items() if value}
+    found = wait(
+        background_loop().submit(
+            session.client().search_models(search, limit=options.limit, offset=options.offset, **given)
+        )
+    )
+    results = found.get("results") or []
+    rows = [(_get(one, "air"), _get(one, "name"), _get(one, "category"), _get(one, "architecture")) for one in results]
+    caption = f"{len(rows)} of {found.get('totalResults', len(rows))}"
+    table = Table(("model", "name", "category", "architecture"), rows, caption, empty=f"no model for {search!r}")
+    return Answer(render_table(table), {"data": [found]}, is_failure=not rows)
+
+
+def _bundled(search: str) -> Answer:
+    words = search.lower().split()
+    found = [
+        model
+        for model in all_models()
+        if all(word in f"{model.air} {model.name} {model.slug} {model.architecture}".lower() for word in words)
+    ]
+    rows = [(m.air, m.name, m.architecture, ", ".join(m.aliases), f"multiples of {m.step_px} px") for m in found]
+    table = Table(("model", "name", "architecture", "aliases", "size"), rows, "bundled", empty=f"none for {search!r}")
+    value = [{"air": m.air, "name": m.name, "architecture": m.architecture, "aliases": list(m.aliases)} for m in found]
+    return Answer(render_table(table), value, is_failure=not found)
+
+
+def _get(entry: dict[str, Any], name: str) -> str:
+    return str(entry.get(name) or "")

@@ -1,0 +1,56 @@
+"""poll: ask once about a task."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from ..errors import MagicUsageError
+from ..loop import background_loop, wait
+from ..view.table import render_facts
+from ..wire.frames import Frame
+from ..wire.tasks import is_uuid
+from .base import Answer
+
+if TYPE_CHECKING:
+    from ..session import Session
+
+SUMMARY = "ask once about a task"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("task_uuid", metavar="UUID", help="task UUID; of a logged run its first characters do")
+
+
+def run(session: Session, options: argparse.Namespace) -> Answer:
+    """Ask."""
+    task_uuid = options.task_uuid
+    if not is_uuid(task_uuid):
+        if len(task_uuid) < 4:
+            raise MagicUsageError(f"{task_uuid!r} is no task UUID")
+        task_uuid = session.log.find(task_uuid).attempt_uuid
+    frame = wait(background_loop().submit(session.client().poll(task_uuid)))
+    if not frame.items and not frame.errors:
+        note = f"the service does not know task {task_uuid}, or does not show it yet"
+        return Answer({}, {"data": []}, (note,), is_failure=True)
+    return Answer(_shown(frame), frame_json(frame), is_failure=bool(frame.errors))
+
+
+def frame_json(frame: Frame) -> dict[str, Any]:
+    """Write a frame as it came."""
+    made: dict[str, Any] = {"data": list(frame.items)}
+    if frame.errors:
+        made["errors"] = list(frame.errors)
+    return made
+
+
+def _shown(frame: Frame) -> dict[str, str]:
+    facts = []
+    for index, item in enumerate(frame.items):
+        status = item.get("status", "success")
+        progress = f" {item['progress']} %" if "progress" in item else ""
+        url = next((item[key] for key in item if key.endswith("URL")), "")
+        facts.append((f"#{index}", f"{status}{progress} {url}".strip()))
+    facts += [("error", f"{error['code']}: {error['message']}") for error in frame.errors]
+    return render_facts(facts)

@@ -1,0 +1,68 @@
+"""text-to-image: the same as `%%runware`, from one line."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from ..errors import MagicUsageError, TaskError
+from ..session.session import Plan
+from ..view.results import format_usd
+from ..view.table import render_facts
+from ..wire.results import Outcome
+from .base import Answer
+from .image_options import add_image_options, refuse_keys, task_from
+
+if TYPE_CHECKING:
+    from ..session import Session
+
+SUMMARY = "generate images from a prompt"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("words", nargs="*", help="the prompt")
+    parser.add_argument("--prompt", metavar="TEXT", help="the prompt, as an option")
+    add_image_options(parser)
+    parser.add_argument("--dry-run", action="store_true", help="show request and price, send nothing")
+    parser.add_argument("--tag", action="append", default=[], metavar="T", help="label for the log; repeatable")
+    parser.add_argument("--note", metavar="TEXT", help="note for the log")
+
+
+def run(session: Session, options: argparse.Namespace) -> Answer:
+    """Send it, and give the job."""
+    words = [options.prompt] if options.prompt else options.words
+    if not words:
+        raise MagicUsageError('the prompt is empty: write what to draw, such as --prompt "a small airship"')
+    refuse_keys([options.model or "", options.scheduler or ""])
+    return submit(session, options, " ".join(words))
+
+
+def submit(session: Session, options: argparse.Namespace, prompt: str, template: str | None = None) -> Answer:
+    """Plan or send a prompt with parsed options."""
+    task = task_from(options, prompt)
+    if options.dry_run:
+        return _dry_run(session.plan(task))
+    job = session.submit(task, template=template, tags=tuple(options.tag), note=options.note)
+    return Answer(job=job, value=job)
+
+
+def answer_of(outcome: Outcome) -> dict[str, Any]:
+    """Write an outcome as the service answered, and where its files are."""
+    made: dict[str, Any] = {"data": [result.raw for result in outcome.results]}
+    if outcome.errors:
+        made["errors"] = [_raw(error) for error in outcome.errors]
+    made["files"] = [str(result.path) for result in outcome.results if result.path]
+    return made
+
+
+def _raw(error: TaskError) -> dict[str, Any]:
+    return error.raw or {"code": error.code, "message": str(error), "taskUUID": error.task_uuid}
+
+
+def _dry_run(plan: Plan) -> Answer:
+    price = "unknown" if plan.estimate_usd is None else f"about {format_usd(plan.estimate_usd)}"
+    facts = [*plan.task.items(), ("price", price), ("sent", "nothing (dry run)")]
+    return Answer(
+        render_facts(facts), {"task": plan.task, "estimate_usd": plan.estimate_usd}, tuple(plan.warnings), value=plan
+    )

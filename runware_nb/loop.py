@@ -1,0 +1,136 @@
+"""The one background event loop, and the one way to wait for it from a cell.
+
+A task on the kernel's own loop stands still while a cell computes; a thread with a loop of its own does not
+(jupyter.md section 1). Nobody else starts a loop or a waiting thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import os
+import threading
+import time
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, TypeVar
+
+from .errors import TransportTimeout
+
+__all__ = ["BackgroundLoop", "WaitCancelled", "WaitInterrupted", "background_loop", "wait", "wait_async"]
+
+T = TypeVar("T")
+TICK_S = 0.05
+"""Stop is noticed within this time, well below the 0.25 s that were promised."""
+
+
+class _OneLine:
+    """An exception that a notebook shows as its one line, without a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+class WaitInterrupted(_OneLine, KeyboardInterrupt):
+    """Stop ended a wait in a sync cell; Run All stops, the task goes on."""
+
+
+class WaitCancelled(_OneLine, asyncio.CancelledError):
+    """Stop ended an `await`; a KeyboardInterrupt there could end the kernel."""
+
+
+class BackgroundLoop:
+    """An event loop in a daemon thread."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="runware loop", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Start a coroutine on the loop, from any thread."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def call(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Call a function on the loop, from any thread."""
+        self._loop.call_soon_threadsafe(function, *arguments)
+
+    def is_current(self) -> bool:
+        """Whether the caller runs on the loop's own thread, where waiting would wait for ever."""
+        return threading.current_thread() is self._thread
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+
+_current: BackgroundLoop | None = None
+_making = threading.Lock()
+
+
+def background_loop() -> BackgroundLoop:
+    """Give the process's loop: made on first use, and made again after a fork."""
+    global _current  # noqa: PLW0603 - one per process is the point
+    with _making:
+        if _current is None or _current.pid != os.getpid():
+            _current = BackgroundLoop()
+        return _current
+
+
+def wait(
+    future: concurrent.futures.Future[T],
+    *,
+    timeout_s: float | None = None,
+    on_tick: Callable[[], None] | None = None,
+) -> T:
+    """Wait in a sync cell; Stop raises KeyboardInterrupt within a tick.
+
+    Args:
+        future: What to wait for.
+        timeout_s: Longest wait, in seconds.
+        on_tick: Called at every tick, for progress.
+
+    Raises:
+        TransportTimeout: The time is over; the work goes on.
+        RuntimeError: Called on the background loop itself.
+    """
+    if background_loop().is_current():
+        raise RuntimeError("waiting on the background loop for itself; use `await`")
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    while True:
+        # A timeout of the wait and one raised by the work are the same class: only done() tells them apart.
+        left = TICK_S if deadline is None else min(TICK_S, max(0.0, deadline - time.monotonic()))
+        concurrent.futures.wait([future], timeout=left)
+        if future.done():
+            return future.result()
+        if deadline is not None and time.monotonic() >= deadline:
+            raise TransportTimeout(f"not finished after {timeout_s:g} s")
+        if on_tick is not None:
+            on_tick()
+
+
+def wait_async(future: concurrent.futures.Future[T]) -> Generator[Any, None, T]:
+    """Wait in an `await` cell, for use in `__await__`.
+
+    An idle kernel loop does not notice Stop until something wakes it, so this ticks.
+    """
+
+    async def ticking() -> T:
+        mine = asyncio.wrap_future(future)
+        mine.add_done_callback(_retrieve)
+        try:
+            while not mine.done():
+                await asyncio.wait([mine], timeout=2 * TICK_S)
+        except asyncio.CancelledError:
+            # wrap_future would cancel the work with us; let go of it instead
+            mine.remove_done_callback(_retrieve)
+            raise
+        return mine.result()
+
+    return ticking().__await__()
+
+
+def _retrieve(future: asyncio.Future[Any]) -> None:
+    """Mark an error as seen: whoever awaits gets it, and asyncio must not report it again."""
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,1 @@
+"""The commands in Jupyter: magics, display, where a cell is."""

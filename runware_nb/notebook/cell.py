@@ -1,0 +1,65 @@
+"""Which cell is this? Everything may be unknown, and nothing here ever fails."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from ..session import CellContext
+from ..settings import jupyter_session_name
+
+__all__ = ["CellFinder"]
+
+
+class CellFinder:
+    """Tells where a task comes from.
+
+    Args:
+        shell: IPython's shell.
+    """
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._lock = threading.Lock()
+        self._counted: tuple[int | None, int] = (None, 0)
+
+    def __call__(self) -> CellContext:
+        """Describe the cell that is running."""
+        names = self._shell.user_ns
+        count = self._execution_count(names)
+        return CellContext(
+            notebook=_text(names.get("__vsc_ipynb_file__") or names.get("__session__") or jupyter_session_name()),
+            cell_id=_text(self._parent_metadata().get("cellId")),
+            cell_source=self._source(),
+            cell_ordinal=self._ordinal(count),
+            execution_count=count,
+            kernel=_text(getattr(getattr(getattr(self._shell, "kernel", None), "session", None), "session", None)),
+        )
+
+    @staticmethod
+    def _execution_count(names: dict[str, Any]) -> int | None:
+        history = names.get("In")  # its length is right on every IPython; shell.execution_count is not
+        return len(history) - 1 if isinstance(history, list) and history else None
+
+    def _source(self) -> str | None:
+        history = getattr(getattr(self._shell, "history_manager", None), "input_hist_raw", None)
+        return _text(history[-1]) if history else None
+
+    def _parent_metadata(self) -> dict[str, Any]:
+        try:
+            metadata = self._shell.get_parent().get("metadata")
+        except (AttributeError, LookupError):
+            return {}
+        return metadata if isinstance(metadata, dict) else {}
+
+    def _ordinal(self, count: int | None) -> int | None:
+        if count is None:
+            return None
+        with self._lock:
+            same = self._counted[0] == count
+            self._counted = (count, self._counted[1] + 1 if same else 0)
+            return self._counted[1]
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,119 @@
+"""Putting results into the cell they belong to: a handle made in the cell, updated from anywhere."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from IPython.display import DisplayHandle, display
+
+from ..session import Job
+from ..session.show import render_job
+from ..wire.results import Outcome
+
+__all__ = ["Panel", "show_bundle", "wait_and_show"]
+
+_SHOW_AFTER_S = 0.4
+_UPDATE_EVERY_S = 0.2
+
+_drawing = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="runware display")
+
+
+def show_bundle(bundle: Mapping[str, str]) -> None:
+    """Show a MIME bundle in the running cell."""
+    display(dict(bundle), raw=True)
+
+
+def wait_and_show(job: Job, *, is_live: bool) -> Outcome:
+    """Wait for a job in the running cell: nothing for a moment, then its place, then its results.
+
+    Args:
+        job: What to wait for.
+        is_live: Whether shown things can be changed later, as in Jupyter; a terminal only prints.
+
+    Raises:
+        TaskError: It failed.
+        WaitInterrupted: Stop was pressed; the results still appear in this cell when they come.
+    """
+    panel = Panel(job)
+    started = time.monotonic()
+
+    def on_tick() -> None:
+        if is_live and not panel.is_shown and time.monotonic() - started >= _SHOW_AFTER_S:
+            panel.show()
+
+    try:
+        outcome = job.result(on_tick=on_tick)
+    except Exception:
+        panel.clear()
+        raise
+    if panel.is_shown:
+        panel.settle()
+    else:
+        show_bundle(render_job(job))
+    return outcome
+
+
+class Panel:
+    """A job's place in a cell; it redraws itself as the job goes on, at most five times a second.
+
+    Args:
+        job: What it shows.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._handle: DisplayHandle | None = None
+        self._lock = threading.Lock()
+        self._is_due = False
+        self._is_settled = False
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether it has a place yet."""
+        return self._handle is not None
+
+    def show(self) -> None:
+        """Take a place in the running cell."""
+        self._handle = display(render_job(self._job), raw=True, display_id=True)
+        self._job.on_change(self._on_change)
+
+    def settle(self) -> None:
+        """Draw the end now, in this thread."""
+        with self._lock:
+            if self._is_settled:
+                return
+            self._is_settled = True
+        self._update(render_job(self._job))
+
+    def clear(self) -> None:
+        """Leave the place to the error that is about to be shown."""
+        with self._lock:
+            self._is_settled = True
+        if self._handle is not None:
+            self._update({"text/html": "", "text/plain": ""})
+
+    def _on_change(self) -> None:
+        """Have it redrawn soon; called from any thread, as often as anything happens."""
+        with self._lock:
+            if self._is_due or self._is_settled:
+                return
+            self._is_due = True
+        _drawing.submit(self._redraw)
+
+    def _redraw(self) -> None:
+        if not self._job.is_done:
+            time.sleep(_UPDATE_EVERY_S)
+        with self._lock:
+            self._is_due = False
+            if self._is_settled:
+                return
+            self._is_settled = self._job.is_done
+        self._update(render_job(self._job))
+
+    def _update(self, bundle: Mapping[str, Any]) -> None:
+        if self._handle is not None:
+            self._handle.update(dict(bundle), raw=True)

@@ -1,0 +1,98 @@
+"""From a cell to a request: pure functions, no I/O."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..commands.arguments import LineParser, split_line
+from ..commands.image_options import add_image_options, refuse_keys
+from ..errors import MagicUsageError
+
+__all__ = ["CellRequest", "cell_parser", "fill_names", "parse_cell"]
+
+_NAME = re.compile(r"\{\{([^\W\d]\w*)\}\}|\{([^\W\d]\w*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class CellRequest:
+    """What a `%%runware` cell asks for.
+
+    Attributes:
+        options: The line, parsed.
+        template: The body as typed.
+        prompt: The body with names filled in.
+        output: Name to bind the result to; None for only `_rw`.
+        background: Do not wait.
+        quiet: Show nothing.
+    """
+
+    options: argparse.Namespace
+    template: str
+    prompt: str
+    output: str | None
+    background: bool
+    quiet: bool
+
+
+def cell_parser() -> LineParser:
+    """Make the parser of the `%%runware` line."""
+    parser = LineParser("%%runware", "Generate images; the cell's body is the prompt, whatever text it is.")
+    add_image_options(parser)
+    group = parser.add_argument_group("cell")
+    group.add_argument("-o", "--output", metavar="NAME", help="bind the result to a name; _rw always holds the last")
+    group.add_argument("--background", action="store_true", help="do not wait")
+    group.add_argument("--dry-run", action="store_true", help="show request and price, send nothing")
+    group.add_argument("--tag", action="append", default=[], metavar="T", help="label for the log; repeatable")
+    group.add_argument("--note", metavar="TEXT", help="note for the log")
+    group.add_argument("-q", "--quiet", action="store_true", help="show nothing")
+    return parser
+
+
+def parse_cell(line: str, body: str, names: Mapping[str, Any], *, keys: tuple[str, ...] = ()) -> CellRequest:
+    """Read a `%%runware` cell.
+
+    Args:
+        line: What stands behind `%%runware`.
+        body: The prompt; line breaks around it are not part of it.
+        names: The user's variables.
+        keys: Keys in use, refused on the line.
+
+    Raises:
+        MagicUsageError: The line cannot be understood, or there is no prompt.
+        HelpRequested: `-h` stands on the line.
+    """
+    words = split_line(line)
+    refuse_keys(words, keys)
+    options = cell_parser().read(words)
+    template = body.strip("\r\n")
+    if not template.strip():
+        raise MagicUsageError("the prompt is empty: write what to draw below the %%runware line")
+    if options.output is not None and not options.output.isidentifier():
+        raise MagicUsageError(f"-o {options.output}: it is a Python name, such as -o ships")
+    return CellRequest(
+        options=options,
+        template=template,
+        prompt=fill_names(template, names),
+        output=options.output,
+        background=options.background,
+        quiet=options.quiet,
+    )
+
+
+def fill_names(template: str, names: Mapping[str, Any]) -> str:
+    """Replace `{name}` by the variable of that name, once; every other brace stays as it is.
+
+    `{{name}}` is the text `{name}`. A value that holds braces is not looked into again.
+    """
+
+    def replace(match: re.Match[str]) -> str:
+        literal, name = match.groups()
+        if literal is not None:
+            return f"{{{literal}}}"
+        return str(names[name]) if name in names else match[0]
+
+    return _NAME.sub(replace, template)

@@ -1,0 +1,31 @@
+"""The run log: every task on disk before it is on the wire, and everything that became of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .files import MediaStore, StoredFile
+from .records import FINAL_STATES, UNFINISHED_STATES, ResultRecord, RunRecord, State
+
+if TYPE_CHECKING:
+    from .store import RunLog
+
+__all__ = [
+    "FINAL_STATES",
+    "UNFINISHED_STATES",
+    "MediaStore",
+    "ResultRecord",
+    "RunLog",
+    "RunRecord",
+    "State",
+    "StoredFile",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the database's library only when a log is opened: it takes 200 ms."""
+    if name == "RunLog":
+        from .store import RunLog
+
+        return RunLog
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

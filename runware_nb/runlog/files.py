@@ -1,0 +1,77 @@
+"""Media at full size, once each, named by what they are."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import MediaError
+from ..images.medium import write_whole
+from ..wire.media import ending_for, sniff
+
+__all__ = ["MediaStore", "StoredFile", "ensure_private_folder"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """One file of the store.
+
+    Attributes:
+        path: Where it is.
+        name: Its path relative to the store.
+        sha256: Hash of the bytes received.
+        size_bytes: Their number.
+        media_type: MIME type by content.
+    """
+
+    path: Path
+    name: str
+    sha256: str
+    size_bytes: int
+    media_type: str
+
+
+class MediaStore:
+    """A folder of media.
+
+    Args:
+        folder: Made, with a `.gitignore`, when the first file comes: outputs may be private.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def put(self, body: bytes) -> StoredFile:
+        """Store a file, whole or not at all; the same bytes are stored once.
+
+        Raises:
+            MediaError: It is of no known kind, or the disk refuses it.
+        """
+        kind = sniff(body)
+        if kind is None:
+            raise MediaError("an empty file came" if not body else f"no medium came: it begins with {body[:16]!r}")
+        sha256 = hashlib.sha256(body).hexdigest()
+        name = f"{sha256[:2]}/{sha256}{ending_for(kind)}"
+        path = self.folder / name
+        try:
+            if not (path.is_file() and path.stat().st_size == len(body)):
+                ensure_private_folder(self.folder)
+                path.parent.mkdir(exist_ok=True)
+                write_whole(path, body)
+        except OSError as error:
+            raise MediaError(f"{path} cannot be written: {error.strerror or error}") from error
+        return StoredFile(path, name, sha256, len(body), kind)
+
+    def find(self, name: str | None) -> Path | None:
+        """Give the path of a stored file; None when it is not there."""
+        path = self.folder / name if name else None
+        return path if path is not None and path.is_file() else None
+
+
+def ensure_private_folder(folder: Path) -> None:
+    """Make a folder that git leaves alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("# made by runware_nb: outputs may be private\n*\n", encoding="utf-8")

@@ -1,0 +1,141 @@
+"""Runs and results as the log remembers them."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["FINAL_STATES", "UNFINISHED_STATES", "ResultRecord", "RunRecord", "State"]
+
+
+class State(enum.StrEnum):
+    """Where a run stands."""
+
+    PREPARED = "prepared"
+    """On disk; proven not to have left."""
+    SENT = "sent"
+    """Perhaps left; may have been accepted."""
+    ACCEPTED = "accepted"
+    """The service has shown that it knows it."""
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    """Some results came, some failed."""
+    FAILED = "failed"
+    DETACHED = "detached"
+    """Sent, and nobody waits for it at the moment."""
+    DISCARDED = "discarded"
+    """Nobody wants to see it; collected all the same."""
+    LOST = "lost"
+    """Unknown to the service for a day."""
+
+
+FINAL_STATES = frozenset({State.SUCCEEDED, State.PARTIAL, State.FAILED, State.LOST})
+UNFINISHED_STATES = frozenset({State.PREPARED, State.SENT, State.ACCEPTED, State.DETACHED})
+
+
+@dataclass(slots=True, kw_only=True)
+class ResultRecord:
+    """One result, or one failure, of a run.
+
+    Attributes:
+        position: Its place in the run, from 0.
+        item_uuid: The service's UUID of it.
+        url: Where the service kept it.
+        seed: Seed.
+        cost_usd: US dollars; None is unknown.
+        media_type: MIME type of the file.
+        size_bytes: Size of the file as received.
+        received_sha256: Hash of the bytes received.
+        file: Path of the file, relative to the media folder.
+        medium_state: none, pending, stored, expired or missing.
+        raw: The answer as it came.
+        error: The error object, for a failure.
+    """
+
+    position: int
+    item_uuid: str | None = None
+    url: str | None = None
+    seed: int | None = None
+    cost_usd: float | None = None
+    media_type: str | None = None
+    size_bytes: int | None = None
+    received_sha256: str | None = None
+    file: str | None = None
+    medium_state: str = "none"
+    raw: dict[str, Any] = field(default_factory=dict)
+    error: dict[str, Any] | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class RunRecord:
+    """One run.
+
+    Attributes:
+        task_uuid: UUID of its first attempt, and its name for ever.
+        attempt_uuid: UUID of its last attempt.
+        provider: Who was asked, such as `runware` or `sandbox`.
+        task_type: Kind of task.
+        model: AIR identifier.
+        request: The task in wire spelling, without secrets.
+        request_hash: Hash of the canonical request as sent.
+        asked_hash: Hash of what was asked, before a seed was picked.
+        prompt_template: The prompt as typed, before names were filled in.
+        prompt: The prompt as sent.
+        state: Where it stands.
+        attempts: How many times it was sent under a UUID of its own.
+        seed_given: Whether the user chose the seed.
+        notebook: Path of the notebook.
+        cell_id: The cell, as the front end names it.
+        cell_hash: Hash of the cell's source.
+        cell_ordinal: How many runs the same cell execution made before this one.
+        execution_count: The cell's number.
+        kernel: The kernel's session.
+        created_at_utc: ISO 8601, as are all times.
+        sent_at_utc: First byte of the last attempt.
+        finished_at_utc: Last result.
+        duration_s: From sending to the last result, in seconds.
+        cost_usd: US dollars; None is unknown.
+        error: The error object that ended it.
+        environment_hash: Names the snapshot of versions.
+        tags: Labels.
+        note: Free text.
+        parent_uuid: The run whose result it was made from.
+        results: What came of it.
+    """
+
+    task_uuid: str
+    attempt_uuid: str
+    provider: str
+    task_type: str
+    model: str | None
+    request: dict[str, Any]
+    request_hash: str
+    asked_hash: str
+    created_at_utc: str
+    prompt_template: str | None = None
+    prompt: str | None = None
+    state: State = State.PREPARED
+    attempts: int = 0
+    seed_given: bool = False
+    notebook: str | None = None
+    cell_id: str | None = None
+    cell_hash: str | None = None
+    cell_ordinal: int | None = None
+    execution_count: int | None = None
+    kernel: str | None = None
+    sent_at_utc: str | None = None
+    finished_at_utc: str | None = None
+    duration_s: float | None = None
+    cost_usd: float | None = None
+    error: dict[str, Any] | None = None
+    environment_hash: str | None = None
+    tags: tuple[str, ...] = ()
+    note: str | None = None
+    parent_uuid: str | None = None
+    results: list[ResultRecord] = field(default_factory=list)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.state in FINAL_STATES or (self.state is State.DISCARDED and self.finished_at_utc is not None)

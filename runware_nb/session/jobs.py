@@ -1,0 +1,142 @@
+"""The handle on a run in progress: safe from any thread, and from the next kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+from ..errors import TransportTimeout
+from ..loop import WaitCancelled, WaitInterrupted, wait, wait_async
+from ..runlog import RunRecord, State
+from ..wire.results import Outcome, Result
+from .show import render_job
+
+if TYPE_CHECKING:
+    from .session import Session
+
+__all__ = ["Job"]
+
+
+class Job:
+    """A run, from now until its results are in.
+
+    Made by `rw.image`, `rw.run` and `rw.job`; not by hand.
+
+    Attributes:
+        record: The run as the log knows it.
+        progress: 0 to 100; None before the service said anything.
+        arrived: Results so far, in order of arrival.
+        notices: Sentences a user should know.
+        future: Resolved with the outcome.
+    """
+
+    def __init__(self, session: Session, record: RunRecord, *, is_new: bool) -> None:
+        self.session = session
+        self.record = record
+        self.is_new = is_new
+        self.progress: float | None = None
+        self.arrived: list[Result] = []
+        self.notices: list[str] = []
+        self.future: concurrent.futures.Future[Outcome] = concurrent.futures.Future()
+        self._observers: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+
+    @property
+    def task_uuid(self) -> str:
+        """UUID of the run: that of its first attempt."""
+        return self.record.task_uuid
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        return self.record.state
+
+    @property
+    def is_done(self) -> bool:
+        """Whether `result()` would return or raise at once."""
+        return self.future.done()
+
+    def result(self, timeout_s: float | None = None, *, on_tick: Callable[[], None] | None = None) -> Outcome:
+        """Wait for the outcome. Stop ends the wait, not the task.
+
+        Args:
+            timeout_s: Longest wait, in seconds.
+            on_tick: Called about twenty times a second while waiting.
+
+        Raises:
+            TaskError: It failed, and there is no result.
+            TransportTimeout: The time is over; the task goes on and its result will be in the log.
+            WaitInterrupted: Stop was pressed; likewise.
+        """
+        try:
+            return wait(self.future, timeout_s=timeout_s, on_tick=on_tick)
+        except KeyboardInterrupt:
+            self.detach()
+            raise WaitInterrupted(self._goes_on("Stopped waiting")) from None
+        except TransportTimeout as error:
+            if self.future.done():
+                raise
+            self.detach()
+            raise TransportTimeout(self._goes_on(str(error)), task_uuid=self.task_uuid) from None
+
+    def __await__(self) -> Generator[Any, None, Outcome]:
+        try:
+            return (yield from wait_async(self.future))
+        except asyncio.CancelledError:
+            self.detach()
+            raise WaitCancelled(self._goes_on("Stopped waiting")) from None
+
+    def detach(self) -> None:
+        """Stop waiting; the result is collected into the log when it comes."""
+        self.session.mark(self, State.DETACHED)
+
+    def discard(self) -> None:
+        """Hide the run; what it makes is paid for, and is collected all the same, quietly."""
+        self.session.mark(self, State.DISCARDED)
+
+    def on_change(self, observer: Callable[[], None]) -> None:
+        """Have *observer* called, from any thread, whenever there is something new to show."""
+        with self._lock:
+            self._observers.append(observer)
+        if self.is_done:
+            observer()
+
+    def changed(self) -> None:
+        """Tell the observers."""
+        with self._lock:
+            observers = list(self._observers)
+        for observer in observers:
+            observer()
+
+    def settle(self, outcome: Outcome | None, error: BaseException | None) -> None:
+        """Resolve the future, once."""
+        if self.future.done():
+            return
+        if error is not None:
+            self.future.set_exception(error)
+        else:
+            assert outcome is not None
+            self.future.set_result(outcome)
+        self.changed()
+
+    def _goes_on(self, what: str) -> str:
+        if self.state is State.PREPARED:
+            return f"{what}; run {self.task_uuid} waits for its turn, is sent then, and its result goes to the log"
+        return (
+            f"{what}; task {self.task_uuid} goes on (it is paid for) and its result goes to the log: "
+            f'rw.job("{self.task_uuid[:8]}")'
+        )
+
+    def __repr__(self) -> str:
+        progress = "" if self.progress is None or self.is_done else f" {self.progress:.0f} %"
+        return f"<Job {self.task_uuid} {self.state.value}{progress}>"
+
+    def _ipython_display_(self) -> None:
+        """Show itself in the cell, and go on showing itself there while it runs."""
+        self.session.show_job(self)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return render_job(self)

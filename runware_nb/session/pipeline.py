@@ -1,0 +1,296 @@
+"""A run's way through the house: log, send, log, fetch, store, log."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from ..errors import (
+    MediaError,
+    RunLogError,
+    RunwareNBError,
+    TaskError,
+    TaskFailed,
+    TaskNotFound,
+    TransportError,
+    TransportTimeout,
+)
+from ..images import FileMedium
+from ..runlog import ResultRecord, State
+from ..wire.frames import Item
+from ..wire.redact import redact_task
+from ..wire.results import Outcome, Result
+from .show import render_outcome, render_result
+
+if TYPE_CHECKING:
+    from ..runlog import RunLog
+    from .jobs import Job
+    from .session import Session
+
+__all__ = ["RunOnItsWay", "drive", "utc_now"]
+
+_LOST_AFTER = dt.timedelta(hours=24)
+_WRITE_TRIES = 4
+
+
+def utc_now() -> str:
+    """Write the time as ISO 8601 in UTC, with milliseconds."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+
+
+async def drive(session: Session, job: Job, task: Item, *, cell_source: str | None) -> None:
+    """Bring a job to its end and settle it, whatever happens.
+
+    Args:
+        session: Whose client, log and files to use.
+        job: New, or found in the log.
+        task: Its task in wire spelling, with the seed chosen and the UUID of its last attempt.
+        cell_source: Source of its cell, for the log.
+    """
+    try:
+        outcome = await RunOnItsWay(session, job, task, await session.open_log()).go(cell_source)
+    except asyncio.CancelledError:
+        job.settle(None, TransportError("the session was closed; the task can be collected by the next one"))
+        raise
+    except BaseException as error:  # noqa: BLE001 - it reaches whoever waits, not this loop's log
+        job.settle(None, error)
+    else:
+        job.settle(outcome, None)
+
+
+class RunOnItsWay:
+    """One job on its way."""
+
+    def __init__(self, session: Session, job: Job, task: Item, log: RunLog) -> None:
+        self._session = session
+        self._job = job
+        self._task = task
+        self._log = log
+        self._storing: list[asyncio.Task[None]] = []
+        self._records: dict[int, ResultRecord] = {}
+
+    async def go(self, cell_source: str | None) -> Outcome:
+        """Send or collect, and record what comes."""
+        record = self._job.record
+        if record.is_finished:
+            return await self._recall()
+        try:
+            if self._job.is_new:
+                outcome = await self._send(cell_source)
+            else:
+                outcome = await self._collect()
+        except TaskError as error:
+            if isinstance(error, TaskNotFound) and not self._job.is_new:
+                await self._unknown(error)
+                raise
+            partial = error.outcome
+            if partial is not None:
+                await self.finish(partial, error)
+            else:
+                await self.finish(Outcome(self._task, record.attempt_uuid, [], [error]), error)
+            raise
+        except TransportTimeout:
+            await self._mark(State.DETACHED)
+            raise
+        except TransportError as error:
+            if not error.may_have_arrived:
+                failure = TaskFailed(str(error), code="notSent")
+                await self.finish(Outcome(self._task, record.attempt_uuid, [], [failure]), failure)
+            raise
+        await self.finish(outcome, None)
+        return outcome
+
+    async def _send(self, cell_source: str | None) -> Outcome:
+        record = self._job.record
+        prepared = self._log.prepare(record, cell_source=cell_source, environment=self._session.environment)
+        service = await self._session.open_service()
+
+        async def before_attempt(task: Item, number: int) -> None:
+            await prepared
+            record.request = redact_task(task)
+            await self._log.mark_sent(record.task_uuid, task["taskUUID"], number, utc_now(), json.dumps(record.request))
+            record.attempt_uuid, record.attempts = task["taskUUID"], number
+            if record.state is State.PREPARED:
+                record.state = State.SENT
+            self._task = task
+            self._job.changed()
+
+        try:
+            return await service.run(
+                self._task,
+                on_result=self.on_result,
+                on_progress=self._on_progress,
+                on_attempt=before_attempt,
+                timeout_s=self._session.settings.timeout_s,
+            )
+        finally:
+            if not prepared.done():
+                await prepared
+
+    async def _collect(self) -> Outcome:
+        record = self._job.record
+        if record.state is State.PREPARED:
+            raise TaskFailed(f"run {record.task_uuid} was never sent, and cost nothing; run its cell again")
+        service = await self._session.open_service()
+        return await service.collect(
+            self._task,
+            on_result=self.on_result,
+            on_progress=self._on_progress,
+            timeout_s=self._session.settings.timeout_s,
+        )
+
+    async def _recall(self) -> Outcome:
+        """Give a finished run as the log has it."""
+        record = self._job.record
+        outcome = Outcome(dict(record.request), record.attempt_uuid, [], [], record.duration_s)
+        for kept in record.results:
+            if kept.error is not None:
+                outcome.errors.append(self._session.error_of(kept.error))
+                continue
+            result = Result(kept.raw, record.attempt_uuid, kept.position)
+            path = self._session.media.find(kept.file)
+            if path is not None:
+                result.medium = FileMedium(path)
+            outcome.results.append(result)
+        if not outcome.results and record.error is not None:
+            error = self._session.error_of(record.error)
+            error.outcome = outcome
+            raise error
+        self._lend(outcome)
+        return outcome
+
+    # --- while it runs -------------------------------------------------------------------------------
+
+    def _on_progress(self, percent: float) -> None:
+        self._job.progress = percent
+        self._job.changed()
+
+    def on_result(self, result: Result) -> None:
+        """Take in a result: record it, fetch its file, keep it."""
+        if self._job.record.state is State.SENT:
+            self._job.record.state = State.ACCEPTED
+        if self._session.fetches_media:
+            self._storing.append(asyncio.create_task(self._store(result)))
+        else:
+            self._arrived(result)
+
+    async def _store(self, result: Result) -> None:
+        """Record the answer, fetch the file, keep it. The answer is durable before the download begins."""
+        record = _record_of(result)
+        record.medium_state = "pending"
+        self._records[result.index] = record
+        uuid_text = self._job.task_uuid
+        await self._surely(lambda: self._log.add_results(uuid_text, [record]), "the answer")
+        service = await self._session.open_service()
+        try:
+            await service.fetch(result)
+            body = result.bytes
+            stored = await asyncio.to_thread(self._session.media.put, body)
+        except MediaError as error:
+            record.medium_state = "expired" if error.is_expired else "missing"
+            if result.text is None:
+                self._say(f"image {result.index}: {error}" + ("" if result.medium is None else "; kept in memory"))
+        except TransportError as error:
+            record.medium_state = "missing"
+            self._say(f"image {result.index} could not be fetched yet: {error}; it is still at {result.url}")
+        else:
+            record.medium_state = "stored"
+            record.media_type, record.size_bytes = stored.media_type, stored.size_bytes
+            record.received_sha256, record.file = stored.sha256, stored.name
+            result.medium = FileMedium(stored.path)
+        self._arrived(result)
+
+    def _arrived(self, result: Result) -> None:
+        self._job.arrived.append(result)
+        self._job.changed()
+
+    # --- the end -------------------------------------------------------------------------------------
+
+    async def finish(self, outcome: Outcome, error: TaskError | None) -> None:
+        """Wait for the downloads, and complete the run in the log.
+
+        Args:
+            outcome: What came.
+            error: What ended it, when nothing came.
+        """
+        if self._storing:
+            await asyncio.gather(*self._storing)
+        records = list(self._records.values())
+        taken = {result.index for result in outcome.results}
+        if not self._session.fetches_media:
+            records = [_record_of(result) for result in outcome.results]
+        free = (index for index in range(len(outcome.results) + len(outcome.errors)) if index not in taken)
+        for position, failure in zip(free, outcome.errors, strict=False):
+            records.append(ResultRecord(position=position, error=_error_record(failure)))
+        record = self._job.record
+        state = State.FAILED if not outcome.results else State.PARTIAL if outcome.errors else State.SUCCEEDED
+        now = utc_now()
+        await self._surely(
+            lambda: self._log.finish(
+                record.task_uuid, state, at_utc=now, duration_s=outcome.duration_s, cost_usd=outcome.cost_usd,
+                error=None if error is None else _error_record(error), records=records,
+            ),
+            "the end of the run",
+        )  # fmt: skip
+        record.results, record.finished_at_utc, record.cost_usd = records, now, outcome.cost_usd
+        if record.state is not State.DISCARDED:
+            record.state = state
+        self._lend(outcome)
+
+    async def _unknown(self, error: TaskNotFound) -> None:
+        """Record that the service does not know the task: after a day it is lost."""
+        record = self._job.record
+        age = dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(record.created_at_utc)
+        if age >= _LOST_AFTER:
+            await self._log.finish(record.task_uuid, State.LOST, at_utc=utc_now(), duration_s=None,
+                                   cost_usd=None, error=_error_record(error))  # fmt: skip
+            record.state = State.LOST
+
+    async def _mark(self, state: State) -> None:
+        await self._surely(lambda: self._log.set_state(self._job.task_uuid, state), "the run's state")
+        self._job.record.state = state
+
+    async def _surely(self, write: Callable[[], Awaitable[None]], what: str) -> None:
+        """Write what has been paid for; where the log fails, try again, and in the end say so and go on."""
+        for attempt in range(_WRITE_TRIES):
+            try:
+                await write()
+                return
+            except RunLogError as error:
+                if attempt + 1 == _WRITE_TRIES:
+                    self._say(f"{what} is not in the log: {error}")
+                else:
+                    await asyncio.sleep(0.1 * 4**attempt)
+
+    def _say(self, sentence: str) -> None:
+        self._job.notices.append(sentence)
+
+    def _lend(self, outcome: Outcome) -> None:
+        """Let outcome and results draw themselves."""
+        notices = self._job.notices
+        prompt = self._job.record.prompt or self._job.record.task_type
+        outcome.renderer = lambda shown: render_outcome(shown, notices)
+        for result in outcome.results:
+            result.renderer = lambda shown: render_result(shown, prompt)
+
+
+def _record_of(result: Result) -> ResultRecord:
+    return ResultRecord(
+        position=result.index, item_uuid=result.item_uuid, url=result.url, seed=result.seed,
+        cost_usd=result.cost_usd, raw=_without_inline(result.raw),
+    )  # fmt: skip
+
+
+def _without_inline(raw: dict[str, Any]) -> dict[str, Any]:
+    """Leave inline media out of the log: the file holds them."""
+    return {key: value for key, value in raw.items() if not key.endswith(("Base64Data", "DataURI"))}
+
+
+def _error_record(error: RunwareNBError) -> dict[str, Any]:
+    if isinstance(error, TaskError):
+        return {"code": error.code, "message": str(error), "taskUUID": error.task_uuid,
+                "parameter": error.parameter, "raw": error.raw}  # fmt: skip
+    return {"code": type(error).__name__, "message": str(error)}

@@ -1,0 +1,364 @@
+"""The session: settings, one client, one log, one folder of media, and the jobs in progress."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..catalog import check_task, estimate_usd, find_model
+from ..errors import RunLogError, TaskError, TaskInvalid
+from ..loop import background_loop, wait
+from ..runlog import MediaStore, RunRecord, State
+from ..settings import Key, Settings, load_settings, stored_key
+from ..wire.canonical import request_hash
+from ..wire.classify import task_error
+from ..wire.frames import Item
+from ..wire.redact import redact_task
+from ..wire.service import Service
+from ..wire.tasks import ImageTask, Task, is_uuid, prepare
+from .context import CellContext, environment_snapshot
+from .jobs import Job
+from .pipeline import drive, utc_now
+from .show import render_job
+
+if TYPE_CHECKING:
+    from ..client import Client
+    from ..runlog import RunLog
+
+__all__ = ["Plan", "Session", "current_session"]
+
+_LARGEST_SEED = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would be sent.
+
+    Attributes:
+        task: In wire spelling, complete but for the seed that would be picked.
+        warnings: What the catalogue does not know.
+        estimate_usd: US dollars, from prices seen; None where none is known.
+    """
+
+    task: Item
+    warnings: list[str]
+    estimate_usd: float | None
+
+
+class Session:
+    """One notebook's connection. Everything in it may be called from any thread.
+
+    Args:
+        settings: As loaded from the environment where None.
+        fetches_media: Whether results are downloaded; without, only their addresses are kept.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, fetches_media: bool = True) -> None:
+        self.settings = settings or load_settings()
+        self.fetches_media = fetches_media
+        self.context: Callable[[], CellContext] = CellContext
+        self.show_job: Callable[[Job], None] = _print_job
+        self.last: Any = None
+        self._client: Client | None = None
+        self._log: RunLog | None = None
+        self._opening_log = threading.Lock()
+        self._jobs: dict[str, Job] = {}
+        self._lock = threading.Lock()
+        self._notices: list[str] = []
+
+    # --- connecting ----------------------------------------------------------------------------------
+
+    def connect(self, **values: Any) -> str:
+        """Connect now, with other settings if given.
+
+        Args:
+            **values: Any of `Settings`, such as `api_key`, `rest_url`, `transport`.
+
+        Returns:
+            The transport in use.
+
+        Raises:
+            ConfigError: No key, or a value that makes no sense.
+            TransportError: The service cannot be reached.
+            AuthenticationFailed: The key is refused.
+        """
+        self.configure(**values)
+        return wait(background_loop().submit(self._connect()))
+
+    def configure(self, **values: Any) -> None:
+        """Change settings; the next task uses them, tasks in flight keep theirs.
+
+        Raises:
+            ConfigError: A name is unknown or a value makes no sense.
+        """
+        settings = self.settings.with_values(**values)
+        if settings == self.settings:
+            return
+        moved = settings.home != self.settings.home or settings.log_url != self.settings.log_url
+        self.settings = settings
+        old, self._client = self._client, None
+        if old is not None:
+            background_loop().submit(_close_when_idle(old, list(self._jobs.values())))
+        if moved:
+            self._log = None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a client has been made."""
+        return self._client is not None
+
+    async def open_service(self) -> Service:
+        """Give the client, making it if needed. On the background loop only."""
+        return self._make_client()
+
+    async def open_log(self) -> RunLog:
+        """Give the log, opening it if needed. On the background loop only."""
+        return self._log if self._log is not None else await asyncio.to_thread(self._open_log)
+
+    @property
+    def log(self) -> RunLog:
+        """The log.
+
+        Raises:
+            RunLogError: It cannot be opened.
+        """
+        return self._log if self._log is not None else self._open_log()
+
+    @property
+    def media(self) -> MediaStore:
+        """The folder of media: beside the home folder, since Jupyter serves no hidden ones."""
+        return MediaStore(Path(self.settings.media_url or self.settings.home.parent / "runware_images"))
+
+    @property
+    def environment(self) -> str:
+        """The description of this environment, as JSON."""
+        return environment_snapshot()[1]
+
+    def client(self) -> Client:
+        """The client, for utilities that need no log."""
+        return self._make_client()
+
+    def take_notices(self) -> list[str]:
+        """Give what a user should know, once."""
+        taken, self._notices = self._notices, []
+        return taken
+
+    # --- working -------------------------------------------------------------------------------------
+
+    def require_key(self) -> Key:
+        """Give the key, looking in the keyring where the environment has none.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        if self.settings.api_key is None:
+            self.settings = self.settings.with_values(api_key=stored_key())
+        return self.settings.require_key()
+
+    def plan(self, task: Task) -> Plan:
+        """Complete and check a task without sending it.
+
+        Raises:
+            TaskInvalid: The service would refuse it; the message says what to change.
+        """
+        wire: Item = dict(task.to_wire() if isinstance(task, ImageTask) else task)
+        wire.setdefault("taskType", "imageInference")
+        model = find_model(str(wire.get("model", "")))
+        if model is not None:
+            wire["model"] = model.air
+        return Plan(wire, check_task(wire), estimate_usd(wire))
+
+    def submit(
+        self, task: Task, *, template: str | None = None, tags: tuple[str, ...] = (), note: str | None = None
+    ) -> Job:
+        """Start a task in the background.
+
+        Args:
+            task: A dict in wire spelling, or a typed task.
+            template: The prompt as typed, before names were filled in.
+            tags: Labels for the log.
+            note: A note for the log.
+
+        Returns:
+            Its job. The same request with a seed of the user's own that is still running is joined instead.
+
+        Raises:
+            TaskInvalid: The service would refuse it.
+            ConfigError: There is no key.
+        """
+        plan = self.plan(task)
+        self.require_key()
+        provider = self.settings.service
+        asked = request_hash(plan.task, service=provider)
+        seed_given = plan.task.get("seed") is not None
+        wire = self._with_seed(plan.task)
+        sent = request_hash(wire, service=provider)
+        wire = prepare(wire, task_uuid=str(uuid.uuid4()))
+        if not is_uuid(str(wire["taskUUID"])):
+            raise TaskInvalid(
+                f"taskUUID {wire['taskUUID']!r} is no UUID; leave it out to get one", parameter="taskUUID"
+            )
+        with self._lock:
+            twin = self._find_twin(sent) if seed_given else None
+            if twin is not None:
+                return twin
+            context = self.context()
+            record = RunRecord(
+                task_uuid=wire["taskUUID"], attempt_uuid=wire["taskUUID"], provider=provider,
+                task_type=wire["taskType"], model=wire.get("model"), request=redact_task(wire),
+                request_hash=sent, asked_hash=asked, created_at_utc=utc_now(), prompt_template=template,
+                prompt=wire.get("positivePrompt"), seed_given=seed_given, notebook=context.notebook,
+                cell_id=context.cell_id, cell_hash=context.cell_hash, cell_ordinal=context.cell_ordinal,
+                execution_count=context.execution_count, kernel=context.kernel,
+                environment_hash=environment_snapshot()[0], tags=tags, note=note,
+            )  # fmt: skip
+            job = Job(self, record, is_new=True)
+            job.notices.extend(plan.warnings)
+            return self._start(job, wire, context.cell_source)
+
+    def job(self, ref: str) -> Job:
+        """Take up a run again, in this kernel or the next.
+
+        Args:
+            ref: Task UUID, or its first characters (4 or more).
+
+        Raises:
+            RunNotFound: None fits, or more than one.
+        """
+        with self._lock:
+            for job in self._jobs.values():
+                if len(ref) >= 4 and job.task_uuid.startswith(ref.lower()):
+                    return job
+            record = self.log.find(ref)
+            running = self._jobs.get(record.task_uuid)
+            if running is not None:
+                return running
+            task = {**record.request, "taskUUID": record.attempt_uuid}
+            return self._start(Job(self, record, is_new=False), task, None)
+
+    def pending(self) -> list[RunRecord]:
+        """List runs that are not finished, whichever kernel began them.
+
+        Raises:
+            RunLogError: The log cannot be read.
+        """
+        return self.log.pending()
+
+    def mark(self, job: Job, state: State) -> None:
+        """Mark an unfinished run as detached or discarded, in the log too."""
+        if job.record.is_finished or job.is_done:
+            return
+        if not (state is State.DETACHED and job.record.state is State.PREPARED):
+            job.record.state = state
+        log = self._log
+        if log is not None:
+            background_loop().submit(_mark(log, job.task_uuid, state))
+
+    def error_of(self, kept: Mapping[str, Any]) -> TaskError:
+        """Make the exception of an error as the log keeps it."""
+        raw = kept.get("raw")
+        return task_error({**(raw if isinstance(raw, dict) else {}), **{k: v for k, v in kept.items() if k != "raw"}})
+
+    def close(self) -> None:
+        """Close connection and log; tasks go on, and the next session can collect them."""
+        client, self._client = self._client, None
+        if client is not None:
+            with contextlib.suppress(Exception):
+                wait(background_loop().submit(client.aclose()), timeout_s=2.0)
+        log, self._log = self._log, None
+        if log is not None:
+            log.close()
+
+    # --- inside --------------------------------------------------------------------------------------
+
+    def _find_twin(self, hashed: str) -> Job | None:
+        """Find an unfinished run of the very same request, in this kernel or another's; join, do not send."""
+        for job in self._jobs.values():
+            if job.record.request_hash == hashed and not job.is_done and job.state is not State.DISCARDED:
+                return job
+        try:
+            record = self.log.find_twin(hashed)
+        except RunLogError:
+            return None  # the run itself will meet the same fault, and say so
+        if record is None or record.state is State.PREPARED:
+            return None
+        task = {**record.request, "taskUUID": record.attempt_uuid}
+        job = Job(self, record, is_new=False)
+        job.notices.append(f"joined run {record.task_uuid[:8]}, which was already on its way")
+        return self._start(job, task, None)
+
+    def _start(self, job: Job, task: Item, cell_source: str | None) -> Job:
+        self._jobs[job.task_uuid] = job
+        job.future.add_done_callback(lambda _: self._jobs.pop(job.task_uuid, None))
+        background_loop().submit(drive(self, job, task, cell_source=cell_source))
+        return job
+
+    @staticmethod
+    def _with_seed(task: Item) -> Item:
+        """Pin the seed, so that every image can be made again."""
+        model = find_model(str(task.get("model", "")))
+        if task.get("seed") is not None or model is None or not model.takes_seed:
+            return task
+        count = task.get("numberResults", 1)
+        seed = random.SystemRandom().randrange(1, _LARGEST_SEED - (count if isinstance(count, int) else 1))
+        return {**task, "seed": seed}
+
+    def _make_client(self) -> Client:
+        if self._client is None:
+            self.require_key()
+            from ..client import Client
+
+            self._client = Client(settings=self.settings, on_notice=self._notices.append)
+        return self._client
+
+    async def _connect(self) -> str:
+        return await self._make_client().open()
+
+    def _open_log(self) -> RunLog:
+        with self._opening_log:
+            log = self._log
+            if log is None:
+                from ..runlog import RunLog
+
+                log = self._log = RunLog(self.settings.home, self.settings.log_url)
+            return log
+
+
+async def _mark(log: RunLog, task_uuid: str, state: State) -> None:
+    with contextlib.suppress(RunLogError):
+        await log.set_state(task_uuid, state)
+
+
+async def _close_when_idle(client: Client, jobs: list[Job]) -> None:
+    """Close a client that was replaced, once the jobs that use it are done."""
+    while any(not job.is_done for job in jobs):  # noqa: ASYNC110 - jobs end on threads as well
+        await asyncio.sleep(0.2)
+    await client.aclose()
+
+
+def _print_job(job: Job) -> None:
+    """Show a job where there is no notebook."""
+    print(render_job(job)["text/plain"])  # noqa: T201 - this is the terminal's display
+
+
+_session: Session | None = None
+_making = threading.Lock()
+
+
+def current_session() -> Session:
+    """Give this process's session, made on first use."""
+    global _session  # noqa: PLW0603 - one per process is the point
+    with _making:
+        if _session is None:
+            import atexit
+
+            _session = Session()
+            atexit.register(_session.close)
+        return _session

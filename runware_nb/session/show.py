@@ -1,0 +1,166 @@
+"""From outcomes to views: thumbnails, captions, footers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from ..errors import MediaError, RunwareNBError, TaskError
+from ..images import make_thumbnail
+from ..runlog import RunRecord
+from ..view.results import ResultsView, Tile, format_usd, render_progress, render_results
+from ..view.table import Table
+from ..wire.results import Outcome, Result
+
+if TYPE_CHECKING:
+    from .jobs import Job
+
+__all__ = ["error_sentence", "render_job", "render_outcome", "render_result", "runs_table"]
+
+
+def render_outcome(outcome: Outcome, notices: Sequence[str] = ()) -> dict[str, str]:
+    """Show an outcome: its images, what failed, and one line about all."""
+    prompt = str(outcome.task.get("positivePrompt") or outcome.task.get("taskType", ""))
+    several = len(outcome.results) > 1
+    return render_results(
+        ResultsView(
+            prompt=prompt,
+            tiles=[_tile(result, prompt, several=several) for result in outcome.results],
+            failures=[error_sentence(error) for error in outcome.errors],
+            facts=_facts(outcome),
+            notices=notices,
+        )
+    )
+
+
+def render_result(result: Result, prompt: str) -> dict[str, str]:
+    """Show a single result."""
+    facts = [f"#{result.index}", *([f"seed {result.seed}"] if result.seed is not None else []),
+             format_usd(result.cost_usd), f"{result.task_uuid[:4]}…"]  # fmt: skip
+    return render_results(ResultsView(prompt, [_tile(result, prompt, several=False)], facts=facts))
+
+
+def render_job(job: Job) -> dict[str, str]:
+    """Show a job as it stands: its results, its failure, or the place where they will be."""
+    if job.is_done:
+        error = job.future.exception()
+        if error is None:
+            return render_outcome(job.future.result(), job.notices)
+        said = error_sentence(error) if isinstance(error, RunwareNBError) else f"{type(error).__name__}: {error}"
+        return render_results(ResultsView(_prompt(job.record), [], [said], [job.task_uuid], job.notices))
+    request = job.record.request
+    return render_progress(
+        prompt=_prompt(job.record),
+        count=_number(request, "numberResults", 1),
+        width=_number(request, "width", 1024),
+        height=_number(request, "height", 1024),
+        percent=job.progress,
+        note=_note(job),
+    )
+
+
+def runs_table(runs: Sequence[RunRecord]) -> Table:
+    """List runs, one line each."""
+    rows = [
+        (
+            run.task_uuid[:8],
+            run.created_at_utc[:19].replace("T", " "),
+            run.state.value,
+            "" if run.execution_count is None else f"[{run.execution_count}]",
+            run.model or run.task_type,
+            _count(run),
+            "" if run.cost_usd is None else format_usd(run.cost_usd),
+            _clip(run.prompt or run.task_type, 60),
+        )
+        for run in runs
+    ]
+    columns = ("run", "time (UTC)", "state", "cell", "model", "results", "cost", "prompt")
+    known = [run.cost_usd for run in runs if run.cost_usd is not None]
+    caption = f"{len(rows)} runs · {format_usd(sum(known) if known else 0.0)}"
+    return Table(columns, rows, caption, empty="the log is empty: nothing has been run here yet")
+
+
+def error_sentence(error: RunwareNBError) -> str:
+    """Write an error as one line, with what helps to do something about it."""
+    details = [f"code {error.code}"] if isinstance(error, TaskError) and error.code else []
+    if isinstance(error, TaskError) and error.parameter:
+        details.append(f"parameter {error.parameter}")
+    tail = f" ({', '.join(details)})" if details else ""
+    return f"{type(error).__name__}: {error}{tail}"
+
+
+def _tile(result: Result, prompt: str, *, several: bool) -> Tile:
+    seed = "" if result.seed is None else f" · seed {result.seed}"
+    caption = f"#{result.index}{seed}" if several else ""
+    try:
+        small = make_thumbnail(result.image)
+    except MediaError as error:
+        if result.text:
+            return Tile(alt=prompt, caption=caption, missing=result.text)
+        return Tile(alt=prompt, caption=caption, missing=str(error))
+    return Tile(
+        alt=prompt,
+        caption=caption,
+        body=small.body,
+        media_type=small.media_type,
+        width=small.width,
+        height=small.height,
+        href=_relative(result.path),
+        is_flagged=result.is_flagged,
+    )
+
+
+def _relative(path: Path | None) -> str | None:
+    """Link a file from the notebook's folder, which is the kernel's working directory."""
+    if path is None:
+        return None
+    try:
+        return quote(Path(os.path.relpath(path)).as_posix())
+    except ValueError:  # another drive, on Windows
+        return None
+
+
+def _facts(outcome: Outcome) -> list[str]:
+    count = len(outcome.results)
+    noun = "image" if outcome.task.get("taskType") == "imageInference" else "result"
+    facts = [f"{count} {noun}{'' if count == 1 else 's'}"]
+    if outcome.errors:
+        facts.append(f"{len(outcome.errors)} failed")
+    facts.append(format_usd(outcome.cost_usd))
+    if outcome.duration_s is not None:
+        facts.append(f"{outcome.duration_s:.1f} s")
+    seeds = sorted({result.seed for result in outcome.results if result.seed is not None})
+    if seeds:
+        is_range = len(seeds) > 1 and seeds[-1] - seeds[0] == len(seeds) - 1
+        facts.append(f"seed {seeds[0]}-{seeds[-1]}" if is_range else "seed " + ", ".join(map(str, seeds)))
+    facts.append(f"{outcome.task_uuid[:4]}…")
+    return facts
+
+
+def _prompt(record: RunRecord) -> str:
+    return record.prompt or record.task_type
+
+
+def _number(request: dict[str, Any], name: str, default: int) -> int:
+    value = request.get(name, default)
+    return value if isinstance(value, int) and value > 0 else default
+
+
+def _note(job: Job) -> str:
+    done = len(job.arrived)
+    asked = _number(job.record.request, "numberResults", 1)
+    return f"{job.state.value}, {done} of {asked}" if done else job.state.value
+
+
+def _count(run: RunRecord) -> str:
+    good = sum(result.error is None for result in run.results)
+    failed = len(run.results) - good
+    return f"{good} + {failed} failed" if failed else str(good or "")
+
+
+def _clip(line: str, width: int) -> str:
+    one_line = " ".join(line.split())
+    return one_line if len(one_line) <= width else f"{one_line[: width - 1]}…"

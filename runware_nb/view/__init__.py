@@ -1,0 +1,1 @@
+"""What things look like: HTML and text made from plain values. Everything from outside is escaped."""

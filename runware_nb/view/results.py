@@ -1,0 +1,147 @@
+"""Images in a cell: a grid of small copies, what differs below each, one line about all."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .html import MUTED, element, muted, text
+
+__all__ = ["ResultsView", "Tile", "format_usd", "render_progress", "render_results"]
+
+_CHECKERS = (
+    "background:repeating-conic-gradient(#d0d0d0 0% 25%,#ffffff 0% 50%) 0 0/16px 16px"  # shows through transparency
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One image.
+
+    Attributes:
+        alt: Its description, for those who do not see it: the prompt.
+        caption: What tells it from the others.
+        body: The small copy, encoded; None when there is no image to show.
+        media_type: Of the small copy.
+        width: Pixels of the small copy.
+        height: Pixels of the small copy.
+        href: Relative path of the full size; None when it is nowhere.
+        is_flagged: Whether the service's safety check marked it.
+        missing: Why there is no image to show.
+    """
+
+    alt: str
+    caption: str = ""
+    body: bytes | None = None
+    media_type: str = "image/jpeg"
+    width: int = 0
+    height: int = 0
+    href: str | None = None
+    is_flagged: bool = False
+    missing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultsView:
+    """All that a cell shows of a run.
+
+    Attributes:
+        prompt: What was asked for.
+        tiles: The images.
+        failures: A sentence for each result that failed.
+        facts: What the footer says: count, cost, time, seeds, task.
+        notices: Sentences a user should know.
+    """
+
+    prompt: str
+    tiles: Sequence[Tile]
+    failures: Sequence[str] = ()
+    facts: Sequence[str] = ()
+    notices: Sequence[str] = field(default=())
+
+
+def render_results(view: ResultsView) -> dict[str, str]:
+    """Make the MIME bundle: HTML to look at, one line of text for everything else."""
+    footer = " · ".join(view.facts)
+    parts = []
+    if view.tiles:
+        figures = "".join(_figure(tile) for tile in view.tiles)
+        parts.append(element("div", figures, style="display:flex;flex-wrap:wrap;gap:8px;align-items:flex-start"))
+    parts += [_failure(sentence) for sentence in view.failures]
+    parts += [muted(sentence) for sentence in view.notices]
+    parts.append(muted(footer))
+    plain = [footer, *(f"failed: {sentence}" for sentence in view.failures), *view.notices]
+    return {
+        "text/html": element("div", "".join(parts), class_="runware-nb"),
+        "text/plain": f"{' · '.join(plain)} · {_short(view.prompt)}",
+    }
+
+
+def render_progress(
+    *, prompt: str, count: int, width: int, height: int, percent: float | None, note: str
+) -> dict[str, str]:
+    """Make the stand-in that keeps the place while a task runs.
+
+    Args:
+        prompt: What was asked for.
+        count: How many images are coming.
+        width: Pixels of one, at full size.
+        height: Pixels of one, at full size.
+        percent: 0 to 100; None when it is not known.
+        note: What is going on, in words.
+    """
+    shrink = min(1.0, 512 / max(width, height, 1))
+    box = (
+        f"width:{round(width * shrink)}px;max-width:100%;aspect-ratio:{width}/{height};"
+        "background:var(--jp-layout-color2,#eeeeee);border-radius:2px"
+    )
+    boxes = element("div", "", style=box) * min(count, 20)
+    bar = (
+        "<progress max='100'></progress>"
+        if percent is None
+        else f"<progress max='100' value='{percent:.0f}'></progress>"
+    )
+    said = note if percent is None else f"{note} · {percent:.0f} %"
+    line = element("div", f"{bar} {text(said)}", style=f"{MUTED};font-size:90%;margin-top:4px")
+    grid = element("div", boxes, style="display:flex;flex-wrap:wrap;gap:8px")
+    return {
+        "text/html": element("div", grid + line, class_="runware-nb runware-nb-progress"),
+        "text/plain": f"{said} · {_short(prompt)}",
+    }
+
+
+def format_usd(cost_usd: float | None) -> str:
+    """Write an amount: four decimals where they matter, and unknown as unknown."""
+    if cost_usd is None:
+        return "cost unknown"
+    digits = f"{cost_usd:.4f}".rstrip("0")
+    whole, _, cents = digits.partition(".")
+    return f"${whole}.{cents.ljust(2, '0')}"
+
+
+def _figure(tile: Tile) -> str:
+    if tile.body is None:
+        inner = element("div", text(tile.missing or "no image"), style=f"{MUTED};padding:1em")
+    else:
+        source = f"data:{tile.media_type};base64,{base64.b64encode(tile.body).decode()}"
+        style = "display:block;max-width:100%;height:auto" + (
+            f";{_CHECKERS}" if tile.media_type != "image/jpeg" else ""
+        )
+        image = (
+            f'<img alt="{text(tile.alt)}" width="{tile.width}" height="{tile.height}" style="{style}" src="{source}">'
+        )
+        inner = element("a", image, href=tile.href, title="full size", target="_blank") if tile.href else image
+    if tile.is_flagged:
+        inner = element("details", element("summary", "flagged by the service; open to see") + inner)
+    caption = element("figcaption", text(tile.caption), style=f"{MUTED};font-size:85%") if tile.caption else ""
+    return element("figure", inner + caption, style="margin:0")
+
+
+def _failure(sentence: str) -> str:
+    return element("div", text(f"✗ {sentence}"), style="color:var(--jp-error-color1,#b00020);margin-top:4px")
+
+
+def _short(prompt: str) -> str:
+    one_line = " ".join(prompt.split())
+    return one_line if len(one_line) <= 80 else f"{one_line[:79]}…"
