@@ -147,7 +147,7 @@ class Client:
             TransportTimeout: The wait is over; the task goes on, see `.task_uuid`.
             TransportError: The service could not be reached.
         """
-        wire = prepare(task, task_uuid=str(uuid.uuid4()))
+        wire = prepare(task, new_uuid=_new_uuid)
         deadline = self._deadline(timeout_s)
         attempt = 1
         while True:
@@ -742,6 +742,10 @@ def _too_late(flight: _Flight) -> TransportTimeout:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _new_uuid() -> str:
+    return str(uuid.uuid4())
 
 
 def _jitter() -> float:

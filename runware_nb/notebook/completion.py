@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..catalog import all_models
-from ..commands import COMMANDS, find_command
-from ..commands.arguments import LineParser
-from .parsing import cell_parser
-
 __all__ = ["complete_runware", "install_completion", "remove_completion"]
 
 _MODEL_OPTIONS = {"-m", "--model"}
@@ -46,6 +41,11 @@ def complete_runware(line: str) -> tuple[str, list[str]]:
     Returns:
         The piece being typed, and what it may become; nothing for a line that is not ours.
     """
+    from ..catalog import all_models
+    from ..commands import COMMANDS, find_command
+    from ..commands.arguments import LineParser
+    from .parsing import cell_parser
+
     start = line.lstrip()
     if not start.startswith(("%runware ", "%%runware ")):
         return "", []

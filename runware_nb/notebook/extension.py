@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sqlite3
+import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..errors import ConfigError
-from ..session import Session, current_session
-from .cell import CellFinder
+from ..session.hooks import hooks
+from ..settings import Settings, load_settings
 from .completion import install_completion, remove_completion
-from .display import Panel, show_bundle
 from .magics import RunwareMagics
 
+if TYPE_CHECKING:
+    from ..session import CellContext, Job
+
 __all__ = ["attach", "load", "unload"]
+
+_WARM_UP_AFTER_S = 0.2
 
 
 def load(shell: Any) -> None:
     """Add everything to a shell, and print one line."""
-    try:
-        session = current_session()
-    except ConfigError as error:
-        raise error from None
-    attach(shell, session)
-    shell.register_magics(RunwareMagics(shell, session))
+    settings = load_settings()
+    attach(shell)
+    shell.register_magics(RunwareMagics(shell))
     install_completion(shell)
-    show_bundle({"text/plain": _first_line(session)})
+    print(_first_line(settings))  # noqa: T201 - the one line that loading says
+    warm_up = threading.Timer(_WARM_UP_AFTER_S, _warm_up)
+    warm_up.daemon = True
+    warm_up.start()
 
 
 def unload(shell: Any) -> None:
@@ -37,15 +42,36 @@ def unload(shell: Any) -> None:
     remove_completion(shell)
 
 
-def attach(shell: Any, session: Session) -> None:
-    """Tell a session about its notebook: where a cell is, and how a job is shown."""
-    session.context = CellFinder(shell)
+def attach(shell: Any) -> None:
+    """Tell the session about its notebook: where a cell is, and how a job is shown."""
+    finder: Any = None
+
+    def find_cell() -> CellContext:
+        nonlocal finder
+        if finder is None:
+            from .cell import CellFinder
+
+            finder = CellFinder(shell)
+        context: CellContext = finder()
+        return context
+
+    def show_job(job: Job) -> None:
+        from .display import Panel
+
+        Panel(job).show()
+
+    hooks.find_cell = find_cell
     if hasattr(shell, "kernel"):
-        session.show_job = lambda job: Panel(job).show()
+        hooks.show_job = show_job
 
 
-def _first_line(session: Session) -> str:
-    settings = session.settings
+def _warm_up() -> None:
+    """Load what the first image needs while the user is still typing."""
+    for name in ("notebook.running", "session.pipeline", "runlog.store", "transport.websocket", "catalog.check"):
+        importlib.import_module(f"runware_nb.{name}")
+
+
+def _first_line(settings: Settings) -> str:
     key = settings.api_key
     if key is None:
         where = "no key yet: %runware login, or %runware sandbox to try without one"

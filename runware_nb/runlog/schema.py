@@ -45,7 +45,12 @@ runs = sa.Table(
     sa.Column("environment_hash", sa.String(64)),
     sa.Column("note", sa.Text),
 )
-sa.Index("ix_runs_state", runs.c.state)
+sa.Index(
+    "ix_runs_unfinished",  # small, since few runs are: what is pending is found at once among a million
+    runs.c.id,
+    sqlite_where=runs.c.finished_at_utc.is_(None),
+    postgresql_where=runs.c.finished_at_utc.is_(None),
+)
 sa.Index("ix_runs_request_hash", runs.c.request_hash)
 sa.Index("ix_runs_asked_hash", runs.c.asked_hash)
 

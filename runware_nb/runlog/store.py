@@ -33,12 +33,15 @@ class _Write:
         steps: SQL text and parameters; with True, exactly one row must change or the write fails.
         loop: Where the future lives.
         done: Resolved once the commit is durable.
+        error: What went wrong.
+        after: A write that this one has been merged into, and fails with.
     """
 
     steps: list[tuple[str, dict[str, Any], bool]]
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[None]
     error: Exception | None = field(default=None)
+    after: _Write | None = field(default=None)
 
 
 class RunLog:
@@ -56,6 +59,7 @@ class RunLog:
         self._engine = open_engine(home, log_url)
         self._sql = _Statements(self._engine.dialect)
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._stored: set[str] = set()
         self._writer = threading.Thread(target=self._write_forever, name="runware log", daemon=True)
         self._writer.start()
 
@@ -69,16 +73,20 @@ class RunLog:
         Raises:
             RunLogError: It cannot be written, so it must not be sent.
         """
-        steps: list[tuple[str, dict[str, Any], bool]] = []
+        steps: list[tuple[str, dict[str, Any], bool]] = [(self._sql.insert_run, _run_row(run), True)]
+        fresh = set()
         for key, statement, body in (
             (run.cell_hash, self._sql.insert_cell, cell_source),
             (run.environment_hash, self._sql.insert_environment, environment),
         ):
-            if key is not None and body is not None:
+            if key is not None and body is not None and key not in self._stored:
+                fresh.add(key)
                 steps.append((statement, {"hash": key, "body": body}, False))
-        steps.append((self._sql.insert_run, _run_row(run), True))
         steps += [(self._sql.insert_tag, {"run_uuid": run.task_uuid, "tag": tag}, False) for tag in run.tags]
-        return self._write(steps)
+        done = self._write(steps)
+        if fresh:
+            done.add_done_callback(lambda _: self._note_stored(done, fresh))
+        return done
 
     def mark_sent(
         self, run_uuid: str, attempt_uuid: str, number: int, at_utc: str, request: str
@@ -154,13 +162,11 @@ class RunLog:
 
     def pending(self) -> list[RunRecord]:
         """List runs that are not finished, oldest first."""
-        unfinished = runs.c.state.in_([state.value for state in UNFINISHED_STATES])
-        return self._select(sa.select(runs).where(unfinished).order_by(runs.c.id))
+        return self._select(sa.select(runs).where(_unfinished()).order_by(runs.c.id))
 
     def find_twin(self, request_hash: str) -> RunRecord | None:
         """Find an unfinished run of the very same request; None when there is none."""
-        unfinished = runs.c.state.in_([state.value for state in UNFINISHED_STATES])
-        same = sa.select(runs).where(runs.c.request_hash == request_hash, unfinished).order_by(runs.c.id).limit(1)
+        same = sa.select(runs).where(runs.c.request_hash == request_hash, _unfinished()).order_by(runs.c.id).limit(1)
         found = self._select(same)
         return found[0] if found else None
 
@@ -206,6 +212,10 @@ class RunLog:
         except sa.exc.SQLAlchemyError as error:
             raise RunLogError(f"the log cannot be read: {str(error).splitlines()[0]}") from error
 
+    def _note_stored(self, done: asyncio.Future[None], hashes: set[str]) -> None:
+        if not done.cancelled() and done.exception() is None:
+            self._stored |= hashes
+
     def _write(self, steps: list[tuple[str, dict[str, Any], bool]]) -> asyncio.Future[None]:
         loop = asyncio.get_running_loop()
         write = _Write(steps, loop, loop.create_future())
@@ -248,14 +258,17 @@ class RunLog:
             if len(batch) == 1:
                 raise
             for write in batch:
+                write.error = write.after.error if write.after is not None else None
+                if write.error is not None:
+                    continue
                 try:
                     self._execute(connection, [write])
                 except Exception as error:  # noqa: BLE001 - whatever it is, its waiter is told
                     connection.rollback()
                     write.error = error
 
-    @staticmethod
-    def _execute(connection: Any, batch: list[_Write]) -> None:
+    def _execute(self, connection: Any, batch: list[_Write]) -> None:
+        self._merge_claims(batch)
         cursor = connection.cursor()
         cursor.execute("BEGIN IMMEDIATE")
         for write in batch:
@@ -265,6 +278,18 @@ class RunLog:
                     raise RunLogError("this run is being sent by another kernel, or has left the log")
         connection.commit()
         cursor.close()
+
+    def _merge_claims(self, batch: list[_Write]) -> None:
+        """Insert a run as sent at once where its claim waits in the same commit: one statement less."""
+        inserted: dict[str, tuple[_Write, dict[str, Any]]] = {}
+        for write in batch:
+            sql, values, _ = write.steps[0] if write.steps else ("", {}, False)
+            if sql == self._sql.insert_run:
+                inserted[values["task_uuid"]] = write, values
+            elif sql == self._sql.claim and values["before"] == 0 and values["run_uuid"] in inserted:
+                write.after, row = inserted[values["run_uuid"]]
+                row.update(state="sent", attempts=1, sent_at_utc=values["at_utc"], request=values["request"])
+                write.steps = write.steps[1:]
 
 
 class _Statements:
@@ -332,12 +357,18 @@ class _Statements:
 _RUN_COLUMNS = (
     "task_uuid", "attempt_uuid", "provider", "task_type", "model", "request", "request_hash", "asked_hash",
     "seed_given", "prompt_template", "prompt", "notebook", "cell_id", "cell_hash", "cell_ordinal",
-    "execution_count", "kernel", "parent_uuid", "state", "attempts", "created_at_utc", "environment_hash", "note",
+    "execution_count", "kernel", "parent_uuid", "state", "attempts", "created_at_utc", "sent_at_utc",
+    "environment_hash", "note",
 )  # fmt: skip
 _RESULT_COLUMNS = (
     "run_uuid", "position", "item_uuid", "url", "seed", "cost_usd", "media_type", "size_bytes",
     "received_sha256", "file", "medium_state", "raw", "error",
 )  # fmt: skip
+
+
+def _unfinished() -> sa.ColumnElement[bool]:
+    states = [state.value for state in UNFINISHED_STATES]
+    return sa.and_(runs.c.finished_at_utc.is_(None), runs.c.state.in_(states))
 
 
 def _run_row(run: RunRecord) -> dict[str, Any]:

@@ -48,11 +48,12 @@ class Account:
     def __init__(self, balance_usd: float = 100.0) -> None:
         self.start_usd = balance_usd
         self._charges: dict[str, Charge] = {}
+        self._total_usd = 0.0
 
     @property
     def total_usd(self) -> float:
         """All that was billed."""
-        return round(sum(charge.cost_usd for charge in self._charges.values()), 6)
+        return round(self._total_usd, 6)
 
     @property
     def balance_usd(self) -> float:
@@ -64,10 +65,12 @@ class Account:
         charge = self._charges.setdefault(task_uuid, Charge(task_uuid, task_type, 0.0, 0, hashed))
         charge.cost_usd = round(charge.cost_usd + cost_usd, 6)
         charge.results += 1
+        self._total_usd += cost_usd
 
     def clear(self) -> None:
         """Start again with the full balance."""
         self._charges.clear()
+        self._total_usd = 0.0
 
     def ledger(self) -> dict[str, Any]:
         """List every charge, oldest first."""

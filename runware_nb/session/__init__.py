@@ -1,9 +1,21 @@
 """One notebook's connection: it ties client, log and images together, and hands out jobs."""
 
-from .api import connect, image, job, log, pending, resume, run
-from .context import CellContext
-from .jobs import Job
-from .session import Plan, Session, current_session
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import connect, image, job, log, pending, resume, run
+    from .context import CellContext
+    from .jobs import Job
+    from .session import Plan, Session, current_session
+
+_HOMES = {
+    "CellContext": "context", "Job": "jobs", "Plan": "session", "Session": "session", "connect": "api",
+    "current_session": "session", "image": "api", "job": "api", "log": "api", "pending": "api", "resume": "api",
+    "run": "api",
+}  # fmt: skip
 
 __all__ = [
     "CellContext",
@@ -19,3 +31,10 @@ __all__ = [
     "resume",
     "run",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name on first use: `%load_ext` needs only the hooks."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)

@@ -7,7 +7,7 @@ import contextlib
 import random
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from ..wire.redact import redact_task
 from ..wire.service import Service
 from ..wire.tasks import ImageTask, Task, is_uuid, prepare
 from .context import CellContext, environment_snapshot
+from .hooks import hooks
 from .jobs import Job
 from .pipeline import drive, utc_now
 from .show import render_job
@@ -63,8 +64,6 @@ class Session:
     def __init__(self, settings: Settings | None = None, *, fetches_media: bool = True) -> None:
         self.settings = settings or load_settings()
         self.fetches_media = fetches_media
-        self.context: Callable[[], CellContext] = CellContext
-        self.show_job: Callable[[Job], None] = _print_job
         self.last: Any = None
         self._client: Client | None = None
         self._log: RunLog | None = None
@@ -141,6 +140,17 @@ class Session:
         """The description of this environment, as JSON."""
         return environment_snapshot()[1]
 
+    def context(self) -> CellContext:
+        """Describe the cell that is running; a script has none."""
+        return hooks.find_cell() if hooks.find_cell is not None else CellContext()
+
+    def show_job(self, job: Job) -> None:
+        """Show a job where the user is looking."""
+        if hooks.show_job is not None:
+            hooks.show_job(job)
+        else:
+            print(render_job(job)["text/plain"])  # noqa: T201 - a terminal's display
+
     def client(self) -> Client:
         """The client, for utilities that need no log."""
         return self._make_client()
@@ -200,7 +210,7 @@ class Session:
         seed_given = plan.task.get("seed") is not None
         wire = self._with_seed(plan.task)
         sent = request_hash(wire, service=provider)
-        wire = prepare(wire, task_uuid=str(uuid.uuid4()))
+        wire = prepare(wire, new_uuid=lambda: str(uuid.uuid4()))
         if not is_uuid(str(wire["taskUUID"])):
             raise TaskInvalid(
                 f"taskUUID {wire['taskUUID']!r} is no UUID; leave it out to get one", parameter="taskUUID"
@@ -341,11 +351,6 @@ async def _close_when_idle(client: Client, jobs: list[Job]) -> None:
     while any(not job.is_done for job in jobs):  # noqa: ASYNC110 - jobs end on threads as well
         await asyncio.sleep(0.2)
     await client.aclose()
-
-
-def _print_job(job: Job) -> None:
-    """Show a job where there is no notebook."""
-    print(render_job(job)["text/plain"])  # noqa: T201 - this is the terminal's display
 
 
 _session: Session | None = None

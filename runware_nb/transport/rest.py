@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import ssl
 import time
 from collections.abc import Sequence
 from urllib.parse import urljoin, urlsplit
@@ -24,6 +25,7 @@ MAX_MEDIA_BYTES = 512 * 1024 * 1024
 """Largest file downloaded, in bytes."""
 
 _MAX_REDIRECTS = 5
+_SHARD_CONNECTIONS = 8
 _GONE = {401, 403, 404, 410}
 
 
@@ -42,8 +44,9 @@ class RestTransport:
         self._settings = settings
         self._listener = listener
         self._user_agent = user_agent
-        self._http: httpx.AsyncClient | None = None
+        self._shards: list[_Shard] = []
         self._media: httpx.AsyncClient | None = None
+        self._certificates: ssl.SSLContext | None = None
 
     async def open(self) -> None:
         """Nothing to do: every request stands alone."""
@@ -70,11 +73,11 @@ class RestTransport:
             tasks = [authentication_task(key), *tasks]
         else:
             headers["Authorization"] = f"Bearer {key}"
-        if self._http is None:
-            self._http = self._make_client(self._settings.max_in_flight + 4)
         timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, self._settings.connect_timeout_s))
+        shard = self._least_busy()
+        shard.busy += 1
         try:
-            answer = await self._http.post(
+            answer = await shard.client.post(
                 self._settings.rest_url,
                 content=encode_frame(tasks).encode(),
                 headers=headers,
@@ -82,6 +85,8 @@ class RestTransport:
             )
         except httpx.HTTPError as error:
             raise _translated(error, self._settings.rest_url) from error
+        finally:
+            shard.busy -= 1
         text = answer.content
         if key.encode() in text:
             text = redact_text(answer.text, [key]).encode()
@@ -99,7 +104,7 @@ class RestTransport:
             TransportError: The connection failed; trying again may help.
         """
         if self._media is None:
-            self._media = self._make_client(8)
+            self._media = self._make_client()
         came_from: str | None = None
         for _ in range(_MAX_REDIRECTS + 1):
             is_local = check_hop(url, came_from=came_from, endpoint=self._settings.rest_url)
@@ -116,14 +121,40 @@ class RestTransport:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for client in (self._http, self._media):
-            if client is not None:
-                await client.aclose()
-        self._http = self._media = None
+        clients = [shard.client for shard in self._shards]
+        if self._media is not None:
+            clients.append(self._media)
+        self._shards, self._media = [], None
+        for client in clients:
+            await client.aclose()
 
-    def _make_client(self, connections: int) -> httpx.AsyncClient:
-        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-        return httpx.AsyncClient(limits=limits, headers={"User-Agent": self._user_agent})
+    def _least_busy(self) -> _Shard:
+        """Give a client with a connection to spare, making one if all are taken."""
+        for shard in self._shards:
+            if shard.busy < _SHARD_CONNECTIONS:
+                return shard
+        self._shards.append(_Shard(self._make_client()))
+        return self._shards[-1]
+
+    def _make_client(self) -> httpx.AsyncClient:
+        if self._certificates is None:
+            self._certificates = httpx.create_ssl_context()
+        limits = httpx.Limits(max_connections=_SHARD_CONNECTIONS, max_keepalive_connections=_SHARD_CONNECTIONS)
+        return httpx.AsyncClient(verify=self._certificates, limits=limits, headers={"User-Agent": self._user_agent})
+
+
+class _Shard:
+    """One httpx client and how many requests it carries.
+
+    httpx looks at every connection of a pool several times for each request, so that one pool of 64 is
+    slower than eight of 8.
+    """
+
+    __slots__ = ("busy", "client")
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+        self.busy = 0
 
 
 def _translated(error: httpx.HTTPError, url: str) -> TransportError:

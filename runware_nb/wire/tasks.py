@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
@@ -151,19 +151,19 @@ def is_uuid(text: str) -> bool:
         return False
 
 
-def prepare(task: Task, *, task_uuid: str) -> Item:
+def prepare(task: Task, *, new_uuid: Callable[[], str]) -> Item:
     """Complete a task for sending: its UUID, its delivery, and the wish to know the cost.
 
     Args:
         task: As the caller gave it; not changed.
-        task_uuid: UUID v4 to use where the task brings none.
+        new_uuid: Makes the UUID v4 where the task brings none.
 
     Returns:
         A new dict. Utilities get nothing but the UUID.
     """
     made: Item = dict(task.to_wire() if isinstance(task, ImageTask) else task)
     if made.get("taskUUID") is None:
-        made["taskUUID"] = task_uuid
+        made["taskUUID"] = new_uuid()
     task_type = made.get("taskType", "imageInference")
     made["taskType"] = task_type
     if task_type not in _UTILITIES:

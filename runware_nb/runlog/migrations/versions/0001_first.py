@@ -45,7 +45,9 @@ def upgrade() -> None:
         sa.Column("environment_hash", sa.String(64)),
         sa.Column("note", sa.Text),
     )
-    for column in ("state", "request_hash", "asked_hash"):
+    unfinished = sa.text("finished_at_utc IS NULL")
+    op.create_index("ix_runs_unfinished", "runs", ["id"], sqlite_where=unfinished, postgresql_where=unfinished)
+    for column in ("request_hash", "asked_hash"):
         op.create_index(f"ix_runs_{column}", "runs", [column])
     op.create_table(
         "results",

@@ -1,0 +1,115 @@
+"""What the magics do: parse, call, show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..commands import COMMANDS, Answer, find_command
+from ..commands.arguments import HelpRequested, LineParser, split_line
+from ..commands.image_options import refuse_keys
+from ..commands.text_to_image import submit
+from ..session import current_session
+from .display import show_bundle, wait_and_show
+from .parsing import CellRequest, cell_parser, parse_cell
+
+__all__ = ["Runner", "usage"]
+
+
+class Runner:
+    """One call of the magic.
+
+    Args:
+        shell: IPython's shell.
+    """
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._names: dict[str, Any] = shell.user_ns
+        self._session = current_session()
+
+    def run_cell(self, line: str, cell: str, local_names: dict[str, Any]) -> None:
+        """Generate images from a cell.
+
+        Raises:
+            RunwareNBError: One sentence about what is wrong.
+        """
+        try:
+            self._generate(line, cell, {**self._names, **local_names})
+        except HelpRequested as text:
+            show_bundle({"text/plain": str(text)})
+
+    def run_line(self, line: str) -> None:
+        """Run one command.
+
+        Raises:
+            RunwareNBError: One sentence about what is wrong.
+        """
+        try:
+            self._command(split_line(line))
+        except HelpRequested as text:
+            show_bundle({"text/plain": str(text)})
+
+    def _generate(self, line: str, cell: str, names: dict[str, Any]) -> None:
+        request = parse_cell(line, cell, names, keys=self._keys())
+        answer = submit(self._session, request.options, request.prompt, request.template)
+        if answer.job is None:
+            if not request.quiet:
+                self._show(answer)
+            return
+        self._follow(answer, request)
+
+    def _follow(self, answer: Answer, request: CellRequest) -> None:
+        """Wait for a job and show it, or only bind it."""
+        job = answer.job
+        assert job is not None
+        if request.background:
+            self._bind(job, request.output)
+            if not request.quiet:
+                self._session.show_job(job)
+            return
+        self._bind(job, request.output)  # until there is more: after Stop the job is what the name holds
+        outcome = job.result() if request.quiet else wait_and_show(job, is_live=self._is_live())
+        self._bind(outcome, request.output)
+
+    def _command(self, words: list[str]) -> None:
+        if not words or words[0] in {"-h", "--help"}:
+            show_bundle({"text/plain": usage()})
+            return
+        command = find_command(words[0])
+        parser = LineParser(f"%runware {words[0]}", command.SUMMARY)
+        command.add_arguments(parser)
+        refuse_keys(words, self._keys())
+        options = parser.read(words[1:])
+        answer = command.run(self._session, options)
+        if answer.job is not None:
+            self._bind(answer.job, None)
+            self._bind(wait_and_show(answer.job, is_live=self._is_live()), None)
+        else:
+            self._show(answer)
+
+    def _show(self, answer: Answer) -> None:
+        if answer.bundle:
+            show_bundle(answer.bundle)
+        for note in answer.notes:
+            show_bundle({"text/plain": note})
+
+    def _bind(self, value: Any, name: str | None) -> None:
+        self._names["_rw"] = value
+        self._session.last = value
+        if name is not None:
+            self._names[name] = value
+
+    def _is_live(self) -> bool:
+        return hasattr(self._shell, "kernel")
+
+    def _keys(self) -> tuple[str, ...]:
+        key = self._session.settings.api_key
+        return () if key is None else (key.reveal(),)
+
+
+def usage() -> str:
+    """Write what `%runware` prints alone."""
+    width = max(map(len, COMMANDS))
+    lines = ["%%runware [options], and the prompt below it, generates images; %%runware -h lists the options.", ""]
+    lines += [f"  %runware {name.ljust(width)}  {find_command(name).SUMMARY}" for name in COMMANDS]
+    return "\n".join([*lines, "", f"options of a cell: {' '.join(cell_parser().option_names())}"])
