@@ -447,7 +447,8 @@ class Client:
             self._hand_over(self._flights[key], items, errors, frame)
 
     def on_gap(self) -> None:
-        """Nothing to do: waits go on, and `on_resumed` follows."""
+        """Let utilities ask again; tasks wait on, and `on_resumed` follows."""
+        self._fail_calls(TransportError("the connection was lost before the answer came"))
 
     def on_resumed(self) -> None:
         """Ask about everything in flight: replay is only a shortcut."""
@@ -461,6 +462,9 @@ class Client:
         for flight in self._flights.values():
             flight.broken = error
             flight.wake()
+        self._fail_calls(error)
+
+    def _fail_calls(self, error: RunwareNBError) -> None:
         for call in self._calls.values():
             if not call.done():
                 call.set_exception(error)
@@ -488,10 +492,12 @@ class Client:
         for entry in errors:
             if entry.get("code") == CONFLICT and flight.times_sent > 1:
                 flight.should_ask = True  # our own second sending met the first: it was accepted
+                continue
+            error = task_error(entry, http_status=frame.http_status, retry_after_s=_asked_wait_s(entry, frame))
+            if error.retryable and not error.task_uuid:
+                flight.broken = error  # it names no task, so the fate of ours is unknown
             else:
-                failed.append(
-                    task_error(entry, http_status=frame.http_status, retry_after_s=_asked_wait_s(entry, frame))
-                )
+                failed.append(error)
         flight.take(items, failed)
 
     def _answer_call(self, entry: Item, error: RunwareNBError | None) -> None:

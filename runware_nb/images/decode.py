@@ -48,6 +48,8 @@ def decode(body: bytes) -> Image:
         image.load()
     except MediaError:
         raise
+    except Image.DecompressionBombError as error:
+        raise MediaError(f"an image of that many pixels is not opened; the bound is {MAX_PIXELS}") from error
     except Exception as error:
         raise MediaError(f"the {kind} file cannot be opened: {error}") from error
     return image

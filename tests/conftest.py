@@ -1,0 +1,155 @@
+"""Every test has its own folder, a clean environment, and real sockets to a real sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPO = Path(__file__).resolve().parent.parent
+TASK = {
+    "taskType": "imageInference",
+    "model": "runware:101@1",
+    "positivePrompt": "a small airship over a forest",
+    "width": 256,
+    "height": 256,
+}
+
+
+class SandboxProcess:
+    """A sandbox in its own process, as users have it."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "runware_nb.sandbox", "--watch-stdin", *arguments],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        self.info: dict[str, Any] = json.loads(self.process.stdout.readline())
+        self.api_key: str = self.info["api_key"]
+        self.rest_url: str = self.info["rest_url"]
+        self.ws_url: str = self.info["ws_url"]
+
+    @property
+    def urls(self) -> dict[str, str]:
+        return {"rest_url": self.rest_url, "ws_url": self.ws_url}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "RUNWARE_API_KEY": self.api_key,
+            "RUNWARE_NB_REST_URL": self.rest_url,
+            "RUNWARE_NB_WS_URL": self.ws_url,
+            "RUNWARE_NB_SCHEMAS_URL": self.info["schemas_url"],
+        }
+
+    def control(self, path: str, body: Any = None, *, post: bool = False) -> Any:
+        headers = {"Authorization": f"Bearer {self.api_key}", "Content-Type": "application/json"}
+        payload = json.dumps(body).encode() if body is not None else b"" if post else None
+        request = urllib.request.Request(f"{self.rest_url}/_sandbox/{path}", payload, headers)
+        with urllib.request.urlopen(request) as answer:
+            return json.loads(answer.read())
+
+    def faults(self, *script: dict[str, Any]) -> None:
+        self.control("faults", list(script), post=True)
+
+    def ledger(self) -> dict[str, Any]:
+        return self.control("ledger")
+
+    def charges(self) -> list[dict[str, Any]]:
+        return self.ledger()["charges"]
+
+    def reset(self) -> None:
+        self.control("reset", post=True)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.close()
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.wait(timeout=10)
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def _shared_sandbox() -> Iterator[SandboxProcess]:
+    process = SandboxProcess()
+    yield process
+    process.close()
+
+
+@pytest.fixture
+def sandbox(_shared_sandbox: SandboxProcess) -> SandboxProcess:
+    """The worker's sandbox, empty and without faults."""
+    _shared_sandbox.reset()
+    return _shared_sandbox
+
+
+@pytest.fixture
+def start_sandbox() -> Iterator[Callable[..., SandboxProcess]]:
+    """Starts sandboxes with options; they end with the test."""
+    started: list[SandboxProcess] = []
+
+    def start(*arguments: str) -> SandboxProcess:
+        started.append(SandboxProcess(*arguments))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.process.poll() is None:
+            process.close()
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No key, no address, no notebook of whoever runs the tests; a folder of its own to work in."""
+    import os
+
+    for name in list(os.environ):
+        if name.startswith(("RUNWARE_", "RUNKEY_", "USEAPI_", "JPY_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def make_session(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Makes sessions on a sandbox, with a home of the test's own."""
+    from runware_nb.session import Session
+    from runware_nb.settings import Key, Settings
+
+    made: list[Session] = []
+
+    def make(sandbox: SandboxProcess, *, fetches_media: bool = True, **values: Any) -> Session:
+        settings = Settings(
+            **{"api_key": Key(sandbox.api_key, "the test"), "home": tmp_path / ".runware", **sandbox.urls, **values}
+        )
+        made.append(Session(settings, fetches_media=fetches_media))
+        return made[-1]
+
+    yield make
+    for session in made:
+        session.close()
+
+
+@pytest.fixture
+def run_async() -> Callable[[Awaitable[Any]], Any]:
+    """Runs a coroutine to its end, with a bound."""
+
+    def run(work: Awaitable[Any], timeout_s: float = 60) -> Any:
+        async def bounded() -> Any:
+            return await asyncio.wait_for(work, timeout_s)
+
+        return asyncio.run(bounded())
+
+    return run

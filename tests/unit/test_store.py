@@ -1,0 +1,253 @@
+import asyncio
+import json
+import sqlite3
+import threading
+
+import pytest
+import sqlalchemy as sa
+
+from runware_nb.errors import RunLogError, RunNotFound, SchemaTooNew
+from runware_nb.runlog import MediaStore, ResultRecord, RunLog, RunRecord, State
+from runware_nb.runlog.opening import _migrate, open_engine
+from runware_nb.runlog.schema import metadata
+
+
+def run_record(number=1, **changes):
+    name = f"{number:08x}-0000-4000-8000-000000000000"
+    values = {
+        "task_uuid": name, "attempt_uuid": name, "provider": "sandbox", "task_type": "imageInference", "model": "m",
+        "request": {"positivePrompt": "größe 🚢", "taskUUID": name}, "request_hash": "1:r", "asked_hash": "1:a",
+        "created_at_utc": "2026-01-01T00:00:00.000+00:00", "prompt": "größe 🚢",
+    }  # fmt: skip
+    return RunRecord(**(values | changes))
+
+
+@pytest.fixture
+def log(tmp_path):
+    made = RunLog(tmp_path / ".runware")
+    yield made
+    made.close()
+
+
+def test_a_run_reads_back_as_it_was_written(log, run_async):
+    record = run_record(cell_hash="c" * 64, environment_hash="e" * 64, tags=("b", "a"), note="n", execution_count=3)
+
+    async def write():
+        await log.prepare(record, cell_source="%%runware\nx", environment="{}")
+
+    run_async(write())
+    found = log.find(record.task_uuid)
+    assert found.request == record.request
+    assert (found.state, found.note, found.execution_count) == (State.PREPARED, "n", 3)
+    assert sorted(found.tags) == ["a", "b"]
+    assert log.cell_source("c" * 64) == "%%runware\nx"
+
+
+def test_the_way_of_a_run_through_its_states(log, run_async):
+    record = run_record()
+    states = []
+
+    async def live():
+        await log.prepare(record)
+        states.append(log.find("00000001").state)
+        await log.mark_sent(record.task_uuid, record.task_uuid, 1, "t", json.dumps({"a": 1}))
+        states.append(log.find("00000001").state)
+        await log.add_results(record.task_uuid, [ResultRecord(position=0, seed=7, raw={"x": 1}, medium_state="pending")])
+        states.append(log.find("00000001").state)
+        stored = ResultRecord(position=0, seed=7, raw={"x": 1}, medium_state="stored", file="ab/c.jpg")
+        failed = ResultRecord(position=1, error={"code": "c", "message": "m"})
+        await log.finish(record.task_uuid, State.PARTIAL, at_utc="t2", duration_s=1.5, cost_usd=0.01, error=None,
+                         records=[stored, failed])  # fmt: skip
+
+    run_async(live())
+    assert states == [State.PREPARED, State.SENT, State.ACCEPTED]
+    found = log.find(record.task_uuid)
+    assert (found.state, found.duration_s, found.cost_usd, found.attempts) == (State.PARTIAL, 1.5, 0.01, 1)
+    assert [(r.position, r.medium_state, r.error) for r in found.results] == [
+        (0, "stored", None), (1, "none", {"code": "c", "message": "m"}),
+    ]  # fmt: skip
+    assert log.pending() == []
+
+
+def test_two_processes_cannot_send_the_same_attempt(log, run_async):
+    record = run_record()
+
+    async def both():
+        await log.prepare(record)
+        claims = [log.mark_sent(record.task_uuid, record.task_uuid, 1, "t", "{}") for _ in range(2)]
+        return await asyncio.gather(*claims, return_exceptions=True)
+
+    first, second = run_async(both())
+    assert first is None
+    assert isinstance(second, RunLogError)
+
+
+def test_a_second_attempt_is_found_by_its_own_uuid(log, run_async):
+    record = run_record()
+    again = "99999999-0000-4000-8000-000000000000"
+
+    async def live():
+        await log.prepare(record)
+        await log.mark_sent(record.task_uuid, record.task_uuid, 1, "t", "{}")
+        await log.mark_sent(record.task_uuid, again, 2, "t", "{}")
+
+    run_async(live())
+    found = log.find(again)
+    assert (found.task_uuid, found.attempt_uuid, found.attempts) == (record.task_uuid, again, 2)
+
+
+def test_a_write_that_fails_takes_no_other_with_it(log, run_async):
+    async def live():
+        twice = [log.prepare(run_record(1)), log.prepare(run_record(1)), log.prepare(run_record(2))]
+        claim = log.mark_sent(run_record(2).task_uuid, run_record(2).task_uuid, 1, "t", "{}")
+        return await asyncio.gather(*twice, claim, return_exceptions=True)
+
+    first, second, third, claim = run_async(live())
+    assert (first, third, claim) == (None, None, None)
+    assert isinstance(second, RunLogError)
+    assert log.count() == 2
+    assert log.find("00000002").state is State.SENT
+
+
+def test_a_claim_fails_with_the_run_it_was_merged_into(log, run_async):
+    async def live():
+        await log.prepare(run_record(1))
+        again = [log.prepare(run_record(1)), log.mark_sent(run_record(1).task_uuid, "x", 1, "t", "{}")]
+        return await asyncio.gather(*again, return_exceptions=True)
+
+    assert all(isinstance(each, RunLogError) for each in run_async(live()))
+    assert log.find("00000001").attempts == 0
+
+
+def test_a_discarded_run_stays_discarded_and_is_still_completed(log, run_async):
+    record = run_record()
+
+    async def live():
+        await log.prepare(record)
+        await log.mark_sent(record.task_uuid, record.task_uuid, 1, "t", "{}")
+        await log.set_state(record.task_uuid, State.DISCARDED)
+        await log.finish(record.task_uuid, State.SUCCEEDED, at_utc="t", duration_s=1, cost_usd=1, error=None)
+
+    run_async(live())
+    found = log.find(record.task_uuid)
+    assert (found.state, found.cost_usd, found.is_finished) == (State.DISCARDED, 1, True)
+    assert log.recent() == []
+
+
+def test_what_was_never_sent_cannot_be_detached(log, run_async):
+    async def live():
+        await log.prepare(run_record())
+        await log.set_state(run_record().task_uuid, State.DETACHED)
+
+    run_async(live())
+    assert log.find("00000001").state is State.PREPARED
+
+
+@pytest.mark.parametrize("ref", ["ffffffff", "", "0", "000", "'; DROP TABLE runs; --", "%"])
+def test_an_unknown_run_is_one_sentence(log, ref):
+    with pytest.raises(RunNotFound, match="%runware log"):
+        log.find(ref)
+
+
+def test_a_beginning_that_fits_several_is_refused(log, run_async):
+    async def write():
+        await asyncio.gather(log.prepare(run_record(1)), log.prepare(run_record(2)))
+
+    run_async(write())
+    with pytest.raises(RunNotFound, match="several runs"):
+        log.find("0000")
+
+
+def test_many_threads_write_at_once(log):
+    async def write(first):
+        await asyncio.gather(*(log.prepare(run_record(first + n)) for n in range(50)))
+
+    threads = [threading.Thread(target=asyncio.run, args=(write(100 * n),)) for n in range(1, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert log.count() == 200
+
+
+def test_every_commit_is_durable(log):
+    with log._engine.connect() as connection:
+        assert connection.execute(sa.text("PRAGMA synchronous")).scalar() == 2
+        assert connection.execute(sa.text("PRAGMA journal_mode")).scalar() == "wal"
+
+
+def test_the_folder_is_left_alone_by_git(log, tmp_path):
+    assert log.count() == 0
+    assert "*" in (tmp_path / ".runware" / ".gitignore").read_text()
+
+
+def test_a_newer_log_is_refused_and_not_touched(tmp_path):
+    RunLog(tmp_path).close()
+    with sqlite3.connect(tmp_path / "runs.sqlite") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    before = (tmp_path / "runs.sqlite").read_bytes()
+    with pytest.raises(SchemaTooNew, match="upgrade runware-nb"):
+        RunLog(tmp_path)
+    assert (tmp_path / "runs.sqlite").read_bytes() == before
+
+
+def test_a_corrupt_log_is_one_sentence(tmp_path):
+    (tmp_path / "runs.sqlite").write_bytes(b"this is not a database, whatever its name says" * 50)
+    with pytest.raises(RunLogError, match="cannot be opened"):
+        RunLog(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RunLogError, match="cannot be made"):
+        RunLog(tmp_path / "file" / "home")
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://h/x"])
+def test_an_odd_database_is_one_sentence(tmp_path, url):
+    with pytest.raises(RunLogError, match="sqlite:///FILE"):
+        RunLog(tmp_path, url)
+
+
+def test_the_migrated_log_equals_the_new_one(tmp_path):
+    (tmp_path / "new").mkdir()
+    new = open_engine(tmp_path / "new", None)
+    old = sa.create_engine(f"sqlite:///{tmp_path / 'old.sqlite'}")
+    _migrate(old)
+
+    def described(engine):
+        inspector = sa.inspect(engine)
+        return {
+            table: (
+                [(c["name"], str(c["type"]), c["nullable"], c["primary_key"]) for c in inspector.get_columns(table)],
+                sorted((i["name"], tuple(i["column_names"]), i["unique"]) for i in inspector.get_indexes(table)),
+                sorted(tuple(u["column_names"]) for u in inspector.get_unique_constraints(table)),
+            )
+            for table in metadata.tables
+        }
+
+    assert described(new) == described(old)
+    for engine in (new, old):
+        with engine.connect() as connection:
+            assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all() == ["0001"]
+        engine.dispose()
+
+
+def test_an_empty_database_file_becomes_a_log(tmp_path):
+    (tmp_path / "runs.sqlite").touch()
+    log = RunLog(tmp_path)
+    assert log.count() == 0
+    log.close()
+
+
+def test_the_same_medium_is_stored_once(tmp_path):
+    store = MediaStore(tmp_path / "runware_images")
+    body = b"\x89PNG\r\n\x1a\n" + b"x" * 100
+    first, second = store.put(body), store.put(body)
+    assert first == second
+    assert first.path.read_bytes() == body
+    assert first.name == f"{first.sha256[:2]}/{first.sha256}.png"
+    assert store.find(first.name) == first.path
+    assert store.find("no/such.png") is None
+    assert (tmp_path / "runware_images" / ".gitignore").exists()
