@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import json
 import subprocess
 import sys
@@ -139,6 +140,8 @@ def make_session(tmp_path: Path) -> Iterator[Callable[..., Any]]:
 
     yield make
     for session in made:
+        # what still runs would reach the sandbox in the middle of the next test
+        concurrent.futures.wait([job.future for job in list(session._jobs.values())], timeout=10)
         session.close()
 
 

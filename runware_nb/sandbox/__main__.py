@@ -55,6 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         latency_s=options.latency_s,
         seed=options.seed,
         state_dir=options.state_dir,
+        balance_usd=options.balance_usd,
     )
     try:
         service.faults.load(options.faults)
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="decides what requests leave open")
     parser.add_argument("--faults", default="", help="script of faults, as JSON")
     parser.add_argument("--state-dir", type=Path, help="folder for what outlives the process")
+    parser.add_argument("--balance-usd", type=float, default=100.0, help="what the account holds at the start")
     parser.add_argument("--time-scale", type=float, default=1.0, help="protocol seconds in a real one, for tests")
     parser.add_argument("--watch-stdin", action="store_true", help="end when stdin does, as a parent's death shows")
     return parser

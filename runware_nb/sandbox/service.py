@@ -47,6 +47,7 @@ class Service:
         latency_s: How long an image takes, in seconds.
         seed: Decides seeds that a request leaves open, and fault rates.
         state_dir: Folder for what outlives the process; None keeps everything in memory.
+        balance_usd: What the account holds at the start, in US dollars.
     """
 
     def __init__(
@@ -57,13 +58,14 @@ class Service:
         latency_s: float = 0.0,
         seed: int = 0,
         state_dir: Path | None = None,
+        balance_usd: float = 100.0,
     ) -> None:
         self.api_key = api_key
         self.clock = clock
         self.latency_s = latency_s
         self.seed = seed
         self.faults = FaultPlan(seed)
-        self.account = Account()
+        self.account = Account(balance_usd)
         self.base_url = ""
         self._journal = Journal(state_dir)
         self._uploads = Uploads(self._journal)

@@ -1,0 +1,52 @@
+# Everything runs from here; paths are relative, so that a folder with a blank in its name is fine.
+PYTHON ?= python3
+PY := .venv/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+export PIP_ROOT_USER_ACTION := ignore
+
+.PHONY: help demo lab test lint bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo   set up, start the sandbox, run notebooks/01_quickstart.ipynb, say where everything is"
+	@echo "make lab    open JupyterLab on the notebooks, with the sandbox running"
+	@echo "make test   set up what the tests need, and pass them all"
+	@echo "make lint   format, lint and types only"
+	@echo "make bench  compare with the official SDK, side by side"
+	@echo "make clean  remove what these made"
+
+.venv/bin/python:
+	@echo "making the virtual environment ..."
+	@$(PYTHON) -m venv .venv
+
+.venv/demo.stamp: pyproject.toml | .venv/bin/python
+	@echo "installing runware-nb with Jupyter and the sandbox ..."
+	@$(PIP) --editable '.[demo]'
+	@touch $@
+
+.venv/test.stamp: pyproject.toml | .venv/bin/python
+	@echo "installing what the tests need ..."
+	@$(PIP) --editable '.[test]'
+	@touch $@ .venv/demo.stamp
+
+demo: .venv/demo.stamp
+	@$(PY) notebooks/demo.py run
+
+lab: .venv/demo.stamp
+	@$(PY) notebooks/demo.py lab
+
+lint: .venv/test.stamp
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -m mypy tests/typing/api.py
+
+test: lint
+	@$(PY) tests/browser/chromium.py
+	$(PY) -m pytest -n 2 --dist loadfile
+
+bench: .venv/test.stamp
+	@$(PY) benchmarks/compare.py
+
+clean:
+	rm -rf .venv build dist bench-output demo-output test-artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis

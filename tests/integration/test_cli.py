@@ -1,0 +1,201 @@
+"""The terminal, as a user has it: a process, its streams, its exit code."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import uuid
+
+import pytest
+
+from tests.conftest import TASK
+
+
+@pytest.fixture
+def cli(sandbox, tmp_path):
+    def run(*words, stdin="", environment=None, sandbox=sandbox):
+        given = {**os.environ, **sandbox.environment} if environment is None else {**os.environ, **environment}
+        return subprocess.run(
+            [sys.executable, "-m", "runware_nb", *words], capture_output=True, text=True, input=stdin, env=given,
+            cwd=tmp_path, timeout=60,
+        )  # fmt: skip
+
+    return run
+
+
+def test_model_search_prints_the_whole_answer(cli):
+    done = cli("model-search", "--search", "pixel art", "--limit", "2")
+    assert done.returncode == 0
+    (answer,) = json.loads(done.stdout)["data"]
+    assert (answer["totalResults"], len(answer["results"])) == (3, 2)
+
+
+def test_model_search_that_finds_nothing_exits_1(cli):
+    assert cli("model-search", "--search", "xyzzy").returncode == 1
+
+
+def test_text_to_image_prints_the_answer_and_the_files(cli, tmp_path, sandbox):
+    done = cli("text-to-image", "--prompt", "a small airship", "-s", "256x256", "-n", "2", "--seed", "5")
+    assert (done.returncode, done.stderr) == (0, "")
+    answer = json.loads(done.stdout)
+    assert [item["seed"] for item in answer["data"]] == [5, 6]
+    assert all(os.path.getsize(path) > 1000 for path in answer["files"])
+    (row,) = json.loads(cli("log").stdout)
+    assert (row["state"], row["task_uuid"]) == ("succeeded", answer["data"][0]["taskUUID"])
+    shown = json.loads(cli("show", row["task_uuid"][:8]).stdout)
+    assert shown["request"]["positivePrompt"] == "a small airship"
+
+
+def test_a_partial_failure_prints_both_and_exits_1(cli, sandbox):
+    sandbox.faults({"kind": "fail", "items": [1]})
+    done = cli("text-to-image", "--prompt", "xy", "-s", "256x256", "-n", "3")
+    answer = json.loads(done.stdout)
+    assert (done.returncode, len(answer["data"]), len(answer["errors"])) == (1, 2, 1)
+
+
+def test_a_refusal_prints_the_services_errors_and_exits_1(cli, sandbox):
+    sandbox.faults({"kind": "refuse", "status": 402, "code": "insufficientCredits", "message": "top up"})
+    done = cli("text-to-image", "--prompt", "xy", "-s", "256x256")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["errors"][0]["code"] == "insufficientCredits"
+    assert "top up" in done.stderr
+
+
+def test_a_transient_failure_is_tried_again(cli, sandbox):
+    sandbox.faults({"kind": "refuse", "status": 503, "code": "serviceUnavailable", "names_task": False})
+    assert cli("text-to-image", "--prompt", "xy", "-s", "256x256").returncode == 0
+
+
+@pytest.mark.parametrize("from_stdin", [True, False])
+def test_raw_sends_the_file_as_it_is(cli, tmp_path, sandbox, from_stdin):
+    task = {**TASK, "taskUUID": str(uuid.uuid4())}
+    (tmp_path / "request.json").write_text(json.dumps([task]))
+    done = cli("raw", "-", stdin=json.dumps(task)) if from_stdin else cli("raw", "request.json")
+    assert done.returncode == 0
+    (item,) = json.loads(done.stdout)["data"]
+    assert item["taskUUID"] == task["taskUUID"]
+    assert "cost" not in item
+    polled = cli("poll", task["taskUUID"])
+    assert json.loads(polled.stdout)["data"][0]["status"] == "success"
+
+
+def test_raw_errors_exit_1_and_are_printed(cli):
+    done = cli("raw", "-", stdin=json.dumps({**TASK, "width": 1000}))
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["errors"][0]["parameter"] == "width"
+
+
+def test_raw_is_tried_again_when_the_service_is_away(cli, sandbox):
+    sandbox.faults({"kind": "html"})
+    assert cli("raw", "-", stdin=json.dumps(TASK)).returncode == 0
+    assert len(sandbox.charges()) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [("{", "is no JSON"), ("3", "holds no task"), ("[]", "holds no task"), ("[1]", "holds no task"), ("", "is no JSON"),
+     ('[{"taskType":"authentication","apiKey":"k"}]', "holds a key"), ("[" * 50_000, "is no JSON")],
+)  # fmt: skip
+def test_an_unreadable_file_is_one_sentence(cli, sandbox, body, words):
+    done = cli("raw", "-", stdin=body)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert sandbox.charges() == []
+
+
+def test_a_missing_or_binary_file_is_one_sentence(cli, tmp_path):
+    assert "nowhere.json cannot be read: No such file" in cli("raw", "nowhere.json").stderr
+    (tmp_path / "image.json").write_bytes(b"\x89PNG\r\n\x1a\n\xff")
+    assert "not UTF-8" in cli("raw", "image.json").stderr
+
+
+def test_an_empty_poll_is_printed_explained_and_exits_1(cli):
+    done = cli("poll", str(uuid.uuid4()))
+    assert (done.returncode, json.loads(done.stdout)) == (1, {"data": []})
+    assert "does not know task" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["text-to-image"], "the prompt is empty"), (["text-to-image", "--prompt", "xy", "-s", "big"], "size 'big'"),
+        (["text-to-image", "--prompt", "xy", "--stepz", "3"], "did you mean --steps?"),
+        (["text-to-image", "--prompt", "xy", "-n", "0"], "numberResults=0 refused"),
+        (["text-to-image", "--prompt", "xy", "-n", "many"], "invalid int value: 'many'"),
+        (["text-to-image", "--prompt", "xy", "-m", "sdxl", "-s", "1000x1024"], "960 or 1024"),
+        (["text-to-image", "--prompt", "xy", "--set", "novalue"], "--set novalue"),
+        (["text-to-image", "--prompt", "xy", "--api-key", "aB3dE6gH9jK2mN5pQ8sT1vW4"], "there is a key in this line"),
+        (["modls"], "did you mean models?"), (["log", "--limit", "0"], "--limit 0"), (["log", "extra"], "one word too many"),
+        (["poll", "x"], "no task UUID"),
+    ],
+)  # fmt: skip
+def test_wrong_usage_is_one_sentence_and_exits_2(cli, sandbox, words, sentence):
+    done = cli(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "aB3dE6gH9jK2mN5pQ8sT1vW4" not in done.stderr
+    assert sandbox.charges() == []
+
+
+def test_no_key_says_how_to_get_one_in(cli):
+    done = cli("text-to-image", "--prompt", "xy", environment={})
+    assert done.returncode == 2
+    assert "RUNWARE_API_KEY" in done.stderr
+
+
+def test_an_unreachable_server_is_one_sentence_and_exits_1(cli):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    urls = {"RUNWARE_API_KEY": "k", "RUNWARE_NB_REST_URL": f"http://127.0.0.1:{port}", "RUNWARE_NB_WS_URL": f"ws://127.0.0.1:{port}"}
+    done = cli("text-to-image", "--prompt", "xy", environment=urls)
+    assert done.returncode == 1
+    assert "cannot be reached" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_status_says_what_is_left_and_how_much_is_stored(cli):
+    facts = json.loads(cli("status").stdout)
+    assert facts["balance"] == "$100.00"
+    assert facts["key"] == "from RUNWARE_API_KEY"
+
+
+def test_a_dry_run_sends_nothing(cli, sandbox):
+    answer = json.loads(cli("text-to-image", "--prompt", "xy", "-n", "4", "--dry-run").stdout)
+    assert answer["estimate_usd"] == pytest.approx(0.0152)
+    assert sandbox.charges() == []
+
+
+@pytest.mark.parametrize("words", [["-h"], ["text-to-image", "-h"], ["log", "--help"], ["--version"]])
+def test_help_is_help(cli, words):
+    done = cli(*words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout) > 10
+
+
+def test_bundled_models_need_no_key(cli):
+    done = cli("models", environment={})
+    assert done.returncode == 0
+    assert "runware:101@1" in done.stdout
+    assert "bundled" in done.stderr
+
+
+def test_login_without_a_terminal_says_what_else_to_do(cli):
+    done = cli("login", stdin="")
+    assert done.returncode == 2
+    assert "RUNWARE_API_KEY" in done.stderr
+
+
+def test_the_sandbox_runs_in_the_foreground(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "runware_nb", "sandbox", "--port", "0"], stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    assert process.stdout is not None
+    info = json.loads(process.stdout.readline())
+    assert info["pid"] == process.pid
+    process.terminate()
+    process.wait(timeout=10)
+    process.stdout.close()
