@@ -26,10 +26,7 @@ RunwareNBError
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .wire.results import Outcome
+from typing import Any
 
 __all__ = [
     "AuthenticationFailed",
@@ -157,7 +154,7 @@ class TaskError(RunwareNBError):
         http_status: HTTP status; None over WebSocket.
         retry_after_s: Seconds that the service asked us to wait; None when it did not say.
         raw: The error object as it came.
-        outcome: What the task did give, when this error ended it.
+        outcome: The `Outcome` of the task, when this error ended it. (`Any`, since nothing lies below this module.)
     """
 
     retryable = False
@@ -184,7 +181,7 @@ class TaskError(RunwareNBError):
         self.http_status = http_status
         self.retry_after_s = retry_after_s
         self.raw: dict[str, Any] = dict(raw or {})
-        self.outcome: Outcome | None = None
+        self.outcome: Any = None
 
     def _render_traceback_(self) -> list[str]:
         details = [f"code {self.code}"] if self.code else []

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+
+class Shell:
+    """A real IPython shell, with the extension loaded and errors raised."""
+
+    def __init__(self, shell: Any) -> None:
+        self.shell = shell
+
+    @property
+    def names(self) -> dict[str, Any]:
+        return self.shell.user_ns
+
+    def run(self, cell: str) -> Any:
+        result = self.shell.run_cell(cell, store_history=True)
+        error = result.error_before_exec or result.error_in_exec
+        if error is not None:
+            raise error
+        return result.result
+
+
+@pytest.fixture
+def shell(sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    """A shell connected to the sandbox through the environment, as a user's would be."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from runware_nb.session import session as session_module
+    from runware_nb.session.hooks import hooks
+
+    for name, value in sandbox.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(session_module, "_session", None)
+    before = (hooks.find_cell, hooks.show_job)
+    InteractiveShell.clear_instance()
+    made = InteractiveShell.instance()
+    made.run_line_magic("load_ext", "runware_nb")
+    yield Shell(made)
+    if session_module._session is not None:
+        session_module._session.close()
+    hooks.find_cell, hooks.show_job = before
+    made.history_manager.end_session()
+    InteractiveShell.clear_instance()

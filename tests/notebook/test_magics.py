@@ -1,0 +1,206 @@
+"""The magics in a real shell."""
+
+import pytest
+
+from runware_nb import Job, Outcome
+from runware_nb.errors import ConfigError, MagicUsageError, RunNotFound, TaskInvalid
+from runware_nb.notebook.completion import complete_runware
+from runware_nb.session import current_session
+
+SMALL = "-s 256x256"
+
+
+def test_loading_says_where_things_stand(shell, capsys):
+    shell.shell.run_line_magic("reload_ext", "runware_nb")
+    line = capsys.readouterr().out.strip()
+    assert line.startswith("runware_nb 0.1.0 · key from RUNWARE_API_KEY · log in .runware/runs.sqlite")
+    assert len(line.splitlines()) == 1
+
+
+def test_a_cell_makes_images_and_binds_them(shell, sandbox, capsys):
+    shell.run(f"%%runware {SMALL} -n 2 --seed 7 -o ships\na small airship")
+    ships = shell.names["ships"]
+    assert isinstance(ships, Outcome)
+    assert [result.seed for result in ships] == [7, 8]
+    assert shell.names["_rw"] is ships
+    assert "2 images · $0.0028" in capsys.readouterr().out
+    assert sandbox.charges()[0]["results"] == 2
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["100% {weird} {0} {a: 1} {{", 'quotes " and \' and `', "a \\ backslash \\n", "percent %s %d $HOME !ls", "{__import__('os')}",
+     "שלום 🚢 \u202eevil", "<img src=x onerror=alert(1)>", "x" * 3000, "line one\n\n  line two", "-m not an option"],
+)  # fmt: skip
+def test_any_text_is_a_prompt(shell, prompt):
+    shell.run(f"%%runware {SMALL} -q\n{prompt}")
+    (run,) = current_session().log.recent(1)
+    assert run.request["positivePrompt"] == prompt
+
+
+def test_names_are_filled_in_once_and_both_forms_are_logged(shell):
+    shell.names.update(colour="{red}", red="never")
+    shell.run(f"%%runware {SMALL} -q\na {{colour}} ship, {{{{colour}}}}, {{unknown}}")
+    (run,) = current_session().log.recent(1)
+    assert run.prompt == "a {red} ship, {colour}, {unknown}"
+    assert run.prompt_template == "a {colour} ship, {{colour}}, {unknown}"
+
+
+def test_local_names_count_inside_functions(shell):
+    shell.run(
+        "def draw(colour):\n    get_ipython().run_cell_magic('runware', '-s 256x256 -q', 'a {colour} ship')\n"
+        "    return get_ipython().user_ns['_rw']\ndraw('teal')"
+    )
+    assert current_session().log.recent(1)[0].prompt in {"a teal ship", "a {colour} ship"}
+
+
+def test_every_common_option_reaches_the_service(shell):
+    shell.run(
+        "%%runware -m sdxl --size 512X256 --steps 12 --cfg 6.5 --scheduler 'Euler a' --negative 'blur, text' "
+        "--lora civitai:120096@135931:0.7 --format png --set outputQuality=90 --set safety.checkContent=true "
+        "--tag one --tag two --note 'try it' -q\na ship"
+    )
+    (run,) = current_session().log.recent(1)
+    wanted = {
+        "model": "civitai:101055@128078", "width": 512, "height": 256, "steps": 12, "CFGScale": 6.5, "scheduler": "Euler a",
+        "negativePrompt": "blur, text", "lora": [{"model": "civitai:120096@135931", "weight": 0.7}], "outputFormat": "PNG",
+        "outputQuality": 90, "safety": {"checkContent": True},
+    }  # fmt: skip
+    assert wanted.items() <= run.request.items()
+    assert (sorted(run.tags), run.note) == (["one", "two"], "try it")
+
+
+def test_quiet_shows_nothing(shell, capsys):
+    capsys.readouterr()
+    shell.run(f"%%runware {SMALL} -q\na ship")
+    assert capsys.readouterr().out == ""
+
+
+def test_background_binds_the_job_at_once(shell, sandbox):
+    sandbox.faults({"kind": "latency", "seconds": 0.8})
+    shell.run(f"%%runware {SMALL} --background -o later\na ship")
+    job = shell.names["later"]
+    assert isinstance(job, Job)
+    assert not job.is_done
+    assert len(job.result()) == 1
+
+
+def test_a_dry_run_shows_the_request_and_sends_nothing(shell, sandbox, capsys):
+    shell.run("%%runware --dry-run -n 4\na ship")
+    out = capsys.readouterr().out
+    assert "about $0.0152" in out
+    assert "positivePrompt" in out
+    assert sandbox.charges() == []
+    assert current_session().log.recent() == []
+
+
+def test_where_a_run_came_from_is_in_the_log(shell):
+    shell.names["__session__"] = "/somewhere/a.ipynb"
+    cell = f"%%runware {SMALL} -q\na ship"
+    shell.run(cell)
+    (run,) = current_session().log.recent(1)
+    assert run.notebook == "/somewhere/a.ipynb"
+    assert run.execution_count == len(shell.names["In"]) - 1
+    assert current_session().log.cell_source(run.cell_hash) == cell
+    assert run.cell_ordinal == 0
+    assert run.environment_hash
+
+
+def test_runs_of_one_cell_are_counted(shell):
+    shell.run("import runware_nb as rw\nfor n in range(3):\n    rw.image('a ship', width=256, height=256).result()")
+    assert [run.cell_ordinal for run in reversed(current_session().log.recent(3))] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("cell", "error", "words"),
+    [
+        ("%%runware --stepps 3\nx", MagicUsageError, "did you mean --steps?"),
+        ("%%runware -s 1000x1000 -m sdxl\nxy", TaskInvalid, "nearest accepted: 960 or 1024"),
+        ("%%runware -n 0\nxy", TaskInvalid, "numberResults=0 refused"),
+        ("%%runware\n  \n", MagicUsageError, "the prompt is empty"),
+        ("%%runware 'open\nxy", MagicUsageError, "a quote is not closed"),
+        ("%%runware -o not-a-name\nxy", MagicUsageError, "Python name"),
+        ("%%runware -n two\nxy", MagicUsageError, "invalid int value"),
+        ("%%runware --api-key aB3dE6gH9jK2mN5pQ8sT1vW4\nxy", MagicUsageError, "there is a key in this line"),
+        ("%runware connect aB3dE6gH9jK2mN5pQ8sT1vW4", MagicUsageError, "there is a key in this line"),
+        ("%runware lgo", MagicUsageError, "did you mean log?"),
+        ("%runware show 9999", RunNotFound, "%runware log"),
+        ("%runware raw nowhere.json", MagicUsageError, "cannot be read"),
+        ("%runware sandbox --port 1", ConfigError, "port 1 cannot be used"),
+        ("%runware poll x", MagicUsageError, "no task UUID"),
+    ],
+)
+def test_a_wrong_line_is_one_sentence_and_nothing_is_sent(shell, sandbox, cell, error, words):
+    if "--port 1" in cell:
+        import socket
+
+        taken = socket.create_server(("127.0.0.1", 0))
+        cell = cell.replace("--port 1", f"--port {taken.getsockname()[1]}")
+        words = f"port {taken.getsockname()[1]} cannot be used"
+    with pytest.raises(error) as caught:
+        shell.run(cell)
+    if "--port" in cell:
+        taken.close()
+    assert words in str(caught.value)
+    assert len(caught.value._render_traceback_()) <= 2
+    assert "aB3dE6gH9jK2mN5pQ8sT1vW4" not in str(caught.value)
+    assert sandbox.charges() == []
+
+
+def test_the_actual_key_is_refused_whatever_its_shape(shell, sandbox):
+    with pytest.raises(MagicUsageError, match="there is a key"):
+        shell.run(f"%%runware --note x{sandbox.api_key}y\nxy")
+
+
+@pytest.mark.parametrize("line", ["%runware", "%runware -h", "%runware log -h", "%runware text-to-image --help"])
+def test_help_is_shown(shell, capsys, line):
+    shell.run(line)
+    assert len(capsys.readouterr().out.splitlines()) > 3
+
+
+def test_help_of_the_cell_lists_its_options(shell, capsys):
+    shell.run("%%runware -h\nx")
+    assert "--number-results" in capsys.readouterr().out
+
+
+def test_the_question_mark_explains(shell):
+    assert "%%runware -h" in shell.shell.find_line_magic("runware").__doc__
+
+
+def test_the_commands_show_what_they_find(shell, capsys):
+    shell.run(f"%%runware {SMALL} -q\na ship")
+    run = current_session().log.recent(1)[0]
+    for line, words in {
+        "%runware log": "a ship", f"%runware show {run.task_uuid[:6]}": "positivePrompt", "%runware status": "balance",
+        "%runware connect": "websocket", "%runware models pixel art": "Pixel Art XL", "%runware models --bundled": "runware:101@1",
+        f"%runware poll {run.task_uuid[:6]}": "success", f"%runware text-to-image {SMALL} a blue ship": "1 image",
+    }.items():  # fmt: skip
+        capsys.readouterr()
+        shell.run(line)
+        assert words in capsys.readouterr().out, line
+
+
+def test_completion_of_commands_options_and_models(shell):
+    assert complete_runware("%runware lo")[1] == ["login", "log"]
+    assert "--number-results" in complete_runware("%%runware -n 4 --nu")[1]
+    assert complete_runware("%%runware -m runware:1") == ("runware:1", ["runware:101@1", "runware:100@1"])
+    assert "--limit" in complete_runware("%runware log --")[1]
+    assert complete_runware("print(")[1] == []
+
+
+def test_completion_in_the_shell_does_not_double_the_model(shell):
+    completions = list(shell.shell.Completer.completions("%%runware -m runware:10", 23))
+    assert {completion.text for completion in completions} >= {"runware:101@1", "runware:100@1"}
+    assert all(completion.start == 13 for completion in completions if completion.text.startswith("runware:"))
+
+
+def test_unloading_takes_the_magics_out(shell):
+    shell.shell.run_line_magic("unload_ext", "runware_nb")
+    assert shell.shell.find_line_magic("runware") is None
+    shell.shell.run_line_magic("load_ext", "runware_nb")
+    assert shell.shell.find_cell_magic("runware") is not None
+
+
+def test_capture_and_time_work(shell):
+    shell.run(f"%%capture caught\n%runware text-to-image {SMALL} a ship")
+    assert "1 image" in shell.names["caught"].outputs[0].data["text/plain"]

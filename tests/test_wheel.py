@@ -1,0 +1,50 @@
+"""The wheel, built and installed where nothing else is."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    out = tmp_path_factory.mktemp("dist")
+    subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(REPO)], check=True, capture_output=True)
+    (made,) = out.glob("*.whl")
+    return made
+
+
+def test_the_wheel_holds_types_migrations_and_nothing_else(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "runware_nb/py.typed" in names
+    assert "runware_nb/runlog/migrations/versions/0001_first.py" in names
+    assert not [name for name in names if not name.startswith(("runware_nb/", "runware_nb-"))]
+
+
+@pytest.mark.timeout(300)
+def test_it_works_in_an_empty_environment_with_no_extras(wheel, tmp_path):
+    home = tmp_path / "an environment"
+    subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+    python = home / "bin" / "python"
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, str(wheel)], check=True, capture_output=True)
+    script = (
+        "import runware_nb as rw\n"
+        "for name in rw.__all__: getattr(rw, name)\n"
+        "import runware_nb.notebook.extension, runware_nb.transport.rest, runware_nb.transport.websocket, runware_nb.runlog.store\n"
+        "print(rw.__version__, rw.__file__)"
+    )
+    done = subprocess.run([str(python), "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert str(home) in done.stdout
+    listed = subprocess.run([str(home / "bin" / "runware-nb"), "models", "--bundled"], capture_output=True, text=True, cwd=tmp_path)
+    assert "runware:101@1" in listed.stdout
+    missing = subprocess.run(
+        [str(python), "-c", "from runware_nb.session.local_sandbox import LocalSandbox as L; L()"],
+        capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert "pip install 'runware-nb[sandbox]'" in missing.stderr
