@@ -150,12 +150,14 @@ def extension() -> dict[str, Any]:
     from nbclient import NotebookClient
     from nbformat.v4 import new_code_cell, new_notebook
 
-    code = "import time; t = time.perf_counter()\n%load_ext runware_nb\nprint('took:', 1000 * (time.perf_counter() - t))"
+    code = (
+        "import time; t = time.perf_counter()\n%load_ext runware_nb\nprint('took:', 1000 * (time.perf_counter() - t))"
+    )
     book = new_notebook(cells=[new_code_cell("1 + 1"), new_code_cell(code)])
     with tempfile.TemporaryDirectory(dir=".") as folder:
         NotebookClient(book, timeout=60, resources={"metadata": {"path": folder}}).execute()
     took = "".join(out.text for out in book.cells[1].outputs if out.output_type == "stream")
-    return {"load_ms": float(took.rpartition('took:')[2])}
+    return {"load_ms": float(took.rpartition("took:")[2])}
 
 
 def stop(info: dict[str, Any]) -> dict[str, Any]:

@@ -41,8 +41,12 @@ def run() -> int:
 
     print(f"executing notebooks/{NOTEBOOK} in a real kernel:")
     client = NotebookClient(
-        book, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(OUT)}},
-        on_cell_start=before, on_cell_executed=after,
+        book,
+        timeout=120,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(OUT)}},
+        on_cell_start=before,
+        on_cell_executed=after,
     )
     failed = False
     try:

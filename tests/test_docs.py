@@ -25,11 +25,17 @@ README = (REPO / "README.md").read_text()
 
 def blocks(*kinds):
     chosen = [block for block in BLOCKS if block[1] in kinds]
-    return pytest.mark.parametrize(("document", "code"), [(d, c) for d, _, c in chosen], ids=[f"{d}-{i}" for i, (d, _, _) in enumerate(chosen)])
+    return pytest.mark.parametrize(
+        ("document", "code"), [(d, c) for d, _, c in chosen], ids=[f"{d}-{i}" for i, (d, _, _) in enumerate(chosen)]
+    )
 
 
 def environment(sandbox):
-    return {**os.environ, **sandbox.environment, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    return {
+        **os.environ,
+        **sandbox.environment,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
 
 
 def test_there_is_no_block_that_nobody_runs():
@@ -38,7 +44,13 @@ def test_there_is_no_block_that_nobody_runs():
 
 @blocks("python")
 def test_python_blocks_run(sandbox, tmp_path, document, code):
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], env=environment(sandbox), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env=environment(sandbox),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -49,7 +61,9 @@ def test_shell_blocks_run(sandbox, tmp_path, document, code):
             target = line.split()[1]
             assert re.search(rf"^{target}:", (REPO / "Makefile").read_text(), re.MULTILINE), line
         else:
-            done = subprocess.run(shlex.split(line), env=environment(sandbox), capture_output=True, text=True, timeout=60)
+            done = subprocess.run(
+                shlex.split(line), env=environment(sandbox), capture_output=True, text=True, timeout=60
+            )
             assert done.returncode == 0, done.stderr
 
 
@@ -61,7 +75,9 @@ def test_notebook_blocks_run(sandbox, tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     cells = [nbformat.v4.new_code_cell(code.strip()) for _, kind, code in BLOCKS if kind == "ipython"]
     assert cells
-    NotebookClient(nbformat.v4.new_notebook(cells=cells), timeout=60, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(
+        nbformat.v4.new_notebook(cells=cells), timeout=60, resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -71,14 +87,23 @@ def test_every_command_is_in_the_readme(name):
 
 @pytest.mark.parametrize("option", [name for name in cell_parser().option_names() if name.startswith("--")])
 def test_every_option_of_a_cell_is_in_the_readme(option):
-    short = {"--model": "-m", "--size": "-s", "--number-results": "-n", "--output": "-o", "--quiet": "-q", "--help": "-h"}
+    short = {
+        "--model": "-m",
+        "--size": "-s",
+        "--number-results": "-n",
+        "--output": "-o",
+        "--quiet": "-q",
+        "--help": "-h",
+    }
     assert short.get(option, option) in README
 
 
 def test_every_fault_and_every_option_of_the_sandbox_is_documented():
     page = (REPO / "docs" / "sandbox.md").read_text()
     assert all(f"`{kind}`" in page for kind in KINDS)
-    usage = subprocess.run([sys.executable, "-m", "runware_nb.sandbox", "-h"], capture_output=True, text=True, check=True).stdout
+    usage = subprocess.run(
+        [sys.executable, "-m", "runware_nb.sandbox", "-h"], capture_output=True, text=True, check=True
+    ).stdout
     for option in set(re.findall(r"--[a-z-]+", usage)) - {"--help", "--host", "--watch-stdin"}:
         assert option in page, option
 

@@ -17,7 +17,9 @@ ONLY_IMPORTER = {"httpx": "transport/rest.py", "websockets": "transport/websocke
 
 
 def level(room):
-    return next((n for n, floor in enumerate(FLOORS) if room == floor or (isinstance(floor, set) and room in floor)), None)
+    return next(
+        (n for n, floor in enumerate(FLOORS) if room == floor or (isinstance(floor, set) and room in floor)), None
+    )
 
 
 def room_of(path):
@@ -43,7 +45,9 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 
 def test_every_room_has_a_floor():
-    assert {room_of(path) for path in FILES} - HALLS - APART <= {r for f in FLOORS for r in ({f} if isinstance(f, str) else f)}
+    assert {room_of(path) for path in FILES} - HALLS - APART <= {
+        r for f in FLOORS for r in ({f} if isinstance(f, str) else f)
+    }
 
 
 def test_imports_go_one_way():

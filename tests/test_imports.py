@@ -22,7 +22,13 @@ def test_importing_loads_nothing_heavy(code):
 
 
 def test_the_session_loads_neither_network_nor_notebook():
-    assert not loaded_after("from runware_nb import Session, image, job") & {"httpx", "websockets", "IPython", "PIL", "sqlalchemy"}
+    assert not loaded_after("from runware_nb import Session, image, job") & {
+        "httpx",
+        "websockets",
+        "IPython",
+        "PIL",
+        "sqlalchemy",
+    }
 
 
 def test_asyncio_is_left_unpatched():

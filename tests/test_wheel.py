@@ -13,7 +13,9 @@ REPO = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     out = tmp_path_factory.mktemp("dist")
-    subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(REPO)], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(REPO)], check=True, capture_output=True
+    )
     (made,) = out.glob("*.whl")
     return made
 
@@ -41,7 +43,9 @@ def test_it_works_in_an_empty_environment_with_no_extras(wheel, tmp_path):
     done = subprocess.run([str(python), "-c", script], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert str(home) in done.stdout
-    listed = subprocess.run([str(home / "bin" / "runware-nb"), "models", "--bundled"], capture_output=True, text=True, cwd=tmp_path)
+    listed = subprocess.run(
+        [str(home / "bin" / "runware-nb"), "models", "--bundled"], capture_output=True, text=True, cwd=tmp_path
+    )
     assert "runware:101@1" in listed.stdout
     missing = subprocess.run(
         [str(python), "-c", "from runware_nb.session.local_sandbox import LocalSandbox as L; L()"],

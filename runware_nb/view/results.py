@@ -10,6 +10,7 @@ from .html import MUTED, element, muted, text
 
 __all__ = ["ResultsView", "Tile", "format_usd", "render_progress", "render_results"]
 
+_GRID = "display:flex;flex-wrap:wrap;gap:8px;align-items:flex-start"
 _CHECKERS = (
     "background:repeating-conic-gradient(#d0d0d0 0% 25%,#ffffff 0% 50%) 0 0/16px 16px"  # shows through transparency
 )
@@ -66,8 +67,8 @@ def render_results(view: ResultsView) -> dict[str, str]:
     footer = " · ".join(view.facts)
     parts = []
     if view.tiles:
-        figures = "".join(_figure(tile) for tile in view.tiles)
-        parts.append(element("div", figures, style="display:flex;flex-wrap:wrap;gap:8px;align-items:flex-start"))
+        place = _place(len(view.tiles))
+        parts.append(element("div", "".join(_figure(tile, place) for tile in view.tiles), style=_GRID))
     parts += [_failure(sentence) for sentence in view.failures]
     parts += [muted(sentence) for sentence in view.notices]
     parts.append(muted(footer))
@@ -96,7 +97,8 @@ def render_progress(
         f"width:{round(width * shrink)}px;max-width:100%;aspect-ratio:{width}/{height};"
         "background:var(--jp-layout-color2,#eeeeee);border-radius:2px"
     )
-    boxes = element("div", "", style=box) * min(count, 20)
+    caption = _caption("\u00a0") if count > 1 else ""
+    boxes = element("figure", element("div", "", style=box) + caption, style=_place(count)) * min(count, 20)
     bar = (
         "<progress max='100'></progress>"
         if percent is None
@@ -104,7 +106,7 @@ def render_progress(
     )
     said = note if percent is None else f"{note} · {percent:.0f} %"
     line = element("div", f"{bar} {text(said)}", style=f"{MUTED};font-size:90%;margin-top:4px")
-    grid = element("div", boxes, style="display:flex;flex-wrap:wrap;gap:8px")
+    grid = element("div", boxes, style=_GRID)
     return {
         "text/html": element("div", grid + line, class_="runware-nb runware-nb-progress"),
         "text/plain": f"{said} · {_short(prompt)}",
@@ -120,7 +122,18 @@ def format_usd(cost_usd: float | None) -> str:
     return f"${whole}.{cents.ljust(2, '0')}"
 
 
-def _figure(tile: Tile) -> str:
+def _place(count: int) -> str:
+    """Place one of *count* images, the same before and after it is there: as many columns as rows, four at most."""
+    columns = next(n for n in (1, 2, 3, 4) if n * n >= count or n == 4)
+    width = "100%" if columns == 1 else f"calc({100 / columns:g}% - 8px)"
+    return f"margin:0;flex:0 1 auto;max-width:{width}"
+
+
+def _caption(line: str) -> str:
+    return element("figcaption", text(line), style=f"{MUTED};font-size:85%")
+
+
+def _figure(tile: Tile, place: str) -> str:
     if tile.body is None:
         inner = element("div", text(tile.missing or "no image"), style=f"{MUTED};padding:1em")
     else:
@@ -134,8 +147,7 @@ def _figure(tile: Tile) -> str:
         inner = element("a", image, href=tile.href, title="full size", target="_blank") if tile.href else image
     if tile.is_flagged:
         inner = element("details", element("summary", "flagged by the service; open to see") + inner)
-    caption = element("figcaption", text(tile.caption), style=f"{MUTED};font-size:85%") if tile.caption else ""
-    return element("figure", inner + caption, style="margin:0")
+    return element("figure", inner + (_caption(tile.caption) if tile.caption else ""), style=place)
 
 
 def _failure(sentence: str) -> str:

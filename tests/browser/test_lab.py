@@ -108,8 +108,8 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
 
 
 @pytest.fixture
-def page(request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A page; its screenshots and console are kept, whether the test passes or not."""
+def page(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Page]:
+    """A page, gone before its server is; its screenshots and console are kept, whether the test passes or not."""
     executable = find()
     assert executable, "no Chromium: install it (Debian: apt-get install chromium)"
     ARTEFACTS.mkdir(exist_ok=True)
@@ -140,8 +140,8 @@ def open_notebook(page: Page, lab: Lab, name: str) -> None:
 
 
 def run_all(page: Page, count: int) -> None:
-    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.get_by_text(f"[{count}]:", exact=True).wait_for(timeout=90_000)
+    page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.locator(".jp-InputPrompt").get_by_text(f"[{count}]:", exact=True).wait_for(timeout=90_000)
     page.wait_for_function(READY, timeout=60_000)
 
 
@@ -181,10 +181,14 @@ def test_five_cells_in_jupyterlab(page: Page, lab: Lab) -> None:
 
 
 def test_stop_and_progress_in_jupyterlab(page: Page, lab: Lab) -> None:
-    cells = ["%load_ext runware_nb", "%runware sandbox --latency-s 5", "%%runware -s 512x256 -n 2\na red ship at sunset"]
+    cells = [
+        "%load_ext runware_nb",
+        "%runware sandbox --latency-s 5",
+        "%%runware -s 512x256 -n 2\na red ship at sunset",
+    ]
     path = lab.write("stop.ipynb", cells)
     open_notebook(page, lab, path.name)
-    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
     page.locator(".runware-nb-progress progress").wait_for(timeout=90_000)
     page.screenshot(path=ARTEFACTS / "progress.png")
     page.locator('[data-command="notebook:interrupt-kernel"]').first.click()
@@ -196,9 +200,11 @@ def test_stop_and_progress_in_jupyterlab(page: Page, lab: Lab) -> None:
 
 def test_a_hostile_prompt_and_an_error_in_jupyterlab(page: Page, lab: Lab) -> None:
     hostile = '%%runware -s 256x256\n<img src=x onerror=alert(1)><script>alert(2)</script> "quotes" & {braces}'
-    path = lab.write("hostile.ipynb", ["%load_ext runware_nb", "%runware sandbox", hostile, "%runware log", "%%runware -n 0\nxy"])
+    path = lab.write(
+        "hostile.ipynb", ["%load_ext runware_nb", "%runware sandbox", hostile, "%runware log", "%%runware -n 0\nxy"]
+    )
     open_notebook(page, lab, path.name)
-    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
     page.get_by_text("TaskInvalid: numberResults=0 refused").wait_for(timeout=90_000)
     (image,) = decoded_images(page)
     assert image["alt"].startswith("<img src=x onerror=alert(1)>")

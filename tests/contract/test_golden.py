@@ -111,7 +111,10 @@ def test_each_case_says_where_it_comes_from(case):
 
 def test_the_client_writes_the_sessions_frames_as_they_are_written():
     written = {case["name"]: case["request"] for case in CASES}
-    assert json.loads(encode_frame([authentication_task("<key>")])) == written["authentication as the first WebSocket message"]
+    assert (
+        json.loads(encode_frame([authentication_task("<key>")]))
+        == written["authentication as the first WebSocket message"]
+    )
     assert json.loads(encode_frame([authentication_task("<key>", "<session>")])) == written["resuming a session"]
     assert json.loads(encode_frame([ping_task()])) == written["keep-alive"]
 

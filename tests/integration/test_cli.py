@@ -150,7 +150,11 @@ def test_an_unreachable_server_is_one_sentence_and_exits_1(cli):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    urls = {"RUNWARE_API_KEY": "k", "RUNWARE_NB_REST_URL": f"http://127.0.0.1:{port}", "RUNWARE_NB_WS_URL": f"ws://127.0.0.1:{port}"}
+    urls = {
+        "RUNWARE_API_KEY": "k",
+        "RUNWARE_NB_REST_URL": f"http://127.0.0.1:{port}",
+        "RUNWARE_NB_WS_URL": f"ws://127.0.0.1:{port}",
+    }
     done = cli("text-to-image", "--prompt", "xy", environment=urls)
     assert done.returncode == 1
     assert "cannot be reached" in done.stderr

@@ -69,7 +69,14 @@ def test_inline_results_need_no_download(sandbox, run_async, transport, output_t
 
 def test_a_large_frame_over_websocket_arrives(sandbox, run_async):
     """The vendor's SDK loses frames above 1 MiB without a word."""
-    noisy = {**TASK, "width": 2048, "height": 2048, "outputType": "base64Data", "outputFormat": "PNG", "numberResults": 2}
+    noisy = {
+        **TASK,
+        "width": 2048,
+        "height": 2048,
+        "outputType": "base64Data",
+        "outputFormat": "PNG",
+        "numberResults": 2,
+    }
 
     async def main():
         async with connect(sandbox) as client:
@@ -379,7 +386,9 @@ def test_utilities(sandbox, run_async, transport):
     assert len(repainted) == 1
 
 
-@pytest.mark.parametrize(("media", "words"), [(b"", "empty"), (b"hello", "no medium"), ("nowhere.png", "cannot be read")])
+@pytest.mark.parametrize(
+    ("media", "words"), [(b"", "empty"), (b"hello", "no medium"), ("nowhere.png", "cannot be read")]
+)
 def test_bad_uploads_are_one_sentence(sandbox, run_async, media, words):
     async def main():
         async with connect(sandbox) as client:

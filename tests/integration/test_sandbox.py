@@ -207,9 +207,19 @@ def test_uploads_are_served_deleted_and_shrunk(sandbox):
     inline = base64.b64encode(buffer.getvalue()).decode()
     _, answer = post(sandbox, [{"taskType": "imageUpload", "taskUUID": str(uuid.uuid4()), "image": inline}])
     assert Image.open(io.BytesIO(fetch(answer["data"][0]["imageURL"])[1])).width == 2048
-    again = {"taskType": "mediaStorage", "taskUUID": str(uuid.uuid4()), "operation": "upload", "media": answer["data"][0]["imageURL"]}
+    again = {
+        "taskType": "mediaStorage",
+        "taskUUID": str(uuid.uuid4()),
+        "operation": "upload",
+        "media": answer["data"][0]["imageURL"],
+    }
     _, stored = post(sandbox, [again])
-    gone = {"taskType": "mediaStorage", "taskUUID": str(uuid.uuid4()), "operation": "delete", "media": stored["data"][0]["mediaUUID"]}
+    gone = {
+        "taskType": "mediaStorage",
+        "taskUUID": str(uuid.uuid4()),
+        "operation": "delete",
+        "media": stored["data"][0]["mediaUUID"],
+    }
     assert post(sandbox, [gone])[0] == 200
     assert fetch(stored["data"][0]["mediaURL"])[0] == 404
     assert post(sandbox, [{**gone, "taskUUID": str(uuid.uuid4())}])[1]["errors"][0]["code"] == "mediaNotFound"
@@ -248,7 +258,9 @@ def test_schemas_are_served(sandbox):
 
 @pytest.mark.parametrize("path", ["ledger", "faults", "reset"])
 def test_the_controls_want_the_key(sandbox, path):
-    status, _ = post(sandbox, [], key="wrong", path=f"/v1/_sandbox/{path}", method="GET" if path == "ledger" else "POST")
+    status, _ = post(
+        sandbox, [], key="wrong", path=f"/v1/_sandbox/{path}", method="GET" if path == "ledger" else "POST"
+    )
     assert status == 401
 
 
@@ -386,10 +398,16 @@ def test_it_ends_with_its_parent_even_when_that_is_killed(tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
-    [(["--host", "0.0.0.0"], 2, "this machine only"), (["--port", "99999"], 1, "port 99999"), (["--faults", "{"], 2, "--faults")],
+    [
+        (["--host", "0.0.0.0"], 2, "this machine only"),
+        (["--port", "99999"], 1, "port 99999"),
+        (["--faults", "{"], 2, "--faults"),
+    ],
 )
 def test_wrong_arguments_are_one_sentence(arguments, code, words):
-    done = subprocess.run([sys.executable, "-m", "runware_nb.sandbox", *arguments], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-m", "runware_nb.sandbox", *arguments], capture_output=True, text=True, timeout=30
+    )
     assert done.returncode == code
     assert words in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -397,7 +415,9 @@ def test_wrong_arguments_are_one_sentence(arguments, code, words):
 
 def test_a_taken_port_is_one_sentence(sandbox):
     port = str(urlsplit(sandbox.rest_url).port)
-    done = subprocess.run([sys.executable, "-m", "runware_nb.sandbox", "--port", port], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-m", "runware_nb.sandbox", "--port", port], capture_output=True, text=True, timeout=30
+    )
     assert done.returncode == 1
     assert f"port {port} cannot be used" in done.stderr
     assert "--port 0" in done.stderr

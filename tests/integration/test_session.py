@@ -82,7 +82,12 @@ def test_one_failure_among_four_leaves_four_rows(sandbox, make_session):
     assert [result.index for result in outcome] == [0, 2, 3]
     record = session.log.find(outcome.task_uuid)
     assert record.state is State.PARTIAL
-    assert [(r.position, r.error is not None) for r in record.results] == [(0, False), (1, True), (2, False), (3, False)]
+    assert [(r.position, r.error is not None) for r in record.results] == [
+        (0, False),
+        (1, True),
+        (2, False),
+        (3, False),
+    ]
     assert record.results[1].error["message"] == "out of paint"
     shown = outcome._repr_mimebundle_()
     assert shown["text/html"].count("<img") == 3
@@ -253,7 +258,9 @@ def test_a_run_that_never_left_is_not_sent_by_looking_at_it(sandbox, make_sessio
 
         name = str(uuid.uuid4())
         await session.log.prepare(
-            dataclasses.replace(record, task_uuid=name, attempt_uuid=name, state=State.PREPARED, attempts=0, sent_at_utc=None)
+            dataclasses.replace(
+                record, task_uuid=name, attempt_uuid=name, state=State.PREPARED, attempts=0, sent_at_utc=None
+            )
         )
         return name
 

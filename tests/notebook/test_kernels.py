@@ -87,7 +87,8 @@ class Kernel:
         assert self.reply(message_id)["status"] == "ok", code
         found = self.outputs(message_id)
         return "".join(
-            message["content"].get("text", "") + message["content"].get("data", {}).get("text/plain", "") for message in found
+            message["content"].get("text", "") + message["content"].get("data", {}).get("text/plain", "")
+            for message in found
         )
 
     def close(self, *, kill=False):
@@ -241,7 +242,9 @@ def test_a_killed_kernel_loses_nothing_and_pays_once(start_sandbox, start_kernel
     second = start_kernel(sandbox)
     loaded = second.run("%load_ext runware_nb")
     assert "1 unfinished" in loaded
-    second.run("import runware_nb as rw\n(run,) = rw.pending()\nassert run.state.value in ('sent', 'accepted'), run.state")
+    second.run(
+        "import runware_nb as rw\n(run,) = rw.pending()\nassert run.state.value in ('sent', 'accepted'), run.state"
+    )
     shown = second.run("rw.job(run.task_uuid).result()")
     assert "2 images" in shown
     second.run("assert rw.pending() == []\nassert all(r.path.is_file() for r in rw.job(run.task_uuid).result())")
@@ -269,7 +272,14 @@ def test_one_failure_among_four_shows_three_images_and_names_the_error(tmp_path,
     for name, value in sandbox.environment.items():
         monkeypatch.setenv(name, value)
     sandbox.faults({"kind": "fail", "items": [2], "code": "inferenceError", "message": "out of paint"})
-    book, _ = execute([FIVE[0], "%%runware -s 256x256 -n 4 --seed 1\na ship", "[r.error is None for r in rw.log.recent(1)[0].results]"], tmp_path)
+    book, _ = execute(
+        [
+            FIVE[0],
+            "%%runware -s 256x256 -n 4 --seed 1\na ship",
+            "[r.error is None for r in rw.log.recent(1)[0].results]",
+        ],
+        tmp_path,
+    )
     html = html_of(book.cells[1])
     assert html.count("<img ") == 3
     assert "ProviderFailed: out of paint (code inferenceError)" in html
@@ -280,7 +290,9 @@ def test_a_job_shows_itself_and_fills(tmp_path, start_sandbox, monkeypatch):
     sandbox = start_sandbox("--latency-s", "1")
     for name, value in sandbox.environment.items():
         monkeypatch.setenv(name, value)
-    book, _ = execute([FIVE[0], "job = rw.image('a ship', width=256, height=256)\njob", "import time; time.sleep(3)"], tmp_path)
+    book, _ = execute(
+        [FIVE[0], "job = rw.image('a ship', width=256, height=256)\njob", "import time; time.sleep(3)"], tmp_path
+    )
     assert html_of(book.cells[1]).count("<img ") == 1
     assert "<progress" not in html_of(book.cells[1])
 
@@ -293,7 +305,9 @@ def test_progress_keeps_the_place_and_leaves_nothing_behind(start_sandbox, start
     kernel.reply(message_id)
     found = kernel.outputs(message_id)
     first = next(message for message in found if message["msg_type"] == "display_data")["content"]["data"]["text/html"]
-    last = [message for message in found if message["msg_type"] == "update_display_data"][-1]["content"]["data"]["text/html"]
+    last = [message for message in found if message["msg_type"] == "update_display_data"][-1]["content"]["data"][
+        "text/html"
+    ]
     assert "<progress" in first
     assert "aspect-ratio:512/256" in first
     assert "<progress" not in last

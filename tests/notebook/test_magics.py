@@ -189,7 +189,10 @@ def test_completion_of_commands_options_and_models(shell):
 
 
 def test_completion_in_the_shell_does_not_double_the_model(shell):
-    completions = list(shell.shell.Completer.completions("%%runware -m runware:10", 23))
+    from IPython.core.completer import provisionalcompleter
+
+    with provisionalcompleter():
+        completions = list(shell.shell.Completer.completions("%%runware -m runware:10", 23))
     assert {completion.text for completion in completions} >= {"runware:101@1", "runware:100@1"}
     assert all(completion.start == 13 for completion in completions if completion.text.startswith("runware:"))
 

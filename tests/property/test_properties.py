@@ -26,12 +26,20 @@ settings.register_profile("house", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("house")
 
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
-names = st.sampled_from(["taskUUID", "taskType", "data", "errors", "error", "code", "message", "status", "imageURL", "seed"])
-answers = st.recursive(plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=5), max_leaves=15)
+names = st.sampled_from(
+    ["taskUUID", "taskType", "data", "errors", "error", "code", "message", "status", "imageURL", "seed"]
+)
+answers = st.recursive(
+    plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=5), max_leaves=15
+)
 
 tasks = st.builds(
     ImageTask,
@@ -45,7 +53,9 @@ tasks = st.builds(
     cfg_scale=st.none() | st.floats(allow_nan=False, allow_infinity=False),
     scheduler=st.none() | st.text(max_size=10),
     loras=st.lists(st.builds(LoRA, st.text(min_size=1, max_size=10), st.floats(-4, 4)), max_size=3).map(tuple),
-    extra=st.dictionaries(st.sampled_from(["vae", "clipSkip", "inputs"]), plain.filter(lambda v: v is not None), max_size=3),
+    extra=st.dictionaries(
+        st.sampled_from(["vae", "clipSkip", "inputs"]), plain.filter(lambda v: v is not None), max_size=3
+    ),
 )
 
 
@@ -79,15 +89,20 @@ def test_backoff_stays_in_bounds(attempt, jitter):
 
 errors = st.builds(
     lambda code, named, status: task_error({"code": code, **({"taskUUID": "u"} if named else {})}, http_status=status),
-    st.text(max_size=30) | st.sampled_from(["timeoutProvider", "rateLimitExceeded", "invalidWidth", "internalServerError"]),
+    st.text(max_size=30)
+    | st.sampled_from(["timeoutProvider", "rateLimitExceeded", "invalidWidth", "internalServerError"]),
     st.booleans(),
     st.none() | st.integers(100, 599),
 )
 
 
-@given(errors, st.integers(1, 20), st.integers(0, 10), st.booleans(), st.sampled_from(["imageInference", "videoInference"]))
+@given(
+    errors, st.integers(1, 20), st.integers(0, 10), st.booleans(), st.sampled_from(["imageInference", "videoInference"])
+)
 def test_no_decision_ever_pays_twice(error, attempt, most, has_results, task_type):
-    decision = decide(error, attempt=attempt, max_retries=most, task_type=task_type, has_results=has_results, jitter=0.5)
+    decision = decide(
+        error, attempt=attempt, max_retries=most, task_type=task_type, has_results=has_results, jitter=0.5
+    )
     if has_results or attempt > most or not error.retryable:
         assert decision.step is Step.GIVE_UP
     if decision.step is Step.NEW_ATTEMPT:

@@ -55,7 +55,12 @@ def test_everything_the_service_said_is_kept():
     assert (str(error), error.code, error.parameter, error.allowed_values) == (
         "too wide", "invalidWidth", "width", (512, 1024),
     )  # fmt: skip
-    assert (error.documentation, error.task_uuid, error.http_status, error.retry_after_s) == ("https://x", "u", 400, 2.0)
+    assert (error.documentation, error.task_uuid, error.http_status, error.retry_after_s) == (
+        "https://x",
+        "u",
+        400,
+        2.0,
+    )
     assert error.raw == item
 
 

@@ -74,4 +74,7 @@ def test_numbers_that_json_cannot_say_are_refused():
 
 
 def test_text_of_all_languages_stays_readable():
-    assert json.loads(encode_frame([{"positivePrompt": "ein Schiff 🚢 שלום"}]))[0]["positivePrompt"] == "ein Schiff 🚢 שלום"
+    assert (
+        json.loads(encode_frame([{"positivePrompt": "ein Schiff 🚢 שלום"}]))[0]["positivePrompt"]
+        == "ein Schiff 🚢 שלום"
+    )

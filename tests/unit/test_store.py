@@ -52,7 +52,9 @@ def test_the_way_of_a_run_through_its_states(log, run_async):
         states.append(log.find("00000001").state)
         await log.mark_sent(record.task_uuid, record.task_uuid, 1, "t", json.dumps({"a": 1}))
         states.append(log.find("00000001").state)
-        await log.add_results(record.task_uuid, [ResultRecord(position=0, seed=7, raw={"x": 1}, medium_state="pending")])
+        await log.add_results(
+            record.task_uuid, [ResultRecord(position=0, seed=7, raw={"x": 1}, medium_state="pending")]
+        )
         states.append(log.find("00000001").state)
         stored = ResultRecord(position=0, seed=7, raw={"x": 1}, medium_state="stored", file="ab/c.jpg")
         failed = ResultRecord(position=1, error={"code": "c", "message": "m"})
