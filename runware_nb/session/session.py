@@ -267,6 +267,7 @@ class Session:
             return
         if not (state is State.DETACHED and job.record.state is State.PREPARED):
             job.record.state = state
+            job.changed()
         log = self._log
         if log is not None:
             background_loop().submit(_mark(log, job.task_uuid, state))

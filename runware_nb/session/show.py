@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from ..errors import MediaError, RunwareNBError, TaskError
 from ..images import make_thumbnail
-from ..runlog import RunRecord
+from ..runlog import RunRecord, State
 from ..view.results import ResultsView, Tile, format_usd, render_progress, render_results
 from ..view.table import Table
 from ..wire.results import Outcome, Result
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from .jobs import Job
 
 __all__ = ["error_sentence", "render_job", "render_outcome", "render_result", "runs_table"]
+
+
+_IN_WORDS = {
+    State.PREPARED: "waiting for a free slot",
+    State.SENT: "sent",
+    State.ACCEPTED: "in progress",
+    State.DETACHED: "nobody waits, still in progress",
+}
 
 
 def render_outcome(outcome: Outcome, notices: Sequence[str] = ()) -> dict[str, str]:
@@ -79,7 +87,8 @@ def runs_table(runs: Sequence[RunRecord]) -> Table:
     ]
     columns = ("run", "time (UTC)", "state", "cell", "model", "results", "cost", "prompt")
     known = [run.cost_usd for run in runs if run.cost_usd is not None]
-    caption = f"{len(rows)} runs · {format_usd(sum(known) if known else 0.0)}"
+    noun = "run" if len(rows) == 1 else "runs"
+    caption = f"{len(rows)} {noun} · {format_usd(sum(known) if known else 0.0)}"
     return Table(columns, rows, caption, empty="the log is empty: nothing has been run here yet")
 
 
@@ -131,7 +140,7 @@ def _facts(outcome: Outcome) -> list[str]:
         facts.append(f"{len(outcome.errors)} failed")
     facts.append(format_usd(outcome.cost_usd))
     if outcome.duration_s is not None:
-        facts.append(f"{outcome.duration_s:.1f} s")
+        facts.append(f"{outcome.duration_s:.{1 if outcome.duration_s >= 0.1 else 2}f} s")
     seeds = sorted({result.seed for result in outcome.results if result.seed is not None})
     if seeds:
         is_range = len(seeds) > 1 and seeds[-1] - seeds[0] == len(seeds) - 1
@@ -152,7 +161,8 @@ def _number(request: dict[str, Any], name: str, default: int) -> int:
 def _note(job: Job) -> str:
     done = len(job.arrived)
     asked = _number(job.record.request, "numberResults", 1)
-    return f"{job.state.value}, {done} of {asked}" if done else job.state.value
+    said = _IN_WORDS.get(job.state, job.state.value)
+    return f"{said}, {done} of {asked} here" if done else said
 
 
 def _count(run: RunRecord) -> str:
