@@ -457,6 +457,11 @@ class Client:
             flight.should_ask = True
             flight.wake()
 
+    def on_unreadable(self, error: ProtocolError) -> None:
+        """Ask about everything in flight; a utility whose answer it may have been fails with it."""
+        self.on_resumed()
+        self._fail_calls(error)
+
     def on_broken(self, error: RunwareNBError) -> None:
         """Let every waiting call know."""
         for flight in self._flights.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from ..errors import RunwareNBError
+from ..errors import ProtocolError, RunwareNBError
 from ..wire.frames import Frame, Item
 
 __all__ = ["Listener", "Transport"]
@@ -22,6 +22,9 @@ class Listener(Protocol):
 
     def on_resumed(self) -> None:
         """The connection is back: what was in flight should be asked about."""
+
+    def on_unreadable(self, error: ProtocolError) -> None:
+        """A frame came in that nobody can read, so nobody knows whom it was for."""
 
     def on_broken(self, error: RunwareNBError) -> None:
         """The connection will not come back by itself."""

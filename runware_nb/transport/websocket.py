@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 import time
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from .base import Listener
 
 __all__ = ["HandshakeFailed", "WebSocketTransport"]
 
+_logger = logging.getLogger("runware_nb.websocket")
+_logger.setLevel(logging.WARNING)  # below that the library writes out frames, and the first one holds the key
 _SILENCE_PINGS = 4
 _LONGEST_GAP_S = 120.0
 _CLOCK_JUMP_S = 5.0
@@ -143,6 +146,7 @@ class WebSocketTransport:
             max_size=self._settings.max_frame_bytes,
             compression=None,  # frames are small, and media are compressed already
             user_agent_header=self._user_agent,
+            logger=_logger,
         )
         try:
             await self._authenticate(socket)
@@ -184,8 +188,9 @@ class WebSocketTransport:
                 try:
                     frame = self._parse(message)
                 except ProtocolError as error:
-                    frame = Frame(errors=({"code": "unreadableFrame", "message": str(error)},))
-                self._listener.on_frame(frame)
+                    self._listener.on_unreadable(error)
+                else:
+                    self._listener.on_frame(frame)
         except ConnectionClosed:
             pass
         finally:

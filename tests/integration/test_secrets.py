@@ -28,6 +28,7 @@ def test_the_key_is_found_in_no_file_no_log_and_no_repr(sandbox, make_session, t
     texts = [repr(each) for each in (session.settings, session.client(), job, outcome, outcome[0], vars(session))]
     texts += [*outcome._repr_mimebundle_().values(), caplog.text]
     assert not any(sandbox.api_key in text for text in texts)
+    assert sandbox.api_key[:16] not in caplog.text
     session.close()
     found = [path for path, body in everything_in(tmp_path) if sandbox.api_key.encode() in body]
     assert found == []
