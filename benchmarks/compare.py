@@ -67,7 +67,7 @@ def latency(rounds: int) -> dict[str, Any]:
 
 def rate(transport: str, rounds: int, *, with_log: bool) -> dict[str, Any]:
     """Instant tasks a second with 64 in flight; medians."""
-    sides = ["ours", "sdk-sync", *(["ours-log"] if with_log else [])]
+    sides = ["ours", "sdk-sync", "sdk", *(["ours-log"] if with_log else [])]
     found: dict[str, list[float]] = {side: [] for side in sides}
     memory: dict[str, list[float]] = {side: [] for side in sides}
     with Sandbox(0.0) as info:
@@ -156,7 +156,9 @@ def table(found: dict[str, Any]) -> str:
         ("time over the server's, p95 (SDK default)", "latency.ours.p95_ms", "latency.sdk.p95_ms", "ms", ""),
         ("the same against the SDK's sync mode, p50", "latency.ours.p50_ms", "latency.sdk-sync.p50_ms", "ms", ""),
         ("the same with the log, p50", "latency.ours-log.p50_ms", "latency.sdk-sync.p50_ms", "ms", ""),
-        ("instant tasks a second, WebSocket", "rate_websocket.ours.tasks_per_s",
+        ("instant tasks a second, WebSocket (SDK default)", "rate_websocket.ours.tasks_per_s",
+         "rate_websocket.sdk.tasks_per_s", "1/s", ""),
+        ("the same against the SDK's sync mode", "rate_websocket.ours.tasks_per_s",
          "rate_websocket.sdk-sync.tasks_per_s", "1/s", "1.50 x"),
         ("the same with the log, no media", "rate_websocket.ours-log.tasks_per_s",
          "rate_websocket.sdk-sync.tasks_per_s", "1/s", "1.00 x"),

@@ -10,6 +10,7 @@ import random
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from time import monotonic as _now  # what asyncio's loops count by, without asking them
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -605,33 +606,33 @@ class Client:
         return self._rest
 
     async def _take_slot(self, deadline: float, task_uuid: str) -> None:
-        while self._in_flight >= self._limit.current:
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            try:
-                await asyncio.wait_for(turn, deadline - _now())
-            except TimeoutError as error:
+        """Wait for one of the places in flight; they are given in the order of asking."""
+        if self._in_flight < self._limit.current and not self._waiting:
+            self._in_flight += 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            async with asyncio.timeout_at(deadline):
+                await turn
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():
+                self._free_slot()  # it was given just as we stopped waiting
+            turn.cancel()
+            if isinstance(error, TimeoutError):
                 raise TransportTimeout(
-                    f"task {task_uuid} waited for its turn until the deadline and was not sent",
-                    task_uuid=task_uuid,
+                    f"task {task_uuid} waited for its turn until the deadline and was not sent", task_uuid=task_uuid
                 ) from error
-            except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
-                    self._wake_next()
-                raise
-        self._in_flight += 1
+            raise
 
     def _free_slot(self) -> None:
+        """Give a place back, and hand over what is free to whoever has waited longest."""
         self._in_flight -= 1
-        self._wake_next()
-
-    def _wake_next(self) -> None:
-        free = self._limit.current - self._in_flight
-        while self._waiting and free > 0:
+        while self._waiting and self._in_flight < self._limit.current:
             turn = self._waiting.popleft()
             if not turn.done():
+                self._in_flight += 1
                 turn.set_result(None)
-                free -= 1
 
     def _deadline(self, timeout_s: float | None) -> float:
         return _now() + (self.settings.timeout_s if timeout_s is None else timeout_s)
@@ -749,10 +750,6 @@ def _too_late(flight: _Flight) -> TransportTimeout:
         f"task {flight.task_uuid} is not finished at its deadline; it goes on and can be collected later",
         task_uuid=flight.task_uuid,
     )
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def _new_uuid() -> str:

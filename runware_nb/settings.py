@@ -71,7 +71,6 @@ class Settings:
         auth_in_payload: Send the key as the first element of a REST array instead of in a header.
         home: Folder of the log.
         log_url: Database of the log; None is SQLite in *home*.
-        budget_usd: Spending limit in US dollars; None is no limit.
         max_in_flight: Tasks sent and not yet answered, at most.
         max_retries: Further attempts after the first; 0 means none.
         timeout_s: Longest wait for a task, in seconds.
@@ -89,7 +88,6 @@ class Settings:
     auth_in_payload: bool = False
     home: Path = field(default_factory=lambda: Path(".runware"))
     log_url: str | None = None
-    budget_usd: float | None = None
     max_in_flight: int = 4
     max_retries: int = 3
     timeout_s: float = 1200.0
@@ -175,10 +173,13 @@ def load_settings(environ: Mapping[str, str] | None = None, *, cwd: Path | None 
         values["api_key"] = Key(environ["RUNWARE_API_KEY"], "RUNWARE_API_KEY")
     budget = environ.get("RUNWARE_NB_BUDGET_USD")
     if budget:
-        try:
-            values["budget_usd"] = float(budget)
-        except ValueError as error:
-            raise ConfigError(f"RUNWARE_NB_BUDGET_USD={budget!r}: it is an amount such as 2.50") from error
+        raise ConfigError(
+            f"RUNWARE_NB_BUDGET_USD={budget!r}: this version keeps no budgets, and will not spend as if it did; "
+            "unset it to go on without one"
+        )
+    media = environ.get("RUNWARE_NB_MEDIA_URL", "")
+    if "://" in media:
+        raise ConfigError(f"RUNWARE_NB_MEDIA_URL={media!r}: this version keeps media in local folders only")
     return Settings(**values)
 
 

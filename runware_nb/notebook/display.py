@@ -67,7 +67,8 @@ class Panel:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._handle: DisplayHandle | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of the two flags
+        self._drawing = threading.Lock()  # of the place itself: an older picture must not follow a newer one
         self._is_due = False
         self._is_settled = False
 
@@ -83,17 +84,18 @@ class Panel:
 
     def settle(self) -> None:
         """Draw the end now, in this thread."""
-        with self._lock:
-            if self._is_settled:
-                return
-            self._is_settled = True
-        self._update(render_job(self._job))
+        with self._drawing:
+            with self._lock:
+                if self._is_settled:
+                    return
+                self._is_settled = True
+            self._update(render_job(self._job))
 
     def clear(self) -> None:
         """Leave the place to the error that is about to be shown."""
-        with self._lock:
-            self._is_settled = True
-        if self._handle is not None:
+        with self._drawing:
+            with self._lock:
+                self._is_settled = True
             self._update({"text/html": "", "text/plain": ""})
 
     def _on_change(self) -> None:
@@ -107,12 +109,13 @@ class Panel:
     def _redraw(self) -> None:
         if not self._job.is_done:
             time.sleep(_UPDATE_EVERY_S)
-        with self._lock:
-            self._is_due = False
-            if self._is_settled:
-                return
-            self._is_settled = self._job.is_done
-        self._update(render_job(self._job))
+        with self._drawing:
+            with self._lock:
+                self._is_due = False
+                if self._is_settled:
+                    return
+                self._is_settled = self._job.is_done
+            self._update(render_job(self._job))
 
     def _update(self, bundle: Mapping[str, Any]) -> None:
         if self._handle is not None:

@@ -71,6 +71,7 @@ class Session:
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
         self._notices: list[str] = []
+        self._chance = random.Random()  # noqa: S311 - picks seeds; of its own, so that random.seed() leaves it alone
 
     # --- connecting ----------------------------------------------------------------------------------
 
@@ -243,7 +244,7 @@ class Session:
             RunNotFound: None fits, or more than one.
         """
         with self._lock:
-            for job in self._jobs.values():
+            for job in list(self._jobs.values()):
                 if len(ref) >= 4 and job.task_uuid.startswith(ref.lower()):
                     return job
             record = self.log.find(ref)
@@ -291,7 +292,7 @@ class Session:
 
     def _find_twin(self, hashed: str) -> Job | None:
         """Find an unfinished run of the very same request, in this kernel or another's; join, do not send."""
-        for job in self._jobs.values():
+        for job in list(self._jobs.values()):
             if job.record.request_hash == hashed and not job.is_done and job.state is not State.DISCARDED:
                 return job
         try:
@@ -311,14 +312,13 @@ class Session:
         background_loop().submit(drive(self, job, task, cell_source=cell_source))
         return job
 
-    @staticmethod
-    def _with_seed(task: Item) -> Item:
+    def _with_seed(self, task: Item) -> Item:
         """Pin the seed, so that every image can be made again."""
         model = find_model(str(task.get("model", "")))
         if task.get("seed") is not None or model is None or not model.takes_seed:
             return task
         count = task.get("numberResults", 1)
-        seed = random.SystemRandom().randrange(1, _LARGEST_SEED - (count if isinstance(count, int) else 1))
+        seed = self._chance.randrange(1, _LARGEST_SEED - (count if isinstance(count, int) else 1))
         return {**task, "seed": seed}
 
     def _make_client(self) -> Client:

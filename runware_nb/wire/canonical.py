@@ -65,8 +65,10 @@ def request_hash(task: Mapping[str, Any], *, service: str) -> str:
 
 def _one_way(value: Any) -> Any:
     """Write whole floats as integers, at any depth, since JSON does not tell 7 from 7.0."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
+    if isinstance(value, str | int):
+        return value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
     if isinstance(value, Mapping):
         return {str(key): _one_way(inner) for key, inner in value.items() if inner is not None}
     if isinstance(value, list | tuple):

@@ -13,6 +13,7 @@ __all__ = ["Frame", "Item", "authentication_task", "encode_frame", "parse_frame"
 
 Item = dict[str, Any]
 
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _SCOPE = ("taskType", "taskUUID")
 _OLD_INVALID_KEY = 19  # errorId of "Invalid api key" in the oldest WebSocket form (reference 1.3)
 
@@ -41,7 +42,7 @@ def encode_frame(tasks: Iterable[Mapping[str, Any]]) -> str:
         ValueError: A number is NaN or infinite, which JSON cannot say.
         TypeError: A value has no JSON form.
     """
-    return json.dumps(list(tasks), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _encode(list(tasks))
 
 
 def authentication_task(api_key: str, session_uuid: str | None = None) -> Item:

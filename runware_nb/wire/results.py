@@ -62,7 +62,10 @@ def is_final(item: Mapping[str, Any]) -> bool:
         return False
     if status == "success":
         return True
-    return any(value is not None and (key in _FINAL_KEYS or key.endswith(_FINAL_ENDS)) for key, value in item.items())
+    for key, value in item.items():  # noqa: SIM110 - on the hottest path, and twice as fast as any()
+        if value is not None and (key.endswith(_FINAL_ENDS) or key in _FINAL_KEYS):
+            return True
+    return False
 
 
 @dataclass(slots=True, eq=False)

@@ -10,13 +10,13 @@ from runware_nb.settings import Key, Settings, jupyter_session_name, load_settin
 def test_the_environment_decides_where_nothing_else_does(tmp_path):
     settings = load_settings(
         {"RUNWARE_API_KEY": " k1 ", "RUNWARE_NB_REST_URL": "http://h/v1", "RUNWARE_NB_TRANSPORT": "rest",
-         "RUNWARE_NB_BUDGET_USD": "2.5", "RUNWARE_NB_LOG_URL": "sqlite:///x"},
+         "RUNWARE_NB_LOG_URL": "sqlite:///x"},
         cwd=tmp_path,
     )  # fmt: skip
     assert settings.api_key is not None
     assert settings.api_key.reveal() == "k1"
     assert settings.api_key.source == "RUNWARE_API_KEY"
-    assert (settings.rest_url, settings.transport, settings.budget_usd) == ("http://h/v1", "rest", 2.5)
+    assert (settings.rest_url, settings.transport, settings.log_url) == ("http://h/v1", "rest", "sqlite:///x")
     assert settings.home == tmp_path / ".runware"
 
 
@@ -41,7 +41,8 @@ def test_the_home_folder_can_be_moved(tmp_path):
         ({"RUNWARE_NB_REST_URL": "ftp://x"}, "rest_url='ftp://x'"),
         ({"RUNWARE_NB_WS_URL": "https://x"}, "ws_url='https://x': it starts with ws:// or wss://"),
         ({"RUNWARE_NB_REST_URL": "http://h:notaport/"}, "rest_url="),
-        ({"RUNWARE_NB_BUDGET_USD": "lots"}, "RUNWARE_NB_BUDGET_USD='lots'"),
+        ({"RUNWARE_NB_BUDGET_USD": "2.5"}, "keeps no budgets"),
+        ({"RUNWARE_NB_MEDIA_URL": "s3://bucket"}, "local folders only"),
         ({"RUNWARE_API_KEY": "two words"}, "blanks or odd characters"),
     ],
 )
