@@ -20,6 +20,7 @@ from .errors import (
     RateLimited,
     RunwareNBError,
     TaskError,
+    TaskInvalid,
     TaskNotFound,
     TransportError,
     TransportTimeout,
@@ -303,6 +304,8 @@ class Client:
 
     async def _fly(self, flight: _Flight, deadline: float) -> Outcome:
         """Send a task under one UUID and follow it to its end, however often the connection breaks."""
+        if flight.task_uuid in self._flights:
+            raise TaskInvalid(f"task {flight.task_uuid} is on its way already", task_uuid=flight.task_uuid)
         self._flights[flight.task_uuid] = flight
         failures = 0
         try:
@@ -316,16 +319,17 @@ class Client:
                         self._limit.on_rate_limited()
                     failures += 1
                     decision = decide(error, attempt=failures, max_retries=self.settings.max_retries,
-                                      task_type=flight.task_type, has_results=flight.has_results,
+                                      task_type=flight.task_type, has_results=False,
                                       jitter=_jitter())  # fmt: skip
                     if decision.step not in {Step.ASK_FIRST, Step.SEND_AGAIN}:
+                        if isinstance(error, TransportError):
+                            error.outcome = flight.outcome()
                         raise
                     await self._pause(decision.delay_s, deadline, error)
                     flight.should_ask = decision.step is Step.ASK_FIRST or not flight.is_ours
                     flight.is_sent = flight.should_ask
         finally:
-            if self._flights.get(flight.task_uuid) is flight:
-                del self._flights[flight.task_uuid]
+            self._flights.pop(flight.task_uuid, None)
 
     async def _submit(self, flight: _Flight, deadline: float) -> None:
         transport = await self._ready()
@@ -402,7 +406,7 @@ class Client:
         """Deal with a task that a poll did not find; False when it is beyond reach."""
         try:
             details = await self._call({"taskType": "getTaskDetails"}, task_uuid=flight.task_uuid)
-        except TaskNotFound as error:
+        except TaskError as error:
             if not flight.is_ours:
                 if unknown < 3:
                     return True

@@ -98,6 +98,8 @@ class TransportError(RunwareNBError):
         http_status: HTTP status, when there was an answer at all.
         retry_after_s: Seconds that the server asked us to wait; None when it did not say.
         may_have_arrived: Whether the request can have reached the service. False proves that it did not.
+        outcome: The `Outcome` so far, when a task was lost sight of under way. (`Any`, since nothing lies below
+            this module.)
     """
 
     retryable = True
@@ -114,6 +116,7 @@ class TransportError(RunwareNBError):
         self.http_status = http_status
         self.retry_after_s = retry_after_s
         self.may_have_arrived = may_have_arrived
+        self.outcome: Any = None
 
 
 class TransportTimeout(TransportError, TimeoutError):

@@ -93,7 +93,8 @@ class RunOnItsWay:
                 await self.finish(Outcome(self._task, record.attempt_uuid, [], [error]), error)
             raise
         except TransportTimeout:
-            await self._mark(State.DETACHED)
+            if record.attempts:
+                await self._mark(State.DETACHED)
             raise
         except TransportError as error:
             if not error.may_have_arrived:

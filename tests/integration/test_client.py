@@ -500,3 +500,67 @@ def test_a_server_that_restarts_loses_nothing(start_sandbox, run_async, tmp_path
     outcome, second = run_async(main())
     assert len(outcome) == 1
     assert [charge["task_uuid"] for charge in second.charges()] == [outcome.task_uuid]
+
+
+def test_what_came_before_the_connection_was_lost_for_good_is_kept(start_sandbox, run_async):
+    sandbox = start_sandbox("--latency-s", "1.5")
+
+    async def main():
+        async with connect(sandbox, max_retries=0) as client:
+            seen = []
+            running = asyncio.ensure_future(client.run({**TASK, "numberResults": 4}, on_result=seen.append))
+            while not seen:
+                await asyncio.sleep(0.02)
+            client.on_broken(TransportError("gone for good"))
+            with pytest.raises(TransportError, match="gone for good") as caught:
+                await running
+            return caught.value.outcome, seen
+
+    outcome, seen = run_async(main())
+    assert list(outcome)
+    assert {one.item_uuid for one in outcome} >= {one.item_uuid for one in seen[:1]}
+
+
+def test_the_same_uuid_twice_at_once_is_refused(start_sandbox, run_async):
+    sandbox = start_sandbox("--latency-s", "0.5")
+    task = {**TASK, "taskUUID": "3f2a91c0-0000-4000-8000-000000000000"}
+
+    async def main():
+        async with connect(sandbox) as client:
+            return await asyncio.gather(client.run(task), client.run(task), return_exceptions=True)
+
+    first, second = run_async(main())
+    assert len(first) == 1
+    assert isinstance(second, TaskInvalid)
+
+
+@BOTH
+def test_nothing_is_left_behind_by_failures(sandbox, run_async, transport):
+    sandbox.faults({"kind": "fail", "code": "timeoutProvider"}, {"kind": "cut", "skip": 1}, {"kind": "html", "skip": 2})
+
+    async def main():
+        async with connect(sandbox, transport) as client:
+            for _ in range(3):
+                await client.run(TASK)
+            return dict(client._flights), dict(client._calls), client._in_flight, len(client._waiting)
+
+    assert run_async(main()) == ({}, {}, 0, 0)
+
+
+def test_places_in_flight_are_given_in_the_order_of_asking(start_sandbox, run_async):
+    sandbox = start_sandbox("--latency-s", "0.05")
+    order = []
+
+    async def main():
+        async with connect(sandbox, max_in_flight=2) as client:
+
+            async def one(number):
+                async def started(task, attempt):
+                    order.append(number)
+
+                await client.run(TASK, on_attempt=started)
+
+            await asyncio.gather(*(one(number) for number in range(12)))
+
+    run_async(main())
+    assert order == list(range(12))
