@@ -110,9 +110,13 @@ class RunOnItsWay:
         service = await self._session.open_service()
 
         async def before_attempt(task: Item, number: int) -> None:
-            await prepared
             record.request = redact_task(task)
-            await self._log.mark_sent(record.task_uuid, task["taskUUID"], number, utc_now(), json.dumps(record.request))
+            claimed = self._log.mark_sent(
+                record.task_uuid, task["taskUUID"], number, utc_now(), json.dumps(record.request)
+            )
+            claimed.add_done_callback(_note_error)
+            await prepared  # queued one behind the other, both usually go into one commit
+            await claimed
             record.attempt_uuid, record.attempts = task["taskUUID"], number
             if record.state is State.PREPARED:
                 record.state = State.SENT
@@ -276,6 +280,12 @@ class RunOnItsWay:
         outcome.renderer = lambda shown: render_outcome(shown, notices)
         for result in outcome.results:
             result.renderer = lambda shown: render_result(shown, prompt)
+
+
+def _note_error(future: asyncio.Future[None]) -> None:
+    """Mark a future's error as seen: where both writes fail, the first one's error is the one to raise."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _record_of(result: Result) -> ResultRecord:
