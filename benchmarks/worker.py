@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -45,20 +45,7 @@ async def open_side(stack: AsyncExitStack, who: str, info: dict[str, Any], trans
         )
         return lambda: client.run(TASK)
     if who == "ours-log":
-        from runware_nb import Session, Settings
-        from runware_nb.settings import Key
-
-        home = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=".")))
-        settings = Settings(
-            api_key=Key(info["api_key"], "the benchmark"),
-            rest_url=info["rest_url"],
-            ws_url=info["ws_url"],
-            transport=transport,
-            max_in_flight=in_flight,
-            home=home / ".runware",
-        )
-        session = Session(settings, fetches_media=False)
-        stack.callback(session.close)
+        session = open_session(stack, info, transport, in_flight)
         return lambda: _awaited(session.submit(TASK))
     from runware import Runware
 
@@ -113,28 +100,31 @@ async def rate(who: str, info: dict[str, Any], transport: str) -> dict[str, Any]
 
 def rate_of_session(info: dict[str, Any], transport: str) -> dict[str, Any]:
     """The same through the session, as a cell does it: everything submitted, then waited for."""
-    from runware_nb import Session, Settings
-    from runware_nb.settings import Key
-
-    with tempfile.TemporaryDirectory(dir=".") as folder:
-        settings = Settings(
-            api_key=Key(info["api_key"], "the benchmark"),
-            rest_url=info["rest_url"],
-            ws_url=info["ws_url"],
-            transport=transport,
-            max_in_flight=IN_FLIGHT,
-            home=Path(folder) / ".runware",
-        )
-        session = Session(settings, fetches_media=False)
+    with ExitStack() as stack:
+        session = open_session(stack, info, transport, IN_FLIGHT)
         session.submit(TASK).result()
         started, cpu = time.perf_counter(), time.process_time()
         jobs = [session.submit(TASK) for _ in range(TASKS)]
         for job in jobs:
             job.result()
         wall_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu
-        session.close()
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"tasks_per_s": TASKS / wall_s, "cpu_us": 1e6 * cpu_s / TASKS, "peak_mb": peak_mb}
+
+
+def open_session(stack: ExitStack | AsyncExitStack, info: dict[str, Any], transport: str, in_flight: int) -> Any:
+    """Make a session with a log of its own, which fetches no media."""
+    from runware_nb import Session, Settings
+    from runware_nb.settings import Key
+
+    home = Path(stack.enter_context(tempfile.TemporaryDirectory(dir="."))) / ".runware"
+    urls = {"rest_url": info["rest_url"], "ws_url": info["ws_url"]}
+    key = Key(info["api_key"], "the benchmark")
+    session = Session(
+        Settings(api_key=key, transport=transport, max_in_flight=in_flight, home=home, **urls), fetches_media=False
+    )
+    stack.callback(session.close)
+    return session
 
 
 async def crowd(who: str, info: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -164,19 +154,11 @@ def extension() -> dict[str, Any]:
 
 def stop(info: dict[str, Any]) -> dict[str, Any]:
     """Time from SIGINT to the end of the wait."""
-    from runware_nb import Session, Settings
     from runware_nb.loop import WaitInterrupted
-    from runware_nb.settings import Key
 
     times = []
-    with tempfile.TemporaryDirectory(dir=".") as folder:
-        settings = Settings(
-            api_key=Key(info["api_key"], "the benchmark"),
-            rest_url=info["rest_url"],
-            ws_url=info["ws_url"],
-            home=Path(folder) / ".runware",
-        )
-        session = Session(settings, fetches_media=False)
+    with ExitStack() as stack:
+        session = open_session(stack, info, "websocket", 8)
         for _ in range(5):
             job = session.submit(TASK)
             sent: list[float] = []
@@ -190,7 +172,6 @@ def stop(info: dict[str, Any]) -> dict[str, Any]:
                 job.result()
             except WaitInterrupted:
                 times.append(1000 * (time.perf_counter() - sent[0]))
-        session.close()
     return {"times_ms": times}
 
 

@@ -93,7 +93,9 @@ def lab() -> int:
         environment[f"RUNWARE_NB_{name.upper()}"] = sandbox.info[name]
     print("the sandbox is running; notebooks opened here use it, and pay nothing")
     try:
-        command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={HERE}", *sys.argv[2:]]
+        command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={HERE}"]
+        if hasattr(os, "geteuid") and os.geteuid() == 0:  # in a container; it listens on loopback, with a token
+            command.append("--allow-root")
         return subprocess.call(command, env=environment)
     except KeyboardInterrupt:
         return 0
