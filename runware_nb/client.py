@@ -49,6 +49,7 @@ logger = logging.getLogger("runware_nb")
 
 _UTILITY_TIMEOUT_S = 60.0
 _DOWNLOAD_TRIES = 4
+_LONGEST_SILENCE_S = 120.0
 
 
 class Client:
@@ -380,7 +381,21 @@ class Client:
         return outcome
 
     async def _ask(self, flight: _Flight, deadline: float) -> bool:
-        """Ask what became of a task; False when the service does not know it."""
+        """Ask what became of a task; False when the service does not know it.
+
+        That it cannot be reached says nothing about the task, and is put up with for a while.
+        """
+        try:
+            is_known = await self._poll_once(flight, deadline)
+        except (TransportError, ProtocolError):
+            flight.unheard_since = flight.unheard_since or _now()
+            if _now() - flight.unheard_since > _LONGEST_SILENCE_S:
+                raise
+            return True
+        flight.unheard_since = None
+        return is_known
+
+    async def _poll_once(self, flight: _Flight, deadline: float) -> bool:
         transport = await self._ready()
         flight.begin_poll()
         poll = {"taskType": "getResponse", "taskUUID": flight.task_uuid}
@@ -652,9 +667,25 @@ class _Flight:
     """A task on its way: what has come, and how to wake whoever waits for it."""
 
     __slots__ = (
-        "_collector", "_sent_at", "_waiter", "_was_woken", "broken", "is_confirmed", "is_ours", "is_sent",
-        "is_sync", "next_poll", "on_progress", "on_result", "poll_answer", "should_ask", "task", "task_type",
-        "task_uuid", "times_sent",
+        "_collector",
+        "_sent_at",
+        "_waiter",
+        "_was_woken",
+        "broken",
+        "is_confirmed",
+        "is_ours",
+        "is_sent",
+        "is_sync",
+        "next_poll",
+        "on_progress",
+        "on_result",
+        "poll_answer",
+        "should_ask",
+        "task",
+        "task_type",
+        "task_uuid",
+        "times_sent",
+        "unheard_since",
     )  # fmt: skip
 
     def __init__(self, task: Item, on_result: OnResult | None, on_progress: OnProgress | None) -> None:
@@ -670,6 +701,7 @@ class _Flight:
         self.times_sent = 0
         self.should_ask = False
         self.poll_answer: bool | None = None
+        self.unheard_since: float | None = None
         self.broken: RunwareNBError | None = None
         self.next_poll = float("inf")
         self._collector = Collector(task)

@@ -74,12 +74,16 @@ class WebSocketTransport:
         """Send one frame. See `Transport.send`."""
         text = encode_frame(tasks)
         if self._socket is None:
+            wait_s = min(timeout_s, self._settings.connect_timeout_s)
             try:
-                await asyncio.wait_for(self.open(), timeout_s)
+                await asyncio.wait_for(self.open(), wait_s)
             except TimeoutError as error:
-                raise TransportError(
-                    f"{self._host} cannot be reached; tried for {timeout_s:.0f} s", may_have_arrived=False
-                ) from error
+                lost = TransportError(
+                    f"{self._host} cannot be reached any more; tried for {wait_s:.0f} s, and sent nothing",
+                    may_have_arrived=False,
+                )
+                lost.retryable = False  # the tries were made here
+                raise lost from error
         socket = self._socket
         if socket is None:
             raise TransportError(f"the connection to {self._host} was lost", may_have_arrived=False)

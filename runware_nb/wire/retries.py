@@ -87,6 +87,8 @@ def decide(
             return GIVE_UP
         return Decision(Step.NEW_ATTEMPT, delay_s)
     if isinstance(error, TransportError):
+        if not error.retryable:
+            return GIVE_UP
         if not error.may_have_arrived:
             return Decision(Step.SEND_AGAIN, delay_s)
         return Decision(Step.ASK_FIRST, delay_s)

@@ -564,3 +564,50 @@ def test_places_in_flight_are_given_in_the_order_of_asking(start_sandbox, run_as
 
     run_async(main())
     assert order == list(range(12))
+
+
+def test_a_server_that_died_since_is_one_sentence_and_nothing_is_sent(start_sandbox, run_async):
+    from runware_nb.settings import Settings
+
+    sandbox = start_sandbox()
+    settings = Settings(connect_timeout_s=1.0, **sandbox.urls)
+
+    async def main():
+        async with Client(sandbox.api_key, settings=settings) as client:
+            await client.run(TASK)
+            sandbox.kill()
+            await asyncio.sleep(0.5)  # until it shows
+            await client.run(TASK)
+
+    with pytest.raises(TransportError, match="cannot be reached any more") as caught:
+        run_async(main())
+    assert caught.value.may_have_arrived is False
+
+
+@BOTH
+def test_an_outage_while_a_task_is_polled_is_sat_out(start_sandbox, run_async, tmp_path, transport):
+    """The service is away for longer than the retries would take, and comes back with the result."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    state = ("--port", port, "--state-dir", str(tmp_path / "state"), "--latency-s", "2")
+    first = start_sandbox(*state)
+
+    async def main():
+        async with connect(first, transport, max_retries=0) as client:
+            task = {**TASK, "deliveryMethod": "async"}
+            running = asyncio.ensure_future(client.run(task, timeout_s=40))
+            await asyncio.sleep(0.5)
+            first.kill()
+            await asyncio.sleep(4)
+            second = start_sandbox(*state)
+            client.settings = client.settings.with_values(api_key=second.api_key)  # each start draws a new key
+            if transport == "websocket":
+                client._transport._key = second.api_key
+            else:
+                client._transport._settings = client.settings
+            return await running, second
+
+    outcome, second = run_async(main())
+    assert len(outcome) == 1
+    assert len(second.charges()) == 1
