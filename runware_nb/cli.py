@@ -87,7 +87,12 @@ def _wait(answer: Answer) -> Answer:
 
     job = answer.job
     assert job is not None
-    outcome = job.result()
+    try:
+        outcome = job.result()
+    except RunwareNBError:
+        for notice in job.notices:
+            _say(notice)
+        raise
     written = answer_of(outcome)
     shown = render_outcome(outcome)["text/plain"]
     bundle = {"text/plain": "\n".join([shown, *written["files"]])}

@@ -1,7 +1,10 @@
 """The wheel, built and installed where nothing else is."""
 
+import re
+import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -52,3 +55,32 @@ def test_it_works_in_an_empty_environment_with_no_extras(wheel, tmp_path):
         capture_output=True, text=True, cwd=tmp_path,
     )  # fmt: skip
     assert "pip install 'runware-nb[sandbox]'" in missing.stderr
+
+
+def oldest(requirements):
+    """Turn lower bounds into exact versions."""
+    return [re.sub(r">=([\d.]+).*", r"==\1", requirement) for requirement in requirements]
+
+
+@pytest.mark.timeout(600)
+def test_the_oldest_supported_dependencies_still_work(wheel, tmp_path):
+    project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
+    pins = oldest([*project["dependencies"], *project["optional-dependencies"]["sandbox"]])
+    home = tmp_path / "oldest"
+    subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+    python = home / "bin" / "python"
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    others = ["pytest", "pytest-timeout", "hypothesis", "keyring"]
+    done = subprocess.run([*pip, str(wheel), *pins, *others], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    # Away from the checkout, so that the wheel is what is tested.
+    shutil.copytree(REPO / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPO / "pyproject.toml", tmp_path)
+    chosen = ["tests/unit", "tests/contract", "tests/integration/test_session.py", "tests/notebook/test_magics.py"]
+    done = subprocess.run(
+        [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]

@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TaskInvalid
+from ..wire.air import parse_air
 from .models import Model, find_model, nearest_names
 
 if TYPE_CHECKING:
@@ -39,9 +40,9 @@ def check_task(task: Mapping[str, Any]) -> list[str]:
     name = str(task.get("model", ""))
     model = find_model(name)
     if model is None:
-        near = nearest_names(name)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        return [f"model {name!r} is not in the bundled catalogue, so its parameters are not checked{hint}"]
+        if parse_air(name) is None:
+            raise _unknown_name(name)
+        return [f"model {name} is not in the bundled catalogue, so its parameters are not checked"]
     warnings = []
     for error in sorted(_validator(model).iter_errors(dict(task)), key=lambda each: _importance(each, list(task))):
         if error.kind.name == "additionalProperties":
@@ -49,6 +50,15 @@ def check_task(task: Mapping[str, Any]) -> list[str]:
         else:
             raise _refusal(error, model)
     return warnings
+
+
+def _unknown_name(name: str) -> TaskInvalid:
+    near = nearest_names(name)
+    hint = f"did you mean {near[0]}?" if near else "write its AIR identifier, such as runware:101@1"
+    return TaskInvalid(
+        f"no model is called {name!r}; {hint} (`%runware models {name or 'flux'}` searches)", parameter="model",
+        allowed_values=near,
+    )  # fmt: skip
 
 
 def _check_prompt(task: Mapping[str, Any]) -> None:

@@ -49,6 +49,8 @@ def wait_and_show(job: Job, *, is_live: bool) -> Outcome:
         outcome = job.result(on_tick=on_tick)
     except Exception:
         panel.clear()
+        for notice in job.notices:
+            show_bundle({"text/plain": notice})
         raise
     if panel.is_shown:
         panel.settle()

@@ -83,7 +83,13 @@ def test_each_refusal_says_what_to_change(changes, words):
 def test_an_unknown_model_is_sent_with_a_warning():
     (warning,) = check_task(task(model="acme:new@1", width=3))
     assert "acme:new@1" in warning
-    assert "did you mean sdxl?" in check_task(task(model="sdlx"))[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("sdlx", "did you mean sdxl?"), ("", "AIR identifier"), ("a b", "AIR identifier")]
+)
+def test_a_name_that_is_no_identifier_is_refused_with_the_nearest(name, words):
+    assert words in str(refusal(model=name))
 
 
 def test_an_unknown_parameter_is_sent_with_a_warning():
