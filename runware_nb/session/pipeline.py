@@ -95,6 +95,7 @@ class RunOnItsWay:
         except TransportTimeout:
             if record.attempts:
                 await self._mark(State.DETACHED)
+                self._session.keep(self._collect_later())
             raise
         except TransportError as error:
             if not error.may_have_arrived:
@@ -135,7 +136,7 @@ class RunOnItsWay:
             if not prepared.done():
                 await prepared
 
-    async def _collect(self) -> Outcome:
+    async def _collect(self, timeout_s: float | None = None) -> Outcome:
         record = self._job.record
         if record.state is State.PREPARED:
             raise TaskFailed(f"run {record.task_uuid} was never sent, and cost nothing; run its cell again")
@@ -144,8 +145,19 @@ class RunOnItsWay:
             self._task,
             on_result=self.on_result,
             on_progress=self._on_progress,
-            timeout_s=self._session.settings.timeout_s,
+            timeout_s=self._session.settings.timeout_s if timeout_s is None else timeout_s,
         )
+
+    async def _collect_later(self) -> None:
+        """Go on asking for a task whose deadline has passed, so that its result reaches the log all the same."""
+        try:
+            outcome = await self._collect(timeout_s=_LOST_AFTER.total_seconds())
+            await self.finish(outcome, None)
+        except TaskError as error:
+            if not isinstance(error, TaskNotFound):
+                await self.finish(Outcome(self._task, self._job.record.attempt_uuid, [], [error]), error)
+        except RunwareNBError as error:
+            self._say(f"the run stays unfinished: {error}")
 
     async def _recall(self) -> Outcome:
         """Give a finished run as the log has it."""

@@ -7,7 +7,7 @@ import contextlib
 import random
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,6 +71,7 @@ class Session:
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
         self._notices: list[str] = []
+        self._kept: set[asyncio.Task[None]] = set()
         self._chance = random.Random()  # noqa: S311 - picks seeds; of its own, so that random.seed() leaves it alone
 
     # --- connecting ----------------------------------------------------------------------------------
@@ -155,6 +156,12 @@ class Session:
     def client(self) -> Client:
         """The client, for utilities that need no log."""
         return self._make_client()
+
+    def keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something in the background to its end. On the background loop only."""
+        task = asyncio.create_task(work)
+        self._kept.add(task)  # the loop itself keeps only a weak reference
+        task.add_done_callback(self._kept.discard)
 
     def take_notices(self) -> list[str]:
         """Give what a user should know, once."""

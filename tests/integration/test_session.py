@@ -202,6 +202,17 @@ def test_a_deadline_detaches_and_names_the_task(start_sandbox, make_session):
     assert session.log.find(job.task_uuid).state is State.SUCCEEDED
 
 
+def test_a_run_that_outlives_the_sessions_own_deadline_is_collected_all_the_same(start_sandbox, make_session):
+    sandbox = start_sandbox("--latency-s", "1.5")
+    session = make_session(sandbox, timeout_s=0.5)
+    job = session.submit({**TASK, "numberResults": 2})
+    with pytest.raises(TransportTimeout, match=job.task_uuid):
+        job.result()
+    assert session.log.find(job.task_uuid).state is State.DETACHED
+    assert [result.medium_state for result in finished(session, job.task_uuid).results] == ["stored", "stored"]
+    assert len(sandbox.charges()) == 1
+
+
 def test_a_discarded_run_is_collected_quietly(start_sandbox, make_session):
     sandbox = start_sandbox("--latency-s", "0.8")
     session = make_session(sandbox)
