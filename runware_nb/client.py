@@ -184,14 +184,17 @@ class Client:
         on_result: OnResult | None = None,
         on_progress: OnProgress | None = None,
         timeout_s: float | None = None,
+        resends: bool = False,
     ) -> Outcome:
-        """Wait for a task that was sent before, perhaps by another process. It is never sent from here.
+        """Wait for a task that was sent before, perhaps by another process.
 
         Args:
             task: The task as it was sent, `taskUUID` included.
             on_result: Called with each result.
             on_progress: Called with 0 to 100.
             timeout_s: Longest wait, in seconds.
+            resends: Whether it is sent again, under its own UUID, if the service does not know it. Without, it
+                is never sent from here.
 
         Raises:
             TaskNotFound: The service does not know it.
@@ -200,8 +203,9 @@ class Client:
         """
         deadline = self._deadline(timeout_s)
         flight = _Flight(dict(task), on_result, on_progress)
-        flight.is_ours = False
-        flight.should_ask = True
+        flight.is_ours = resends
+        flight.is_sent = flight.has_left = flight.should_ask = True
+        flight.times_sent = 1
         outcome = await self._fly(flight, deadline)
         if outcome.errors and not outcome.results:
             error = outcome.errors[0]
@@ -325,6 +329,7 @@ class Client:
                     if decision.step not in {Step.ASK_FIRST, Step.SEND_AGAIN}:
                         if isinstance(error, TransportError):
                             error.outcome = flight.outcome()
+                        error.may_have_arrived = error.may_have_arrived or flight.has_left
                         raise
                     await self._pause(decision.delay_s, deadline, error)
                     flight.should_ask = decision.step is Step.ASK_FIRST or not flight.is_ours
@@ -340,9 +345,14 @@ class Client:
         try:
             await transport.send([flight.task], timeout_s=max(0.1, deadline - _now()))
         except TransportError as error:
+            flight.has_left = flight.has_left or error.may_have_arrived
             if _now() >= deadline:
                 raise _too_late(flight) from error
             raise
+        except TaskError as error:
+            flight.has_left = flight.has_left or error.retryable
+            raise
+        flight.has_left = True
         if not transport.pushes and not flight.is_done:
             flight.next_poll = _now() + (0 if flight.is_sync else first_poll_s(flight.task_type))
 
@@ -672,6 +682,7 @@ class _Flight:
         "_waiter",
         "_was_woken",
         "broken",
+        "has_left",
         "is_confirmed",
         "is_ours",
         "is_sent",
@@ -696,6 +707,7 @@ class _Flight:
         self.on_result = on_result
         self.on_progress = on_progress
         self.is_ours = True
+        self.has_left = False
         self.is_sent = False
         self.is_confirmed = False
         self.times_sent = 0

@@ -137,7 +137,10 @@ class ProtocolError(RunwareNBError):
     Attributes:
         frame: The first 2,000 characters of what came.
         http_status: HTTP status, when it came over HTTP.
+        may_have_arrived: Whether the request can have reached the service.
     """
+
+    may_have_arrived = True
 
     def __init__(self, message: str, *, frame: str = "", http_status: int | None = None) -> None:
         super().__init__(message)
@@ -157,6 +160,8 @@ class TaskError(RunwareNBError):
         http_status: HTTP status; None over WebSocket.
         retry_after_s: Seconds that the service asked us to wait; None when it did not say.
         raw: The error object as it came.
+        may_have_arrived: Whether the task can be on its way at the service all the same: this error then says
+            nothing about it.
         outcome: The `Outcome` of the task, when this error ended it. (`Any`, since nothing lies below this module.)
     """
 
@@ -184,6 +189,7 @@ class TaskError(RunwareNBError):
         self.http_status = http_status
         self.retry_after_s = retry_after_s
         self.raw: dict[str, Any] = dict(raw or {})
+        self.may_have_arrived = False
         self.outcome: Any = None
 
     def _render_traceback_(self) -> list[str]:

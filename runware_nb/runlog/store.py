@@ -350,7 +350,9 @@ class _Statements:
         )  # fmt: skip
         is_open = runs.c.state.in_([word(state.value) for state in sorted(UNFINISHED_STATES)])
         self.set_state = text(
-            sa.update(runs).where(mine, is_open, runs.c.attempts > word(0)).values(state=sa.bindparam("state"))
+            sa.update(runs)
+            .where(mine, is_open, sa.or_(runs.c.attempts > word(0), sa.bindparam("state") == word("discarded")))
+            .values(state=sa.bindparam("state"))
         )
 
 

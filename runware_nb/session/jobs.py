@@ -27,16 +27,19 @@ class Job:
 
     Attributes:
         record: The run as the log knows it.
+        is_new: Whether it is to be sent, rather than found again.
+        resends: Whether a run found again is sent once more, under its own UUID, if the service does not know it.
         progress: 0 to 100; None before the service said anything.
         arrived: Results so far, in order of arrival.
         notices: Sentences a user should know.
         future: Resolved with the outcome.
     """
 
-    def __init__(self, session: Session, record: RunRecord, *, is_new: bool) -> None:
+    def __init__(self, session: Session, record: RunRecord, *, is_new: bool, resends: bool = False) -> None:
         self.session = session
         self.record = record
         self.is_new = is_new
+        self.resends = resends
         self.progress: float | None = None
         self.arrived: list[Result] = []
         self.notices: list[str] = []

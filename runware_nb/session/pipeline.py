@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import (
     MediaError,
+    ProtocolError,
     RunLogError,
     RunwareNBError,
     TaskError,
@@ -77,33 +78,31 @@ class RunOnItsWay:
         record = self._job.record
         if record.is_finished:
             return await self._recall()
+        if record.state is State.PREPARED and not self._job.is_new:
+            raise TaskFailed(f"run {record.task_uuid} was never sent, and cost nothing; run its cell again")
         try:
-            if self._job.is_new:
-                outcome = await self._send(cell_source)
-            else:
-                outcome = await self._collect()
-        except TaskError as error:
-            if isinstance(error, TaskNotFound) and not self._job.is_new:
-                await self._unknown(error)
-                raise
-            partial = error.outcome
-            if partial is not None:
-                await self.finish(partial, error)
-            else:
-                await self.finish(Outcome(self._task, record.attempt_uuid, [], [error]), error)
-            raise
+            outcome = await (self._send(cell_source) if self._job.is_new else self._collect())
         except TransportTimeout:
             if record.attempts:
                 await self._mark(State.DETACHED)
                 self._session.keep(self._collect_later())
             raise
-        except TransportError as error:
-            if not error.may_have_arrived:
-                failure = TaskFailed(str(error), code="notSent")
-                await self.finish(Outcome(self._task, record.attempt_uuid, [], [failure]), failure)
+        except (TaskError, TransportError, ProtocolError) as error:
+            await self._fail(error)
             raise
         await self.finish(outcome, None)
         return outcome
+
+    async def _fail(self, error: TaskError | TransportError | ProtocolError) -> None:
+        """Complete the run only where the error says what became of it; else it stays to be collected."""
+        attempt_uuid = self._job.record.attempt_uuid
+        if isinstance(error, TaskError) and error.outcome is not None:
+            await self.finish(error.outcome, error)
+        elif isinstance(error, TaskNotFound) and not self._job.is_new:
+            await self._unknown(error)
+        elif self._job.is_new and not error.may_have_arrived:
+            failure = error if isinstance(error, TaskError) else TaskFailed(str(error), code="notSent")
+            await self.finish(Outcome(self._task, attempt_uuid, [], [failure]), failure)
 
     async def _send(self, cell_source: str | None) -> Outcome:
         record = self._job.record
@@ -137,12 +136,10 @@ class RunOnItsWay:
                 await prepared
 
     async def _collect(self, timeout_s: float | None = None) -> Outcome:
-        record = self._job.record
-        if record.state is State.PREPARED:
-            raise TaskFailed(f"run {record.task_uuid} was never sent, and cost nothing; run its cell again")
         service = await self._session.open_service()
         return await service.collect(
             self._task,
+            resends=self._job.resends,
             on_result=self.on_result,
             on_progress=self._on_progress,
             timeout_s=self._session.settings.timeout_s if timeout_s is None else timeout_s,
@@ -152,12 +149,10 @@ class RunOnItsWay:
         """Go on asking for a task whose deadline has passed, so that its result reaches the log all the same."""
         try:
             outcome = await self._collect(timeout_s=_LOST_AFTER.total_seconds())
+        except (TaskError, TransportError, ProtocolError) as error:
+            await self._fail(error)
+        else:
             await self.finish(outcome, None)
-        except TaskError as error:
-            if not isinstance(error, TaskNotFound):
-                await self.finish(Outcome(self._task, self._job.record.attempt_uuid, [], [error]), error)
-        except RunwareNBError as error:
-            self._say(f"the run stays unfinished: {error}")
 
     async def _recall(self) -> Outcome:
         """Give a finished run as the log has it."""

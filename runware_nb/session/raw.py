@@ -112,6 +112,8 @@ async def _record_answer(session: Session, job: Job, task: Item, frame: Frame) -
         for error in frame.errors
         if error.get("taskUUID", job.task_uuid) == job.task_uuid
     ]
+    # A passing trouble that names no task says nothing about this one: it stays to be collected.
+    errors = [error for error in errors if error.task_uuid or not error.retryable]
     collector.fail(errors)
     outcome = collector.outcome()
     if collector.is_done:

@@ -224,7 +224,7 @@ class Session:
                 f"taskUUID {wire['taskUUID']!r} is no UUID; leave it out to get one", parameter="taskUUID"
             )
         with self._lock:
-            twin = self._find_twin(sent) if seed_given else None
+            twin = self._find_twin(sent, wire) if seed_given else None
             if twin is not None:
                 return twin
             context = self.context()
@@ -271,7 +271,7 @@ class Session:
 
     def mark(self, job: Job, state: State) -> None:
         """Mark an unfinished run as detached or discarded, in the log too."""
-        if job.record.is_finished or job.is_done:
+        if job.record.is_finished:
             return
         if not (state is State.DETACHED and job.record.state is State.PREPARED):
             job.record.state = state
@@ -297,8 +297,11 @@ class Session:
 
     # --- inside --------------------------------------------------------------------------------------
 
-    def _find_twin(self, hashed: str) -> Job | None:
-        """Find an unfinished run of the very same request, in this kernel or another's; join, do not send."""
+    def _find_twin(self, hashed: str, task: Item) -> Job | None:
+        """Find an unfinished run of the very same request, in this kernel or another's, and join it.
+
+        A run whose kernel died may never have arrived: then it is sent again, under its own UUID.
+        """
         for job in list(self._jobs.values()):
             if job.record.request_hash == hashed and not job.is_done and job.state is not State.DISCARDED:
                 return job
@@ -308,10 +311,9 @@ class Session:
             return None  # the run itself will meet the same fault, and say so
         if record is None or record.state is State.PREPARED:
             return None
-        task = {**record.request, "taskUUID": record.attempt_uuid}
-        job = Job(self, record, is_new=False)
+        job = Job(self, record, is_new=False, resends=True)
         job.notices.append(f"joined run {record.task_uuid[:8]}, which was already on its way")
-        return self._start(job, task, None)
+        return self._start(job, {**task, "taskUUID": record.attempt_uuid}, None)
 
     def _start(self, job: Job, task: Item, cell_source: str | None) -> Job:
         self._jobs[job.task_uuid] = job

@@ -40,8 +40,9 @@ class Service(Protocol):
         on_result: OnResult | None = None,
         on_progress: OnProgress | None = None,
         timeout_s: float | None = None,
+        resends: bool = False,
     ) -> Outcome:
-        """Wait for a task that was sent before, without sending it."""
+        """Wait for a task that was sent before; send it again, under its own UUID, only if *resends*."""
 
     async def poll(self, task_uuid: str) -> Frame:
         """Ask once about a task."""

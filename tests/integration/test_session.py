@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from runware_nb.errors import (
+    AuthenticationFailed,
     ConfigError,
     MagicUsageError,
     OutOfCredit,
@@ -18,6 +19,7 @@ from runware_nb.errors import (
     RunNotFound,
     TaskFailed,
     TaskInvalid,
+    TaskNotFound,
     TransportError,
     TransportTimeout,
 )
@@ -25,6 +27,7 @@ from runware_nb.loop import WaitCancelled, WaitInterrupted, background_loop, wai
 from runware_nb.runlog import RunLog, State
 from runware_nb.session.api import make_image_task
 from runware_nb.session.raw import send_raw
+from runware_nb.settings import Key
 from tests.conftest import TASK
 
 
@@ -277,9 +280,14 @@ def test_a_run_that_never_left_is_not_sent_by_looking_at_it(sandbox, make_sessio
 
     name = wait(background_loop().submit(prepare_only()))
     before = len(sandbox.charges())
+    other = make_session(sandbox)
+    looked_at = other.job(name)
     with pytest.raises(TaskFailed, match="never sent, and cost nothing"):
-        make_session(sandbox).job(name).result()
+        looked_at.result()
     assert len(sandbox.charges()) == before
+    assert other.log.find(name).state is State.PREPARED
+    looked_at.discard()
+    finished(other, name, State.DISCARDED)
 
 
 @pytest.mark.parametrize("ref", ["ffffffff-0000-4000-8000-000000000000", "zzzz"])
@@ -402,3 +410,92 @@ def test_nothing_is_written_outside_the_home_and_the_images(sandbox, make_sessio
     assert {path.name for path in tmp_path.iterdir()} <= {".runware", "runware_images", "ipython"}
     assert Path(".runware/.gitignore").exists()
     assert Path("runware_images/.gitignore").exists()
+
+
+def claimed_but_never_sent(session, **changes):
+    """Leave what a kernel leaves that dies between its claim and its first byte."""
+
+    async def leave():
+        import dataclasses
+        import json
+        import uuid
+
+        job = session.submit({**TASK, **changes})
+        await asyncio.wrap_future(job.future)
+        name = str(uuid.uuid4())
+        fields = {"state": State.PREPARED, "attempts": 0, "sent_at_utc": None, "finished_at_utc": None}
+        record = dataclasses.replace(job.record, task_uuid=name, attempt_uuid=name, results=[], **fields)
+        await session.log.prepare(record)
+        await session.log.mark_sent(
+            name, name, 1, record.created_at_utc, json.dumps({**record.request, "taskUUID": name})
+        )
+        return name
+
+    return wait(background_loop().submit(leave()))
+
+
+def test_running_the_cell_again_sends_what_never_arrived_under_its_own_uuid(sandbox, make_session):
+    name = claimed_but_never_sent(make_session(sandbox), seed=5)
+    session = make_session(sandbox)
+    again = session.submit({**TASK, "seed": 5})
+    assert again.task_uuid == name
+    assert len(again.result()) == 1
+    assert [charge["task_uuid"] for charge in sandbox.charges()][1:] == [name]
+    assert session.log.find(name).state is State.SUCCEEDED
+
+
+def test_looking_at_what_never_arrived_does_not_send_it(sandbox, make_session):
+    name = claimed_but_never_sent(make_session(sandbox), seed=5)
+    session = make_session(sandbox)
+    with pytest.raises(TaskNotFound, match="does not know"):
+        session.job(name).result()
+    assert len(sandbox.charges()) == 1
+    assert session.log.find(name).state is State.SENT
+
+
+@pytest.mark.parametrize(
+    "trouble", [{"rest_url": "http://127.0.0.1:9/v1", "ws_url": "ws://127.0.0.1:9/v1"}, {"api_key": "wrong"}]
+)
+def test_trouble_while_collecting_leaves_the_run_to_be_collected(start_sandbox, make_session, monkeypatch, trouble):
+    monkeypatch.setattr("runware_nb.client._LONGEST_SILENCE_S", 0.5)
+    sandbox = start_sandbox("--latency-s", "1.0")
+    first = make_session(sandbox)
+    job = first.submit(TASK)
+    time.sleep(0.3)
+    first.close()
+    if "api_key" in trouble:
+        trouble = {"api_key": Key(trouble["api_key"], "the test")}
+    with pytest.raises((TransportError, AuthenticationFailed)):
+        make_session(sandbox, **{**sandbox.urls, **trouble}).job(job.task_uuid).result()
+    session = make_session(sandbox)
+    assert [run.task_uuid for run in session.pending()] == [job.task_uuid]
+    assert len(session.job(job.task_uuid).result()) == 1
+    assert len(sandbox.charges()) == 1
+
+
+def test_a_service_that_dies_after_acceptance_leaves_the_run_to_be_collected(
+    start_sandbox, make_session, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("runware_nb.client._LONGEST_SILENCE_S", 0.5)
+    monkeypatch.setattr("runware_nb.client.SYNC_SILENCE_S", 0.5)
+    state = ("--latency-s", "1.0", "--state-dir", str(tmp_path / "state"))
+    sandbox = start_sandbox(*state)
+    session = make_session(sandbox, connect_timeout_s=0.5)
+    job = session.submit(TASK)
+    time.sleep(0.3)
+    sandbox.kill()
+    with pytest.raises(TransportError) as caught:
+        job.result()
+    assert caught.value.may_have_arrived
+    assert [run.task_uuid for run in session.pending()] == [job.task_uuid]
+    second = start_sandbox(*state)
+    assert len(make_session(second).job(job.task_uuid).result()) == 1
+    assert len(second.charges()) == 1
+
+
+def test_raw_work_that_met_a_passing_trouble_stays_to_be_collected(sandbox, make_session):
+    sandbox.faults({"kind": "refuse", "status": 503, "code": "serviceUnavailable", "names_task": False, "count": None})
+    session = make_session(sandbox, max_retries=0)
+    frame = wait(background_loop().submit(send_raw(session, [dict(TASK)])))
+    assert [error["code"] for error in frame.errors] == ["serviceUnavailable"]
+    assert [run.state for run in session.pending()] == [State.SENT]
