@@ -26,7 +26,7 @@ class Sandbox:
     """A sandbox for one measure."""
 
     def __init__(self, latency_s: float) -> None:
-        command = [sys.executable, "-m", "runware_nb.sandbox", "--latency-s", str(latency_s)]
+        command = [sys.executable, "-m", "runware_nb.sandbox", "--latency-s", str(latency_s), "--balance-usd", "1e6"]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.info: dict[str, Any] = json.loads(self._process.stdout.readline())
