@@ -1,0 +1,26 @@
+"""The benchmarks run: each measure once, with nothing said about its figures."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+WORKER = Path(__file__).resolve().parent.parent / "benchmarks" / "worker.py"
+
+
+@pytest.mark.parametrize(
+    ("measure", "who", "figure"),
+    [
+        ("crowd", "ours", "wall_s"), ("crowd", "sdk-sync", "wall_s"), ("latency", "ours-log", "times_s"),
+        ("latency", "ours", "times_s"), ("stop", "ours", "times_ms"), ("write", "ours", "times_ms"),
+        ("extension", "ours", "load_ms"),
+    ],
+)  # fmt: skip
+def test_each_measure_gives_its_figure(start_sandbox, tmp_path, measure, who, figure):
+    sandbox = start_sandbox("--latency-s", "1.0" if measure == "stop" else "0.05")
+    request = json.dumps({"measure": measure, "who": who, "info": sandbox.info})
+    done = subprocess.run([sys.executable, str(WORKER), request], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])[figure]
