@@ -60,6 +60,8 @@ class RunLog:
         self._sql = _Statements(self._engine.dialect)
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._stored: set[str] = set()
+        self._closing = threading.Lock()
+        self._is_closed = False
         self._writer = threading.Thread(target=self._write_forever, name="runware log", daemon=True)
         self._writer.start()
 
@@ -182,7 +184,11 @@ class RunLog:
 
     def close(self) -> None:
         """Write what is waiting and close."""
-        self._queue.put(None)
+        with self._closing:  # nothing is queued behind the end, where nobody would ever write it
+            if self._is_closed:
+                return
+            self._is_closed = True
+            self._queue.put(None)
         self._writer.join(timeout=10)
         self._engine.dispose()
 
@@ -219,7 +225,11 @@ class RunLog:
     def _write(self, steps: list[tuple[str, dict[str, Any], bool]]) -> asyncio.Future[None]:
         loop = asyncio.get_running_loop()
         write = _Write(steps, loop, loop.create_future())
-        self._queue.put(write)
+        with self._closing:
+            if self._is_closed:
+                write.done.set_exception(RunLogError("the log has been closed"))
+            else:
+                self._queue.put(write)
         return write.done
 
     def _write_forever(self) -> None:

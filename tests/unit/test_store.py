@@ -253,3 +253,29 @@ def test_the_same_medium_is_stored_once(tmp_path):
     assert store.find(first.name) == first.path
     assert store.find("no/such.png") is None
     assert (tmp_path / "runware_images" / ".gitignore").exists()
+
+
+def test_a_closed_log_refuses_instead_of_waiting_for_ever(tmp_path, run_async):
+    log = RunLog(tmp_path)
+    log.close()
+    log.close()
+
+    async def write():
+        await log.prepare(run_record())
+
+    with pytest.raises(RunLogError, match="has been closed"):
+        run_async(write(), timeout_s=5)
+
+
+def test_what_was_queued_before_closing_is_still_written(tmp_path, run_async):
+    log = RunLog(tmp_path)
+
+    async def write():
+        waiting = [log.prepare(run_record(number)) for number in range(1, 50)]
+        await asyncio.to_thread(log.close)
+        await asyncio.gather(*waiting)
+
+    run_async(write(), timeout_s=10)
+    again = RunLog(tmp_path)
+    assert again.count() == 49
+    again.close()
