@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["Client"]
 
 logger = logging.getLogger("runware_nb")
+_chance = random.Random()  # noqa: S311 - spreads retries; our own, so that a user's random.seed() is left alone
 
 _UTILITY_TIMEOUT_S = 60.0
 _DOWNLOAD_TRIES = 4
@@ -805,7 +806,7 @@ def _new_uuid() -> str:
 
 
 def _jitter() -> float:
-    return random.random()  # noqa: S311 - spreads retries, hides nothing
+    return _chance.random()
 
 
 def _user_agent() -> str:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["send_raw"]
 
+_chance = random.Random()  # noqa: S311 - spreads retries; our own, so that a user's random.seed() is left alone
+
 
 async def send_raw(session: Session, tasks: Sequence[Item]) -> Frame:
     """Send an array of tasks unchanged, but for a UUID where one is missing.
@@ -72,7 +74,7 @@ async def _send(session: Session, tasks: list[Item]) -> Frame:
             frame = await client.send(tasks)
         except (TransportError, ProtocolError) as error:
             decision = decide(error, attempt=attempt, max_retries=most, task_type="", has_results=False,
-                              jitter=random.random())  # fmt: skip  # noqa: S311 - spreads retries
+                              jitter=_chance.random())  # fmt: skip
             if decision.step is Step.GIVE_UP:
                 raise
             await asyncio.sleep(decision.delay_s)
@@ -84,7 +86,7 @@ async def _send(session: Session, tasks: list[Item]) -> Frame:
         if not (orphaned and all(error.retryable for error in errors)) or attempt > most:
             return frame
         wait_s = frame.retry_after_s
-        jitter = random.random()  # noqa: S311 - spreads retries
+        jitter = _chance.random()
         await asyncio.sleep(backoff_s(attempt, jitter=jitter) if wait_s is None else wait_s)
 
 

@@ -25,6 +25,7 @@ __all__ = ["HandshakeFailed", "WebSocketTransport"]
 
 _logger = logging.getLogger("runware_nb.websocket")
 _logger.setLevel(logging.WARNING)  # below that the library writes out frames, and the first one holds the key
+_chance = random.Random()  # noqa: S311 - spreads retries; our own, so that a user's random.seed() is left alone
 _SILENCE_PINGS = 4
 _LONGEST_GAP_S = 120.0
 _CLOCK_JUMP_S = 5.0
@@ -127,7 +128,7 @@ class WebSocketTransport:
                         f"{self._host} has been out of reach for {_LONGEST_GAP_S:.0f} s ({_reason(error)}); "
                         "what was sent is in the log and can be collected later"))  # fmt: skip
                     return
-                await asyncio.sleep(reconnect_delay_s(failures, jitter=random.random()))  # noqa: S311 - not a secret
+                await asyncio.sleep(reconnect_delay_s(failures, jitter=_chance.random()))
                 continue
             failures = 0
             self._on_connected(socket, resumed=was_connected)
