@@ -29,6 +29,13 @@ help:
 	@$(PIP) --editable '.[test]'
 	@touch $@ .venv/demo.stamp
 
+# The older official package has the newer one's module name, so it lives in an environment of its own.
+.venv-old-sdk/stamp:
+	@echo "installing the older official package apart ..."
+	@$(PYTHON) -m venv .venv-old-sdk
+	@.venv-old-sdk/bin/python -m pip install --quiet --disable-pip-version-check 'runware==0.5.24'
+	@touch $@
+
 demo: .venv/demo.stamp
 	@$(PY) notebooks/demo.py run
 
@@ -41,7 +48,7 @@ lint: .venv/test.stamp
 	$(PY) -m mypy
 	$(PY) -m mypy tests/typing/api.py
 
-test: lint
+test: lint .venv-old-sdk/stamp
 	@$(PY) tests/browser/chromium.py
 	$(PY) -m pytest -n 2 --dist loadfile
 
@@ -49,4 +56,4 @@ bench: .venv/test.stamp
 	@$(PY) benchmarks/compare.py
 
 clean:
-	rm -rf .venv build dist bench-output demo-output test-artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-old-sdk build dist bench-output demo-output test-artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -17,7 +17,8 @@ import uvicorn
 
 from .app import make_app
 from .clock import Clock
-from .service import CutConnection, Service
+from .delivery import CutConnection
+from .service import Service
 
 __all__ = ["main"]
 
@@ -50,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 1
     service = Service(
-        api_key=f"sandbox-{secrets.token_hex(16)}",
+        api_key=_key(options.key_file),
         clock=Clock(options.time_scale),
         latency_s=options.latency_s,
         seed=options.seed,
@@ -59,8 +60,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     try:
         service.faults.load(options.faults)
-    except ValueError as error:
-        print(f"sandbox: --faults: {error}", file=sys.stderr)
+        service.behaviour = service.behaviour.with_values(json.loads(options.behaviour))
+    except (ValueError, TypeError, AttributeError) as error:
+        print(f"sandbox: --faults or --behaviour: {error}", file=sys.stderr)
         return 2
     _announce(service, listener)
     with contextlib.suppress(KeyboardInterrupt):
@@ -74,12 +76,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="port; 0 takes a free one")
     parser.add_argument("--latency-s", type=float, default=0.0, help="seconds that an image takes")
     parser.add_argument("--seed", type=int, default=0, help="decides what requests leave open")
-    parser.add_argument("--faults", default="", help="script of faults, as JSON")
+    parser.add_argument("--faults", default="", help="script of faults, as JSON, or chaos:RATE for a mix of all")
+    parser.add_argument("--behaviour", default="{}", help="switches where sources disagree, as JSON")
+    parser.add_argument("--key-file", type=Path, help="file that keeps the key for the next start")
     parser.add_argument("--state-dir", type=Path, help="folder for what outlives the process")
     parser.add_argument("--balance-usd", type=float, default=100.0, help="what the account holds at the start")
     parser.add_argument("--time-scale", type=float, default=1.0, help="protocol seconds in a real one, for tests")
     parser.add_argument("--watch-stdin", action="store_true", help="end when stdin does, as a parent's death shows")
     return parser
+
+
+def _key(file: Path | None) -> str:
+    """Draw a key; or take the one that an earlier start left in a file, readable by its owner only."""
+    if file is not None and file.exists():
+        return file.read_text().strip()
+    key = f"sandbox-{secrets.token_hex(16)}"
+    if file is not None:
+        file.touch(mode=0o600)
+        file.write_text(key)
+    return key
 
 
 def _announce(service: Service, listener: socket.socket) -> None:

@@ -93,4 +93,4 @@ class Account:
 def request_hash(task: dict[str, Any]) -> str:
     """Hash a request without its UUID and delivery."""
     kept = {key: value for key, value in task.items() if key not in _NOT_PART_OF_THE_REQUEST}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import random
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Fault", "FaultPlan"]
+__all__ = ["Fault", "FaultPlan", "chaos"]
 
 KINDS = {
     "refuse": "answer an error before accepting: status, code, message, retry_after_s, names_task",
     "html": "answer a web page with HTTP status 502; over WebSocket a line of HTML",
     "fail": "accept, then fail: items (indices; all when absent), code, message",
     "latency": "take this many seconds: seconds",
-    "cut": "break the connection: when is before_accept or after_accept",
+    "cut": "break the connection: when is before_accept, after_accept, mid_frame or mid_stream",
     "mute": "accept and work, but never push or answer the result; polls still see it",
     "flag": "mark results NSFW: items (indices; all when absent)",
+    "slow_ack": "acknowledge late: seconds",
+    "lose": "lose the first answer frame",
+    "double": "send every answer frame twice",
+    "reorder": "send the first answer frame after the second, or late when there is none",
+    "late": "hold every answer frame back: seconds",
+    "malform": "send half of the first answer frame in its place",
+    "misaddress": "send the first answer also to a UUID that nobody knows",
+    "expire": "have the files gone at once",
+    "truncate": "serve half of each file",
+    "drop": "break the connection in the middle of a download",
+    "split": "cut characters of streamed text in two between packets",
+    "bomb": "serve an image of 900 megapixels in few bytes",
 }
+MEDIA_FAULTS = ("expire", "truncate", "drop", "bomb")
+_WHENS = {"before_accept", "after_accept", "mid_frame", "mid_stream"}
 
 
 @dataclass
@@ -45,14 +60,38 @@ class Fault:
         """Read one JSON entry.
 
         Raises:
-            ValueError: The kind is unknown.
+            ValueError: The kind is unknown, or an option makes no sense.
         """
         rest = dict(entry)
         kind = rest.pop("kind", None)
         if kind not in KINDS:
             raise ValueError(f"unknown fault kind {kind!r}; known: {', '.join(sorted(KINDS))}")
+        if kind == "cut" and rest.get("when", "before_accept") not in _WHENS:
+            raise ValueError(f"when={rest['when']!r}: it is one of {', '.join(sorted(_WHENS))}")
         named = {key: rest.pop(key) for key in ("on", "skip", "count", "rate") if key in rest}
+        if "rate" in named and "count" not in named:
+            named["count"] = None
         return cls(kind=kind, options=rest, **named)
+
+
+def chaos(rate: float) -> list[dict[str, Any]]:
+    """Write a script in which about *rate* of all tasks meet a fault, of every kind that a client survives."""
+    busy = {"kind": "refuse", "status": 429, "code": "rateLimitExceeded"}
+    mix: list[dict[str, Any]] = [
+        {**busy, "retry_after_s": 0.05}, busy, {**busy, "names_task": False},
+        {"kind": "refuse", "status": 500, "code": "internalServerError"},
+        {"kind": "refuse", "status": 503, "code": "serviceUnavailable", "names_task": False},
+        {"kind": "refuse", "status": 504, "code": "gatewayTimeout", "names_task": False},
+        {"kind": "html"},
+        {"kind": "fail", "code": "timeoutProvider"}, {"kind": "fail", "items": [0]},
+        {"kind": "fail", "code": "contentModeration"},
+        {"kind": "cut", "when": "before_accept"}, {"kind": "cut", "when": "after_accept"},
+        {"kind": "cut", "when": "mid_frame"},
+        {"kind": "mute"}, {"kind": "lose"}, {"kind": "double"}, {"kind": "reorder"}, {"kind": "malform"},
+        {"kind": "late", "seconds": 0.2}, {"kind": "slow_ack", "seconds": 0.2}, {"kind": "misaddress"},
+        {"kind": "flag"},
+    ]  # fmt: skip
+    return [{**entry, "rate": rate / len(mix), "count": None} for entry in mix]
 
 
 class FaultPlan:
@@ -63,23 +102,38 @@ class FaultPlan:
     """
 
     def __init__(self, seed: int = 0) -> None:
-        self._random = random.Random(seed)
+        self._seed = seed
         self._faults: list[Fault] = []
+        self._seen: collections.Counter[str] = collections.Counter()
 
     def load(self, text: str) -> None:
-        """Replace the script by the JSON in *text*: one entry or an array of them.
+        """Replace the script by *text*: JSON (one entry or an array of them), or `chaos:RATE`.
 
         Raises:
-            ValueError: It is not JSON, or an entry makes no sense.
+            ValueError: It is neither, or an entry makes no sense.
         """
-        entries = json.loads(text) if text.strip() else []
+        if text.startswith("chaos:"):
+            entries: Any = chaos(float(text.removeprefix("chaos:")))
+        else:
+            entries = json.loads(text) if text.strip() else []
         if isinstance(entries, dict):
             entries = entries.get("script", [entries])
         self._faults = [Fault.parse(entry) for entry in entries]
+        self._seen.clear()
 
-    def draw(self, task_type: str, *, is_work: bool) -> dict[str, Fault]:
-        """Say which faults hit the next task of a kind, by kind of fault."""
+    def draw(self, task_type: str, *, is_work: bool, request: str = "") -> dict[str, Fault]:
+        """Say which faults hit the next task of a kind, by kind of fault.
+
+        Args:
+            task_type: Kind of task.
+            is_work: Whether it is an inference or an operation.
+            request: What tells this request from others, whenever it comes: rates are drawn by it.
+        """
         hit: dict[str, Fault] = {}
+        if not self._faults:
+            return hit
+        self._seen[request] += 1
+        chance = random.Random(f"{self._seed}/{request}/{self._seen[request]}")
         for fault in self._faults:
             if fault.kind in hit or fault.count == 0:
                 continue
@@ -87,7 +141,7 @@ class FaultPlan:
                 continue
             if fault.skip > 0:
                 fault.skip -= 1
-            elif self._random.random() < fault.rate:
+            elif fault.rate >= 1 or chance.random() < fault.rate:
                 if fault.count is not None:
                     fault.count -= 1
                 hit[fault.kind] = fault

@@ -6,6 +6,7 @@ import base64
 import binascii
 import io
 import uuid
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from .validation import Refused
 __all__ = ["Uploads"]
 
 _TYPES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "BMP": "bmp", "GIF": "gif"}
+_OTHERS = ((b"ID3", "mp3"), (b"fLaC", "flac"), (b"OggS", "ogg"), (b"glTF", "glb"), (b"\x1aE\xdf\xa3", "webm"))
 _LONGEST_SIDE_PX = 2048
 
 
@@ -79,15 +81,37 @@ class Uploads:
                     image.save(buffer, kind)
                     body = buffer.getvalue()
         except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
-            ending = "" if shrink else "bin"
+            ending = "" if shrink else _other_ending(body)
         if not ending:
-            raise Refused("invalidImage", f"The '{parameter}' parameter holds no image.", parameter=parameter)
+            raise _no_image(parameter)
         media_uuid = str(uuid.uuid4())
         name = f"{media_uuid}.{ending}"
         self._names[media_uuid], self._bodies[name] = name, body
         self._journal.save_upload(name, body)
         self._journal.write({"op": "upload", "uuid": media_uuid, "name": name})
         return media_uuid, name
+
+    def check(self, value: Any, *, parameter: str, is_own: Callable[[str], bool], reads_image: bool) -> None:
+        """See that a media value stands for something, before anything is promised.
+
+        Args:
+            value: As in the request.
+            parameter: Its name, for the error.
+            is_own: Tells whether an address or UUID is one of ours.
+            reads_image: Whether it has to be an image.
+
+        Raises:
+            Refused: It stands for nothing that can be read.
+        """
+        if isinstance(value, str) and (value in self._names or is_own(value)):
+            return
+        body = self.read(value, parameter=parameter, own_body=lambda _: None)
+        if reads_image:
+            try:
+                with Image.open(io.BytesIO(body)) as image:
+                    image.verify()
+            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+                raise _no_image(parameter) from None
 
     def read(self, value: Any, *, parameter: str, own_body: Any) -> bytes:
         """Give the bytes that a request's media value stands for.
@@ -114,3 +138,16 @@ class Uploads:
         except (binascii.Error, ValueError):
             message = f"Invalid value for '{parameter}' parameter: no UUID, address, data URI or base64."
             raise Refused(f"invalid{parameter[:1].upper()}{parameter[1:]}", message, parameter=parameter) from None
+
+
+def _no_image(parameter: str) -> Refused:
+    return Refused("invalidImage", f"The '{parameter}' parameter holds no image.", parameter=parameter)
+
+
+def _other_ending(body: bytes) -> str:
+    """Name the kind of a medium that is no image."""
+    if body[4:8] == b"ftyp":
+        return "mov" if body[8:10] == b"qt" else "mp4"
+    if body[:4] == b"RIFF" and body[8:12] == b"WAVE":
+        return "wav"
+    return next((ending for start, ending in _OTHERS if body.startswith(start)), "bin")

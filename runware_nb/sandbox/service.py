@@ -3,39 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import collections
-from collections.abc import Awaitable, Callable
+import functools
+import json
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any
 
+from . import answers
 from .account import Account, request_hash
+from .behaviour import Behaviour
 from .clock import Clock
-from .faults import FaultPlan
+from .delivery import CutConnection, Push, spoilt
+from .faults import MEDIA_FAULTS, Fault, FaultPlan
 from .inputs import Uploads
 from .journal import Journal
-from .models import search
-from .validation import Refused, check_image_task, check_uuid
-from .work import Item, Work, plan_image_work, render_image
+from .kinds import KINDS
+from .media import MediaShelf
+from .requests import CURRENT_NAMES, current_name, normalise
+from .streams import stream_events
+from .usage import Call
+from .utilities import UTILITIES, model_upload
+from .validation import Refused, check_task, check_utility, check_uuid, model_of
+from .webhooks import is_reachable, post_result, put_file
+from .work import Item, Work, plan_work, restored_work
 
-__all__ = ["CutConnection", "Service"]
+__all__ = ["Service"]
 
 Json = dict[str, Any]
-Push = Callable[[Json], Awaitable[None]]
-
-_WORK = {"imageInference"}
-_TYPES = {
-    ".jpg": "image/jpeg",
-    ".png": "image/png",
-    ".webp": "image/webp",
-    ".bmp": "image/bmp",
-    ".gif": "image/gif",
-}
-_CACHE_BYTES = 64 * 1024 * 1024
-
-
-class CutConnection(Exception):
-    """A fault: the connection is to break here."""
+_IMAGE_INPUTS = {"image", "images", "mask", "seedImage", "maskImage", "referenceImages", "frameImages"}
 
 
 class Service:
@@ -44,7 +39,7 @@ class Service:
     Args:
         api_key: The one key it accepts.
         clock: Its time windows.
-        latency_s: How long an image takes, in seconds.
+        latency_s: How long a task takes, in seconds.
         seed: Decides seeds that a request leaves open, and fault rates.
         state_dir: Folder for what outlives the process; None keeps everything in memory.
         balance_usd: What the account holds at the start, in US dollars.
@@ -64,19 +59,24 @@ class Service:
         self.clock = clock
         self.latency_s = latency_s
         self.seed = seed
+        self.behaviour = Behaviour()
         self.faults = FaultPlan(seed)
         self.account = Account(balance_usd)
         self.base_url = ""
-        self._journal = Journal(state_dir)
-        self._uploads = Uploads(self._journal)
-        self._works: dict[str, Work] = {}
-        self._items: dict[str, tuple[Work, Item]] = {}
-        self._cache: collections.OrderedDict[str, tuple[bytes, str]] = collections.OrderedDict()
-        self._cached_bytes = 0
-        self._painting = asyncio.Semaphore(2)
+        self.works: dict[str, Work] = {}
+        self.own_models: list[Json] = []
+        self.refused_calls: list[Call] = []
+        self.journal = Journal(state_dir)
+        self.uploads = Uploads(self.journal)
+        self.shelf = MediaShelf(self.uploads, clock)
+        self._used_uuids: set[str] = set()
+        self._running: set[asyncio.Task[None]] = set()
         self._restore()
 
-    # --- tasks -------------------------------------------------------------------------------------
+    @property
+    def media_url(self) -> str:
+        """Where files are served."""
+        return f"{self.base_url}/media"
 
     async def handle(self, task: Json, push: Push, *, waits: bool) -> None:
         """Answer one task through *push*, one frame at a time.
@@ -97,61 +97,82 @@ class Service:
                 raise Refused("missingTaskType", "Missing value for 'taskType' parameter.", parameter="taskType")
             if task_type == "ping":
                 await push({"data": [{**scope, "pong": True}]})
-            elif task_type in _WORK:
-                await self._accept(task, push, waits=waits)
-            elif task_type in _UTILITIES:
-                check_uuid(task)
-                hit = self.faults.draw(task_type, is_work=False)
-                self._before_acceptance(hit)
-                answer = _UTILITIES[task_type](self, task, scope)
-                if "mute" not in hit:
-                    for frame in answer:
-                        await push(frame)
+            elif task_type in UTILITIES or task_type == "modelUpload":
+                await self._answer_utility(task, task_type, scope, push, waits=waits)
             else:
-                message = f"Invalid value for 'taskType' parameter: {task_type:.60}."
-                raise Refused("invalidTaskType", message, parameter="taskType",
-                              allowedValues=sorted([*_WORK, *_UTILITIES, "ping"]))  # fmt: skip
+                if task.get("deliveryMethod") == "stream":
+                    raise Refused("invalidDeliveryMethod", "Streaming is one task in one HTTP request.",
+                                  parameter="deliveryMethod", allowedValues=["sync", "async"])  # fmt: skip
+                await self._deliver(*self._accept(task, task_type), push, waits=waits)
         except Refused as refused:
-            names_task = refused.error.pop("names_task", True)
-            await push({"data": [], "errors": [{**refused.error, **(scope if names_task else {})}],
-                        "_status": refused.status})  # fmt: skip
+            await push(self._refusal(refused, task, scope))
 
-    async def _accept(self, task: Json, push: Push, *, waits: bool) -> None:
-        hit = self.faults.draw(str(task["taskType"]), is_work=True)
+    def open_stream(self, task: Json) -> AsyncIterator[bytes]:
+        """Accept a text task that is to be streamed.
+
+        Raises:
+            Refused: It is not accepted; nothing has been streamed then.
+            CutConnection: A fault wants the connection broken.
+        """
+        work, hit = self._accept(task, str(task.get("taskType")))
+        self._raise_cut(hit)
+        self.shelf.told(work, work.items[0])
+        return stream_events(work, self.shelf.told(work, work.items[0]), self.clock, hit)
+
+    # --- accepting ---------------------------------------------------------------------------------
+
+    def _accept(self, task: Json, task_type: str) -> tuple[Work, dict[str, Fault]]:
+        kind = current_name(task_type)
+        if kind not in KINDS:
+            message = f"Invalid value for 'taskType' parameter: {task_type:.60}."
+            known = sorted([*KINDS, *CURRENT_NAMES, *UTILITIES, "modelUpload", "ping"])
+            raise Refused("invalidTaskType", message, parameter="taskType", allowedValues=known)
+        fingerprint = request_hash(task)
+        hit = self.faults.draw(task_type, is_work=True, request=fingerprint)
         self._before_acceptance(hit)
         uuid_text = check_uuid(task)
-        if uuid_text in self._works:
+        if uuid_text in self.works or uuid_text in self._used_uuids:
             raise Refused("conflictTaskUUID", "This taskUUID has been used before. Send a fresh UUID v4.",
-                          parameter="taskUUID")  # fmt: skip
-        air = check_image_task(task)
-        latency = float(hit["latency"].options["seconds"]) if "latency" in hit else self.latency_s
-        work = plan_image_work(task, air, now=self.clock.now(), latency_s=latency, seed=self.seed)
-        work.fingerprint = request_hash(task)
-        work.muted = "mute" in hit
-        self._spoil(work, hit)
+                          parameter="taskUUID", status=self.behaviour.conflict_status)  # fmt: skip
+        work = self._planned(task, kind, hit)
+        work.fingerprint = fingerprint
         if work.cost_usd * len(work.items) > self.account.balance_usd:
             raise Refused("insufficientCredits", "The balance does not cover this task.", status=402)
         self._remember(work)
-        self._journal.write(
+        self.journal.write(
             {
-                "op": "accept", "task": task, "air": air, "at": work.accepted_at, "muted": work.muted,
+                "op": "accept", "task": task, "air": work.model.air, "at": work.accepted_at, "muted": work.muted,
+                "media_fault": work.media_fault,
                 "items": [[i.uuid, i.seed, i.ready_at, i.error, i.flagged] for i in work.items],
             }
         )  # fmt: skip
-        if "cut" in hit and hit["cut"].options.get("when") == "after_accept":
-            raise CutConnection
-        if task.get("deliveryMethod", "sync") == "async" or task.get("webhookURL"):
-            await push({"data": [work.scope()]})
-        elif waits:
-            await self._deliver_at_once(work, push)
-        elif work.ready_at <= work.accepted_at and task.get("outputType", "URL") == "URL":
-            for frame in self._frames(work, self.clock.now()):
-                if not work.muted:
-                    await push(frame)
-        else:
-            _keep(asyncio.create_task(self._deliver_as_ready(work, push)))
+        return work, hit
 
-    def _before_acceptance(self, hit: Json) -> None:
+    def _planned(self, task: Json, kind: str, hit: dict[str, Fault]) -> Work:
+        plain = normalise(task, is_strict=False)
+        model = model_of(plain, kind)
+        if model.is_strict and self.behaviour.flat_inputs == "by_model" and not model.architecture:
+            plain = normalise(task, is_strict=True)
+        check_task(plain, model, self.behaviour)
+        self._check_media(plain)
+        latency = float(hit["latency"].options["seconds"]) if "latency" in hit else self.latency_s
+        work = plan_work(task, plain, model, now=self.clock.now(), latency_s=latency, seed=self.seed)
+        work.muted = "mute" in hit
+        work.media_fault = next((kind for kind in MEDIA_FAULTS if kind in hit), "")
+        _spoil(work, hit)
+        return work
+
+    def _check_media(self, task: Json) -> None:
+        """Refuse media that stand for nothing, before anything is promised."""
+        inputs = task.get("inputs")
+        for name, value in inputs.items() if isinstance(inputs, dict) else ():
+            for each in value if isinstance(value, list) else [value]:
+                medium = each.get("image") if isinstance(each, dict) else each
+                if medium is not None:
+                    self.uploads.check(medium, parameter=f"inputs.{name}", is_own=self.shelf.knows,
+                                       reads_image=name in _IMAGE_INPUTS)  # fmt: skip
+
+    def _before_acceptance(self, hit: dict[str, Fault]) -> None:
         if "cut" in hit and hit["cut"].options.get("when", "before_accept") == "before_accept":
             raise CutConnection
         if "html" in hit:
@@ -167,20 +188,56 @@ class Service:
                 **more,
             )
 
+    def _refusal(self, refused: Refused, task: Json, scope: Json) -> Json:
+        names_task = refused.error.pop("names_task", True)
+        if current_name(str(task.get("taskType"))) in KINDS:
+            is_ours = refused.status >= 500
+            self.refused_calls.append(Call(self.clock.now(), str(task.get("model", "")), client_error=not is_ours,
+                                           server_error=is_ours))  # fmt: skip
+            if self.behaviour.refusal_uses_uuid and names_task and refused.status == 400:
+                self._used_uuids.add(str(task.get("taskUUID")))
+        error = {**refused.error, **(scope if names_task else {})}
+        return {"data": [], "errors": [error], "_status": refused.status}
+
+    # --- delivering --------------------------------------------------------------------------------
+
     @staticmethod
-    def _spoil(work: Work, hit: Json) -> None:
-        everything = range(len(work.items))
-        if "fail" in hit:
-            options = hit["fail"].options
-            for index in options.get("items", everything):
-                if index < len(work.items):
-                    work.items[index].error = {
-                        "code": options.get("code", "timeoutProvider"),
-                        "message": options.get("message", "The model's provider did not answer in time."),
-                    }
-        if "flag" in hit:
-            for index in hit["flag"].options.get("items", everything):
-                work.items[index].flagged = True
+    def _raise_cut(hit: dict[str, Fault]) -> None:
+        if "cut" in hit and hit["cut"].options.get("when") == "after_accept":
+            raise CutConnection
+
+    async def _deliver(self, work: Work, hit: dict[str, Fault], push: Push, *, waits: bool) -> None:
+        self._raise_cut(hit)
+        if hit:
+            push = spoilt(push, hit)
+        webhook = work.task.get("webhookURL")
+        if webhook:
+            self.spawn(self._call_webhook(work, str(webhook)))
+        if is_reachable(work.task.get("uploadEndpoint")):
+            self.spawn(self._put_files(work))
+        if webhook or work.task.get("deliveryMethod", _default_delivery(work)) == "async":
+            delay_s = float(hit["slow_ack"].options.get("seconds", 0.5)) if "slow_ack" in hit else 0.0
+            await self._in_time(_later(delay_s, functools.partial(push, {"data": [work.scope()]})),
+                                waits=waits or not (delay_s or hit))  # fmt: skip
+        elif waits:
+            await self._deliver_at_once(work, push)
+        elif work.ready_at > work.accepted_at or work.is_inline or work.kind.tell is not None or hit:
+            self.spawn(self._deliver_as_ready(work, push))
+        else:
+            for frame in self._frames(work, self.clock.now(), work.items):
+                await push(frame)
+
+    async def _in_time(self, work: Awaitable[None], *, waits: bool) -> None:
+        if waits:
+            await work
+        else:
+            self.spawn(work)
+
+    def spawn(self, work: Awaitable[None]) -> None:
+        """Run something by itself, and hold it: the event loop keeps only a weak reference."""
+        task: asyncio.Task[None] = asyncio.ensure_future(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     async def _deliver_at_once(self, work: Work, push: Push) -> None:
         """Wait for all items and answer in one body, as HTTP does."""
@@ -188,246 +245,172 @@ class Service:
         await asyncio.sleep(max(0.0, min(wait_s, self.clock.sync_window_s)))
         if wait_s > self.clock.sync_window_s or work.muted:
             raise Refused("gatewayTimeout", "The task is still running; ask for it with getResponse.", status=504)
-        await self._ensure_inline(work)
+        await self.make_ready(work, work.items)
         now = self.clock.now()
-        whole: Json = {"data": [self._result(work, item, now) for item in work.items if not item.error]}
-        failed = [self._failure(work, item) for item in work.items if item.error]
+        whole: Json = {"data": [self.result(work, item, now) for item in work.items if not item.error]}
+        failed = [answers.failure(work, item) for item in work.items if item.error]
         if failed:
             whole["errors"] = failed
         await push(whole)
 
     async def _deliver_as_ready(self, work: Work, push: Push) -> None:
         """Push each item when it is finished, while the window lasts."""
-        for item in sorted(work.items, key=lambda each: each.ready_at):
-            await asyncio.sleep(max(0.0, item.ready_at - self.clock.now()))
+        for ready_at, items in _by_time(work):
+            await asyncio.sleep(max(0.0, ready_at - self.clock.now()))
             if self.clock.now() - work.accepted_at > self.clock.sync_window_s or work.muted:
-                self._settle(work, self.clock.now())
+                self.settle(work, self.clock.now())
                 return
-            await self._ensure_inline(work, item)
-            for frame in self._frames(work, self.clock.now(), only=item):
+            await self.make_ready(work, items)
+            for frame in self._frames(work, self.clock.now(), items):
                 await push(frame)
 
-    def _frames(self, work: Work, now: float, only: Item | None = None) -> list[Json]:
+    def _frames(self, work: Work, now: float, items: list[Item]) -> list[Json]:
         """Make the frames for finished items: results together, each error in a frame of its own."""
-        items = [only] if only else work.items
-        good = [self._result(work, item, now) for item in items if not item.error]
+        good = [self.result(work, item, now) for item in items if not item.error]
         frames: list[Json] = [{"data": good}] if good else []
-        return frames + [{"errors": [self._failure(work, item)]} for item in items if item.error]
+        return frames + [{"errors": [answers.failure(work, item)]} for item in items if item.error]
 
-    def _result(self, work: Work, item: Item, now: float, *, polled: bool = False) -> Json:
-        self._settle(work, now)
-        made = {**work.scope(), "imageUUID": item.uuid}
-        if polled:
+    async def make_ready(self, work: Work, items: list[Item]) -> None:
+        """Make what an answer carries inside it, off the event loop."""
+        for item in items:
+            if item.error:
+                continue
+            if work.is_inline:
+                await self.shelf.made(work, item)
+            if work.kind.tell is not None:
+                await asyncio.to_thread(self.shelf.told, work, item)
+
+    def result(self, work: Work, item: Item, now: float, *, is_polled: bool = False) -> Json:
+        """Make the answer for one finished item; what is finished is billed."""
+        self.settle(work, now)
+        made = answers.result(work, item, media_url=self.media_url, fields=self.shelf.told(work, item),
+                              body=lambda: self.shelf.made_now(work, item))  # fmt: skip
+        if work.task["taskType"] == "promptEnhance" and self.behaviour.enhance_index:
+            made["resultIndex"] = work.items.index(item)
+        if is_polled:
             made["status"] = "success"
-        output_type = work.task.get("outputType", "URL")
-        if output_type == "URL":
-            made["imageURL"] = f"{self.base_url}/media/{item.uuid}.{work.output_format.lower()}"
-        else:
-            body, media_type = self._cache[item.uuid]
-            text = base64.b64encode(body).decode()
-            if output_type == "base64Data":
-                made["imageBase64Data"] = text
-            else:
-                made["imageDataURI"] = f"data:{media_type};base64,{text}"
-        made["seed"] = item.seed
-        if item.flagged or work.task.get("checkNSFW") or (work.task.get("safety") or {}).get("checkContent"):
-            made["NSFWContent"] = item.flagged
-        if work.task.get("includeCost"):
-            made["cost"] = work.cost_usd
         return made
 
-    @staticmethod
-    def _failure(work: Work, item: Item) -> Json:
-        return {**(item.error or {}), **work.scope(), "status": "error",
-                "documentation": "https://runware.ai/docs/platform/errors"}  # fmt: skip
-
-    def _settle(self, work: Work, now: float) -> None:
-        """Bill what is finished; a failed item costs nothing."""
+    def settle(self, work: Work, now: float) -> None:
+        """Bill what is finished; a failed item costs nothing, unless the switch says so."""
         for item in work.items:
-            if item.ready_at <= now and not item.is_billed and not item.error:
+            if item.ready_at <= now and not item.is_billed and (not item.error or self.behaviour.failure_is_billed):
                 item.is_billed = True
-                self.account.bill(work.uuid, str(work.task["taskType"]), work.cost_usd, work.fingerprint)
+                self.account.bill(work.uuid, str(work.asked["taskType"]), work.cost_usd, work.fingerprint)
 
     def ledger(self) -> Json:
         """Settle everything that is finished by now, and list the charges."""
         now = self.clock.now()
-        for work in self._works.values():
-            self._settle(work, now)
+        for work in self.works.values():
+            self.settle(work, now)
         return self.account.ledger()
+
+    async def _call_webhook(self, work: Work, url: str) -> None:
+        for ready_at, items in _by_time(work):
+            await asyncio.sleep(max(0.0, ready_at - self.clock.now()))
+            await self.make_ready(work, items)
+            for item in items:
+                body = answers.failure(work, item) if item.error else self.result(work, item, self.clock.now())
+                if is_reachable(url):
+                    await post_result(url, body, time_scale=self.clock.time_scale)
+
+    async def _put_files(self, work: Work) -> None:
+        for item in work.items:
+            await asyncio.sleep(max(0.0, item.ready_at - self.clock.now()))
+            if not item.error and work.kind.make is not None:
+                await put_file(str(work.task["uploadEndpoint"]), *await self.shelf.made(work, item))
 
     # --- utilities ---------------------------------------------------------------------------------
 
-    def _get_response(self, task: Json, _: Json) -> list[Json]:
-        work = self._works.get(str(task["taskUUID"]))
-        if work is None:
-            return [{"data": []}]
+    async def _answer_utility(self, task: Json, task_type: str, scope: Json, push: Push, *, waits: bool) -> None:
+        check_uuid(task)
+        hit = self.faults.draw(task_type, is_work=False, request=json.dumps(scope))
+        self._before_acceptance(hit)
+        check_utility(task, task_type)
+        if "mute" in hit:
+            return
+        push = spoilt(push, hit) if hit else push
+        if task_type == "modelUpload":
+            await self._in_time(model_upload(self, task, scope, push, waits=waits), waits=waits)
+        elif task_type == "getResponse":
+            await self._in_time(self._poll(task, push), waits=waits or not self._needs_making(task))
+        else:
+            for frame in UTILITIES[task_type](self, task, scope):
+                await push(frame)
+
+    def _needs_making(self, task: Json) -> bool:
+        work = self.works.get(str(task["taskUUID"]))
+        return work is not None and (work.is_inline or work.kind.tell is not None)
+
+    async def _poll(self, task: Json, push: Push) -> None:
+        work = self.works.get(str(task["taskUUID"]))
         now = self.clock.now()
-        items, failed = [], []
-        for item in work.items:
-            if item.ready_at > now:
-                items.append({**work.scope(), "status": "processing", "imageUUID": item.uuid,
-                              "progress": work.progress(item, now)})  # fmt: skip
-            elif item.error:
-                failed.append(self._failure(work, item))
-            elif work.task.get("outputType", "URL") != "URL" and item.uuid not in self._cache:
-                body, media_type = render_image(work, item, self.read_media)
-                self._cache_put(item.uuid, body, media_type)
-                items.append(self._result(work, item, now, polled=True))
-            else:
-                items.append(self._result(work, item, now, polled=True))
-        frames: list[Json] = [{"data": items}] if items or not failed else []
-        return [*frames, *({"errors": [failure]} for failure in failed)]
-
-    def _get_task_details(self, task: Json, scope: Json) -> list[Json]:
-        work = self._works.get(str(task["taskUUID"]))
-        if work is None:
-            raise Refused("taskNotFound", "No such task.", status=404)
-        now = self.clock.now()
-        response: Json | None = None
-        if work.ready_at <= now and work.task.get("outputType", "URL") == "URL":
-            response = {"data": [self._result(work, item, now) for item in work.items if not item.error]}
-            failed = [self._failure(work, item) for item in work.items if item.error]
-            if failed:
-                response["errors"] = failed
-        return [{"data": [{**scope, "request": [work.task], "response": response}]}]
-
-    def _model_search(self, task: Json, scope: Json) -> list[Json]:
-        limit, offset = task.get("limit", 20), task.get("offset", 0)
-        if type(limit) is not int or not 1 <= limit <= 500:
-            raise Refused("invalidLimit", "Invalid value for 'limit' parameter. It must be 1 to 100.",
-                          parameter="limit")  # fmt: skip
-        if type(offset) is not int or offset < 0:
-            raise Refused("invalidOffset", "Invalid value for 'offset' parameter.", parameter="offset")
-        return [{"data": [{**scope, **search(task)}]}]
-
-    def _image_upload(self, task: Json, scope: Json) -> list[Json]:
-        media_uuid, name = self._uploads.add(task.get("image"), parameter="image", own_body=self._own_body, shrink=True)
-        return [{"data": [{**scope, "imageUUID": media_uuid, "imageURL": f"{self.base_url}/media/{name}"}]}]
-
-    def _media_storage(self, task: Json, scope: Json) -> list[Json]:
-        operation = task.get("operation")
-        if operation == "upload":
-            media_uuid, name = self._uploads.add(
-                task.get("media"), parameter="media", own_body=self._own_body, shrink=False
-            )
-            made = {"mediaUUID": media_uuid, "mediaURL": f"{self.base_url}/media/{name}"}
-            return [{"data": [{**scope, "operation": "upload", **made}]}]
-        if operation == "delete":
-            media_uuid = str(task.get("media"))
-            if not self._uploads.forget(media_uuid):
-                raise Refused("mediaNotFound", "No such medium.", status=404, parameter="media")
-            self._journal.write({"op": "delete", "uuid": media_uuid})
-            return [{"data": [{**scope, "operation": "delete", "mediaUUID": media_uuid}]}]
-        raise Refused("invalidOperation", "Invalid value for 'operation' parameter.", parameter="operation",
-                      allowedValues=["upload", "delete"])  # fmt: skip
-
-    def _account_management(self, task: Json, scope: Json) -> list[Json]:
-        if task.get("operation") != "getDetails":
-            raise Refused("invalidOperation", "This sandbox answers getDetails only.", parameter="operation",
-                          allowedValues=["getDetails"])  # fmt: skip
-        self.ledger()
-        return [{"data": [{**scope, **self.account.details(self.api_key)}]}]
-
-    # --- media -------------------------------------------------------------------------------------
-
-    async def media(self, name: str) -> tuple[bytes, str] | None:
-        """Give a file and its media type; None when there is none, or it is not ready or has expired."""
-        stored = self._uploads.body(name)
-        stem, _, ending = name.partition(".")
-        if stored is not None:
-            return stored, _TYPES.get(f".{ending}", "application/octet-stream")
-        found = self._items.get(stem)
-        if found is None:
-            return None
-        work, item = found
-        now = self.clock.now()
-        ttl = work.task.get("ttl")
-        expired = isinstance(ttl, int) and now > item.ready_at + ttl / self.clock.time_scale
-        if item.ready_at > now or item.error or expired or ending != work.output_format.lower():
-            return None
-        await self._ensure_painted(work, item)
-        return self._cache[item.uuid]
-
-    def read_media(self, value: Any, parameter: str) -> bytes:
-        """Give the bytes of a media value in a request."""
-        return self._uploads.read(value, parameter=parameter, own_body=self._own_body)
-
-    def _own_body(self, path: str) -> bytes | None:
-        name = path.rpartition("/")[2]
-        stored = self._uploads.body(name)
-        if stored is not None:
-            return stored
-        found = self._items.get(name.partition(".")[0])
-        if found is None:
-            return None
-        work, item = found
-        return render_image(work, item, self.read_media)[0]
-
-    async def _ensure_inline(self, work: Work, only: Item | None = None) -> None:
-        if work.task.get("outputType", "URL") != "URL":
-            for item in [only] if only else work.items:
-                if not item.error:
-                    await self._ensure_painted(work, item)
-
-    async def _ensure_painted(self, work: Work, item: Item) -> None:
-        async with self._painting:
-            if item.uuid not in self._cache:
-                body, media_type = await asyncio.to_thread(render_image, work, item, self.read_media)
-                self._cache_put(item.uuid, body, media_type)
-
-    def _cache_put(self, key: str, body: bytes, media_type: str) -> None:
-        self._cache[key] = (body, media_type)
-        self._cached_bytes += len(body)
-        while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 32:
-            _, (dropped, _) = self._cache.popitem(last=False)
-            self._cached_bytes -= len(dropped)
+        if work is not None and self._needs_making(task):
+            await self.make_ready(work, [item for item in work.items if item.ready_at <= now])
+        for frame in UTILITIES["getResponse"](self, task, {}):
+            await push(frame)
 
     # --- memory ------------------------------------------------------------------------------------
 
     def _remember(self, work: Work) -> None:
-        self._works[work.uuid] = work
-        for item in work.items:
-            self._items[item.uuid] = (work, item)
+        self.works[work.uuid] = work
+        self.shelf.add(work)
 
     def _restore(self) -> None:
-        for event in self._journal.replay():
+        for event in self.journal.replay():
             if event.get("op") == "accept":
-                task = event["task"]
-                planned = plan_image_work(task, event["air"], now=event["at"], latency_s=0, seed=self.seed)
-                planned.items = [Item(*values) for values in event["items"]]
-                planned.muted = event["muted"]
-                planned.fingerprint = request_hash(task)
-                self._remember(planned)
+                work = restored_work(event, seed=self.seed)
+                work.fingerprint = request_hash(event["task"])
+                self._remember(work)
             elif event.get("op") == "upload":
-                self._uploads.restore(event["uuid"], event["name"])
+                self.uploads.restore(event["uuid"], event["name"])
             elif event.get("op") == "delete":
-                self._uploads.forget(event["uuid"])
+                self.uploads.forget(event["uuid"])
+            elif event.get("op") == "model":
+                self.own_models.append(event["entry"])
 
     def reset(self) -> None:
-        """Forget every task, charge, upload and fault."""
-        self._works.clear()
-        self._items.clear()
-        self._cache.clear()
-        self._cached_bytes = 0
-        self._uploads.clear()
+        """Forget every task, charge, upload, switch and fault."""
+        self.works.clear()
+        self.shelf.clear()
+        self.uploads.clear()
+        self.own_models.clear()
+        self.refused_calls.clear()
+        self._used_uuids.clear()
         self.account.clear()
+        self.behaviour = Behaviour()
         self.faults.load("")
-        self._journal.clear()
+        self.journal.clear()
 
 
-_UTILITIES: dict[str, Callable[[Service, Json, Json], list[Json]]] = {
-    "getResponse": Service._get_response,
-    "getTaskDetails": Service._get_task_details,
-    "modelSearch": Service._model_search,
-    "imageUpload": Service._image_upload,
-    "mediaStorage": Service._media_storage,
-    "accountManagement": Service._account_management,
-}
-
-_running: set[asyncio.Task[None]] = set()
+def _default_delivery(work: Work) -> str:
+    is_slow = work.task["taskType"] in {"videoInference", "3dInference", "training"} or work.stem == "video"
+    return "async" if is_slow else "sync"
 
 
-def _keep(task: asyncio.Task[None]) -> None:
-    """Hold a running task: the event loop itself keeps only a weak reference."""
-    _running.add(task)
-    task.add_done_callback(_running.discard)
+async def _later(delay_s: float, send: Any) -> None:
+    if delay_s:
+        await asyncio.sleep(delay_s)
+    await send()
+
+
+def _by_time(work: Work) -> list[tuple[float, list[Item]]]:
+    """Group items by when they are finished."""
+    times = sorted({item.ready_at for item in work.items})
+    return [(time, [item for item in work.items if item.ready_at == time]) for time in times]
+
+
+def _spoil(work: Work, hit: dict[str, Fault]) -> None:
+    everything = range(len(work.items))
+    if "fail" in hit:
+        options = hit["fail"].options
+        for index in options.get("items", everything):
+            if index < len(work.items):
+                work.items[index].error = {
+                    "code": options.get("code", "timeoutProvider"),
+                    "message": options.get("message", "The model's provider did not answer in time."),
+                }
+    if "flag" in hit:
+        for index in hit["flag"].options.get("items", everything):
+            if index < len(work.items):
+                work.items[index].flagged = True

@@ -10,7 +10,8 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from .service import CutConnection, Service
+from .delivery import CutConnection
+from .service import Service
 
 __all__ = ["Sessions", "serve_socket"]
 
@@ -35,6 +36,9 @@ class Session:
         """Send a frame, or keep it for the next connection."""
         text = _frame_text(frame)
         socket = self.socket
+        if frame.get("_cut"):
+            _break_off(socket, text)
+            return
         if socket is not None and socket.application_state is WebSocketState.CONNECTED:
             try:
                 await socket.send_text(text)
@@ -51,6 +55,15 @@ class Session:
             kept_at, text = self._undelivered.popleft()
             if kept_at >= oldest:
                 await socket.send_text(text)
+
+
+def _break_off(socket: WebSocket | None, text: str) -> None:
+    """Announce a whole frame, send half of it, and break the connection."""
+    transport = socket.scope.get("sandbox.transport") if socket is not None else None
+    if transport is not None:
+        body = text.encode()
+        transport.write(b"\x81\x7f" + len(body).to_bytes(8, "big") + body[: len(body) // 2])
+        transport.abort()
 
 
 class Sessions:
@@ -131,6 +144,8 @@ def _parse(text: str) -> list[Json] | None:
 
 def _frame_text(frame: Json) -> str:
     """Write a frame: an errors frame carries no data, and nothing of ours."""
+    if "_raw" in frame:
+        return str(frame["_raw"])
     errors = frame.get("errors")
     if errors and errors[0]["code"] == "html":
         return "<html><body>502 Bad Gateway</body></html>"

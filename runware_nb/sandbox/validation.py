@@ -8,10 +8,15 @@ from functools import lru_cache
 from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.exceptions import best_match
 
-from .models import MODELS, request_schema
+from .behaviour import Behaviour
+from .models import MODELS, Model, find
+from .schemas import request_schema, utility_schema
 
-__all__ = ["Refused", "check_image_task", "check_uuid"]
+__all__ = ["Refused", "check_task", "check_utility", "check_uuid", "model_of"]
+
+_LONG = 300
 
 
 class Refused(Exception):
@@ -45,81 +50,130 @@ def check_uuid(task: dict[str, Any]) -> str:
     return value
 
 
-def check_image_task(task: dict[str, Any]) -> str:
-    """Check an imageInference against its model's schema and give the model's AIR.
+def model_of(task: dict[str, Any], kind: str) -> Model:
+    """Find the model a normalised task names.
 
     Raises:
-        Refused: The first thing wrong with it.
+        Refused: It names none, or one of another kind.
     """
-    name = task.get("model", task.get("modelId"))
+    name = task.get("model")
     if name is None:
         raise Refused("missingModel", "Missing value for 'model' parameter.", parameter="model")
-    air = next((model.air for model in MODELS.values() if name in {model.air, model.slug}), None)
-    if air is None:
+    model = find(name)
+    if model is None:
         raise Refused(
             "invalidModel",
             f"Invalid value for 'model' parameter. {name!s:.80} is not a model of this service.",
             parameter="model",
-            allowedValues=sorted(MODELS),
+            allowedValues=sorted(air for air, each in MODELS.items() if each.task_type == kind),
             documentation="https://runware.ai/docs/models",
         )
-    prompt = task.get("positivePrompt")
-    varying = {"taskUUID": "", "seed": task.get("seed", 0) if not _plain_seed(task) else 0}
-    shape = {
-        **task,
-        **varying,
-        "positivePrompt": "x" * min(len(prompt), 3001) if isinstance(prompt, str) else prompt,
-    }
+    if model.task_type != kind:
+        message = f"Model {model.air} does '{model.task_type}', not '{kind}'."
+        raise Refused("unsupportedTaskType", message, parameter="taskType", allowedValues=[model.task_type])
+    return model
+
+
+def check_task(task: dict[str, Any], model: Model, behaviour: Behaviour) -> None:
+    """Check a normalised task against its model's schema.
+
+    Raises:
+        Refused: The first thing wrong with it.
+    """
+    strict = {"by_model": model.is_strict, "refuse": True, "ignore": False}[behaviour.unknown_parameters]
+    shape = {name: _shape(name, value) for name, value in task.items()}
     try:
-        refused = _first_error(air, json.dumps(shape, sort_keys=True))
-    except (TypeError, ValueError):
+        refused = _first_error(model.air, strict, json.dumps(shape, sort_keys=True))
+    except (TypeError, ValueError, RecursionError):
         raise Refused("invalidRequest", "The request is not plain JSON.") from None
     if refused is not None:
-        raise refused
-    return air
+        raise Refused(**refused)
 
 
-def _plain_seed(task: dict[str, Any]) -> bool:
-    seed = task.get("seed")
-    return type(seed) is int and 0 <= seed <= 9223372036854775807
+def check_utility(task: dict[str, Any], task_type: str) -> None:
+    """Check a utility's parameters.
+
+    Raises:
+        Refused: The first thing wrong with them.
+    """
+    error = best_match(_utility_validator(task_type).iter_errors(task))
+    if error is not None:
+        raise Refused(**_refusal(error, task_type))
+
+
+def _shape(name: str, value: Any) -> Any:
+    """Reduce a value to what decides whether it is valid, so that a stress test does not measure a validator."""
+    if isinstance(value, str) and (len(value) > _LONG or name == "positivePrompt"):
+        return "x" * min(len(value), 3001)
+    if name == "taskUUID":
+        return ""
+    if name == "seed" and type(value) is int and 0 <= value <= 9223372036854775807:
+        return 0
+    if name == "inputs":
+        return _shorten(value)
+    return value
+
+
+def _shorten(value: Any) -> Any:
+    if isinstance(value, str):
+        return value[:1]
+    if isinstance(value, dict):
+        return {name: _shorten(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_shorten(inner) for inner in value]
+    return value
 
 
 @lru_cache(maxsize=4096)
-def _first_error(air: str, shape: str) -> Refused | None:
-    """Validate, remembering requests of the same shape: a stress test must not measure a validator."""
-    validator = _validator(air)
-    task = json.loads(shape)
-    errors = sorted(validator.iter_errors(task), key=lambda error: (error.validator != "required", str(error.path)))
+def _first_error(air: str, strict: bool, shape: str) -> dict[str, Any] | None:
+    errors = sorted(_validator(air, strict).iter_errors(json.loads(shape)),
+                    key=lambda error: (error.validator != "required", str(error.path)))  # fmt: skip
     return _refusal(errors[0], MODELS[air].slug) if errors else None
 
 
 @lru_cache
-def _validator(air: str) -> Draft202012Validator:
-    return Draft202012Validator(request_schema(air))
+def _validator(air: str, strict: bool) -> Draft202012Validator:
+    return Draft202012Validator(request_schema(air, strict=strict))
 
 
-def _refusal(error: ValidationError, slug: str) -> Refused:
-    rule = str(error.validator)
+@lru_cache
+def _utility_validator(task_type: str) -> Draft202012Validator:
+    return Draft202012Validator(utility_schema(task_type))
+
+
+def _refusal(error: ValidationError, slug: str) -> dict[str, Any]:
+    rule, schema = str(error.validator), error.schema
+    assert isinstance(schema, dict)
+    parents = ".".join(str(part) for part in error.absolute_path)
+    more: dict[str, Any] = {}
     if rule in {"required", "dependentRequired"}:
-        parameter = error.message.split("'")[1]
-        code, message = f"missing{_title(parameter)}", f"Missing value for '{parameter}' parameter."
+        parameter = _joined(parents, error.message.split("'")[1])
+        code = f"missing{_title(parameter.rpartition('.')[2])}"
+        message = f"Missing value for '{parameter}' parameter."
     elif rule == "additionalProperties":
-        parameter = error.message.rpartition("(")[2].split("'")[1]
+        parameter = _joined(parents, error.message.rpartition("(")[2].split("'")[1])
         code, message = "unsupportedParameter", f"Unsupported use of '{parameter}' parameter for this model."
+    elif rule == "oneOf" and not parents:
+        parameter, code = "width", "invalidWidth"
+        pairs = [choice["title"] for choice in schema["oneOf"]]
+        message = f"Invalid value for 'width' and 'height' parameters. The pair must be one of: {', '.join(pairs)}."
+        more["allowedValues"] = pairs
     else:
-        parameter = ".".join(str(part) for part in error.absolute_path) or "request"
+        parameter = parents or "request"
         code = f"invalid{_title(parameter.split('.')[0])}"
         if parameter == "positivePrompt" and rule in {"minLength", "maxLength"}:
             code += "Length"
-        message = f"Invalid value for '{parameter}' parameter. {_wanted(error.schema)}"
-    more: dict[str, Any] = {"parameter": parameter}
-    schema = error.schema if isinstance(error.schema, dict) else {}
-    if rule == "type":
-        more["type"] = schema.get("type")
-    if rule == "oneOf":
-        more["allowedValues"] = [choice["const"] for choice in schema["oneOf"]]
+        message = f"Invalid value for '{parameter}' parameter. {_wanted(schema)}"
+        if rule == "type":
+            more["type"] = schema["type"]
+        if rule == "oneOf":
+            more["allowedValues"] = [choice["const"] for choice in schema["oneOf"]]
     more["documentation"] = f"https://runware.ai/docs/models/{slug}#request-{parameter.lower().replace('.', '-')}"
-    return Refused(code, message, **more)
+    return {"code": code, "message": message, "parameter": parameter, **more}
+
+
+def _joined(parents: str, name: str) -> str:
+    return f"{parents}.{name}" if parents else name
 
 
 def _title(parameter: str) -> str:
@@ -133,6 +187,6 @@ def _wanted(schema: Any) -> str:
     if low is not None and high is not None:
         of = f" and a multiple of {step}" if step else ""
         return f"It must be {'an integer' if schema['type'] == 'integer' else 'a number'} between {low} and {high}{of}."
-    if "minLength" in schema:
+    if "minLength" in schema and "maxLength" in schema:
         return f"It must be {schema['minLength']} to {schema['maxLength']} characters."
     return f"It must be of type {schema.get('type')}." if schema.get("type") else "It is not valid."

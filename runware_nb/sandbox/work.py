@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import random
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from PIL import Image
+from .kinds import KINDS, OUTPUTS, Kind
+from .models import MODELS, Model, price_usd
+from .requests import normalise
+from .schemas import FORMATS
 
-from .models import MODELS, price_usd
-from .painter import Brief, encode, paint
-
-__all__ = ["Item", "Work", "plan_image_work", "render_image"]
+__all__ = ["Item", "Work", "plan_work"]
 
 Json = dict[str, Any]
 
 
-@dataclass
+@dataclass(slots=True)
 class Item:
     """One result to be.
 
@@ -39,32 +38,47 @@ class Item:
     is_billed: bool = False
 
 
-@dataclass
+@dataclass(slots=True)
 class Work:
     """An accepted task.
 
     Attributes:
-        task: The request as it came.
-        air: Its model.
+        asked: The request as it came.
+        task: The same in today's spelling.
+        model: Who does it.
         accepted_at: Seconds since the epoch.
         cost_usd: Price of one item.
         items: What it makes.
         muted: Whether its results are never pushed.
+        media_fault: What is wrong with its files, if anything.
         fingerprint: Hash of the request without its UUID.
     """
 
+    asked: Json
     task: Json
-    air: str
+    model: Model
     accepted_at: float
     cost_usd: float
     items: list[Item] = field(default_factory=list)
     muted: bool = False
+    media_fault: str = ""
     fingerprint: str = ""
 
     @property
     def uuid(self) -> str:
         """The task's UUID."""
-        return str(self.task["taskUUID"])
+        return str(self.asked["taskUUID"])
+
+    @property
+    def kind(self) -> Kind:
+        """What its kind of task answers with."""
+        return KINDS[self.task["taskType"]]
+
+    @property
+    def stem(self) -> str | None:
+        """What its result keys begin with, such as `image` in `imageUUID`; None for words."""
+        is_film = "video" in self.model.needs_inputs and self.kind.stem == "image"
+        return "video" if is_film else self.kind.stem
 
     @property
     def ready_at(self) -> float:
@@ -72,10 +86,19 @@ class Work:
         return max(item.ready_at for item in self.items)
 
     @property
+    def is_inline(self) -> bool:
+        """Whether its files travel inside the answer."""
+        return self.stem not in {None, OUTPUTS} and self.task.get("outputType", "URL") != "URL"
+
+    @property
     def output_format(self) -> str:
-        """JPG, PNG or WEBP."""
-        value = str(self.task.get("outputFormat", "JPG")).upper()
-        return "JPG" if value == "JPEG" else value
+        """Format of its files, in capitals."""
+        formats = self.model.formats or FORMATS.get(self.task["taskType"], ("BIN",))
+        return str(self.task.get("outputFormat") or formats[0])
+
+    def file_name(self, item: Item) -> str:
+        """Name of an item's file."""
+        return f"{item.uuid}.{self.output_format.lower()}"
 
     def progress(self, item: Item, now: float) -> int:
         """How far an item is, 0 to 99."""
@@ -84,21 +107,29 @@ class Work:
 
     def scope(self) -> Json:
         """What every answer about it begins with."""
-        return {"taskType": self.task["taskType"], "taskUUID": self.uuid}
+        return {"taskType": self.asked["taskType"], "taskUUID": self.uuid}
 
 
-def plan_image_work(task: Json, air: str, *, now: float, latency_s: float, seed: int) -> Work:
-    """Decide, at acceptance, everything about an image task.
+def plan_work(asked: Json, task: Json, model: Model, *, now: float, latency_s: float, seed: int) -> Work:
+    """Decide, at acceptance, everything about a task.
 
     Items finish one after the other during the last third of *latency_s*, the last at its end.
+
+    Args:
+        asked: The request as it came.
+        task: The same, normalised.
+        model: Who does it.
+        now: Seconds since the epoch.
+        latency_s: How long it takes, in seconds.
+        seed: Decides the seed where the request has none.
     """
-    count = int(task.get("numberResults", 1))
-    uuid_text = str(task["taskUUID"])
+    kind = KINDS[task["taskType"]]
+    count = int(task.get(kind.count_key, 1))
+    uuid_text = str(asked["taskUUID"])
     first = task.get("seed")
     if not isinstance(first, int):
         first = random.Random(f"{seed}/{uuid_text}").randrange(1, 2**32 - count)
-    model = MODELS[air]
-    work = Work(task, air, now, price_usd(model, int(task["width"]), int(task["height"])))
+    work = Work(asked, task, model, now, price_usd(model, kind.units(task, model)))
     for index in range(count):
         share = 2 / 3 + (index + 1) / (3 * count)
         made = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{uuid_text}/{index}"))
@@ -106,40 +137,12 @@ def plan_image_work(task: Json, air: str, *, now: float, latency_s: float, seed:
     return work
 
 
-def render_image(work: Work, item: Item, read_media: Any) -> tuple[bytes, str]:
-    """Paint one item of an image task.
-
-    Args:
-        work: The task.
-        item: Which of its results.
-        read_media: Function that gives the bytes of a media value and a parameter name.
-
-    Returns:
-        The encoded picture and its media type.
-    """
-    task, model = work.task, MODELS[work.air]
-    nested = task.get("inputs")
-    inputs: Json = nested if isinstance(nested, dict) else {}
-
-    def picture(name: str) -> Image.Image | None:
-        value = task.get(name) or inputs.get(name)
-        return Image.open(io.BytesIO(read_media(value, name))) if value else None
-
-    image = paint(
-        Brief(
-            prompt=str(task["positivePrompt"]),
-            negative_prompt=str(task.get("negativePrompt") or ""),
-            seed=item.seed,
-            width=int(task["width"]),
-            height=int(task["height"]),
-            model=work.air,
-            steps=int(task.get("steps", max(model.default_steps, 14))),
-            cfg=float(task.get("CFGScale", model.default_cfg)),
-            scheduler=str(task.get("scheduler", "")),
-            seed_image=picture("seedImage"),
-            mask=picture("maskImage"),
-            strength=float(task.get("strength", 0.8)),
-        )
-    )
-    body, media_type, _ = encode(image, work.output_format, int(task.get("outputQuality", 95)))
-    return body, media_type
+def restored_work(event: Json, *, seed: int) -> Work:
+    """Read an accepted task back from the journal."""
+    model = MODELS[event["air"]]
+    task = normalise(event["task"], is_strict=False)
+    work = plan_work(event["task"], task, model, now=event["at"], latency_s=0, seed=seed)
+    work.items = [Item(*values) for values in event["items"]]
+    work.muted = event["muted"]
+    work.media_fault = event.get("media_fault", "")
+    return work

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import urllib.request
 
 import pytest
 from PIL import Image
@@ -25,6 +26,7 @@ def call(sandbox, run_async, transport, work, key=None):
         async with Runware(
             api_key=key or sandbox.api_key, transport=transport,
             ws_base_url=sandbox.ws_url, http_base_url=sandbox.rest_url,
+            serverless_base_url=sandbox.rest_url.removesuffix("/v1"),
         ) as sdk:  # fmt: skip
             return await work(sdk)
 
@@ -135,3 +137,138 @@ def test_validation_against_the_sandboxs_schemas(sandbox, run_async, monkeypatch
     with pytest.raises(RunwareError) as caught:
         call(sandbox, run_async, "rest", lambda sdk: sdk.run({**TASK, "steps": 1000}, RunOptions(validate=True)))
     assert caught.value.validation_errors
+
+
+EVERY_KIND = [
+    ("upscale", {"model": "runware:504@1", "inputs": {"image": png()}, "upscaleFactor": 2}, "imageURL", b"\xff\xd8"),
+    ("removeBackground", {"model": "runware:109@1", "inputs": {"image": png()}}, "imageURL", b"\x89PNG"),
+    ("caption", {"model": "runware:150@2", "inputs": {"image": png()}}, "text", None),
+    ("caption", {"model": "runware:154@1", "inputs": {"image": png()}}, "structuredData", None),
+    ("imageMasking", {"model": "runware:35@1", "inputs": {"image": png()}}, "maskImageURL", b"\xff\xd8"),
+    ("controlNetPreprocess", {"model": "runware:controlnet-preprocess@depth", "inputs": {"image": png()}},
+     "guideImageURL", b"\xff\xd8"),
+    ("promptEnhance", {"model": "runware:llama-3-1-8b@prompt-enhancer", "prompt": "a cat"}, "text", None),
+    ("vectorize", {"model": "recraft:1@1", "inputs": {"image": png()}}, "imageURL", b"<svg"),
+    ("videoInference", {"model": "google:3@3", "positivePrompt": "a cat", "duration": 1, "width": 256, "height": 256},
+     "videoURL", b"\x00\x00\x00"),
+    ("audioInference", {"model": "minimax:speech@2.8", "speech": {"text": "hello"}, "outputFormat": "WAV"},
+     "audioURL", b"RIFF"),
+    ("3dInference", {"model": "microsoft:trellis-2@4b", "inputs": {"image": png()}}, "outputs", b"glTF"),
+    ("training", {"model": "runware:flux-1-dev@style-lora-training", "inputs": {"dataset": png()},
+                  "importModel": {"uniqueIdentifier": "mine"}}, "outputs", b"\x08"),
+    ("tools", {"model": "runware:ffmpeg@0", "inputs": {"image": png()}, "outputFormat": "WEBP"}, "outputs", b"RIFF"),
+    ("textInference", {"model": "google:gemma@4-31b", "messages": [{"role": "user", "content": "hi"}]}, "text", None),
+]  # fmt: skip
+
+
+@BOTH
+@pytest.mark.parametrize(("task_type", "task", "field", "start"), EVERY_KIND)
+def test_every_kind_of_task_is_answered_with_something_real(
+    sandbox, run_async, transport, task_type, task, field, start
+):
+    task = {**task, "taskType": task_type, "includeCost": True}
+    (result,) = call(sandbox, run_async, transport, lambda sdk: sdk.run(task))
+    assert result["taskType"] == task_type
+    assert result["cost"] >= 0
+    value = result[field]
+    if start is not None:
+        url = value["files"][0]["url"] if field == "outputs" else value
+        assert urllib.request.urlopen(url).read().startswith(start)
+
+
+@BOTH
+def test_a_slug_stands_for_its_model(sandbox, run_async, transport, monkeypatch):
+    monkeypatch.setattr("runware.client.SCHEMAS_BASE_URL", sandbox.info["schemas_url"])
+    task = {"model": "bfl-flux-1-dev", "positivePrompt": "a cat", "width": 256, "height": 256}
+    assert len(call(sandbox, run_async, transport, lambda sdk: sdk.run(task))) == 1
+
+
+@BOTH
+def test_the_registry_is_refreshed(sandbox, run_async, transport, monkeypatch):
+    monkeypatch.setattr("runware.client.SCHEMAS_BASE_URL", sandbox.info["schemas_url"])
+
+    async def work(sdk):
+        await sdk.refresh_registry()
+        return await sdk.run({"model": "runware:504@1", "inputs": {"image": png()}, "upscaleFactor": 2})
+
+    assert call(sandbox, run_async, transport, work)[0]["taskType"] == "upscale"
+
+
+TALK = {
+    "taskType": "textInference", "model": "google:gemma@4-31b", "messages": [{"role": "user", "content": "hello"}],
+    "settings": {"thinkingLevel": "low"}, "includeUsage": True, "includeCost": True,
+}  # fmt: skip
+
+
+@BOTH
+def test_a_stream_of_text_with_reasoning_usage_and_cost(sandbox, run_async, transport):
+    async def work(sdk):
+        return await (await sdk.stream(TALK)).result()
+
+    result = call(sandbox, run_async, transport, work)
+    assert "hello" in result.text
+    assert result.reasoning_content
+    assert result.usage["completionTokens"] > 5
+    assert result.cost > 0
+    assert result.finish_reason == "stop"
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "fault",
+    [{"kind": "fail", "code": "contentModeration"}, {"kind": "refuse", "code": "invalidModel", "status": 400}],
+)
+def test_errors_in_a_stream_and_before_it(sandbox, run_async, transport, fault):
+    sandbox.faults(fault)
+
+    async def work(sdk):
+        return await (await sdk.stream(TALK)).result()
+
+    with pytest.raises(RunwareError):
+        call(sandbox, run_async, transport, work)
+
+
+@BOTH
+def test_model_upload(sandbox, run_async, transport):
+    model = {"category": "lora", "architecture": "flux1d", "format": "safetensors", "name": "mine", "version": "1",
+             "downloadURL": "https://example.com/x", "air": "me:mine@1"}  # fmt: skip
+
+    async def work(sdk):
+        uploaded = await sdk.model_upload(model)
+        return uploaded, await sdk.model_search({"search": "mine", "visibility": "private"})
+
+    uploaded, (found,) = call(sandbox, run_async, transport, work)
+    assert uploaded[0]["air"] == "me:mine@1"
+    assert transport == "websocket" or found["results"][0]["air"] == "me:mine@1"
+
+
+@BOTH
+@pytest.mark.parametrize("operation", ["getUsageActivity", "getUsagePerformance", "getUsageErrors"])
+def test_usage_reports(sandbox, run_async, transport, operation):
+    async def work(sdk):
+        await sdk.run(TASK)
+        return await sdk.account_management({"operation": operation, "groupBy": ["date", "model"]})
+
+    (answer,) = call(sandbox, run_async, transport, work)
+    assert answer["usage"]["model"]["data"][0]["model"] == "runware:101@1"
+    assert answer["usage"]["timeseries"]["meta"]["totalRequests"] == 1
+
+
+@pytest.mark.parametrize("delivery", ["async", "sync"])
+def test_serverless_apps(sandbox, run_async, delivery):
+    from runware.types.serverless import InvokeOptions
+
+    async def work(sdk):
+        task = await sdk.invoke("my-app", "generate", {"prompt": "x"}, options=InvokeOptions(delivery_method=delivery))
+        return task, await sdk.get_task("my-app", task["id"])
+
+    task, again = call(sandbox, run_async, "rest", work)
+    assert task["output"] == {"echo": {"prompt": "x"}}
+    assert again["status"] == "completed"
+
+
+@BOTH
+def test_progress_comes_with_polls_and_uuids_stay(start_sandbox, run_async, transport):
+    sandbox = start_sandbox("--latency-s", "2.5")
+    results = call(sandbox, run_async, transport, lambda sdk: sdk.run({**TASK, "numberResults": 4}))
+    assert len({result["imageUUID"] for result in results}) == len(results) == 4

@@ -1,0 +1,153 @@
+"""The HTTP side of the inference API: arrays of tasks in, one answer out, text as a stream."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+
+from .delivery import CutConnection
+from .service import Service
+from .validation import Refused
+
+__all__ = ["answer_media", "answer_rest", "if_allowed"]
+
+Json = dict[str, Any]
+_OPEN = {"Access-Control-Allow-Origin": "*"}
+
+
+def if_allowed(request: Request, service: Service) -> Response | None:
+    """Give the refusal for a control request without the key; None when it may go on."""
+    if request.headers.get("authorization") == f"Bearer {service.api_key}":
+        return None
+    return JSONResponse({"errors": [{"code": "invalidApiKey", "message": "the sandbox's key is wanted"}]}, 401)
+
+
+async def answer_rest(request: Request, service: Service) -> Response:
+    """Answer one POST."""
+    if not request.headers.get("content-type", "").startswith("application/json"):
+        return _errors([{"code": "invalidRequest", "message": "Content-Type must be application/json."}], 415)
+    try:
+        tasks = json.loads(await request.body())
+    except (ValueError, RecursionError):
+        return _errors([{"code": "invalidRequest", "message": "The body is not JSON."}], 400)
+    if not isinstance(tasks, list) or not tasks or not all(isinstance(task, dict) for task in tasks):
+        return _errors([{"code": "invalidRequest", "message": "The body is an array of tasks."}], 400)
+    key, tasks, answered = _authenticated_by(request, tasks)
+    if key != service.api_key:
+        code = "invalidApiKey" if key else "missingApiKey"
+        message = "Invalid API key. Get one at https://runware.ai/signup"
+        return _errors([{"code": code, "message": message, "parameter": "apiKey", "taskType": "authentication"}], 401)
+    if len(tasks) == 1 and tasks[0].get("deliveryMethod") == "stream":
+        return _stream(tasks[0], service)
+    return await _answer(tasks, answered, service)
+
+
+async def answer_media(name: str, service: Service) -> Response:
+    """Answer a download."""
+    found = await service.shelf.serve(name)
+    if found is None:
+        return Response("no such medium", 404, _OPEN, "text/plain")
+    if service.shelf.fault_of(name) == "drop":
+        half = found[0][: len(found[0]) // 2]
+        headers = {**_OPEN, "Content-Length": str(len(found[0]))}
+        return StreamingResponse(_cut_short(half), 200, headers, found[1])
+    return Response(found[0], 200, _OPEN, found[1])
+
+
+def _authenticated_by(request: Request, tasks: list[Json]) -> tuple[str, list[Json], list[Json]]:
+    """Find the key: in the header, or in the first element, which then is answered too."""
+    header = request.headers.get("authorization", "")
+    if tasks[0].get("taskType") == "authentication":
+        answer = {
+            "taskType": "authentication",
+            "connectionSessionUUID": "00000000-0000-4000-8000-000000000001",
+        }
+        return str(tasks[0].get("apiKey") or ""), tasks[1:], [answer] if len(tasks) == 1 else []
+    return header.removeprefix("Bearer ").strip(), tasks, []
+
+
+async def _answer(tasks: list[Json], answered: list[Json], service: Service) -> Response:
+    by_task: list[list[Json]] = [[] for _ in tasks]
+
+    async def handle(task: Json, frames: list[Json]) -> None:
+        async def push(frame: Json) -> None:
+            frames.append(frame)
+
+        await service.handle(task, push, waits=True)
+
+    try:
+        if len(tasks) == 1:
+            await handle(tasks[0], by_task[0])
+        else:
+            await asyncio.gather(*(handle(task, frames) for task, frames in zip(tasks, by_task, strict=True)))
+    except CutConnection:
+        return _cut_answer(b'{"data":[')
+    frames = [frame for each in by_task for frame in each]
+    if tasks and not frames and not answered:
+        return _cut_answer(b'{"data":[')  # the answer was lost on its way
+    for frame in frames:
+        if "_raw" in frame:
+            return Response(frame["_raw"], 200, media_type="application/json")
+        if frame.get("_cut"):
+            text = json.dumps({"data": frame.get("data", [])})
+            return _cut_answer(text[: len(text) // 2].encode())
+    return _body(frames, answered)
+
+
+def _body(frames: list[Json], answered: list[Json]) -> Response:
+    data: Any = [*answered]
+    for frame in frames:
+        items = frame.get("data", [])
+        if isinstance(items, dict):  # one observed form of imageUpload's answer
+            data = items
+        else:
+            data += items
+    errors = [error for frame in frames for error in frame.get("errors", [])]
+    if errors and errors[0]["code"] == "html":
+        return HTMLResponse("<html><body><h1>502 Bad Gateway</h1></body></html>", 502)
+    statuses = [frame["_status"] for frame in frames if "_status" in frame]
+    body: Json = {"data": data}
+    headers = {}
+    if errors:
+        body["errors"] = errors
+        if "retry_after_s" in errors[0]:
+            headers["Retry-After"] = str(errors[0].pop("retry_after_s"))
+    return Response(json.dumps(body), statuses[0] if statuses and not data else 200, headers, "application/json")
+
+
+def _stream(task: Json, service: Service) -> Response:
+    try:
+        events = service.open_stream(task)
+    except Refused as refused:
+        refused.error.pop("names_task", None)
+        scope = {key: task[key] for key in ("taskType", "taskUUID") if isinstance(task.get(key), str)}
+        if refused.error["code"] == "html":
+            return HTMLResponse("<html><body><h1>502 Bad Gateway</h1></body></html>", refused.status)
+        headers = {"Retry-After": str(refused.error.pop("retry_after_s"))} if "retry_after_s" in refused.error else {}
+        return JSONResponse({"error": refused.error, **scope}, refused.status, headers)
+    except CutConnection:
+        return _cut_answer(b"da")
+    return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+
+
+def _cut_answer(started: bytes) -> Response:
+    headers = {"Content-Length": str(len(started) + 1000)}
+    return StreamingResponse(_cut_short(started), headers=headers, media_type="application/json")
+
+
+async def _cut_short(started: bytes) -> AsyncIterator[bytes]:
+    """Begin an answer and break the connection."""
+    yield started
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.sleep(0)
+    raise CutConnection
+
+
+def _errors(errors: list[Json], status: int) -> Response:
+    return JSONResponse({"data": [], "errors": errors}, status)

@@ -1,0 +1,71 @@
+"""Streamed text: server-sent events, as textInference sends them (reference 5.14)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from . import answers
+from .clock import Clock
+from .delivery import CutConnection
+from .faults import Fault
+from .work import Work
+
+__all__ = ["stream_events"]
+
+Json = dict[str, Any]
+
+
+async def stream_events(work: Work, told: Json, clock: Clock, hit: dict[str, Fault]) -> AsyncIterator[bytes]:
+    """Send a text piece by piece.
+
+    Args:
+        work: The task; its first item is streamed.
+        told: The whole answer.
+        clock: When each piece is due.
+        hit: `cut` (mid_stream) breaks off half way, `fail` ends in an error, `split` cuts characters in two.
+
+    Raises:
+        CutConnection: A fault wants the connection broken.
+    """
+    item = work.items[0]
+    pieces = [{"delta": {"reasoningContent": piece}} for piece in _pieces(str(told.get("reasoningContent") or ""))]
+    pieces += [{"delta": {"text": piece}} for piece in _pieces(str(told["text"]))]
+    is_cut = "cut" in hit and hit["cut"].options.get("when") == "mid_stream"
+    pause_s = max(0.0, item.ready_at - clock.now()) / max(1, len(pieces))
+    yield b": welcome\n\n"
+    for number, piece in enumerate(pieces):
+        await asyncio.sleep(pause_s)
+        if number == len(pieces) // 2:
+            if is_cut:
+                raise CutConnection
+            if item.error:
+                yield _event({"errors": [answers.failure(work, item)]})
+                return
+        for part in _parts(_event({**work.scope(), **piece}), splits="split" in hit):
+            yield part
+    last = {**work.scope(), "delta": {}, "finishReason": told["finishReason"]}
+    if "usage" in told:
+        last["usage"] = told["usage"]
+    if work.task.get("includeCost"):
+        last["cost"] = work.cost_usd
+    yield _event(last)
+    yield b"data: [DONE]\n\n"
+
+
+def _pieces(text: str) -> list[str]:
+    """Cut a text into words, each with the blank before it."""
+    words = text.split(" ")
+    return [word if number == 0 else f" {word}" for number, word in enumerate(words)] if text else []
+
+
+def _event(body: Json) -> bytes:
+    return f"data: {json.dumps(body, ensure_ascii=False)}\n\n".encode()
+
+
+def _parts(event: bytes, *, splits: bool) -> list[bytes]:
+    """Cut an event in the middle of its first character beyond ASCII, or not at all."""
+    at = next((place for place, byte in enumerate(event) if byte >= 0x80), None) if splits else None
+    return [event] if at is None else [event[: at + 1], event[at + 1 :]]
