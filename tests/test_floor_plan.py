@@ -6,9 +6,10 @@ from pathlib import Path
 import runware_nb
 
 PACKAGE = Path(runware_nb.__file__).parent
-# `images` lies lower than in the first drawing: a bare client's results decode too, so the client needs it.
+# `images` and `catalog` lie lower than in the first drawing: a bare client's results decode too, and it puts media
+# where the model's schema wants them. `delivery` is what the client grew until it was no longer small.
 FLOORS = [
-    "errors", "wire", "settings", "images", "transport", "client", "providers", "catalog",
+    "errors", "wire", "settings", "images", "transport", "catalog", "delivery", "client", "providers",
     "runlog", "view", "loop", "session", "again", "sweeps", "commands", {"notebook", "cli"},
 ]  # fmt: skip
 APART = {"sandbox"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from ..catalog import all_models
+from ..catalog import Model, all_models
 from ..errors import ConfigError
 from ..loop import background_loop, wait
 from ..view.table import Table, render_table
@@ -58,12 +58,31 @@ def _bundled(search: str) -> Answer:
     found = [
         model
         for model in all_models()
-        if all(word in f"{model.air} {model.name} {model.slug} {model.architecture}".lower() for word in words)
+        if all(
+            word in f"{model.air} {model.name} {model.slug} {model.architecture} {model.task_type}".lower()
+            for word in words
+        )
     ]
-    rows = [(m.air, m.name, m.architecture, ", ".join(m.aliases), f"multiples of {m.step_px} px") for m in found]
-    table = Table(("model", "name", "architecture", "aliases", "size"), rows, "bundled", empty=f"none for {search!r}")
-    value = [{"air": m.air, "name": m.name, "architecture": m.architecture, "aliases": list(m.aliases)} for m in found]
+    rows = [(m.air, m.name, m.architecture, ", ".join(m.aliases), m.task_type, _sizes(m)) for m in found]
+    table = Table(
+        ("model", "name", "architecture", "aliases", "kind", "size"), rows, "bundled", empty=f"none for {search!r}"
+    )
+    value = [
+        {"air": m.air, "name": m.name, "task_type": m.task_type, "architecture": m.architecture,
+         "aliases": list(m.aliases)}
+        for m in found
+    ]  # fmt: skip
     return Answer(render_table(table), value, is_failure=not found)
+
+
+def _sizes(model: Model) -> str:
+    sizes = model.sizes
+    if sizes is None:
+        return ""
+    if sizes.pairs_px:
+        return ", ".join(f"{width}x{height}" for width, height in sizes.pairs_px[:3]) + " and others"
+    of = f", multiples of {sizes.step_px}" if sizes.step_px > 1 else ""
+    return f"{sizes.low_px} to {sizes.high_px} px{of}"
 
 
 def _get(entry: dict[str, Any], name: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import email.utils
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -91,6 +92,54 @@ class RestTransport:
         if key.encode() in text:
             text = redact_text(answer.text, [key]).encode()
         return parse_frame(text, http_status=answer.status_code, retry_after_s=_retry_after_s(answer.headers))
+
+    @contextlib.asynccontextmanager
+    async def stream(self, tasks: Sequence[Item], *, timeout_s: float) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Post a task whose answer is a stream of events, and give its bytes as they come.
+
+        Args:
+            tasks: One text task with `deliveryMethod` stream.
+            timeout_s: Longest silence, in seconds.
+
+        Raises:
+            TaskError: The service refused it before the stream began.
+            TransportError: It was not sent, or the connection broke.
+            ProtocolError: The answer is neither a stream nor an error.
+        """
+        timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, self._settings.connect_timeout_s))
+        key = self._settings.require_key().reveal()
+        headers = {"Content-Type": "application/json", "Accept": "text/event-stream", "Authorization": f"Bearer {key}"}
+        client = self._make_client()  # its own: a long stream must not keep a place from short requests
+        try:
+            async with client.stream("POST", self._settings.rest_url, content=encode_frame(tasks).encode(),
+                                     headers=headers, timeout=timeout) as answer:  # fmt: skip
+                if not answer.headers.get("content-type", "").startswith("text/event-stream"):
+                    body = redact_text((await answer.aread()).decode("utf-8", "replace"), [key])
+                    frame = parse_frame(body, http_status=answer.status_code)
+                    error = frame.errors[0] if frame.errors else {"message": "the service sent no stream"}
+                    raise task_error({**error, "taskUUID": tasks[0]["taskUUID"]}, http_status=answer.status_code,
+                                     retry_after_s=_retry_after_s(answer.headers))  # fmt: skip
+                yield answer.aiter_bytes()
+        except httpx.HTTPError as error:
+            raise _translated(error, self._settings.rest_url) from error
+        finally:
+            await client.aclose()
+
+    async def get(self, url: str, etag: str | None) -> tuple[int, bytes, str | None]:
+        """Fetch a public document, without the key, unless it is the one with this ETag.
+
+        Returns:
+            HTTP status (304 where nothing has changed), body, and the ETag of what came.
+
+        Raises:
+            TransportError: The server could not be reached.
+        """
+        self._media = self._media or self._make_client()
+        try:
+            answer = await self._media.get(url, headers={"If-None-Match": etag} if etag else {}, timeout=10.0)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise TransportError(f"{url[:200]} cannot be fetched: {error}") from error
+        return answer.status_code, answer.content, answer.headers.get("etag")
 
     async def download(self, url: str, *, max_bytes: int = MAX_MEDIA_BYTES) -> bytes:
         """Fetch a medium, without the key, from where it may come.

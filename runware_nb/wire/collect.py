@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -79,14 +80,15 @@ class Collector:
         """Take in `data` items of one frame; return the results that are new."""
         fresh: list[Result] = []
         running: list[float] = []
-        for position, item in enumerate(items):
+        nameless: dict[str, int] = {}
+        for item in items:
             self.accepted = True
             if not is_final(item):
                 if "status" in item:
                     progress = item.get("progress")
                     running.append(float(progress) if isinstance(progress, int | float) else 0.0)
                 continue
-            key = item_id(item) or f"{position if self._is_polled else len(self._results)}"
+            key = item_id(item) or _nameless_key(item, nameless)
             known = self._results.get(key)
             if known is None:
                 result = Result(item, self.task_uuid, self._index(item))
@@ -123,3 +125,13 @@ class Collector:
         if isinstance(first, int) and isinstance(seed, int) and 0 <= seed - first < self.expected:
             return seed - first
         return len(self._results)
+
+
+def _nameless_key(item: Item, seen: dict[str, int]) -> str:
+    """Tell items without any identity apart by what they say, and equal ones by their place in the frame.
+
+    So a frame that comes twice counts once, and two versions that happen to be equal still count as two.
+    """
+    said = json.dumps([item.get("text"), item.get("structuredData"), item.get("air")], sort_keys=True)
+    seen[said] = seen.get(said, 0) + 1
+    return f"{said}#{seen[said]}"

@@ -15,6 +15,7 @@ Item = dict[str, Any]
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _SCOPE = ("taskType", "taskUUID")
+_FAILED = {"error", "failed"}  # the second in model uploads
 _OLD_INVALID_KEY = 19  # errorId of "Invalid api key" in the oldest WebSocket form (reference 1.3)
 
 
@@ -127,10 +128,12 @@ def _body_errors(body: Item) -> list[Item]:
 def _item_error(item: Item) -> Item | None:
     """Turn a `data` item that reports a failure into an error object; None for any other item."""
     inner = item.get("error")
-    if item.get("status") != "error" and not isinstance(inner, dict):
+    if item.get("status") not in _FAILED and not isinstance(inner, dict):
         return None
     details = inner if isinstance(inner, dict) else item
     outer = {key: value for key, value in item.items() if key != "error"}
+    if item.get("status") == "failed":
+        outer.setdefault("code", "taskFailed")
     return _with_scope({**outer, **details}, item)
 
 

@@ -22,7 +22,9 @@ ITEM_IDS = (
 )  # fmt: skip
 _FINAL_KEYS = ("text", "structuredData", "outputs", "air", "result")
 _FINAL_ENDS = ("URL", "Base64Data", "DataURI")
-_UNFINISHED = {"processing", "pending"}
+_UNFINISHED = {"processing", "pending", "validated", "downloaded", "optimized", "stored"}
+"""Words for "not yet": of polls, and of a model upload on its way (reference 3.2, 5.15)."""
+_FINISHED = {"success", "ready"}
 
 Bundle = Mapping[str, str]
 """A MIME bundle, as notebooks show it."""
@@ -52,7 +54,12 @@ def item_id(item: Mapping[str, Any]) -> str | None:
     index = item.get("resultIndex")
     if isinstance(index, int):
         return f"#{index}"
-    return next((str(item[key]) for key in ITEM_IDS if item.get(key)), None)
+    found = next((str(item[key]) for key in ITEM_IDS if item.get(key)), None)
+    if found is None and isinstance(item.get("outputs"), dict):
+        files = item["outputs"].get("files")
+        if isinstance(files, list) and files and isinstance(files[0], dict):
+            return str(files[0].get("uuid") or "") or None
+    return found
 
 
 def is_final(item: Mapping[str, Any]) -> bool:
@@ -60,7 +67,7 @@ def is_final(item: Mapping[str, Any]) -> bool:
     status = item.get("status")
     if status in _UNFINISHED:
         return False
-    if status == "success":
+    if status in _FINISHED:
         return True
     for key, value in item.items():  # noqa: SIM110 - on the hottest path, and twice as fast as any()
         if value is not None and (key.endswith(_FINAL_ENDS) or key in _FINAL_KEYS):
@@ -90,7 +97,15 @@ class Result:
     def url(self) -> str | None:
         """Where the service keeps it; None for text and inline data. Such addresses expire."""
         ends = (self.raw[key] for key in self.raw if key.endswith("URL") and isinstance(self.raw[key], str))
-        return next(ends, None)
+        return next(ends, None) or next((file["url"] for file in self.files), None)
+
+    @property
+    def files(self) -> list[Item]:
+        """The files of a task that makes several, each with `uuid` and `url`: 3D, training, tools."""
+        outputs = self.raw.get("outputs")
+        files = outputs.get("files") if isinstance(outputs, dict) else None
+        listed = files if isinstance(files, list) else []
+        return [file for file in listed if isinstance(file, dict) and isinstance(file.get("url"), str)]
 
     @property
     def inline(self) -> bytes | None:
@@ -111,6 +126,41 @@ class Result:
         return value if isinstance(value, str) else None
 
     @property
+    def reasoning(self) -> str | None:
+        """What the model thought before it answered; None where it did not say."""
+        value = self.raw.get("reasoningContent")
+        return value if isinstance(value, str) else None
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why a text ended: `stop`, `length`, `content_filter` or `unknown`."""
+        value = self.raw.get("finishReason")
+        return value if isinstance(value, str) else None
+
+    @property
+    def usage(self) -> Item:
+        """Tokens counted for a text, in wire spelling; empty where the service did not count."""
+        value = self.raw.get("usage")
+        return value if isinstance(value, dict) else {}
+
+    @property
+    def structured(self) -> Any:
+        """What a classifier answers instead of a text; None for everything else."""
+        return self.raw.get("structuredData")
+
+    @property
+    def detections(self) -> list[Item]:
+        """Boxes that a masking found, in pixels of the input: `x_min`, `y_min`, `x_max`, `y_max`."""
+        value = self.raw.get("detections")
+        return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+    @property
+    def air(self) -> str | None:
+        """AIR identifier of the model that a training or a model upload made."""
+        value = self.raw.get("air")
+        return value if isinstance(value, str) else None
+
+    @property
     def seed(self) -> int | None:
         """The seed that made it; None when the service named none."""
         value = self.raw.get("seed")
@@ -125,7 +175,8 @@ class Result:
     @property
     def item_uuid(self) -> str | None:
         """The service's UUID of this one result."""
-        return next((str(self.raw[key]) for key in ITEM_IDS if self.raw.get(key)), None)
+        found = next((str(self.raw[key]) for key in ITEM_IDS if self.raw.get(key)), None)
+        return found or next((str(file["uuid"]) for file in self.files if file.get("uuid")), None)
 
     @property
     def is_flagged(self) -> bool:

@@ -10,7 +10,17 @@ from typing import Any
 
 from .frames import Item
 
-__all__ = ["WIRE_NAMES", "ImageTask", "LoRA", "Task", "expected_results", "is_utility", "is_uuid", "prepare"]
+__all__ = [
+    "WIRE_NAMES",
+    "ImageTask",
+    "LoRA",
+    "Task",
+    "current_task_type",
+    "expected_results",
+    "is_utility",
+    "is_uuid",
+    "prepare",
+]
 
 WIRE_NAMES: Mapping[str, str] = MappingProxyType(
     {
@@ -43,6 +53,16 @@ _UTILITIES = frozenset(
     }
 )  # fmt: skip
 _ASYNC_ONLY = frozenset({"videoInference", "3dInference", "training"})
+_ASYNC_FOR_VIDEO = frozenset({"caption", "upscale", "removeBackground"})
+_OLDER_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "imageUpscale": "upscale",
+        "imageBackgroundRemoval": "removeBackground",
+        "imageCaption": "caption",
+        "imageControlNetPreProcess": "controlNetPreprocess",
+        "photoMaker": "imageInference",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +163,11 @@ def is_utility(task_type: str) -> bool:
     return task_type in _UTILITIES
 
 
+def current_task_type(task_type: str) -> str:
+    """Give today's name of a kind of task; older names are still accepted by the service (reference 5.0)."""
+    return _OLDER_NAMES.get(task_type, task_type)
+
+
 def is_uuid(text: str) -> bool:
     """Whether *text* is a UUID in its usual 36 characters."""
     try:
@@ -168,8 +193,18 @@ def prepare(task: Task, *, new_uuid: Callable[[], str]) -> Item:
     made["taskType"] = task_type
     if task_type not in _UTILITIES:
         made.setdefault("includeCost", True)
-        made.setdefault("deliveryMethod", "async" if task_type in _ASYNC_ONLY else "sync")
+        if made.get("deliveryMethod") is None:
+            made["deliveryMethod"] = "async" if _is_slow(made) else "sync"
     return made
+
+
+def _is_slow(task: Mapping[str, Any]) -> bool:
+    """Whether a task is done asynchronously only: films, solids, training, and operations on films."""
+    task_type = task["taskType"]
+    if task_type in _ASYNC_ONLY:
+        return True
+    inputs = task.get("inputs")
+    return task_type in _ASYNC_FOR_VIDEO and isinstance(inputs, Mapping) and "video" in inputs
 
 
 def expected_results(task: Mapping[str, Any]) -> int:

@@ -178,7 +178,7 @@ def test_results_missed_in_a_gap_are_delivered_on_resuming(start_sandbox, run_as
 
 
 def test_a_lost_frame_is_found_by_asking(sandbox, run_async, monkeypatch):
-    monkeypatch.setattr("runware_nb.client.SYNC_SILENCE_S", 0.3)
+    monkeypatch.setattr("runware_nb.delivery.courier.SYNC_SILENCE_S", 0.3)
     sandbox.faults({"kind": "mute"})
 
     async def main():
@@ -387,7 +387,8 @@ def test_utilities(sandbox, run_async, transport):
 
 
 @pytest.mark.parametrize(
-    ("media", "words"), [(b"", "empty"), (b"hello", "no medium"), ("nowhere.png", "cannot be read")]
+    ("media", "words"),
+    [(b"", "empty"), (b"hello", "no image, video, audio or 3D file"), ("nowhere.png", "cannot be read")],
 )
 def test_bad_uploads_are_one_sentence(sandbox, run_async, media, words):
     async def main():
@@ -483,7 +484,16 @@ def test_a_server_that_restarts_loses_nothing(start_sandbox, run_async, tmp_path
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    state = ("--port", port, "--state-dir", str(tmp_path / "state"), "--latency-s", "1.0")
+    state = (
+        "--port",
+        port,
+        "--state-dir",
+        str(tmp_path / "state"),
+        "--key-file",
+        str(tmp_path / "key"),
+        "--latency-s",
+        "1.0",
+    )
     first = start_sandbox(*state)
 
     async def main():
@@ -493,8 +503,6 @@ def test_a_server_that_restarts_loses_nothing(start_sandbox, run_async, tmp_path
             first.kill()
             await asyncio.sleep(0.3)
             second = start_sandbox(*state)
-            client._transport._key = second.api_key  # each start draws a new key; a real service keeps its own
-            client.settings = client.settings.with_values(api_key=second.api_key)
             return await running, second
 
     outcome, second = run_async(main())
@@ -511,7 +519,7 @@ def test_what_came_before_the_connection_was_lost_for_good_is_kept(start_sandbox
             running = asyncio.ensure_future(client.run({**TASK, "numberResults": 4}, on_result=seen.append))
             while not seen:
                 await asyncio.sleep(0.02)
-            client.on_broken(TransportError("gone for good"))
+            client._board.on_broken(TransportError("gone for good"))
             with pytest.raises(TransportError, match="gone for good") as caught:
                 await running
             return caught.value.outcome, seen
@@ -542,7 +550,8 @@ def test_nothing_is_left_behind_by_failures(sandbox, run_async, transport):
         async with connect(sandbox, transport) as client:
             for _ in range(3):
                 await client.run(TASK)
-            return dict(client._flights), dict(client._calls), client._in_flight, len(client._waiting)
+            board, slots = client._board, client._slots
+            return dict(board.flights), dict(board._calls), slots._taken, len(slots._waiting)
 
     assert run_async(main()) == ({}, {}, 0, 0)
 
@@ -590,7 +599,16 @@ def test_an_outage_while_a_task_is_polled_is_sat_out(start_sandbox, run_async, t
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    state = ("--port", port, "--state-dir", str(tmp_path / "state"), "--latency-s", "2")
+    state = (
+        "--port",
+        port,
+        "--state-dir",
+        str(tmp_path / "state"),
+        "--key-file",
+        str(tmp_path / "key"),
+        "--latency-s",
+        "2",
+    )
     first = start_sandbox(*state)
 
     async def main():
@@ -601,11 +619,6 @@ def test_an_outage_while_a_task_is_polled_is_sat_out(start_sandbox, run_async, t
             first.kill()
             await asyncio.sleep(4)
             second = start_sandbox(*state)
-            client.settings = client.settings.with_values(api_key=second.api_key)  # each start draws a new key
-            if transport == "websocket":
-                client._transport._key = second.api_key
-            else:
-                client._transport._settings = client.settings
             return await running, second
 
     outcome, second = run_async(main())

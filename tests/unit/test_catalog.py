@@ -19,8 +19,8 @@ def refusal(**changes):
     return caught.value
 
 
-def test_five_models_each_with_a_valid_schema():
-    assert len(all_models()) == 5
+def test_every_model_has_a_valid_schema():
+    assert sum(model.task_type == "imageInference" for model in all_models()) >= 30
     for model in all_models():
         assert parse_air(model.air)
         jsonschema_rs.meta.validate(model.request_schema())

@@ -1,0 +1,83 @@
+"""The way to the service: WebSocket where it can be had, else REST; opened once, on first use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..settings import Settings
+
+if TYPE_CHECKING:
+    from ..transport.base import Listener, Transport
+    from ..transport.rest import RestTransport
+
+__all__ = ["Connection"]
+
+
+class Connection:
+    """Opens transports when they are wanted, and closes them all.
+
+    Args:
+        settings: Which transport, and where to.
+        listener: Hears what arrives.
+        user_agent: How we call ourselves.
+        on_notice: Told, in a sentence, that REST takes over.
+    """
+
+    def __init__(
+        self, settings: Settings, listener: Listener, *, user_agent: str, on_notice: Callable[[str], None]
+    ) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._user_agent = user_agent
+        self._on_notice = on_notice
+        self._transport: Transport | None = None
+        self._rest: RestTransport | None = None
+        self._opening: asyncio.Lock | None = None
+
+    async def ready(self) -> Transport:
+        """Give an open transport; fall back to REST, once and saying so, where no WebSocket can be had.
+
+        Raises:
+            TransportError: The service cannot be reached.
+            AuthenticationFailed: The key is refused.
+        """
+        if self._transport is None:
+            self._opening = self._opening or asyncio.Lock()
+            async with self._opening:
+                if self._transport is None:
+                    self._transport = await self._choose()
+        return self._transport
+
+    def rest(self) -> RestTransport:
+        """Give the REST transport, which downloads, uploads and streams whatever carries the tasks."""
+        if self._rest is None:
+            from ..transport.rest import RestTransport
+
+            self._rest = RestTransport(self._settings, self._listener, user_agent=self._user_agent)
+        return self._rest
+
+    async def aclose(self) -> None:
+        """Close all of them."""
+        transports = {id(each): each for each in (self._transport, self._rest) if each is not None}
+        self._transport = self._rest = None
+        for transport in transports.values():
+            await transport.aclose()
+
+    async def _choose(self) -> Transport:
+        if self._settings.transport == "rest":
+            return self.rest()
+        from ..transport.websocket import HandshakeFailed, WebSocketTransport
+
+        transport = WebSocketTransport(self._settings, self._listener, user_agent=self._user_agent)
+        try:
+            await transport.open()
+        except HandshakeFailed as error:
+            await transport.aclose()
+            self._on_notice(f"{error}; using REST instead")
+            return self.rest()
+        except BaseException:
+            await transport.aclose()
+            raise
+        return transport

@@ -1,0 +1,287 @@
+"""Sending a task under one UUID and following it to its end, however often the connection breaks.
+
+The ladder where the fate of an attempt is unknown: what the service replays by itself; `getResponse`;
+`getTaskDetails`; and only if it is still unknown, the task again under the same UUID. A *conflict* in answer to
+our own second sending means that the first was accepted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..errors import (
+    ProtocolError,
+    RateLimited,
+    RunwareNBError,
+    TaskError,
+    TaskInvalid,
+    TaskNotFound,
+    TransportError,
+    TransportTimeout,
+)
+from ..settings import Settings
+from ..wire.frames import Frame, Item
+from ..wire.polling import SYNC_SILENCE_S, UNANSWERED_POLL_S, first_poll_s, poll_delay_s
+from ..wire.results import Outcome
+from ..wire.retries import Step, decide
+from .board import Board
+from .connection import Connection
+from .flight import Flight, now
+from .slots import Slots
+
+__all__ = ["UTILITY_TIMEOUT_S", "Courier", "jitter", "pause"]
+
+UTILITY_TIMEOUT_S = 60.0
+_LONGEST_SILENCE_S = 120.0
+_MOST_UNKNOWN = 8
+_NOT_REPEATED = {"upload", "delete"}
+_chance = random.Random()  # noqa: S311 - spreads retries; our own, so that a user's random.seed() is left alone
+
+
+def jitter() -> float:
+    """Give a random number in [0, 1) that spreads retries."""
+    return _chance.random()
+
+
+async def pause(delay_s: float, deadline: float, error: RunwareNBError) -> None:
+    """Wait before another try; when the deadline comes first, raise what there is to say."""
+    if now() + delay_s >= deadline:
+        raise error
+    await asyncio.sleep(delay_s)
+
+
+class Courier:
+    """Carries tasks and utilities over a connection.
+
+    Args:
+        settings: Bounds.
+        board: Where what arrives is noted.
+        connection: The way to the service.
+        slots: Told when the service asks to slow down.
+    """
+
+    def __init__(self, settings: Settings, board: Board, connection: Connection, slots: Slots) -> None:
+        self._settings = settings
+        self._board = board
+        self._connection = connection
+        self._slots = slots
+
+    async def fly(self, flight: Flight, deadline: float) -> Outcome:
+        """Bring one attempt to its end.
+
+        Raises:
+            TaskInvalid: A task of this UUID is on its way already.
+            TransportTimeout: The deadline, by the monotonic clock, is over; the task goes on.
+            TransportError: It was lost sight of; `.outcome` has what came.
+            TaskError: The service refused to answer about it at all.
+        """
+        if flight.task_uuid in self._board.flights:
+            raise TaskInvalid(f"task {flight.task_uuid} is on its way already", task_uuid=flight.task_uuid)
+        self._board.flights[flight.task_uuid] = flight
+        failures = 0
+        try:
+            while True:
+                try:
+                    if not flight.is_sent and flight.is_ours:
+                        await self._submit(flight, deadline)
+                    return await self._follow(flight, deadline)
+                except (TransportError, ProtocolError, TaskError) as error:
+                    failures += 1
+                    await self._weigh(flight, error, failures, deadline)
+        finally:
+            self._board.flights.pop(flight.task_uuid, None)
+
+    async def _weigh(
+        self, flight: Flight, error: TransportError | ProtocolError | TaskError, failures: int, deadline: float
+    ) -> None:
+        """Decide what a failure means for a flight: another try after a pause, or its end."""
+        if isinstance(error, RateLimited):
+            self._slots.limit.on_rate_limited()
+        decision = decide(error, attempt=failures, max_retries=self._settings.max_retries,
+                          task_type=flight.task_type, has_results=False, jitter=jitter())  # fmt: skip
+        if decision.step not in {Step.ASK_FIRST, Step.SEND_AGAIN}:
+            if isinstance(error, TransportError):
+                error.outcome = flight.outcome()
+            error.may_have_arrived = error.may_have_arrived or flight.has_left
+            raise error
+        await pause(decision.delay_s, deadline, error)
+        flight.should_ask = decision.step is Step.ASK_FIRST or not flight.is_ours
+        flight.is_sent = flight.should_ask
+
+    async def _submit(self, flight: Flight, deadline: float) -> None:
+        transport = await self._connection.ready()
+        flight.is_sent = True
+        flight.times_sent += 1
+        sent_at = now()
+        flight.next_poll = sent_at + (SYNC_SILENCE_S if flight.is_sync else first_poll_s(flight.task_type))
+        try:
+            await transport.send([flight.task], timeout_s=max(0.1, deadline - sent_at))
+        except TransportError as error:
+            flight.has_left = flight.has_left or error.may_have_arrived
+            if now() >= deadline:
+                raise _too_late(flight) from error
+            raise
+        except TaskError as error:
+            flight.has_left = flight.has_left or error.retryable
+            raise
+        flight.has_left = True
+        if not transport.pushes and not flight.collector.is_done:
+            flight.next_poll = now() + (0 if flight.is_sync else first_poll_s(flight.task_type))
+
+    async def _follow(self, flight: Flight, deadline: float) -> Outcome:
+        """Wait for pushed frames, and ask when it is time."""
+        polls = unknown = 0
+        collector = flight.collector
+        while not collector.is_done:
+            if flight.broken is not None:
+                error, flight.broken = flight.broken, None
+                raise error
+            if flight.should_ask or collector.wants_poll or now() >= flight.next_poll:
+                flight.should_ask = collector.wants_poll = False
+                unknown = 0 if await self._ask(flight, deadline) else unknown + 1
+                flight.next_poll = now() + poll_delay_s(polls)
+                polls += 1
+                if unknown and not collector.is_done:
+                    await self._recover(flight, deadline, unknown)
+                continue
+            await self._board.wait(flight, min(flight.next_poll, deadline))
+            if now() >= deadline and not collector.is_done:
+                raise _too_late(flight)
+        return await self._confirmed(flight, deadline)
+
+    async def _confirmed(self, flight: Flight, deadline: float) -> Outcome:
+        """Before a transient failure leads to a second attempt, ask once whether it really is one."""
+        outcome = flight.outcome()
+        is_transient = outcome.errors and outcome.errors[0].retryable
+        if not outcome.results and is_transient and not flight.is_confirmed and flight.is_ours:
+            flight.is_confirmed = True
+            again = Flight(flight.task, flight.on_result, flight.on_progress)
+            again.times_sent = flight.times_sent
+            self._board.flights[flight.task_uuid] = again
+            is_known = await self._ask(again, deadline)
+            if is_known and not (again.collector.is_done and not again.collector.has_results):
+                again.is_sent = again.is_confirmed = True
+                again.next_poll = now() + poll_delay_s(0)
+                return await self._follow(again, deadline)
+        return outcome
+
+    async def _ask(self, flight: Flight, deadline: float) -> bool:
+        """Ask what became of a task; False when the service does not know it.
+
+        That it cannot be reached says nothing about the task, and is put up with for a while.
+        """
+        try:
+            is_known = await self._poll_once(flight, deadline)
+        except TaskError as error:
+            if not error.retryable:
+                raise
+        except (TransportError, ProtocolError):
+            flight.unheard_since = flight.unheard_since or now()
+            if now() - flight.unheard_since > _LONGEST_SILENCE_S:
+                raise
+        else:
+            flight.unheard_since = None
+            return is_known
+        return True
+
+    async def _poll_once(self, flight: Flight, deadline: float) -> bool:
+        transport = await self._connection.ready()
+        flight.begin_poll()
+        poll = {"taskType": "getResponse", "taskUUID": flight.task_uuid}
+        if not transport.pushes:
+            frame = await self._connection.rest().exchange([poll], timeout_s=UTILITY_TIMEOUT_S)
+            self._board.on_frame(frame)
+            flight.collector.settle_poll()
+            return flight.poll_answer is not False and bool(frame.items or frame.errors)
+        for _ in range(3):
+            self._board.expect_poll(flight)
+            await transport.send([poll], timeout_s=max(0.1, deadline - now()))
+            until = min(now() + UNANSWERED_POLL_S, deadline)
+            while flight.poll_answer is None and now() < until and flight.broken is None:
+                await self._board.wait(flight, until)
+            if flight.poll_answer is not None:
+                return flight.poll_answer
+            self._board.forget_poll(flight)
+            if now() >= deadline or flight.broken is not None:
+                break
+        return True  # no answer says nothing: go on waiting
+
+    async def _recover(self, flight: Flight, deadline: float, unknown: int) -> None:
+        """Deal with a task that a poll did not find: its details, or sending it once more.
+
+        Raises:
+            TaskNotFound: It is not ours to send, or was accepted and forgotten: the service does not know it.
+        """
+        try:
+            (details,) = await self.call({"taskType": "getTaskDetails"}, task_uuid=flight.task_uuid)
+        except TaskError as error:
+            if unknown >= (_MOST_UNKNOWN if flight.is_ours else 3):
+                raise TaskNotFound(
+                    f"the service does not know task {flight.task_uuid}",
+                    task_uuid=flight.task_uuid,
+                    code=error.code,
+                ) from error
+            if flight.is_ours and (unknown >= 2 or flight.times_sent <= 1):
+                await self._submit(flight, deadline)
+            return
+        response = details.get("response")
+        if isinstance(response, dict):
+            items, errors = response.get("data"), response.get("errors")
+            self._board.hand_over(flight, items if isinstance(items, list) else [],
+                                  errors if isinstance(errors, list) else [], Frame())  # fmt: skip
+
+    async def call(
+        self,
+        task: Mapping[str, Any],
+        *,
+        task_uuid: str | None = None,
+        over_rest: bool = False,
+        until: Callable[[Item], bool] | None = None,
+        timeout_s: float = UTILITY_TIMEOUT_S,
+    ) -> list[Item]:
+        """Send a utility task and give what it is answered with; reading may be repeated freely.
+
+        Args:
+            task: In wire spelling.
+            task_uuid: Its UUID; a fresh one where None, none at all where empty.
+            over_rest: Whether it goes over REST whatever carries the tasks, as large bodies should.
+            until: Tells an answer from news on the way to it; the first answer counts where None.
+            timeout_s: Longest wait for the answer, in seconds.
+
+        Raises:
+            TransportTimeout: No answer came.
+            TransportError: The service could not be reached.
+            TaskError: It was refused.
+        """
+        task_uuid = str(uuid.uuid4()) if task_uuid is None else task_uuid
+        wire = {**task, "taskUUID": task_uuid} if task_uuid else dict(task)
+        task_type = str(task["taskType"])
+        failures = 0
+        while True:
+            answer = self._board.expect_call(task_type, task_uuid, until=until)
+            try:
+                transport = self._connection.rest() if over_rest else await self._connection.ready()
+                await transport.send([wire], timeout_s=timeout_s)
+                return await asyncio.wait_for(answer, timeout_s if transport.pushes else 0.01)
+            except TimeoutError as error:
+                raise TransportTimeout(f"no answer to {task_type} within {timeout_s:.0f} s") from error
+            except (TransportError, ProtocolError, TaskError) as error:
+                failures += 1
+                decision = decide(error, attempt=failures, max_retries=self._settings.max_retries,
+                                  task_type=task_type, has_results=False, jitter=jitter())  # fmt: skip
+                if decision.step is Step.GIVE_UP or task.get("operation") in _NOT_REPEATED:
+                    raise
+                await asyncio.sleep(min(decision.delay_s, UTILITY_TIMEOUT_S))
+            finally:
+                self._board.forget_call(task_type, task_uuid)
+
+
+def _too_late(flight: Flight) -> TransportTimeout:
+    return TransportTimeout(
+        f"task {flight.task_uuid} is not finished at its deadline; it goes on and can be collected later",
+        task_uuid=flight.task_uuid,
+    )

@@ -1,0 +1,51 @@
+"""Where media stand in a task (reference 5): which keys hold them, at any depth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["replace_media"]
+
+_KEYS = frozenset(
+    {
+        "seedImage", "maskImage", "inputImage", "inputImages", "referenceImages", "referenceVideos", "inputAudio",
+        "inputAudios", "inputVideo", "inputMasks", "guideImage", "guideImages", "frameImages",
+        "superResolutionReferences", "media",
+    }
+)  # fmt: skip
+_INSIDE = frozenset(
+    {"image", "images", "mask", "video", "videos", "audio", "audios", "documents", "dataset", "references"}
+)
+"""Names that mean media only inside these objects: elsewhere they may mean something else."""
+_HOLDERS = frozenset({"inputs", "puLID", "pulid", "photoMaker", "acePlusPlus", "watermark", "frameImages",
+                      "referenceImages"})  # fmt: skip
+_PLAIN = (str, int, float, bool, type(None))
+
+
+def replace_media(task: Mapping[str, Any], replace: Callable[[Any], Any]) -> dict[str, Any]:
+    """Rebuild a task with every media value put through *replace*.
+
+    Args:
+        task: In wire spelling, with any object where a medium stands; not changed.
+        replace: Gives what is to stand there instead.
+
+    Returns:
+        A copy as deep as needed.
+    """
+    made = {key: _walk(value, replace, key, is_inside=False) for key, value in task.items()}
+    if task.get("taskType") == "imageUpload" and "image" in task:
+        made["image"] = replace(task["image"])
+    return made
+
+
+def _walk(value: Any, replace: Callable[[Any], Any], key: str, *, is_inside: bool) -> Any:
+    is_place = key in _KEYS or (is_inside and key in _INSIDE)
+    if isinstance(value, Mapping):
+        inside = is_inside or key in _HOLDERS
+        return {name: _walk(each, replace, name, is_inside=inside) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_walk(each, replace, key, is_inside=is_inside) for each in value]
+    if is_place and value is not None:
+        return replace(value)
+    return value if isinstance(value, _PLAIN) else replace(value)
