@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from .catalog.placing import place_media
-from .delivery import Board, Connection, Courier, Flight, Slots, TextStream, UploadDesk
+from .delivery import Board, Connection, Courier, Flight, Slots, StreamLine, TextStream, UploadDesk
 from .delivery.courier import jitter, pause
 from .delivery.flight import now
 from .errors import MediaError, RateLimited, TaskInvalid, TransportError
@@ -172,7 +172,16 @@ class Client:
             MediaError: A medium does not exist, or is none.
             TransportError: A medium could not be uploaded.
         """
-        return prepare(place_media(await self._uploads.settle(_as_wire(task))), new_uuid=_new_uuid)
+        return prepare(place_media(await self.prepare_media(_as_wire(task))), new_uuid=_new_uuid)
+
+    async def prepare_media(self, task: Mapping[str, Any]) -> Item:
+        """Upload the media that a task brings along, and put their UUIDs in their places.
+
+        Raises:
+            MediaError: A medium does not exist, or is none.
+            TransportError: A medium could not be uploaded.
+        """
+        return await self._uploads.settle(task)
 
     async def collect(
         self,
@@ -226,8 +235,7 @@ class Client:
         if wire["taskType"] != "textInference" or wire.get("numberResults", 1) != 1:
             raise TaskInvalid("only a textInference with one result can be streamed", parameter="deliveryMethod")
         silence_s = self.settings.timeout_s if timeout_s is None else timeout_s
-        rest = self._connection.rest()
-        return TextStream(wire, lambda sent: rest.stream([sent], timeout_s=silence_s), self.collect)
+        return TextStream(wire, StreamLine(self.settings, self._connection, self._slots, self.collect, silence_s))
 
     async def send(self, tasks: Sequence[Mapping[str, Any]]) -> Frame:
         """Send tasks over REST just as they are, and return the answer just as it comes. Nothing is retried.

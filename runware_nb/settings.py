@@ -65,7 +65,7 @@ class Settings:
         api_key: The key, or None.
         rest_url: Where REST requests go.
         ws_url: Where the WebSocket connects.
-        schemas_url: Where model schemas are.
+        schemas_url: Where fresh model schemas are; empty (or `off` in the environment) to use the bundled ones only.
         media_url: Where our own media are kept; None is `runware_images` beside *home*.
         transport: `websocket` or `rest`.
         auth_in_payload: Send the key as the first element of a REST array instead of in a header.
@@ -100,6 +100,8 @@ class Settings:
             raise ConfigError(f"transport={self.transport!r}: it is websocket or rest")
         for name, schemes in (("rest_url", ("http", "https")), ("ws_url", ("ws", "wss"))):
             _check_url(name, getattr(self, name), schemes)
+        if self.schemas_url:
+            _check_url("schemas_url", self.schemas_url, ("http", "https"))
         for name in ("timeout_s", "connect_timeout_s", "ping_s", "max_in_flight", "max_frame_bytes"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name}={getattr(self, name)!r}: it must be above 0")
@@ -168,6 +170,8 @@ def load_settings(environ: Mapping[str, str] | None = None, *, cwd: Path | None 
     values: dict[str, Any] = {
         name: environ[variable] for variable, name in _ENVIRONMENT.items() if environ.get(variable)
     }
+    if values.get("schemas_url", "").lower() == "off":
+        values["schemas_url"] = ""
     values["home"] = (cwd or Path.cwd()) / Path(environ.get("RUNWARE_NB_HOME") or ".runware").expanduser()
     if environ.get("RUNWARE_API_KEY", "").strip():
         values["api_key"] = Key(environ["RUNWARE_API_KEY"], "RUNWARE_API_KEY")

@@ -54,6 +54,10 @@ class LiveCatalogue:
                 self._rules[name] = _rules(name, kept.get("body"))
         return self._rules.get(name)
 
+    def is_fresh(self, name: str) -> bool:
+        """Whether the service was asked about a model within the last five minutes."""
+        return time.monotonic() - self._asked_at.get(name, -_FRESH_S) < _FRESH_S
+
     async def rules(self, name: str) -> Rulebook | None:
         """Give a model's rules, asking the service unless it was asked within the last five minutes.
 
@@ -64,7 +68,7 @@ class LiveCatalogue:
             None where the service is off, out of reach, slower than three seconds, or does not know the model.
         """
         known = self.known_rules(name)
-        if not self.is_on or time.monotonic() - self._asked_at.get(name, -_FRESH_S) < _FRESH_S:
+        if not self.is_on or self.is_fresh(name):
             return known
         self._asked_at[name] = time.monotonic()
         kept = self._read(name) or {}

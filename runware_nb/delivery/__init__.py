@@ -5,7 +5,7 @@ from .connection import Connection
 from .courier import Courier
 from .flight import Flight
 from .slots import Slots
-from .streams import TextStream
+from .streams import StreamLine, TextStream
 from .uploads import UploadDesk
 
-__all__ = ["Board", "Connection", "Courier", "Flight", "Slots", "TextStream", "UploadDesk"]
+__all__ = ["Board", "Connection", "Courier", "Flight", "Slots", "StreamLine", "TextStream", "UploadDesk"]

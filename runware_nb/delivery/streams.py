@@ -2,22 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from ..errors import ProtocolError, TaskError, TransportError
+from ..errors import ProtocolError, RateLimited, RunwareNBError, TaskError, TransportError
+from ..settings import Settings
 from ..wire.classify import task_error
 from ..wire.frames import Frame, Item
 from ..wire.results import Outcome, Result
+from ..wire.retries import Decision, Step, decide
 from ..wire.sse import Delta, EventDecoder, delta_of
+from .connection import Connection
+from .courier import jitter
 from .flight import now
+from .slots import Slots
 
-__all__ = ["OpenStream", "TextStream"]
+__all__ = ["StreamLine", "TextStream"]
 
-OpenStream = Callable[[Item], AbstractAsyncContextManager[AsyncIterator[bytes]]]
-Collect = Callable[[Item], Any]
+
+class StreamLine:
+    """What a stream needs of its client.
+
+    Args:
+        settings: Bounds.
+        connection: The way to the service.
+        slots: Places in flight.
+        collect: The client's own.
+        silence_s: Longest wait for the next piece, in seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        connection: Connection,
+        slots: Slots,
+        collect: Callable[..., Awaitable[Outcome]],
+        silence_s: float,
+    ) -> None:
+        self._settings = settings
+        self._connection = connection
+        self._slots = slots
+        self._collect = collect
+        self._silence_s = silence_s
+
+    def open(self, task: Item) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Send the task, and give the bytes of its answer as they come."""
+        return self._connection.rest().stream([task], timeout_s=self._silence_s)
+
+    @asynccontextmanager
+    async def place(self, task_uuid: str) -> AsyncIterator[None]:
+        """Hold one of the places in flight."""
+        await self._slots.take(now() + self._silence_s, task_uuid)
+        try:
+            yield
+        finally:
+            self._slots.free()
+
+    def decide(self, error: RunwareNBError, attempt: int) -> Decision:
+        """Say what a failure before the first piece means."""
+        if isinstance(error, RateLimited):
+            self._slots.limit.on_rate_limited()
+        return decide(error, attempt=attempt, max_retries=self._settings.max_retries, task_type="textInference",
+                      has_results=False, jitter=jitter())  # fmt: skip
+
+    async def collect(self, task: Item) -> Outcome:
+        """Wait for the whole text; send the task again, under its own UUID, if the service does not know it."""
+        return await self._collect({**task, "deliveryMethod": "sync"}, resends=True, timeout_s=self._silence_s)
 
 
 class TextStream:
@@ -39,12 +93,11 @@ class TextStream:
         reasoning: What has come of the model's reasoning.
     """
 
-    def __init__(self, task: Item, open_stream: OpenStream, collect: Collect) -> None:
+    def __init__(self, task: Item, line: StreamLine) -> None:
         self.task = task
         self.text = ""
         self.reasoning = ""
-        self._open = open_stream
-        self._collect = collect
+        self._line = line
         self._pieces: AsyncIterator[Delta] | None = None
         self._last = Delta()
         self._started_at = now()
@@ -80,53 +133,69 @@ class TextStream:
         return self._pieces
 
     async def _read(self) -> AsyncIterator[Delta]:
-        """Give the pieces.
+        """Give the pieces; begin again where nothing was accepted, collect where something was.
 
         Raises:
             TaskError: The service refused or broke off; `.outcome` has what came.
             TransportError: The connection broke, and the task could not be collected either.
             ProtocolError: What came is no stream.
         """
-        decoder = EventDecoder()
-        try:
-            async with self._open(self.task) as chunks:
-                async for chunk in chunks:
-                    for event in decoder.feed(chunk):
-                        yield self._take(event)
-                    if decoder.is_done:
-                        break
-                for event in decoder.finish():
-                    yield self._take(event)
-            if not decoder.is_done and self._last.finish_reason is None:
-                raise TransportError("the stream broke off")
-        except TaskError as error:
-            error.outcome = self._summed_up()
-            raise
-        except TransportError as error:
-            if not error.may_have_arrived:
-                raise
-            async for delta in self._rest(error):
-                yield delta
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                async with self._line.place(self.task_uuid):
+                    async for delta in self._once():
+                        yield delta
+                break
+            except (TaskError, TransportError, ProtocolError) as error:
+                has_begun = bool(self.text or self.reasoning)
+                decision = self._line.decide(error, attempt)
+                if isinstance(error, TaskError):
+                    error.outcome = self._summed_up()
+                if has_begun and not isinstance(error, TaskError):
+                    decision = Decision(Step.ASK_FIRST)
+                elif has_begun or decision.step is Step.GIVE_UP:
+                    raise
+                await asyncio.sleep(decision.delay_s)
+                if decision.step is Step.ASK_FIRST:
+                    yield await self._rest(error)
+                    break
+                if decision.step is Step.NEW_ATTEMPT:
+                    self.task = {**self.task, "taskUUID": str(uuid.uuid4())}
         self._outcome = self._outcome or self._summed_up()
 
-    async def _rest(self, cause: TransportError) -> AsyncIterator[Delta]:
+    async def _once(self) -> AsyncIterator[Delta]:
+        """Read one answer to its end."""
+        decoder = EventDecoder()
+        async with self._line.open(self.task) as chunks:
+            async for chunk in chunks:
+                for event in decoder.feed(chunk):
+                    yield self._take(event)
+                if decoder.is_done:
+                    return
+            for event in decoder.finish():
+                yield self._take(event)
+        if not decoder.is_done and self._last.finish_reason is None:
+            raise TransportError("the stream broke off")
+
+    async def _rest(self, cause: Exception) -> Delta:
         """Collect what a broken stream did not bring, and give it as one piece."""
         try:
-            outcome: Outcome = await self._collect(self.task)
-        except (TaskError, TransportError, ProtocolError) as error:
-            error.outcome = self._summed_up()  # type: ignore[union-attr]
+            outcome = await self._line.collect(self.task)
+        except (TaskError, TransportError) as error:
+            error.outcome = self._summed_up()
             raise error from cause
         self._outcome = outcome
-        for result in outcome.results:
-            whole, reasoning = result.text or "", result.reasoning or ""
-            delta = Delta(
-                text=whole.removeprefix(self.text) if whole.startswith(self.text) else whole,
-                reasoning=reasoning.removeprefix(self.reasoning),
-                finish_reason=result.finish_reason, usage=result.usage or None, cost_usd=result.cost_usd,
-                index=result.index, raw=result.raw,
-            )  # fmt: skip
-            self.text, self.reasoning = whole, reasoning or self.reasoning
-            yield delta
+        result = outcome[0]
+        whole, reasoning = result.text or "", result.reasoning or ""
+        delta = Delta(
+            text=whole.removeprefix(self.text) if whole.startswith(self.text) else whole,
+            reasoning=reasoning.removeprefix(self.reasoning),
+            finish_reason=result.finish_reason, usage=result.usage or None, cost_usd=result.cost_usd, raw=result.raw,
+        )  # fmt: skip
+        self.text, self.reasoning = whole, reasoning or self.reasoning
+        return delta
 
     def _take(self, event: str) -> Delta:
         piece = delta_of(event)

@@ -97,14 +97,17 @@ def _checked(body: bytes, what: str) -> tuple[bytes, str]:
 def _from_array(array: Any) -> Any:
     from PIL import Image
 
-    shape, kind = array.__array_interface__.get("shape"), array.__array_interface__.get("typestr")
+    shape, kind = array.__array_interface__.get("shape"), str(array.__array_interface__.get("typestr"))
+    refusal = MediaError(
+        f"an array of shape {shape} and type {kind} is no image: it takes (height, width), (height, width, 3) or "
+        "(height, width, 4) of uint8, as `(x * 255).astype('uint8')` makes it from 0 to 1"
+    )
+    if kind[1:] not in {"u1", "b1"}:  # others would be squeezed into 8 bits without a word
+        raise refusal
     try:
         return Image.fromarray(array)
     except (TypeError, ValueError, AttributeError) as error:
-        raise MediaError(
-            f"an array of shape {shape} and type {kind} is no image: it takes (height, width), (height, width, 3) or "
-            "(height, width, 4) of uint8"
-        ) from error
+        raise refusal from error
 
 
 def _encoded(image: Any) -> tuple[bytes, str]:

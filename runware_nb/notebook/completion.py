@@ -52,7 +52,8 @@ def complete_runware(line: str) -> tuple[str, list[str]]:
     words = start.split(" ")
     fragment, before = words[-1], [word for word in words[1:-1] if word]
     if before and before[-1] in _MODEL_OPTIONS:
-        candidates = [name for model in all_models() for name in (model.air, *model.aliases)]
+        images = [model for model in all_models() if model.task_type == "imageInference"]
+        candidates = [name for model in images for name in (model.air, *model.aliases)]
     elif start.startswith("%%"):
         candidates = cell_parser().option_names()
     elif not before:

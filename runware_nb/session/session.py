@@ -12,18 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..catalog import check_task, estimate_usd, find_model
+from ..catalog import check_task, estimate_usd, find_model, place_media
 from ..errors import RunLogError, TaskError, TaskInvalid
+from ..images.incoming import is_sendable
 from ..loop import background_loop, wait
 from ..runlog import MediaStore, RunRecord, State
 from ..settings import Key, Settings, load_settings, stored_key
 from ..wire.canonical import request_hash
 from ..wire.classify import task_error
 from ..wire.frames import Item
+from ..wire.places import replace_media
 from ..wire.redact import redact_task
 from ..wire.service import Service
 from ..wire.tasks import ImageTask, Task, is_uuid, prepare
 from .context import CellContext, environment_snapshot
+from .fresh import FreshSchemas
 from .hooks import hooks
 from .jobs import Job
 from .pipeline import drive, utc_now
@@ -38,7 +41,7 @@ __all__ = ["Plan", "Session", "current_session"]
 _LARGEST_SEED = 2**31
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Plan:
     """What would be sent.
 
@@ -72,6 +75,7 @@ class Session:
         self._lock = threading.Lock()
         self._notices: list[str] = []
         self._kept: set[asyncio.Task[None]] = set()
+        self._fresh = FreshSchemas(self)
         self._chance = random.Random()  # noqa: S311 - picks seeds; of its own, so that random.seed() leaves it alone
 
     # --- connecting ----------------------------------------------------------------------------------
@@ -191,7 +195,9 @@ class Session:
         model = find_model(str(wire.get("model", "")))
         if model is not None:
             wire["model"] = model.air
-        return Plan(wire, check_task(wire), estimate_usd(wire))
+        wire = place_media(wire)
+        shown = replace_media(wire, lambda value: value if is_sendable(value) else "<medium>")
+        return Plan(wire, check_task(shown, rules=self._fresh.rules_for(wire)), estimate_usd(wire))
 
     def submit(
         self, task: Task, *, template: str | None = None, tags: tuple[str, ...] = (), note: str | None = None
@@ -213,6 +219,7 @@ class Session:
         """
         plan = self.plan(task)
         self.require_key()
+        plan.task = self._with_media(plan.task)
         provider = self.settings.service
         asked = request_hash(plan.task, service=provider)
         seed_given = plan.task.get("seed") is not None
@@ -291,6 +298,7 @@ class Session:
         if client is not None:
             with contextlib.suppress(Exception):
                 wait(background_loop().submit(client.aclose()), timeout_s=2.0)
+        self._fresh.close()
         log, self._log = self._log, None
         if log is not None:
             log.close()
@@ -321,10 +329,18 @@ class Session:
         background_loop().submit(drive(self, job, task, cell_source=cell_source))
         return job
 
+    def _with_media(self, task: Item) -> Item:
+        """Upload what a task brings along; most bring nothing."""
+        found: list[Any] = []
+        replace_media(task, lambda value: found.append(value) if not is_sendable(value) else None)
+        return wait(background_loop().submit(self._make_client().prepare_media(task))) if found else task
+
     def _with_seed(self, task: Item) -> Item:
         """Pin the seed, so that every image can be made again."""
         model = find_model(str(task.get("model", "")))
-        if task.get("seed") is not None or model is None or not model.takes_seed:
+        rules = self._fresh.known(task)
+        takes_seed = "seed" in rules.names if rules is not None else model is not None and model.takes_seed
+        if task.get("seed") is not None or not takes_seed:
             return task
         count = task.get("numberResults", 1)
         seed = self._chance.randrange(1, _LARGEST_SEED - (count if isinstance(count, int) else 1))

@@ -1,0 +1,94 @@
+"""Schemas fresher than the bundled ones, for a session: known ones at once, others within a few seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..catalog import LiveCatalogue, Rulebook, find_model
+from ..loop import background_loop, wait
+from ..settings import SCHEMAS_URL
+from ..wire.air import parse_air
+from ..wire.tasks import is_utility
+
+if TYPE_CHECKING:
+    from ..catalog.live import Answer
+    from ..transport.rest import RestTransport
+    from .session import Session
+
+__all__ = ["FreshSchemas"]
+
+
+class FreshSchemas:
+    """Asks the schema service, and never lets anyone wait for a model that the snapshot knows.
+
+    A service on this machine, as the sandbox is, has its own schemas or none: the public ones are not asked then.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._catalogues: dict[str, LiveCatalogue] = {}
+        self._transport: RestTransport | None = None
+        self._asking: set[asyncio.Task[Any]] = set()
+        self._is_closed = False
+
+    def rules_for(self, task: Mapping[str, Any]) -> Rulebook | None:
+        """Give the rules for a task's model; None where the snapshot has to do."""
+        name = task.get("model")
+        live = self._live()
+        if not live.is_on or not isinstance(name, str) or not name or is_utility(str(task.get("taskType"))):
+            return None
+        known = live.known_rules(name)
+        if known is not None and live.is_fresh(name):
+            return known
+        asked = background_loop().submit(self._ask(live, name))
+        if known is None and find_model(name) is None and parse_air(name) is not None:
+            return wait(asked)
+        return known
+
+    def known(self, task: Mapping[str, Any]) -> Rulebook | None:
+        """Give the rules that are here already."""
+        return self._live().known_rules(str(task.get("model", "")))
+
+    def close(self) -> None:
+        """Stop asking, and close the connection to the schema service."""
+        if self._catalogues:
+            with contextlib.suppress(Exception):
+                wait(background_loop().submit(self._close()), timeout_s=2.0)
+
+    async def _ask(self, live: LiveCatalogue, name: str) -> Rulebook | None:
+        task = asyncio.current_task()
+        if self._is_closed or task is None:
+            return None
+        self._asking.add(task)
+        try:
+            return await live.rules(name)
+        finally:
+            self._asking.discard(task)
+
+    async def _close(self) -> None:
+        self._is_closed = True
+        asking = list(self._asking)
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.aclose()
+
+    def _live(self) -> LiveCatalogue:
+        settings = self._session.settings
+        url = "" if settings.is_local and settings.schemas_url == SCHEMAS_URL else settings.schemas_url
+        if url not in self._catalogues:
+            self._catalogues[url] = LiveCatalogue(url, settings.home / "schemas", self._get)
+        return self._catalogues[url]
+
+    async def _get(self, url: str, etag: str | None) -> Answer:
+        if self._transport is None:
+            from .. import __version__
+            from ..transport.rest import RestTransport
+
+            self._transport = RestTransport(self._session.settings, None, user_agent=f"runware-nb/{__version__}")
+        return await self._transport.get(url, etag)
