@@ -4,7 +4,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help demo lab test lint bench clean
+.PHONY: help demo lab test lint bench chaos clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make test   set up what the tests need, and pass them all"
 	@echo "make lint   format, lint and types only"
 	@echo "make bench  compare with the official SDK, side by side"
+	@echo "make chaos  2,000 tasks through a storm of faults, four times; SEED=N repeats one"
 	@echo "make clean  remove what these made"
 
 .venv/bin/python:
@@ -54,6 +55,9 @@ test: lint .venv-old-sdk/stamp
 
 bench: .venv/test.stamp
 	@$(PY) benchmarks/compare.py
+
+chaos: .venv/test.stamp
+	@$(PY) -m tests.chaos $(if $(SEED),--seed $(SEED))
 
 clean:
 	rm -rf .venv .venv-old-sdk build dist bench-output demo-output test-artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis

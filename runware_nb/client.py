@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from .catalog.placing import place_media
 from .delivery import Board, Connection, Courier, Flight, Slots, StreamLine, TextStream, UploadDesk
+from .delivery.connection import closed
 from .delivery.courier import jitter, pause
 from .delivery.flight import now
 from .errors import MediaError, RateLimited, TaskInvalid, TransportError
@@ -100,7 +101,7 @@ class Client:
     async def aclose(self) -> None:
         """Close; tasks in flight go on at the service and can be collected by their UUIDs."""
         self._board.close()
-        self._board.on_broken(TransportError("the client was closed"))
+        self._board.on_broken(closed())
         await self._connection.aclose()
 
     # --- tasks -------------------------------------------------------------------------------------
@@ -138,13 +139,15 @@ class Client:
         wire = await self.prepare(task)
         if is_utility(wire["taskType"]):
             return await self._run_utility(wire)
-        attempt = 1
+        attempt, times_sent = 1, 0
         while True:
             await self._slots.take(deadline, wire["taskUUID"])
             try:
                 if on_attempt is not None:
                     await on_attempt(wire, attempt)
-                outcome = await self._courier.fly(Flight(wire, on_result, on_progress), deadline)
+                flight = Flight(wire, on_result, on_progress)
+                flight.times_sent = times_sent
+                outcome = await self._courier.fly(flight, deadline)
             finally:
                 self._slots.free()
             if outcome.results or not outcome.errors:
@@ -156,10 +159,12 @@ class Client:
                 self._slots.limit.on_rate_limited()
             decision = decide(error, attempt=attempt, max_retries=self.settings.max_retries,
                               task_type=wire["taskType"], has_results=False, jitter=jitter())  # fmt: skip
-            if decision.step is not Step.NEW_ATTEMPT:
+            if decision.step not in {Step.NEW_ATTEMPT, Step.SEND_AGAIN}:
                 raise error
             await pause(decision.delay_s, deadline, error)
-            wire = {**wire, "taskUUID": _new_uuid()}
+            times_sent = flight.times_sent
+            if decision.step is Step.NEW_ATTEMPT:
+                wire, times_sent = {**wire, "taskUUID": _new_uuid()}, 0
             attempt += 1
 
     async def prepare(self, task: Task) -> Item:

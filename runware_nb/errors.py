@@ -147,6 +147,11 @@ class ProtocolError(RunwareNBError):
         self.frame = frame[:2000]
         self.http_status = http_status
 
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether it began as the service's answers do: then the task was read, and its fate is unknown."""
+        return self.frame.lstrip()[:1] in {"{", ""} and self.http_status in {200, None}
+
 
 class TaskError(RunwareNBError):
     """The service refused a task or failed at it.

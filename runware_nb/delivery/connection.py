@@ -6,13 +6,21 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..errors import TransportError
 from ..settings import Settings
 
 if TYPE_CHECKING:
     from ..transport.base import Listener, Transport
     from ..transport.rest import RestTransport
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "closed"]
+
+
+def closed() -> TransportError:
+    """Make the error of whoever waits at a client that is closed: trying again is of no use."""
+    error = TransportError("the client was closed")
+    error.retryable = False
+    return error
 
 
 class Connection:
@@ -35,6 +43,7 @@ class Connection:
         self._transport: Transport | None = None
         self._rest: RestTransport | None = None
         self._opening: asyncio.Lock | None = None
+        self._is_closed = False
 
     async def ready(self) -> Transport:
         """Give an open transport; fall back to REST, once and saying so, where no WebSocket can be had.
@@ -43,6 +52,8 @@ class Connection:
             TransportError: The service cannot be reached.
             AuthenticationFailed: The key is refused.
         """
+        if self._is_closed:
+            raise closed()
         if self._transport is None:
             self._opening = self._opening or asyncio.Lock()
             async with self._opening:
@@ -52,6 +63,8 @@ class Connection:
 
     def rest(self) -> RestTransport:
         """Give the REST transport, which downloads, uploads and streams whatever carries the tasks."""
+        if self._is_closed:
+            raise closed()
         if self._rest is None:
             from ..transport.rest import RestTransport
 
@@ -59,7 +72,8 @@ class Connection:
         return self._rest
 
     async def aclose(self) -> None:
-        """Close all of them."""
+        """Close all of them, for good."""
+        self._is_closed = True
         transports = {id(each): each for each in (self._transport, self._rest) if each is not None}
         self._transport = self._rest = None
         for transport in transports.values():

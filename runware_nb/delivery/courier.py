@@ -115,6 +115,8 @@ class Courier:
     async def _submit(self, flight: Flight, deadline: float) -> None:
         transport = await self._connection.ready()
         flight.is_sent = True
+        if flight.times_sent:
+            flight.collector.forget_errors()
         flight.times_sent += 1
         sent_at = now()
         flight.next_poll = sent_at + (SYNC_SILENCE_S if flight.is_sync else first_poll_s(flight.task_type))
@@ -218,6 +220,8 @@ class Courier:
         """
         try:
             (details,) = await self.call({"taskType": "getTaskDetails"}, task_uuid=flight.task_uuid)
+        except (TransportError, ProtocolError):
+            return  # that it could not be asked says nothing about the task
         except TaskError as error:
             if unknown >= (_MOST_UNKNOWN if flight.is_ours else 3):
                 raise TaskNotFound(

@@ -37,6 +37,7 @@ class Session:
         text = _frame_text(frame)
         socket = self.socket
         if frame.get("_cut"):
+            self.socket = None
             _break_off(socket, text)
             return
         if socket is not None and socket.application_state is WebSocketState.CONNECTED:

@@ -86,7 +86,7 @@ class WebSocketTransport:
                 lost.retryable = False  # the tries were made here
                 raise lost from error
         socket = self._socket
-        if socket is None:
+        if socket is None or socket.transport.is_closing():  # asyncio would log each write to a lost connection
             raise TransportError(f"the connection to {self._host} was lost", may_have_arrived=False)
         try:
             await socket.send(text)

@@ -22,7 +22,8 @@ class Collector:
 
     Results are matched by their UUID or index, so that nothing counts twice and no result that came is
     ever forgotten. Errors name no item, so they are counted: those pushed append, those of each poll are a
-    list of their own, and the longer list is believed.
+    list of their own, and the longer list is believed, but never beyond what the poll leaves room for: one that
+    is pushed while a poll is on its way would count twice otherwise.
 
     Attributes:
         task: The task in wire spelling.
@@ -46,6 +47,8 @@ class Collector:
         self._polled: list[TaskError] = []
         self._is_polled = False
         self._runs_on = False
+        self._listed: int | None = None
+        self._bare_polls = 0
 
     @property
     def errors(self) -> list[TaskError]:
@@ -61,43 +64,71 @@ class Collector:
     @property
     def is_done(self) -> bool:
         """Whether every result asked for has come or has failed."""
-        missing = self.expected - len(self._results)
-        return self._ended or missing <= max(len(self._pushed), len(self._polled))
+        return self._ended or self.expected - len(self._results) <= self._failed
+
+    @property
+    def _failed(self) -> int:
+        """How many results have failed, as far as known."""
+        counted = max(len(self._pushed), len(self._polled))
+        return counted if self._listed is None else min(counted, self.expected - self._listed)
 
     def begin_poll(self) -> None:
         """Start the list of what the next poll says; call it before each poll is sent."""
-        self.settle_poll()
+        self.settle_poll(is_whole=False)
         self._is_polled = True
         self._runs_on = False
+        self._listed = None
         self._polled = []
 
-    def settle_poll(self) -> None:
-        """Judge a poll that has been answered: an error and nothing still in progress is the end."""
+    def settle_poll(self, *, is_whole: bool = True) -> None:
+        """Judge what a poll has brought: an error and nothing still in progress is the end.
+
+        Args:
+            is_whole: Whether all of the answer is known to be here. Where frames are pushed nobody can tell, and
+                errors without any item beside them are believed the second time.
+        """
         if self._is_polled and self._polled and not self._runs_on:
-            self._ended = True
+            self._bare_polls += 1
+            if is_whole or self._listed is not None or self._bare_polls > 1:
+                self._ended = True
+
+    def forget_errors(self) -> None:
+        """Begin anew: the task is sent once more under its UUID, and what was refused before is no part of it."""
+        self._pushed, self._polled = [], []
+        self._listed = None
+        self._bare_polls = 0
+        self._ended = self.wants_poll = False
 
     def add(self, items: Iterable[Item]) -> list[Result]:
         """Take in `data` items of one frame; return the results that are new."""
         fresh: list[Result] = []
         running: list[float] = []
+        listed = 0
         nameless: dict[str, int] = {}
         for item in items:
             self.accepted = True
+            listed += "status" in item
             if not is_final(item):
                 if "status" in item:
                     progress = item.get("progress")
                     running.append(float(progress) if isinstance(progress, int | float) else 0.0)
                 continue
-            key = item_id(item) or _nameless_key(item, nameless)
+            name = item_id(item)
+            key = name or _nameless_key(item, nameless)
             known = self._results.get(key)
+            if known is None and name is None and len(self._results) >= self.expected:
+                continue  # an answer that came twice, each of its items without a name
             if known is None:
                 result = Result(item, self.task_uuid, self._index(item))
                 self._results[key] = result
                 fresh.append(result)
             else:
                 known.raw = item
+        if self._is_polled and listed:
+            self._listed = listed
         if running:
             self._runs_on = True
+            self._bare_polls = 0
             whole = 100.0 * len(self._results) + sum(running)
             self.progress = min(100.0, whole / max(self.expected, 1))
         return fresh

@@ -84,7 +84,8 @@ def decide(
         if not error.task_uuid:
             return Decision(Step.SEND_AGAIN if isinstance(error, RateLimited) else Step.ASK_FIRST, delay_s)
         if task_type in NEVER_AUTOMATIC:
-            return GIVE_UP
+            # a refusal for rate came before acceptance, and made nothing: the same UUID is as good as new
+            return Decision(Step.SEND_AGAIN, delay_s) if isinstance(error, RateLimited) else GIVE_UP
         return Decision(Step.NEW_ATTEMPT, delay_s)
     if isinstance(error, TransportError):
         if not error.retryable:
@@ -92,7 +93,7 @@ def decide(
         if not error.may_have_arrived:
             return Decision(Step.SEND_AGAIN, delay_s)
         return Decision(Step.ASK_FIRST, delay_s)
-    if isinstance(error, ProtocolError) and _is_transient_status(error.http_status):
+    if isinstance(error, ProtocolError) and (_is_transient_status(error.http_status) or error.is_cut_short):
         return Decision(Step.ASK_FIRST, delay_s)
     return GIVE_UP
 

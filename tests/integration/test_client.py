@@ -140,13 +140,25 @@ FAULTS = [
     {"kind": "refuse", "status": 429, "code": "rateLimitExceeded", "names_task": False},
     {"kind": "refuse", "status": 503, "code": "serviceUnavailable", "names_task": False},
     {"kind": "refuse", "status": 500, "code": "internalServerError"},
+    {"kind": "refuse", "status": 504, "code": "gatewayTimeout", "names_task": False},
+    {"kind": "fail", "code": "timeoutProvider"},
+    {"kind": "cut", "when": "mid_frame"},
+    {"kind": "lose"},
+    {"kind": "double"},
+    {"kind": "reorder"},
+    {"kind": "late", "seconds": 0.3},
+    {"kind": "malform"},
+    {"kind": "misaddress"},
+    {"kind": "slow_ack", "seconds": 0.3},
+    {"kind": "mute"},
 ]
 
 
 @BOTH
 @pytest.mark.parametrize("delivery", ["sync", "async"])
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: "-".join(str(value) for value in fault.values()))
-def test_a_fault_costs_time_and_nothing_else(sandbox, run_async, transport, delivery, fault):
+def test_a_fault_costs_time_and_nothing_else(sandbox, run_async, transport, delivery, fault, monkeypatch):
+    monkeypatch.setattr("runware_nb.delivery.courier.SYNC_SILENCE_S", 0.5)
     sandbox.faults(fault)
 
     async def main():

@@ -113,3 +113,56 @@ def test_a_processing_item_with_a_uuid_is_no_result():
     found = collector()
     found.add([{"taskUUID": U, "imageUUID": "a", "status": "pending"}])
     assert not found.has_results
+
+
+def failure():
+    return ProviderFailed("no", task_uuid=U)
+
+
+def test_an_error_pushed_while_a_poll_is_on_its_way_counts_once():
+    """Found by the storm: a batch of four ended with one of its results missing."""
+    found = collector(4)
+    found.begin_poll()
+    found.fail([failure()])
+    found.add([item("a", status="success"), *({"status": "processing", "imageUUID": name} for name in "bc")])
+    found.fail([failure()])
+    found.add([item("b")])
+    assert not found.is_done
+    found.add([item("c")])
+    assert found.is_done
+    assert (len(found.outcome()), len(found.outcome().errors)) == (3, 1)
+
+
+def test_an_error_beside_a_poll_that_was_not_answered_is_not_the_end():
+    found = collector(2)
+    found.begin_poll()
+    found.fail([failure()])
+    found.begin_poll()
+    assert not found.is_done
+    found.fail([failure()])
+    found.begin_poll()
+    assert found.is_done
+
+
+def test_a_whole_answer_that_comes_twice_counts_once():
+    found = Collector({"taskType": "caption", "taskUUID": U})
+    entry = {"taskType": "caption", "taskUUID": U, "text": "a ship"}
+    found.add([entry, dict(entry)])
+    assert len(found.outcome()) == 1
+
+
+def test_two_versions_that_are_equal_are_two():
+    found = Collector({"taskType": "promptEnhance", "taskUUID": U, "promptVersions": 3})
+    found.add([{"taskType": "promptEnhance", "taskUUID": U, "text": text} for text in ("a", "b", "a")])
+    assert [one.text for one in found.outcome()] == ["a", "b", "a"]
+    assert found.is_done
+
+
+def test_what_a_first_sending_was_refused_for_is_no_part_of_the_second():
+    found = collector(4)
+    found.fail([failure()])
+    found.forget_errors()
+    found.add([item(name) for name in "abc"])
+    assert not found.is_done
+    found.add([item("d")])
+    assert (len(found.outcome()), found.outcome().errors) == (4, [])

@@ -40,7 +40,7 @@ def test_an_unnamed_rate_limit_keeps_its_uuid_and_waits_as_told():
 
 
 @pytest.mark.parametrize("error", [TaskInvalid("x", task_uuid="u"), AuthenticationFailed("x"), TransportTimeout("x"),
-                                   ProtocolError("x", http_status=200)])  # fmt: skip
+                                   ProtocolError("x", http_status=200, frame="<html>")])  # fmt: skip
 def test_what_would_fail_again_is_given_up(error):
     assert step(error).step is Step.GIVE_UP
 
@@ -80,3 +80,14 @@ def test_rest_takes_over_only_where_websocket_never_worked():
     assert falls_back_to_rest(failed_handshakes=2, was_connected=False)
     assert not falls_back_to_rest(failed_handshakes=1, was_connected=False)
     assert not falls_back_to_rest(failed_handshakes=50, was_connected=True)
+
+
+@pytest.mark.parametrize("frame", ['{"data":[{"task', ""])
+def test_an_answer_cut_short_says_nothing_about_the_task(frame):
+    assert step(ProtocolError("x", http_status=200, frame=frame)).step is Step.ASK_FIRST
+
+
+@pytest.mark.parametrize("task_type", ["videoInference", "3dInference", "training"])
+def test_dear_tasks_wait_out_a_refusal_for_rate_and_nothing_else(task_type):
+    assert step(RateLimited("x", task_uuid="u"), task_type=task_type).step is Step.SEND_AGAIN
+    assert step(ProviderFailed("x", task_uuid="u"), task_type=task_type).step is Step.GIVE_UP
