@@ -34,14 +34,19 @@ def place_media(task: Mapping[str, Any], *, schema: Mapping[str, Any] | None = N
     if not flat:
         return made
     allowed = _inputs_of(made, schema)
-    nested = dict(made.get("inputs") or {})
+    given = made.get("inputs") or {}
+    if not isinstance(given, Mapping):
+        return made
+    nested = dict(given)
     for name in flat:
-        inner = _FLAT[name]
-        if inner == "images" and "images" not in allowed and "image" in allowed and len(made[name]) == 1:
-            nested.setdefault("image", made.pop(name)[0])
-        elif inner in allowed:
-            value = made.pop(name)
-            nested.setdefault(inner, [_frame(each) for each in value] if name == "frameImages" else value)
+        inner, value = _FLAT[name], made[name]
+        listed = value if isinstance(value, list | tuple) else None
+        if inner == "images" and "images" not in allowed and "image" in allowed and listed and len(listed) == 1:
+            inner, value = "image", listed[0]
+        if inner in allowed:
+            del made[name]
+            is_frames = name == "frameImages" and listed is not None
+            nested.setdefault(inner, [_frame(each) for each in listed or ()] if is_frames else value)
     if nested:
         made["inputs"] = nested
     return made
