@@ -22,7 +22,7 @@ from .wire.redact import redact_account
 from .wire.results import Outcome, Result, is_final
 from .wire.retries import Step, backoff_s, decide
 from .wire.service import OnAttempt, OnProgress, OnResult
-from .wire.tasks import Task, is_utility, prepare
+from .wire.tasks import ImageTask, Task, is_utility, prepare
 
 __all__ = ["Client"]
 
@@ -392,7 +392,7 @@ class Client:
 
 
 def _as_wire(task: Task) -> Mapping[str, Any]:
-    return task if isinstance(task, Mapping) else task.to_wire()
+    return task.to_wire() if isinstance(task, ImageTask) else task
 
 
 def _until_final(wire: Item) -> Callable[[Item], bool] | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..images.incoming import is_sendable, media_bytes
 from ..wire.frames import Item
-from ..wire.places import replace_media
+from ..wire.places import holds_media, replace_media
 from ..wire.results import Result
 from .courier import Courier
 
@@ -67,6 +67,8 @@ class UploadDesk:
             MediaError: A medium is none, or broken; the sentence says which.
             TransportError: One could not be sent.
         """
+        if not holds_media(task):
+            return dict(task)
         found: list[Any] = []
 
         def note(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 __all__ = ["Account", "Charge", "request_hash"]
@@ -24,18 +24,19 @@ class Charge:
     """What one task was billed.
 
     Attributes:
-        task_uuid: The task.
-        task_type: Its type.
+        task: The task as it was asked for.
         cost_usd: US dollars.
         results: How many results were delivered for it.
-        request_hash: Hash of the request without its UUID: the same work under two UUIDs shows.
     """
 
-    task_uuid: str
-    task_type: str
+    task: dict[str, Any]
     cost_usd: float
     results: int
-    request_hash: str
+
+    def row(self) -> dict[str, Any]:
+        """Write it for the ledger, with a hash of the request: the same work under two UUIDs shows."""
+        return {"task_uuid": self.task["taskUUID"], "task_type": self.task["taskType"], "cost_usd": self.cost_usd,
+                "results": self.results, "request_hash": request_hash(self.task)}  # fmt: skip
 
 
 class Account:
@@ -60,9 +61,12 @@ class Account:
         """What is left."""
         return round(self.start_usd - self.total_usd, 6)
 
-    def bill(self, task_uuid: str, task_type: str, cost_usd: float, hashed: str) -> None:
-        """Bill one more result of a task."""
-        charge = self._charges.setdefault(task_uuid, Charge(task_uuid, task_type, 0.0, 0, hashed))
+    def bill(self, task: dict[str, Any], cost_usd: float) -> None:
+        """Bill one more result of a task, given as it was asked for."""
+        task_uuid = str(task["taskUUID"])
+        charge = self._charges.get(task_uuid)
+        if charge is None:
+            charge = self._charges[task_uuid] = Charge(task, 0.0, 0)
         charge.cost_usd = round(charge.cost_usd + cost_usd, 6)
         charge.results += 1
         self._total_usd += cost_usd
@@ -74,7 +78,7 @@ class Account:
 
     def ledger(self) -> dict[str, Any]:
         """List every charge, oldest first."""
-        return {"charges": [asdict(charge) for charge in self._charges.values()], "total_usd": self.total_usd}
+        return {"charges": [charge.row() for charge in self._charges.values()], "total_usd": self.total_usd}
 
     def details(self, api_key: str) -> dict[str, Any]:
         """Answer `accountManagement` with `getDetails` (reference 5.15)."""

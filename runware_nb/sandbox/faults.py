@@ -8,6 +8,8 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
+from .account import request_hash
+
 __all__ = ["Fault", "FaultPlan", "chaos"]
 
 KINDS = {
@@ -121,19 +123,20 @@ class FaultPlan:
         self._faults = [Fault.parse(entry) for entry in entries]
         self._seen.clear()
 
-    def draw(self, task_type: str, *, is_work: bool, request: str = "") -> dict[str, Fault]:
+    def draw(self, task_type: str, *, is_work: bool, request: dict[str, Any]) -> dict[str, Fault]:
         """Say which faults hit the next task of a kind, by kind of fault.
 
         Args:
             task_type: Kind of task.
             is_work: Whether it is an inference or an operation.
-            request: What tells this request from others, whenever it comes: rates are drawn by it.
+            request: The request: rates are drawn by its content, whenever it comes.
         """
         hit: dict[str, Fault] = {}
         if not self._faults:
             return hit
-        self._seen[request] += 1
-        chance = random.Random(f"{self._seed}/{request}/{self._seen[request]}")
+        hashed = request_hash(request) if is_work else json.dumps(request)
+        self._seen[hashed] += 1
+        chance = random.Random(f"{self._seed}/{hashed}/{self._seen[hashed]}")
         for fault in self._faults:
             if fault.kind in hit or fault.count == 0:
                 continue

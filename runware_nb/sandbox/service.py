@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any
 
 from . import answers
-from .account import Account, request_hash
+from .account import Account
 from .behaviour import Behaviour
 from .clock import Clock
 from .delivery import CutConnection, Push, spoilt
@@ -127,15 +126,13 @@ class Service:
             message = f"Invalid value for 'taskType' parameter: {task_type:.60}."
             known = sorted([*KINDS, *CURRENT_NAMES, *UTILITIES, "modelUpload", "ping"])
             raise Refused("invalidTaskType", message, parameter="taskType", allowedValues=known)
-        fingerprint = request_hash(task)
-        hit = self.faults.draw(task_type, is_work=True, request=fingerprint)
+        hit = self.faults.draw(task_type, is_work=True, request=task)
         self._before_acceptance(hit)
         uuid_text = check_uuid(task)
         if uuid_text in self.works or uuid_text in self._used_uuids:
             raise Refused("conflictTaskUUID", "This taskUUID has been used before. Send a fresh UUID v4.",
                           parameter="taskUUID", status=self.behaviour.conflict_status)  # fmt: skip
         work = self._planned(task, kind, hit)
-        work.fingerprint = fingerprint
         if work.cost_usd * len(work.items) > self.account.balance_usd:
             raise Refused("insufficientCredits", "The balance does not cover this task.", status=402)
         self._remember(work)
@@ -296,7 +293,7 @@ class Service:
         for item in work.items:
             if item.ready_at <= now and not item.is_billed and (not item.error or self.behaviour.failure_is_billed):
                 item.is_billed = True
-                self.account.bill(work.uuid, str(work.asked["taskType"]), work.cost_usd, work.fingerprint)
+                self.account.bill(work.asked, work.cost_usd)
 
     def ledger(self) -> Json:
         """Settle everything that is finished by now, and list the charges."""
@@ -324,7 +321,7 @@ class Service:
 
     async def _answer_utility(self, task: Json, task_type: str, scope: Json, push: Push, *, waits: bool) -> None:
         check_uuid(task)
-        hit = self.faults.draw(task_type, is_work=False, request=json.dumps(scope))
+        hit = self.faults.draw(task_type, is_work=False, request=scope)
         self._before_acceptance(hit)
         check_utility(task, task_type)
         if "mute" in hit:
@@ -360,7 +357,6 @@ class Service:
         for event in self.journal.replay():
             if event.get("op") == "accept":
                 work = restored_work(event, seed=self.seed)
-                work.fingerprint = request_hash(event["task"])
                 self._remember(work)
             elif event.get("op") == "upload":
                 self.uploads.restore(event["uuid"], event["name"])

@@ -84,13 +84,42 @@ class Sessions:
         return made
 
 
+class _IdleWatch:
+    """Closes a connection that has been silent for too long; one timer, not one for each message."""
+
+    def __init__(self, socket: WebSocket, idle_s: float) -> None:
+        self._socket = socket
+        self._idle_s = idle_s
+        self._loop = asyncio.get_running_loop()
+        self._heard_at = self._loop.time()
+        self._closing: asyncio.Task[None] | None = None
+        self._timer = self._loop.call_later(idle_s, self._look)
+
+    def heard(self) -> None:
+        """Note a message."""
+        self._heard_at = self._loop.time()
+
+    def end(self) -> None:
+        """Stop watching."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        left = self._heard_at + self._idle_s - self._loop.time()
+        if left <= 0:
+            self._closing = asyncio.ensure_future(self._socket.close(1000, "idle"))
+        else:
+            self._timer = self._loop.call_later(left, self._look)
+
+
 async def serve_socket(socket: WebSocket, service: Service, sessions: Sessions) -> None:
     """Speak with one connection until it ends."""
     await socket.accept()
+    watch = _IdleWatch(socket, service.clock.idle_s)
     session: Session | None = None
     try:
         while True:
-            text = await asyncio.wait_for(socket.receive_text(), service.clock.idle_s)
+            text = await socket.receive_text()
+            watch.heard()
             tasks = _parse(text)
             if tasks is None:
                 error = {"code": "invalidRequest", "message": "A message is a JSON array of tasks."}
@@ -103,13 +132,12 @@ async def serve_socket(socket: WebSocket, service: Service, sessions: Sessions) 
                         return
                 else:
                     await service.handle(task, session.push, waits=False)
-    except TimeoutError:
-        await socket.close(1000, "idle")
     except CutConnection:
         await socket.close(1012)
     except (WebSocketDisconnect, RuntimeError):
         return
     finally:
+        watch.end()
         if session is not None and session.socket is socket:
             session.socket = None
 

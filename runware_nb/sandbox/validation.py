@@ -83,7 +83,8 @@ def check_task(task: dict[str, Any], model: Model, behaviour: Behaviour) -> None
     strict = {"by_model": model.is_strict, "refuse": True, "ignore": False}[behaviour.unknown_parameters]
     shape = {name: _shape(name, value) for name, value in task.items()}
     try:
-        refused = _first_error(model.air, strict, json.dumps(shape, sort_keys=True))
+        text = json.dumps(shape)
+        refused = _first_error(model.air, strict, text)
     except (TypeError, ValueError, RecursionError):
         raise Refused("invalidRequest", "The request is not plain JSON.") from None
     if refused is not None:

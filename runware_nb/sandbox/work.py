@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import hashlib
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,7 +51,6 @@ class Work:
         items: What it makes.
         muted: Whether its results are never pushed.
         media_fault: What is wrong with its files, if anything.
-        fingerprint: Hash of the request without its UUID.
     """
 
     asked: Json
@@ -62,7 +61,6 @@ class Work:
     items: list[Item] = field(default_factory=list)
     muted: bool = False
     media_fault: str = ""
-    fingerprint: str = ""
 
     @property
     def uuid(self) -> str:
@@ -128,7 +126,8 @@ def plan_work(asked: Json, task: Json, model: Model, *, now: float, latency_s: f
     uuid_text = str(asked["taskUUID"])
     first = task.get("seed")
     if not isinstance(first, int):
-        first = random.Random(f"{seed}/{uuid_text}").randrange(1, 2**32 - count)
+        digest = hashlib.blake2b(f"{seed}/{uuid_text}".encode(), digest_size=4).digest()
+        first = 1 + int.from_bytes(digest, "big") % (2**32 - count - 1)
     work = Work(asked, task, model, now, price_usd(model, kind.units(task, model)))
     for index in range(count):
         share = 2 / 3 + (index + 1) / (3 * count)

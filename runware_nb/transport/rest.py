@@ -26,7 +26,6 @@ MAX_MEDIA_BYTES = 512 * 1024 * 1024
 """Largest file downloaded, in bytes."""
 
 _MAX_REDIRECTS = 5
-_SHARD_CONNECTIONS = 8
 _GONE = {401, 403, 404, 410}
 
 
@@ -45,7 +44,10 @@ class RestTransport:
         self._settings = settings
         self._listener = listener
         self._user_agent = user_agent
-        self._shards: list[_Shard] = []
+        self._rest_url = httpx.URL(settings.rest_url)
+        self._lines: set[httpx.AsyncHTTPTransport] = set()
+        self._free_lines: list[httpx.AsyncHTTPTransport] = []
+        self._is_proxied: bool | None = None
         self._media: httpx.AsyncClient | None = None
         self._certificates: ssl.SSLContext | None = None
 
@@ -75,19 +77,10 @@ class RestTransport:
         else:
             headers["Authorization"] = f"Bearer {key}"
         timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, self._settings.connect_timeout_s))
-        shard = self._least_busy()
-        shard.busy += 1
         try:
-            answer = await shard.client.post(
-                self._settings.rest_url,
-                content=encode_frame(tasks).encode(),
-                headers=headers,
-                timeout=timeout,
-            )
+            answer = await self._post(encode_frame(tasks).encode(), headers, timeout)
         except httpx.HTTPError as error:
             raise _translated(error, self._settings.rest_url) from error
-        finally:
-            shard.busy -= 1
         text = answer.content
         if key.encode() in text:
             text = redact_text(answer.text, [key]).encode()
@@ -170,40 +163,52 @@ class RestTransport:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        clients = [shard.client for shard in self._shards]
-        if self._media is not None:
-            clients.append(self._media)
-        self._shards, self._media = [], None
-        for client in clients:
-            await client.aclose()
+        lines, self._lines, self._free_lines = self._lines, set(), []
+        media, self._media = self._media, None
+        for line in lines:
+            await line.aclose()
+        if media is not None:
+            await media.aclose()
 
-    def _least_busy(self) -> _Shard:
-        """Give a client with a connection to spare, making one if all are taken."""
-        for shard in self._shards:
-            if shard.busy < _SHARD_CONNECTIONS:
-                return shard
-        self._shards.append(_Shard(self._make_client()))
-        return self._shards[-1]
+    async def _post(self, body: bytes, headers: dict[str, str], timeout: httpx.Timeout) -> httpx.Response:
+        """Post to the service, on a connection of its own while it lasts.
+
+        httpx's client spends half of its time on redirects, cookies, authentication and a pool that looks at every
+        connection for each request. A bare transport for each connection spares that; where a proxy is to be used,
+        which the client knows how to, it is taken all the same.
+        """
+        if self._is_proxied is None:
+            self._is_proxied = _uses_proxy(self._settings.rest_url)
+        if self._is_proxied:
+            self._media = self._media or self._make_client()
+            return await self._media.post(self._settings.rest_url, content=body, headers=headers, timeout=timeout)
+        line = self._free_lines.pop() if self._free_lines else self._make_line()
+        request = httpx.Request(
+            "POST", self._rest_url, headers={**headers, "User-Agent": self._user_agent, "Accept": "*/*"}, content=body,
+            extensions={"timeout": timeout.as_dict()},
+        )  # fmt: skip
+        try:
+            answer = await line.handle_async_request(request)
+            try:
+                await answer.aread()
+            finally:
+                await answer.aclose()
+        finally:
+            if line in self._lines:
+                self._free_lines.append(line)
+        return answer
+
+    def _make_line(self) -> httpx.AsyncHTTPTransport:
+        if self._certificates is None:
+            self._certificates = httpx.create_ssl_context()
+        line = httpx.AsyncHTTPTransport(verify=self._certificates, limits=httpx.Limits(max_connections=1))
+        self._lines.add(line)
+        return line
 
     def _make_client(self) -> httpx.AsyncClient:
         if self._certificates is None:
             self._certificates = httpx.create_ssl_context()
-        limits = httpx.Limits(max_connections=_SHARD_CONNECTIONS, max_keepalive_connections=_SHARD_CONNECTIONS)
-        return httpx.AsyncClient(verify=self._certificates, limits=limits, headers={"User-Agent": self._user_agent})
-
-
-class _Shard:
-    """One httpx client and how many requests it carries.
-
-    httpx looks at every connection of a pool several times for each request, so that one pool of 64 is
-    slower than eight of 8.
-    """
-
-    __slots__ = ("busy", "client")
-
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self.client = client
-        self.busy = 0
+        return httpx.AsyncClient(verify=self._certificates, headers={"User-Agent": self._user_agent})
 
 
 def _translated(error: httpx.HTTPError, url: str) -> TransportError:

@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from ..errors import AuthenticationFailed, ProtocolError, RunwareNBError, TransportError
 from ..settings import Settings
 from ..wire.classify import task_error
-from ..wire.frames import Frame, Item, authentication_task, encode_frame, parse_frame, ping_task
+from ..wire.frames import Frame, Item, authentication_task, encode_frame, encode_task, parse_frame, ping_task
 from ..wire.redact import redact_text
 from ..wire.retries import falls_back_to_rest, reconnect_delay_s
 from .base import Listener
@@ -29,6 +29,8 @@ _chance = random.Random()  # noqa: S311 - spreads retries; our own, so that a us
 _SILENCE_PINGS = 4
 _LONGEST_GAP_S = 120.0
 _CLOCK_JUMP_S = 5.0
+_MOST_TASKS = 16
+_LARGEST_FRAME = 256 * 1024
 
 
 class HandshakeFailed(TransportError):
@@ -60,6 +62,8 @@ class WebSocketTransport:
         self._ready: asyncio.Future[None] | None = None
         self._heard_at = 0.0
         self._is_closing = False
+        self._outbox: list[str] = []
+        self._sending: asyncio.Future[None] | None = None
 
     async def open(self) -> None:
         """Wait until there is a connection. See `Transport.open`."""
@@ -73,7 +77,7 @@ class WebSocketTransport:
 
     async def send(self, tasks: Sequence[Item], *, timeout_s: float) -> None:
         """Send one frame. See `Transport.send`."""
-        text = encode_frame(tasks)
+        texts = [encode_task(task) for task in tasks]
         if self._socket is None:
             wait_s = min(timeout_s, self._settings.connect_timeout_s)
             try:
@@ -85,13 +89,29 @@ class WebSocketTransport:
                 )
                 lost.retryable = False  # the tries were made here
                 raise lost from error
-        socket = self._socket
-        if socket is None or socket.transport.is_closing():  # asyncio would log each write to a lost connection
-            raise TransportError(f"the connection to {self._host} was lost", may_have_arrived=False)
-        try:
-            await socket.send(text)
-        except ConnectionClosed as error:
-            raise TransportError(f"the connection to {self._host} was lost while sending") from error
+        self._outbox += texts
+        if self._sending is None:
+            self._sending = asyncio.ensure_future(self._send_outbox())
+            self._sending.add_done_callback(_retrieve)
+        await asyncio.shield(self._sending)
+
+    async def _send_outbox(self) -> None:
+        """Send what has gathered in this turn of the loop: many tasks in one frame cost what one does.
+
+        Raises:
+            TransportError: The connection is lost; `may_have_arrived` tells whether anything left.
+        """
+        texts, self._outbox, self._sending = self._outbox, [], None
+        while texts:
+            socket = self._socket
+            if socket is None or socket.transport.is_closing():  # asyncio would log each write to a lost connection
+                raise TransportError(f"the connection to {self._host} was lost", may_have_arrived=False)
+            size = _frame_length(texts)
+            try:
+                await socket.send(f"[{','.join(texts[:size])}]")
+            except ConnectionClosed as error:
+                raise TransportError(f"the connection to {self._host} was lost while sending") from error
+            texts = texts[size:]
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -227,6 +247,22 @@ class WebSocketTransport:
             self._ready.set_exception(error)
             self._ready.exception()  # seen: whoever waits gets it too
         self._listener.on_broken(error)
+
+
+def _frame_length(texts: Sequence[str]) -> int:
+    """Say how many of these tasks go into the next frame: a few, and not too much of them."""
+    size = 0
+    for count, text in enumerate(texts[:_MOST_TASKS]):
+        size += len(text)
+        if size > _LARGEST_FRAME and count:
+            return count
+    return min(len(texts), _MOST_TASKS)
+
+
+def _retrieve(sending: asyncio.Future[None]) -> None:
+    """Mark an error as seen: whoever waits gets it, and nobody may be waiting any more."""
+    if not sending.cancelled():
+        sending.exception()
 
 
 def _reason(error: BaseException) -> str:

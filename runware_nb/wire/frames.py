@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import ProtocolError
 
-__all__ = ["Frame", "Item", "authentication_task", "encode_frame", "parse_frame", "ping_task"]
+__all__ = ["Frame", "Item", "authentication_task", "encode_frame", "encode_task", "parse_frame", "ping_task"]
 
 Item = dict[str, Any]
 
@@ -44,6 +44,16 @@ def encode_frame(tasks: Iterable[Mapping[str, Any]]) -> str:
         TypeError: A value has no JSON form.
     """
     return _encode(list(tasks))
+
+
+def encode_task(task: Mapping[str, Any]) -> str:
+    """Write one task; several, with commas between, in brackets, are a frame.
+
+    Raises:
+        ValueError: A number is NaN or infinite, which JSON cannot say.
+        TypeError: A value has no JSON form.
+    """
+    return _encode(task)
 
 
 def authentication_task(api_key: str, session_uuid: str | None = None) -> Item:

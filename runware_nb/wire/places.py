@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["replace_media"]
+__all__ = ["holds_media", "replace_media"]
 
 _KEYS = frozenset(
     {
@@ -21,6 +21,15 @@ _INSIDE = frozenset(
 _HOLDERS = frozenset({"inputs", "puLID", "pulid", "photoMaker", "acePlusPlus", "watermark", "frameImages",
                       "referenceImages"})  # fmt: skip
 _PLAIN = (str, int, float, bool, type(None))
+_SCALARS = frozenset(_PLAIN)
+
+
+def holds_media(task: Mapping[str, Any]) -> bool:
+    """Whether a task can hold media at all; most are text and numbers, and this is asked for each of them."""
+    for key, value in task.items():
+        if key in _KEYS or type(value) not in _SCALARS:
+            return True
+    return task.get("taskType") == "imageUpload"
 
 
 def replace_media(task: Mapping[str, Any], replace: Callable[[Any], Any]) -> dict[str, Any]:
