@@ -157,10 +157,10 @@ def _refusal(error: ValidationError, rules: Rulebook) -> TaskInvalid:
     schema = _schema_at(error.instance_path, rules)
     value = _shown(error.instance)
     said = f"{where}={value}{_UNITS.get(where, '')} refused by {rules.air}"
-    if rule in {"anyOf", "oneOfNotValid"} and where == "request":
+    if rule in {"anyOf", "oneOf"} and where == "request":
         return _wrong_pair(error.instance, rules)
-    if rule in {"enum", "constant"}:
-        allowed = list(details["options"]) if "options" in details else list(schema.get("enum", []))
+    if rule in {"enum", "const"}:
+        allowed = list(details["options"]) if "options" in details else [details["expected_value"]]
         near = difflib.get_close_matches(str(error.instance), [str(each) for each in allowed], n=1, cutoff=0.4)
         hint = f"nearest: {near[0]}" if near else "allowed: " + ", ".join(str(each) for each in allowed[:8])
         return _invalid(f"{said}; {hint}", name, rules, allowed)

@@ -80,8 +80,10 @@ class LiveCatalogue:
         if status == 200 and len(body) <= _MAX_SCHEMA_BYTES:
             with contextlib.suppress(ValueError, RecursionError):
                 answer = json.loads(body)
-                self._rules[name] = _rules(name, answer)
-                self._write(name, {"etag": etag, "body": answer})
+                rules = _rules(name, answer)
+                if rules is not None:
+                    self._rules[name] = rules
+                    self._write(name, {"etag": etag, "body": answer})
         return self._rules.get(name)
 
     def _path(self, name: str) -> Path | None:

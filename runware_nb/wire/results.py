@@ -54,7 +54,11 @@ def item_id(item: Mapping[str, Any]) -> str | None:
     index = item.get("resultIndex")
     if isinstance(index, int):
         return f"#{index}"
-    found = next((str(item[key]) for key in ITEM_IDS if item.get(key)), None)
+    found = None
+    for key in ITEM_IDS:  # on the hottest path: the first name fits nearly always
+        if item.get(key):
+            found = str(item[key])
+            break
     if found is None and isinstance(item.get("outputs"), dict):
         files = item["outputs"].get("files")
         if isinstance(files, list) and files and isinstance(files[0], dict):
@@ -67,7 +71,7 @@ def is_final(item: Mapping[str, Any]) -> bool:
     status = item.get("status")
     if status in _UNFINISHED:
         return False
-    if status in _FINISHED:
+    if status in _FINISHED or item.get("imageURL"):
         return True
     for key, value in item.items():  # noqa: SIM110 - on the hottest path, and twice as fast as any()
         if value is not None and (key.endswith(_FINAL_ENDS) or key in _FINAL_KEYS):
