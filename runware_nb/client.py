@@ -139,6 +139,8 @@ class Client:
         wire = await self.prepare(task)
         if is_utility(wire["taskType"]):
             return await self._run_utility(wire)
+        if wire["deliveryMethod"] == "stream":
+            raise TaskInvalid("a stream is read with `client.stream(task)`", parameter="deliveryMethod")
         attempt, times_sent = 1, 0
         while True:
             await self._slots.take(deadline, wire["taskUUID"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import socket
 
 import pytest
@@ -636,3 +637,38 @@ def test_an_outage_while_a_task_is_polled_is_sat_out(start_sandbox, run_async, t
     outcome, second = run_async(main())
     assert len(outcome) == 1
     assert len(second.charges()) == 1
+
+
+def test_tasks_of_one_moment_share_a_frame(sandbox, run_async):
+    async def main():
+        async with connect(sandbox, max_in_flight=64) as client:
+            await client.open()
+            socket = client._connection._transport._socket
+            frames, send = [], socket.send
+
+            async def counted(text):
+                frames.append(len(json.loads(text)))
+                await send(text)
+
+            socket.send = counted
+            outcomes = await asyncio.gather(*(client.run({**TASK, "seed": n}) for n in range(1, 41)))
+            return outcomes, frames
+
+    outcomes, frames = run_async(main())
+    assert [outcome[0].seed for outcome in outcomes] == list(range(1, 41))
+    assert sum(frames) == 40
+    assert max(frames) == 16
+    assert len(sandbox.charges()) == 40
+
+
+def test_a_task_that_is_no_json_harms_none_beside_it(sandbox, run_async):
+    async def main():
+        async with connect(sandbox) as client:
+            await client.open()
+            good = [client.run({**TASK, "seed": n}) for n in (1, 2)]
+            return await asyncio.gather(good[0], client.run({**TASK, "CFGScale": float("nan")}), good[1],
+                                        return_exceptions=True)  # fmt: skip
+
+    first, bad, second = run_async(main())
+    assert isinstance(bad, ValueError)
+    assert len(first) == len(second) == 1

@@ -140,6 +140,15 @@ def test_cancelling_ends_at_once(start_sandbox, run_async):
     run_async(main())
 
 
+def test_run_says_how_a_stream_is_read(sandbox, run_async):
+    async def main():
+        async with Client(sandbox.api_key, **sandbox.urls) as client:
+            await client.run({**TALK, "deliveryMethod": "stream"})
+
+    with pytest.raises(TaskInvalid, match=r"client\.stream"):
+        run_async(main())
+
+
 def test_a_dead_server_is_one_sentence(run_async):
     async def main():
         async with Client("key", rest_url="http://127.0.0.1:9/v1", ws_url="ws://127.0.0.1:9/v1") as client:

@@ -230,3 +230,12 @@ def test_a_template_with_unknown_fields_or_folders_is_refused():
         outcome.save("x", "{nothing}")
     with pytest.raises(MediaError, match="plain file name"):
         outcome.save("x", "../{index}")
+
+
+def test_tasks_of_one_moment_share_a_frame_up_to_a_bound():
+    from runware_nb.transport.websocket import _frame_length
+
+    assert _frame_length(["x"]) == 1
+    assert _frame_length(["x"] * 40) == 16
+    assert _frame_length(["x" * 300_000, "x"]) == 1  # too large by itself: it goes alone
+    assert _frame_length(["x" * 100_000] * 5) == 2
