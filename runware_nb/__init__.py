@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .client import Client
     from .errors import RunwareNBError, TaskError
-    from .session import CellContext, Job, Session, connect, image, job, log, pending, resume, run
+    from .session import CellContext, Job, Session, connect, image, job, log, pending, read, resume, run
     from .settings import Settings
     from .wire.results import Outcome, Result
     from .wire.tasks import ImageTask, LoRA
@@ -22,7 +22,7 @@ _HOMES = {
     "CellContext": "session", "Client": "client", "ImageTask": "wire.tasks", "Job": "session", "LoRA": "wire.tasks",
     "Outcome": "wire.results", "Result": "wire.results", "RunwareNBError": "errors", "Session": "session",
     "Settings": "settings", "TaskError": "errors", "connect": "session", "image": "session", "job": "session",
-    "log": "session", "pending": "session", "resume": "session", "run": "session",
+    "log": "session", "pending": "session", "read": "session", "resume": "session", "run": "session",
 }  # fmt: skip
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "job",
     "log",
     "pending",
+    "read",
     "resume",
     "run",
 ]

@@ -62,6 +62,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "text-to-image": "text_to_image",
         "log": "log",
         "show": "show",
+        "read": "read",
         "poll": "poll",
         "raw": "raw",
     }

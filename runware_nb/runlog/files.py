@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +22,15 @@ class StoredFile:
         path: Where it is.
         name: Its path relative to the store.
         sha256: Hash of the bytes received.
-        size_bytes: Their number.
+        stored_sha256: Hash of the file itself, which says besides where it came from.
+        size_bytes: Size of the file itself.
         media_type: MIME type by content.
     """
 
     path: Path
     name: str
     sha256: str
+    stored_sha256: str
     size_bytes: int
     media_type: str
 
@@ -42,8 +45,12 @@ class MediaStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def put(self, body: bytes) -> StoredFile:
-        """Store a file, whole or not at all; the same bytes are stored once.
+    def put(self, body: bytes, *, dress: Callable[[bytes], bytes] | None = None) -> StoredFile:
+        """Store a file, whole or not at all; the same bytes are stored once, as they were dressed first.
+
+        Args:
+            body: The bytes as received; their hash is the file's name.
+            dress: Adds to the file what it says about itself.
 
         Raises:
             MediaError: It is of no known kind, or the disk refuses it.
@@ -55,13 +62,16 @@ class MediaStore:
         name = f"{sha256[:2]}/{sha256}{ending_for(kind)}"
         path = self.folder / name
         try:
-            if not (path.is_file() and path.stat().st_size == len(body)):
+            if path.is_file() and path.stat().st_size >= len(body):
+                stored = path.read_bytes()
+            else:
+                stored = dress(body) if dress is not None else body
                 ensure_private_folder(self.folder)
                 path.parent.mkdir(exist_ok=True)
-                write_whole(path, body)
+                write_whole(path, stored)
         except OSError as error:
             raise MediaError(f"{path} cannot be written: {error.strerror or error}") from error
-        return StoredFile(path, name, sha256, len(body), kind)
+        return StoredFile(path, name, sha256, hashlib.sha256(stored).hexdigest(), len(stored), kind)
 
     def find(self, name: str | None) -> Path | None:
         """Give the path of a stored file; None when it is not there."""

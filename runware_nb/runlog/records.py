@@ -45,8 +45,9 @@ class ResultRecord:
         seed: Seed.
         cost_usd: US dollars; None is unknown.
         media_type: MIME type of the file.
-        size_bytes: Size of the file as received.
+        size_bytes: Size of the file as stored.
         received_sha256: Hash of the bytes received.
+        stored_sha256: Hash of the file as stored: the same, and where it came from besides.
         file: Path of the file, relative to the media folder.
         medium_state: none, pending, stored, expired or missing.
         raw: The answer as it came.
@@ -61,6 +62,7 @@ class ResultRecord:
     media_type: str | None = None
     size_bytes: int | None = None
     received_sha256: str | None = None
+    stored_sha256: str | None = None
     file: str | None = None
     medium_state: str = "none"
     raw: dict[str, Any] = field(default_factory=dict)

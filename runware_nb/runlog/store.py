@@ -374,7 +374,7 @@ _RUN_COLUMNS = (
 )  # fmt: skip
 _RESULT_COLUMNS = (
     "run_uuid", "position", "item_uuid", "url", "seed", "cost_usd", "media_type", "size_bytes",
-    "received_sha256", "file", "medium_state", "raw", "error",
+    "received_sha256", "stored_sha256", "file", "medium_state", "raw", "error",
 )  # fmt: skip
 
 

@@ -6,15 +6,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import connect, image, job, log, pending, resume, run
+    from .api import connect, image, job, log, pending, read, resume, run
     from .context import CellContext
     from .jobs import Job
     from .session import Plan, Session, current_session
 
 _HOMES = {
     "CellContext": "context", "Job": "jobs", "Plan": "session", "Session": "session", "connect": "api",
-    "current_session": "session", "image": "api", "job": "api", "log": "api", "pending": "api", "resume": "api",
-    "run": "api",
+    "current_session": "session", "image": "api", "job": "api", "log": "api", "pending": "api", "read": "api",
+    "resume": "api", "run": "api",
 }  # fmt: skip
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "job",
     "log",
     "pending",
+    "read",
     "resume",
     "run",
 ]

@@ -7,6 +7,8 @@ from typing import Any
 
 from ..catalog import DEFAULT_MODEL
 from ..errors import MagicUsageError
+from ..images.incoming import media_bytes
+from ..images.provenance import Provenance, read_provenance
 from ..runlog import RunRecord
 from ..view.table import render_table
 from ..wire.tasks import WIRE_NAMES, ImageTask, LoRA, Task
@@ -14,7 +16,7 @@ from .jobs import Job
 from .session import current_session
 from .show import runs_table
 
-__all__ = ["connect", "image", "job", "log", "make_image_task", "pending", "resume", "run"]
+__all__ = ["connect", "image", "job", "log", "make_image_task", "pending", "read", "resume", "run"]
 
 
 def image(prompt: str, *, extra: Mapping[str, Any] | None = None, **parameters: Any) -> Job:
@@ -76,6 +78,18 @@ def pending() -> list[RunRecord]:
 def resume() -> list[Job]:
     """Collect every run that was sent and is not finished; nothing is sent again."""
     return [job(record.task_uuid) for record in pending() if record.attempts > 0]
+
+
+def read(image: Any) -> Provenance:
+    """Read where an image came from, as far as its file says.
+
+    Args:
+        image: A path, bytes, or an earlier result; PNG, JPEG or WebP, written by us or by another tool.
+
+    Raises:
+        MediaError: It cannot be read, or is a kind of file that carries no provenance.
+    """
+    return read_provenance(media_bytes(image)[0])
 
 
 class LogBook:

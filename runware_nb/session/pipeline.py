@@ -24,6 +24,7 @@ from ..runlog import ResultRecord, State
 from ..wire.frames import Item
 from ..wire.redact import redact_task
 from ..wire.results import Outcome, Result
+from .origin import with_origin
 from .show import render_outcome, render_result
 
 if TYPE_CHECKING:
@@ -200,7 +201,8 @@ class RunOnItsWay:
         try:
             await service.fetch(result)
             body = result.bytes
-            stored = await asyncio.to_thread(self._session.media.put, body)
+            dress = with_origin(self._job.record, self._task, result)
+            stored = await asyncio.to_thread(self._session.media.put, body, dress=dress)
         except MediaError as error:
             record.medium_state = "expired" if error.is_expired else "missing"
             if result.text is None:
@@ -211,7 +213,7 @@ class RunOnItsWay:
         else:
             record.medium_state = "stored"
             record.media_type, record.size_bytes = stored.media_type, stored.size_bytes
-            record.received_sha256, record.file = stored.sha256, stored.name
+            record.received_sha256, record.stored_sha256, record.file = stored.sha256, stored.stored_sha256, stored.name
             result.medium = FileMedium(stored.path)
         self._arrived(result)
 

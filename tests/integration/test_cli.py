@@ -47,6 +47,30 @@ def test_text_to_image_prints_the_answer_and_the_files(cli, tmp_path, sandbox):
     assert shown["request"]["positivePrompt"] == "a small airship"
 
 
+def test_read_prints_where_an_image_came_from(cli, tmp_path):
+    (path,) = json.loads(cli("text-to-image", "--prompt", "a café ☕", "-s", "256x256", "--seed", "5").stdout)["files"]
+    done = cli("read", path)
+    assert done.returncode == 0
+    found = json.loads(done.stdout)
+    assert found["parameters"]["positivePrompt"] == "a café ☕"
+    assert found["record"]["seed"] == 5
+    assert found["is_marked_generated"]
+    (tmp_path / "plain.gif").write_bytes(b"GIF89a" + b"\0" * 20)
+    for image in ("nowhere.png", "plain.gif"):
+        done = cli("read", image)
+        assert done.returncode in {1, 2}
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_read_says_that_an_image_says_nothing(cli, tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (4, 4)).save(tmp_path / "plain.png")
+    done = cli("read", "plain.png")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["record"] is None
+
+
 def test_a_partial_failure_prints_both_and_exits_1(cli, sandbox):
     sandbox.faults({"kind": "fail", "items": [1]})
     done = cli("text-to-image", "--prompt", "xy", "-s", "256x256", "-n", "3")

@@ -244,7 +244,7 @@ def test_model_search_filters_and_pages(sandbox):
     found = search(search="pixel art", limit=2)
     assert (found["totalResults"], len(found["results"])) == (3, 2)
     assert {"air", "name", "tags", "version", "comment"} <= set(found["results"][0])
-    assert search(category="checkpoint", search="flux.1 schnell")["totalResults"] == 0
+    assert search(category="lora", search="schnell")["totalResults"] == 0
     assert search(category="checkpoint", search="schnell")["results"][0]["air"] == "runware:100@1"
     assert search(search="pixel art", offset=2)["results"][0]["air"] not in [each["air"] for each in found["results"]]
 

@@ -1,6 +1,8 @@
 """Session, pipeline, log and files together, against the sandbox."""
 
 import asyncio
+import base64
+import hashlib
 import os
 import signal
 import threading
@@ -54,6 +56,7 @@ def test_an_image_is_made_stored_and_logged(sandbox, make_session):
         assert result.path.read_bytes() == result.bytes
         assert kept.received_sha256 in result.path.name
         assert kept.size_bytes == len(result.bytes)
+        assert hashlib.sha256(result.bytes).hexdigest() == kept.stored_sha256 != kept.received_sha256
         assert result.image.size == (256, 256)
 
 
@@ -499,3 +502,43 @@ def test_raw_work_that_met_a_passing_trouble_stays_to_be_collected(sandbox, make
     frame = wait(background_loop().submit(send_raw(session, [dict(TASK)])))
     assert [error["code"] for error in frame.errors] == ["serviceUnavailable"]
     assert [run.state for run in session.pending()] == [State.SENT]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPG", "WEBP"])
+def test_every_image_says_where_it_came_from(sandbox, make_session, run_async, kind):
+    from runware_nb import Client, read
+
+    session = make_session(sandbox)
+    outcome = session.submit({**TASK, "outputFormat": kind, "negativePrompt": "fog", "numberResults": 2}).result()
+    for result in outcome:
+        found = read(result.path)
+        assert found.is_marked_generated
+        assert found.parameters.prompt == TASK["positivePrompt"]
+        assert found.parameters.to_wire()["seed"] == result.seed
+        assert found.record["task_uuid"] == outcome.task_uuid
+        assert found.record["item_uuid"] == result.item_uuid
+        assert found.record["request"]["model"] == TASK["model"]
+        assert found.record["cost_usd"] == result.cost_usd
+        assert sandbox.api_key not in result.bytes.decode("latin-1")
+
+    async def fresh():
+        async with Client(sandbox.api_key, **sandbox.urls) as client:
+            return (await client.fetch((await client.collect(outcome.task))[0])).image
+
+    assert outcome[0].image.tobytes() == run_async(fresh()).tobytes()
+
+
+def test_a_record_in_a_file_is_no_place_for_media_or_secrets(sandbox, make_session):
+    from PIL import Image
+
+    from runware_nb import read
+
+    session = make_session(sandbox)
+    noise = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40).decode()
+    task = {**TASK, "inputs": {"seedImage": Image.new("RGB", (16, 16))}, "outputFormat": "PNG",
+            "webhookURL": "https://example.com/hook?token=secret", "routing": {"blob": noise}}  # fmt: skip
+    (result,) = session.submit(task).result()
+    request = read(result.path).record["request"]
+    assert "secret" not in request["webhookURL"]
+    assert request["routing"]["blob"].startswith("sha256:")
+    assert len(request["inputs"]["seedImage"]) == 36
