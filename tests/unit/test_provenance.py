@@ -1,6 +1,8 @@
 import io
 import json
+import shutil
 import struct
+import subprocess
 import zlib
 
 import pytest
@@ -179,3 +181,21 @@ def test_the_well_known_form():
         "positivePrompt": found.prompt, "negativePrompt": found.negative_prompt, "steps": 20, "scheduler": "Euler a",
         "CFGScale": 7, "seed": 1, "model": "v1-5", "width": 512, "height": 768,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_exiftool_reads_it_as_well(tmp_path, kind):
+    """A reader that nobody here wrote: every convention is met, or it would warn."""
+    if shutil.which("exiftool") is None:
+        pytest.fail("exiftool is missing: install libimage-exiftool-perl (Debian) or exiftool (elsewhere)")
+    text = write_infotext({**TASK, "positivePrompt": "a café ☕"}, seed=7)
+    path = tmp_path / f"x.{kind.lower()}"
+    path.write_bytes(embed(picture(kind), infotext=text, record=RECORD))
+    done = subprocess.run(
+        ["exiftool", "-j", "-Warning", "-Error", "-UserComment", "-Parameters", "-DigitalSourceType", path],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    (found,) = json.loads(done.stdout)
+    assert found.pop("SourceFile")
+    place = "Parameters" if kind == "PNG" else "UserComment"
+    assert found == {place: text, "DigitalSourceType": SOURCE_TYPE}
