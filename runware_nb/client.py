@@ -181,6 +181,11 @@ class Client:
         """
         return prepare(place_media(await self.prepare_media(_as_wire(task))), new_uuid=_new_uuid)
 
+    @property
+    def media_hashes(self) -> Mapping[str, str]:
+        """SHA-256 of each medium uploaded through this client, by its UUID."""
+        return self._uploads.hashes
+
     async def prepare_media(self, task: Mapping[str, Any]) -> Item:
         """Upload the media that a task brings along, and put their UUIDs in their places.
 

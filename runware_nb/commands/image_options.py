@@ -32,6 +32,7 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--lora", action="append", metavar="AIR[:WEIGHT]", help="adaptation to apply; repeatable")
     group.add_argument("--format", metavar="NAME", help="JPG, PNG or WEBP")
     group.add_argument("--acceleration", metavar="NAME", help="none, low, medium or high")
+    group.add_argument("--fresh", action="store_true", help="ask again, although the log has the answer")
     group.add_argument("--set", action="append", metavar="KEY=JSON", help="any other parameter; dots go deeper")
 
 

@@ -43,7 +43,7 @@ def submit(session: Session, options: argparse.Namespace, prompt: str, template:
     task = task_from(options, prompt)
     if options.dry_run:
         return _dry_run(session.plan(task))
-    job = session.submit(task, template=template, tags=tuple(options.tag), note=options.note)
+    job = session.submit(task, template=template, tags=tuple(options.tag), note=options.note, fresh=options.fresh)
     return Answer(job=job, value=job)
 
 
@@ -52,6 +52,8 @@ def answer_of(outcome: Outcome) -> dict[str, Any]:
     made: dict[str, Any] = {"data": [result.raw for result in outcome.results]}
     if outcome.errors:
         made["errors"] = [_raw(error) for error in outcome.errors]
+    if outcome.is_recorded:
+        made["recorded"] = True
     made["files"] = [str(result.path) for result in outcome.results if result.path]
     return made
 

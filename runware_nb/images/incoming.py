@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import io
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from ..wire.media import IMAGE_TYPES, sniff
 from ..wire.tasks import is_uuid
 from .decode import decode
 
-__all__ = ["is_sendable", "media_bytes"]
+__all__ = ["content_of", "is_sendable", "media_bytes"]
 
 _MAX_FILE_BYTES = 512 * 1024 * 1024
 
@@ -52,6 +54,26 @@ def media_bytes(value: Any) -> tuple[bytes, str]:
         f"a {type(value).__name__} is no medium: give a path, bytes, a PIL image, a numpy array, an address, "
         "a data URI, a UUID, or an earlier result"
     )
+
+
+def content_of(value: Any, hashes: Mapping[str, str]) -> Any:
+    """Name a sendable medium by its content: `sha256:...` for bytes that are known, an address as it is.
+
+    Args:
+        value: As `is_sendable` lets pass.
+        hashes: SHA-256 of media by UUID.
+    """
+    if not isinstance(value, str):
+        return value
+    if value in hashes:
+        return f"sha256:{hashes[value]}"
+    if value.startswith(("http://", "https://")) or is_uuid(value):
+        return value
+    try:
+        body = base64.b64decode(value.partition(",")[2] if value.startswith("data:") else value, validate=True)
+    except (binascii.Error, ValueError):
+        return value
+    return f"sha256:{hashlib.sha256(body).hexdigest()}"
 
 
 def _is_base64(text: str) -> bool:

@@ -172,6 +172,12 @@ class RunLog:
         found = self._select(same)
         return found[0] if found else None
 
+    def find_recorded(self, request_hash: str) -> RunRecord | None:
+        """Find the newest run of the very same request that succeeded; None when there is none."""
+        same = sa.and_(runs.c.request_hash == request_hash, runs.c.state == State.SUCCEEDED.value)
+        found = self._select(sa.select(runs).where(same).order_by(runs.c.id.desc()).limit(1))
+        return found[0] if found else None
+
     def count(self) -> int:
         """Count all runs."""
         with self._reading() as connection:

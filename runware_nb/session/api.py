@@ -19,12 +19,13 @@ from .show import runs_table
 __all__ = ["connect", "image", "job", "log", "make_image_task", "pending", "read", "resume", "run"]
 
 
-def image(prompt: str, *, extra: Mapping[str, Any] | None = None, **parameters: Any) -> Job:
+def image(prompt: str, *, extra: Mapping[str, Any] | None = None, fresh: bool = False, **parameters: Any) -> Job:
     """Generate images.
 
     Args:
         prompt: What to draw.
         extra: Any other parameter, in wire spelling.
+        fresh: Whether the service is asked again although the log has the answer to this very request.
         **parameters: `model`, `width`, `height`, `number_results`, `seed`, `steps`, `cfg_scale`, `scheduler`,
             `negative_prompt`, `loras`, `output_format`, `acceleration` and the other fields of `ImageTask`.
 
@@ -36,7 +37,7 @@ def image(prompt: str, *, extra: Mapping[str, Any] | None = None, **parameters: 
         ConfigError: There is no key.
         MagicUsageError: A parameter has an unknown name.
     """
-    return current_session().submit(make_image_task(prompt, extra=extra, **parameters))
+    return current_session().submit(make_image_task(prompt, extra=extra, **parameters), fresh=fresh)
 
 
 def make_image_task(prompt: str, *, extra: Mapping[str, Any] | None = None, **parameters: Any) -> ImageTask:
@@ -55,9 +56,9 @@ def make_image_task(prompt: str, *, extra: Mapping[str, Any] | None = None, **pa
     return ImageTask(positive_prompt=prompt, extra=dict(extra or {}), **values)
 
 
-def run(task: Task) -> Job:
+def run(task: Task, *, fresh: bool = False) -> Job:
     """Run any task, given as a dict in wire spelling or as a typed task. See `image`."""
-    return current_session().submit(task)
+    return current_session().submit(task, fresh=fresh)
 
 
 def connect(**values: Any) -> str:

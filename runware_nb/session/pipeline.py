@@ -158,7 +158,7 @@ class RunOnItsWay:
     async def _recall(self) -> Outcome:
         """Give a finished run as the log has it."""
         record = self._job.record
-        outcome = Outcome(dict(record.request), record.attempt_uuid, [], [], record.duration_s)
+        outcome = Outcome(dict(record.request), record.attempt_uuid, [], [], record.duration_s, self._job.is_recorded)
         for kept in record.results:
             if kept.error is not None:
                 outcome.errors.append(self._session.error_of(kept.error))

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..catalog import check_task, estimate_usd, find_model, place_media
 from ..errors import RunLogError, TaskError, TaskInvalid
-from ..images.incoming import is_sendable
+from ..images.incoming import content_of, is_sendable
 from ..loop import background_loop, wait
-from ..runlog import MediaStore, RunRecord, State
+from ..runlog import MediaStore, ResultRecord, RunRecord, State
 from ..settings import Key, Settings, load_settings, stored_key
 from ..wire.canonical import request_hash
 from ..wire.classify import task_error
 from ..wire.frames import Item
-from ..wire.places import replace_media
+from ..wire.places import holds_media, replace_media
 from ..wire.redact import redact_task
 from ..wire.service import Service
 from ..wire.tasks import ImageTask, Task, is_uuid, prepare
@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "Session", "current_session"]
 
 _LARGEST_SEED = 2**31
+
+
+_REPEATABLE = frozenset({"upscale", "removeBackground", "caption", "imageMasking", "controlNetPreprocess", "vectorize"})
+"""Operations: the same medium gives the same answer, and no seed is asked for."""
 
 
 @dataclass(slots=True)
@@ -200,7 +204,13 @@ class Session:
         return Plan(wire, check_task(shown, rules=self._fresh.rules_for(wire)), estimate_usd(wire))
 
     def submit(
-        self, task: Task, *, template: str | None = None, tags: tuple[str, ...] = (), note: str | None = None
+        self,
+        task: Task,
+        *,
+        template: str | None = None,
+        tags: tuple[str, ...] = (),
+        note: str | None = None,
+        fresh: bool = False,
     ) -> Job:
         """Start a task in the background.
 
@@ -209,9 +219,11 @@ class Session:
             template: The prompt as typed, before names were filled in.
             tags: Labels for the log.
             note: A note for the log.
+            fresh: Whether it is asked again although the log has the answer.
 
         Returns:
-            Its job. The same request with a seed of the user's own that is still running is joined instead.
+            Its job. The same request with a seed of the user's own (operations on media need none) is answered from
+            the log, at no cost, if it has succeeded before; if it is still running, it is joined.
 
         Raises:
             TaskInvalid: The service would refuse it.
@@ -221,19 +233,20 @@ class Session:
         self.require_key()
         plan.task = self._with_media(plan.task)
         provider = self.settings.service
-        asked = request_hash(plan.task, service=provider)
+        asked = request_hash(self._by_content(plan.task), service=provider)
         seed_given = plan.task.get("seed") is not None
         wire = self._with_seed(plan.task)
-        sent = request_hash(wire, service=provider)
+        sent = request_hash(self._by_content(wire), service=provider)
         wire = prepare(wire, new_uuid=lambda: str(uuid.uuid4()))
         if not is_uuid(str(wire["taskUUID"])):
             raise TaskInvalid(
                 f"taskUUID {wire['taskUUID']!r} is no UUID; leave it out to get one", parameter="taskUUID"
             )
         with self._lock:
-            twin = self._find_twin(sent, wire) if seed_given else None
-            if twin is not None:
-                return twin
+            if seed_given or wire["taskType"] in _REPEATABLE:
+                known = self._find_twin(sent, wire) or (None if fresh else self._find_recorded(sent))
+                if known is not None:
+                    return known
             context = self.context()
             record = RunRecord(
                 task_uuid=wire["taskUUID"], attempt_uuid=wire["taskUUID"], provider=provider,
@@ -322,6 +335,32 @@ class Session:
         job = Job(self, record, is_new=False, resends=True)
         job.notices.append(f"joined run {record.task_uuid[:8]}, which was already on its way")
         return self._start(job, {**task, "taskUUID": record.attempt_uuid}, None)
+
+    def _find_recorded(self, hashed: str) -> Job | None:
+        """Find a run of the very same request whose answer is here in full, files included."""
+        try:
+            record = self.log.find_recorded(hashed)
+        except RunLogError:
+            return None
+        if record is None or not record.results or not all(self._is_here(result) for result in record.results):
+            return None
+        job = Job(self, record, is_new=False)
+        job.is_recorded = True
+        made = record.created_at_utc[:16].replace("T", " ")
+        job.notices.append(f"recorded: run {record.task_uuid[:8]} of {made} UTC; `--fresh` asks the service again")
+        return self._start(job, dict(record.request), None)
+
+    def _is_here(self, result: ResultRecord) -> bool:
+        if result.error is not None:
+            return False
+        return self.media.find(result.file) is not None or (result.url is None and result.medium_state != "stored")
+
+    def _by_content(self, task: Item) -> Item:
+        """Write a task with each medium as the hash of its content: the same picture is the same request."""
+        if not holds_media(task):
+            return task
+        hashes = self._client.media_hashes if self._client is not None else {}
+        return replace_media(task, lambda value: content_of(value, hashes))
 
     def _start(self, job: Job, task: Item, cell_source: str | None) -> Job:
         self._jobs[job.task_uuid] = job

@@ -138,8 +138,8 @@ def _facts(outcome: Outcome) -> list[str]:
     facts = [f"{count} {noun}{'' if count == 1 else 's'}"]
     if outcome.errors:
         facts.append(f"{len(outcome.errors)} failed")
-    facts.append(format_usd(outcome.cost_usd))
-    if outcome.duration_s is not None:
+    facts.append("$0.00, recorded" if outcome.is_recorded else format_usd(outcome.cost_usd))
+    if outcome.duration_s is not None and not outcome.is_recorded:
         facts.append(f"{outcome.duration_s:.{1 if outcome.duration_s >= 0.1 else 2}f} s")
     seeds = sorted({result.seed for result in outcome.results if result.seed is not None})
     if seeds:

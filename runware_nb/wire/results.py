@@ -245,6 +245,7 @@ class Outcome(Sequence[Result]):
         results: Ordered by index, then seed.
         errors: One for each result that failed.
         duration_s: Seconds from sending to the last result.
+        is_recorded: Whether the log answered, at no cost: `cost_usd` is what it cost when it was made.
         renderer: Who draws it in a notebook; lent by the session.
     """
 
@@ -253,6 +254,7 @@ class Outcome(Sequence[Result]):
     results: list[Result]
     errors: list[TaskError]
     duration_s: float | None = None
+    is_recorded: bool = False
     renderer: Callable[[Outcome], Bundle] | None = field(default=None, repr=False)
 
     @property

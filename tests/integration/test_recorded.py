@@ -1,0 +1,96 @@
+"""The same request is answered from the log: at no cost, and only when it really is the same."""
+
+import pytest
+from PIL import Image
+
+from tests.conftest import TASK
+
+SEEDED = {**TASK, "seed": 7}
+
+
+def picture(colour="teal"):
+    return Image.new("RGB", (64, 64), colour)
+
+
+def test_the_same_request_costs_nothing_the_second_time(sandbox, make_session):
+    session = make_session(sandbox)
+    first = session.submit(SEEDED).result()
+    job = session.submit(SEEDED)
+    second = job.result()
+    assert second.is_recorded
+    assert not first.is_recorded
+    assert [result.bytes for result in second] == [result.bytes for result in first]
+    assert second.task_uuid == first.task_uuid
+    assert len(sandbox.charges()) == 1
+    assert session.log.count() == 1
+    assert "$0.00, recorded" in second._repr_mimebundle_()["text/plain"]
+    assert any("--fresh" in notice for notice in job.notices)
+
+
+def test_in_another_kernel_too_and_without_the_service(start_sandbox, make_session):
+    sandbox = start_sandbox()
+    first = make_session(sandbox).submit(SEEDED).result()
+    sandbox.kill()
+    again = make_session(sandbox).submit({**SEEDED, "numberResults": 1, "outputFormat": "JPG"}).result(10)
+    assert again.is_recorded  # spelt out defaults of the protocol are the same request
+    assert again[0].bytes == first[0].bytes
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 8}, {"numberResults": 2}, {"width": 320}, {"outputFormat": "PNG"}, {"outputQuality": 80}, {"steps": 9},
+     {"positivePrompt": "another"}, {"model": "runware:100@1"}],
+    ids="-".join,
+)  # fmt: skip
+def test_any_change_asks_again(sandbox, make_session, change):
+    session = make_session(sandbox)
+    session.submit(SEEDED).result()
+    assert not session.submit({**SEEDED, **change}).result().is_recorded
+    assert len(sandbox.charges()) == 2
+
+
+def test_without_a_seed_of_ones_own_every_run_is_new(sandbox, make_session):
+    session = make_session(sandbox)
+    session.submit(TASK).result()
+    assert not session.submit(TASK).result().is_recorded
+    assert len(sandbox.charges()) == 2
+
+
+def test_fresh_asks_again(sandbox, make_session):
+    session = make_session(sandbox)
+    session.submit(SEEDED).result()
+    assert not session.submit(SEEDED, fresh=True).result().is_recorded
+    assert len(sandbox.charges()) == 2
+
+
+def test_a_failure_a_partial_answer_or_a_missing_file_is_no_answer(sandbox, make_session):
+    session = make_session(sandbox)
+    sandbox.faults({"kind": "fail", "items": [0]})
+    assert session.submit({**SEEDED, "numberResults": 2}).result().errors
+    whole = session.submit({**SEEDED, "numberResults": 2}).result()
+    assert not whole.errors
+    assert not whole.is_recorded
+    whole[1].path.unlink()
+    assert not session.submit({**SEEDED, "numberResults": 2}).result().is_recorded
+    assert session.submit({**SEEDED, "numberResults": 2}).result().is_recorded
+
+
+def test_operations_need_no_seed_and_media_count_by_content(sandbox, make_session, tmp_path):
+    session = make_session(sandbox)
+    picture().save(tmp_path / "in.png")
+    task = {"taskType": "upscale", "model": "runware:504@1", "upscaleFactor": 2}
+    first = session.submit({**task, "inputs": {"image": picture()}}).result()
+    assert not first.is_recorded
+    for same in (picture(), tmp_path / "in.png", (tmp_path / "in.png").read_bytes()):
+        assert session.submit({**task, "inputImage": same}).result().is_recorded
+    assert not session.submit({**task, "inputs": {"image": picture("red")}}).result().is_recorded
+    assert len(sandbox.charges()) == 2
+
+
+def test_texts_are_recorded_as_well(sandbox, make_session):
+    session = make_session(sandbox)
+    task = {"taskType": "caption", "model": "runware:150@2", "inputs": {"image": picture()}}
+    first, second = (session.submit(task).result() for _ in range(2))
+    assert second.is_recorded
+    assert second[0].text == first[0].text
+    assert len(sandbox.charges()) == 1
