@@ -107,7 +107,11 @@ class RunOnItsWay:
 
     async def _send(self, cell_source: str | None) -> Outcome:
         record = self._job.record
-        prepared = self._log.prepare(record, cell_source=cell_source, environment=self._session.environment)
+        prepared = (
+            _done()
+            if self._job.is_logged
+            else self._log.prepare(record, cell_source=cell_source, environment=self._session.environment)
+        )
         service = await self._session.open_service()
 
         async def before_attempt(task: Item, number: int) -> None:
@@ -289,6 +293,13 @@ class RunOnItsWay:
         outcome.renderer = lambda shown: render_outcome(shown, notices)
         for result in outcome.results:
             result.renderer = lambda shown: render_result(shown, prompt)
+
+
+def _done() -> asyncio.Future[None]:
+    """Make a future that has nothing left to do."""
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    future.set_result(None)
+    return future
 
 
 def _note_error(future: asyncio.Future[None]) -> None:

@@ -22,7 +22,7 @@ from ..wire.canonical import request_hash
 from ..wire.classify import task_error
 from ..wire.frames import Item
 from ..wire.places import holds_media, replace_media
-from ..wire.redact import redact_task
+from ..wire.redact import REDACTED, redact_task
 from ..wire.service import Service
 from ..wire.tasks import ImageTask, Task, is_uuid, prepare
 from .context import CellContext, environment_snapshot
@@ -281,6 +281,40 @@ class Session:
             task = {**record.request, "taskUUID": record.attempt_uuid}
             return self._start(Job(self, record, is_new=False), task, None)
 
+    def take_up(self, record: RunRecord, *, sends: bool) -> Job:
+        """Go on with an unfinished run of an earlier kernel.
+
+        Args:
+            record: As the log has it.
+            sends: Whether it may be sent: one that never left, or one that the service does not know, under its own
+                UUID.
+        """
+        with self._lock:
+            running = self._jobs.get(record.task_uuid)
+            if running is not None:
+                return running
+            never_left = record.attempts == 0
+            job = Job(self, record, is_new=never_left and sends, resends=sends)
+            job.is_logged = True
+            return self._start(job, {**_sendable(record.request), "taskUUID": record.attempt_uuid}, None)
+
+    def discard(self, record: RunRecord) -> None:
+        """Hide an unfinished run, and go on collecting it quietly if it was ever sent.
+
+        Raises:
+            RunLogError: The log cannot be written.
+        """
+        job = self._jobs.get(record.task_uuid)
+        if job is not None:
+            job.discard()
+        wait(background_loop().submit(self._discard(record)))
+        if record.attempts > 0:
+            self.take_up(record, sends=False)
+
+    async def _discard(self, record: RunRecord) -> None:
+        await (await self.open_log()).set_state(record.task_uuid, State.DISCARDED)
+        record.state = State.DISCARDED
+
     def pending(self) -> list[RunRecord]:
         """List runs that are not finished, whichever kernel began them.
 
@@ -404,6 +438,11 @@ class Session:
 
                 log = self._log = RunLog(self.settings.home, self.settings.log_url)
             return log
+
+
+def _sendable(request: Mapping[str, Any]) -> Item:
+    """Leave out addresses whose secrets were not written to disk: without them they lead nowhere."""
+    return {name: value for name, value in request.items() if not (isinstance(value, str) and REDACTED in value)}
 
 
 async def _mark(log: RunLog, task_uuid: str, state: State) -> None:
