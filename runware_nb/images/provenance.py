@@ -254,7 +254,7 @@ def _exif(infotext: str, old: bytes) -> bytes:
     except Exception:  # noqa: BLE001 - Pillow raises many kinds for broken EXIF, and broken EXIF is no loss
         exif, inner = Exif(), {}
     inner[_USER_COMMENT] = b"UNICODE\0" + infotext.encode("utf-16-be", "replace")
-    exif.get_ifd(_EXIF_IFD).update(inner)
+    exif[_EXIF_IFD] = inner
     made: bytes = exif.tobytes()
     for as_byte, as_undefined in ((b"\x92\x86\0\x01", b"\x92\x86\0\x07"), (b"\x86\x92\x01\0", b"\x86\x92\x07\0")):
         made = made.replace(as_byte, as_undefined, 1)  # Pillow gives the comment the wrong type of EXIF 2.3, 4.6.5

@@ -74,7 +74,7 @@ def test_pillow_reads_what_web_uis_read():
         exif = opened(embed(picture(kind), infotext=text, record={})).getexif()
         comment = exif.get_ifd(0x8769)[0x9286]
         assert comment == b"UNICODE\0" + text.encode("utf-16-be")
-    assert SOURCE_TYPE in str(opened(embed(picture("JPEG"), infotext=text, record={})).getxmp())
+    assert SOURCE_TYPE.encode() in embed(picture("JPEG"), infotext=text, record={})
 
 
 def test_what_a_camera_wrote_is_kept():
@@ -102,7 +102,7 @@ def test_files_of_other_tools_are_read():
         b"a cat no",
     ):
         exif = Image.Exif()
-        exif.get_ifd(0x8769)[0x9286] = encoded
+        exif[0x8769] = {0x9286: encoded}
         assert read_provenance(picture("JPEG", exif=exif)).infotext.startswith("a cat")
 
 
