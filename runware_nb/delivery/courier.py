@@ -38,7 +38,7 @@ __all__ = ["UTILITY_TIMEOUT_S", "Courier", "jitter", "pause"]
 UTILITY_TIMEOUT_S = 60.0
 _LONGEST_SILENCE_S = 120.0
 _MOST_UNKNOWN = 8
-_NOT_REPEATED = {"upload", "delete"}
+_NOT_REPEATED = {"delete", "modelUpload"}  # done twice, these would fail the second time
 _chance = random.Random()  # noqa: S311 - spreads retries; our own, so that a user's random.seed() is left alone
 
 
@@ -277,7 +277,7 @@ class Courier:
                 failures += 1
                 decision = decide(error, attempt=failures, max_retries=self._settings.max_retries,
                                   task_type=task_type, has_results=False, jitter=jitter())  # fmt: skip
-                if decision.step is Step.GIVE_UP or task.get("operation") in _NOT_REPEATED:
+                if decision.step is Step.GIVE_UP or {task.get("operation"), task_type} & _NOT_REPEATED:
                     raise
                 await asyncio.sleep(min(decision.delay_s, UTILITY_TIMEOUT_S))
             finally:

@@ -328,3 +328,18 @@ def test_the_same_medium_twice_at_once_is_uploaded_once(sandbox, run_async):
             return {name for outcome in outcomes for name in outcome.task["inputs"].values()}
 
     assert len(run_async(main())) == 1
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "fault",
+    [{"kind": "refuse", "status": 429, "code": "rateLimitExceeded", "retry_after_s": 0.1}, {"kind": "malform"},
+     {"kind": "refuse", "status": 503, "code": "serviceUnavailable", "names_task": False}, {"kind": "html"},
+     {"kind": "cut", "when": "before_accept"}],
+    ids=lambda fault: fault["kind"] + str(fault.get("status", "")),
+)  # fmt: skip
+def test_trouble_while_uploading_is_sat_out(sandbox, run_async, transport, fault):
+    sandbox.faults({**fault, "on": "mediaStorage"})
+    (result,) = run(sandbox, run_async, transport, {**TASK, "seedImage": disc(), "strength": 0.5})
+    assert result.image.size == (256, 256)
+    assert len(sandbox.charges()) == 1
