@@ -200,7 +200,9 @@ class Session:
         if model is not None:
             wire["model"] = model.air
         wire = place_media(wire)
-        shown = replace_media(wire, lambda value: value if is_sendable(value) else "<medium>")
+        shown = wire
+        if holds_media(wire):
+            shown = replace_media(wire, lambda value: value if is_sendable(value) else "<medium>")
         return Plan(wire, check_task(shown, rules=self._fresh.rules_for(wire)), estimate_usd(wire))
 
     def submit(
@@ -236,7 +238,7 @@ class Session:
         asked = request_hash(self._by_content(plan.task), service=provider)
         seed_given = plan.task.get("seed") is not None
         wire = self._with_seed(plan.task)
-        sent = request_hash(self._by_content(wire), service=provider)
+        sent = asked if wire is plan.task else request_hash(self._by_content(wire), service=provider)
         wire = prepare(wire, new_uuid=lambda: str(uuid.uuid4()))
         if not is_uuid(str(wire["taskUUID"])):
             raise TaskInvalid(
@@ -404,6 +406,8 @@ class Session:
 
     def _with_media(self, task: Item) -> Item:
         """Upload what a task brings along; most bring nothing."""
+        if not holds_media(task):
+            return task
         found: list[Any] = []
         replace_media(task, lambda value: found.append(value) if not is_sendable(value) else None)
         return wait(background_loop().submit(self._make_client().prepare_media(task))) if found else task
