@@ -14,10 +14,11 @@ from .delivery import Board, Connection, Courier, Flight, Slots, StreamLine, Tex
 from .delivery.connection import closed
 from .delivery.courier import jitter, pause
 from .delivery.flight import now
-from .errors import MediaError, RateLimited, TaskInvalid, TransportError
+from .errors import MediaError, RateLimited, TaskInvalid, TransportError, TransportTimeout
 from .images.medium import MemoryMedium
 from .settings import Settings, load_settings
 from .wire.frames import Frame, Item
+from .wire.places import holds_media
 from .wire.redact import redact_account
 from .wire.results import Outcome, Result, is_final
 from .wire.retries import Step, backoff_s, decide
@@ -132,11 +133,11 @@ class Client:
         Raises:
             MediaError: A medium does not exist, or is none.
             TaskError: The service refused, and there is no result; it carries `.outcome`.
-            TransportTimeout: The wait is over; the task goes on, see `.task_uuid`.
+            TransportTimeout: The wait is over; the task goes on, see `.task_uuid` (None where it was not sent).
             TransportError: The service could not be reached.
         """
         deadline = self._deadline(timeout_s)
-        wire = await self.prepare(task)
+        wire = await self._prepare_until(deadline, task)
         if is_utility(wire["taskType"]):
             return await self._run_utility(wire)
         if wire["deliveryMethod"] == "stream":
@@ -367,6 +368,18 @@ class Client:
         return result
 
     # --- inside ------------------------------------------------------------------------------------
+
+    async def _prepare_until(self, deadline: float, task: Task) -> Item:
+        """Prepare a task; where it brings media along, by its deadline."""
+        if not holds_media(_as_wire(task)):
+            return await self.prepare(task)
+        try:
+            async with asyncio.timeout(max(0.0, deadline - now())):
+                return await self.prepare(task)
+        except TransportTimeout:
+            raise
+        except TimeoutError as error:
+            raise TransportTimeout("the task's media were not uploaded by its deadline; it was not sent") from error
 
     async def _run_utility(self, wire: Item) -> Outcome:
         task = {name: value for name, value in wire.items() if name != "taskUUID"}

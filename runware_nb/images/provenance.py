@@ -36,7 +36,7 @@ _MOST_TEXT = 8 * 1024 * 1024
 _JPEG_SEGMENT = 65_533
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Provenance:
     """What a file says about where it came from.
 
@@ -56,6 +56,17 @@ class Provenance:
     def is_empty(self) -> bool:
         """Whether the file says nothing at all."""
         return self.infotext is None and self.record is None and not self.is_marked_generated and not self.others
+
+    def __repr__(self) -> str:
+        if self.is_empty:
+            return "<Provenance: the file says nothing>"
+        run = str((self.record or {}).get("task_uuid", ""))[:8]
+        read = self.parameters
+        parts = [f"run {run}" if run else "", *(f"{name} {read.settings[name]}" for name in ("Model", "Seed")
+                                              if read is not None and name in read.settings),
+                 "marked as generated" if self.is_marked_generated else "", *self.others]  # fmt: skip
+        prompt = "" if read is None else f": {read.prompt[:80]!r}"
+        return f"<Provenance {', '.join(filter(None, parts))}{prompt}>"
 
     @property
     def parameters(self) -> Infotext | None:

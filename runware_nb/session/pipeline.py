@@ -209,7 +209,7 @@ class RunOnItsWay:
             stored = await asyncio.to_thread(self._session.media.put, body, dress=dress)
         except MediaError as error:
             record.medium_state = "expired" if error.is_expired else "missing"
-            if result.text is None:
+            if result.text is None and result.structured is None:
                 self._say(f"image {result.index}: {error}" + ("" if result.medium is None else "; kept in memory"))
         except TransportError as error:
             record.medium_state = "missing"

@@ -24,7 +24,7 @@ from ..wire.frames import Item
 from ..wire.places import holds_media, replace_media
 from ..wire.redact import REDACTED, redact_task
 from ..wire.service import Service
-from ..wire.tasks import ImageTask, Task, is_uuid, prepare
+from ..wire.tasks import ImageTask, Task, is_uuid, prepare, prompt_of
 from .context import CellContext, environment_snapshot
 from .fresh import FreshSchemas
 from .hooks import hooks
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "Session", "current_session"]
 
 _LARGEST_SEED = 2**31
-
-
 _REPEATABLE = frozenset({"upscale", "removeBackground", "caption", "imageMasking", "controlNetPreprocess", "vectorize"})
 """Operations: the same medium gives the same answer, and no seed is asked for."""
 
@@ -199,11 +197,12 @@ class Session:
         model = find_model(str(wire.get("model", "")))
         if model is not None:
             wire["model"] = model.air
-        wire = place_media(wire)
+        rules = self._fresh.rules_for(wire)
+        wire = place_media(wire, schema=None if rules is None else rules.schema)
         shown = wire
         if holds_media(wire):
             shown = replace_media(wire, lambda value: value if is_sendable(value) else "<medium>")
-        return Plan(wire, check_task(shown, rules=self._fresh.rules_for(wire)), estimate_usd(wire))
+        return Plan(wire, check_task(shown, rules=rules), estimate_usd(wire))
 
     def submit(
         self,
@@ -254,7 +253,7 @@ class Session:
                 task_uuid=wire["taskUUID"], attempt_uuid=wire["taskUUID"], provider=provider,
                 task_type=wire["taskType"], model=wire.get("model"), request=redact_task(wire),
                 request_hash=sent, asked_hash=asked, created_at_utc=utc_now(), prompt_template=template,
-                prompt=wire.get("positivePrompt"), seed_given=seed_given, notebook=context.notebook,
+                prompt=prompt_of(wire), seed_given=seed_given, notebook=context.notebook,
                 cell_id=context.cell_id, cell_hash=context.cell_hash, cell_ordinal=context.cell_ordinal,
                 execution_count=context.execution_count, kernel=context.kernel,
                 environment_hash=environment_snapshot()[0], tags=tags, note=note,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,9 @@ from ..images import make_thumbnail
 from ..runlog import RunRecord, State
 from ..view.results import ResultsView, Tile, format_usd, render_progress, render_results
 from ..view.table import Table
+from ..wire.media import IMAGE_TYPES, sniff
 from ..wire.results import Outcome, Result
+from ..wire.tasks import prompt_of
 
 if TYPE_CHECKING:
     from .jobs import Job
@@ -25,13 +28,13 @@ _IN_WORDS = {
     State.PREPARED: "waiting for a free slot",
     State.SENT: "sent",
     State.ACCEPTED: "in progress",
-    State.DETACHED: "nobody waits, still in progress",
+    State.DETACHED: "still in progress",
 }
 
 
 def render_outcome(outcome: Outcome, notices: Sequence[str] = ()) -> dict[str, str]:
     """Show an outcome: its images, what failed, and one line about all."""
-    prompt = str(outcome.task.get("positivePrompt") or outcome.task.get("taskType", ""))
+    prompt = prompt_of(outcome.task) or str(outcome.task.get("taskType", ""))
     several = len(outcome.results) > 1
     return render_results(
         ResultsView(
@@ -104,12 +107,13 @@ def error_sentence(error: RunwareNBError) -> str:
 def _tile(result: Result, prompt: str, *, several: bool) -> Tile:
     seed = "" if result.seed is None else f" · seed {result.seed}"
     caption = f"#{result.index}{seed}" if several else ""
+    words = _words(result)
+    if words is not None:
+        return Tile(alt=prompt, caption=caption, words=words, href=_relative(result.path))
     try:
         small = make_thumbnail(result.image)
     except MediaError as error:
-        if result.text:
-            return Tile(alt=prompt, caption=caption, missing=result.text)
-        return Tile(alt=prompt, caption=caption, missing=str(error))
+        return Tile(alt=prompt, caption=caption, words=str(error))
     return Tile(
         alt=prompt,
         caption=caption,
@@ -120,6 +124,19 @@ def _tile(result: Result, prompt: str, *, several: bool) -> Tile:
         href=_relative(result.path),
         is_flagged=result.is_flagged,
     )
+
+
+def _words(result: Result) -> str | None:
+    """Say what stands where no image does: a text, an answer in parts, a file of another kind; None for an image."""
+    if result.text is not None:
+        return result.text
+    if result.structured is not None:
+        return json.dumps(result.structured, ensure_ascii=False)
+    if result.medium is None:
+        return None
+    body = result.bytes
+    kind = sniff(body)
+    return None if kind in IMAGE_TYPES else f"{kind or 'file'}, {len(body) / 1024:,.0f} KiB"
 
 
 def _relative(path: Path | None) -> str | None:

@@ -102,16 +102,17 @@ class WebSocketTransport:
             TransportError: The connection is lost; `may_have_arrived` tells whether anything left.
         """
         texts, self._outbox, self._sending = self._outbox, [], None
+        has_left = False
         while texts:
             socket = self._socket
             if socket is None or socket.transport.is_closing():  # asyncio would log each write to a lost connection
-                raise TransportError(f"the connection to {self._host} was lost", may_have_arrived=False)
+                raise TransportError(f"the connection to {self._host} was lost", may_have_arrived=has_left)
             size = _frame_length(texts)
             try:
                 await socket.send(f"[{','.join(texts[:size])}]")
             except ConnectionClosed as error:
                 raise TransportError(f"the connection to {self._host} was lost while sending") from error
-            texts = texts[size:]
+            texts, has_left = texts[size:], True
 
     async def aclose(self) -> None:
         """Close the connection."""

@@ -29,7 +29,7 @@ class Tile:
         height: Pixels of the small copy.
         href: Relative path of the full size; None when it is nowhere.
         is_flagged: Whether the service's safety check marked it.
-        missing: Why there is no image to show.
+        words: What to read where there is no image: a text, the kind of file it is, or why there is none.
     """
 
     alt: str
@@ -40,7 +40,7 @@ class Tile:
     height: int = 0
     href: str | None = None
     is_flagged: bool = False
-    missing: str = ""
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,8 @@ def render_results(view: ResultsView) -> dict[str, str]:
     parts += [_failure(sentence) for sentence in view.failures]
     parts += [muted(sentence) for sentence in view.notices]
     parts.append(muted(footer))
-    plain = [footer, *(f"failed: {sentence}" for sentence in view.failures), *view.notices]
+    said = [_short(tile.words, 300) for tile in view.tiles if tile.body is None and tile.words]
+    plain = [footer, *said, *(f"failed: {sentence}" for sentence in view.failures), *view.notices]
     return {
         "text/html": element("div", "".join(parts), class_="runware-nb"),
         "text/plain": f"{' · '.join(plain)} · {_short(view.prompt)}",
@@ -135,7 +136,8 @@ def _caption(line: str) -> str:
 
 def _figure(tile: Tile, place: str) -> str:
     if tile.body is None:
-        inner = element("div", text(tile.missing or "no image"), style=f"{MUTED};padding:1em")
+        inner = element("div", text(tile.words or "no image"), style=f"{MUTED};padding:1em;white-space:pre-wrap")
+        inner = element("a", inner, href=tile.href, title="the file", target="_blank") if tile.href else inner
     else:
         source = f"data:{tile.media_type};base64,{base64.b64encode(tile.body).decode()}"
         style = "display:block;max-width:100%;height:auto" + (
@@ -154,6 +156,6 @@ def _failure(sentence: str) -> str:
     return element("div", text(f"✗ {sentence}"), style="color:var(--jp-error-color1,#b00020);margin-top:4px")
 
 
-def _short(prompt: str) -> str:
-    one_line = " ".join(prompt.split())
-    return one_line if len(one_line) <= 80 else f"{one_line[:79]}…"
+def _short(words: str, most: int = 80) -> str:
+    one_line = " ".join(words.split())
+    return one_line if len(one_line) <= most else f"{one_line[: most - 1]}…"

@@ -20,6 +20,7 @@ __all__ = [
     "is_utility",
     "is_uuid",
     "prepare",
+    "prompt_of",
 ]
 
 WIRE_NAMES: Mapping[str, str] = MappingProxyType(
@@ -212,3 +213,17 @@ def expected_results(task: Mapping[str, Any]) -> int:
     key = "promptVersions" if task.get("taskType") == "promptEnhance" else "numberResults"
     value = task.get(key, 1)
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 1
+
+
+def prompt_of(task: Mapping[str, Any]) -> str | None:
+    """Give the words that a task was asked with: a prompt, or the last message; None where there are none."""
+    for name in ("positivePrompt", "prompt"):
+        if isinstance(task.get(name), str):
+            return str(task[name])
+    speech, messages = task.get("speech"), task.get("messages")
+    if isinstance(speech, Mapping) and isinstance(speech.get("text"), str):
+        return str(speech["text"])
+    if isinstance(messages, list) and messages and isinstance(messages[-1], Mapping):
+        content = messages[-1].get("content")
+        return content if isinstance(content, str) else None
+    return None

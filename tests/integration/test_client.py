@@ -21,6 +21,16 @@ from runware_nb.errors import (
 )
 from tests.conftest import TASK
 
+
+@pytest.fixture
+def lasting(tmp_path):
+    """Arguments of a sandbox that comes back under the same address, state and key."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    return ("--port", port, "--state-dir", str(tmp_path / "state"), "--key-file", str(tmp_path / "key"))
+
+
 BOTH = pytest.mark.parametrize("transport", ["websocket", "rest"])
 
 
@@ -492,21 +502,9 @@ def test_cancelling_a_run_frees_its_slot(start_sandbox, run_async):
     assert len(run_async(main())) == 1
 
 
-def test_a_server_that_restarts_loses_nothing(start_sandbox, run_async, tmp_path):
+def test_a_server_that_restarts_loses_nothing(start_sandbox, run_async, lasting):
     """The sandbox is killed while a task runs and started again on the same port and state."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    state = (
-        "--port",
-        port,
-        "--state-dir",
-        str(tmp_path / "state"),
-        "--key-file",
-        str(tmp_path / "key"),
-        "--latency-s",
-        "1.0",
-    )
+    state = (*lasting, "--latency-s", "1.0")
     first = start_sandbox(*state)
 
     async def main():
@@ -607,21 +605,9 @@ def test_a_server_that_died_since_is_one_sentence_and_nothing_is_sent(start_sand
 
 
 @BOTH
-def test_an_outage_while_a_task_is_polled_is_sat_out(start_sandbox, run_async, tmp_path, transport):
+def test_an_outage_while_a_task_is_polled_is_sat_out(start_sandbox, run_async, lasting, transport):
     """The service is away for longer than the retries would take, and comes back with the result."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    state = (
-        "--port",
-        port,
-        "--state-dir",
-        str(tmp_path / "state"),
-        "--key-file",
-        str(tmp_path / "key"),
-        "--latency-s",
-        "2",
-    )
+    state = (*lasting, "--latency-s", "2")
     first = start_sandbox(*state)
 
     async def main():
@@ -672,3 +658,37 @@ def test_a_task_that_is_no_json_harms_none_beside_it(sandbox, run_async):
     first, bad, second = run_async(main())
     assert isinstance(bad, ValueError)
     assert len(first) == len(second) == 1
+
+
+def test_what_left_in_an_earlier_frame_is_not_said_to_have_stayed(sandbox, run_async):
+    """Forty tasks leave in three frames; the connection dies after the first."""
+
+    async def main():
+        async with connect(sandbox, max_in_flight=64) as client:
+            await client.open()
+            transport = client._connection._transport
+            socket, send = transport._socket, transport._socket.send
+
+            async def once(text):
+                await send(text)
+                socket.transport.abort()
+
+            socket.send = once
+            sends = [transport.send([{"taskType": "ping", "ping": True, "n": n}], timeout_s=5) for n in range(40)]
+            return await asyncio.gather(*sends, return_exceptions=True)
+
+    errors = run_async(main())
+    assert all(isinstance(error, TransportError) and error.may_have_arrived for error in errors)
+
+
+def test_media_that_do_not_arrive_by_the_deadline_are_one_sentence(start_sandbox, run_async):
+    sandbox = start_sandbox()
+    sandbox.faults({"kind": "late", "seconds": 5, "on": "mediaStorage", "count": None})
+
+    async def main():
+        async with connect(sandbox) as client:
+            await client.run({**TASK, "seedImage": Image.new("RGB", (8, 8))}, timeout_s=0.5)
+
+    with pytest.raises(TransportTimeout, match="was not sent"):
+        run_async(main())
+    assert sandbox.charges() == []

@@ -164,3 +164,12 @@ def test_a_local_service_is_not_asked_about_through_the_internet(sandbox, make_s
     session = make_session(sandbox)
     assert isinstance(session._fresh, FreshSchemas)
     assert not session._fresh._live().is_on
+
+
+def test_media_stand_where_a_fresh_schema_wants_them(sandbox, make_session):
+    session = make_session(sandbox, schemas_url=sandbox.info["schemas_url"])
+    frames = [{"inputImage": "https://example.com/x.png", "frame": "first"}]
+    task = {"taskType": "videoInference", "model": "klingai:5@3", "positivePrompt": "xy", "frameImages": frames}
+    planned = session.plan(task).task  # a closed model that the snapshot does not know: flat media would be refused
+    assert planned["inputs"] == {"frameImages": [{"image": "https://example.com/x.png", "frame": "first"}]}
+    assert "frameImages" not in planned

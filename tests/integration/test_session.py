@@ -542,3 +542,33 @@ def test_a_record_in_a_file_is_no_place_for_media_or_secrets(sandbox, make_sessi
     assert "secret" not in request["webhookURL"]
     assert request["routing"]["blob"].startswith("sha256:")
     assert len(request["inputs"]["seedImage"]) == 36
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        ({"taskType": "caption", "model": "llava"}, "mostly"),
+        ({"taskType": "caption", "model": "age"}, '"score"'),
+        ({"taskType": "3dInference", "model": "trellis"}, "model/gltf-binary, 7 KiB"),
+        ({"taskType": "vectorize", "model": "recraft:1@1"}, "image/svg+xml"),
+    ],
+)
+def test_what_is_no_image_is_shown_as_what_it_is(sandbox, make_session, monkeypatch, task, words):
+    monkeypatch.setattr("runware_nb.delivery.courier.first_poll_s", lambda _: 0.2)
+    session = make_session(sandbox)
+    from PIL import Image
+
+    job = session.submit({**task, "inputs": {"image": Image.new("RGB", (32, 32), "teal")}})
+    shown = job.result(30)._repr_mimebundle_()
+    assert words in shown["text/plain"]
+    assert "no bytes" not in shown["text/html"]
+    assert "not an image" not in shown["text/html"]
+    assert job.notices == []
+
+
+def test_the_log_knows_the_words_of_every_kind_of_task(sandbox, make_session):
+    session = make_session(sandbox)
+    session.submit({"taskType": "promptEnhance", "prompt": "a cat"}).result()
+    talk = [{"role": "user", "content": "hello"}]
+    session.submit({"taskType": "textInference", "model": "gemma", "messages": talk}).result()
+    assert [run.prompt for run in session.log.recent()] == ["hello", "a cat"]

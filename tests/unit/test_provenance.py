@@ -57,6 +57,7 @@ def test_the_pixels_stay_bit_for_bit_and_the_words_come_back(kind, mode, lossles
     found = read_provenance(made)
     assert found == Provenance(text, RECORD, True, {})
     assert found.parameters.to_wire()["seed"] == 7
+    assert repr(found).startswith("<Provenance run 3f2a, Model runware:101@1, Seed 7, marked as generated: 'a ship")
 
 
 @each_kind
