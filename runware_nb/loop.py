@@ -83,7 +83,7 @@ def wait(
     timeout_s: float | None = None,
     on_tick: Callable[[], None] | None = None,
 ) -> T:
-    """Wait in a sync cell; Stop raises KeyboardInterrupt within a tick.
+    """Wait in a sync cell; Stop ends it within a tick.
 
     Args:
         future: What to wait for.
@@ -92,10 +92,20 @@ def wait(
 
     Raises:
         TransportTimeout: The time is over; the work goes on.
+        WaitInterrupted: Stop was pressed; the work goes on.
         RuntimeError: Called on the background loop itself.
     """
     if background_loop().is_current():
         raise RuntimeError("waiting on the background loop for itself; use `await`")
+    try:
+        return _wait(future, timeout_s, on_tick)
+    except WaitInterrupted:
+        raise
+    except KeyboardInterrupt:
+        raise WaitInterrupted("Stopped waiting") from None
+
+
+def _wait(future: concurrent.futures.Future[T], timeout_s: float | None, on_tick: Callable[[], None] | None) -> T:
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     while True:
         # A timeout of the wait and one raised by the work are the same class: only done() tells them apart.

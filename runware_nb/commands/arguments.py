@@ -62,12 +62,14 @@ class LineParser(argparse.ArgumentParser):
         name, equals, value = word.partition("=")
         if not name.startswith("-"):
             return MagicUsageError(f"{self.prog}: {word!r} is one word too many; quote values that hold blanks")
-        near = difflib.get_close_matches(name, self.option_names(), n=1, cutoff=0.5)
+        known = {each.lstrip("-"): each for each in self.option_names()}  # their dashes make any two look alike
+        near = difflib.get_close_matches(name.lstrip("-"), known, n=1)
         if not near:
             return MagicUsageError(f"{self.prog}: no option {name}; `{self.prog} -h` lists them")
-        right = [f"{near[0]}{equals}{value}" if each == word else each for each in words]
+        meant = known[near[0]]
+        right = [f"{meant}{equals}{value}" if each == word else each for each in words]
         return MagicUsageError(
-            f"{self.prog}: no option {name}; did you mean {near[0]}?", corrected=f"{self.prog} {shlex.join(right)}"
+            f"{self.prog}: no option {name}; did you mean {meant}?", corrected=f"{self.prog} {shlex.join(right)}"
         )
 
 

@@ -211,6 +211,19 @@ def test_stop_ends_the_wait_and_the_run_is_collected(start_sandbox, start_kernel
     assert len(sandbox.charges()) == 1
 
 
+def test_stop_ends_any_command_with_one_line(start_sandbox, start_kernel):
+    sandbox = start_sandbox()
+    kernel = start_kernel(sandbox.environment)
+    kernel.run("%load_ext runware_nb")
+    sandbox.faults({"kind": "mute", "on": "accountManagement", "count": None})
+    message_id = kernel.start("%runware status")
+    time.sleep(1.5)
+    kernel.manager.interrupt_kernel()
+    reply = kernel.reply(message_id)
+    assert (reply["ename"], reply["evalue"]) == ("WaitInterrupted", "Stopped waiting")
+    assert reply["traceback"] == ["Stopped waiting"]
+
+
 def test_after_stop_the_images_still_appear_in_their_cell(start_sandbox, start_kernel):
     sandbox = start_sandbox("--latency-s", "3")
     kernel = start_kernel(sandbox)
