@@ -20,6 +20,11 @@ RunwareNBError
     RunLogError          the run log
         SchemaTooNew         upgrade this package
         RunNotFound          no such run
+    SpendingRefused      nothing was sent
+        BudgetExceeded       raise the budget, or send less
+        NotConfirmed         answer yes, or add --yes
+    NotRecorded          replay mode has no record of this request
+    BundleError          a bundle that cannot be made, is damaged, or is not what it claims to be
 ```
 """
 
@@ -30,10 +35,14 @@ from typing import Any
 
 __all__ = [
     "AuthenticationFailed",
+    "BudgetExceeded",
+    "BundleError",
     "ConfigError",
     "ContentRefused",
     "MagicUsageError",
     "MediaError",
+    "NotConfirmed",
+    "NotRecorded",
     "OutOfCredit",
     "ProtocolError",
     "ProviderFailed",
@@ -42,6 +51,7 @@ __all__ = [
     "RunNotFound",
     "RunwareNBError",
     "SchemaTooNew",
+    "SpendingRefused",
     "TaskError",
     "TaskFailed",
     "TaskInvalid",
@@ -257,3 +267,23 @@ class SchemaTooNew(RunLogError):
 
 class RunNotFound(RunLogError):
     """No run, or more than one, fits what was asked for."""
+
+
+class SpendingRefused(RunwareNBError):
+    """Nothing was sent, since it would cost more than was allowed."""
+
+
+class BudgetExceeded(SpendingRefused):
+    """A budget would be passed; nothing was sent."""
+
+
+class NotConfirmed(SpendingRefused):
+    """The question about the price was answered with no, or nobody is there to answer it; nothing was sent."""
+
+
+class NotRecorded(RunwareNBError):
+    """Replay mode asks nobody, and the log has no run of this request."""
+
+
+class BundleError(RunwareNBError):
+    """A bundle that cannot be made, is damaged, or is not what it claims to be."""

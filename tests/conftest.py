@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from .postgres import Postgres
+
 REPO = Path(__file__).resolve().parent.parent
 TASK = {
     "taskType": "imageInference",
@@ -109,6 +111,20 @@ def start_sandbox() -> Iterator[Callable[..., SandboxProcess]]:
     for process in started:
         if process.process.poll() is None:
             process.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """The worker's PostgreSQL; missing, it is a failure and never a skip."""
+    server = Postgres()
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def log_url(request: pytest.FixtureRequest) -> str | None:
+    """Both kinds of log: None is the file in the home folder."""
+    return None if request.param == "sqlite" else request.getfixturevalue("postgres").database()
 
 
 @pytest.fixture(autouse=True)

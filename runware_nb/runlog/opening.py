@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,15 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine
 
 from ..errors import RunLogError, SchemaTooNew
+from .databases import BUSY_S, in_words
 from .files import ensure_private_folder
 from .schema import HEAD, metadata
 
 __all__ = ["open_engine"]
 
-_BUSY_S = 30.0
+_CONNECT_S = 10
+_LOCK = 5_786_249_312
+"""Held while tables are made or changed: kernels may open a new PostgreSQL log at the same moment."""
 
 
 def open_engine(home: Path, log_url: str | None) -> Engine:
@@ -34,20 +39,39 @@ def open_engine(home: Path, log_url: str | None) -> Engine:
         except OSError as error:
             raise RunLogError(f"the folder {home} cannot be made: {error.strerror or error}") from error
         log_url = URL.create("sqlite", database=str(home / "runs.sqlite")).render_as_string()
+    engine = _make_engine(log_url)
+    url = engine.url
+    name = str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string()
     try:
-        url = sa.engine.make_url(log_url)
-        if url.get_backend_name() != "sqlite":
-            raise RunLogError(f"log database {url.get_backend_name()!r} is not supported; use sqlite:///FILE")
-        engine = sa.create_engine(url, paramstyle="named", connect_args={"timeout": _BUSY_S})
-    except sa.exc.ArgumentError as error:
-        raise RunLogError("RUNWARE_NB_LOG_URL is no database address; write sqlite:///FILE") from error
-    sa.event.listen(engine, "connect", _set_pragmas)
-    try:
-        _bring_up_to_date(engine, str(url.database))
+        _bring_up_to_date(engine, name)
     except sa.exc.SQLAlchemyError as error:
         engine.dispose()
-        raise RunLogError(f"the log {url.database} cannot be opened: {_cause(error)}") from error
+        raise RunLogError(f"the log {name} cannot be opened: {in_words(error)}") from error
+    except BaseException:
+        engine.dispose()
+        raise
     return engine
+
+
+def _make_engine(log_url: str) -> Engine:
+    remedy = "write sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
+    try:
+        url = sa.engine.make_url(log_url)
+    except (sa.exc.ArgumentError, ValueError) as error:
+        raise RunLogError(f"RUNWARE_NB_LOG_URL is no database address; {remedy}") from error
+    kind = url.get_backend_name()
+    if kind == "sqlite":
+        engine = sa.create_engine(url, paramstyle="named", connect_args={"timeout": BUSY_S})
+        sa.event.listen(engine, "connect", _set_pragmas)
+        return engine
+    if kind not in {"postgresql", "postgres"}:
+        raise RunLogError(f"log database {kind!r} is not supported; {remedy}")
+    try:
+        return sa.create_engine(
+            url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args={"connect_timeout": _CONNECT_S}
+        )
+    except ImportError as error:
+        raise RunLogError("a log in PostgreSQL needs its driver: pip install 'runware-nb[postgres]'") from error
 
 
 def _set_pragmas(connection: Any, _: Any) -> None:
@@ -60,52 +84,54 @@ def _set_pragmas(connection: Any, _: Any) -> None:
 
 
 def _bring_up_to_date(engine: Engine, name: str) -> None:
-    version = _version(engine)
+    with engine.connect() as connection:
+        version = _version(connection)
     if version == HEAD:
         return
     if version is not None and not version.isdecimal():
         raise RunLogError(f"{name} is no run log of ours (version {version!r})")
     if version is not None and version > HEAD:
         raise SchemaTooNew(f"the log {name} has version {version}, this package knows {HEAD}; upgrade runware-nb")
-    if version is None and _is_empty(engine):
-        _create(engine)
-    else:
-        _migrate(engine)
+    with _alone(engine) as connection:
+        if _version(connection) == HEAD:
+            return  # another kernel was quicker
+        if version is None and not sa.inspect(connection).get_table_names():
+            _create(connection)
+        else:
+            _migrate(connection)
 
 
-def _version(engine: Engine) -> str | None:
-    if not sa.inspect(engine).has_table("alembic_version"):
-        return None
+@contextlib.contextmanager
+def _alone(engine: Engine) -> Iterator[sa.Connection]:
+    """Lend a connection while no other process changes tables; all of it is committed, or nothing."""
     with engine.connect() as connection:
-        return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        yield connection
+        connection.commit()
 
 
-def _is_empty(engine: Engine) -> bool:
-    return not sa.inspect(engine).get_table_names()
+def _version(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _create(engine: Engine) -> None:
+def _create(connection: sa.Connection) -> None:
     """Make a new log at once in the newest version: a test holds it equal to the migrated one."""
-    with engine.begin() as connection:
-        connection.execute(sa.text("CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) NOT NULL)"))
-        metadata.create_all(connection)
-        present = connection.execute(sa.text("SELECT count(*) FROM alembic_version")).scalar()
-        if not present:
-            connection.execute(sa.text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
+    connection.execute(sa.text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
+    metadata.create_all(connection)
+    connection.execute(sa.text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
 
 
-def _migrate(engine: Engine) -> None:
-    """Run the migrations that are missing; each commits together with its record."""
+def _migrate(connection: sa.Connection) -> None:
+    """Run the migrations that are missing; they commit together."""
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-
-
-def _cause(error: sa.exc.SQLAlchemyError) -> str:
-    original = getattr(error, "orig", None)
-    return str(original or error).splitlines()[0]
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -52,6 +52,8 @@ class ResultRecord:
         medium_state: none, pending, stored, expired or missing.
         raw: The answer as it came.
         error: The error object, for a failure.
+        rating: Stars that the user gave, 1 to 5; None for none.
+        perceptual_hash: 64 bits in hex, alike for images that look alike; None until it was asked for.
     """
 
     position: int
@@ -67,6 +69,8 @@ class ResultRecord:
     medium_state: str = "none"
     raw: dict[str, Any] = field(default_factory=dict)
     error: dict[str, Any] | None = None
+    rating: int | None = None
+    perceptual_hash: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -103,6 +107,11 @@ class RunRecord:
         tags: Labels.
         note: Free text.
         parent_uuid: The run whose result it was made from.
+        inputs: The media it was made from: `place`, `sha256`, and `file` in the store or `named` as sent.
+        estimate_usd: What it was expected to cost, in US dollars; None where nobody knew.
+        best_rating: Stars of its best result.
+        is_joinable: Whether the same request joins it while it is unfinished.
+        is_imported: Whether it came from somebody else's log.
         results: What came of it.
     """
 
@@ -135,6 +144,11 @@ class RunRecord:
     tags: tuple[str, ...] = ()
     note: str | None = None
     parent_uuid: str | None = None
+    inputs: list[dict[str, Any]] = field(default_factory=list)
+    estimate_usd: float | None = None
+    best_rating: int | None = None
+    is_joinable: bool = False
+    is_imported: bool = False
     results: list[ResultRecord] = field(default_factory=list)
 
     @property

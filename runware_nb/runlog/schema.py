@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-__all__ = ["HEAD", "attempts", "cells", "environments", "metadata", "results", "run_tags", "runs"]
+__all__ = [
+    "HEAD",
+    "SEARCHED",
+    "attempts",
+    "budgets",
+    "cells",
+    "environments",
+    "is_twin",
+    "metadata",
+    "results",
+    "run_tags",
+    "runs",
+    "spending",
+]
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; a log of this version is opened without Alembic."""
 
 metadata = sa.MetaData()
@@ -44,6 +57,11 @@ runs = sa.Table(
     sa.Column("error", sa.Text),
     sa.Column("environment_hash", sa.String(64)),
     sa.Column("note", sa.Text),
+    sa.Column("inputs", sa.Text),
+    sa.Column("estimate_usd", sa.Float),
+    sa.Column("best_rating", sa.Integer),
+    sa.Column("is_joinable", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("is_imported", sa.Integer, nullable=False, server_default="0"),
 )
 sa.Index(
     "ix_runs_unfinished",  # small, since few runs are: what is pending is found at once among a million
@@ -51,8 +69,40 @@ sa.Index(
     sqlite_where=runs.c.finished_at_utc.is_(None),
     postgresql_where=runs.c.finished_at_utc.is_(None),
 )
+is_twin = sa.and_(
+    runs.c.is_joinable == sa.literal_column("1"),
+    runs.c.finished_at_utc.is_(None),
+    runs.c.state != sa.literal_column("'discarded'"),
+)
+"""Unfinished runs of one request that may be joined: the database itself holds that there is only one at a time."""
+sa.Index("ux_runs_twin", runs.c.request_hash, unique=True, sqlite_where=is_twin, postgresql_where=is_twin)
 sa.Index("ix_runs_request_hash", runs.c.request_hash)
 sa.Index("ix_runs_asked_hash", runs.c.asked_hash)
+for _column in ("model", "state", "created_at_utc", "cell_id", "execution_count", "notebook"):
+    sa.Index(f"ix_runs_{_column}", runs.c[_column], runs.c.id)  # each serves a filter, newest first without sorting
+_is_rated = runs.c.best_rating.is_not(None)
+sa.Index("ix_runs_rated", runs.c.id, runs.c.best_rating, sqlite_where=_is_rated, postgresql_where=_is_rated)
+
+SEARCHED = "coalesce(prompt, '') || ' ' || coalesce(note, '')"
+"""What a search looks through, in PostgreSQL's words; SQLite has a table of its own for it."""
+_TEXT_TABLE = (
+    "CREATE VIRTUAL TABLE IF NOT EXISTS runs_text USING fts5"
+    "(prompt, note, content='runs', content_rowid='id', tokenize='trigram')"
+)
+_TEXT_TRIGGERS = (
+    "CREATE TRIGGER IF NOT EXISTS runs_text_added AFTER INSERT ON runs BEGIN "
+    "INSERT INTO runs_text(rowid, prompt, note) VALUES (new.id, new.prompt, new.note); END",
+    "CREATE TRIGGER IF NOT EXISTS runs_text_removed AFTER DELETE ON runs BEGIN "
+    "INSERT INTO runs_text(runs_text, rowid, prompt, note) VALUES ('delete', old.id, old.prompt, old.note); END",
+)
+_TRIGRAMS = (  # where the extension is not to be had, a search reads every row
+    "DO $$ BEGIN CREATE EXTENSION IF NOT EXISTS pg_trgm; "
+    f"CREATE INDEX IF NOT EXISTS ix_runs_text ON runs USING gin (({SEARCHED}) gin_trgm_ops); "
+    "EXCEPTION WHEN insufficient_privilege OR undefined_file OR feature_not_supported THEN NULL; END $$"
+)
+for _statement in (_TEXT_TABLE, *_TEXT_TRIGGERS):
+    sa.event.listen(runs, "after_create", sa.DDL(_statement).execute_if(dialect="sqlite"))
+sa.event.listen(runs, "after_create", sa.DDL(_TRIGRAMS).execute_if(dialect="postgresql"))
 
 results = sa.Table(
     "results",
@@ -76,6 +126,8 @@ results = sa.Table(
     sa.Column("rating", sa.Integer),
     sa.UniqueConstraint("run_uuid", "position", name="uq_results_place"),
 )
+for _column in ("received_sha256", "stored_sha256", "item_uuid"):
+    sa.Index(f"ix_results_{_column}", results.c[_column])  # which run made this file?
 
 attempts = sa.Table(
     "attempts",
@@ -89,10 +141,10 @@ attempts = sa.Table(
 run_tags = sa.Table(
     "run_tags",
     metadata,
-    sa.Column("run_uuid", sa.String(36), sa.ForeignKey("runs.task_uuid"), primary_key=True),
     sa.Column("tag", sa.String(200), primary_key=True),
+    sa.Column("run_id", sa.Integer, sa.ForeignKey("runs.id"), primary_key=True),
 )
-sa.Index("ix_run_tags_tag", run_tags.c.tag)
+sa.Index("ix_run_tags_run_id", run_tags.c.run_id)
 
 cells = sa.Table(
     "cells",
@@ -107,3 +159,30 @@ environments = sa.Table(
     sa.Column("hash", sa.String(64), primary_key=True),
     sa.Column("snapshot", sa.Text, nullable=False),
 )
+
+spending = sa.Table(
+    "spending",
+    metadata,
+    sa.Column("day", sa.String(10), primary_key=True),
+    sa.Column("provider", sa.String(40), primary_key=True),
+    sa.Column("notebook", sa.String(1000), primary_key=True),
+    sa.Column("cell", sa.String(200), primary_key=True),
+    sa.Column("model", sa.String(400), primary_key=True),
+    sa.Column("tag", sa.String(200), primary_key=True),
+    sa.Column("runs", sa.Integer, nullable=False),
+    sa.Column("results", sa.Integer, nullable=False),
+    sa.Column("unknown", sa.Integer, nullable=False),
+    sa.Column("cost_usd", sa.Float, nullable=False),
+)
+"""What was spent, rolled up as runs finish: a row without a tag for each run, and one for each of its tags."""
+
+budgets = sa.Table(
+    "budgets",
+    metadata,
+    sa.Column("provider", sa.String(40), primary_key=True),
+    sa.Column("notebook", sa.String(1000), primary_key=True),
+    sa.Column("limit_usd", sa.Float, nullable=False),
+    sa.Column("spent_usd", sa.Float, nullable=False),
+    sa.Column("reserved_usd", sa.Float, nullable=False),
+)
+"""Limits; an empty notebook is all of them. What is on its way is reserved in the transaction that prepares it."""

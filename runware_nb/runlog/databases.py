@@ -1,0 +1,103 @@
+"""What SQLite and PostgreSQL do differently."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from ..errors import RunLogError
+
+__all__ = ["BUSY_S", "Change", "execute_all", "in_words", "is_connection_lost", "is_taken", "upsert_for"]
+
+BUSY_S = 30.0
+"""Longest wait for another process that is writing, in seconds."""
+
+Change = tuple[str, dict[str, Any], "str | None"]
+
+
+def upsert_for(dialect: sa.Dialect) -> Any:
+    """Give the `insert` that knows conflicts."""
+    if dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+
+        return postgresql_insert
+    from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+    return sqlite_insert
+
+
+def execute_all(
+    connection: Any, steps: Sequence[Change], *, before_commit: Callable[[Any], object] | None = None
+) -> None:
+    """Run statements in one transaction and commit them.
+
+    Args:
+        connection: SQLAlchemy's wrapper of a driver's connection.
+        steps: SQL, parameters, and what is wrong if it changes no row.
+        before_commit: Looks once more, with a cursor inside the transaction; what it raises ends all.
+
+    Raises:
+        RunLogError: A statement that had to change a row did not; nothing is committed by us.
+    """
+    if isinstance(connection.driver_connection, sqlite3.Connection):
+        _on_sqlite(connection, steps)
+    else:
+        _on_postgresql(connection.driver_connection, steps)
+    if before_commit is not None:
+        before_commit(connection.cursor())
+    connection.commit()
+
+
+def _on_sqlite(connection: Any, steps: Sequence[Change]) -> None:
+    cursor = connection.cursor()
+    cursor.execute("BEGIN IMMEDIATE")
+    for sql, values, complaint in steps:
+        cursor.execute(sql, values)
+        if complaint is not None and cursor.rowcount != 1:
+            raise RunLogError(complaint)
+    cursor.close()
+
+
+def _on_postgresql(driver: Any, steps: Sequence[Change]) -> None:
+    """Send them all before waiting for any answer: one round trip instead of one a statement."""
+    with driver.pipeline():
+        cursors = [driver.execute(sql, values) for sql, values, _ in steps]
+    for cursor, (_, _, complaint) in zip(cursors, steps, strict=True):
+        if complaint is not None and cursor.rowcount != 1:
+            raise RunLogError(complaint)
+
+
+def is_taken(error: BaseException, index: str, column: str) -> bool:
+    """Whether a row was refused because another has its place in a unique index."""
+    said = str(error)
+    if isinstance(error, sqlite3.IntegrityError):
+        return column in said  # SQLite names the column, not the index
+    return type(error).__name__ == "UniqueViolation" and index in said
+
+
+def is_connection_lost(error: BaseException) -> bool:
+    """Whether the server has gone, so that a new connection is needed."""
+    return type(error).__module__.startswith("psycopg") and type(error).__name__ in {
+        "OperationalError", "InterfaceError", "AdminShutdown", "CrashShutdown", "IdleInTransactionSessionTimeout",
+    }  # fmt: skip
+
+
+def in_words(error: BaseException) -> str:
+    """Say in one line what a database complains of, and what to do."""
+    original = getattr(error, "orig", None) or error
+    said = (str(original).splitlines() or [""])[0].strip() or type(original).__name__
+    if isinstance(original, sqlite3.Error):
+        for sign, words in (
+            ("locked", f"another process has locked it for {BUSY_S:.0f} s"),
+            ("readonly", "the file or its folder is read-only"),
+            ("is full", "the disk is full"),
+            ("not a database", "the file is no database; move it away and a new log is begun"),
+            ("malformed", "the file is damaged; `sqlite3 FILE .recover` saves what is left of it"),
+            ("unable to open", "the file cannot be opened or made; check that the folder exists and is writable"),
+        ):
+            if sign in said:
+                return words
+    return said

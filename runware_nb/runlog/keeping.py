@@ -1,0 +1,151 @@
+"""Keeping house: stars, forgetting, and what other people's logs bring along."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from ..errors import RunLogError, RunNotFound
+from .databases import upsert_for
+from .queries import in_chunks
+from .records import RunRecord
+from .rows import result_row, run_row
+from .schema import attempts, cells, environments, results, run_tags, runs
+from .store import RunLog
+
+__all__ = ["Merged", "add_runs", "forget_runs", "note_perceptual_hash", "rate_result", "stored_files"]
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What an import did.
+
+    Attributes:
+        added: Task UUIDs of runs that are new here.
+        known: How many were here already, and were left alone.
+    """
+
+    added: list[str]
+    known: int
+
+
+def rate_result(log: RunLog, run_uuid: str, position: int | None, stars: int | None) -> None:
+    """Give stars to a result, or to all results of a run; None takes them away.
+
+    Raises:
+        RunNotFound: The run has no such result.
+        RunLogError: The log cannot be written.
+    """
+    mine = sa.and_(results.c.run_uuid == run_uuid, results.c.error.is_(None))
+    if position is not None:
+        mine = sa.and_(mine, results.c.position == position)
+    best = sa.select(sa.func.max(results.c.rating)).where(results.c.run_uuid == run_uuid).scalar_subquery()
+    with log.changing() as connection:
+        changed = connection.execute(sa.update(results).where(mine).values(rating=stars))
+        if not changed.rowcount:
+            which = "has no result" if position is None else f"has no result #{position}"
+            raise RunNotFound(f"run {run_uuid[:8]} {which} to rate")
+        connection.execute(sa.update(runs).where(runs.c.task_uuid == run_uuid).values(best_rating=best))
+
+
+def note_perceptual_hash(log: RunLog, run_uuid: str, position: int, value: str) -> None:
+    """Keep a perceptual hash that was worked out."""
+    mine = sa.and_(results.c.run_uuid == run_uuid, results.c.position == position)
+    with log.changing() as connection:
+        connection.execute(sa.update(results).where(mine).values(perceptual_hash=value))
+
+
+def forget_runs(log: RunLog, task_uuids: Sequence[str]) -> list[str]:
+    """Remove finished runs; what they cost stays in the summaries, since it was spent.
+
+    Returns:
+        Files of the store that no other run refers to any more.
+
+    Raises:
+        RunLogError: One of them is unfinished (it may be paid for), or the log cannot be written.
+    """
+    left: set[str] = set()
+    with log.changing() as connection:
+        for some in in_chunks(task_uuids):
+            mine = runs.c.task_uuid.in_(some)
+            open_ones = sa.select(runs.c.task_uuid).where(mine, runs.c.finished_at_utc.is_(None)).limit(1)
+            unfinished = connection.execute(open_ones).scalar()
+            if unfinished is not None:
+                raise RunLogError(f"run {unfinished[:8]} is unfinished and may be paid for; `%runware resume` first")
+            theirs = results.c.run_uuid.in_(some)
+            left.update(connection.execute(sa.select(results.c.file).where(theirs, results.c.file.is_not(None))).scalars())
+            for text in connection.execute(sa.select(runs.c.inputs).where(mine, runs.c.inputs.is_not(None))).scalars():
+                left.update(each["file"] for each in json.loads(text) if each.get("file"))
+            ids = sa.select(runs.c.id).where(mine)
+            connection.execute(sa.delete(run_tags).where(run_tags.c.run_id.in_(ids)))
+            connection.execute(sa.delete(attempts).where(attempts.c.run_uuid.in_(some)))
+            connection.execute(sa.delete(results).where(theirs))
+            connection.execute(sa.delete(runs).where(mine))
+        return sorted(left - stored_files(connection, left))
+
+
+def stored_files(connection: sa.Connection, among: Iterable[str] | None = None) -> set[str]:
+    """Give the files that runs refer to.
+
+    Args:
+        connection: To the log.
+        among: Only of these; all where None.
+    """
+    named = sa.select(results.c.file).where(results.c.file.is_not(None))
+    wanted = None if among is None else set(among)
+    found: set[str] = set()
+    if wanted is None:
+        found.update(connection.execute(named).scalars())
+    else:
+        for some in in_chunks(sorted(wanted)):
+            hashes = [name.rpartition("/")[2].partition(".")[0] for name in some]  # a file is named by what was received
+            found.update(connection.execute(named.where(results.c.received_sha256.in_(hashes))).scalars())
+    for text in connection.execute(sa.select(runs.c.inputs).where(runs.c.inputs.is_not(None))).scalars():
+        found.update(each["file"] for each in json.loads(text) if each.get("file"))
+    return found if wanted is None else found & wanted
+
+
+def add_runs(
+    log: RunLog, records: Iterable[RunRecord], *, sources: Mapping[str, str], snapshots: Mapping[str, Any]
+) -> Merged:
+    """Add finished runs of another log; runs that are here already stay as they are.
+
+    Args:
+        log: Where to.
+        records: What to add, with results and tags.
+        sources: Sources of cells by hash.
+        snapshots: Environments by hash.
+
+    Raises:
+        RunLogError: The log cannot be written; then nothing was added.
+    """
+    added: list[str] = []
+    known = 0
+    with log.changing() as connection:
+        upsert = upsert_for(connection.dialect)
+        for record in records:
+            record.is_imported, record.is_joinable = True, False
+            row = {**run_row(record), "finished_at_utc": record.finished_at_utc, "duration_s": record.duration_s,
+                   "cost_usd": record.cost_usd, "best_rating": record.best_rating,
+                   "error": None if record.error is None else json.dumps(record.error)}  # fmt: skip
+            new = connection.execute(upsert(runs).values(row).on_conflict_do_nothing().returning(runs.c.id)).scalar()
+            if new is None:
+                known += 1
+                continue
+            added.append(record.task_uuid)
+            for result in record.results:
+                extra = {"rating": result.rating, "perceptual_hash": result.perceptual_hash}
+                connection.execute(sa.insert(results).values(**result_row(record.task_uuid, result), **extra))
+            for tag in dict.fromkeys(record.tags):
+                connection.execute(sa.insert(run_tags).values(tag=tag[:200], run_id=new))
+            for table, key, column, texts in (
+                (cells, record.cell_hash, "source", sources), (environments, record.environment_hash, "snapshot", snapshots),
+            ):  # fmt: skip
+                if key in texts:
+                    text = texts[key] if isinstance(texts[key], str) else json.dumps(texts[key], sort_keys=True)
+                    connection.execute(upsert(table).values({"hash": key, column: text}).on_conflict_do_nothing())
+    return Merged(added, known)

@@ -1,0 +1,161 @@
+"""The hot statements as SQL text, made once from the table definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from .databases import upsert_for
+from .records import UNFINISHED_STATES
+from .rows import RESULT_COLUMNS, RUN_COLUMNS
+from .schema import attempts, budgets, cells, environments, results, run_tags, runs, spending
+
+__all__ = ["Statements", "Step"]
+
+Step = tuple[str, dict[str, Any], "str | None"]
+"""SQL text, its parameters, and what is wrong if no row changes (None where that is fine)."""
+
+_LONGEST_KEY = 300
+
+
+class Statements:
+    """For one kind of database."""
+
+    def __init__(self, dialect: sa.Dialect) -> None:
+        upsert = upsert_for(dialect)
+
+        def text(statement: sa.ClauseElement) -> str:
+            return str(statement.compile(dialect=dialect))
+
+        mine = runs.c.task_uuid == sa.bindparam("run_uuid")
+        self.insert_run = text(sa.insert(runs).values(_bind(*RUN_COLUMNS)))
+        tagged = sa.select(sa.bindparam("tag", type_=sa.String), runs.c.id).where(mine)
+        self.insert_tag = text(upsert(run_tags).from_select(["tag", "run_id"], tagged).on_conflict_do_nothing())
+        body: Any = sa.bindparam("body")
+        key: Any = sa.bindparam("hash")
+        self.insert_cell = text(upsert(cells).values(hash=key, source=body).on_conflict_do_nothing())
+        self.insert_environment = text(upsert(environments).values(hash=key, snapshot=body).on_conflict_do_nothing())
+        self.insert_attempt = text(
+            sa.insert(attempts).values(
+                task_uuid=sa.bindparam("attempt_uuid"), run_uuid=sa.bindparam("run_uuid"),
+                number=sa.bindparam("number"), sent_at_utc=sa.bindparam("at_utc"),
+            )
+        )  # fmt: skip
+        self.claim = text(
+            sa.update(runs)
+            .where(mine, runs.c.attempts == sa.bindparam("before"))
+            .values(
+                state=sa.case((runs.c.state == _word("prepared"), _word("sent")), else_=runs.c.state),
+                attempt_uuid=sa.bindparam("attempt_uuid"), attempts=sa.bindparam("number"),
+                sent_at_utc=sa.bindparam("at_utc"), request=sa.bindparam("request"),
+            )
+        )  # fmt: skip
+        put = upsert(results).values(_bind(*RESULT_COLUMNS))
+        kept = {"run_uuid", "position"}
+        self.put_result = text(
+            put.on_conflict_do_update(
+                index_elements=["run_uuid", "position"],
+                set_={name: put.excluded[name] for name in RESULT_COLUMNS if name not in kept},
+            )
+        )
+        self.accept = text(sa.update(runs).where(mine, runs.c.state == _word("sent")).values(state=_word("accepted")))
+        discarded = _word("discarded")
+        self.finish = text(
+            sa.update(runs).where(mine).values(
+                state=sa.case((runs.c.state == discarded, discarded), else_=sa.bindparam("state")),
+                finished_at_utc=sa.bindparam("at_utc"), duration_s=sa.bindparam("duration_s"),
+                cost_usd=sa.bindparam("cost_usd"), error=sa.bindparam("error"),
+            )
+        )  # fmt: skip
+        is_open = runs.c.state.in_([_word(state.value) for state in sorted(UNFINISHED_STATES)])
+        self.set_state = text(
+            sa.update(runs)
+            .where(mine, is_open, sa.or_(runs.c.attempts > _word(0), sa.bindparam("state") == discarded))
+            .values(state=sa.bindparam("state"))
+        )
+        self.drop_unsent = text(
+            sa.update(runs)
+            .where(mine, runs.c.attempts == _word(0), runs.c.finished_at_utc.is_(None))
+            .values(state=discarded, finished_at_utc=sa.bindparam("at_utc"))
+        )
+        self._add_money(upsert, text)
+
+    def _add_money(self, upsert: Any, text: Any) -> None:
+        """Make what keeps roll-up and budgets right, run before `finish`: a run that is finished counts no more."""
+        mine = runs.c.task_uuid == sa.bindparam("run_uuid")
+        cost = sa.func.coalesce(sa.cast(sa.bindparam("cost_usd"), sa.Float), _word(0))
+        is_new = sa.case((runs.c.finished_at_utc.is_(None), _word(1)), else_=_word(0))
+        cell = sa.func.coalesce(
+            runs.c.cell_id, _word("In [") + sa.cast(runs.c.execution_count, sa.String) + _word("]"), _word("")
+        )
+        shared = [sa.func.substr(runs.c.created_at_utc, _word(1), _word(10)), runs.c.provider,
+                  _key(runs.c.notebook), _key(cell), _key(runs.c.model)]  # fmt: skip
+        amounts = [is_new, is_new * sa.cast(sa.bindparam("results"), sa.Integer),
+                   is_new * sa.cast(sa.bindparam("unknown"), sa.Integer),
+                   cost - sa.func.coalesce(runs.c.cost_usd, _word(0))]  # fmt: skip
+        counts = runs.c.is_imported == _word(0)
+        whole = sa.select(*shared, _word(""), *amounts).where(mine, counts).with_for_update(of=runs)
+        by_tag = sa.select(*shared, run_tags.c.tag, *amounts).where(mine, counts, run_tags.c.run_id == runs.c.id)
+        self.roll_up = text(_adding(upsert, whole))
+        self.roll_up_tags = text(_adding(upsert, by_tag))
+
+        estimate: Any = sa.bindparam("estimate_usd", type_=sa.Float)
+        limited = sa.and_(
+            budgets.c.provider == sa.bindparam("provider"), budgets.c.notebook.in_([_word(""), sa.bindparam("notebook")])
+        )
+        self.reserve = text(
+            sa.update(budgets).where(limited).values(reserved_usd=budgets.c.reserved_usd + estimate)
+        )
+        self.over_budget = text(
+            sa.select(budgets.c.notebook, budgets.c.limit_usd, budgets.c.spent_usd, budgets.c.reserved_usd).where(
+                limited, budgets.c.spent_usd + budgets.c.reserved_usd > budgets.c.limit_usd + _word(1e-9)
+            )
+        )
+        self.settle = text(_settling(mine, cost))
+        self.settle_unsent = text(_settling(sa.and_(mine, runs.c.attempts == _word(0)), cost))
+
+
+def _settling(mine: sa.ColumnElement[bool], cost: sa.ColumnElement[Any]) -> Any:
+    """Turn what was reserved for a run into what it cost."""
+    held = sa.select(
+        sa.case((runs.c.finished_at_utc.is_(None), sa.func.coalesce(runs.c.estimate_usd, _word(0))), else_=_word(0))
+    ).where(mine)  # fmt: skip
+    spent = sa.select(cost - sa.func.coalesce(runs.c.cost_usd, _word(0))).where(mine)
+    own = sa.and_(mine, runs.c.is_imported == _word(0))
+    provider = sa.select(runs.c.provider).where(own).scalar_subquery()
+    notebook = sa.select(_key(runs.c.notebook)).where(own).scalar_subquery()
+    left = budgets.c.reserved_usd - held.scalar_subquery()
+    return (
+        sa.update(budgets)
+        .where(budgets.c.provider == provider, sa.or_(budgets.c.notebook == _word(""), budgets.c.notebook == notebook))
+        .values(
+            reserved_usd=sa.case((left > _word(0), left), else_=_word(0.0)),
+            spent_usd=budgets.c.spent_usd + spent.scalar_subquery(),
+        )
+    )
+
+
+def _adding(upsert: Any, rows: sa.Select[Any]) -> Any:
+    """Add amounts to the roll-up."""
+    names = [column.name for column in spending.columns]
+    amounts: Sequence[str] = ("runs", "results", "unknown", "cost_usd")
+    added = upsert(spending).from_select(names, rows)
+    return added.on_conflict_do_update(
+        index_elements=[name for name in names if name not in amounts],
+        set_={name: spending.c[name] + added.excluded[name] for name in amounts},
+    )
+
+
+def _bind(*names: str) -> dict[str, sa.BindParameter[Any]]:
+    return {name: sa.bindparam(name) for name in names}
+
+
+def _word(value: str | float) -> sa.ColumnElement[Any]:
+    """Write a constant of ours into the text; never anything from outside."""
+    return sa.literal_column(repr(value), sa.String if isinstance(value, str) else None)
+
+
+def _key(column: Any) -> sa.ColumnElement[Any]:
+    return sa.func.substr(sa.func.coalesce(column, _word("")), _word(1), _word(_LONGEST_KEY))
