@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,22 @@ from urllib.parse import urlsplit
 
 from .errors import ConfigError
 
-__all__ = ["Key", "Settings", "jupyter_session_name", "load_settings", "store_key", "stored_key"]
+__all__ = [
+    "Key",
+    "Settings",
+    "jupyter_session_name",
+    "load_settings",
+    "save_to_project",
+    "store_key",
+    "stored_key",
+    "user_file",
+]
 
 REST_URL = "https://api.runware.ai/v1"
 WS_URL = "wss://ws-api.runware.ai/v1"
 SCHEMAS_URL = "https://schemas.runware.ai"
+SERVICES = ("runware", "sandbox")
+"""Who may have answered a run of the log."""
 
 
 class Key:
@@ -77,6 +89,9 @@ class Settings:
         connect_timeout_s: Longest wait for a connection and its authentication, in seconds.
         ping_s: Seconds between pings.
         max_frame_bytes: Largest WebSocket message accepted, in bytes.
+        mode: `live` asks the service; `replay` answers every task from the log, without key or network.
+        ask_above_usd: What costs more, in US dollars, is asked about first.
+        budget_usd: What may be spent in all with this log, in US dollars; None is no limit.
     """
 
     api_key: Key | None = None
@@ -94,6 +109,9 @@ class Settings:
     connect_timeout_s: float = 15.0
     ping_s: float = 25.0
     max_frame_bytes: int = 128 * 1024 * 1024
+    mode: str = "live"
+    ask_above_usd: float = 1.0
+    budget_usd: float | None = None
 
     def __post_init__(self) -> None:
         if self.transport not in {"websocket", "rest"}:
@@ -105,6 +123,12 @@ class Settings:
         for name in ("timeout_s", "connect_timeout_s", "ping_s", "max_in_flight", "max_frame_bytes"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name}={getattr(self, name)!r}: it must be above 0")
+        if self.mode not in {"live", "replay"}:
+            raise ConfigError(f"mode={self.mode!r}: it is live or replay")
+        for name in ("ask_above_usd", "budget_usd"):
+            amount = getattr(self, name)
+            if amount is not None and not 0 <= amount < _MOST_USD:
+                raise ConfigError(f"{name}={amount!r}: it is an amount in US dollars, 0 or more")
         if self.max_retries < 0:
             raise ConfigError(f"max_retries={self.max_retries}: it is 0 (none) or more")
 
@@ -120,7 +144,7 @@ class Settings:
             raise ConfigError(f"unknown setting {unknown[0]!r}")
         if isinstance(given.get("api_key"), str):
             given["api_key"] = Key(given["api_key"], "the argument api_key")
-        return replace(self, **given)
+        return replace(self, **{name: _of_right_type(name, value) for name, value in given.items()})
 
     def require_key(self) -> Key:
         """Give the key, or say how to get one in.
@@ -146,6 +170,14 @@ class Settings:
         return "sandbox" if self.is_local else "runware"
 
 
+_MOST_USD = 1e9
+_NUMBERS: Mapping[str, type] = {
+    "max_in_flight": int, "max_retries": int, "timeout_s": float, "connect_timeout_s": float, "ping_s": float,
+    "max_frame_bytes": int, "ask_above_usd": float, "budget_usd": float,
+}  # fmt: skip
+_FOR_PROJECTS = frozenset({"mode", "transport", "max_in_flight", "max_retries", "timeout_s"})
+"""What a project's own file may set: it came with a repository, so neither addresses nor limits of money."""
+_FOR_USERS = frozenset({"rest_url", "ws_url", "schemas_url", "log_url", "media_url", *_NUMBERS, *_FOR_PROJECTS})
 _ENVIRONMENT = {
     "RUNWARE_NB_REST_URL": "rest_url",
     "RUNWARE_NB_WS_URL": "ws_url",
@@ -153,38 +185,92 @@ _ENVIRONMENT = {
     "RUNWARE_NB_TRANSPORT": "transport",
     "RUNWARE_NB_LOG_URL": "log_url",
     "RUNWARE_NB_MEDIA_URL": "media_url",
+    "RUNWARE_NB_MODE": "mode",
+    "RUNWARE_NB_ASK_ABOVE_USD": "ask_above_usd",
+    "RUNWARE_NB_BUDGET_USD": "budget_usd",
 }
 
 
 def load_settings(environ: Mapping[str, str] | None = None, *, cwd: Path | None = None) -> Settings:
-    """Read the settings of this process: environment over default.
+    """Read the settings of this process: environment over project file, user file and default.
+
+    The project's file is `config.toml` in the home folder, the user's `~/.config/runware_nb/config.toml`.
 
     Args:
         environ: Taken for the environment; `os.environ` when None.
         cwd: Taken for the working directory, which holds `.runware` unless RUNWARE_NB_HOME says else.
 
     Raises:
-        ConfigError: A variable has a value that makes no sense; the message names it.
+        ConfigError: A value makes no sense; the message names the variable or the file.
     """
     environ = os.environ if environ is None else environ
-    values: dict[str, Any] = {
-        name: environ[variable] for variable, name in _ENVIRONMENT.items() if environ.get(variable)
-    }
+    home = (cwd or Path.cwd()) / Path(environ.get("RUNWARE_NB_HOME") or ".runware").expanduser()
+    values: dict[str, Any] = _read_file(user_file(environ), _FOR_USERS)
+    values |= _read_file(home / "config.toml", _FOR_PROJECTS)
+    for variable, name in _ENVIRONMENT.items():
+        if environ.get(variable):
+            values[name] = _of_right_type(name, environ[variable], said=variable)
     if values.get("schemas_url", "").lower() == "off":
         values["schemas_url"] = ""
-    values["home"] = (cwd or Path.cwd()) / Path(environ.get("RUNWARE_NB_HOME") or ".runware").expanduser()
+    values["home"] = home
     if environ.get("RUNWARE_API_KEY", "").strip():
         values["api_key"] = Key(environ["RUNWARE_API_KEY"], "RUNWARE_API_KEY")
-    budget = environ.get("RUNWARE_NB_BUDGET_USD")
-    if budget:
-        raise ConfigError(
-            f"RUNWARE_NB_BUDGET_USD={budget!r}: this version keeps no budgets, and will not spend as if it did; "
-            "unset it to go on without one"
-        )
-    media = environ.get("RUNWARE_NB_MEDIA_URL", "")
-    if "://" in media:
-        raise ConfigError(f"RUNWARE_NB_MEDIA_URL={media!r}: this version keeps media in local folders only")
     return Settings(**values)
+
+
+def user_file(environ: Mapping[str, str]) -> Path:
+    """Give the path of the user's own settings."""
+    base = environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(base).expanduser() / "runware_nb" / "config.toml"
+
+
+def save_to_project(home: Path, values: Mapping[str, Any]) -> Path:
+    """Write settings into a project's own file, beside what stands there.
+
+    Raises:
+        ConfigError: A name may not stand there, or the file cannot be written.
+    """
+    path = home / "config.toml"
+    for name in values:
+        if name not in _FOR_PROJECTS:
+            raise ConfigError(f"{name} is not saved with a project; set it in {user_file(os.environ)} instead")
+    kept = {**_read_file(path, _FOR_PROJECTS), **values}
+    lines = [f'{name} = "{value}"' if isinstance(value, str) else f"{name} = {value}" for name, value in kept.items()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
+    return path
+
+
+def _read_file(path: Path, allowed: Iterable[str]) -> dict[str, Any]:
+    """Read a settings file; without one there are none."""
+    try:
+        read = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    for name in read:
+        if name not in allowed:
+            raise ConfigError(f"{path} sets {name}; it may set {', '.join(sorted(allowed))}")
+    return {name: _of_right_type(name, value, said=f"{name} in {path}") for name, value in read.items()}
+
+
+def _of_right_type(name: str, value: Any, *, said: str = "") -> Any:
+    """Turn a text into the number that a setting is."""
+    kind = _NUMBERS.get(name)
+    if kind is None:
+        if name in _FOR_USERS and not isinstance(value, str):
+            raise ConfigError(f"{said or name}={value!r}: it is a text")
+        return value
+    try:
+        if isinstance(value, bool):
+            raise ValueError(value)  # noqa: TRY004 - told as any other wrong value, below
+        return kind(value)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{said or name}={value!r}: it is a number") from error
 
 
 _KEYRING_SERVICE = "runware_nb"

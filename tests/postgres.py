@@ -33,7 +33,9 @@ class Postgres:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self._call("initdb", "-D", "data", "-U", "runware", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C.UTF-8")
+        self._call(
+            "initdb", "-D", "data", "-U", "runware", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C.UTF-8"
+        )
         self._options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1"
         if not is_durable:
             self._options += " -c fsync=off -c full_page_writes=off"
@@ -48,7 +50,9 @@ class Postgres:
     def database(self) -> str:
         """Make an empty database, and give its address."""
         name = f"t{uuid.uuid4().hex[:12]}"
-        with psycopg.connect(host="127.0.0.1", port=self.port, user="runware", dbname="postgres", autocommit=True) as admin:
+        with psycopg.connect(
+            host="127.0.0.1", port=self.port, user="runware", dbname="postgres", autocommit=True
+        ) as admin:
             admin.execute(f"CREATE DATABASE {name}")
         return f"postgresql+psycopg://runware@127.0.0.1:{self.port}/{name}"
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import MagicUsageError, TaskError
 from ..session.session import Plan
-from ..view.results import format_usd
 from ..view.table import render_facts
 from ..wire.results import Outcome
 from .base import Answer
@@ -63,8 +62,6 @@ def _raw(error: TaskError) -> dict[str, Any]:
 
 
 def _dry_run(plan: Plan) -> Answer:
-    price = "unknown" if plan.estimate_usd is None else f"about {format_usd(plan.estimate_usd)}"
-    facts = [*plan.task.items(), ("price", price), ("sent", "nothing (dry run)")]
-    return Answer(
-        render_facts(facts), {"task": plan.task, "estimate_usd": plan.estimate_usd}, tuple(plan.warnings), value=plan
-    )
+    facts = [*plan.task.items(), ("price", str(plan.price)), ("sent", "nothing (dry run)")]
+    written = {"task": plan.task, "estimate_usd": plan.price.usd, "estimate_basis": plan.price.basis}
+    return Answer(render_facts(facts), written, tuple(plan.warnings), value=plan)

@@ -8,24 +8,27 @@ from .files import MediaStore, StoredFile
 from .records import FINAL_STATES, UNFINISHED_STATES, ResultRecord, RunRecord, State
 
 if TYPE_CHECKING:
-    from .store import RunLog
+    from .store import RunClaimed, RunLog
+    from .writer import TwinExists
 
 __all__ = [
     "FINAL_STATES",
     "UNFINISHED_STATES",
     "MediaStore",
     "ResultRecord",
+    "RunClaimed",
     "RunLog",
     "RunRecord",
     "State",
     "StoredFile",
+    "TwinExists",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Load the database's library only when a log is opened: it takes 200 ms."""
-    if name == "RunLog":
-        from .store import RunLog
+    if name in {"RunClaimed", "RunLog", "TwinExists"}:
+        from . import store, writer
 
-        return RunLog
+        return getattr(writer if name == "TwinExists" else store, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

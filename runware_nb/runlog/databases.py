@@ -15,7 +15,7 @@ __all__ = ["BUSY_S", "Change", "execute_all", "in_words", "is_connection_lost", 
 BUSY_S = 30.0
 """Longest wait for another process that is writing, in seconds."""
 
-Change = tuple[str, dict[str, Any], "str | None"]
+Change = tuple[str, dict[str, Any], Callable[[], RunLogError] | None]
 
 
 def upsert_for(dialect: sa.Dialect) -> Any:
@@ -36,7 +36,7 @@ def execute_all(
 
     Args:
         connection: SQLAlchemy's wrapper of a driver's connection.
-        steps: SQL, parameters, and what is wrong if it changes no row.
+        steps: SQL, parameters, and the error to raise if it changes no row.
         before_commit: Looks once more, with a cursor inside the transaction; what it raises ends all.
 
     Raises:
@@ -57,7 +57,7 @@ def _on_sqlite(connection: Any, steps: Sequence[Change]) -> None:
     for sql, values, complaint in steps:
         cursor.execute(sql, values)
         if complaint is not None and cursor.rowcount != 1:
-            raise RunLogError(complaint)
+            raise complaint()
     cursor.close()
 
 
@@ -67,7 +67,7 @@ def _on_postgresql(driver: Any, steps: Sequence[Change]) -> None:
         cursors = [driver.execute(sql, values) for sql, values, _ in steps]
     for cursor, (_, _, complaint) in zip(cursors, steps, strict=True):
         if complaint is not None and cursor.rowcount != 1:
-            raise RunLogError(complaint)
+            raise complaint()
 
 
 def is_taken(error: BaseException, index: str, column: str) -> bool:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable
+import re
+import time
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import MediaError
 from ..images.medium import write_whole
 from ..wire.media import ending_for, sniff
+from .bucket import Bucket
 
 __all__ = ["MediaStore", "StoredFile", "ensure_private_folder"]
+
+_OURS = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}\.\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +46,12 @@ class MediaStore:
 
     Args:
         folder: Made, with a `.gitignore`, when the first file comes: outputs may be private.
+        bucket: Where each file goes besides, and comes from when it is not here.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, bucket: Bucket | None = None) -> None:
         self.folder = folder
+        self._bucket = bucket
 
     def put(self, body: bytes, *, dress: Callable[[bytes], bytes] | None = None) -> StoredFile:
         """Store a file, whole or not at all; the same bytes are stored once, as they were dressed first.
@@ -73,10 +81,53 @@ class MediaStore:
             raise MediaError(f"{path} cannot be written: {error.strerror or error}") from error
         return StoredFile(path, name, sha256, hashlib.sha256(stored).hexdigest(), len(stored), kind)
 
+    def share(self, file: StoredFile) -> None:
+        """Copy a stored file to the bucket, where there is one.
+
+        Raises:
+            MediaError: It cannot be written there now; here it is safe.
+        """
+        if self._bucket is not None:
+            self._bucket.push(file.name, file.path)
+
     def find(self, name: str | None) -> Path | None:
-        """Give the path of a stored file; None when it is not there."""
-        path = self.folder / name if name else None
-        return path if path is not None and path.is_file() else None
+        """Give the path of a stored file; None when it is neither here nor in the bucket."""
+        if not name:
+            return None
+        path = self.folder / name
+        if path.is_file():
+            return path
+        with contextlib.suppress(MediaError):
+            if self._bucket is not None and self._bucket.pull(name, path):
+                return path
+        return None
+
+    def remove(self, names: Iterable[str]) -> int:
+        """Remove files; returns how many bytes that freed here."""
+        freed = 0
+        for name in names:
+            path = self.folder / name
+            with contextlib.suppress(OSError):
+                size = path.stat().st_size
+                path.unlink()
+                freed += size
+            if self._bucket is not None:
+                self._bucket.remove(name)
+        return freed
+
+    def strays(self, known: Container[str]) -> list[str]:
+        """List files of ours that *known* does not hold, half-written ones of an hour ago among them."""
+        if not self.folder.is_dir():
+            return []
+        old = time.time() - 3600
+        found = []
+        for path in self.folder.glob("*/*"):
+            name = path.relative_to(self.folder).as_posix()
+            is_ours = _OURS.fullmatch(name) is not None or path.name.startswith(".part-")
+            with contextlib.suppress(OSError):
+                if is_ours and name not in known and path.stat().st_mtime < old:
+                    found.append(name)
+        return sorted(found)
 
 
 def ensure_private_folder(folder: Path) -> None:

@@ -77,7 +77,9 @@ def forget_runs(log: RunLog, task_uuids: Sequence[str]) -> list[str]:
             if unfinished is not None:
                 raise RunLogError(f"run {unfinished[:8]} is unfinished and may be paid for; `%runware resume` first")
             theirs = results.c.run_uuid.in_(some)
-            left.update(connection.execute(sa.select(results.c.file).where(theirs, results.c.file.is_not(None))).scalars())
+            left.update(
+                connection.execute(sa.select(results.c.file).where(theirs, results.c.file.is_not(None))).scalars()
+            )
             for text in connection.execute(sa.select(runs.c.inputs).where(mine, runs.c.inputs.is_not(None))).scalars():
                 left.update(each["file"] for each in json.loads(text) if each.get("file"))
             ids = sa.select(runs.c.id).where(mine)
@@ -102,10 +104,11 @@ def stored_files(connection: sa.Connection, among: Iterable[str] | None = None) 
         found.update(connection.execute(named).scalars())
     else:
         for some in in_chunks(sorted(wanted)):
-            hashes = [name.rpartition("/")[2].partition(".")[0] for name in some]  # a file is named by what was received
+            hashes = [
+                name.rpartition("/")[2].partition(".")[0] for name in some
+            ]  # a file is named by what was received
             found.update(connection.execute(named.where(results.c.received_sha256.in_(hashes))).scalars())
-    for text in connection.execute(sa.select(runs.c.inputs).where(runs.c.inputs.is_not(None))).scalars():
-        found.update(each["file"] for each in json.loads(text) if each.get("file"))
+    found.update(_input_files(connection, sa.true()))
     return found if wanted is None else found & wanted
 
 
@@ -143,9 +146,16 @@ def add_runs(
             for tag in dict.fromkeys(record.tags):
                 connection.execute(sa.insert(run_tags).values(tag=tag[:200], run_id=new))
             for table, key, column, texts in (
-                (cells, record.cell_hash, "source", sources), (environments, record.environment_hash, "snapshot", snapshots),
-            ):  # fmt: skip
-                if key in texts:
+                (cells, record.cell_hash, "source", sources),
+                (environments, record.environment_hash, "snapshot", snapshots),
+            ):
+                if key is not None and key in texts:
                     text = texts[key] if isinstance(texts[key], str) else json.dumps(texts[key], sort_keys=True)
                     connection.execute(upsert(table).values({"hash": key, column: text}).on_conflict_do_nothing())
     return Merged(added, known)
+
+
+def _input_files(connection: sa.Connection, which: sa.ColumnElement[bool]) -> set[str]:
+    """Give the files that runs were made from."""
+    texts = connection.execute(sa.select(runs.c.inputs).where(which, runs.c.inputs.is_not(None))).scalars()
+    return {each["file"] for text in texts for each in json.loads(text) if each.get("file")}

@@ -126,7 +126,11 @@ def parse_since(text: str, *, now: dt.datetime | None = None) -> str:
 
 def _conditions(wanted: RunFilter) -> list[sa.ColumnElement[bool]]:
     made: list[sa.ColumnElement[bool]] = []
-    for column, value in ((runs.c.model, wanted.model), (runs.c.state, wanted.state), (runs.c.provider, wanted.provider)):
+    for column, value in (
+        (runs.c.model, wanted.model),
+        (runs.c.state, wanted.state),
+        (runs.c.provider, wanted.provider),
+    ):
         if value is not None:
             made.append(column == value)
     if wanted.since is not None:

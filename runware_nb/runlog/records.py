@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import enum
+import functools
+import os
+import platform
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["FINAL_STATES", "UNFINISHED_STATES", "ResultRecord", "RunRecord", "State"]
+__all__ = ["FINAL_STATES", "UNFINISHED_STATES", "ResultRecord", "RunRecord", "State", "is_gone", "this_process"]
 
 
 class State(enum.StrEnum):
@@ -109,6 +113,7 @@ class RunRecord:
         parent_uuid: The run whose result it was made from.
         inputs: The media it was made from: `place`, `sha256`, and `file` in the store or `named` as sent.
         estimate_usd: What it was expected to cost, in US dollars; None where nobody knew.
+        sender: The process that sent it last, as `this_process` names it.
         best_rating: Stars of its best result.
         is_joinable: Whether the same request joins it while it is unfinished.
         is_imported: Whether it came from somebody else's log.
@@ -146,6 +151,7 @@ class RunRecord:
     parent_uuid: str | None = None
     inputs: list[dict[str, Any]] = field(default_factory=list)
     estimate_usd: float | None = None
+    sender: str | None = None
     best_rating: int | None = None
     is_joinable: bool = False
     is_imported: bool = False
@@ -155,3 +161,23 @@ class RunRecord:
     def is_finished(self) -> bool:
         """Whether nothing more will come of it."""
         return self.state in FINAL_STATES or (self.state is State.DISCARDED and self.finished_at_utc is not None)
+
+
+@functools.cache
+def this_process() -> str:
+    """Name this process, so that another can see whether it still lives."""
+    return f"{platform.node()[:150]}/{os.getpid()}"
+
+
+def is_gone(sender: str | None) -> bool:
+    """Whether a process of this machine has ended for certain; of others nobody here can say."""
+    host, _, number = (sender or "").rpartition("/")
+    if os.name != "posix" or host != platform.node()[:150] or not re.fullmatch(r"[1-9]\d{0,9}", number):
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        return False
+    return False

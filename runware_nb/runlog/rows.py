@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
+
+from sqlalchemy.engine import RowMapping
 
 from .records import ResultRecord, RunRecord, State
 
@@ -14,7 +15,7 @@ RUN_COLUMNS = (
     "task_uuid", "attempt_uuid", "provider", "task_type", "model", "request", "request_hash", "asked_hash",
     "seed_given", "prompt_template", "prompt", "notebook", "cell_id", "cell_hash", "cell_ordinal",
     "execution_count", "kernel", "parent_uuid", "state", "attempts", "created_at_utc", "sent_at_utc",
-    "environment_hash", "note", "inputs", "estimate_usd", "is_joinable", "is_imported",
+    "environment_hash", "note", "inputs", "estimate_usd", "sender", "is_joinable", "is_imported",
 )  # fmt: skip
 RESULT_COLUMNS = (
     "run_uuid", "position", "item_uuid", "url", "seed", "cost_usd", "media_type", "size_bytes",
@@ -39,7 +40,7 @@ def run_row(run: RunRecord) -> dict[str, Any]:
     return row
 
 
-def run_of(row: Mapping[str, Any]) -> RunRecord:
+def run_of(row: RowMapping) -> RunRecord:
     """Read a run from its row, without results and tags."""
     values = {name: row[name] for name in RUN_COLUMNS}
     values |= {name: row[name] for name in ("finished_at_utc", "duration_s", "cost_usd", "best_rating")}
@@ -66,7 +67,7 @@ def result_row(run_uuid: str, record: ResultRecord) -> dict[str, Any]:
     return row
 
 
-def result_of(row: Mapping[str, Any]) -> ResultRecord:
+def result_of(row: RowMapping) -> ResultRecord:
     """Read a result from its row."""
     values = {name: row[name] for name in RESULT_COLUMNS if name != "run_uuid"}
     values |= {"rating": row["rating"], "perceptual_hash": row["perceptual_hash"]}

@@ -59,6 +59,7 @@ runs = sa.Table(
     sa.Column("note", sa.Text),
     sa.Column("inputs", sa.Text),
     sa.Column("estimate_usd", sa.Float),
+    sa.Column("sender", sa.String(200)),
     sa.Column("best_rating", sa.Integer),
     sa.Column("is_joinable", sa.Integer, nullable=False, server_default="0"),
     sa.Column("is_imported", sa.Integer, nullable=False, server_default="0"),
@@ -89,20 +90,22 @@ _TEXT_TABLE = (
     "CREATE VIRTUAL TABLE IF NOT EXISTS runs_text USING fts5"
     "(prompt, note, content='runs', content_rowid='id', tokenize='trigram')"
 )
-_TEXT_TRIGGERS = (
+_TEXT_ADDED = (
     "CREATE TRIGGER IF NOT EXISTS runs_text_added AFTER INSERT ON runs BEGIN "
-    "INSERT INTO runs_text(rowid, prompt, note) VALUES (new.id, new.prompt, new.note); END",
+    "INSERT INTO runs_text(rowid, prompt, note) VALUES (new.id, new.prompt, new.note); END"
+)
+_TEXT_REMOVED = (
     "CREATE TRIGGER IF NOT EXISTS runs_text_removed AFTER DELETE ON runs BEGIN "
-    "INSERT INTO runs_text(runs_text, rowid, prompt, note) VALUES ('delete', old.id, old.prompt, old.note); END",
+    "INSERT INTO runs_text(runs_text, rowid, prompt, note) VALUES ('delete', old.id, old.prompt, old.note); END"
 )
 _TRIGRAMS = (  # where the extension is not to be had, a search reads every row
     "DO $$ BEGIN CREATE EXTENSION IF NOT EXISTS pg_trgm; "
     f"CREATE INDEX IF NOT EXISTS ix_runs_text ON runs USING gin (({SEARCHED}) gin_trgm_ops); "
     "EXCEPTION WHEN insufficient_privilege OR undefined_file OR feature_not_supported THEN NULL; END $$"
 )
-for _statement in (_TEXT_TABLE, *_TEXT_TRIGGERS):
-    sa.event.listen(runs, "after_create", sa.DDL(_statement).execute_if(dialect="sqlite"))
-sa.event.listen(runs, "after_create", sa.DDL(_TRIGRAMS).execute_if(dialect="postgresql"))
+for _statement in (_TEXT_TABLE, _TEXT_ADDED, _TEXT_REMOVED):
+    sa.event.listen(runs, "after_create", sa.DDL(_statement).execute_if(dialect="sqlite"))  # type: ignore[no-untyped-call]
+sa.event.listen(runs, "after_create", sa.DDL(_TRIGRAMS).execute_if(dialect="postgresql"))  # type: ignore[no-untyped-call]
 
 results = sa.Table(
     "results",

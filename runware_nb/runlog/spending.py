@@ -71,7 +71,12 @@ class Budget:
 
 
 def sum_spending(
-    connection: sa.Connection, by: str, *, since: str | None = None, provider: str | None = None, notebook: str | None = None
+    connection: sa.Connection,
+    by: str,
+    *,
+    since: str | None = None,
+    provider: str | None = None,
+    notebook: str | None = None,
 ) -> list[Spent]:
     """Sum the roll-up, the most expensive first; days in order.
 
@@ -97,7 +102,13 @@ def sum_spending(
     found = found.order_by(spending.c.day) if by == "day" else found.order_by(cost.desc(), *keys)
     width = len(keys)
     return [
-        Spent(tuple(map(str, row[:width])), int(row[width]), int(row[width + 1]), float(row[width + 2]), int(row[width + 3]))
+        Spent(
+            tuple(map(str, row[:width])),
+            int(row[width]),
+            int(row[width + 1]),
+            float(row[width + 2]),
+            int(row[width + 3]),
+        )
         for row in connection.execute(found)
     ]
 
@@ -113,9 +124,7 @@ def budgets_of(connection: sa.Connection, provider: str | None = None) -> list[B
 def set_budget(connection: sa.Connection, provider: str, notebook: str, limit_usd: float | None) -> None:
     """Set or (with None) lift a limit; what was spent and is on its way counts from the log's beginning."""
     if limit_usd is None:
-        connection.execute(
-            sa.delete(budgets).where(budgets.c.provider == provider, budgets.c.notebook == notebook)
-        )
+        connection.execute(sa.delete(budgets).where(budgets.c.provider == provider, budgets.c.notebook == notebook))
         return
     spent = sa.select(sa.func.coalesce(sa.func.sum(spending.c.cost_usd), 0.0)).where(
         spending.c.provider == provider, spending.c.tag == ""

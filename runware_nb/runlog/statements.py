@@ -12,10 +12,7 @@ from .records import UNFINISHED_STATES
 from .rows import RESULT_COLUMNS, RUN_COLUMNS
 from .schema import attempts, budgets, cells, environments, results, run_tags, runs, spending
 
-__all__ = ["Statements", "Step"]
-
-Step = tuple[str, dict[str, Any], "str | None"]
-"""SQL text, its parameters, and what is wrong if no row changes (None where that is fine)."""
+__all__ = ["Statements"]
 
 _LONGEST_KEY = 300
 
@@ -49,7 +46,7 @@ class Statements:
             .values(
                 state=sa.case((runs.c.state == _word("prepared"), _word("sent")), else_=runs.c.state),
                 attempt_uuid=sa.bindparam("attempt_uuid"), attempts=sa.bindparam("number"),
-                sent_at_utc=sa.bindparam("at_utc"), request=sa.bindparam("request"),
+                sent_at_utc=sa.bindparam("at_utc"), request=sa.bindparam("request"), sender=sa.bindparam("sender"),
             )
         )  # fmt: skip
         put = upsert(results).values(_bind(*RESULT_COLUMNS))
@@ -103,11 +100,10 @@ class Statements:
 
         estimate: Any = sa.bindparam("estimate_usd", type_=sa.Float)
         limited = sa.and_(
-            budgets.c.provider == sa.bindparam("provider"), budgets.c.notebook.in_([_word(""), sa.bindparam("notebook")])
+            budgets.c.provider == sa.bindparam("provider"),
+            budgets.c.notebook.in_([_word(""), sa.bindparam("notebook")]),
         )
-        self.reserve = text(
-            sa.update(budgets).where(limited).values(reserved_usd=budgets.c.reserved_usd + estimate)
-        )
+        self.reserve = text(sa.update(budgets).where(limited).values(reserved_usd=budgets.c.reserved_usd + estimate))
         self.over_budget = text(
             sa.select(budgets.c.notebook, budgets.c.limit_usd, budgets.c.spent_usd, budgets.c.reserved_usd).where(
                 limited, budgets.c.spent_usd + budgets.c.reserved_usd > budgets.c.limit_usd + _word(1e-9)

@@ -12,24 +12,29 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..errors import RunLogError, RunNotFound
-from .databases import in_words
+from .databases import Change, in_words
 from .opening import open_engine
 from .queries import RunFilter, in_chunks, select_runs
-from .records import UNFINISHED_STATES, ResultRecord, RunRecord, State
+from .records import UNFINISHED_STATES, ResultRecord, RunRecord, State, this_process
 from .rows import result_of, result_row, run_of, run_row
-from .schema import attempts, cells, environments, is_twin, results, run_tags, runs
+from .schema import attempts, cells, environments, results, run_tags, runs
 from .spending import median_cost, refuse_over_budget
-from .statements import Statements, Step
+from .statements import Statements
 from .writer import Writer
 
 __all__ = ["RunClaimed", "RunLog"]
 
-_CLAIMED = "this run is being sent by another kernel, or has left the log"
-_GONE = "this run has left the log"
-
 
 class RunClaimed(RunLogError):
     """Another process is sending this run."""
+
+
+def _claimed() -> RunLogError:
+    return RunClaimed("this run is being sent by another kernel, or has left the log")
+
+
+def _gone() -> RunLogError:
+    return RunLogError("this run has left the log")
 
 
 class RunLog:
@@ -66,7 +71,7 @@ class RunLog:
             TwinExists: The same request is unfinished in the log, and both may be joined.
             BudgetExceeded: A limit would be passed.
         """
-        steps: list[Step] = [(self._sql.insert_run, run_row(run), _GONE)]
+        steps: list[Change] = [(self._sql.insert_run, run_row(run), _gone)]
         fresh = set()
         for key, statement, body in (
             (run.cell_hash, self._sql.insert_cell, cell_source),
@@ -76,12 +81,17 @@ class RunLog:
                 fresh.add(key)
                 steps.append((statement, {"hash": key, "body": body.replace("\x00", "\ufffd")}, None))
         steps += [(self._sql.insert_tag, {"run_uuid": run.task_uuid, "tag": tag}, None) for tag in run.tags]
-        price = {"provider": run.provider, "notebook": (run.notebook or "")[:300], "estimate_usd": run.estimate_usd or 0.0}
+        estimate = run.estimate_usd or 0.0
+        price: dict[str, Any] = {
+            "provider": run.provider,
+            "notebook": (run.notebook or "")[:300],
+            "estimate_usd": estimate,
+        }
         steps.append((self._sql.reserve, price, None))
 
         def check_budget(cursor: Any) -> None:
             rows = cursor.execute(self._sql.over_budget, price).fetchall()
-            refuse_over_budget(rows, price["estimate_usd"])
+            refuse_over_budget(rows, estimate)
 
         done = self._writer.write(steps, check=check_budget)
         if fresh:
@@ -94,12 +104,14 @@ class RunLog:
         """Claim an attempt, before its first byte leaves.
 
         Raises:
-            RunLogError: Another process has claimed it, or it cannot be written: it must not be sent.
+            RunClaimed: Another process has claimed it.
+            RunLogError: It cannot be written: it must not be sent.
         """
         values = {"run_uuid": run_uuid, "attempt_uuid": attempt_uuid, "number": number, "at_utc": at_utc}
-        steps: list[Step] = [(self._sql.claim, {**values, "before": number - 1, "request": request}, _CLAIMED)]
+        claim = {**values, "before": number - 1, "request": request, "sender": this_process()}
+        steps: list[Change] = [(self._sql.claim, claim, _claimed)]
         if number > 1:
-            steps.append((self._sql.insert_attempt, values, _GONE))
+            steps.append((self._sql.insert_attempt, values, _gone))
         return self._writer.write(steps)
 
     def add_results(
@@ -110,7 +122,7 @@ class RunLog:
         Raises:
             RunLogError: It cannot be written.
         """
-        steps: list[Step] = [(self._sql.put_result, result_row(run_uuid, record), _GONE) for record in records]
+        steps: list[Change] = [(self._sql.put_result, result_row(run_uuid, record), _gone) for record in records]
         if accepted:
             steps.append((self._sql.accept, {"run_uuid": run_uuid}, None))
         return self._writer.write(steps)
@@ -134,7 +146,7 @@ class RunLog:
         Raises:
             RunLogError: It cannot be written.
         """
-        steps: list[Step] = [(self._sql.put_result, result_row(run_uuid, record), _GONE) for record in records]
+        steps: list[Change] = [(self._sql.put_result, result_row(run_uuid, record), _gone) for record in records]
         made = sum(record.error is None for record in records)
         unknown = int(cost_usd is None and state in {State.SUCCEEDED, State.PARTIAL})
         amounts = {"run_uuid": run_uuid, "cost_usd": cost_usd, "results": made, "unknown": unknown}
@@ -144,7 +156,7 @@ class RunLog:
         steps.append((self._sql.settle, {"run_uuid": run_uuid, "cost_usd": cost_usd}, None))
         values = {"run_uuid": run_uuid, "state": state.value, "at_utc": at_utc, "duration_s": duration_s,
                   "cost_usd": cost_usd, "error": None if error is None else json.dumps(error)}  # fmt: skip
-        return self._writer.write([*steps, (self._sql.finish, values, _GONE)])
+        return self._writer.write([*steps, (self._sql.finish, values, _gone)])
 
     def set_state(self, run_uuid: str, state: State) -> asyncio.Future[None]:
         """Mark an unfinished run as detached or discarded.

@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy.engine import Engine
 
 from ..errors import BudgetExceeded, RunLogError
-from .databases import execute_all, in_words, is_connection_lost, is_taken
-from .statements import Statements, Step
+from .databases import Change, execute_all, in_words, is_connection_lost, is_taken
+from .statements import Statements
 
 __all__ = ["TwinExists", "Writer"]
 
@@ -38,7 +38,7 @@ class _Write:
         after: A write that this one has been merged into, and fails with.
     """
 
-    steps: list[Step]
+    steps: list[Change]
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[None]
     check: Callable[[Any], None] | None = None
@@ -63,7 +63,7 @@ class Writer:
         self._thread = threading.Thread(target=self._write_forever, name="runware log", daemon=True)
         self._thread.start()
 
-    def write(self, steps: list[Step], *, check: Callable[[Any], None] | None = None) -> asyncio.Future[None]:
+    def write(self, steps: list[Change], *, check: Callable[[Any], None] | None = None) -> asyncio.Future[None]:
         """Queue statements; they are committed in order, and the future is done once that is durable."""
         loop = asyncio.get_running_loop()
         write = _Write(steps, loop, loop.create_future(), check)
@@ -97,9 +97,10 @@ class Writer:
                 for write in batch:
                     write.error = write.error or error
             if any(write.error is not None and is_connection_lost(write.error) for write in batch):
-                connection = _dropped(connection)
+                _drop(connection)
+                connection = None
             _resolve(batch)
-        _dropped(connection)
+        _drop(connection)
 
     def _gather(self) -> tuple[list[_Write], bool]:
         batch: list[_Write] = []
@@ -152,11 +153,12 @@ class Writer:
                 inserted[values["task_uuid"]] = write, values
             elif sql == self._sql.claim and values["before"] == 0 and values["run_uuid"] in inserted:
                 write.after, row = inserted[values["run_uuid"]]
-                row.update(state="sent", attempts=1, sent_at_utc=values["at_utc"], request=values["request"])
+                row.update(state="sent", attempts=1, sent_at_utc=values["at_utc"], request=values["request"],
+                           sender=values["sender"])  # fmt: skip
                 write.steps = write.steps[1:]
 
 
-def _dropped(connection: Any) -> None:
+def _drop(connection: Any) -> None:
     if connection is not None:
         with contextlib.suppress(Exception):
             connection.close()

@@ -80,7 +80,8 @@ class FreshSchemas:
 
     def _live(self) -> LiveCatalogue:
         settings = self._session.settings
-        url = "" if settings.is_local and settings.schemas_url == SCHEMAS_URL else settings.schemas_url
+        asks_nobody = settings.mode == "replay" or (settings.is_local and settings.schemas_url == SCHEMAS_URL)
+        url = "" if asks_nobody else settings.schemas_url
         if url not in self._catalogues:
             self._catalogues[url] = LiveCatalogue(url, settings.home / "schemas", self._get)
         return self._catalogues[url]

@@ -29,6 +29,7 @@ class Job:
         record: The run as the log knows it.
         is_new: Whether it is to be sent, rather than found again.
         resends: Whether a run found again is sent once more, under its own UUID, if the service does not know it.
+        is_joined: Whether another kernel may be sending it at this moment.
         is_logged: Whether a new run is in the log already, prepared by a kernel that never sent it.
         is_recorded: Whether the log has the answer, and nothing is sent.
         progress: 0 to 100; None before the service said anything.
@@ -42,7 +43,7 @@ class Job:
         self.record = record
         self.is_new = is_new
         self.resends = resends
-        self.is_recorded = self.is_logged = False
+        self.is_recorded = self.is_logged = self.is_joined = False
         self.progress: float | None = None
         self.arrived: list[Result] = []
         self.notices: list[str] = []

@@ -11,14 +11,14 @@ from ..images.provenance import embed
 from ..runlog import RunRecord
 from ..wire.frames import Item
 from ..wire.infotext import write_infotext
-from ..wire.redact import redact_task
 from ..wire.results import Result
+from .lineage import storable_request
 
 __all__ = ["origin_record", "with_origin"]
 
 _VERSION = 1
 _LONGEST = 2000
-"""A longer text in a request is a medium: its hash says as much, in 64 characters."""
+"""A longer text without a blank is a medium somewhere unexpected: its hash says as much, in 64 characters."""
 
 
 def origin_record(run: RunRecord, task: Mapping[str, Any], result: Result) -> Item:
@@ -38,7 +38,7 @@ def origin_record(run: RunRecord, task: Mapping[str, Any], result: Result) -> It
         "request_hash": run.request_hash, "asked_hash": run.asked_hash, "prompt_template": run.prompt_template,
         "notebook": notebook, "cell_id": run.cell_id, "cell_hash": run.cell_hash,
         "execution_count": run.execution_count, "parent_uuid": run.parent_uuid,
-        "request": _shortened(redact_task(task)),
+        "request": _shortened(storable_request(task)),
     }  # fmt: skip
     return {name: value for name, value in made.items() if value is not None}
 

@@ -20,10 +20,11 @@ from ..errors import (
     TransportTimeout,
 )
 from ..images import FileMedium
-from ..runlog import ResultRecord, State
+from ..runlog import ResultRecord, RunClaimed, RunRecord, State, TwinExists
+from ..runlog.records import is_gone
 from ..wire.frames import Item
-from ..wire.redact import redact_task
 from ..wire.results import Outcome, Result
+from .lineage import storable_request
 from .origin import with_origin
 from .show import render_outcome, render_result
 
@@ -36,6 +37,10 @@ __all__ = ["RunOnItsWay", "drive", "utc_now"]
 
 _LOST_AFTER = dt.timedelta(hours=24)
 _WRITE_TRIES = 4
+_JOIN_TRIES = 4
+_ON_ITS_WAY_S = 60.0
+"""What another living kernel has claimed is on the wire within this time, or never."""
+_LOOK_AGAIN_S = 1.0
 
 
 def utc_now() -> str:
@@ -82,7 +87,7 @@ class RunOnItsWay:
         if record.state is State.PREPARED and not self._job.is_new:
             raise TaskFailed(f"run {record.task_uuid} was never sent, and cost nothing; run its cell again")
         try:
-            outcome = await (self._send(cell_source) if self._job.is_new else self._collect())
+            outcome = await (self._send_or_join(cell_source) if self._job.is_new else self._collect_patiently())
         except TransportTimeout:
             if record.attempts:
                 await self._mark(State.DETACHED)
@@ -105,6 +110,55 @@ class RunOnItsWay:
             failure = error if isinstance(error, TaskError) else TaskFailed(str(error), code="notSent")
             await self.finish(Outcome(self._task, attempt_uuid, [], [failure]), failure)
 
+    async def _send_or_join(self, cell_source: str | None) -> Outcome:
+        """Send, unless another kernel is sending the very same at this moment: then its answer is ours too."""
+        for _ in range(_JOIN_TRIES):
+            try:
+                return await self._send(cell_source)
+            except TwinExists:
+                twin = await asyncio.to_thread(self._twin)
+            except RunClaimed:
+                twin = await asyncio.to_thread(self._log.find, self._job.task_uuid)
+            if twin is None:
+                continue  # it failed in the meantime
+            self._take_over(twin)
+            if twin.is_finished:
+                return await self._recall()
+            if twin.attempts:
+                return await self._collect_patiently()
+        raise RunLogError("other kernels keep taking this run; run the cell again")
+
+    def _twin(self) -> RunRecord | None:
+        hashed = self._job.record.request_hash
+        return self._log.find_twin(hashed) or self._log.find_recorded(hashed)
+
+    def _take_over(self, twin: RunRecord) -> None:
+        job = self._job
+        if twin.task_uuid != job.record.task_uuid:
+            job.notices.append(f"joined run {twin.task_uuid[:8]}, which was already on its way")
+        job.record, job.is_recorded = twin, twin.is_finished
+        job.is_logged = job.is_joined = job.resends = True
+        self._task = {**self._task, "taskUUID": twin.attempt_uuid}
+        job.changed()
+
+    async def _collect_patiently(self) -> Outcome:
+        """Collect; what another kernel may be sending at this moment is given the time to arrive.
+
+        Sent by both, one of the two would be told that its UUID is taken.
+        """
+        while True:
+            record = self._job.record
+            is_due = not self._job.is_joined or is_gone(record.sender) or _age_s(record.sent_at_utc) > _ON_ITS_WAY_S
+            try:
+                return await self._collect(resends=self._job.resends and is_due)
+            except TaskNotFound:
+                if is_due:
+                    raise
+            await asyncio.sleep(_LOOK_AGAIN_S)
+            self._take_over(await asyncio.to_thread(self._log.find, record.task_uuid))
+            if self._job.record.is_finished:
+                return await self._recall()
+
     async def _send(self, cell_source: str | None) -> Outcome:
         record = self._job.record
         prepared = (
@@ -115,7 +169,7 @@ class RunOnItsWay:
         service = await self._session.open_service()
 
         async def before_attempt(task: Item, number: int) -> None:
-            record.request = redact_task(task)
+            record.request = storable_request(task)
             claimed = self._log.mark_sent(
                 record.task_uuid, task["taskUUID"], number, utc_now(), json.dumps(record.request)
             )
@@ -140,11 +194,11 @@ class RunOnItsWay:
             if not prepared.done():
                 await prepared
 
-    async def _collect(self, timeout_s: float | None = None) -> Outcome:
+    async def _collect(self, timeout_s: float | None = None, *, resends: bool | None = None) -> Outcome:
         service = await self._session.open_service()
         return await service.collect(
             self._task,
-            resends=self._job.resends,
+            resends=self._job.resends if resends is None else resends,
             on_result=self.on_result,
             on_progress=self._on_progress,
             timeout_s=self._session.settings.timeout_s if timeout_s is None else timeout_s,
@@ -219,6 +273,10 @@ class RunOnItsWay:
             record.media_type, record.size_bytes = stored.media_type, stored.size_bytes
             record.received_sha256, record.stored_sha256, record.file = stored.sha256, stored.stored_sha256, stored.name
             result.medium = FileMedium(stored.path)
+            try:
+                await asyncio.to_thread(self._session.media.share, stored)
+            except MediaError as error:
+                self._say(str(error))
         self._arrived(result)
 
     def _arrived(self, result: Result) -> None:
@@ -249,7 +307,7 @@ class RunOnItsWay:
         await self._surely(
             lambda: self._log.finish(
                 record.task_uuid, state, at_utc=now, duration_s=outcome.duration_s, cost_usd=outcome.cost_usd,
-                error=None if error is None else _error_record(error), records=records,
+                error=None if error is None else _error_record(error), records=records, tagged=bool(record.tags),
             ),
             "the end of the run",
         )  # fmt: skip
@@ -293,6 +351,12 @@ class RunOnItsWay:
         outcome.renderer = lambda shown: render_outcome(shown, notices)
         for result in outcome.results:
             result.renderer = lambda shown: render_result(shown, prompt)
+
+
+def _age_s(at_utc: str | None) -> float:
+    if at_utc is None:
+        return 0.0
+    return (dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(at_utc)).total_seconds()
 
 
 def _done() -> asyncio.Future[None]:

@@ -15,11 +15,12 @@ from ..wire.canonical import request_hash
 from ..wire.classify import CONFLICT, task_error
 from ..wire.collect import Collector
 from ..wire.frames import Frame, Item
-from ..wire.redact import redact_task
 from ..wire.retries import Step, backoff_s, decide
 from ..wire.tasks import is_utility
 from .context import environment_snapshot
 from .jobs import Job
+from .lineage import storable_request
+from .money import estimate
 from .pipeline import RunOnItsWay, utc_now
 
 if TYPE_CHECKING:
@@ -138,10 +139,10 @@ def _record(session: Session, task: Item) -> RunRecord:
     prompt: Any = task.get("positivePrompt")
     return RunRecord(
         task_uuid=str(task["taskUUID"]), attempt_uuid=str(task["taskUUID"]), provider=provider,
-        task_type=str(task.get("taskType", "")), model=task.get("model"), request=redact_task(task),
+        task_type=str(task.get("taskType", "")), model=task.get("model"), request=storable_request(task),
         request_hash=hashed, asked_hash=hashed, created_at_utc=utc_now(), prompt=prompt,
         prompt_template=prompt, seed_given=task.get("seed") is not None, notebook=context.notebook,
         cell_id=context.cell_id, cell_hash=context.cell_hash, cell_ordinal=context.cell_ordinal,
         execution_count=context.execution_count, kernel=context.kernel,
-        environment_hash=environment_snapshot()[0],
+        environment_hash=environment_snapshot()[0], estimate_usd=estimate(session, task).usd,
     )  # fmt: skip

@@ -6,41 +6,39 @@ import asyncio
 import contextlib
 import random
 import threading
-import uuid
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..catalog import check_task, estimate_usd, find_model, place_media
-from ..errors import RunLogError, TaskError, TaskInvalid
-from ..images.incoming import content_of, is_sendable
+from ..catalog import Rulebook, check_task, find_model, place_media
+from ..errors import RunLogError, TaskError
+from ..images.incoming import is_sendable
 from ..loop import background_loop, wait
-from ..runlog import MediaStore, ResultRecord, RunRecord, State
+from ..runlog import MediaStore, RunRecord, State
+from ..runlog.bucket import Bucket
 from ..settings import Key, Settings, load_settings, stored_key
-from ..wire.canonical import request_hash
 from ..wire.classify import task_error
 from ..wire.frames import Item
 from ..wire.places import holds_media, replace_media
-from ..wire.redact import REDACTED, redact_task
+from ..wire.redact import REDACTED
 from ..wire.service import Service
-from ..wire.tasks import ImageTask, Task, is_uuid, prepare, prompt_of
+from ..wire.tasks import ImageTask, Task
 from .context import CellContext, environment_snapshot
 from .fresh import FreshSchemas
 from .hooks import hooks
 from .jobs import Job
+from .lineage import put_back
+from .money import Estimate, apply_own_budget, estimate
 from .pipeline import drive, utc_now
 from .show import render_job
+from .submit import Labels, submit
 
 if TYPE_CHECKING:
     from ..client import Client
     from ..runlog import RunLog
 
 __all__ = ["Plan", "Session", "current_session"]
-
-_LARGEST_SEED = 2**31
-_REPEATABLE = frozenset({"upscale", "removeBackground", "caption", "imageMasking", "controlNetPreprocess", "vectorize"})
-"""Operations: the same medium gives the same answer, and no seed is asked for."""
 
 
 @dataclass(slots=True)
@@ -50,12 +48,12 @@ class Plan:
     Attributes:
         task: In wire spelling, complete but for the seed that would be picked.
         warnings: What the catalogue does not know.
-        estimate_usd: US dollars, from prices seen; None where none is known.
+        price: What it is likely to cost, and how that is known.
     """
 
     task: Item
     warnings: list[str]
-    estimate_usd: float | None
+    price: Estimate
 
 
 class Session:
@@ -72,13 +70,15 @@ class Session:
         self.last: Any = None
         self._client: Client | None = None
         self._log: RunLog | None = None
+        self._media: tuple[Any, MediaStore] | None = None
         self._opening_log = threading.Lock()
         self._jobs: dict[str, Job] = {}
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._notices: list[str] = []
+        self._budgeted: tuple[Any, ...] | None = None
         self._kept: set[asyncio.Task[None]] = set()
         self._fresh = FreshSchemas(self)
-        self._chance = random.Random()  # noqa: S311 - picks seeds; of its own, so that random.seed() leaves it alone
+        self.chance = random.Random()  # noqa: S311 - picks seeds; of its own, so that random.seed() leaves it alone
 
     # --- connecting ----------------------------------------------------------------------------------
 
@@ -140,8 +140,19 @@ class Session:
 
     @property
     def media(self) -> MediaStore:
-        """The folder of media: beside the home folder, since Jupyter serves no hidden ones."""
-        return MediaStore(Path(self.settings.media_url or self.settings.home.parent / "runware_images"))
+        """The folder of media: beside the home folder, since Jupyter serves no hidden ones; a bucket where one is set.
+
+        Raises:
+            ConfigError: The bucket cannot be used.
+        """
+        url = self.settings.media_url
+        place = (self.settings.home, url)
+        if self._media is None or self._media[0] != place:
+            beside = self.settings.home.parent / "runware_images"
+            is_bucket = url is not None and "://" in url
+            store = MediaStore(beside, Bucket(url)) if is_bucket and url else MediaStore(Path(url or beside))
+            self._media = place, store
+        return self._media[1]
 
     @property
     def environment(self) -> str:
@@ -202,7 +213,7 @@ class Session:
         shown = wire
         if holds_media(wire):
             shown = replace_media(wire, lambda value: value if is_sendable(value) else "<medium>")
-        return Plan(wire, check_task(shown, rules=rules), estimate_usd(wire))
+        return Plan(wire, check_task(shown, rules=rules), estimate(self, wire))
 
     def submit(
         self,
@@ -212,6 +223,7 @@ class Session:
         tags: tuple[str, ...] = (),
         note: str | None = None,
         fresh: bool = False,
+        agreed: bool = False,
     ) -> Job:
         """Start a task in the background.
 
@@ -221,46 +233,21 @@ class Session:
             tags: Labels for the log.
             note: A note for the log.
             fresh: Whether it is asked again although the log has the answer.
+            agreed: Whether its price was agreed to, however high.
 
         Returns:
             Its job. The same request with a seed of the user's own (operations on media need none) is answered from
-            the log, at no cost, if it has succeeded before; if it is still running, it is joined.
+            the log, at no cost, if it has succeeded before; if it is still running, it is joined. In replay mode
+            everything is answered from the log.
 
         Raises:
             TaskInvalid: The service would refuse it.
             ConfigError: There is no key.
+            NotConfirmed: It costs more than is sent without a yes, and there was none.
+            NotRecorded: Replay mode has no record of it.
         """
-        plan = self.plan(task)
-        self.require_key()
-        plan.task = self._with_media(plan.task)
-        provider = self.settings.service
-        asked = request_hash(self._by_content(plan.task), service=provider)
-        seed_given = plan.task.get("seed") is not None
-        wire = self._with_seed(plan.task)
-        sent = asked if wire is plan.task else request_hash(self._by_content(wire), service=provider)
-        wire = prepare(wire, new_uuid=lambda: str(uuid.uuid4()))
-        if not is_uuid(str(wire["taskUUID"])):
-            raise TaskInvalid(
-                f"taskUUID {wire['taskUUID']!r} is no UUID; leave it out to get one", parameter="taskUUID"
-            )
-        with self._lock:
-            if seed_given or wire["taskType"] in _REPEATABLE:
-                known = self._find_twin(sent, wire) or (None if fresh else self._find_recorded(sent))
-                if known is not None:
-                    return known
-            context = self.context()
-            record = RunRecord(
-                task_uuid=wire["taskUUID"], attempt_uuid=wire["taskUUID"], provider=provider,
-                task_type=wire["taskType"], model=wire.get("model"), request=redact_task(wire),
-                request_hash=sent, asked_hash=asked, created_at_utc=utc_now(), prompt_template=template,
-                prompt=prompt_of(wire), seed_given=seed_given, notebook=context.notebook,
-                cell_id=context.cell_id, cell_hash=context.cell_hash, cell_ordinal=context.cell_ordinal,
-                execution_count=context.execution_count, kernel=context.kernel,
-                environment_hash=environment_snapshot()[0], tags=tags, note=note,
-            )  # fmt: skip
-            job = Job(self, record, is_new=True)
-            job.notices.extend(plan.warnings)
-            return self._start(job, wire, context.cell_source)
+        self.apply_budget()
+        return submit(self, task, Labels(template=template, tags=tags, note=note), fresh=fresh, agreed=agreed)
 
     def job(self, ref: str) -> Job:
         """Take up a run again, in this kernel or the next.
@@ -271,7 +258,7 @@ class Session:
         Raises:
             RunNotFound: None fits, or more than one.
         """
-        with self._lock:
+        with self.lock:
             for job in list(self._jobs.values()):
                 if len(ref) >= 4 and job.task_uuid.startswith(ref.lower()):
                     return job
@@ -280,7 +267,7 @@ class Session:
             if running is not None:
                 return running
             task = {**record.request, "taskUUID": record.attempt_uuid}
-            return self._start(Job(self, record, is_new=False), task, None)
+            return self.start(Job(self, record, is_new=False), task, None)
 
     def take_up(self, record: RunRecord, *, sends: bool) -> Job:
         """Go on with an unfinished run of an earlier kernel.
@@ -290,14 +277,17 @@ class Session:
             sends: Whether it may be sent: one that never left, or one that the service does not know, under its own
                 UUID.
         """
-        with self._lock:
+        with self.lock:
             running = self._jobs.get(record.task_uuid)
             if running is not None:
                 return running
             never_left = record.attempts == 0
             job = Job(self, record, is_new=never_left and sends, resends=sends)
             job.is_logged = True
-            return self._start(job, {**_sendable(record.request), "taskUUID": record.attempt_uuid}, None)
+            request = _sendable(record.request)
+            if job.is_new or sends:
+                request = put_back(self, request, record.inputs)
+            return self.start(job, {**request, "taskUUID": record.attempt_uuid}, None)
 
     def discard(self, record: RunRecord) -> None:
         """Hide an unfinished run, and go on collecting it quietly if it was ever sent.
@@ -313,7 +303,10 @@ class Session:
             self.take_up(record, sends=False)
 
     async def _discard(self, record: RunRecord) -> None:
-        await (await self.open_log()).set_state(record.task_uuid, State.DISCARDED)
+        log = await self.open_log()
+        if record.attempts == 0:
+            await log.drop_unsent(record.task_uuid, utc_now())
+        await log.set_state(record.task_uuid, State.DISCARDED)  # another kernel may have sent it in the meantime
         record.state = State.DISCARDED
 
     def pending(self) -> list[RunRecord]:
@@ -351,9 +344,7 @@ class Session:
         if log is not None:
             log.close()
 
-    # --- inside --------------------------------------------------------------------------------------
-
-    def _find_twin(self, hashed: str, task: Item) -> Job | None:
+    def find_twin(self, hashed: str, task: Item) -> Job | None:
         """Find an unfinished run of the very same request, in this kernel or another's, and join it.
 
         A run whose kernel died may never have arrived: then it is sent again, under its own UUID.
@@ -365,62 +356,46 @@ class Session:
             record = self.log.find_twin(hashed)
         except RunLogError:
             return None  # the run itself will meet the same fault, and say so
-        if record is None or record.state is State.PREPARED:
+        if record is None or (record.attempts == 0 and not record.is_joinable):
             return None
-        job = Job(self, record, is_new=False, resends=True)
+        return self.start(self.joined(record), {**task, "taskUUID": record.attempt_uuid}, None)
+
+    def joined(self, record: RunRecord) -> Job:
+        """Make the job that joins an unfinished run: it is sent only if nobody has sent it."""
+        job = Job(self, record, is_new=record.attempts == 0, resends=True)
+        job.is_logged = job.is_joined = True
         job.notices.append(f"joined run {record.task_uuid[:8]}, which was already on its way")
-        return self._start(job, {**task, "taskUUID": record.attempt_uuid}, None)
+        return job
 
-    def _find_recorded(self, hashed: str) -> Job | None:
-        """Find a run of the very same request whose answer is here in full, files included."""
-        try:
-            record = self.log.find_recorded(hashed)
-        except RunLogError:
-            return None
-        if record is None or not record.results or not all(self._is_here(result) for result in record.results):
-            return None
-        job = Job(self, record, is_new=False)
-        job.is_recorded = True
-        made = record.created_at_utc[:16].replace("T", " ")
-        job.notices.append(f"recorded: run {record.task_uuid[:8]} of {made} UTC; `--fresh` asks the service again")
-        return self._start(job, dict(record.request), None)
-
-    def _is_here(self, result: ResultRecord) -> bool:
-        if result.error is not None:
-            return False
-        return self.media.find(result.file) is not None or (result.url is None and result.medium_state != "stored")
-
-    def _by_content(self, task: Item) -> Item:
-        """Write a task with each medium as the hash of its content: the same picture is the same request."""
-        if not holds_media(task):
-            return task
-        hashes = self._client.media_hashes if self._client is not None else {}
-        return replace_media(task, lambda value: content_of(value, hashes))
-
-    def _start(self, job: Job, task: Item, cell_source: str | None) -> Job:
-        self._jobs[job.task_uuid] = job
-        job.future.add_done_callback(lambda _: self._jobs.pop(job.task_uuid, None))
+    def start(self, job: Job, task: Item, cell_source: str | None) -> Job:
+        """Drive a job to its end in the background."""
+        task_uuid = job.task_uuid
+        self._jobs[task_uuid] = job
+        job.future.add_done_callback(lambda _: self._jobs.pop(task_uuid, None))
         background_loop().submit(drive(self, job, task, cell_source=cell_source))
         return job
 
-    def _with_media(self, task: Item) -> Item:
-        """Upload what a task brings along; most bring nothing."""
-        if not holds_media(task):
-            return task
-        found: list[Any] = []
-        replace_media(task, lambda value: found.append(value) if not is_sendable(value) else None)
-        return wait(background_loop().submit(self._make_client().prepare_media(task))) if found else task
+    def apply_budget(self) -> None:
+        """Enter the budget of the settings into the log, once for each service.
 
-    def _with_seed(self, task: Item) -> Item:
-        """Pin the seed, so that every image can be made again."""
-        model = find_model(str(task.get("model", "")))
-        rules = self._fresh.known(task)
-        takes_seed = "seed" in rules.names if rules is not None else model is not None and model.takes_seed
-        if task.get("seed") is not None or not takes_seed:
-            return task
-        count = task.get("numberResults", 1)
-        seed = self._chance.randrange(1, _LARGEST_SEED - (count if isinstance(count, int) else 1))
-        return {**task, "seed": seed}
+        Raises:
+            RunLogError: The log cannot be written.
+        """
+        place = (self.settings.service, self.settings.budget_usd, self.settings.home, self.settings.log_url)
+        if self.settings.budget_usd is not None and place != self._budgeted:
+            apply_own_budget(self)
+            self._budgeted = place
+
+    def known_rules(self, task: Mapping[str, Any]) -> Rulebook | None:
+        """Give the rules for a task's model that are fresher than the bundled ones, as far as they are here."""
+        return self._fresh.known(task)
+
+    @property
+    def uploaded_hashes(self) -> Mapping[str, str]:
+        """SHA-256 of media uploaded by this session, by the UUID the service gave them."""
+        return self._client.media_hashes if self._client is not None else {}
+
+    # --- inside --------------------------------------------------------------------------------------
 
     def _make_client(self) -> Client:
         if self._client is None:

@@ -41,8 +41,10 @@ def test_the_home_folder_can_be_moved(tmp_path):
         ({"RUNWARE_NB_REST_URL": "ftp://x"}, "rest_url='ftp://x'"),
         ({"RUNWARE_NB_WS_URL": "https://x"}, "ws_url='https://x': it starts with ws:// or wss://"),
         ({"RUNWARE_NB_REST_URL": "http://h:notaport/"}, "rest_url="),
-        ({"RUNWARE_NB_BUDGET_USD": "2.5"}, "keeps no budgets"),
-        ({"RUNWARE_NB_MEDIA_URL": "s3://bucket"}, "local folders only"),
+        ({"RUNWARE_NB_BUDGET_USD": "two"}, "RUNWARE_NB_BUDGET_USD='two': it is a number"),
+        ({"RUNWARE_NB_BUDGET_USD": "-1"}, "budget_usd=-1.0: it is an amount"),
+        ({"RUNWARE_NB_ASK_ABOVE_USD": "nan"}, "ask_above_usd=nan"),
+        ({"RUNWARE_NB_MODE": "offline"}, "live or replay"),
         ({"RUNWARE_API_KEY": "two words"}, "blanks or odd characters"),
     ],
 )

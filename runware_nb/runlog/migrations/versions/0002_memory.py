@@ -18,6 +18,7 @@ def upgrade() -> None:
     for column in (
         sa.Column("inputs", sa.Text),
         sa.Column("estimate_usd", sa.Float),
+        sa.Column("sender", sa.String(200)),
         sa.Column("best_rating", sa.Integer),
         sa.Column("is_joinable", sa.Integer, nullable=False, server_default="0"),
         sa.Column("is_imported", sa.Integer, nullable=False, server_default="0"),
@@ -25,11 +26,11 @@ def upgrade() -> None:
         op.add_column("runs", column)
     twin, rated = sa.text(_TWIN), sa.text("best_rating IS NOT NULL")
     op.create_index("ux_runs_twin", "runs", ["request_hash"], unique=True, sqlite_where=twin, postgresql_where=twin)
-    for column in ("model", "state", "created_at_utc", "cell_id", "execution_count", "notebook"):
-        op.create_index(f"ix_runs_{column}", "runs", [column, "id"])
+    for name in ("model", "state", "created_at_utc", "cell_id", "execution_count", "notebook"):
+        op.create_index(f"ix_runs_{name}", "runs", [name, "id"])
     op.create_index("ix_runs_rated", "runs", ["id", "best_rating"], sqlite_where=rated, postgresql_where=rated)
-    for column in ("received_sha256", "stored_sha256", "item_uuid"):
-        op.create_index(f"ix_results_{column}", "results", [column])
+    for name in ("received_sha256", "stored_sha256", "item_uuid"):
+        op.create_index(f"ix_results_{name}", "results", [name])
     _number_tags()
     _add_spending()
     _add_search()

@@ -1,0 +1,187 @@
+"""What a task is made from: each medium by its content, its file, and the run that made it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from ..errors import MediaError, RunLogError, TaskInvalid
+from ..images.incoming import is_sendable, media_bytes
+from ..runlog.schema import results
+from ..wire.frames import Item
+from ..wire.places import holds_media, replace_media
+from ..wire.redact import redact_task
+from ..wire.results import Result
+from ..wire.tasks import is_uuid
+
+if TYPE_CHECKING:
+    from ..runlog import RunLog
+    from .session import Session
+
+__all__ = ["Input", "by_content", "look_into", "parent_of", "put_back", "storable_request"]
+
+_UUIDS = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_INLINE_FROM = 1000
+"""Characters from which on a text in the place of a medium is the medium itself, and not its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One medium that a task is made from.
+
+    Attributes:
+        sha256: Hash of its content; of one that the service made, as it was received. None where only a name is known.
+        file: Its file in the store.
+        named: The address or UUID that was given.
+        maker: Task UUID of the run that made it.
+    """
+
+    sha256: str | None = None
+    file: str | None = None
+    named: str | None = None
+    maker: str | None = None
+
+    def as_item(self) -> Item:
+        """Write it for the log."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+def look_into(session: Session, task: Mapping[str, Any], *, keeps: bool = True) -> list[Input]:
+    """Find out what a task is made from, in the order in which its media stand.
+
+    Args:
+        session: Whose log knows what was made here, and whose store keeps what comes from elsewhere.
+        task: In wire spelling, with anything where a medium may stand.
+        keeps: Whether media from elsewhere are stored, so that the run can be made again.
+
+    Raises:
+        MediaError: A medium is none, or broken.
+    """
+    if not holds_media(task):
+        return []
+    found: list[Input] = []
+
+    def look(value: Any) -> Any:
+        found.append(_look_at(session, value, keeps=keeps))
+        return value
+
+    replace_media(task, look)
+    return found
+
+
+def by_content(task: Item, inputs: Sequence[Input]) -> Item:
+    """Write a task with each medium as the hash of its content: the same picture is the same request."""
+    if not inputs:
+        return task
+    each = iter(inputs)
+
+    def name(value: Any) -> Any:
+        one = next(each)
+        return f"sha256:{one.sha256}" if one.sha256 else one.named or value
+
+    return replace_media(task, name)
+
+
+def parent_of(inputs: Sequence[Input]) -> str | None:
+    """Give the run that the first medium of a known origin came from."""
+    return next((each.maker for each in inputs if each.maker), None)
+
+
+def storable_request(task: Mapping[str, Any]) -> Item:
+    """Make the form of a task that is written to the log: no secrets, and media by name or hash."""
+    return redact_task(replace_media(task, _name_inline) if holds_media(task) else task)
+
+
+def put_back(session: Session, request: Item, inputs: Sequence[Mapping[str, Any]]) -> Item:
+    """Put media that were logged by their hash back into a request, from the store.
+
+    Raises:
+        TaskInvalid: One of them is not in the store any more.
+    """
+    files = {each.get("sha256"): each.get("file") for each in inputs}
+
+    def fetch(value: Any) -> Any:
+        if not isinstance(value, str) or not value.startswith("sha256:"):
+            return value
+        path = session.media.find(files.get(value.removeprefix("sha256:")))
+        if path is None:
+            raise TaskInvalid(f"the run was made from a medium ({value[:19]}…) that is not here any more")
+        body, kind = media_bytes(path)
+        return f"data:{kind};base64,{base64.b64encode(body).decode()}"
+
+    return replace_media(request, fetch) if holds_media(request) else request
+
+
+def _look_at(session: Session, value: Any, *, keeps: bool) -> Input:
+    if isinstance(value, Result) and value.item_uuid:
+        known = _made_here(session, results.c.item_uuid == value.item_uuid)
+        if known is not None:
+            return known
+    if isinstance(value, str) and is_sendable(value):
+        body = _inline(value)
+        if body is None:
+            return _named(session, value)
+    else:
+        body = media_bytes(value)[0]
+    sha256 = hashlib.sha256(body).hexdigest()
+    same = sa.or_(results.c.received_sha256 == sha256, results.c.stored_sha256 == sha256)
+    known = _made_here(session, same)
+    if known is not None:
+        return known
+    maker = _maker_in_memory(value)
+    try:
+        file = session.media.put(body).name if keeps else None
+    except MediaError:
+        file = None  # what is sent matters more than what is kept
+    return Input(sha256=sha256, file=file, maker=maker)
+
+
+def _named(session: Session, value: str) -> Input:
+    """Look up an address or a UUID: a medium of an earlier run is known by the UUID in its name."""
+    for name in _UUIDS.findall(value):
+        known = _made_here(session, results.c.item_uuid == name.lower())
+        if known is not None:
+            return Input(known.sha256, known.file, value, known.maker)
+    uploaded = session.uploaded_hashes.get(value) if is_uuid(value) else None
+    return Input(sha256=uploaded, named=value)
+
+
+def _made_here(session: Session, which: sa.ColumnElement[bool]) -> Input | None:
+    wanted = sa.select(results.c.received_sha256, results.c.file, results.c.run_uuid).where(which)
+    try:
+        log: RunLog = session.log
+        with log.reading() as connection:
+            row = connection.execute(wanted.order_by(results.c.id.desc()).limit(1)).first()
+    except RunLogError:
+        return None  # the run itself will meet the same fault, and say so
+    return None if row is None or row[0] is None else Input(sha256=row[0], file=row[1], maker=row[2])
+
+
+def _maker_in_memory(value: Any) -> str | None:
+    """Ask a picture in memory: one that came from a result, or was made from one, still says so."""
+    info = getattr(value, "info", None)
+    said = info.get("runware_nb") if isinstance(info, dict) else None
+    return said if isinstance(said, str) and is_uuid(said) else None
+
+
+def _inline(value: str) -> bytes | None:
+    if value.startswith(("http://", "https://")) or is_uuid(value):
+        return None
+    try:
+        return base64.b64decode(value.partition(",")[2] if value.startswith("data:") else value, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _name_inline(value: Any) -> Any:
+    if not isinstance(value, str) or len(value) < _INLINE_FROM:
+        return value
+    body = _inline(value)
+    return value if body is None else f"sha256:{hashlib.sha256(body).hexdigest()}"
