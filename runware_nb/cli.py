@@ -11,7 +11,7 @@ from . import __version__
 from .commands import COMMANDS, Answer, find_command
 from .commands.arguments import HelpRequested, LineParser
 from .commands.image_options import refuse_keys
-from .errors import ConfigError, MagicUsageError, RunwareNBError, TaskError, TaskInvalid
+from .errors import ConfigError, MagicUsageError, NotConfirmed, RunwareNBError, TaskError, TaskInvalid
 from .loop import WaitInterrupted
 
 __all__ = ["main"]
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except HelpRequested as help_text:
         print(help_text)  # noqa: T201 - what a terminal is for
         return 0
-    except (MagicUsageError, ConfigError) as error:
+    except (MagicUsageError, ConfigError, NotConfirmed) as error:
         _say("\n".join(error._render_traceback_()))
         return 2
     except TaskInvalid as error:
@@ -67,7 +67,10 @@ def _run(name: str, words: list[str]) -> int:
     refuse_keys(words)
     options = parser.read(words)
     from .session import current_session
+    from .session.hooks import hooks
 
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        hooks.ask = _ask
     answer = command.run(current_session(), options)
     if answer.job is not None:
         answer = _wait(answer)
@@ -97,6 +100,12 @@ def _wait(answer: Answer) -> Answer:
     shown = render_outcome(outcome)["text/plain"]
     bundle = {"text/plain": "\n".join([shown, *written["files"]])}
     return Answer(bundle, written, tuple(job.notices), is_failure=bool(outcome.errors))
+
+
+def _ask(question: str) -> bool:
+    """Ask on stderr: stdout is for the answer."""
+    print(question, end="", file=sys.stderr, flush=True)  # noqa: T201 - a question to a person
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def _foreground_sandbox(words: list[str]) -> int:

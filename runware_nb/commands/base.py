@@ -29,6 +29,7 @@ class Answer:
         is_failure: Whether the service said no, or nothing was found.
         value: What Python code gets.
         job: A run that is on its way; whoever called decides how to wait and show it.
+        next_cell: Source for a new cell below this one, where there are cells.
     """
 
     bundle: Mapping[str, str] = field(default_factory=dict)
@@ -37,6 +38,7 @@ class Answer:
     is_failure: bool = False
     value: Any = None
     job: Job | None = None
+    next_cell: str | None = None
 
 
 class Command(Protocol):
@@ -62,10 +64,26 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "text-to-image": "text_to_image",
         "log": "log",
         "show": "show",
+        "code": "code",
+        "diff": "diff",
+        "history": "history",
+        "rate": "rate",
+        "cost": "cost",
+        "budget": "budget",
+        "methods": "methods",
         "pending": "pending",
         "resume": "resume",
         "discard": "discard",
+        "forget": "forget",
+        "prune": "prune",
+        "replay": "replay",
+        "verify": "verify",
+        "bundle": "bundle",
+        "export": "export",
+        "import": "import_runs",
+        "gallery": "gallery",
         "read": "read",
+        "config": "config",
         "poll": "poll",
         "raw": "raw",
     }

@@ -33,6 +33,7 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--format", metavar="NAME", help="JPG, PNG or WEBP")
     group.add_argument("--acceleration", metavar="NAME", help="none, low, medium or high")
     group.add_argument("--fresh", action="store_true", help="ask again, although the log has the answer")
+    group.add_argument("--yes", action="store_true", help="agree to the price, however high")
     group.add_argument("--set", action="append", metavar="KEY=JSON", help="any other parameter; dots go deeper")
 
 

@@ -5,29 +5,31 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from ..errors import MagicUsageError
 from ..runlog import RunRecord
+from ..session.pictures import first_picture
 from ..session.show import runs_table
 from ..view.table import render_table
 from .base import Answer
+from .filters import add_filters, filter_from
 
 if TYPE_CHECKING:
     from ..session import Session
 
-SUMMARY = "list runs, newest first"
+SUMMARY = "list runs, newest first; filters choose some"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--limit", type=int, default=20, metavar="N", help="how many")
+    add_filters(parser)
 
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
     """List them."""
-    if options.limit < 1:
-        raise MagicUsageError(f"--limit {options.limit}: it is 1 or more")
-    runs = session.log.recent(options.limit)
-    return Answer(render_table(runs_table(runs)), [row_of(run) for run in runs], value=runs)
+    wanted = filter_from(options)
+    runs = session.log.select(wanted)
+    pictures = [first_picture(session, each) for each in runs]
+    table = runs_table(runs, pictures, page=wanted.page, is_full=len(runs) == wanted.limit)
+    return Answer(render_table(table), [row_of(each) for each in runs], value=runs)
 
 
 def row_of(run: RunRecord) -> dict[str, Any]:
@@ -44,18 +46,24 @@ def row_of(run: RunRecord) -> dict[str, Any]:
         "finished_at_utc": run.finished_at_utc,
         "duration_s": run.duration_s,
         "cost_usd": run.cost_usd,
+        "estimate_usd": run.estimate_usd,
         "attempts": run.attempts,
         "notebook": run.notebook,
         "cell_id": run.cell_id,
         "execution_count": run.execution_count,
+        "cell_ordinal": run.cell_ordinal,
         "tags": list(run.tags),
         "note": run.note,
+        "rating": run.best_rating,
+        "parent_uuid": run.parent_uuid,
+        "replay_of": run.replay_of,
+        "is_imported": run.is_imported,
         "error": run.error,
         "results": [
             {
                 "index": result.position, "seed": result.seed, "cost_usd": result.cost_usd, "url": result.url,
                 "file": result.file, "sha256": result.received_sha256, "medium_state": result.medium_state,
-                "error": result.error,
+                "rating": result.rating, "error": result.error,
             }
             for result in run.results
         ],

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ..errors import RunwareNBError
+from ..errors import NotConfirmed, RunwareNBError
 from ..runlog import RunRecord
+from ..session.hooks import confirm, hooks
 from ..session.show import error_sentence, runs_table
+from ..view.results import format_usd
 from ..view.table import render_table
 from .base import Answer
 from .log import row_of
@@ -27,9 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(session: Session, options: argparse.Namespace) -> Answer:
     """Collect them, and say what became of each."""
     chosen = [session.log.find(ref) for ref in options.refs] or session.pending()
-    jobs = [session.take_up(record, sends=options.send) for record in chosen if options.send or record.attempts > 0]
+    sends = options.send or _wants_to_send([record for record in chosen if record.attempts == 0])
+    jobs = [
+        session.take_up(record, sends=options.send or record.attempts == 0)
+        for record in chosen
+        if sends or record.attempts > 0
+    ]
     notes = [note for job in jobs for note in _wait(job)]
-    unsent = [record for record in chosen if record.attempts == 0 and not options.send]
+    unsent = [record for record in chosen if record.attempts == 0 and not sends]
     if unsent:
         names = ", ".join(record.task_uuid[:8] for record in unsent)
         notes.append(f"never sent, and cost nothing: {names}; `resume --send` sends them")
@@ -37,6 +44,19 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     bundle = render_table(runs_table(runs)) if runs else {"text/plain": "nothing is pending"}
     failed = any(job.future.exception() is not None for job in jobs)
     return Answer(bundle, [row_of(record) for record in runs], tuple(notes), is_failure=failed, value=runs)
+
+
+def _wants_to_send(unsent: list[RunRecord]) -> bool:
+    """Ask about what never left, where somebody can answer."""
+    if not unsent or hooks.ask is None:
+        return False
+    known = [record.estimate_usd for record in unsent if record.estimate_usd is not None]
+    price = f"about {format_usd(sum(known))}" if known else "of unknown price"
+    try:
+        confirm(f"{len(unsent)} of these runs were never sent, {price}")
+    except NotConfirmed:
+        return False
+    return True
 
 
 def _wait(job: Job) -> list[str]:

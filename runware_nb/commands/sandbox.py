@@ -29,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(session: Session, options: argparse.Namespace) -> Answer:
     """Start it as a child of this process; one at a time."""
     global _running  # noqa: PLW0603 - one sandbox per process is the point
+    if session.settings.mode == "replay" and not options.stop:
+        said = "replay mode: no sandbox is started; everything is answered from the log"
+        return Answer({"text/plain": said}, {"running": False})
     if _running is not None:
         _running.stop()
         _running = None

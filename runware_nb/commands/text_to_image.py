@@ -42,7 +42,14 @@ def submit(session: Session, options: argparse.Namespace, prompt: str, template:
     task = task_from(options, prompt)
     if options.dry_run:
         return _dry_run(session.plan(task))
-    job = session.submit(task, template=template, tags=tuple(options.tag), note=options.note, fresh=options.fresh)
+    job = session.submit(
+        task,
+        template=template,
+        tags=tuple(options.tag),
+        note=options.note,
+        fresh=options.fresh,
+        agreed=options.yes,
+    )
     return Answer(job=job, value=job)
 
 

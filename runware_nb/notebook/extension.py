@@ -60,7 +60,11 @@ def attach(shell: Any) -> None:
 
         Panel(job).show()
 
+    def ask(question: str) -> bool:
+        return input(question).strip().lower() in {"y", "yes"}
+
     hooks.find_cell = find_cell
+    hooks.ask = ask
     if hasattr(shell, "kernel"):
         hooks.show_job = show_job
 
@@ -78,6 +82,8 @@ def _first_line(settings: Settings) -> str:
     else:
         where = f"key from {key.source}"
     log = "log in a database" if settings.log_url else f"log in {_near(settings.home / 'runs.sqlite')}"
+    if settings.mode == "replay":
+        where = "replay mode: everything is answered from the log, without key or network"
     parts = [f"runware_nb {__version__}", where, log]
     unfinished = 0 if settings.log_url else _count_unfinished(settings.home / "runs.sqlite")
     if unfinished:

@@ -92,6 +92,8 @@ class Runner:
             show_bundle(answer.bundle)
         for note in answer.notes:
             show_bundle({"text/plain": note})
+        if answer.next_cell is not None:
+            self._shell.set_next_input(answer.next_cell)
 
     def _bind(self, value: Any, name: str | None) -> None:
         self._names["_rw"] = value

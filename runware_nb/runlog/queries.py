@@ -166,7 +166,7 @@ def _in_notebook(notebook: str) -> sa.ColumnElement[bool]:
     return sa.or_(
         runs.c.notebook == notebook,
         runs.c.notebook.in_(
-            sa.select(sa.distinct(runs.c.notebook)).where(runs.c.notebook.like(f"%/{escaped}", escape="!"))
+            sa.select(runs.c.notebook).distinct().where(runs.c.notebook.like(f"%/{escaped}", escape="!"))
         ),
     )
 

@@ -114,6 +114,7 @@ class RunRecord:
         inputs: The media it was made from: `place`, `sha256`, and `file` in the store or `named` as sent.
         estimate_usd: What it was expected to cost, in US dollars; None where nobody knew.
         sender: The process that sent it last, as `this_process` names it.
+        replay_of: The run that it was to make again; such a run answers no other request.
         best_rating: Stars of its best result.
         is_joinable: Whether the same request joins it while it is unfinished.
         is_imported: Whether it came from somebody else's log.
@@ -152,6 +153,7 @@ class RunRecord:
     inputs: list[dict[str, Any]] = field(default_factory=list)
     estimate_usd: float | None = None
     sender: str | None = None
+    replay_of: str | None = None
     best_rating: int | None = None
     is_joinable: bool = False
     is_imported: bool = False

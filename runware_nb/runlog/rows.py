@@ -15,7 +15,7 @@ RUN_COLUMNS = (
     "task_uuid", "attempt_uuid", "provider", "task_type", "model", "request", "request_hash", "asked_hash",
     "seed_given", "prompt_template", "prompt", "notebook", "cell_id", "cell_hash", "cell_ordinal",
     "execution_count", "kernel", "parent_uuid", "state", "attempts", "created_at_utc", "sent_at_utc",
-    "environment_hash", "note", "inputs", "estimate_usd", "sender", "is_joinable", "is_imported",
+    "environment_hash", "note", "inputs", "estimate_usd", "sender", "replay_of", "is_joinable", "is_imported",
 )  # fmt: skip
 RESULT_COLUMNS = (
     "run_uuid", "position", "item_uuid", "url", "seed", "cost_usd", "media_type", "size_bytes",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -164,9 +165,10 @@ def refuse_over_budget(rows: list[Any], estimate_usd: float) -> None:
     notebook, limit, spent, reserved = rows[0]
     left = max(0.0, limit - spent - (reserved - estimate_usd))
     whose = f"the budget of {notebook}" if notebook else "the budget"
+    enough = math.ceil((spent + reserved) * 100) / 100
     raise BudgetExceeded(
-        f"{whose} is ${limit:.2f} and ${left:.4f} of it is left; this run costs about ${estimate_usd:.4f}, so nothing "
-        f"was sent. `%runware budget {limit + estimate_usd:.2f}` raises it"
+        f"{whose} is ${limit:g} and ${left:g} of it is left; this run costs about ${estimate_usd:g}, so nothing was "
+        f"sent. `%runware budget {enough:.2f}{'' if notebook else ' --all'}` makes room for it"
     )
 
 

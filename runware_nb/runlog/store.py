@@ -224,7 +224,10 @@ class RunLog:
     def find_recorded(self, request_hash: str) -> RunRecord | None:
         """Find the newest run of one's own of the very same request that succeeded; None when there is none."""
         same = sa.and_(
-            runs.c.request_hash == request_hash, runs.c.state == State.SUCCEEDED.value, runs.c.is_imported == 0
+            runs.c.request_hash == request_hash,
+            runs.c.state == State.SUCCEEDED.value,
+            runs.c.is_imported == 0,
+            runs.c.replay_of.is_(None),
         )
         found = self.read(sa.select(runs).where(same).order_by(runs.c.id.desc()).limit(1))
         return found[0] if found else None
@@ -232,7 +235,12 @@ class RunLog:
     def asked(self, hashes: Sequence[str], limit: int = 200) -> list[RunRecord]:
         """List finished runs that asked for the same, newest first, whoever made them."""
         ended = [State.SUCCEEDED.value, State.PARTIAL.value, State.FAILED.value, State.DISCARDED.value]
-        same = sa.and_(runs.c.asked_hash.in_(hashes), runs.c.state.in_(ended), runs.c.finished_at_utc.is_not(None))
+        same = sa.and_(
+            runs.c.asked_hash.in_(hashes),
+            runs.c.state.in_(ended),
+            runs.c.finished_at_utc.is_not(None),
+            runs.c.replay_of.is_(None),
+        )
         return self.read(sa.select(runs).where(same).order_by(runs.c.id.desc()).limit(limit))
 
     def maker_of(self, *, sha256s: Sequence[str] = (), item_uuids: Sequence[str] = ()) -> str | None:
@@ -252,6 +260,14 @@ class RunLog:
         found: list[RunRecord] = []
         for some in in_chunks(task_uuids):
             found += self.read(sa.select(runs).where(runs.c.parent_uuid.in_(some)).order_by(runs.c.id))
+        return found
+
+    def runs_of_cells(self, hashes: Sequence[str], ids: Sequence[str]) -> list[RunRecord]:
+        """List the runs of cells, known by the hash of their source or by their id."""
+        found: list[RunRecord] = []
+        for column, values in ((runs.c.cell_hash, hashes), (runs.c.cell_id, ids)):
+            for some in in_chunks(values):
+                found += self.read(sa.select(runs).where(column.in_(some)))
         return found
 
     def median_cost(self, task: Mapping[str, Any], provider: str) -> tuple[float, int] | None:

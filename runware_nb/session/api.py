@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
-from ..catalog import DEFAULT_MODEL
-from ..errors import MagicUsageError
+from ..catalog import DEFAULT_MODEL, find_model
+from ..errors import ConfigError, MagicUsageError
 from ..images.incoming import media_bytes
 from ..images.provenance import Provenance, read_provenance
 from ..runlog import RunRecord
+from ..runlog.frames import frame_of
+from ..runlog.queries import RunFilter, parse_since
 from ..view.table import render_table
 from ..wire.tasks import WIRE_NAMES, ImageTask, LoRA, Task
 from .jobs import Job
+from .pictures import first_picture
 from .session import current_session
 from .show import runs_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["connect", "image", "job", "log", "make_image_task", "pending", "read", "resume", "run"]
 
 
-def image(prompt: str, *, extra: Mapping[str, Any] | None = None, fresh: bool = False, **parameters: Any) -> Job:
+def image(
+    prompt: str,
+    *,
+    extra: Mapping[str, Any] | None = None,
+    fresh: bool = False,
+    agreed: bool = False,
+    tags: Sequence[str] = (),
+    note: str | None = None,
+    **parameters: Any,
+) -> Job:
     """Generate images.
 
     Args:
         prompt: What to draw.
         extra: Any other parameter, in wire spelling.
         fresh: Whether the service is asked again although the log has the answer to this very request.
+        agreed: Whether its price is agreed to, however high: nothing is asked.
+        tags: Labels for the log.
+        note: A note for the log.
         **parameters: `model`, `width`, `height`, `number_results`, `seed`, `steps`, `cfg_scale`, `scheduler`,
             `negative_prompt`, `loras`, `output_format`, `acceleration` and the other fields of `ImageTask`.
 
@@ -35,9 +54,12 @@ def image(prompt: str, *, extra: Mapping[str, Any] | None = None, fresh: bool = 
     Raises:
         TaskInvalid: The service would refuse it; the message says what to change.
         ConfigError: There is no key.
+        NotConfirmed: It costs more than is sent without a yes.
+        NotRecorded: Replay mode has no record of it.
         MagicUsageError: A parameter has an unknown name.
     """
-    return current_session().submit(make_image_task(prompt, extra=extra, **parameters), fresh=fresh)
+    task = make_image_task(prompt, extra=extra, **parameters)
+    return current_session().submit(task, fresh=fresh, agreed=agreed, tags=tuple(tags), note=note)
 
 
 def make_image_task(prompt: str, *, extra: Mapping[str, Any] | None = None, **parameters: Any) -> ImageTask:
@@ -56,9 +78,11 @@ def make_image_task(prompt: str, *, extra: Mapping[str, Any] | None = None, **pa
     return ImageTask(positive_prompt=prompt, extra=dict(extra or {}), **values)
 
 
-def run(task: Task, *, fresh: bool = False) -> Job:
+def run(
+    task: Task, *, fresh: bool = False, agreed: bool = False, tags: Sequence[str] = (), note: str | None = None
+) -> Job:
     """Run any task, given as a dict in wire spelling or as a typed task. See `image`."""
-    return current_session().submit(task, fresh=fresh)
+    return current_session().submit(task, fresh=fresh, agreed=agreed, tags=tuple(tags), note=note)
 
 
 def connect(**values: Any) -> str:
@@ -100,6 +124,56 @@ class LogBook:
         """List runs, newest first."""
         return current_session().log.recent(limit)
 
+    def select(
+        self,
+        *,
+        model: str | None = None,
+        tag: str | Sequence[str] = (),
+        since: str | dt.datetime | None = None,
+        until: str | dt.datetime | None = None,
+        **others: Any,
+    ) -> list[RunRecord]:
+        """List the runs that filters choose, newest first.
+
+        Args:
+            model: AIR identifier or alias.
+            tag: A label, or several that must all be there.
+            since: A time, or words such as `2026-11-01`, `today`, `7d`.
+            until: Likewise.
+            **others: `cell`, `notebook`, `state`, `search`, `min_rating`, `provider`, `sort`, `limit`, `page`: see
+                `runlog.queries.RunFilter`.
+
+        Raises:
+            MagicUsageError: A value makes no sense, or a filter has an unknown name.
+        """
+        known = find_model(model) if model else None
+        cell = others.pop("cell", None)
+        try:
+            wanted = RunFilter(
+                model=known.air if known is not None else model,
+                tags=(tag,) if isinstance(tag, str) else tuple(tag),
+                since=_moment(since), until=_moment(until), cell=None if cell is None else str(cell), **others,
+            )  # fmt: skip
+        except TypeError as error:
+            raise MagicUsageError(f"no such filter: {str(error).rpartition(' ')[2]}") from error
+        return current_session().log.select(wanted)
+
+    def df(self, *, per: Literal["run", "result"] = "run", **filters: Any) -> pd.DataFrame:
+        """Give runs as a pandas data frame, newest first.
+
+        Args:
+            per: One row for each `run`, or for each `result`.
+            **filters: As `select` takes them; all runs by default.
+
+        Raises:
+            ConfigError: pandas is not installed.
+        """
+        runs = self.select(**{"limit": 1_000_000, **filters})
+        try:
+            return frame_of(runs, per=per, media_folder=current_session().media.folder)
+        except ImportError as error:
+            raise ConfigError("a data frame needs pandas: pip install pandas") from error
+
     def find(self, ref: str) -> RunRecord:
         """Find a run by task UUID, or by its first characters.
 
@@ -118,10 +192,19 @@ class LogBook:
         return f"<run log in {current_session().settings.home}>"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return render_table(runs_table(self.recent()))
+        session = current_session()
+        runs = self.recent()
+        pictures = [first_picture(session, each) for each in runs]
+        return render_table(runs_table(runs, pictures, is_full=len(runs) == 20))
 
 
 log = LogBook()
+
+
+def _moment(when: str | dt.datetime | None) -> str | None:
+    if when is None or isinstance(when, str):
+        return None if when is None else parse_since(when)
+    return when.astimezone(dt.UTC).isoformat(timespec="milliseconds")
 
 
 def _pair(value: Any) -> tuple[str, float]:

@@ -6,12 +6,16 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+import re
 import sys
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+from typing import Any
 
-__all__ = ["CellContext", "environment_snapshot"]
+__all__ = ["CellContext", "environment_snapshot", "git_commit"]
 
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _WATCHED = ("runware-nb", "httpx", "websockets", "pillow", "sqlalchemy", "ipython", "ipykernel")
 
 
@@ -54,6 +58,50 @@ def environment_snapshot() -> tuple[str, str]:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    described = {"python": sys.version.split()[0], "platform": platform.platform(), "packages": versions}
+    described: dict[str, Any] = {
+        "python": sys.version.split()[0], "platform": platform.platform(), "packages": versions,
+    }  # fmt: skip
+    commit = git_commit(Path.cwd())
+    if commit is not None:
+        described["git_commit"] = commit
     text = json.dumps(described, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest(), text
+
+
+def git_commit(folder: Path) -> str | None:
+    """Give the commit that a folder has checked out, by reading git's files: starting git takes too long.
+
+    Returns:
+        40 or 64 hex digits; None outside a repository, before its first commit, or where its files are odd.
+    """
+    for place in (folder, *folder.parents):
+        git = place / ".git"
+        try:
+            if git.is_file():  # a worktree or a submodule: the file says where the rest is
+                git = (place / git.read_text(encoding="utf-8").removeprefix("gitdir:").strip()).resolve()
+            head = (git / "HEAD").read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            continue
+        return _resolved(git, head)
+    return None
+
+
+def _resolved(git: Path, head: str) -> str | None:
+    name = head.removeprefix("ref:").strip()
+    if name == head:
+        return head if _COMMIT.fullmatch(head) else None
+    try:
+        shared = git / (git / "commondir").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        shared = git
+    for folder in (git, shared):
+        try:
+            found = (folder / name).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            continue
+        return found if _COMMIT.fullmatch(found) else None
+    try:
+        packed = (shared / "packed-refs").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return next((line[: -1 - len(name)] for line in packed.splitlines() if line.endswith(f" {name}")), None)

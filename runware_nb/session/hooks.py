@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..errors import NotConfirmed
+
 if TYPE_CHECKING:
     from .context import CellContext
     from .jobs import Job
 
-__all__ = ["Hooks", "hooks"]
+__all__ = ["Hooks", "confirm", "hooks"]
 
 
 @dataclass
@@ -29,3 +31,26 @@ class Hooks:
 
 
 hooks = Hooks()
+
+
+def confirm(what: str, *, verb: str = "Send", done: str = "sent", remedy: str = "add --yes") -> None:
+    """Ask before something that costs money or cannot be taken back.
+
+    Args:
+        what: What is about to happen, as a sentence without its full stop.
+        verb: What a yes does.
+        done: What was not done after a no.
+        remedy: What to do where nobody can answer.
+
+    Raises:
+        NotConfirmed: The answer was no, or nobody is there to answer.
+    """
+    refused = NotConfirmed(f"{what}; nobody is here to answer, so nothing was {done}: {remedy}")
+    if hooks.ask is None:
+        raise refused
+    try:
+        agreed = hooks.ask(f"{what[0].upper()}{what[1:]}. {verb}? [y/N] ")
+    except (EOFError, NotImplementedError, RuntimeError) as error:  # a front end that takes no input says so this way
+        raise refused from error
+    if not agreed:
+        raise NotConfirmed(f"{what}; the answer was no, and nothing was {done}")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..catalog import estimate_usd
-from ..errors import NotConfirmed, RunLogError
+from ..errors import RunLogError
 from ..runlog.spending import budgets_of, set_budget
 from ..view.results import format_usd
-from .hooks import hooks
+from .hooks import confirm
 
 if TYPE_CHECKING:
     from .session import Session
@@ -71,12 +71,7 @@ def agree(session: Session, price: Estimate, *, agreed: bool, count: int = 1) ->
         question = f"the price of {what} is unknown, and there is a budget"
     else:
         return
-    if hooks.ask is None:
-        raise NotConfirmed(
-            f"{question}; nobody is here to answer, so nothing was sent; add --yes (agreed=True in Python)"
-        )
-    if not hooks.ask(f"{question[0].upper()}{question[1:]}. Send? [y/N] "):
-        raise NotConfirmed(f"{question}; the answer was no, and nothing was sent")
+    confirm(question, remedy="add --yes, or agreed=True in Python")
 
 
 def apply_own_budget(session: Session) -> None:

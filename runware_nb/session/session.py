@@ -224,6 +224,7 @@ class Session:
         note: str | None = None,
         fresh: bool = False,
         agreed: bool = False,
+        replay_of: str | None = None,
     ) -> Job:
         """Start a task in the background.
 
@@ -234,6 +235,7 @@ class Session:
             note: A note for the log.
             fresh: Whether it is asked again although the log has the answer.
             agreed: Whether its price was agreed to, however high.
+            replay_of: The run that is to be made again.
 
         Returns:
             Its job. The same request with a seed of the user's own (operations on media need none) is answered from
@@ -247,7 +249,8 @@ class Session:
             NotRecorded: Replay mode has no record of it.
         """
         self.apply_budget()
-        return submit(self, task, Labels(template=template, tags=tags, note=note), fresh=fresh, agreed=agreed)
+        labels = Labels(template=template, tags=tags, note=note, replay_of=replay_of)
+        return submit(self, task, labels, fresh=fresh, agreed=agreed)
 
     def job(self, ref: str) -> Job:
         """Take up a run again, in this kernel or the next.

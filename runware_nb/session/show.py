@@ -21,7 +21,15 @@ from ..wire.tasks import prompt_of
 if TYPE_CHECKING:
     from .jobs import Job
 
-__all__ = ["error_sentence", "render_job", "render_outcome", "render_result", "runs_table"]
+__all__ = [
+    "error_sentence",
+    "relative_link",
+    "relative_path",
+    "render_job",
+    "render_outcome",
+    "render_result",
+    "runs_table",
+]
 
 
 _IN_WORDS = {
@@ -73,10 +81,20 @@ def render_job(job: Job) -> dict[str, str]:
     )
 
 
-def runs_table(runs: Sequence[RunRecord]) -> Table:
-    """List runs, one line each."""
-    rows = [
+def runs_table(
+    runs: Sequence[RunRecord], pictures: Sequence[object] = (), *, page: int = 1, is_full: bool = False
+) -> Table:
+    """List runs, one line each.
+
+    Args:
+        runs: In order.
+        pictures: A small picture for each, or an empty text.
+        page: Which page of a longer list this is.
+        is_full: Whether there may be more behind it.
+    """
+    rows: list[tuple[object, ...]] = [
         (
+            *([picture] if pictures else []),
             run.task_uuid[:8],
             run.created_at_utc[:19].replace("T", " "),
             run.state.value,
@@ -84,15 +102,22 @@ def runs_table(runs: Sequence[RunRecord]) -> Table:
             run.model or run.task_type,
             _count(run),
             "" if run.cost_usd is None else format_usd(run.cost_usd),
+            "★" * (run.best_rating or 0),
+            ", ".join(run.tags),
             _clip(run.prompt or run.task_type, 60),
         )
-        for run in runs
+        for run, picture in zip(runs, pictures or [""] * len(runs), strict=True)
     ]
-    columns = ("run", "time (UTC)", "state", "cell", "model", "results", "cost", "prompt")
+    columns: tuple[str, ...] = ("run", "time (UTC)", "state", "cell", "model", "results", "cost", "stars", "tags", "prompt")
+    columns = ("", *columns) if pictures else columns
+    used = [i for i, name in enumerate(columns) if name not in {"stars", "tags", "cell"} or any(row[i] for row in rows)]
     known = [run.cost_usd for run in runs if run.cost_usd is not None]
     noun = "run" if len(rows) == 1 else "runs"
     caption = f"{len(rows)} {noun} · {format_usd(sum(known) if known else 0.0)}"
-    return Table(columns, rows, caption, empty="the log is empty: nothing has been run here yet")
+    if page > 1 or is_full:
+        caption += f" · page {page}" + (f"; `--page {page + 1}` shows more" if is_full else "")
+    shown = [[row[i] for i in used] for row in rows]
+    return Table([columns[i] for i in used], shown, caption, empty="the log is empty: nothing has been run here yet")
 
 
 def error_sentence(error: RunwareNBError) -> str:
@@ -109,7 +134,7 @@ def _tile(result: Result, prompt: str, *, several: bool) -> Tile:
     caption = f"#{result.index}{seed}" if several else ""
     words = _words(result)
     if words is not None:
-        return Tile(alt=prompt, caption=caption, words=words, href=_relative(result.path))
+        return Tile(alt=prompt, caption=caption, words=words, href=relative_link(result.path))
     try:
         small = make_thumbnail(result.image)
     except MediaError as error:
@@ -121,7 +146,7 @@ def _tile(result: Result, prompt: str, *, several: bool) -> Tile:
         media_type=small.media_type,
         width=small.width,
         height=small.height,
-        href=_relative(result.path),
+        href=relative_link(result.path),
         is_flagged=result.is_flagged,
     )
 
@@ -139,14 +164,20 @@ def _words(result: Result) -> str | None:
     return None if kind in IMAGE_TYPES else f"{kind or 'file'}, {len(body) / 1024:,.0f} KiB"
 
 
-def _relative(path: Path | None) -> str | None:
+def relative_link(path: Path | None) -> str | None:
     """Link a file from the notebook's folder, which is the kernel's working directory."""
     if path is None:
         return None
+    near = relative_path(path)
+    return None if Path(near).is_absolute() else quote(near)
+
+
+def relative_path(path: Path) -> str:
+    """Write a path as seen from the working directory, with slashes; whole where it is on another drive."""
     try:
-        return quote(Path(os.path.relpath(path)).as_posix())
-    except ValueError:  # another drive, on Windows
-        return None
+        return Path(os.path.relpath(path)).as_posix()
+    except ValueError:
+        return str(path)
 
 
 def _facts(outcome: Outcome) -> list[str]:

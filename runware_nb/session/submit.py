@@ -41,11 +41,13 @@ class Labels:
         template: The prompt as typed, before names were filled in.
         tags: Labels.
         note: A note.
+        replay_of: The run that is to be made again.
     """
 
     template: str | None = None
     tags: tuple[str, ...] = ()
     note: str | None = None
+    replay_of: str | None = None
 
 
 def submit(session: Session, task: Task, labels: Labels, *, fresh: bool, agreed: bool) -> Job:
@@ -125,7 +127,7 @@ def _record(
         prompt=prompt_of(wire), notebook=context.notebook, cell_id=context.cell_id, cell_hash=context.cell_hash,
         cell_ordinal=context.cell_ordinal, execution_count=context.execution_count, kernel=context.kernel,
         environment_hash=environment_snapshot()[0], tags=tuple(dict.fromkeys(labels.tags)), note=labels.note,
-        inputs=[each.as_item() for each in inputs], parent_uuid=parent_of(inputs),
+        inputs=[each.as_item() for each in inputs], parent_uuid=parent_of(inputs), replay_of=labels.replay_of,
     )  # fmt: skip
 
 

@@ -2,24 +2,19 @@ import asyncio
 import json
 import sqlite3
 import threading
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from runware_nb.errors import RunLogError, RunNotFound, SchemaTooNew
-from runware_nb.runlog import MediaStore, ResultRecord, RunLog, RunRecord, State
-from runware_nb.runlog.opening import _migrate, open_engine
+from runware_nb.runlog import MediaStore, ResultRecord, RunLog, State, opening
+from runware_nb.runlog.opening import open_engine
+from runware_nb.runlog.queries import RunFilter
 from runware_nb.runlog.schema import metadata
-
-
-def run_record(number=1, **changes):
-    name = f"{number:08x}-0000-4000-8000-000000000000"
-    values = {
-        "task_uuid": name, "attempt_uuid": name, "provider": "sandbox", "task_type": "imageInference", "model": "m",
-        "request": {"positivePrompt": "größe 🚢", "taskUUID": name}, "request_hash": "1:r", "asked_hash": "1:a",
-        "created_at_utc": "2026-01-01T00:00:00.000+00:00", "prompt": "größe 🚢",
-    }  # fmt: skip
-    return RunRecord(**(values | changes))
+from runware_nb.runlog.spending import set_budget, sum_spending
+from tests.postgres import Postgres
+from tests.runs import run_record
 
 
 @pytest.fixture
@@ -214,29 +209,194 @@ def test_an_odd_database_is_one_sentence(tmp_path, url):
         RunLog(tmp_path, url)
 
 
-def test_the_migrated_log_equals_the_new_one(tmp_path):
-    (tmp_path / "new").mkdir()
-    new = open_engine(tmp_path / "new", None)
-    old = sa.create_engine(f"sqlite:///{tmp_path / 'old.sqlite'}")
-    with old.begin() as connection:
-        _migrate(connection)
+def old_engine(url, revision="0001"):
+    """Make a log as an older version of the package did."""
+    from alembic import command
+    from alembic.config import Config
 
-    def described(engine):
-        inspector = sa.inspect(engine)
-        return {
-            table: (
-                [(c["name"], str(c["type"]), c["nullable"], c["primary_key"]) for c in inspector.get_columns(table)],
-                sorted((i["name"], tuple(i["column_names"]), i["unique"]) for i in inspector.get_indexes(table)),
-                sorted(tuple(u["column_names"]) for u in inspector.get_unique_constraints(table)),
-            )
-            for table in metadata.tables
-        }
+    engine = sa.create_engine(url)
+    config = Config()
+    config.set_main_option("script_location", str(Path(opening.__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    return engine
 
-    assert described(new) == described(old)
-    for engine in (new, old):
+
+def described(engine):
+    inspector = sa.inspect(engine)
+    return {
+        table: (
+            sorted((c["name"], str(c["type"]), c["nullable"], str(c["default"])) for c in inspector.get_columns(table)),
+            inspector.get_pk_constraint(table)["constrained_columns"],
+            sorted((i["name"], tuple(i["column_names"]), i["unique"], sorted(map(str, (i.get("dialect_options") or {}).values())))
+                   for i in inspector.get_indexes(table)),
+            sorted(tuple(u["column_names"]) for u in inspector.get_unique_constraints(table)),
+        )
+        for table in metadata.tables
+    }  # fmt: skip
+
+
+def rules_of(engine):
+    """The tables and triggers that are plain SQL."""
+    if engine.dialect.name != "sqlite":
+        return None
+    named = "SELECT name, sql FROM sqlite_master WHERE name LIKE 'runs_text%' AND sql IS NOT NULL ORDER BY name"
+    with engine.connect() as connection:
+        return [(name, " ".join(sql.split())) for name, sql in connection.execute(sa.text(named))]
+
+
+@pytest.fixture
+def two_urls(tmp_path, request, log_url):
+    if log_url is None:
+        return f"sqlite:///{tmp_path / 'new.sqlite'}", f"sqlite:///{tmp_path / 'old.sqlite'}"
+    return log_url, request.getfixturevalue("postgres").database()
+
+
+def test_the_migrated_log_equals_the_new_one(tmp_path, two_urls):
+    new, old = two_urls
+    made = open_engine(tmp_path, new)
+    old_engine(old).dispose()
+    migrated = open_engine(tmp_path, old)
+    assert described(made) == described(migrated)
+    assert rules_of(made) == rules_of(migrated)
+    for engine in (made, migrated):
         with engine.connect() as connection:
             assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all() == ["0002"]
         engine.dispose()
+
+
+def test_a_filled_log_of_the_first_version_keeps_everything(tmp_path, two_urls):
+    url = two_urls[1]
+    engine = old_engine(url)
+    with engine.begin() as connection:
+        columns = (
+            "task_uuid, attempt_uuid, provider, task_type, model, request, request_hash, asked_hash, seed_given, prompt, "
+            "notebook, execution_count, state, attempts, created_at_utc, finished_at_utc, cost_usd"
+        )
+        for number, ended, cost in ((1, "t", 0.25), (2, "t", None), (3, None, None)):
+            name = f"{number:08x}-0000-4000-8000-000000000000"
+            state = "succeeded" if ended else "sent"
+            connection.execute(
+                sa.text(f"INSERT INTO runs ({columns}) VALUES (:n, :n, 'sandbox', 'imageInference', 'm', '{{}}', '1:r', "
+                        "'1:a', 1, 'a red airship', '/n/x.ipynb', 4, :s, 1, '2026-01-01T00', :e, :c)"),
+                {"n": name, "s": state, "e": ended, "c": cost},
+            )  # fmt: skip
+            connection.execute(sa.text("INSERT INTO run_tags (run_uuid, tag) VALUES (:n, 'red')"), {"n": name})
+            connection.execute(
+                sa.text("INSERT INTO results (run_uuid, position, medium_state, raw) VALUES (:n, 0, 'none', '{}')"),
+                {"n": name},
+            )
+    engine.dispose()
+    log = RunLog(tmp_path, url)
+    assert [run.tags for run in log.select(RunFilter(tags=("red",), search="red AIR"))] == [("red",)] * 3
+    assert [len(run.results) for run in log.recent()] == [1, 1, 1]
+    assert [run.task_uuid[:8] for run in log.pending()] == ["00000003"]
+    with log.reading() as connection:
+        (cell,) = sum_spending(connection, "cell")
+        (tag,) = sum_spending(connection, "tag")
+    assert (cell.key, cell.runs, cell.results, cell.cost_usd, cell.unknown) == (("/n/x.ipynb", "In [4]"), 2, 2, 0.25, 1)
+    assert (tag.runs, tag.cost_usd) == (2, 0.25)
+    log.close()
+
+
+def test_two_kernels_may_open_an_old_or_a_new_log_at_once(tmp_path, two_urls):
+    old_engine(two_urls[1]).dispose()
+    for url in two_urls:
+        faults = []
+
+        def open_it(url=url, faults=faults):
+            try:
+                RunLog(tmp_path, url).close()
+            except Exception as error:
+                faults.append(error)
+
+        threads = [threading.Thread(target=open_it) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert faults == []
+
+
+def test_a_log_server_that_goes_away_and_comes_back(tmp_path, run_async):
+    server = Postgres()
+    try:
+        log = RunLog(tmp_path, server.database())
+
+        async def write(number):
+            await log.prepare(run_record(number))
+
+        run_async(write(1))
+        server.stop()
+        with pytest.raises(RunLogError, match="cannot be written"):
+            run_async(write(2))
+        with pytest.raises(RunLogError, match="cannot be read"):
+            log.recent()
+        server.start()
+        run_async(write(3))
+        assert {run.task_uuid[:8] for run in log.recent()} == {"00000001", "00000003"}
+        log.close()
+        server.stop()
+        with pytest.raises(RunLogError, match=r"the log postgresql\+psycopg://runware:\*\*\*@.* cannot be opened"):
+            RunLog(tmp_path, f"postgresql+psycopg://runware:s3cret@127.0.0.1:{server.port}/x")
+        server.start()
+    finally:
+        server.close()
+
+
+def test_a_password_in_the_address_is_never_shown(tmp_path, postgres):
+    with pytest.raises(RunLogError) as caught:
+        RunLog(tmp_path, f"postgresql://runware:s3cret@127.0.0.1:{postgres.port}/nosuch")
+    assert "s3cret" not in str(caught.value)
+    assert "nosuch" in str(caught.value)
+
+
+def test_a_read_only_log_is_one_sentence(tmp_path, run_async):
+    RunLog(tmp_path).close()
+    url = f"sqlite:///file:{tmp_path / 'runs.sqlite'}?mode=ro&uri=true"
+    log = RunLog(tmp_path, url)
+
+    async def write():
+        await log.prepare(run_record())
+
+    with pytest.raises(RunLogError, match="read-only"):
+        run_async(write())
+    with pytest.raises(RunLogError, match="read-only"), log.changing() as connection:
+        set_budget(connection, "sandbox", "", 1.0)
+    log.close()
+
+
+def test_a_full_disk_is_one_sentence_and_the_log_goes_on(tmp_path, run_async):
+    log = RunLog(tmp_path)
+    with log._engine.connect() as connection:
+        pages = connection.execute(sa.text("PRAGMA page_count")).scalar()
+    sa.event.listen(log._engine, "connect", lambda made, _: made.execute(f"PRAGMA max_page_count={pages + 3}"))
+    log._engine.dispose()
+
+    async def write(number, note=None):
+        await log.prepare(run_record(number, note=note))
+
+    with pytest.raises(RunLogError, match="the disk is full"):
+        run_async(write(1, "x" * 200_000))
+    run_async(write(2))
+    assert log.count() == 1
+    log.close()
+
+
+def test_a_locked_log_is_waited_for(tmp_path, run_async):
+    log = RunLog(tmp_path)
+    other = sqlite3.connect(tmp_path / "runs.sqlite", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    threading.Timer(0.5, other.rollback).start()
+
+    async def write():
+        await log.prepare(run_record())
+
+    run_async(write(), timeout_s=10)
+    assert log.count() == 1
+    other.close()
+    log.close()
 
 
 def test_an_empty_database_file_becomes_a_log(tmp_path):

@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("inputs", sa.Text),
         sa.Column("estimate_usd", sa.Float),
         sa.Column("sender", sa.String(200)),
+        sa.Column("replay_of", sa.String(36)),
         sa.Column("best_rating", sa.Integer),
         sa.Column("is_joinable", sa.Integer, nullable=False, server_default="0"),
         sa.Column("is_imported", sa.Integer, nullable=False, server_default="0"),

@@ -1,0 +1,1 @@
+"""Made again: replay, verify, code, and bundles that a colleague opens."""

@@ -1,0 +1,282 @@
+"""Making a bundle, and opening one: notebook, pictures, records and checksums that a colleague can use."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BundleError
+from ..runlog import MediaStore, RunLog, RunRecord
+from ..runlog.files import ensure_private_folder
+from ..runlog.keeping import Merged, add_runs
+from ..runlog.queries import RunFilter
+from ..settings import save_to_project
+from .bundle_files import MANIFEST, METADATA, PREVIEW, README, RECORDS, Bundle, open_bundle
+from .crate import CrateFile, crate_metadata
+from .gallery import gallery_page
+from .records import Records, read_lines, write_lines
+from .secrets import refuse_secrets, refuse_secrets_in_notebook, secrets_in_use
+
+if TYPE_CHECKING:
+    from ..session import Session
+
+__all__ = ["Made", "make_bundle", "merge_bundle", "open_into", "runs_of_notebook"]
+
+_EVERY_RUN = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A bundle that was made.
+
+    Attributes:
+        path: Where it is.
+        runs: How many runs it holds.
+        media: How many files.
+        missing: Results whose file is not here, and so not in it.
+        size_bytes: Of all files.
+    """
+
+    path: Path
+    runs: int
+    media: int
+    missing: int
+    size_bytes: int
+
+
+def runs_of_notebook(session: Session, notebook: Mapping[str, Any], name: str) -> list[RunRecord]:
+    """Find the runs of a notebook: those of its cells, by their ids and sources, and those logged under its name."""
+    cells = [cell for cell in notebook.get("cells", []) if isinstance(cell, dict)]
+    sources = ["".join(cell.get("source") or "") for cell in cells]
+    hashes = {hashlib.sha256(source.encode()).hexdigest() for source in sources}
+    ids = {str(cell["id"]) for cell in cells if cell.get("id")}
+    by_name = session.log.select(RunFilter(notebook=name, limit=_EVERY_RUN))
+    of_cells = session.log.runs_of_cells(sorted(hashes), sorted(ids))
+    return list({run.task_uuid: run for run in [*by_name, *of_cells]}.values())
+
+
+def make_bundle(session: Session, out: Path, runs: Sequence[RunRecord], *, notebook: Path | None = None) -> Made:
+    """Make a bundle: a zip file where *out* ends in `.zip`, else a directory.
+
+    Args:
+        session: Whose log and store to take from.
+        out: Where to; nothing may be there yet.
+        runs: What to put in; only finished ones go.
+        notebook: The notebook that goes with them.
+
+    Raises:
+        BundleError: There is something already, a key was found, or it cannot be written. Then nothing is left behind.
+    """
+    if out.exists():
+        raise BundleError(f"{out} is there already; give another name")
+    known = secrets_in_use(session.settings)
+    texts: dict[str, str] = {}
+    if notebook is not None:
+        texts[notebook.name] = _checked_notebook(notebook, known)
+    finished = [run for run in runs if run.is_finished and not (run.is_imported and not run.results)]
+    texts[RECORDS] = "".join(write_lines(session.log, finished))
+    for line in texts[RECORDS].splitlines():
+        refuse_secrets(line, _place_of(line), known)
+    files, missing = _media_of(session.media, finished)
+    title = notebook.stem if notebook is not None else out.stem
+    texts[PREVIEW] = gallery_page(
+        session, finished, title=title, link=lambda result: f"media/{result.file}" if result.file in files else None
+    )
+    texts[README] = _readme(title, notebook)
+    work: Path | None = None
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(dir=out.parent, prefix=".bundle-"))
+        listed = _write_all(work, texts, files)
+        _describe(work, listed, title, finished)
+        if out.suffix.lower() == ".zip":
+            _pack(work, out)
+        else:
+            work.chmod(0o755)
+            work.rename(out)
+    except OSError as error:
+        raise BundleError(f"{out} cannot be written: {error.strerror or error}") from error
+    finally:
+        if work is not None:
+            shutil.rmtree(work, ignore_errors=True)
+    return Made(out, len(finished), len(files), missing, sum(each.size_bytes for each in listed))
+
+
+def open_into(path: Path, folder: Path) -> tuple[Bundle, Merged]:
+    """Open a bundle in a folder of its own: notebook, pictures and log, in replay mode. Nothing in it runs.
+
+    Raises:
+        BundleError: It is damaged or hostile, or the folder is not empty.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BundleError(f"{folder} is not empty; give a new folder")
+    with open_bundle(path) as bundle:
+        bundle.check()
+        records = bundle.records()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in bundle.notebooks:
+                _copy(bundle, name, folder / name)
+            _copy_media(bundle, records, MediaStore(folder / "runware_images"))
+            home = folder / ".runware"
+            ensure_private_folder(home)
+        except OSError as error:
+            raise BundleError(f"{folder} cannot be written: {error.strerror or error}") from error
+        log = RunLog(home)
+        try:
+            merged = add_runs(log, records.runs, sources=records.sources, snapshots=records.snapshots)
+        finally:
+            log.close()
+        save_to_project(home, {"mode": "replay"})
+    return bundle, merged
+
+
+def merge_bundle(session: Session, path: Path) -> Merged:
+    """Add the runs of a bundle, or of a file of records, to the log; runs that are there already stay as they are.
+
+    Raises:
+        BundleError: It is damaged, hostile, or no records of ours.
+        RunLogError: The log cannot be written.
+    """
+    if path.is_file() and not zipfile.is_zipfile(path):
+        try:
+            with path.open(encoding="utf-8") as lines:
+                records = read_lines(lines)
+        except (OSError, UnicodeDecodeError) as error:
+            raise BundleError(f"{path} cannot be read: {error}") from error
+        return add_runs(session.log, records.runs, sources=records.sources, snapshots=records.snapshots)
+    with open_bundle(path) as bundle:
+        bundle.check()
+        records = bundle.records()
+        try:
+            _copy_media(bundle, records, session.media)
+        except OSError as error:
+            raise BundleError(f"{session.media.folder} cannot be written: {error.strerror or error}") from error
+        return add_runs(session.log, records.runs, sources=records.sources, snapshots=records.snapshots)
+
+
+def _checked_notebook(path: Path, known: Sequence[str]) -> str:
+    try:
+        text = path.read_text(encoding="utf-8")
+        read = json.loads(text)
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise BundleError(f"{path} is no notebook: {error}") from error
+    if path.suffix != ".ipynb" or not isinstance(read, dict) or not isinstance(read.get("cells"), list):
+        raise BundleError(f"{path} is no notebook: it has no cells")
+    refuse_secrets_in_notebook(read, path.name, known)
+    for key in known:
+        if key in text:
+            raise BundleError(f"{path.name} holds an API key in use; nothing was exported")
+    return text
+
+
+def _place_of(line: str) -> str:
+    """Say where a record comes from, for the sentence about a key in it."""
+    item = json.loads(line)
+    if item["kind"] == "cell":
+        return f"the log's copy of the cell that begins with {item['source'].strip().splitlines()[:1]!r}"
+    cell = f" of cell [{item['execution_count']}]" if item.get("execution_count") is not None else ""
+    return (
+        f"the record of run {item['task_uuid'][:8]}{cell}" if item["kind"] == "run" else "the record of an environment"
+    )
+
+
+def _media_of(store: MediaStore, runs: Sequence[RunRecord]) -> tuple[dict[str, Path], int]:
+    wanted = {result.file for run in runs for result in run.results if result.file}
+    wanted |= {each["file"] for run in runs for each in run.inputs if each.get("file")}
+    found = {name: store.find(name) for name in sorted(wanted)}
+    return {name: path for name, path in found.items() if path is not None}, sum(p is None for p in found.values())
+
+
+def _write_all(work: Path, texts: Mapping[str, str], files: Mapping[str, Path]) -> list[CrateFile]:
+    described = {RECORDS: "every run: request, seed, cost, hashes, cell", PREVIEW: "the pictures, to look at",
+                 README: "how to use this bundle"}  # fmt: skip
+    listed = []
+    for name, text in texts.items():
+        body = text.encode()
+        (work / name).write_bytes(body)
+        listed.append(_listed(name, body, described.get(name, "the notebook")))
+    for name, source in files.items():
+        target = work / "media" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        body = source.read_bytes()
+        target.write_bytes(body)
+        listed.append(_listed(f"media/{name}", body, ""))
+    return listed
+
+
+def _listed(name: str, body: bytes, description: str) -> CrateFile:
+    from ..wire.media import sniff
+
+    kind = sniff(body) if name.startswith("media/") else None
+    return CrateFile(name, len(body), hashlib.sha256(body).hexdigest(), kind, description)
+
+
+def _describe(work: Path, listed: Sequence[CrateFile], title: str, runs: Sequence[RunRecord]) -> None:
+    from .. import __version__
+
+    known = [run.cost_usd for run in runs if run.cost_usd is not None]
+    text = crate_metadata(
+        title=title,
+        description=f"{len(runs)} runs of generative models, made with runware_nb, with their requests, results, "
+        f"seeds and costs (${sum(known):.4f} in all)",
+        published=dt.datetime.now(dt.UTC).date().isoformat(),
+        files=listed,
+        runs=runs,
+        version=__version__,
+    )
+    (work / METADATA).write_text(text, encoding="utf-8")
+    sums = [(each.name, each.sha256) for each in listed] + [(METADATA, hashlib.sha256(text.encode()).hexdigest())]
+    (work / MANIFEST).write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(sums)), encoding="utf-8")
+
+
+def _pack(work: Path, out: Path) -> None:
+    packed = work.with_suffix(".zip")
+    try:
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in sorted(work.rglob("*")):
+                if path.is_file():
+                    is_text = path.suffix in {".jsonl", ".json", ".html", ".ipynb", ".txt", ".md"}
+                    how = zipfile.ZIP_DEFLATED if is_text else zipfile.ZIP_STORED
+                    archive.write(path, path.relative_to(work).as_posix(), compress_type=how)
+        packed.rename(out)
+    finally:
+        packed.unlink(missing_ok=True)
+
+
+def _copy(bundle: Bundle, name: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("xb") as file:
+        for piece in bundle.pieces(name):
+            file.write(piece)
+
+
+def _copy_media(bundle: Bundle, records: Records, store: MediaStore) -> None:
+    wanted = {result.file for run in records.runs for result in run.results if result.file}
+    wanted |= {each["file"] for run in records.runs for each in run.inputs if each.get("file")}
+    ensure_private_folder(store.folder)
+    for name in sorted(wanted):
+        target = store.folder / name
+        if f"media/{name}" in bundle.sizes and not target.exists():
+            _copy(bundle, f"media/{name}", target)
+
+
+def _readme(title: str, notebook: Path | None) -> str:
+    look = f"Open {PREVIEW} to look at the pictures; records.jsonl has every request, seed, cost and hash.\n"
+    run = (
+        "\nTo run the notebook again from what is recorded, without a key, a network or any cost:\n\n"
+        "    pip install runware-nb\n"
+        f"    runware-nb bundle open THIS_BUNDLE {title}\n\n"
+        "and open the notebook in that folder. Opening runs nothing.\n"
+    )
+    return f"# {title}\n\nMade with runware_nb, as an RO-Crate 1.1. `sha256sum -c {MANIFEST}` checks it.\n\n{look}" + (
+        run if notebook is not None else ""
+    )

@@ -1,0 +1,253 @@
+"""Reading a bundle of somebody else's: nothing in it is believed, and nothing in it runs."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import re
+import stat
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ..errors import BundleError
+from ..wire.media import sniff
+from .records import Records, is_media_name, read_lines
+
+__all__ = ["MANIFEST", "METADATA", "PREVIEW", "RECORDS", "Bundle", "open_bundle"]
+
+METADATA = "ro-crate-metadata.json"
+PREVIEW = "ro-crate-preview.html"
+RECORDS = "records.jsonl"
+MANIFEST = "manifest-sha256.txt"
+README = "README.md"
+_ROOT_FILES = frozenset({METADATA, PREVIEW, RECORDS, MANIFEST, README})
+_NOTEBOOK = re.compile(r"[^/\\\x00-\x1f:*?\"<>|]{1,200}\.ipynb")
+_MOST_FILES = 100_000
+_LARGEST_FILE = 2 * 1024**3
+_LARGEST_TEXT = 256 * 1024**2
+_LARGEST = 64 * 1024**3
+_MOST_RATIO = 200
+"""Text packs to a tenth or so; what packs to less than a two-hundredth is there to fill the disk."""
+_RATIO_FROM = 1024**2
+_PIECE = 1024**2
+
+
+class Bundle:
+    """An open bundle. Use `open_bundle`.
+
+    Args:
+        sizes: Size of each file by name.
+        opener: Opens one for reading.
+    """
+
+    def __init__(self, sizes: Mapping[str, int], opener: Any) -> None:
+        self.sizes = sizes
+        self._opener = opener
+
+    @property
+    def notebooks(self) -> list[str]:
+        """Names of its notebooks."""
+        return sorted(name for name in self.sizes if _NOTEBOOK.fullmatch(name))
+
+    def read(self, name: str, *, most: int = _LARGEST_FILE) -> bytes:
+        """Read a file.
+
+        Raises:
+            BundleError: It is not there, or larger than it says or than is taken.
+        """
+        pieces, total = [], 0
+        for piece in self.pieces(name):
+            total += len(piece)
+            if total > most:
+                raise BundleError(f"{name} is larger than {most:,} bytes")
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """Read a file piece by piece, and never more of it than it says it has.
+
+        Raises:
+            BundleError: It is not there, broken, or longer than that.
+        """
+        if name not in self.sizes:
+            raise BundleError(f"{name} is missing")
+        left = self.sizes[name]
+        try:
+            with self._opener(name) as file:
+                while piece := file.read(_PIECE):
+                    left -= len(piece)
+                    if left < 0:
+                        raise BundleError(f"{name} is longer than it says")
+                    yield piece
+        except (OSError, zipfile.BadZipFile, EOFError, ValueError, RuntimeError, NotImplementedError) as error:
+            raise BundleError(f"{name} cannot be read: {error}") from error
+
+    def records(self) -> Records:
+        """Read its runs.
+
+        Raises:
+            BundleError: They are no records of ours.
+        """
+        return read_lines(self.text(RECORDS).splitlines(keepends=True))
+
+    def text(self, name: str) -> str:
+        """Read a file of text.
+
+        Raises:
+            BundleError: It is not UTF-8, or too large.
+        """
+        try:
+            return self.read(name, most=_LARGEST_TEXT).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise BundleError(f"{name} is not UTF-8") from error
+
+    def medium(self, files: Mapping[Any, Any], value: Any) -> Any:
+        """Put a medium that a request names by its hash back into it."""
+        name = files.get(str(value).removeprefix("sha256:"))
+        if not isinstance(value, str) or not value.startswith("sha256:") or not is_media_name(name):
+            return value
+        body = self.read(f"media/{name}")
+        return f"data:{sniff(body) or 'application/octet-stream'};base64,{base64.b64encode(body).decode()}"
+
+    def check(self) -> int:
+        """Check every file against the manifest, and what the records name against both.
+
+        Returns:
+            How many files were checked.
+
+        Raises:
+            BundleError: One is missing, changed or not listed.
+        """
+        listed = _manifest(self.text(MANIFEST))
+        for name in self.sizes:
+            if name not in listed and name != MANIFEST:
+                raise BundleError(f"{name} is not in {MANIFEST}: it was added later")
+        for name, expected in listed.items():
+            digest = hashlib.sha256()
+            for piece in self.pieces(name):
+                digest.update(piece)
+            if digest.hexdigest() != expected:
+                raise BundleError(f"{name} has been changed: its SHA-256 is not the one in {MANIFEST}")
+        self._check_records(listed)
+        self._check_crate()
+        return len(listed)
+
+    def _check_records(self, listed: Mapping[str, str]) -> None:
+        for run in self.records().runs:
+            for result in run.results:
+                if result.file is None or result.medium_state != "stored":
+                    continue
+                expected = listed.get(f"media/{result.file}")
+                if expected is None:
+                    raise BundleError(f"result #{result.position} of run {run.task_uuid[:8]} is missing: {result.file}")
+                if result.stored_sha256 is not None and expected != result.stored_sha256:
+                    raise BundleError(f"result #{result.position} of run {run.task_uuid[:8]} is not what was logged")
+
+    def _check_crate(self) -> None:
+        try:
+            crate = json.loads(self.text(METADATA))
+            named = {item["@id"] for item in crate["@graph"] if item.get("@type") == "File"}
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise BundleError(f"{METADATA} is no RO-Crate: {error}") from error
+        for name in named:
+            if name not in self.sizes:
+                raise BundleError(f"{METADATA} names {str(name)[:80]!r}, which is missing")
+
+
+@contextlib.contextmanager
+def open_bundle(path: Path) -> Iterator[Bundle]:
+    """Open a bundle, a zip file or a directory.
+
+    Raises:
+        BundleError: It is none, or its names or sizes would do harm.
+    """
+    if path.is_dir():
+        sizes = _walk(path)
+        yield Bundle(sizes, lambda name: (path / name).open("rb"))
+        return
+    try:
+        archive = zipfile.ZipFile(path)
+    except FileNotFoundError as error:
+        raise BundleError(f"there is no {path}") from error
+    except (OSError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{path} is no bundle: {error}") from error
+    with archive:
+        sizes = _sizes_in(archive)
+
+        def opener(name: str) -> BinaryIO:
+            return archive.open(name)  # type: ignore[return-value]
+
+        yield Bundle(sizes, opener)
+
+
+def _walk(folder: Path) -> dict[str, int]:
+    found: dict[str, int] = {}
+    total = 0
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            raise BundleError(f"{name!r} is a link; a bundle holds files only")
+        if path.is_dir():
+            continue
+        if any(part.startswith(".") for part in name.split("/")):
+            continue  # what file managers leave behind
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise BundleError(f"{name!r} is no file")
+        found[_checked_name(name)] = path.stat().st_size
+        total = _checked_total(name, found[name], total, len(found))
+    return found
+
+
+def _sizes_in(archive: zipfile.ZipFile) -> dict[str, int]:
+    found: dict[str, int] = {}
+    seen: set[str] = set()
+    total = 0
+    for info in archive.infolist():
+        name = info.filename
+        if stat.S_ISLNK(info.external_attr >> 16):
+            raise BundleError(f"{name[:80]!r} is a link; a bundle holds files only")
+        if info.is_dir() and name.rstrip("/") and re.fullmatch(r"media(/[0-9a-f]{2})?/", name):
+            continue
+        if name.lower() in seen:  # some file systems take both for one
+            raise BundleError(f"{name[:80]!r} is in it twice")
+        if info.flag_bits & 1:
+            raise BundleError(f"{name[:80]!r} is encrypted")
+        if info.file_size > _RATIO_FROM and info.file_size > _MOST_RATIO * max(1, info.compress_size):
+            raise BundleError(
+                f"{name[:80]!r} unpacks to {info.file_size:,} bytes from {info.compress_size:,}: no bundle does"
+            )
+        seen.add(name.lower())
+        found[_checked_name(name)] = info.file_size
+        total = _checked_total(name, info.file_size, total, len(found))
+    return found
+
+
+def _checked_name(name: str) -> str:
+    """Take only the names that bundles have: then no path leads anywhere else."""
+    if name in _ROOT_FILES or (_NOTEBOOK.fullmatch(name) and not name.startswith((".", "~"))):
+        return name
+    if name.startswith("media/") and is_media_name(name.removeprefix("media/")):
+        return name
+    raise BundleError(f"a file named {name[:80]!r} does not belong into a bundle")
+
+
+def _checked_total(name: str, size: int, total: int, count: int) -> int:
+    if size > _LARGEST_FILE:
+        raise BundleError(f"{name[:80]!r} has {size:,} bytes; files up to {_LARGEST_FILE:,} are taken")
+    if total + size > _LARGEST or count > _MOST_FILES:
+        raise BundleError(f"it holds more than {_LARGEST:,} bytes or {_MOST_FILES:,} files")
+    return total + size
+
+
+def _manifest(text: str) -> dict[str, str]:
+    listed: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        match = re.fullmatch(r"([0-9a-f]{64})  (.+)", line)
+        if match is None:
+            raise BundleError(f"line {number} of {MANIFEST} is not what sha256sum writes")
+        listed[match[2]] = match[1]
+    return listed

@@ -1,0 +1,174 @@
+"""Runs as lines of JSON, for bundles and for people who share by git."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import PurePath
+from typing import Any
+
+from ..errors import BundleError
+from ..runlog import FINAL_STATES, ResultRecord, RunLog, RunRecord, State
+from ..wire.tasks import is_uuid
+
+__all__ = ["Records", "is_media_name", "read_lines", "write_lines"]
+
+_VERSION = 1
+_LONGEST_LINE = 16 * 1024 * 1024
+_MEDIA_NAME = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}\.[a-z0-9]{1,8}")
+_KEPT_HERE = frozenset({"kernel", "sender", "is_imported", "is_joinable", "best_rating", "results", "estimate_usd"})
+"""What means nothing elsewhere, or is nobody's business there."""
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "request": (dict,), "error": (dict,), "inputs": (list,), "tags": (list,), "raw": (dict,), "seed_given": (bool,),
+    "attempts": (int,), "cell_ordinal": (int,), "execution_count": (int,), "position": (int,), "seed": (int,),
+    "size_bytes": (int,), "rating": (int,), "duration_s": (int, float), "cost_usd": (int, float),
+}  # fmt: skip
+_NEEDED = ("task_uuid", "provider", "task_type", "request", "request_hash", "asked_hash", "state", "created_at_utc")
+
+
+@dataclass(slots=True)
+class Records:
+    """What was read.
+
+    Attributes:
+        runs: With results and labels.
+        sources: Sources of cells by hash.
+        snapshots: Environments by hash, as JSON.
+    """
+
+    runs: list[RunRecord] = field(default_factory=list)
+    sources: dict[str, str] = field(default_factory=dict)
+    snapshots: dict[str, str] = field(default_factory=dict)
+
+
+def write_lines(log: RunLog, runs: Sequence[RunRecord]) -> Iterator[str]:
+    """Write finished runs, and the cells and environments they name.
+
+    The order depends on nothing but the content, so that the file changes little from one export to the next.
+    """
+    yield _line({"kind": "runware_nb records", "version": _VERSION})
+    for cell_hash in sorted({run.cell_hash for run in runs if run.cell_hash}):
+        source = log.cell_source(cell_hash)
+        if source is not None:
+            yield _line({"kind": "cell", "hash": cell_hash, "source": source})
+    for environment_hash in sorted({run.environment_hash for run in runs if run.environment_hash}):
+        snapshot = log.environment(environment_hash)
+        if snapshot is not None:
+            yield _line({"kind": "environment", "hash": environment_hash, "snapshot": snapshot})
+    for run in sorted(runs, key=lambda each: (each.created_at_utc, each.task_uuid)):
+        yield _line({"kind": "run", **_run_item(run)})
+
+
+def read_lines(lines: Iterable[str]) -> Records:
+    """Read what `write_lines` wrote, here or elsewhere; nothing in it is believed.
+
+    Raises:
+        BundleError: A line is no record of a run; the sentence names it.
+    """
+    made = Records()
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            _take(made, line, number)
+        except BundleError as error:
+            raise BundleError(f"line {number}: {error}") from error
+    return made
+
+
+def is_media_name(name: object) -> bool:
+    """Whether this is a name that our store gives: no path of somebody else's making."""
+    return isinstance(name, str) and _MEDIA_NAME.fullmatch(name) is not None
+
+
+def _take(made: Records, line: str, number: int) -> None:
+    item = _parsed(line)
+    kind = item.get("kind")
+    if number == 1 or kind == "runware_nb records":
+        if kind != "runware_nb records":
+            raise BundleError("these are no records of ours: the first line says otherwise")
+        if item.get("version") != _VERSION:
+            raise BundleError(f"records of version {item.get('version')!r}; this package knows {_VERSION}")
+    elif kind == "run":
+        made.runs.append(_run_of(item))
+    elif kind == "cell" and isinstance(item.get("hash"), str) and isinstance(item.get("source"), str):
+        made.sources[item["hash"]] = item["source"]
+    elif kind == "environment" and isinstance(item.get("hash"), str) and isinstance(item.get("snapshot"), dict):
+        made.snapshots[item["hash"]] = json.dumps(item["snapshot"], sort_keys=True)
+    else:
+        raise BundleError(f"a record of the kind {str(kind)[:40]!r} is unknown")
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    if len(line) > _LONGEST_LINE:
+        raise BundleError(f"{len(line):,} characters are no run")
+    try:
+        item = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"no JSON: {str(error)[:100]}") from error
+    if not isinstance(item, dict):
+        raise BundleError("a record is an object")
+    return item
+
+
+def _run_item(run: RunRecord) -> dict[str, Any]:
+    item = {each.name: getattr(run, each.name) for each in fields(RunRecord) if each.name not in _KEPT_HERE}
+    item["notebook"] = PurePath(run.notebook).name if run.notebook else None  # the folders above are nobody's business
+    item["results"] = [
+        {each.name: getattr(result, each.name) for each in fields(ResultRecord)} for result in run.results
+    ]
+    return item
+
+
+def _run_of(item: Mapping[str, Any]) -> RunRecord:
+    for name in _NEEDED:
+        if item.get(name) is None:
+            raise BundleError(f"a run without {name}")
+    if not is_uuid(str(item["task_uuid"])):
+        raise BundleError(f"{str(item['task_uuid'])[:60]!r} is no task UUID")
+    values = _checked(item, {each.name for each in fields(RunRecord)} - _KEPT_HERE)
+    if values["state"] not in FINAL_STATES | {State.DISCARDED}:
+        raise BundleError(f"a run that is {str(values['state'])[:20]!r} has not ended")
+    values["state"] = State(values["state"])
+    values["tags"] = tuple(str(tag) for tag in values.get("tags") or ())
+    values["attempt_uuid"] = values.get("attempt_uuid") or values["task_uuid"]
+    values["inputs"] = [each for each in values.get("inputs") or [] if isinstance(each, dict) and _is_ours(each)]
+    parts = item.get("results") or []
+    if not isinstance(parts, list):
+        raise BundleError("results are a list")
+    run = RunRecord(**values)
+    run.results = [_result_of(part) for part in parts]
+    run.best_rating = max((each.rating for each in run.results if each.rating is not None), default=None)
+    return run
+
+
+def _result_of(part: Any) -> ResultRecord:
+    if not isinstance(part, dict) or not isinstance(part.get("position"), int):
+        raise BundleError("a result has a position")
+    values = _checked(part, {each.name for each in fields(ResultRecord)})
+    if not _is_ours(values):
+        raise BundleError(f"{str(values['file'])[:80]!r} is no name of a medium")
+    return ResultRecord(**values)
+
+
+def _is_ours(item: Mapping[str, Any]) -> bool:
+    return item.get("file") is None or is_media_name(item["file"])
+
+
+def _checked(item: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name in names:
+        value = item.get(name)
+        if value is None:
+            continue
+        wanted = _TYPES.get(name, (str,))
+        if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
+            raise BundleError(f"{name} is {str(value)[:60]!r}")
+        values[name] = value
+    return values
+
+
+def _line(item: Mapping[str, Any]) -> str:
+    return json.dumps(item, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"

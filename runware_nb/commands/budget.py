@@ -1,0 +1,53 @@
+"""budget: what may be spent, in this notebook or in all."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from ..errors import MagicUsageError
+from ..runlog.spending import budgets_of, set_budget
+from .base import Answer
+from .cost import budget_line, budget_row
+
+if TYPE_CHECKING:
+    from ..session import Session
+
+SUMMARY = "set or show what may be spent; nothing is sent beyond it"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("usd", nargs="?", metavar="USD", help="the limit in US dollars, or `off`; without it, show")
+    parser.add_argument("--all", action="store_true", help="for all notebooks together, not for this one")
+    parser.add_argument("--notebook", metavar="FILE", help="for this notebook, as the log names it")
+    parser.add_argument("--ask-above", type=float, metavar="USD", help="ask about what costs more than this")
+
+
+def run(session: Session, options: argparse.Namespace) -> Answer:
+    """Set it, or show how it stands."""
+    if options.ask_above is not None:
+        session.configure(ask_above_usd=options.ask_above)
+    provider = session.settings.service
+    if options.usd is not None:
+        notebook = "" if options.all else options.notebook or session.context().notebook or ""
+        with session.log.changing() as connection:
+            set_budget(connection, provider, notebook[:300], _amount(options.usd))
+    with session.log.reading() as connection:
+        limits = budgets_of(connection, provider)
+    lines = [budget_line(each) for each in limits] or [f"no budget for {provider}; `budget 5` sets one of $5"]
+    lines.append(f"asked about above ${session.settings.ask_above_usd:.2f}")
+    written = {"budgets": [budget_row(each) for each in limits], "ask_above_usd": session.settings.ask_above_usd}
+    return Answer({"text/plain": "\n".join(lines)}, written, value=limits)
+
+
+def _amount(text: str) -> float | None:
+    if text.lower() in {"off", "none"}:
+        return None
+    try:
+        amount = float(text.removeprefix("$"))
+    except ValueError:
+        amount = -1.0
+    if not 0 <= amount < 1e9:
+        raise MagicUsageError(f"budget {text}: it is an amount in US dollars, such as 5 or 0.25, or `off`")
+    return amount

@@ -1,0 +1,88 @@
+"""bundle: notebook, pictures and records in one file that a colleague opens."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..again.bundle import make_bundle, open_into, runs_of_notebook
+from ..again.bundle_files import open_bundle
+from ..errors import BundleError, MagicUsageError
+from ..runlog import RunRecord
+from .base import Answer
+from .filters import add_filters, filter_from
+
+if TYPE_CHECKING:
+    from ..session import Session
+
+SUMMARY = "make, check or open a bundle: notebook, pictures, records, checksums"
+
+_USAGE = {"make": "bundle make OUT.zip [--notebook FILE]", "check": "bundle check FILE", "open": "bundle open FILE DIR"}
+_PATHS = {"make": 1, "check": 1, "open": 2}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("action", choices=tuple(_USAGE), help="; ".join(_USAGE.values()))
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="where to, or which; a name ending in .zip is a file")
+    add_filters(parser, limit=None)
+
+
+def run(session: Session, options: argparse.Namespace) -> Answer:
+    """Do it."""
+    if len(options.paths) != _PATHS[options.action]:
+        raise MagicUsageError(f"write it as: {_USAGE[options.action]}")
+    paths = [Path(each).expanduser() for each in options.paths]
+    if options.action == "make":
+        return _make(session, paths[0], options)
+    return _check(paths[0]) if options.action == "check" else _open(paths[0], paths[1])
+
+
+def _make(session: Session, out: Path, options: argparse.Namespace) -> Answer:
+    notebook = Path(options.notebook).expanduser() if options.notebook else None
+    runs = _runs_for(session, notebook, options)
+    made = make_bundle(session, out, runs, notebook=notebook)
+    said = f"{made.path}: {made.runs} runs, {made.media} files, {made.size_bytes / 1e6:.1f} MB"
+    notes = (f"{made.missing} files are not here, and not in it",) if made.missing else ()
+    written = {"path": str(made.path), "runs": made.runs, "media": made.media, "missing": made.missing,
+               "size_bytes": made.size_bytes}  # fmt: skip
+    return Answer({"text/plain": said}, written, notes, value=made)
+
+
+def _runs_for(session: Session, notebook: Path | None, options: argparse.Namespace) -> list[RunRecord]:
+    options.notebook = None
+    chosen = session.log.select(filter_from(options))
+    if notebook is None:
+        return chosen
+    try:
+        read = json.loads(notebook.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{notebook} is no notebook: {error}") from error
+    if not isinstance(read, dict):
+        raise BundleError(f"{notebook} is no notebook: it has no cells")
+    of_notebook = {each.task_uuid for each in runs_of_notebook(session, read, notebook.name)}
+    return [each for each in chosen if each.task_uuid in of_notebook]
+
+
+def _check(path: Path) -> Answer:
+    with open_bundle(path) as bundle:
+        count = bundle.check()
+        runs = bundle.records().runs
+        results = sum(result.error is None for each in runs for result in each.results)
+        said = f"{path} is whole: {count} files, {len(runs)} runs, {results} results"
+        written = {"ok": True, "files": count, "runs": len(runs), "results": results, "notebooks": bundle.notebooks}
+    return Answer({"text/plain": said}, written)
+
+
+def _open(path: Path, folder: Path) -> Answer:
+    bundle, merged = open_into(path, folder)
+    names = ", ".join(bundle.notebooks) or "no notebook"
+    said = (
+        f"opened in {folder}: {names}, {len(merged.added)} runs. Started there, a kernel answers from these records "
+        "(mode replay); nothing was run"
+    )
+    return Answer(
+        {"text/plain": said}, {"folder": str(folder), "notebooks": bundle.notebooks, "runs": len(merged.added)}
+    )

@@ -1,0 +1,41 @@
+"""export: runs as lines of JSON, for people who share by git."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..again.records import write_lines
+from ..again.secrets import refuse_secrets, secrets_in_use
+from ..errors import BundleError
+from ..images.medium import write_whole
+from .base import Answer
+from .filters import add_filters, filter_from
+
+if TYPE_CHECKING:
+    from ..session import Session
+
+SUMMARY = "write finished runs as JSON lines; the same runs give the same file"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("file", metavar="FILE", help="where to, such as runs.jsonl; replaced if it is there")
+    add_filters(parser, limit=None)
+
+
+def run(session: Session, options: argparse.Namespace) -> Answer:
+    """Write them."""
+    runs = [each for each in session.log.select(filter_from(options)) if each.is_finished]
+    lines = list(write_lines(session.log, runs))
+    known = secrets_in_use(session.settings)
+    for number, line in enumerate(lines, 1):
+        refuse_secrets(line, f"record {number}", known)
+    target = Path(options.file).expanduser()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, "".join(lines).encode())
+    except OSError as error:
+        raise BundleError(f"{target} cannot be written: {error.strerror or error}") from error
+    return Answer({"text/plain": f"{target}: {len(runs)} runs"}, {"path": str(target), "runs": len(runs)})

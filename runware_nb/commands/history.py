@@ -1,0 +1,83 @@
+"""history: what a run was made from, and what was made from it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from ..errors import RunNotFound
+from ..runlog import RunLog, RunRecord
+from ..session.pictures import picture_of
+from ..view.compare import Branch, render_tree
+from ..view.results import format_usd
+from .base import Answer
+
+if TYPE_CHECKING:
+    from ..session import Session
+
+SUMMARY = "show the edits that led to a run, and those made from it, as a tree"
+
+_MOST_RUNS = 500
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("ref", metavar="UUID", help="task UUID, or its first characters")
+
+
+def run(session: Session, options: argparse.Namespace) -> Answer:
+    """Draw the tree."""
+    chosen = session.log.find(options.ref)
+    root = _root_of(session.log, chosen)
+    below = _below(session.log, root)
+    branch = _branch(session, root, below, chosen.task_uuid)
+    return Answer(render_tree([branch]), _as_json(root, below), value=root)
+
+
+def _root_of(log: RunLog, record: RunRecord) -> RunRecord:
+    seen = {record.task_uuid}
+    while record.parent_uuid is not None and record.parent_uuid not in seen:
+        seen.add(record.parent_uuid)  # an imported log could hold a ring
+        try:
+            record = log.find(record.parent_uuid)
+        except RunNotFound:
+            break  # forgotten since
+    return record
+
+
+def _below(log: RunLog, root: RunRecord) -> dict[str, list[RunRecord]]:
+    """Find all that was made from a run, a generation at a time."""
+    found: dict[str, list[RunRecord]] = {}
+    seen = {root.task_uuid}
+    generation = [root.task_uuid]
+    while generation and len(seen) < _MOST_RUNS:
+        children = [each for each in log.children_of(generation) if each.task_uuid not in seen]
+        for child in children:
+            found.setdefault(str(child.parent_uuid), []).append(child)
+        generation = [child.task_uuid for child in children]
+        seen.update(generation)
+    return found
+
+
+def _branch(session: Session, record: RunRecord, below: dict[str, list[RunRecord]], chosen: str) -> Branch:
+    pictures = [picture_of(session, record, result, side_px=72) for result in record.results[:8]]
+    children = [_branch(session, child, below, chosen) for child in below.get(record.task_uuid, [])]
+    shown = [picture for picture in pictures if picture is not None]
+    return Branch(_label(record), shown, record.task_uuid == chosen, children)
+
+
+def _label(record: RunRecord) -> str:
+    words = " ".join((record.prompt or "").split())
+    cost = "" if record.cost_usd is None else f", {format_usd(record.cost_usd)}"
+    what = f"{record.task_type}: {words[:60]}" if words else record.task_type
+    state = "" if record.state == "succeeded" else f", {record.state.value}"
+    return f"{record.task_uuid[:8]}  {what} ({record.created_at_utc[:16].replace('T', ' ')}{cost}{state})"
+
+
+def _as_json(record: RunRecord, below: dict[str, list[RunRecord]]) -> dict[str, Any]:
+    return {
+        "task_uuid": record.task_uuid, "task_type": record.task_type, "model": record.model, "prompt": record.prompt,
+        "state": record.state.value, "created_at_utc": record.created_at_utc, "cost_usd": record.cost_usd,
+        "files": [result.file for result in record.results if result.file],
+        "children": [_as_json(child, below) for child in below.get(record.task_uuid, [])],
+    }  # fmt: skip

@@ -1,0 +1,49 @@
+"""prune: remove what nobody wants: failed and hidden runs, or those that filters choose."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from ..errors import MagicUsageError
+from ..runlog import RunRecord, State
+from ..runlog.keeping import stored_files
+from ..runlog.queries import RunFilter
+from .base import Answer
+from .filters import add_filters, filter_from
+from .forget import remove
+
+if TYPE_CHECKING:
+    from ..session import Session
+
+SUMMARY = "remove failed and hidden runs, or the runs that filters choose, with their files, after a question"
+
+_BY_DEFAULT = (State.FAILED, State.DISCARDED, State.LOST)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_filters(parser, limit=None)
+    parser.add_argument("--keep-rated", action="store_true", help="leave runs that have stars")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def run(session: Session, options: argparse.Namespace) -> Answer:
+    """Choose, ask, and remove; files that no run refers to go too."""
+    chosen = _chosen(session, filter_from(options))
+    if options.keep_rated:
+        chosen = [each for each in chosen if each.best_rating is None]
+    with session.log.reading() as connection:
+        known = stored_files(connection)
+    return remove(session, chosen, agreed=options.yes, strays=session.media.strays(known))
+
+
+def _chosen(session: Session, wanted: RunFilter) -> list[RunRecord]:
+    if wanted != RunFilter(limit=wanted.limit):
+        found = session.log.select(wanted)
+    else:
+        states = [RunFilter(state=state.value, limit=wanted.limit) for state in _BY_DEFAULT]
+        found = [each for state in states for each in session.log.select(state)]
+    if wanted.page != 1:
+        raise MagicUsageError("--page means nothing here: prune takes all that the filters choose")
+    return [each for each in found if each.is_finished]

@@ -1,0 +1,63 @@
+"""Small pictures of what is in the log, made once and kept."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import MediaError
+from ..images import decode, make_thumbnail
+from ..images.medium import write_whole
+from ..runlog import ResultRecord, RunRecord
+from ..runlog.files import ensure_private_folder
+from ..view.table import Picture
+from ..wire.media import IMAGE_TYPES, sniff
+from .show import relative_link
+
+if TYPE_CHECKING:
+    from .session import Session
+
+__all__ = ["first_picture", "picture_of", "small_copy"]
+
+_SIDE_PX = 112
+"""Twice what a table shows, so that it is sharp on fine screens."""
+_BYTES = 6 * 1024
+
+
+def first_picture(session: Session, run: RunRecord) -> Picture | str:
+    """Give a small picture of a run's first image; an empty text where it has none."""
+    for result in run.results:
+        found = picture_of(session, run, result)
+        if found is not None:
+            return found
+    return ""
+
+
+def picture_of(session: Session, run: RunRecord, result: ResultRecord, *, side_px: int = 56) -> Picture | None:
+    """Give a small picture of one result; None where there is nothing to see."""
+    path = session.media.find(result.file) if (result.media_type or "").startswith("image/") else None
+    body = None if path is None else small_copy(session, path)
+    if body is None:
+        return None
+    return Picture(body, sniff(body) or "image/jpeg", run.prompt or run.task_type, side_px, relative_link(path))
+
+
+def small_copy(session: Session, path: Path) -> bytes | None:
+    """Give a copy of at most 112 px of an image file; None where it cannot be read."""
+    folder = session.settings.home / "thumbnails"
+    kept = folder / path.parent.name / f"{path.stem}-{_SIDE_PX}"
+    with contextlib.suppress(OSError):
+        return kept.read_bytes()
+    try:
+        body = path.read_bytes()
+        if sniff(body) not in IMAGE_TYPES:
+            return None
+        small = make_thumbnail(decode(body), side_px=_SIDE_PX, max_bytes=_BYTES).body
+    except (MediaError, OSError):
+        return None
+    with contextlib.suppress(OSError):  # a full disk is no reason not to show it
+        ensure_private_folder(session.settings.home)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(kept, small)
+    return small

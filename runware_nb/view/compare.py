@@ -1,0 +1,79 @@
+"""Pictures side by side, and trees of what was made from what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .html import MUTED, element, text
+from .table import Picture, picture_html
+
+__all__ = ["Branch", "Side", "render_sides", "render_tree"]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One picture of a row.
+
+    Attributes:
+        caption: What stands below.
+        picture: None where there is nothing to see.
+    """
+
+    caption: str
+    picture: Picture | None = None
+
+
+@dataclass(slots=True)
+class Branch:
+    """A run, and what was made from it.
+
+    Attributes:
+        label: What the run is, in one line.
+        pictures: What it made.
+        is_chosen: Whether it is the one that was asked about.
+        children: Made from it.
+    """
+
+    label: str
+    pictures: list[Picture] = field(default_factory=list)
+    is_chosen: bool = False
+    children: list[Branch] = field(default_factory=list)
+
+
+def render_sides(rows: Sequence[Sequence[Side]]) -> str:
+    """Write rows of pictures, as HTML."""
+    return "".join(
+        element("div", "".join(_side(side) for side in row), style="display:flex;flex-wrap:wrap;gap:8px;margin-top:6px")
+        for row in rows
+    )
+
+
+def render_tree(roots: Sequence[Branch]) -> dict[str, str]:
+    """Make the MIME bundle of a tree."""
+    html = element("ul", "".join(_branch(root) for root in roots), style="list-style:none;padding-left:0;margin:0")
+    lines = [line for root in roots for line in _lines(root, "", "")]
+    return {"text/html": element("div", html, class_="runware-nb"), "text/plain": "\n".join(lines)}
+
+
+def _side(side: Side) -> str:
+    shown = "" if side.picture is None else picture_html(side.picture)
+    return element("figure", shown + element("figcaption", text(side.caption), style=f"{MUTED};font-size:85%"),
+                   style="margin:0")  # fmt: skip
+
+
+def _branch(branch: Branch) -> str:
+    pictures = "".join(map(picture_html, branch.pictures))
+    row = element("div", pictures, style="display:flex;flex-wrap:wrap;gap:4px") if pictures else ""
+    name = element("strong" if branch.is_chosen else "span", text(branch.label))
+    below = "".join(_branch(child) for child in branch.children)
+    style = "list-style:none;margin:0;padding-left:18px;border-left:1px solid var(--jp-border-color2,#cccccc)"
+    return element("li", name + row + (element("ul", below, style=style) if below else ""), style="margin:4px 0")
+
+
+def _lines(branch: Branch, first: str, rest: str) -> list[str]:
+    lines = [f"{first}{'> ' if branch.is_chosen else ''}{branch.label}"]
+    for number, child in enumerate(branch.children):
+        is_last = number == len(branch.children) - 1
+        lines += _lines(child, rest + ("└─ " if is_last else "├─ "), rest + ("   " if is_last else "│  "))
+    return lines
