@@ -191,10 +191,11 @@ def _of_file(session: Session, path: Path) -> Original:
         request = found.parameters.to_wire()
     else:
         raise MediaError(f"{path} says nothing about where it came from, so it cannot be made again")
-    place = record.get("index") if isinstance(record.get("index"), int) else 0
-    return Original(
-        _clean(request, is_own=False), f"the request in {path.name}", is_own=False, files={int(place or 0): body}
-    )
+    place = record["index"] if isinstance(record.get("index"), int) else 0
+    made = Original(_clean(request, is_own=False), f"the request in {path.name}", is_own=False, files={place: body})
+    if isinstance(record.get("received_sha256"), str):
+        made.hashes[place] = record["received_sha256"]
+    return made
 
 
 def _of_bundle(path: Path) -> list[Original]:

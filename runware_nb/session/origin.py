@@ -50,7 +50,11 @@ def with_origin(run: RunRecord, task: Mapping[str, Any], result: Result) -> Call
     seed = result.seed if result.seed is not None else task.get("seed")
     infotext = write_infotext(task, seed=seed, version=f"runware_nb {__version__}")
     record = origin_record(run, task, result)
-    return lambda body: embed(body, infotext=infotext, record=record)
+
+    def dress(body: bytes) -> bytes:
+        return embed(body, infotext=infotext, record={**record, "received_sha256": hashlib.sha256(body).hexdigest()})
+
+    return dress
 
 
 def _shortened(value: Any) -> Any:

@@ -108,7 +108,18 @@ def runs_table(
         )
         for run, picture in zip(runs, pictures or [""] * len(runs), strict=True)
     ]
-    columns: tuple[str, ...] = ("run", "time (UTC)", "state", "cell", "model", "results", "cost", "stars", "tags", "prompt")
+    columns: tuple[str, ...] = (
+        "run",
+        "time (UTC)",
+        "state",
+        "cell",
+        "model",
+        "results",
+        "cost",
+        "stars",
+        "tags",
+        "prompt",
+    )
     columns = ("", *columns) if pictures else columns
     used = [i for i, name in enumerate(columns) if name not in {"stars", "tags", "cell"} or any(row[i] for row in rows)]
     known = [run.cost_usd for run in runs if run.cost_usd is not None]

@@ -203,7 +203,11 @@ class Result:
         Raises:
             MediaError: Nothing was fetched yet, or it is not an image that can be opened safely.
         """
-        return self._fetched().image
+        image = self._fetched().image
+        image.info["runware_nb"] = (
+            self.task_uuid
+        )  # kept by copies and edits: so their origin is known when they are sent
+        return image
 
     @property
     def path(self) -> Path | None:
