@@ -68,13 +68,17 @@ def read_lines(lines: Iterable[str]) -> Records:
         BundleError: A line is no record of a run; the sentence names it.
     """
     made = Records()
+    is_ours = False
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            _take(made, line, number)
+            _take(made, line, is_first=not is_ours)
         except BundleError as error:
             raise BundleError(f"line {number}: {error}") from error
+        is_ours = True
+    if not is_ours:
+        raise BundleError("these are no records of ours: there is nothing in them")
     return made
 
 
@@ -83,10 +87,10 @@ def is_media_name(name: object) -> bool:
     return isinstance(name, str) and _MEDIA_NAME.fullmatch(name) is not None
 
 
-def _take(made: Records, line: str, number: int) -> None:
+def _take(made: Records, line: str, *, is_first: bool) -> None:
     item = _parsed(line)
     kind = item.get("kind")
-    if number == 1 or kind == "runware_nb records":
+    if is_first or kind == "runware_nb records":
         if kind != "runware_nb records":
             raise BundleError("these are no records of ours: the first line says otherwise")
         if item.get("version") != _VERSION:
@@ -135,7 +139,7 @@ def _run_of(item: Mapping[str, Any]) -> RunRecord:
     values["tags"] = tuple(str(tag) for tag in values.get("tags") or ())
     values["attempt_uuid"] = values.get("attempt_uuid") or values["task_uuid"]
     values["inputs"] = [each for each in values.get("inputs") or [] if isinstance(each, dict) and _is_ours(each)]
-    parts = item.get("results") or []
+    parts = item.get("results", [])
     if not isinstance(parts, list):
         raise BundleError("results are a list")
     run = RunRecord(**values)

@@ -1,6 +1,7 @@
 """The log as its users meet it: joined twins, prices, budgets, replay mode, verification, lineage."""
 
 import asyncio
+import io
 import json
 import os
 import subprocess
