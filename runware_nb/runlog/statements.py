@@ -89,7 +89,9 @@ class Statements:
         )
         shared = [sa.func.substr(runs.c.created_at_utc, _word(1), _word(10)), runs.c.provider,
                   _key(runs.c.notebook), _key(cell), _key(runs.c.model)]  # fmt: skip
-        amounts = [is_new, is_new * sa.cast(sa.bindparam("results"), sa.Integer),
+        own = sa.and_(results.c.run_uuid == sa.bindparam("run_uuid"), results.c.error.is_(None))
+        made = sa.select(sa.func.count()).select_from(results).where(own).scalar_subquery()
+        amounts = [is_new, is_new * made,
                    is_new * sa.cast(sa.bindparam("unknown"), sa.Integer),
                    cost - sa.func.coalesce(runs.c.cost_usd, _word(0))]  # fmt: skip
         counts = runs.c.is_imported == _word(0)

@@ -129,7 +129,7 @@ class RunLog:
 
     def finish(
         self, run_uuid: str, state: State, *, at_utc: str, duration_s: float | None, cost_usd: float | None,
-        error: dict[str, Any] | None, records: Sequence[ResultRecord] = (), tagged: bool = True,
+        error: dict[str, Any] | None, records: Iterable[ResultRecord] = (), tagged: bool = True,
     ) -> asyncio.Future[None]:  # fmt: skip
         """Complete a run, with any results not yet recorded, and enter its cost.
 
@@ -147,9 +147,8 @@ class RunLog:
             RunLogError: It cannot be written.
         """
         steps: list[Change] = [(self._sql.put_result, result_row(run_uuid, record), _gone) for record in records]
-        made = sum(record.error is None for record in records)
         unknown = int(cost_usd is None and state in {State.SUCCEEDED, State.PARTIAL})
-        amounts = {"run_uuid": run_uuid, "cost_usd": cost_usd, "results": made, "unknown": unknown}
+        amounts = {"run_uuid": run_uuid, "cost_usd": cost_usd, "unknown": unknown}
         steps.append((self._sql.roll_up, amounts, None))
         if tagged:
             steps.append((self._sql.roll_up_tags, amounts, None))
