@@ -31,6 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
     """Send it and compare."""
+    if session.settings.mode == "replay":
+        return Answer({"text/plain": "replay mode: nobody is asked, so nothing is sent"}, {"results": []})
     original = only_one(find_original(session, options.ref), options.ref)
     done = send_again(session, original, agreed=options.yes)
     compared = {place: describe(found) for place, found in done.comparisons.items()}

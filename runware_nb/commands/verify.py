@@ -35,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
     """Plan, send, compare."""
+    if session.settings.mode == "replay":
+        return Answer({"text/plain": "replay mode: nobody is asked, so nothing is made again"}, {"runs": []})
     if options.budget is not None and not 0 <= options.budget < 1e9:
         raise MagicUsageError(f"--budget {options.budget}: it is an amount in US dollars, 0 or more")
     chosen = [session.log.find(ref) for ref in options.refs] or [

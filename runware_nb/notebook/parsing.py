@@ -65,7 +65,7 @@ def parse_cell(line: str, body: str, names: Mapping[str, Any], *, keys: tuple[st
         MagicUsageError: The line cannot be understood, or there is no prompt.
         HelpRequested: `-h` stands on the line.
     """
-    words = split_line(line)
+    words = [fill_names(word, names) for word in split_line(line)]
     refuse_keys(words, keys)
     options = cell_parser().read(words)
     template = body.strip("\r\n")

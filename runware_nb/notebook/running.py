@@ -10,7 +10,7 @@ from ..commands.image_options import refuse_keys
 from ..commands.text_to_image import submit
 from ..session import current_session
 from .display import show_bundle, wait_and_show
-from .parsing import CellRequest, cell_parser, parse_cell
+from .parsing import CellRequest, cell_parser, fill_names, parse_cell
 
 __all__ = ["Runner", "usage"]
 
@@ -45,7 +45,7 @@ class Runner:
             RunwareNBError: One sentence about what is wrong.
         """
         try:
-            self._command(split_line(line))
+            self._command([fill_names(word, self._names) for word in split_line(line)])
         except HelpRequested as text:
             show_bundle({"text/plain": str(text)})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +11,16 @@ import sqlalchemy as sa
 
 from ..errors import RunLogError
 
-__all__ = ["BUSY_S", "Change", "execute_all", "in_words", "is_connection_lost", "is_taken", "upsert_for"]
+__all__ = [
+    "BUSY_S",
+    "Change",
+    "execute_all",
+    "in_words",
+    "is_connection_lost",
+    "is_taken",
+    "quieten_driver",
+    "upsert_for",
+]
 
 BUSY_S = 30.0
 """Longest wait for another process that is writing, in seconds."""
@@ -59,6 +69,17 @@ def _on_sqlite(connection: Any, steps: Sequence[Change]) -> None:
         if complaint is not None and cursor.rowcount != 1:
             raise complaint()
     cursor.close()
+
+
+def quieten_driver() -> None:
+    """Drop psycopg's remark on ending a pipeline that failed: the failure itself is raised, and handled."""
+    driver = logging.getLogger("psycopg")
+    if _is_no_remark not in driver.filters:
+        driver.addFilter(_is_no_remark)
+
+
+def _is_no_remark(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("error ignored terminating")
 
 
 def _on_postgresql(driver: Any, steps: Sequence[Change]) -> None:

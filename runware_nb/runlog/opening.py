@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine
 
 from ..errors import RunLogError, SchemaTooNew
-from .databases import BUSY_S, in_words
+from .databases import BUSY_S, in_words, quieten_driver
 from .files import ensure_private_folder
 from .schema import HEAD, metadata
 
@@ -66,6 +66,7 @@ def _make_engine(log_url: str) -> Engine:
         return engine
     if kind not in {"postgresql", "postgres"}:
         raise RunLogError(f"log database {kind!r} is not supported; {remedy}")
+    quieten_driver()
     try:
         return sa.create_engine(
             url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args={"connect_timeout": _CONNECT_S}

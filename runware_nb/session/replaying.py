@@ -70,9 +70,13 @@ def _what_was(session: Session, context: CellContext) -> str:
     """Say what the same cell asked for when it was recorded."""
     from ..runlog.queries import RunFilter
 
-    if context.cell_id is None or len(context.cell_id) < 4:
+    if context.cell_id is not None and len(context.cell_id) >= 4:
+        cell = context.cell_id
+    elif context.execution_count is not None:
+        cell = str(context.execution_count)  # nbclient tells no ids
+    else:
         return ""
-    earlier = session.log.select(RunFilter(cell=context.cell_id, limit=1))
+    earlier = session.log.select(RunFilter(cell=cell, notebook=context.notebook, limit=1))
     if not earlier or earlier[0].prompt is None:
         return ""
     return f"recorded for it: {' '.join(earlier[0].prompt.split())[:80]!r}; "
