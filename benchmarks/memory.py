@@ -86,17 +86,20 @@ def main() -> None:
             server = Postgres(is_durable=True) if kind == "postgresql" else None
             try:
                 home = options.keep if options.keep and server is None else Path(folder)
-                measure(kind, RunLog(home, server.database() if server else None), options.runs)
+                url = server.database() if server else None
+                log = RunLog(home, url)
+                if log.count() < options.runs:
+                    started = time.monotonic()
+                    fill(log, options.runs)
+                    print(f"{kind}: {options.runs:,} runs made in {time.monotonic() - started:.0f} s", flush=True)
+                log.close()  # as each kernel does at its end
+                measure(kind, RunLog(home, url), options.runs)
             finally:
                 if server is not None:
                     server.close()
 
 
 def measure(kind: str, log: RunLog, count: int) -> None:
-    if log.count() < count:
-        started = time.monotonic()
-        fill(log, count)
-        print(f"{kind}: {count:,} runs made in {time.monotonic() - started:.0f} s")
     print(f"{kind:44}{'p50':>10}{'p95':>10}{'bound':>10}   ms")
     for name, look in looks(log, count):
         report(name, [timed(look) for _ in range(TRIES)], QUERY_MS)
@@ -110,7 +113,7 @@ def report(name: str, times: list[float], bound: float) -> None:
     ordered = sorted(times)
     median, late = statistics.median(ordered), ordered[int(len(ordered) * 0.95)]
     verdict = "" if median <= bound else "   MISSED"
-    print(f"{name:44}{median:10.2f}{late:10.2f}{bound:10.0f}{verdict}")
+    print(f"{name:44}{median:10.2f}{late:10.2f}{bound:10.0f}{verdict}", flush=True)
 
 
 def timed(look: Callable[[], Any]) -> float:
@@ -218,18 +221,15 @@ def fill(log: RunLog, count: int) -> None:
             connection.execute(sa.insert(runs), [run_row(n, count) for n in part])
             connection.execute(sa.insert(results), [result_row(n) for n in part])
             connection.execute(sa.insert(run_tags), [tag for n in part for tag in tags_of(n)])
-        cell = "coalesce(cell_id, '')"
-        shared = f"substr(created_at_utc, 1, 10), provider, coalesce(notebook, ''), {cell}, coalesce(model, '')"
         totals = "count(*), count(*), 0, sum(cost_usd)"
-        connection.execute(
-            sa.text(f"INSERT INTO spending SELECT {shared}, '', {totals} FROM runs GROUP BY 1, 2, 3, 4, 5")
-        )
-        connection.execute(
-            sa.text(
-                f"INSERT INTO spending SELECT {shared}, tag, {totals} FROM runs JOIN run_tags ON run_id = runs.id "
-                "GROUP BY 1, 2, 3, 4, 5, tag"
-            )
-        )
+        day, always = "substr(created_at_utc, 1, 10)", "''"
+        for dimension, key in (("cell", "coalesce(cell_id, '')"), ("model", "model"), ("day", day), ("tag", "tag")):
+            source = "runs JOIN run_tags ON run_id = runs.id" if dimension == "tag" else "runs"
+            for when in (always,) if dimension == "day" else (always, day):
+                connection.execute(
+                    sa.text(f"INSERT INTO spending SELECT '{dimension}', {when}, provider, coalesce(notebook, ''), {key}, "
+                            f"{totals} FROM {source} GROUP BY 1, 2, 3, 4, 5")
+                )  # fmt: skip
         if connection.dialect.name == "postgresql":
             connection.execute(sa.text("SELECT setval('runs_id_seq', (SELECT max(id) FROM runs))"))
     if connection.dialect.name == "postgresql":

@@ -47,11 +47,12 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     spent = sum(each.cost_usd or 0.0 for each in done)
     counted = Counter(_word(each) for each in done)
     summary = ", ".join(f"{number} {word}" for word, number in counted.most_common()) or "nothing to verify"
+    why = "why" if any(_why(each) for each in done) else ""
     table = Table(
-        ("run", "verdict", "why", "cost", "prompt"),
+        ("run", "verdict", "cost", "prompt", why),
         [
-            (each.run.task_uuid[:8], _word(each), _why(each), format_usd(each.cost_usd) if each.job else "",
-             (each.run.prompt or each.run.task_type)[:60])
+            (each.run.task_uuid[:8], _word(each), format_usd(each.cost_usd) if each.job else "",
+             (each.run.prompt or each.run.task_type)[:60], _why(each))
             for each in done
         ],
         f"{summary} · {format_usd(spent)} spent · {bounds()}",

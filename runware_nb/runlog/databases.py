@@ -13,6 +13,7 @@ from ..errors import RunLogError
 
 __all__ = [
     "BUSY_S",
+    "ONE_WRITER",
     "Change",
     "execute_all",
     "in_words",
@@ -22,6 +23,8 @@ __all__ = [
     "upsert_for",
 ]
 
+ONE_WRITER = "SELECT pg_advisory_xact_lock(5786249313)"
+"""As in SQLite: kernels that add to the same sums in another order would wait for each other for ever."""
 BUSY_S = 30.0
 """Longest wait for another process that is writing, in seconds."""
 
@@ -85,6 +88,7 @@ def _is_no_remark(record: logging.LogRecord) -> bool:
 def _on_postgresql(driver: Any, steps: Sequence[Change]) -> None:
     """Send them all before waiting for any answer: one round trip instead of one a statement."""
     with driver.pipeline():
+        driver.execute(ONE_WRITER)
         cursors = [driver.execute(sql, values) for sql, values, _ in steps]
     for cursor, (_, _, complaint) in zip(cursors, steps, strict=True):
         if complaint is not None and cursor.rowcount != 1:

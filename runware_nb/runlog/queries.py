@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.sql.operators import custom_op
 
 from ..errors import MagicUsageError
 from .records import State
@@ -80,17 +81,19 @@ class RunFilter:
 
 
 def select_runs(wanted: RunFilter, dialect: str) -> sa.Select[Any]:
-    """Write the statement."""
+    """Write the statement: whatever is rarest leads, newest first, and no more is looked at than is shown."""
     found = sa.select(runs)
     order = _order(wanted)
+    by_row = order[0].element is runs.c.id
     if wanted.tags:
         found = found.join(run_tags, run_tags.c.run_id == runs.c.id).where(run_tags.c.tag == wanted.tags[0])
-        if order[0].element is runs.c.id:
-            order = [run_tags.c.run_id.desc() if wanted.sort == "newest" else run_tags.c.run_id.asc()]
+        if by_row:
+            order = [_along(run_tags.c.run_id, wanted)]
         for tag in wanted.tags[1:]:
             others = run_tags.alias()
             found = found.where(sa.exists().where(others.c.run_id == runs.c.id, others.c.tag == tag))
-    for condition in _conditions(wanted):
+    is_led = dialect == "sqlite" and by_row and bool(wanted.tags or wanted.search)
+    for condition in _conditions(wanted, is_led=is_led):
         found = found.where(condition)
     if wanted.search is not None:
         found, order = _searched(found, wanted, order, dialect)
@@ -124,29 +127,29 @@ def parse_since(text: str, *, now: dt.datetime | None = None) -> str:
         ) from error
 
 
-def _conditions(wanted: RunFilter) -> list[sa.ColumnElement[bool]]:
-    made: list[sa.ColumnElement[bool]] = []
-    for column, value in (
-        (runs.c.model, wanted.model),
-        (runs.c.state, wanted.state),
-        (runs.c.provider, wanted.provider),
-    ):
-        if value is not None:
-            made.append(column == value)
+def _conditions(wanted: RunFilter, *, is_led: bool) -> list[sa.ColumnElement[bool]]:
+    """Write the plain conditions; behind a label or a word, SQLite is told (by `+`) to leave their indexes alone."""
+
+    def its(name: str) -> Any:
+        column = runs.c[name]
+        return sa.UnaryExpression(column, operator=custom_op("+"), type_=column.type) if is_led else column
+
+    equal = {name: getattr(wanted, name) for name in ("model", "state", "provider")}
+    made: list[sa.ColumnElement[bool]] = [its(name) == value for name, value in equal.items() if value is not None]
     if wanted.since is not None:
-        made.append(runs.c.created_at_utc >= wanted.since)
+        made.append(its("created_at_utc") >= wanted.since)
     if wanted.until is not None:
-        made.append(runs.c.created_at_utc < wanted.until)
+        made.append(its("created_at_utc") < wanted.until)
     if wanted.cell is not None:
         made.append(_in_cell(wanted.cell))
     if wanted.notebook is not None:
         made.append(_in_notebook(wanted.notebook))
     if wanted.min_rating is not None:
-        made.append(runs.c.best_rating >= wanted.min_rating)
+        made.append(its("best_rating") >= wanted.min_rating)
     if wanted.is_imported is not None:
         made.append(runs.c.is_imported == int(wanted.is_imported))
     if not wanted.with_discarded and wanted.state != State.DISCARDED.value:
-        made.append(runs.c.state != sa.literal_column("'discarded'"))
+        made.append(its("state") != sa.literal_column("'discarded'"))
     return made
 
 
@@ -162,13 +165,16 @@ def _in_cell(cell: str) -> sa.ColumnElement[bool]:
 def _in_notebook(notebook: str) -> sa.ColumnElement[bool]:
     if "/" in notebook or "\\" in notebook:
         return runs.c.notebook == notebook
-    escaped = notebook.replace("!", "!!").replace("%", "!%").replace("_", "!_")
-    return sa.or_(
-        runs.c.notebook == notebook,
-        runs.c.notebook.in_(
-            sa.select(runs.c.notebook).distinct().where(runs.c.notebook.like(f"%/{escaped}", escape="!"))
-        ),
-    )
+    named = _notebooks()
+    ends = [named.c.name.like(f"%{slash}{_escaped(notebook)}", escape="!") for slash in ("/", "\\")]
+    return sa.or_(runs.c.notebook == notebook, runs.c.notebook.in_(sa.select(named.c.name).where(sa.or_(*ends))))
+
+
+def _notebooks() -> sa.CTE:
+    """List the notebooks, from one to the next in the index: there are few among a million runs."""
+    first = sa.select(sa.func.min(runs.c.notebook).label("name")).cte("notebooks", recursive=True)
+    following = sa.select(sa.func.min(runs.c.notebook)).where(runs.c.notebook > first.c.name).scalar_subquery()
+    return first.union_all(sa.select(following).where(first.c.name.is_not(None)))
 
 
 def _order(wanted: RunFilter) -> list[sa.UnaryExpression[Any]]:
@@ -182,9 +188,14 @@ def _order(wanted: RunFilter) -> list[sa.UnaryExpression[Any]]:
             return [runs.c.duration_s.desc().nulls_last(), last]
         case "rating":
             return [runs.c.best_rating.desc().nulls_last(), last]
-    if wanted.since is not None or wanted.until is not None:  # so that one index gives both the range and the order
-        return [runs.c.created_at_utc.desc(), last]
+    is_led = bool(wanted.tags or wanted.search)
+    if (wanted.since is not None or wanted.until is not None) and not is_led:
+        return [runs.c.created_at_utc.desc(), last]  # so that one index gives both the range and the order
     return [last]
+
+
+def _along(column: sa.ColumnElement[Any], wanted: RunFilter) -> sa.UnaryExpression[Any]:
+    return column.asc() if wanted.sort == "oldest" else column.desc()
 
 
 def _searched(
@@ -203,8 +214,8 @@ def _searched(
         found = found.join(index, index.c.rowid == runs.c.id).where(
             sa.text("runs_text MATCH :phrases").bindparams(phrases=phrases)
         )
-        if order[0].element is runs.c.id:
-            order = [index.c.rowid.desc() if wanted.sort == "newest" else index.c.rowid.asc()]
+        if wanted.sort in {"newest", "oldest"}:
+            order = [_along(index.c.rowid, wanted)]
     text = sa.func.coalesce(runs.c.prompt, "") + " " + sa.func.coalesce(runs.c.note, "")
     for term in terms:
         if len(term) < _SHORTEST_TERM:  # too short for the index of threes

@@ -78,7 +78,7 @@ is_twin = sa.and_(
 )
 """Unfinished runs of one request that may be joined: the database itself holds that there is only one at a time."""
 sa.Index("ux_runs_twin", runs.c.request_hash, unique=True, sqlite_where=is_twin, postgresql_where=is_twin)
-sa.Index("ix_runs_request_hash", runs.c.request_hash)
+sa.Index("ix_runs_request_hash", runs.c.request_hash, runs.c.state)
 sa.Index("ix_runs_asked_hash", runs.c.asked_hash)
 for _column in ("model", "state", "created_at_utc", "cell_id", "execution_count", "notebook"):
     sa.Index(f"ix_runs_{_column}", runs.c[_column], runs.c.id)  # each serves a filter, newest first without sorting
@@ -167,24 +167,23 @@ environments = sa.Table(
 spending = sa.Table(
     "spending",
     metadata,
+    sa.Column("dimension", sa.String(8), primary_key=True),
     sa.Column("day", sa.String(10), primary_key=True),
     sa.Column("provider", sa.String(40), primary_key=True),
-    sa.Column("notebook", sa.String(1000), primary_key=True),
-    sa.Column("cell", sa.String(200), primary_key=True),
-    sa.Column("model", sa.String(400), primary_key=True),
-    sa.Column("tag", sa.String(200), primary_key=True),
+    sa.Column("notebook", sa.String(300), primary_key=True),
+    sa.Column("key", sa.String(300), primary_key=True),
     sa.Column("runs", sa.Integer, nullable=False),
     sa.Column("results", sa.Integer, nullable=False),
     sa.Column("unknown", sa.Integer, nullable=False),
     sa.Column("cost_usd", sa.Float, nullable=False),
 )
-"""What was spent, rolled up as runs finish: a row without a tag for each run, and one for each of its tags."""
+"""What was spent, rolled up as runs finish: by `cell`, `day`, `model` and `tag`, for each day and in all."""
 
 budgets = sa.Table(
     "budgets",
     metadata,
     sa.Column("provider", sa.String(40), primary_key=True),
-    sa.Column("notebook", sa.String(1000), primary_key=True),
+    sa.Column("notebook", sa.String(300), primary_key=True),
     sa.Column("limit_usd", sa.Float, nullable=False),
     sa.Column("spent_usd", sa.Float, nullable=False),
     sa.Column("reserved_usd", sa.Float, nullable=False),

@@ -18,13 +18,6 @@ from .schema import budgets, runs, spending
 
 __all__ = ["Budget", "Spent", "budgets_of", "median_cost", "refuse_over_budget", "set_budget", "sum_spending"]
 
-_DIMENSIONS: Mapping[str, tuple[Any, ...]] = {
-    "cell": (spending.c.notebook, spending.c.cell),
-    "day": (spending.c.day,),
-    "model": (spending.c.model,),
-    "tag": (spending.c.tag,),
-    "notebook": (spending.c.notebook,),
-}
 _LOOKED_AT = 50
 
 
@@ -88,30 +81,25 @@ def sum_spending(
         provider: Of this service only.
         notebook: In this notebook only.
     """
-    keys = _DIMENSIONS[by]
+    keys = {"cell": (spending.c.notebook, spending.c.key), "notebook": (spending.c.notebook,)}.get(
+        by, (spending.c.key,)
+    )
     cost = sa.func.sum(spending.c.cost_usd)
     found = sa.select(
         *keys, sa.func.sum(spending.c.runs), sa.func.sum(spending.c.results), cost, sa.func.sum(spending.c.unknown)
     ).group_by(*keys)
-    found = found.where(spending.c.tag != "" if by == "tag" else spending.c.tag == "")
+    found = found.where(spending.c.dimension == ("model" if by == "notebook" else by))
+    if since is None or by == "day":
+        found = found.where(spending.c.day == "")
     if since is not None:
-        found = found.where(spending.c.day >= since[:10])
+        found = found.where((spending.c.key if by == "day" else spending.c.day) >= since[:10])
     if provider is not None:
         found = found.where(spending.c.provider == provider)
     if notebook is not None:
         found = found.where(spending.c.notebook == notebook)
-    found = found.order_by(spending.c.day) if by == "day" else found.order_by(cost.desc(), *keys)
+    found = found.order_by(*keys) if by == "day" else found.order_by(cost.desc(), *keys)
     width = len(keys)
-    return [
-        Spent(
-            tuple(map(str, row[:width])),
-            int(row[width]),
-            int(row[width + 1]),
-            float(row[width + 2]),
-            int(row[width + 3]),
-        )
-        for row in connection.execute(found)
-    ]
+    return [Spent(tuple(map(str, row[:width])), *row[width:]) for row in connection.execute(found)]
 
 
 def budgets_of(connection: sa.Connection, provider: str | None = None) -> list[Budget]:
@@ -128,7 +116,7 @@ def set_budget(connection: sa.Connection, provider: str, notebook: str, limit_us
         connection.execute(sa.delete(budgets).where(budgets.c.provider == provider, budgets.c.notebook == notebook))
         return
     spent = sa.select(sa.func.coalesce(sa.func.sum(spending.c.cost_usd), 0.0)).where(
-        spending.c.provider == provider, spending.c.tag == ""
+        spending.c.provider == provider, spending.c.dimension == "model", spending.c.day == ""
     )
     held = sa.select(sa.func.coalesce(sa.func.sum(runs.c.estimate_usd), 0.0)).where(
         runs.c.provider == provider, runs.c.finished_at_utc.is_(None), runs.c.is_imported == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +14,7 @@ from .schema import attempts, budgets, cells, environments, results, run_tags, r
 __all__ = ["Statements"]
 
 _LONGEST_KEY = 300
+_AMOUNTS = ("runs", "results", "unknown", "cost_usd")
 
 
 class Statements:
@@ -83,22 +83,19 @@ class Statements:
         """Make what keeps roll-up and budgets right, run before `finish`: a run that is finished counts no more."""
         mine = runs.c.task_uuid == sa.bindparam("run_uuid")
         cost = sa.func.coalesce(sa.cast(sa.bindparam("cost_usd"), sa.Float), _word(0))
-        is_new = sa.case((runs.c.finished_at_utc.is_(None), _word(1)), else_=_word(0))
-        cell = sa.func.coalesce(
-            runs.c.cell_id, _word("In [") + sa.cast(runs.c.execution_count, sa.String) + _word("]"), _word("")
-        )
-        shared = [sa.func.substr(runs.c.created_at_utc, _word(1), _word(10)), runs.c.provider,
-                  _key(runs.c.notebook), _key(cell), _key(runs.c.model)]  # fmt: skip
-        own = sa.and_(results.c.run_uuid == sa.bindparam("run_uuid"), results.c.error.is_(None))
-        made = sa.select(sa.func.count()).select_from(results).where(own).scalar_subquery()
-        amounts = [is_new, is_new * made,
-                   is_new * sa.cast(sa.bindparam("unknown"), sa.Integer),
-                   cost - sa.func.coalesce(runs.c.cost_usd, _word(0))]  # fmt: skip
-        counts = runs.c.is_imported == _word(0)
-        whole = sa.select(*shared, _word(""), *amounts).where(mine, counts).with_for_update(of=runs)
-        by_tag = sa.select(*shared, run_tags.c.tag, *amounts).where(mine, counts, run_tags.c.run_id == runs.c.id)
-        self.roll_up = text(_adding(upsert, whole))
-        self.roll_up_tags = text(_adding(upsert, by_tag))
+        counted = sa.select(*_counted(cost)).where(mine, runs.c.is_imported == _word(0)).cte("counted")
+        parts = [
+            _part(counted, dimension, counted.c[dimension], by_day=by_day)
+            for dimension in ("cell", "model", "day")
+            for by_day in (False, True)
+            if not (by_day and dimension == "day")
+        ]
+        tags = [
+            _part(counted, "tag", run_tags.c.tag, by_day=by_day).where(run_tags.c.run_id == counted.c.run_id)
+            for by_day in (False, True)
+        ]
+        self.roll_up = text(_adding(upsert, sa.union_all(*parts)))
+        self.roll_up_tags = text(_adding(upsert, sa.union_all(*tags)))
 
         estimate: Any = sa.bindparam("estimate_usd", type_=sa.Float)
         limited = sa.and_(
@@ -135,14 +132,40 @@ def _settling(mine: sa.ColumnElement[bool], cost: sa.ColumnElement[Any]) -> Any:
     )
 
 
-def _adding(upsert: Any, rows: sa.Select[Any]) -> Any:
+def _counted(cost: sa.ColumnElement[Any]) -> list[Any]:
+    """Give what the roll-up needs of one run; the amounts of a run that was finished before are only what changed."""
+    is_new = sa.case((runs.c.finished_at_utc.is_(None), _word(1)), else_=_word(0))
+    number = _word("In [") + sa.cast(runs.c.execution_count, sa.String) + _word("]")
+    own = sa.and_(results.c.run_uuid == sa.bindparam("run_uuid"), results.c.error.is_(None))
+    made = sa.select(sa.func.count()).select_from(results).where(own).scalar_subquery()
+    return [
+        runs.c.id.label("run_id"),
+        sa.func.substr(runs.c.created_at_utc, _word(1), _word(10)).label("day"),
+        runs.c.provider.label("provider"),
+        _key(runs.c.notebook).label("notebook"),
+        _key(sa.func.coalesce(runs.c.cell_id, number)).label("cell"),
+        _key(runs.c.model).label("model"),
+        is_new.label("runs"),
+        (is_new * made).label("results"),
+        (is_new * sa.cast(sa.bindparam("unknown"), sa.Integer)).label("unknown"),
+        (cost - sa.func.coalesce(runs.c.cost_usd, _word(0))).label("cost_usd"),
+    ]
+
+
+def _part(counted: sa.CTE, dimension: str, key: Any, *, by_day: bool) -> sa.Select[Any]:
+    day = counted.c.day if by_day else _word("")
+    amounts = [counted.c[name] for name in _AMOUNTS]
+    # a condition of its own, since SQLite would take the ON of ON CONFLICT for one of a join
+    return sa.select(_word(dimension), day, counted.c.provider, counted.c.notebook, key, *amounts).where(sa.true())
+
+
+def _adding(upsert: Any, rows: Any) -> Any:
     """Add amounts to the roll-up."""
     names = [column.name for column in spending.columns]
-    amounts: Sequence[str] = ("runs", "results", "unknown", "cost_usd")
     added = upsert(spending).from_select(names, rows)
     return added.on_conflict_do_update(
-        index_elements=[name for name in names if name not in amounts],
-        set_={name: spending.c[name] + added.excluded[name] for name in amounts},
+        index_elements=[name for name in names if name not in _AMOUNTS],
+        set_={name: spending.c[name] + added.excluded[name] for name in _AMOUNTS},
     )
 
 

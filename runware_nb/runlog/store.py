@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..errors import RunLogError, RunNotFound
-from .databases import Change, in_words
+from .databases import ONE_WRITER, Change, in_words
 from .opening import open_engine
 from .queries import RunFilter, in_chunks, select_runs
 from .records import UNFINISHED_STATES, ResultRecord, RunRecord, State, this_process
@@ -336,6 +336,8 @@ class RunLog:
             with self._engine.connect() as connection:
                 if connection.dialect.name == "sqlite":
                     connection.exec_driver_sql("BEGIN IMMEDIATE")  # a reader that turns writer may be refused
+                else:
+                    connection.exec_driver_sql(ONE_WRITER)
                 yield connection
                 connection.commit()
         except sa.exc.SQLAlchemyError as error:
@@ -344,6 +346,10 @@ class RunLog:
     def close(self) -> None:
         """Write what is waiting and close."""
         self._writer.close()
+        if self._engine.dialect.name == "sqlite":
+            with contextlib.suppress(sa.exc.SQLAlchemyError), self._engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA analysis_limit=400")
+                connection.exec_driver_sql("PRAGMA optimize")  # a moment's sampling, so that it picks the best index
         self._engine.dispose()
 
     # --- inside --------------------------------------------------------------------------------------

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["first_picture", "picture_of", "small_copy"]
 
-_SIDE_PX = 112
-"""Twice what a table shows, so that it is sharp on fine screens."""
-_BYTES = 6 * 1024
+_ROW_PX = 56
+_BYTES_PER_PX = 54
+"""6 KiB for a picture in a table, 17 for one to compare."""
 
 
 def first_picture(session: Session, run: RunRecord) -> Picture | str:
@@ -34,26 +34,26 @@ def first_picture(session: Session, run: RunRecord) -> Picture | str:
     return ""
 
 
-def picture_of(session: Session, run: RunRecord, result: ResultRecord, *, side_px: int = 56) -> Picture | None:
+def picture_of(session: Session, run: RunRecord, result: ResultRecord, *, side_px: int = _ROW_PX) -> Picture | None:
     """Give a small picture of one result; None where there is nothing to see."""
     path = session.media.find(result.file) if (result.media_type or "").startswith("image/") else None
-    body = None if path is None else small_copy(session, path)
+    body = None if path is None else small_copy(session, path, side_px=2 * side_px)  # sharp on fine screens
     if body is None:
         return None
     return Picture(body, sniff(body) or "image/jpeg", run.prompt or run.task_type, side_px, relative_link(path))
 
 
-def small_copy(session: Session, path: Path) -> bytes | None:
-    """Give a copy of at most 112 px of an image file; None where it cannot be read."""
+def small_copy(session: Session, path: Path, *, side_px: int) -> bytes | None:
+    """Give a copy of an image file, at most so many pixels wide and high; None where it cannot be read."""
     folder = session.settings.home / "thumbnails"
-    kept = folder / path.parent.name / f"{path.stem}-{_SIDE_PX}"
+    kept = folder / path.parent.name / f"{path.stem}-{side_px}"
     with contextlib.suppress(OSError):
         return kept.read_bytes()
     try:
         body = path.read_bytes()
         if sniff(body) not in IMAGE_TYPES:
             return None
-        small = make_thumbnail(decode(body), side_px=_SIDE_PX, max_bytes=_BYTES).body
+        small = make_thumbnail(decode(body), side_px=side_px, max_bytes=_BYTES_PER_PX * side_px).body
     except (MediaError, OSError):
         return None
     with contextlib.suppress(OSError):  # a full disk is no reason not to show it

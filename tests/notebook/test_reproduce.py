@@ -46,7 +46,9 @@ def printed(book):
 
 
 def command(*words, cwd):
-    done = subprocess.run([sys.executable, "-m", "runware_nb", *words], cwd=cwd, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "runware_nb", *words], cwd=cwd, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -32,6 +32,8 @@ def upgrade() -> None:
     op.create_index("ix_runs_rated", "runs", ["id", "best_rating"], sqlite_where=rated, postgresql_where=rated)
     for name in ("received_sha256", "stored_sha256", "item_uuid"):
         op.create_index(f"ix_results_{name}", "results", [name])
+    op.drop_index("ix_runs_request_hash", "runs")
+    op.create_index("ix_runs_request_hash", "runs", ["request_hash", "state"])
     _number_tags()
     _add_spending()
     _add_search()
@@ -58,12 +60,11 @@ def _number_tags() -> None:
 def _add_spending() -> None:
     op.create_table(
         "spending",
+        sa.Column("dimension", sa.String(8), primary_key=True),
         sa.Column("day", sa.String(10), primary_key=True),
         sa.Column("provider", sa.String(40), primary_key=True),
-        sa.Column("notebook", sa.String(1000), primary_key=True),
-        sa.Column("cell", sa.String(200), primary_key=True),
-        sa.Column("model", sa.String(400), primary_key=True),
-        sa.Column("tag", sa.String(200), primary_key=True),
+        sa.Column("notebook", sa.String(300), primary_key=True),
+        sa.Column("key", sa.String(300), primary_key=True),
         sa.Column("runs", sa.Integer, nullable=False),
         sa.Column("results", sa.Integer, nullable=False),
         sa.Column("unknown", sa.Integer, nullable=False),
@@ -72,24 +73,27 @@ def _add_spending() -> None:
     op.create_table(
         "budgets",
         sa.Column("provider", sa.String(40), primary_key=True),
-        sa.Column("notebook", sa.String(1000), primary_key=True),
+        sa.Column("notebook", sa.String(300), primary_key=True),
         sa.Column("limit_usd", sa.Float, nullable=False),
         sa.Column("spent_usd", sa.Float, nullable=False),
         sa.Column("reserved_usd", sa.Float, nullable=False),
     )
     made = "(SELECT count(*) FROM results WHERE results.run_uuid = runs.task_uuid AND results.error IS NULL)"
-    cell = "coalesce(cell_id, 'In [' || execution_count || ']', '')"
     unknown = "CASE WHEN cost_usd IS NULL AND state IN ('succeeded', 'partial') THEN 1 ELSE 0 END"
-    shared = "substr(created_at_utc, 1, 10), provider, coalesce(notebook, ''), {}, coalesce(model, '')"
     totals = f"count(*), sum({made}), sum({unknown}), coalesce(sum(cost_usd), 0)"
-    op.execute(
-        f"INSERT INTO spending SELECT {shared.format(cell)}, '', {totals} FROM runs "
-        "WHERE finished_at_utc IS NOT NULL GROUP BY 1, 2, 3, 4, 5"
-    )
-    op.execute(
-        f"INSERT INTO spending SELECT {shared.format(cell)}, run_tags.tag, {totals} FROM runs "
-        "JOIN run_tags ON run_tags.run_id = runs.id WHERE finished_at_utc IS NOT NULL GROUP BY 1, 2, 3, 4, 5, 6"
-    )
+    day, always = "substr(created_at_utc, 1, 10)", "''"
+    keys = {
+        "cell": "coalesce(cell_id, 'In [' || execution_count || ']', '')", "model": "coalesce(model, '')",
+        "day": day, "tag": "run_tags.tag",
+    }  # fmt: skip
+    for dimension, key in keys.items():
+        source = "runs JOIN run_tags ON run_tags.run_id = runs.id" if dimension == "tag" else "runs"
+        for when in (always,) if dimension == "day" else (always, day):
+            op.execute(
+                f"INSERT INTO spending SELECT '{dimension}', {when}, provider, substr(coalesce(notebook, ''), 1, 300), "
+                f"substr({key}, 1, 300), {totals} FROM {source} WHERE finished_at_utc IS NOT NULL "
+                "GROUP BY 1, 2, 3, 4, 5"
+            )
 
 
 def _add_search() -> None:

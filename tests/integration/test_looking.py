@@ -1,0 +1,347 @@
+"""The commands that look at the log, keep it tidy and limit what is spent: in a terminal, and as a person sees them."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from runware_nb.cli import main
+from runware_nb.commands import COMMANDS, find_command
+from runware_nb.commands.arguments import LineParser
+from runware_nb.runlog import ResultRecord, RunRecord, State
+from tests.conftest import TASK
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture
+def session(sandbox, make_session, monkeypatch):
+    """The session of this process, as commands find it."""
+    import runware_nb.session.session as sessions
+
+    made = make_session(sandbox)
+    monkeypatch.setattr(sessions, "_session", made)
+    return made
+
+
+@pytest.fixture
+def run(session, capsys):
+    """Runs a command of the terminal: exit code, answer, sentences."""
+
+    def call(*words):
+        capsys.readouterr()
+        code = main(list(words))
+        out, err = capsys.readouterr()
+        return code, json.loads(out) if out.strip() else None, err
+
+    return call
+
+
+def shown(session, *words):
+    """What a person sees of a command."""
+    command = find_command(words[0])
+    parser = LineParser(words[0], "")
+    command.add_arguments(parser)
+    return command.run(session, parser.read(list(words[1:]))).bundle
+
+
+@pytest.fixture
+def two(session):
+    first = session.submit({**TASK, "seed": 1, "numberResults": 2, "outputFormat": "PNG"}, tags=("red",), note="n")
+    first.result()
+    second = session.submit({**TASK, "seed": 2, "positivePrompt": HOSTILE, "steps": 9, "outputFormat": "PNG"})
+    second.result()
+    return first.task_uuid, second.task_uuid
+
+
+def test_the_log_is_a_table_with_small_pictures_and_nothing_in_it_runs(session, two):
+    bundle = shown(session, "log")
+    html = bundle["text/html"]
+    assert html.count("<img ") == 2
+    assert html.count("data:image/jpeg;base64,") == 2
+    assert "<img src=x" not in html
+    assert "&lt;img src=x onerror=alert(1)&gt;" in html
+    assert 'scope="col"' in html
+    assert len(html) < 40_000
+    assert HOSTILE in bundle["text/plain"]
+    assert "2 runs" in bundle["text/plain"]
+    again = shown(session, "log")
+    assert again == bundle  # from the kept small pictures
+    assert list((session.settings.home / "thumbnails").rglob("*-112"))
+
+
+def test_pages_lead_to_each_other(session, run, two):
+    assert "`--page 2` shows more" in shown(session, "log", "--limit", "1")["text/plain"]
+    assert run("log", "--limit", "1", "--page", "2")[1][0]["task_uuid"] == two[0]
+    assert run("log", "--limit", "1", "--page", "3")[1] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["log", "--since", "tomorrowish"], "is no time"), (["log", "--sort", "luck"], "newest, oldest"),
+        (["rate", "abcd", "6"], "6 stars"), (["rate", "#", "5"], "names no result"), (["budget", "lots"], "budget lots"),
+        (["budget", "-1"], "budget -1|one word|no option"), (["bundle", "make"], "PATH"), (["bundle", "open", "x"], "bundle open FILE DIR"),
+        (["bundle", "pack", "x"], "invalid choice"), (["verify", "--budget", "-1"], "--budget -1"), (["config", "nosuch", "1"], "`config` lists"),
+        (["config", "api_key", "x"], "use `login`"), (["config", "mode", "offline"], "live or replay"), (["config", "max_in_flight", "many"], "it is a number"),
+        (["config", "rest_url", "http://x", "--save"], "is not saved with a project"), (["prune", "--page", "2"], "--page means nothing"),
+    ],
+)  # fmt: skip
+def test_a_wrong_line_is_one_sentence_and_exit_2(run, words, sentence):
+    code, answer, said = run(*words)
+    assert (code, answer) == (2, None)
+    assert re.search(sentence, said)
+    assert said.count("\n") <= 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["show", "ffff0000"], ["code", "ffff0000"], ["diff", "ffff0000", "ffff0001"], ["history", "ffff0000"],
+        ["rate", "ffff0000", "3"], ["forget", "ffff0000"], ["replay", "ffff0000"], ["verify", "ffff0000"],
+        ["replay", "nosuch.png"], ["bundle", "check", "nosuch.zip"], ["import", "nosuch.jsonl"], ["methods"],
+    ],
+)  # fmt: skip
+def test_what_is_not_there_is_one_sentence_and_exit_1(run, words):
+    code, _, said = run(*words)
+    assert code == 1
+    assert said.count("\n") == 1
+    assert "Traceback" not in said
+
+
+def test_a_difference_is_named_drawn_and_counted(session, run, two):
+    code, answer, _ = run("diff", *(uuid[:8] for uuid in two))
+    assert code == 0
+    assert answer["parameters"]["steps"] == {"first": None, "second": 9}
+    assert set(answer["parameters"]) == {"positivePrompt", "seed", "steps", "numberResults"}
+    assert answer["results"][0]["verdict"] == "drifted"
+    bundle = shown(session, "diff", *two)
+    assert "where the two differ" in bundle["text/html"]
+    assert "<img src=x" not in bundle["text/html"]
+    same = run("diff", two[0], two[0])[1]
+    assert same["parameters"] == {}
+    assert {each["verdict"] for each in same["results"]} == {"exact"}
+
+
+def test_history_is_a_tree_however_it_was_grown(session, run, two):
+    edit = {"taskType": "removeBackground", "model": "runware:109@1"}
+    child = session.submit({**edit, "inputs": {"image": session.job(two[0]).result()[1]}})
+    grandchild = session.submit({**edit, "inputs": {"image": child.result()[0]}})
+    grandchild.result()
+    for ref in (two[0], child.task_uuid, grandchild.task_uuid):
+        tree = run("history", ref)[1]
+        assert tree["task_uuid"] == two[0]
+        assert tree["children"][0]["task_uuid"] == child.task_uuid
+        assert tree["children"][0]["children"][0]["task_uuid"] == grandchild.task_uuid
+    bundle = shown(session, "history", child.task_uuid)
+    assert bundle["text/plain"].count("└─ ") == 2
+    assert f"└─ > {child.task_uuid[:8]}" in bundle["text/plain"]
+    assert bundle["text/html"].count("<img ") == 4
+
+
+def test_a_ring_in_somebodys_log_ends(session, run):
+    from runware_nb.runlog.keeping import add_runs
+
+    names = [f"{n}0000000-0000-4000-8000-000000000000" for n in (1, 2)]
+    ring = [
+        RunRecord(task_uuid=own, attempt_uuid=own, provider="x", task_type="t", model=None, request={}, request_hash="1:x",
+                  asked_hash="1:x", created_at_utc="2026-01-01", state=State.SUCCEEDED, finished_at_utc="t",
+                  parent_uuid=other, results=[ResultRecord(position=0)])
+        for own, other in (names, names[::-1])
+    ]  # fmt: skip
+    add_runs(session.log, ring, sources={}, snapshots={})
+    assert run("history", names[0])[0] == 0
+
+
+def test_stars_show_and_filter(session, run, two):
+    assert run("rate", f"{two[0][:8]}#1", "4")[1] == {"task_uuid": two[0], "index": 1, "rating": 4}
+    assert "★★★★" in shown(session, "log")["text/plain"]
+    assert [row["task_uuid"] for row in run("log", "--min-rating", "4")[1]] == [two[0]]
+    assert [result["rating"] for result in run("show", two[0])[1]["results"]] == [None, 4]
+    code, _, said = run("rate", f"{two[0][:8]}#7", "4")
+    assert code == 1
+    assert "has no result #7" in said
+
+
+def test_costs_add_up_to_the_ledger(session, run, sandbox, two):
+    total = sandbox.ledger()["total_usd"]
+    for by in ("cell", "day", "model", "notebook"):
+        answer = run("cost", "--by", by)[1]
+        assert answer["total_usd"] == pytest.approx(total)
+        assert sum(row["runs"] for row in answer["rows"]) == 2
+    tags = run("cost", "--by", "tag")[1]
+    assert [(row["tag"], row["runs"], row["results"]) for row in tags["rows"]] == [("red", 1, 2)]
+    assert run("cost", "--since", "2099-01-01")[1]["rows"] == []
+    assert run("cost", "--service", "runware")[1]["rows"] == []
+    assert "█" in shown(session, "cost", "--by", "model")["text/plain"]
+    assert "aria-hidden" in shown(session, "cost", "--by", "model")["text/html"]
+
+
+def test_budgets_are_set_shown_kept_and_lifted(session, run):
+    assert run("budget")[1] == {"budgets": [], "ask_above_usd": 1.0}
+    assert run("budget", "$0.5", "--all", "--ask-above", "0.05")[1]["budgets"][0]["limit_usd"] == 0.5
+    assert run("budget", "0.001", "--notebook", "n.ipynb")[1]["budgets"][1]["notebook"] == "n.ipynb"
+    code, answer, said = run("text-to-image", "--prompt", "a sea", "-s", "1024x1024", "-n", "20")
+    assert (code, answer) == (2, None)
+    assert "will cost about $0.076 (price list)" in said
+    session.configure(ask_above_usd=9.0)
+    with session.log.changing() as connection:
+        from runware_nb.runlog.spending import set_budget
+
+        set_budget(connection, "sandbox", "", 0.001)
+    code, _, said = run("text-to-image", "--prompt", "a sea", "-s", "1024x1024")
+    assert code == 1
+    assert said.startswith("BudgetExceeded: the budget is $0.001 and $0.001 of it is left")
+    assert run("budget", "off", "--all")[1]["budgets"][0]["notebook"] == "n.ipynb"
+    assert run("text-to-image", "--prompt", "a sea", "-s", "256x256")[0] == 0
+
+
+def test_a_dear_run_asks_for_yes(session, run, sandbox):
+    session.configure(ask_above_usd=0.001)
+    code, _, said = run("text-to-image", "--prompt", "a sea", "-s", "1024x1024")
+    assert code == 2
+    assert "nobody is here to answer, so nothing was sent: add --yes" in said
+    assert run("text-to-image", "--prompt", "a sea", "-s", "1024x1024", "--yes")[0] == 0
+    assert len(sandbox.charges()) == 1
+
+
+def test_forgetting_asks_and_removes_files_that_nobody_else_needs(session, run, two):
+    files = [session.media.find(result.file) for result in session.log.find(two[0]).results]
+    assert all(files)
+    code, _, said = run("forget", two[0][:8])
+    assert code == 2
+    assert "will be removed for good" in said
+    assert run("forget", two[0][:8], "--yes")[1]["files"] == 2
+    assert not any(path.exists() for path in files)
+    assert [row["task_uuid"] for row in run("log")[1]] == [two[1]]
+
+
+def test_pruning_takes_failures_and_strays_and_spares_the_rest(session, run, two, sandbox):
+    sandbox.faults(
+        {"kind": "refuse", "status": 400, "code": "invalidPositivePrompt", "on": "imageInference", "count": 1}
+    )
+    with pytest.raises(Exception, match=r"."):
+        session.submit({**TASK, "seed": 5}).result()
+    stray = session.media.folder / "ab" / ("ab" + "c" * 62 + ".png")
+    stray.parent.mkdir(exist_ok=True)
+    Image.new("RGB", (4, 4)).save(stray)
+    mine = session.media.folder / "holiday.png"
+    Image.new("RGB", (4, 4)).save(mine)
+    os.utime(stray, (0, 0))
+    os.utime(mine, (0, 0))
+    assert run("prune")[0] == 2
+    size = stray.stat().st_size
+    assert run("prune", "--yes")[1] == {"removed": 1, "files": 1, "freed_bytes": size}
+    assert not stray.exists()
+    assert mine.exists()
+    assert len(run("log")[1]) == 2
+    run("rate", two[0], "5")
+    assert run("prune", "--since", "today", "--keep-rated", "--yes")[1]["removed"] == 1
+    assert [row["task_uuid"] for row in run("log")[1]] == [two[0]]
+    assert run("prune", "--yes")[1]["removed"] == 0
+
+
+def test_the_paragraph_names_models_seeds_sizes_dates_and_cost(session, run, two):
+    text = run("methods")[1]["methods"]
+    for part in ("3 results were generated in 2 runs", "(runware:101@1)", "The random seeds were 1 to 2", "256 × 256 pixels",
+                 "9 steps", "The cost was $", "runware_nb", "Python"):  # fmt: skip
+        assert part in text
+    assert run("methods", "--tag", "red")[1]["runs"] == 1
+
+
+def test_settings_are_shown_changed_and_kept_with_the_project(session, run):
+    answer = run("config")[1]
+    assert answer["mode"] == "live"
+    assert "api_key" not in answer
+    assert run("config", "max_in_flight", "7")[1] == {"max_in_flight": 7}
+    assert run("config", "mode", "replay", "--save")[1] == {"mode": "replay"}
+    assert (session.settings.home / "config.toml").read_text() == 'mode = "replay"\n'
+    code, _, said = run("text-to-image", "--prompt", "a sea")
+    assert code == 1
+    assert "NotRecorded" in said
+    assert run("verify", "--budget", "1")[1] == {"runs": []}
+    assert run("status")[1]["key"] == "none"
+
+
+def test_a_bundle_goes_through_the_terminal(session, run, two, tmp_path):
+    out = tmp_path / "out.zip"
+    assert run("bundle", "make", str(out), "--tag", "red")[1]["runs"] == 1
+    assert run("bundle", "check", str(out))[1]["ok"]
+    assert run("bundle", "open", str(out), str(tmp_path / "there"))[1]["runs"] == 1
+    assert run("import", str(out))[1] == {"added": [], "known": 1}
+    assert run("export", str(tmp_path / "deep" / "runs.jsonl"))[1]["runs"] == 2
+    assert run("import", str(tmp_path / "deep" / "runs.jsonl"))[1] == {"added": [], "known": 2}
+    page = tmp_path / "page.html"
+    assert run("gallery", str(page), "--title", "<b>Airships</b>")[1]["runs"] == 2
+    text = page.read_text()
+    assert "&lt;b&gt;Airships&lt;/b&gt;" in text
+    assert text.count("<img alt=") == 3
+    assert "<script" not in text
+    assert 'alt="&lt;img src=x onerror=alert(1)&gt;"' in text
+    replayed = run("replay", str(out), "--yes")[1]
+    assert replayed["verdict"] == "exact"
+    code, _, said = run("replay", str(tmp_path / "deep"), "--yes")
+    assert code == 1
+    assert "BundleError" in said
+
+
+def test_an_odd_file_is_no_records(run, tmp_path):
+    for body in (b"\xff\xfe", b"", b"{}\n", b"PK\x03\x04half"):
+        path = tmp_path / "odd.jsonl"
+        path.write_bytes(body)
+        code, _, said = run("import", str(path))
+        assert code == 1
+        assert said.startswith("BundleError")
+
+
+def test_a_log_is_data(session, two):
+    import runware_nb as rw
+
+    frame = rw.log.df()
+    assert list(frame["task_uuid"]) == [two[1], two[0]]
+    assert str(frame["created_at_utc"].dtype).startswith("datetime64")
+    assert list(frame["results"]) == [1, 2]
+    per_result = rw.log.df(per="result", tag="red")
+    assert list(per_result["seed"]) == [1, 2]
+    assert all(per_result["file"].map(os.path.exists))
+    assert rw.log.df(tag="nothing").empty
+    assert len(rw.log.select(since="today", limit=1)) == 1
+    with pytest.raises(rw.RunwareNBError, match="no such filter: 'colour'"):
+        rw.log.select(colour="red")
+
+
+def test_without_pandas_a_frame_says_what_to_install(session, monkeypatch):
+    import runware_nb as rw
+
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(rw.RunwareNBError, match="pip install pandas"):
+        rw.log.df()
+
+
+def test_the_terminal_asks_where_somebody_can_answer(sandbox, tmp_path):
+    """A pseudo-terminal on stdin and stderr is a person."""
+    import pty
+
+    environment = {**os.environ, **sandbox.environment, "RUNWARE_NB_ASK_ABOVE_USD": "0.0001"}
+    for answer, charges in (("n", 0), ("y", 1)):
+        master, slave = pty.openpty()
+        command = [sys.executable, "-m", "runware_nb", "text-to-image", "--prompt", "a sea", "-s", "256x256", "--json"]
+        process = subprocess.Popen(command, env=environment, stdin=slave, stderr=slave, stdout=subprocess.PIPE)
+        os.close(slave)
+        os.write(master, f"{answer}\n".encode())
+        out, _ = process.communicate(timeout=60)
+        said = os.read(master, 10_000).decode()
+        os.close(master)
+        assert "Send? [y/N]" in said
+        assert len(sandbox.charges()) == charges
+        assert process.returncode == (0 if charges else 2), (said, out)
+
+
+def test_every_command_has_help_and_a_summary(capsys):
+    for name in COMMANDS:
+        assert name == "sandbox" or main([name, "-h"]) == 0  # the sandbox takes the place of its process
+        assert find_command(name).SUMMARY[0].islower()
