@@ -18,6 +18,7 @@ __all__ = [
     "jupyter_session_name",
     "load_settings",
     "save_to_project",
+    "secrets_of_environment",
     "store_key",
     "stored_key",
     "user_file",
@@ -273,6 +274,12 @@ def _of_right_type(name: str, value: Any, *, said: str = "") -> Any:
         raise ConfigError(f"{said or name}={value!r}: it is a number") from error
 
 
+def secrets_of_environment() -> list[str]:
+    """Give the keys that this process was started with, to look for them in what is shared."""
+    return [os.environ[name].strip() for name in _KEY_VARIABLES if os.environ.get(name, "").strip()]
+
+
+_KEY_VARIABLES = ("RUNWARE_API_KEY", "RUNKEY_API_KEY", "RUNKEY_WEBHOOK_SECRET", "USEAPI_TOKEN")
 _KEYRING_SERVICE = "runware_nb"
 
 

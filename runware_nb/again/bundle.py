@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import BundleError
 from ..runlog import MediaStore, RunLog, RunRecord
 from ..runlog.files import ensure_private_folder
+from ..runlog.filters import RunFilter
 from ..runlog.keeping import Merged, add_runs
-from ..runlog.queries import RunFilter
 from ..settings import save_to_project
 from .bundle_files import MANIFEST, METADATA, PREVIEW, README, RECORDS, Bundle, open_bundle
 from .crate import CrateFile, crate_metadata

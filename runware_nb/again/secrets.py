@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import BundleError
-from ..settings import Settings, stored_key
+from ..settings import Settings, secrets_of_environment, stored_key
 from ..wire.redact import looks_like_key
 
 __all__ = ["find_secret", "refuse_secrets", "refuse_secrets_in_notebook", "secrets_in_use"]
 
-_KEY_VARIABLES = ("RUNWARE_API_KEY", "RUNKEY_API_KEY", "RUNKEY_WEBHOOK_SECRET", "USEAPI_TOKEN")
 _MEDIA = re.compile(r"data:[\w.+/-]+;base64,[A-Za-z0-9+/=\s]+|[A-Za-z0-9+/]{300,}={0,2}")
 _KNOWN = re.compile(
     r"\b(?:sk-[A-Za-z0-9_-]{16,}|hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|r8_[A-Za-z0-9]{20,}"
@@ -32,7 +30,7 @@ _URL = re.compile(r"https?://\S+")
 def secrets_in_use(settings: Settings) -> list[str]:
     """Give the keys of this machine, so that they are found in whatever shape they are."""
     keys = [key.reveal() for key in (settings.api_key, stored_key()) if key is not None]
-    return [*keys, *(os.environ[name].strip() for name in _KEY_VARIABLES if os.environ.get(name, "").strip())]
+    return [*keys, *secrets_of_environment()]
 
 
 def find_secret(text: str, known: Sequence[str]) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from ..runlog.queries import parse_since
+from ..runlog.filters import parse_since
 from ..runlog.spending import Budget, Spent, budgets_of, sum_spending
 from ..view.results import format_usd
 from ..view.table import Bar, Table, render_table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..catalog import find_model
-from ..runlog.queries import SORTS, RunFilter, parse_since
+from ..runlog.filters import SORTS, RunFilter, parse_since
 from ..runlog.records import State
 
 __all__ = ["add_filters", "filter_from"]

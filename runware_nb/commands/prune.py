@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import MagicUsageError
 from ..runlog import RunRecord, State
+from ..runlog.filters import RunFilter
 from ..runlog.keeping import stored_files
-from ..runlog.queries import RunFilter
 from .base import Answer
 from .filters import add_filters, filter_from
 from .forget import remove

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .files import MediaStore, StoredFile
-from .records import FINAL_STATES, UNFINISHED_STATES, ResultRecord, RunRecord, State
+from .records import FINAL_STATES, UNFINISHED_STATES, ResultRecord, RunClaimed, RunRecord, State, TwinExists
 
 if TYPE_CHECKING:
-    from .store import RunClaimed, RunLog
-    from .writer import TwinExists
+    from .store import RunLog
 
 __all__ = [
     "FINAL_STATES",
@@ -27,8 +26,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Load the database's library only when a log is opened: it takes 200 ms."""
-    if name in {"RunClaimed", "RunLog", "TwinExists"}:
-        from . import store, writer
+    if name == "RunLog":
+        from .store import RunLog
 
-        return getattr(writer if name == "TwinExists" else store, name)
+        return RunLog
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

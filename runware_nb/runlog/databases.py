@@ -9,8 +9,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ..errors import RunLogError
-
 __all__ = [
     "BUSY_S",
     "ONE_WRITER",
@@ -28,7 +26,8 @@ ONE_WRITER = "SELECT pg_advisory_xact_lock(5786249313)"
 BUSY_S = 30.0
 """Longest wait for another process that is writing, in seconds."""
 
-Change = tuple[str, dict[str, Any], Callable[[], RunLogError] | None]
+Change = tuple[str, dict[str, Any], Callable[[Any], None] | None]
+"""SQL, its parameters, and what looks at the cursor before anything is committed, and raises where it must not be."""
 
 
 def upsert_for(dialect: sa.Dialect) -> Any:
@@ -42,35 +41,30 @@ def upsert_for(dialect: sa.Dialect) -> Any:
     return sqlite_insert
 
 
-def execute_all(
-    connection: Any, steps: Sequence[Change], *, before_commit: Callable[[Any], object] | None = None
-) -> None:
+def execute_all(connection: Any, steps: Sequence[Change]) -> None:
     """Run statements in one transaction and commit them.
 
     Args:
         connection: SQLAlchemy's wrapper of a driver's connection.
-        steps: SQL, parameters, and the error to raise if it changes no row.
-        before_commit: Looks once more, with a cursor inside the transaction; what it raises ends all.
+        steps: What to run.
 
     Raises:
-        RunLogError: A statement that had to change a row did not; nothing is committed by us.
+        RunwareNBError: A check did not pass; nothing is committed by us.
     """
     if isinstance(connection.driver_connection, sqlite3.Connection):
         _on_sqlite(connection, steps)
     else:
         _on_postgresql(connection.driver_connection, steps)
-    if before_commit is not None:
-        before_commit(connection.cursor())
     connection.commit()
 
 
 def _on_sqlite(connection: Any, steps: Sequence[Change]) -> None:
     cursor = connection.cursor()
     cursor.execute("BEGIN IMMEDIATE")
-    for sql, values, complaint in steps:
+    for sql, values, check in steps:
         cursor.execute(sql, values)
-        if complaint is not None and cursor.rowcount != 1:
-            raise complaint()
+        if check is not None:
+            check(cursor)
     cursor.close()
 
 
@@ -90,9 +84,9 @@ def _on_postgresql(driver: Any, steps: Sequence[Change]) -> None:
     with driver.pipeline():
         driver.execute(ONE_WRITER)
         cursors = [driver.execute(sql, values) for sql, values, _ in steps]
-    for cursor, (_, _, complaint) in zip(cursors, steps, strict=True):
-        if complaint is not None and cursor.rowcount != 1:
-            raise complaint()
+    for cursor, (_, _, check) in zip(cursors, steps, strict=True):
+        if check is not None:
+            check(cursor)
 
 
 def is_taken(error: BaseException, index: str, column: str) -> bool:

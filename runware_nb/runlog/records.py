@@ -10,7 +10,19 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["FINAL_STATES", "UNFINISHED_STATES", "ResultRecord", "RunRecord", "State", "is_gone", "this_process"]
+from ..errors import RunLogError
+
+__all__ = [
+    "FINAL_STATES",
+    "UNFINISHED_STATES",
+    "ResultRecord",
+    "RunClaimed",
+    "RunRecord",
+    "State",
+    "TwinExists",
+    "is_gone",
+    "this_process",
+]
 
 
 class State(enum.StrEnum):
@@ -163,6 +175,14 @@ class RunRecord:
     def is_finished(self) -> bool:
         """Whether nothing more will come of it."""
         return self.state in FINAL_STATES or (self.state is State.DISCARDED and self.finished_at_utc is not None)
+
+
+class TwinExists(RunLogError):
+    """An unfinished run of the very same request is in the log already: join it."""
+
+
+class RunClaimed(RunLogError):
+    """Another process is sending this run: collect it."""
 
 
 @functools.cache

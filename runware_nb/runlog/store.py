@@ -13,28 +13,27 @@ import sqlalchemy as sa
 
 from ..errors import RunLogError, RunNotFound
 from .databases import ONE_WRITER, Change, in_words
+from .filters import RunFilter
 from .opening import open_engine
-from .queries import RunFilter, in_chunks, select_runs
-from .records import UNFINISHED_STATES, ResultRecord, RunRecord, State, this_process
+from .queries import in_chunks, notebooks_named, select_runs
+from .records import UNFINISHED_STATES, ResultRecord, RunClaimed, RunRecord, State, this_process
 from .rows import result_of, result_row, run_of, run_row
 from .schema import attempts, cells, environments, results, run_tags, runs
 from .spending import median_cost, refuse_over_budget
 from .statements import Statements
 from .writer import Writer
 
-__all__ = ["RunClaimed", "RunLog"]
+__all__ = ["RunLog"]
 
 
-class RunClaimed(RunLogError):
-    """Another process is sending this run."""
+def _gone(cursor: Any) -> None:
+    if cursor.rowcount != 1:
+        raise RunLogError("this run has left the log")
 
 
-def _claimed() -> RunLogError:
-    return RunClaimed("this run is being sent by another kernel, or has left the log")
-
-
-def _gone() -> RunLogError:
-    return RunLogError("this run has left the log")
+def _claimed(cursor: Any) -> None:
+    if cursor.rowcount != 1:
+        raise RunClaimed("this run is being sent by another kernel, or has left the log")
 
 
 class RunLog:
@@ -89,11 +88,8 @@ class RunLog:
         }
         steps.append((self._sql.reserve, price, None))
 
-        def check_budget(cursor: Any) -> None:
-            rows = cursor.execute(self._sql.over_budget, price).fetchall()
-            refuse_over_budget(rows, estimate)
-
-        done = self._writer.write(steps, check=check_budget)
+        steps.append((self._sql.over_budget, price, lambda cursor: refuse_over_budget(cursor.fetchall(), estimate)))
+        done = self._writer.write(steps)
         if fresh:
             done.add_done_callback(lambda _: self._note_stored(done, fresh))
         return done
@@ -201,7 +197,12 @@ class RunLog:
         Raises:
             RunLogError: The log cannot be read.
         """
-        return self.read(select_runs(wanted, self._engine.dialect.name))
+        name = wanted.notebook
+        found = [name] if name else []
+        if name and "/" not in name and "\\" not in name:
+            with self.reading() as connection:
+                found = list(connection.execute(notebooks_named(name)).scalars())
+        return self.read(select_runs(wanted, self._engine.dialect.name, notebooks=found))
 
     def recent(self, limit: int = 20) -> list[RunRecord]:
         """List runs, newest first."""
@@ -242,16 +243,22 @@ class RunLog:
         )
         return self.read(sa.select(runs).where(same).order_by(runs.c.id.desc()).limit(limit))
 
-    def maker_of(self, *, sha256s: Sequence[str] = (), item_uuids: Sequence[str] = ()) -> str | None:
-        """Find the run that made a file or a medium; None when the log knows nothing of it."""
-        for column, values in ((results.c.received_sha256, sha256s), (results.c.stored_sha256, sha256s),
-                               (results.c.item_uuid, item_uuids)):  # fmt: skip
-            if values:
-                found = sa.select(results.c.run_uuid).where(column.in_(values)).order_by(results.c.id.desc()).limit(1)
-                with self.reading() as connection:
-                    maker: str | None = connection.execute(found).scalar()
-                if maker is not None:
-                    return maker
+    def find_result(
+        self, *, sha256: str | None = None, item_uuid: str | None = None
+    ) -> tuple[str, str, str | None] | None:
+        """Find a result by the hash of its bytes (as received, or as stored) or by the service's UUID of it.
+
+        Returns:
+            The run that made it, the hash of the bytes received, and its file in the store; None for none.
+        """
+        columns = ("item_uuid",) if item_uuid is not None else ("received_sha256", "stored_sha256")
+        wanted = sa.select(results.c.run_uuid, results.c.received_sha256, results.c.file).limit(1)
+        with self.reading() as connection:
+            for name in columns:  # one by one: for an "or" the database would leave both indexes alone
+                same = wanted.where(results.c[name] == (item_uuid or sha256)).order_by(results.c.id.desc())
+                row = connection.execute(same).first()
+                if row is not None and row[1] is not None:
+                    return row[0], row[1], row[2]
         return None
 
     def children_of(self, task_uuids: Sequence[str]) -> list[RunRecord]:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,15 +14,12 @@ from sqlalchemy.engine import Engine
 
 from ..errors import BudgetExceeded, RunLogError
 from .databases import Change, execute_all, in_words, is_connection_lost, is_taken
+from .records import TwinExists
 from .statements import Statements
 
-__all__ = ["TwinExists", "Writer"]
+__all__ = ["Writer"]
 
 _MOST_IN_A_COMMIT = 512
-
-
-class TwinExists(RunLogError):
-    """An unfinished run of the very same request is in the log already."""
 
 
 @dataclass(slots=True)
@@ -33,7 +30,6 @@ class _Write:
         steps: What to run.
         loop: Where the future lives.
         done: Resolved once the commit is durable.
-        check: Looks once more, inside the transaction, and raises where it must not be committed.
         error: What went wrong.
         after: A write that this one has been merged into, and fails with.
     """
@@ -41,7 +37,6 @@ class _Write:
     steps: list[Change]
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[None]
-    check: Callable[[Any], None] | None = None
     error: Exception | None = field(default=None)
     after: _Write | None = field(default=None)
 
@@ -63,10 +58,10 @@ class Writer:
         self._thread = threading.Thread(target=self._write_forever, name="runware log", daemon=True)
         self._thread.start()
 
-    def write(self, steps: list[Change], *, check: Callable[[Any], None] | None = None) -> asyncio.Future[None]:
+    def write(self, steps: list[Change]) -> asyncio.Future[None]:
         """Queue statements; they are committed in order, and the future is done once that is durable."""
         loop = asyncio.get_running_loop()
-        write = _Write(steps, loop, loop.create_future(), check)
+        write = _Write(steps, loop, loop.create_future())
         with self._closing:
             if self._is_closed:
                 write.done.set_exception(RunLogError("the log has been closed"))
@@ -138,11 +133,7 @@ class Writer:
                 connection.rollback()
 
     def _execute(self, connection: Any, batch: list[_Write]) -> None:
-        checks = [write.check for write in batch if write.check is not None]
-        steps = [step for write in batch for step in write.steps]
-        execute_all(
-            connection, steps, before_commit=(lambda cursor: [check(cursor) for check in checks]) if checks else None
-        )
+        execute_all(connection, [step for write in batch for step in write.steps])
 
     def _merge_claims(self, batch: list[_Write]) -> None:
         """Insert a run as sent at once where its claim waits in the same commit: one statement less."""

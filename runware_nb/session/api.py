@@ -11,8 +11,8 @@ from ..errors import ConfigError, MagicUsageError
 from ..images.incoming import media_bytes
 from ..images.provenance import Provenance, read_provenance
 from ..runlog import RunRecord
+from ..runlog.filters import RunFilter, parse_since
 from ..runlog.frames import frame_of
-from ..runlog.queries import RunFilter, parse_since
 from ..view.table import render_table
 from ..wire.tasks import WIRE_NAMES, ImageTask, LoRA, Task
 from .jobs import Job
@@ -141,7 +141,7 @@ class LogBook:
             since: A time, or words such as `2026-11-01`, `today`, `7d`.
             until: Likewise.
             **others: `cell`, `notebook`, `state`, `search`, `min_rating`, `provider`, `sort`, `limit`, `page`: see
-                `runlog.queries.RunFilter`.
+                `runlog.filters.RunFilter`.
 
         Raises:
             MagicUsageError: A value makes no sense, or a filter has an unknown name.

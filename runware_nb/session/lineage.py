@@ -10,11 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
-
 from ..errors import MediaError, RunLogError, TaskInvalid
 from ..images.incoming import is_sendable, media_bytes
-from ..runlog.schema import results
 from ..wire.frames import Item
 from ..wire.places import holds_media, replace_media
 from ..wire.redact import redact_task
@@ -22,7 +19,6 @@ from ..wire.results import Result
 from ..wire.tasks import is_uuid
 
 if TYPE_CHECKING:
-    from ..runlog import RunLog
     from .session import Session
 
 __all__ = ["Input", "by_content", "look_into", "parent_of", "put_back", "storable_request"]
@@ -121,7 +117,7 @@ def put_back(session: Session, request: Item, inputs: Sequence[Mapping[str, Any]
 
 def _look_at(session: Session, value: Any, *, keeps: bool) -> Input:
     if isinstance(value, Result) and value.item_uuid:
-        known = _made_here(session, results.c.item_uuid == value.item_uuid)
+        known = _made_here(session, item_uuid=value.item_uuid)
         if known is not None:
             return known
     if isinstance(value, str) and is_sendable(value):
@@ -131,8 +127,7 @@ def _look_at(session: Session, value: Any, *, keeps: bool) -> Input:
     else:
         body = media_bytes(value)[0]
     sha256 = hashlib.sha256(body).hexdigest()
-    same = sa.or_(results.c.received_sha256 == sha256, results.c.stored_sha256 == sha256)
-    known = _made_here(session, same)
+    known = _made_here(session, sha256=sha256)
     if known is not None:
         return known
     maker = _maker_in_memory(value)
@@ -146,22 +141,19 @@ def _look_at(session: Session, value: Any, *, keeps: bool) -> Input:
 def _named(session: Session, value: str) -> Input:
     """Look up an address or a UUID: a medium of an earlier run is known by the UUID in its name."""
     for name in _UUIDS.findall(value):
-        known = _made_here(session, results.c.item_uuid == name.lower())
+        known = _made_here(session, item_uuid=name.lower())
         if known is not None:
             return Input(known.sha256, known.file, value, known.maker)
     uploaded = session.uploaded_hashes.get(value) if is_uuid(value) else None
     return Input(sha256=uploaded, named=value)
 
 
-def _made_here(session: Session, which: sa.ColumnElement[bool]) -> Input | None:
-    wanted = sa.select(results.c.received_sha256, results.c.file, results.c.run_uuid).where(which)
+def _made_here(session: Session, **which: str) -> Input | None:
     try:
-        log: RunLog = session.log
-        with log.reading() as connection:
-            row = connection.execute(wanted.order_by(results.c.id.desc()).limit(1)).first()
+        found = session.log.find_result(**which)
     except RunLogError:
         return None  # the run itself will meet the same fault, and say so
-    return None if row is None or row[0] is None else Input(sha256=row[0], file=row[1], maker=row[2])
+    return None if found is None else Input(sha256=found[1], file=found[2], maker=found[0])
 
 
 def _maker_in_memory(value: Any) -> str | None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..catalog import estimate_usd
 from ..errors import RunLogError
-from ..runlog.spending import budgets_of, set_budget
 from ..view.results import format_usd
 from .hooks import confirm
 
@@ -78,11 +77,15 @@ def apply_own_budget(session: Session) -> None:
     """Enter the budget of the settings into the log, where all kernels see it."""
     limit = session.settings.budget_usd
     if limit is not None:
+        from ..runlog.spending import set_budget
+
         with session.log.changing() as connection:
             set_budget(connection, session.settings.service, "", limit)
 
 
 def _has_budget(session: Session) -> bool:
+    from ..runlog.spending import budgets_of
+
     try:
         with session.log.reading() as connection:
             return bool(budgets_of(connection, session.settings.service))

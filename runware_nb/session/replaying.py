@@ -68,7 +68,7 @@ def _sentence(session: Session, task: Item, context: CellContext) -> str:
 
 def _what_was(session: Session, context: CellContext) -> str:
     """Say what the same cell asked for when it was recorded."""
-    from ..runlog.queries import RunFilter
+    from ..runlog.filters import RunFilter
 
     if context.cell_id is not None and len(context.cell_id) >= 4:
         cell = context.cell_id

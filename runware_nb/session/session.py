@@ -353,7 +353,8 @@ class Session:
         A run whose kernel died may never have arrived: then it is sent again, under its own UUID.
         """
         for job in list(self._jobs.values()):
-            if job.record.request_hash == hashed and not job.is_done and job.state is not State.DISCARDED:
+            is_on_its_way = not (job.is_done or job.is_recorded or job.state is State.DISCARDED)
+            if is_on_its_way and job.record.request_hash == hashed:
                 return job
         try:
             record = self.log.find_twin(hashed)

@@ -19,7 +19,7 @@ from runware_nb.again.records import read_lines, write_lines
 from runware_nb.again.secrets import find_secret
 from runware_nb.errors import BundleError
 from runware_nb.runlog import RunLog
-from runware_nb.runlog.queries import RunFilter
+from runware_nb.runlog.filters import RunFilter
 from tests.conftest import TASK
 
 SEEDED = {**TASK, "seed": 7}

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from runware_nb.runlog import RunLog, State
-from runware_nb.runlog.queries import RunFilter
+from runware_nb.runlog.filters import RunFilter
 from runware_nb.runlog.spending import sum_spending
 
 TASKS, KILLS = 200, 20

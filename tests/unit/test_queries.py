@@ -6,8 +6,8 @@ import pytest
 
 from runware_nb.errors import BudgetExceeded, MagicUsageError, RunLogError, RunNotFound
 from runware_nb.runlog import ResultRecord, RunLog, State, TwinExists
+from runware_nb.runlog.filters import RunFilter, parse_since
 from runware_nb.runlog.keeping import add_runs, forget_runs, rate_result, stored_files
-from runware_nb.runlog.queries import RunFilter, parse_since
 from runware_nb.runlog.spending import budgets_of, set_budget, sum_spending
 from tests.runs import run_record
 

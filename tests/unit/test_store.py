@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from runware_nb.errors import RunLogError, RunNotFound, SchemaTooNew
 from runware_nb.runlog import MediaStore, ResultRecord, RunLog, State, opening
+from runware_nb.runlog.filters import RunFilter
 from runware_nb.runlog.opening import open_engine
-from runware_nb.runlog.queries import RunFilter
 from runware_nb.runlog.schema import metadata
 from runware_nb.runlog.spending import set_budget, sum_spending
 from tests.postgres import Postgres
