@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import (
-    MediaError,
     ProtocolError,
     RunLogError,
     RunwareNBError,
@@ -24,9 +22,10 @@ from ..runlog import ResultRecord, RunClaimed, RunRecord, State, TwinExists
 from ..runlog.records import is_gone
 from ..wire.frames import Item
 from ..wire.results import Outcome, Result
+from ..wire.tasks import expected_results
 from .lineage import storable_request
-from .origin import with_origin
 from .show import render_outcome, render_result
+from .storing import Storing, record_of
 
 if TYPE_CHECKING:
     from ..runlog import RunLog
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["RunOnItsWay", "drive", "utc_now"]
 
 _LOST_AFTER = dt.timedelta(hours=24)
-_WRITE_TRIES = 4
 _JOIN_TRIES = 4
 _ON_ITS_WAY_S = 60.0
 """What another living kernel has claimed is on the wire within this time, or never."""
@@ -76,8 +74,7 @@ class RunOnItsWay:
         self._job = job
         self._task = task
         self._log = log
-        self._storing: list[asyncio.Task[None]] = []
-        self._records: dict[int, ResultRecord] = {}
+        self.storing = Storing(session, job, task, log)
 
     async def go(self, cell_source: str | None) -> Outcome:
         """Send or collect, and record what comes."""
@@ -152,12 +149,33 @@ class RunOnItsWay:
             try:
                 return await self._collect(resends=self._job.resends and is_due)
             except TaskNotFound:
+                answered = await self._answered_already()
+                if answered is not None:
+                    return answered
                 if is_due:
                     raise
             await asyncio.sleep(_LOOK_AGAIN_S)
             self._take_over(await asyncio.to_thread(self._log.find, record.task_uuid))
             if self._job.record.is_finished:
                 return await self._recall()
+
+    async def _answered_already(self) -> Outcome | None:
+        """Take the answers that were written down before a crash, of a task that the service has forgotten since."""
+        record = self._job.record
+        kept = [each for each in record.results if each.error is None and each.raw]
+        if len(kept) < expected_results(record.request):
+            return None
+        outcome = Outcome(dict(record.request), record.attempt_uuid, [], [])
+        for each in kept:
+            result = Result(each.raw, record.attempt_uuid, each.position)
+            path = self._session.media.find(each.file)
+            if path is None:
+                self.storing.take(result)
+            else:
+                result.medium = FileMedium(path)
+                self.storing.records[each.position] = each
+            outcome.results.append(result)
+        return outcome
 
     async def _send(self, cell_source: str | None) -> Outcome:
         record = self._job.record
@@ -179,13 +197,13 @@ class RunOnItsWay:
             record.attempt_uuid, record.attempts = task["taskUUID"], number
             if record.state is State.PREPARED:
                 record.state = State.SENT
-            self._task = task
+            self._task = self.storing.task = task
             self._job.changed()
 
         try:
             return await service.run(
                 self._task,
-                on_result=self.on_result,
+                on_result=self.storing.take,
                 on_progress=self._on_progress,
                 on_attempt=before_attempt,
                 timeout_s=self._session.settings.timeout_s,
@@ -199,7 +217,7 @@ class RunOnItsWay:
         return await service.collect(
             self._task,
             resends=self._job.resends if resends is None else resends,
-            on_result=self.on_result,
+            on_result=self.storing.take,
             on_progress=self._on_progress,
             timeout_s=self._session.settings.timeout_s if timeout_s is None else timeout_s,
         )
@@ -221,11 +239,7 @@ class RunOnItsWay:
             if kept.error is not None:
                 outcome.errors.append(self._session.error_of(kept.error))
                 continue
-            result = Result(kept.raw, record.attempt_uuid, kept.position)
-            path = self._session.media.find(kept.file)
-            if path is not None:
-                result.medium = FileMedium(path)
-            outcome.results.append(result)
+            outcome.results.append(await self._recalled(kept))
         if not outcome.results and record.error is not None:
             error = self._session.error_of(record.error)
             error.outcome = outcome
@@ -233,54 +247,20 @@ class RunOnItsWay:
         self._lend(outcome)
         return outcome
 
+    async def _recalled(self, kept: ResultRecord) -> Result:
+        path = self._session.media.find(kept.file)
+        could_come = kept.url is not None and kept.medium_state in {"pending", "missing"}
+        if path is None and could_come and self._session.fetches_media and self._session.settings.mode == "live":
+            return await self.storing.fetch_again(kept)
+        result = Result(kept.raw, self._job.record.attempt_uuid, kept.position)
+        if path is not None:
+            result.medium = FileMedium(path)
+        return result
+
     # --- while it runs -------------------------------------------------------------------------------
 
     def _on_progress(self, percent: float) -> None:
         self._job.progress = percent
-        self._job.changed()
-
-    def on_result(self, result: Result) -> None:
-        """Take in a result: record it, fetch its file, keep it."""
-        if self._job.record.state is State.SENT:
-            self._job.record.state = State.ACCEPTED
-        if self._session.fetches_media:
-            self._storing.append(asyncio.create_task(self._store(result)))
-        else:
-            self._arrived(result)
-
-    async def _store(self, result: Result) -> None:
-        """Record the answer, fetch the file, keep it. The answer is durable before the download begins."""
-        record = _record_of(result)
-        record.medium_state = "pending"
-        self._records[result.index] = record
-        uuid_text = self._job.task_uuid
-        await self._surely(lambda: self._log.add_results(uuid_text, [record]), "the answer")
-        service = await self._session.open_service()
-        try:
-            await service.fetch(result)
-            body = result.bytes
-            dress = with_origin(self._job.record, self._task, result)
-            stored = await asyncio.to_thread(self._session.media.put, body, dress=dress)
-        except MediaError as error:
-            record.medium_state = "expired" if error.is_expired else "missing"
-            if result.text is None and result.structured is None:
-                self._say(f"image {result.index}: {error}" + ("" if result.medium is None else "; kept in memory"))
-        except TransportError as error:
-            record.medium_state = "missing"
-            self._say(f"image {result.index} could not be fetched yet: {error}; it is still at {result.url}")
-        else:
-            record.medium_state = "stored"
-            record.media_type, record.size_bytes = stored.media_type, stored.size_bytes
-            record.received_sha256, record.stored_sha256, record.file = stored.sha256, stored.stored_sha256, stored.name
-            result.medium = FileMedium(stored.path)
-            try:
-                await asyncio.to_thread(self._session.media.share, stored)
-            except MediaError as error:
-                self._say(str(error))
-        self._arrived(result)
-
-    def _arrived(self, result: Result) -> None:
-        self._job.arrived.append(result)
         self._job.changed()
 
     # --- the end -------------------------------------------------------------------------------------
@@ -292,19 +272,18 @@ class RunOnItsWay:
             outcome: What came.
             error: What ended it, when nothing came.
         """
-        if self._storing:
-            await asyncio.gather(*self._storing)
-        records = list(self._records.values())
+        await self.storing.finish()
+        records = list(self.storing.records.values())
         taken = {result.index for result in outcome.results}
         if not self._session.fetches_media:
-            records = [_record_of(result) for result in outcome.results]
+            records = [record_of(result) for result in outcome.results]
         free = (index for index in range(len(outcome.results) + len(outcome.errors)) if index not in taken)
         for position, failure in zip(free, outcome.errors, strict=False):
             records.append(ResultRecord(position=position, error=_error_record(failure)))
         record = self._job.record
         state = State.FAILED if not outcome.results else State.PARTIAL if outcome.errors else State.SUCCEEDED
         now = utc_now()
-        await self._surely(
+        await self.storing.surely(
             lambda: self._log.finish(
                 record.task_uuid, state, at_utc=now, duration_s=outcome.duration_s, cost_usd=outcome.cost_usd,
                 error=None if error is None else _error_record(error), records=records, tagged=bool(record.tags),
@@ -326,23 +305,8 @@ class RunOnItsWay:
             record.state = State.LOST
 
     async def _mark(self, state: State) -> None:
-        await self._surely(lambda: self._log.set_state(self._job.task_uuid, state), "the run's state")
+        await self.storing.surely(lambda: self._log.set_state(self._job.task_uuid, state), "the run's state")
         self._job.record.state = state
-
-    async def _surely(self, write: Callable[[], Awaitable[None]], what: str) -> None:
-        """Write what has been paid for; where the log fails, try again, and in the end say so and go on."""
-        for attempt in range(_WRITE_TRIES):
-            try:
-                await write()
-                return
-            except RunLogError as error:
-                if attempt + 1 == _WRITE_TRIES:
-                    self._say(f"{what} is not in the log: {error}")
-                else:
-                    await asyncio.sleep(0.1 * 4**attempt)
-
-    def _say(self, sentence: str) -> None:
-        self._job.notices.append(sentence)
 
     def _lend(self, outcome: Outcome) -> None:
         """Let outcome and results draw themselves."""
@@ -370,18 +334,6 @@ def _note_error(future: asyncio.Future[None]) -> None:
     """Mark a future's error as seen: where both writes fail, the first one's error is the one to raise."""
     if not future.cancelled():
         future.exception()
-
-
-def _record_of(result: Result) -> ResultRecord:
-    return ResultRecord(
-        position=result.index, item_uuid=result.item_uuid, url=result.url, seed=result.seed,
-        cost_usd=result.cost_usd, raw=_without_inline(result.raw),
-    )  # fmt: skip
-
-
-def _without_inline(raw: dict[str, Any]) -> dict[str, Any]:
-    """Leave inline media out of the log: the file holds them."""
-    return {key: value for key, value in raw.items() if not key.endswith(("Base64Data", "DataURI"))}
 
 
 def _error_record(error: RunwareNBError) -> dict[str, Any]:

@@ -109,7 +109,7 @@ async def _record_answer(session: Session, job: Job, task: Item, frame: Frame) -
     log = await session.open_log()
     run = RunOnItsWay(session, job, task, log)
     for result in collector.add(mine):
-        run.on_result(result)
+        run.storing.take(result)
     errors = [
         task_error(error, http_status=frame.http_status)
         for error in frame.errors

@@ -537,3 +537,63 @@ def test_a_log_that_dies_in_the_middle_keeps_the_paid_images_in_memory(start_san
         session.close()
     finally:
         server.close()
+
+
+# --- the windows of a crash, the late ones ----------------------------------------------------------
+
+DIES_STORING = """
+import os, sys
+import runware_nb as rw
+from runware_nb.runlog.files import MediaStore
+from runware_nb.runlog.store import RunLog
+
+if sys.argv[1] == "answer known, file not fetched":
+    MediaStore.put = lambda *_, **__: os._exit(9)
+else:
+    RunLog.finish = lambda *_, **__: os._exit(9)
+rw.image("a small airship over a forest", width=256, height=256, seed=7, number_results=2).result()
+"""
+
+
+@pytest.mark.parametrize("moment", ["answer known, file not fetched", "file stored, run not finished"])
+@pytest.mark.parametrize("remembers", [True, False], ids=["the service remembers", "the service has forgotten"])
+def test_what_was_answered_before_a_crash_is_kept(sandbox, make_session, moment, remembers):
+    environment = {**os.environ, **sandbox.environment}
+    died = subprocess.run([sys.executable, "-c", DIES_STORING, moment], env=environment, timeout=60)
+    assert died.returncode == 9
+    session = make_session(sandbox)
+    (left,) = session.pending()
+    assert [result.raw["imageURL"] != "" for result in left.results] == [True] * len(left.results)
+    if not remembers:
+        unknown = {"kind": "refuse", "status": 404, "code": "taskNotFound", "count": None}
+        sandbox.faults({**unknown, "on": "getResponse"}, {**unknown, "on": "getTaskDetails"})
+    if remembers or len(left.results) == 2:
+        outcome = session.job(left.task_uuid).result()
+        assert len(outcome) == 2
+        assert all(result.path.is_file() for result in outcome)
+        found = session.log.find(left.task_uuid)
+        assert found.state is State.SUCCEEDED
+        assert [result.medium_state for result in found.results] == ["stored", "stored"]
+    assert len(sandbox.charges()) == 1
+    again = make_session(sandbox).job(left.task_uuid)  # once more changes nothing
+    if remembers:
+        assert len(again.result()) == 2
+        assert len(sandbox.charges()) == 1
+
+
+def test_a_file_that_could_not_be_kept_is_fetched_when_it_is_wanted(sandbox, make_session, monkeypatch):
+    from runware_nb.runlog import MediaStore
+
+    session = make_session(sandbox)
+    full = lambda *_, **__: (_ for _ in ()).throw(MediaError("cannot be written: No space left on device"))  # noqa: E731
+    monkeypatch.setattr(MediaStore, "put", full)
+    job = session.submit(SEEDED)
+    outcome = job.result()
+    assert outcome[0].image.size == (256, 256)  # it is in memory
+    assert any("No space left" in notice and "kept in memory" in notice for notice in job.notices)
+    assert session.log.find(job.task_uuid).results[0].medium_state == "missing"
+    monkeypatch.undo()
+    later = make_session(sandbox)
+    assert later.job(job.task_uuid).result()[0].path.is_file()
+    assert later.log.find(job.task_uuid).results[0].medium_state == "stored"
+    assert len(sandbox.charges()) == 1
