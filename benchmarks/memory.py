@@ -13,6 +13,7 @@ import asyncio
 import json
 import random
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -31,7 +32,7 @@ from runware_nb.runlog.spending import set_budget, sum_spending
 from tests.postgres import Postgres
 
 TRIES = 40
-QUERY_MS, WRITE_MS = 50.0, 1.0
+QUERY_MS, WRITE_MS, KERNELS_MS = 50.0, 1.0, 1000.0
 WORDS = [
     "small",
     "airship",
@@ -94,6 +95,7 @@ def main() -> None:
                     print(f"{kind}: {options.runs:,} runs made in {time.monotonic() - started:.0f} s", flush=True)
                 log.close()  # as each kernel does at its end
                 measure(kind, RunLog(home, url), options.runs)
+                report("four kernels, longest wait for a write", [four_kernels(home, url)], KERNELS_MS)
             finally:
                 if server is not None:
                     server.close()
@@ -107,6 +109,22 @@ def measure(kind: str, log: RunLog, count: int) -> None:
     for name, times in waits.items():
         report(name, times, WRITE_MS)
     log.close()
+
+
+def four_kernels(home: Path, url: str | None) -> float:
+    """Let four kernels write a thousand runs each at once; gives the longest wait of all."""
+    script = Path(__file__).resolve().parent.parent / "tests" / "kernel_writer.py"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    kernels = [
+        subprocess.Popen([sys.executable, str(script), str(n), str(home), url or ""], **pipes)
+        for n in range(61441, 61445)
+    ]
+    for kernel in kernels:
+        kernel.stdout.readline()
+    for kernel in kernels:
+        kernel.stdin.write("go\n")
+        kernel.stdin.flush()
+    return 1000 * max(float(kernel.communicate()[0]) for kernel in kernels)
 
 
 def report(name: str, times: list[float], bound: float) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .again.api import bundle, check_bundle, code, import_runs, open_bundle, replay, verify
     from .client import Client
     from .errors import RunwareNBError, TaskError
     from .session import CellContext, Job, Session, connect, image, job, log, pending, read, resume, run
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from .wire.tasks import ImageTask, LoRA
 
 _HOMES = {
+    "bundle": "again.api", "check_bundle": "again.api", "code": "again.api", "import_runs": "again.api",
+    "open_bundle": "again.api", "replay": "again.api", "verify": "again.api",
     "CellContext": "session", "Client": "client", "ImageTask": "wire.tasks", "Job": "session", "LoRA": "wire.tasks",
     "Outcome": "wire.results", "Result": "wire.results", "RunwareNBError": "errors", "Session": "session",
     "Settings": "settings", "TaskError": "errors", "connect": "session", "image": "session", "job": "session",
@@ -38,14 +41,21 @@ __all__ = [
     "Settings",
     "TaskError",
     "__version__",
+    "bundle",
+    "check_bundle",
+    "code",
     "connect",
     "image",
+    "import_runs",
     "job",
     "log",
+    "open_bundle",
     "pending",
     "read",
+    "replay",
     "resume",
     "run",
+    "verify",
 ]
 
 

@@ -71,6 +71,8 @@ def _run(name: str, words: list[str]) -> int:
 
     if sys.stdin.isatty() and sys.stderr.isatty():
         hooks.ask = _ask
+    if sys.stderr.isatty():
+        hooks.show_progress = _show_progress
     answer = command.run(current_session(), options)
     if answer.job is not None:
         answer = _wait(answer)
@@ -106,6 +108,11 @@ def _ask(question: str) -> bool:
     """Ask on stderr: stdout is for the answer."""
     print(question, end="", file=sys.stderr, flush=True)  # noqa: T201 - a question to a person
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def _show_progress(done: int, total: int, what: str) -> None:
+    end = "\n" if done == total else ""
+    print(f"\r{done} of {total} {what}", end=end, file=sys.stderr, flush=True)  # noqa: T201 - to a person
 
 
 def _foreground_sandbox(words: list[str]) -> int:

@@ -19,7 +19,7 @@ from ..runlog.files import ensure_private_folder
 from ..runlog.filters import RunFilter
 from ..runlog.keeping import Merged, add_runs
 from ..settings import save_to_project
-from .bundle_files import MANIFEST, METADATA, PREVIEW, README, RECORDS, Bundle, open_bundle
+from .bundle_files import MANIFEST, METADATA, PREVIEW, README, RECORDS, Bundle, read_bundle
 from .crate import CrateFile, crate_metadata
 from .gallery import gallery_page
 from .records import Records, read_lines, write_lines
@@ -118,7 +118,7 @@ def open_into(path: Path, folder: Path) -> tuple[Bundle, Merged]:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BundleError(f"{folder} is not empty; give a new folder")
-    with open_bundle(path) as bundle:
+    with read_bundle(path) as bundle:
         bundle.check()
         records = bundle.records()
         try:
@@ -153,7 +153,7 @@ def merge_bundle(session: Session, path: Path) -> Merged:
         except (OSError, UnicodeDecodeError) as error:
             raise BundleError(f"{path} cannot be read: {error}") from error
         return add_runs(session.log, records.runs, sources=records.sources, snapshots=records.snapshots)
-    with open_bundle(path) as bundle:
+    with read_bundle(path) as bundle:
         bundle.check()
         records = bundle.records()
         try:

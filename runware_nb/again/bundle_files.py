@@ -17,7 +17,7 @@ from ..errors import BundleError
 from ..wire.media import sniff
 from .records import Records, is_media_name, read_lines
 
-__all__ = ["MANIFEST", "METADATA", "PREVIEW", "RECORDS", "Bundle", "open_bundle"]
+__all__ = ["MANIFEST", "METADATA", "PREVIEW", "RECORDS", "Bundle", "read_bundle"]
 
 METADATA = "ro-crate-metadata.json"
 PREVIEW = "ro-crate-preview.html"
@@ -37,7 +37,7 @@ _PIECE = 1024**2
 
 
 class Bundle:
-    """An open bundle. Use `open_bundle`.
+    """An open bundle. Use `read_bundle`.
 
     Args:
         sizes: Size of each file by name.
@@ -159,7 +159,7 @@ class Bundle:
 
 
 @contextlib.contextmanager
-def open_bundle(path: Path) -> Iterator[Bundle]:
+def read_bundle(path: Path) -> Iterator[Bundle]:
     """Open a bundle, a zip file or a directory.
 
     Raises:

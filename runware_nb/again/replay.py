@@ -22,7 +22,7 @@ from ..wire.media import IMAGE_TYPES, sniff
 from ..wire.places import replace_media
 from ..wire.redact import REDACTED
 from ..wire.tasks import is_uuid
-from .bundle_files import open_bundle
+from .bundle_files import read_bundle
 
 if TYPE_CHECKING:
     from ..session import Job, Session
@@ -199,7 +199,7 @@ def _of_file(session: Session, path: Path) -> Original:
 
 
 def _of_bundle(path: Path) -> list[Original]:
-    with open_bundle(path) as bundle:
+    with read_bundle(path) as bundle:
         made = []
         for run in bundle.records().runs:
             found = Original(_clean(run.request, is_own=False), f"run {run.task_uuid[:8]} of {path.name}", False, run)

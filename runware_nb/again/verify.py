@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from ..errors import RunwareNBError
 from ..images.compare import Comparison, Verdict
 from ..runlog import RunRecord, State
 from ..runlog.keeping import note_perceptual_hash
+from ..session.hooks import hooks
 from ..session.money import Estimate, agree, estimate
 from ..session.show import error_sentence
 from .replay import Original, compare_with, original_of
@@ -93,16 +94,13 @@ def plan_verification(session: Session, runs: Sequence[RunRecord], *, budget_usd
     return plan
 
 
-def verify(
-    session: Session, plan: Plan, *, agreed: bool, on_done: Callable[[int, int], None] | None = None
-) -> list[Checked]:
+def verify(session: Session, plan: Plan, *, agreed: bool) -> list[Checked]:
     """Make the chosen runs again, several at once, and compare.
 
     Args:
         session: Who sends.
         plan: What to send.
         agreed: Whether the price was agreed to: a budget on the line says so.
-        on_done: Told how many of how many are done.
 
     Raises:
         NotConfirmed: All of it costs more than is sent without a yes.
@@ -122,8 +120,8 @@ def verify(
         checked.append(each)
     for number, each in enumerate(checked, 1):
         _wait(session, each)
-        if on_done is not None:
-            on_done(number, len(checked))
+        if hooks.show_progress is not None:
+            hooks.show_progress(number, len(checked), "made again")
     return [*checked, *plan.left_out]
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..again.bundle import make_bundle, open_into, runs_of_notebook
-from ..again.bundle_files import open_bundle
-from ..errors import BundleError, MagicUsageError
-from ..runlog import RunRecord
+from ..again.api import only_of_notebook
+from ..again.bundle import make_bundle, open_into
+from ..again.bundle_files import read_bundle
+from ..errors import MagicUsageError
 from .base import Answer
 from .filters import add_filters, filter_from
 
@@ -42,7 +41,10 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
 
 def _make(session: Session, out: Path, options: argparse.Namespace) -> Answer:
     notebook = Path(options.notebook).expanduser() if options.notebook else None
-    runs = _runs_for(session, notebook, options)
+    options.notebook = None  # it names the file here, and its cells choose the runs
+    runs = session.log.select(filter_from(options))
+    if notebook is not None:
+        runs = only_of_notebook(runs, notebook)
     made = make_bundle(session, out, runs, notebook=notebook)
     said = f"{made.path}: {made.runs} runs, {made.media} files, {made.size_bytes / 1e6:.1f} MB"
     notes = (f"{made.missing} files are not here, and not in it",) if made.missing else ()
@@ -51,23 +53,8 @@ def _make(session: Session, out: Path, options: argparse.Namespace) -> Answer:
     return Answer({"text/plain": said}, written, notes, value=made)
 
 
-def _runs_for(session: Session, notebook: Path | None, options: argparse.Namespace) -> list[RunRecord]:
-    options.notebook = None
-    chosen = session.log.select(filter_from(options))
-    if notebook is None:
-        return chosen
-    try:
-        read = json.loads(notebook.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{notebook} is no notebook: {error}") from error
-    if not isinstance(read, dict):
-        raise BundleError(f"{notebook} is no notebook: it has no cells")
-    of_notebook = {each.task_uuid for each in runs_of_notebook(session, read, notebook.name)}
-    return [each for each in chosen if each.task_uuid in of_notebook]
-
-
 def _check(path: Path) -> Answer:
-    with open_bundle(path) as bundle:
+    with read_bundle(path) as bundle:
         count = bundle.check()
         runs = bundle.records().runs
         results = sum(result.error is None for each in runs for result in each.results)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import RunwareNBError
 from ..runlog import RunRecord
@@ -36,6 +36,13 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
         ("took", "" if record.duration_s is None else f"{record.duration_s:.2f} s"),
         ("cost", format_usd(record.cost_usd)),
         ("cell", "" if record.execution_count is None else f"[{record.execution_count}] {record.notebook or ''}"),
+        ("tags", ", ".join(record.tags)),
+        ("note", record.note or ""),
+        ("stars", "★" * (record.best_rating or 0)),
+        ("made from", record.parent_uuid or ""),
+        ("replay of", record.replay_of or ""),
+        ("from", "somebody else's log" if record.is_imported else ""),
+        ("made with", _environment(session, record)),
         *((name, value) for name, value in record.request.items() if name not in {"taskUUID", "taskType"}),
     ]
     facts += [
@@ -49,9 +56,22 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     images = _images(session, record) if record.is_finished else ""
     return Answer(
         {"text/html": images + bundle["text/html"], "text/plain": bundle["text/plain"]},
-        {**row_of(record), "request": record.request},
+        {**row_of(record), "request": record.request, "inputs": record.inputs, **_origins(session, record)},
         value=record,
     )
+
+
+def _origins(session: Session, record: RunRecord) -> dict[str, Any]:
+    source = session.log.cell_source(record.cell_hash) if record.cell_hash else None
+    environment = session.log.environment(record.environment_hash) if record.environment_hash else None
+    return {"cell_source": source, "environment": environment}
+
+
+def _environment(session: Session, record: RunRecord) -> str:
+    snapshot = _origins(session, record)["environment"] or {}
+    packages = snapshot.get("packages") or {}
+    commit = f", commit {snapshot['git_commit'][:10]}" if snapshot.get("git_commit") else ""
+    return f"runware_nb {packages.get('runware-nb')}, Python {snapshot.get('python')}{commit}" if packages else ""
 
 
 def _images(session: Session, record: RunRecord) -> str:

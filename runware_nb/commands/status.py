@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, RunwareNBError
 from ..loop import background_loop, wait
+from ..runlog.spending import budgets_of
 from ..view.results import format_usd
 from ..view.table import render_facts
 from .base import Answer
+from .cost import budget_line
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -42,11 +44,19 @@ def run(session: Session, options: argparse.Namespace) -> Answer:  # noqa: ARG00
     except RunwareNBError as error:
         facts["connection"] = f"{type(error).__name__}: {error}"
     log = session.log
-    facts["log"] = str((session.settings.log_url and "database") or session.settings.home / "runs.sqlite")
+    size = "" if session.settings.log_url else f" ({_size_of_log(session.settings.home) / 1e6:.1f} MB)"
+    facts["log"] = f"{log.name}{size}"
+    facts["mode"] = session.settings.mode
+    with log.reading() as connection:
+        facts |= {line.partition(":")[0]: line.partition(": ")[2] for line in map(budget_line, budgets_of(connection))}
     facts["runs"] = f"{log.count()}, {len(log.pending())} unfinished"
     facts["images"] = f"{session.media.folder} ({_size_of(session.media.folder) / 1e6:.1f} MB)"
     notes += tuple(session.take_notices())
     return Answer(render_facts(list(facts.items())), facts, notes, is_failure="connection" in facts)
+
+
+def _size_of_log(home: Path) -> int:
+    return sum(path.stat().st_size for path in home.glob("runs.sqlite*")) + _size_of(home / "thumbnails")
 
 
 def _size_of(folder: Path) -> int:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import RunwareNBError
+
 __all__ = ["complete_runware", "install_completion", "remove_completion"]
 
+_TAKES_RUNS = frozenset({"show", "code", "diff", "history", "rate", "forget", "replay", "verify", "discard", "poll"})
 _MODEL_OPTIONS = {"-m", "--model"}
 
 
@@ -61,10 +64,25 @@ def complete_runware(line: str) -> tuple[str, list[str]]:
     elif before[0] in COMMANDS:
         parser = LineParser("", "")
         find_command(before[0]).add_arguments(parser)
-        candidates = parser.option_names()
+        candidates = (
+            parser.option_names() if fragment.startswith("-") else [*_recent_runs(before[0]), *parser.option_names()]
+        )
     else:
         candidates = []
     return fragment, [word for word in candidates if word.startswith(fragment)]
+
+
+def _recent_runs(command: str) -> list[str]:
+    """Give the runs of the log for a command that wants one; a log that is not open yet is left alone."""
+    from ..session import current_session
+
+    session = current_session()
+    if command not in _TAKES_RUNS or not session.has_log:
+        return []
+    try:
+        return [run.task_uuid[:8] for run in session.log.recent(20)]
+    except RunwareNBError:
+        return []
 
 
 def _is_ours(matcher: Any) -> bool:

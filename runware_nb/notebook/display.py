@@ -6,6 +6,7 @@ import concurrent.futures
 import threading
 import time
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 
 from IPython.display import DisplayHandle, display
@@ -14,7 +15,7 @@ from ..session import Job
 from ..session.show import render_job
 from ..wire.results import Outcome
 
-__all__ = ["Panel", "show_bundle", "wait_and_show"]
+__all__ = ["Panel", "show_bundle", "show_count", "wait_and_show"]
 
 _SHOW_AFTER_S = 0.4
 _UPDATE_EVERY_S = 0.2
@@ -25,6 +26,25 @@ _drawing = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="runware 
 def show_bundle(bundle: Mapping[str, str]) -> None:
     """Show a MIME bundle in the running cell."""
     display(dict(bundle), raw=True)
+
+
+_counts: dict[str, DisplayHandle] = {}
+
+
+def show_count(done: int, total: int, what: str) -> None:
+    """Show a bar in the running cell while several things are done one after the other; it goes when all are."""
+    handle = _counts.get(what)
+    said = f"{done} of {total} {what}"
+    if done >= total:
+        _counts.pop(what, None)
+        if handle is not None:
+            handle.update({"text/html": "", "text/plain": ""}, raw=True)
+        return
+    bundle = {"text/html": f"<progress max='{total}' value='{done}'></progress> {escape(said)}", "text/plain": said}
+    if handle is None:
+        _counts[what] = display(bundle, raw=True, display_id=True)
+    else:
+        handle.update(bundle, raw=True)
 
 
 def wait_and_show(job: Job, *, is_live: bool) -> Outcome:

@@ -63,10 +63,16 @@ def attach(shell: Any) -> None:
     def ask(question: str) -> bool:
         return input(question).strip().lower() in {"y", "yes"}
 
+    def show_progress(done: int, total: int, what: str) -> None:
+        from .display import show_count
+
+        show_count(done, total, what)
+
     hooks.find_cell = find_cell
     hooks.ask = ask
     if hasattr(shell, "kernel"):
         hooks.show_job = show_job
+        hooks.show_progress = show_progress
 
 
 def _warm_up() -> None:

@@ -23,6 +23,8 @@ from .show import runs_table
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..runlog.spending import Spent
+
 __all__ = ["connect", "image", "job", "log", "make_image_task", "pending", "read", "resume", "run"]
 
 
@@ -181,6 +183,32 @@ class LogBook:
             RunNotFound: None fits, or more than one.
         """
         return current_session().log.find(ref)
+
+    def rate(self, ref: str, stars: int, *, index: int | None = None) -> None:
+        """Give a result 1 to 5 stars, or 0 to take them away.
+
+        Args:
+            ref: Task UUID, or its first characters.
+            stars: How many.
+            index: Which result, from 0; all of the run by default.
+
+        Raises:
+            MagicUsageError: So many stars there are not.
+            RunNotFound: There is no such run or result.
+        """
+        from ..runlog.keeping import rate_result
+
+        if not 0 <= stars <= 5:
+            raise MagicUsageError(f"{stars} stars: it is 1 to 5, or 0 to take them away")
+        book = current_session().log
+        rate_result(book, book.find(ref).task_uuid, index, stars or None)
+
+    def cost(self, by: Literal["cell", "day", "model", "tag", "notebook"] = "day") -> list[Spent]:
+        """Sum up what was spent."""
+        from ..runlog.spending import sum_spending
+
+        with current_session().log.reading() as connection:
+            return sum_spending(connection, by)
 
     def __iter__(self) -> Iterator[RunRecord]:
         return iter(self.recent(1_000_000))

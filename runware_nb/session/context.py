@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CellContext", "environment_snapshot", "git_commit"]
+__all__ = ["CellContext", "environment_snapshot", "git_commit", "script_path"]
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _WATCHED = ("runware-nb", "httpx", "websockets", "pillow", "sqlalchemy", "ipython", "ipykernel")
@@ -24,7 +24,7 @@ class CellContext:
     """The cell a task came from. Anything may be unknown: a script has no cell.
 
     Attributes:
-        notebook: Path of the notebook.
+        notebook: Path of the notebook, or of the script.
         cell_id: The cell, as the front end names it.
         cell_source: Its text.
         cell_ordinal: How many runs this execution of the cell made before.
@@ -66,6 +66,14 @@ def environment_snapshot() -> tuple[str, str]:
         described["git_commit"] = commit
     text = json.dumps(described, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest(), text
+
+
+def script_path() -> str | None:
+    """Give the path of the script that is running; None for a prompt, a test runner or a program that is installed."""
+    path = getattr(sys.modules.get("__main__"), "__file__", None)
+    if not isinstance(path, str) or not path.endswith(".py") or "site-packages" in path or "runware_nb" in path:
+        return None
+    return str(Path(path).resolve())
 
 
 def git_commit(folder: Path) -> str | None:

@@ -22,11 +22,13 @@ class Hooks:
     Attributes:
         find_cell: Describes the cell that is running.
         show_job: Shows a job in the running cell, and keeps it up to date there.
+        show_progress: Shows how many of how many are done, with a sentence; None where nobody looks.
         ask: Asks the user a question to be answered with yes or no; None where nobody can answer.
     """
 
     find_cell: Callable[[], CellContext] | None = None
     show_job: Callable[[Job], None] | None = None
+    show_progress: Callable[[int, int, str], None] | None = None
     ask: Callable[[str], bool] | None = None
 
 

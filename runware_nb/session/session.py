@@ -24,7 +24,7 @@ from ..wire.places import holds_media, replace_media
 from ..wire.redact import REDACTED
 from ..wire.service import Service
 from ..wire.tasks import ImageTask, Task
-from .context import CellContext, environment_snapshot
+from .context import CellContext, environment_snapshot, script_path
 from .fresh import FreshSchemas
 from .hooks import hooks
 from .jobs import Job
@@ -139,6 +139,11 @@ class Session:
         return self._log if self._log is not None else self._open_log()
 
     @property
+    def has_log(self) -> bool:
+        """Whether the log is open."""
+        return self._log is not None
+
+    @property
     def media(self) -> MediaStore:
         """The folder of media: beside the home folder, since Jupyter serves no hidden ones; a bucket where one is set.
 
@@ -160,8 +165,8 @@ class Session:
         return environment_snapshot()[1]
 
     def context(self) -> CellContext:
-        """Describe the cell that is running; a script has none."""
-        return hooks.find_cell() if hooks.find_cell is not None else CellContext()
+        """Describe the cell that is running; a script has none, but a file."""
+        return hooks.find_cell() if hooks.find_cell is not None else CellContext(notebook=script_path())
 
     def show_job(self, job: Job) -> None:
         """Show a job where the user is looking."""

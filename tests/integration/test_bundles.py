@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from runware_nb.again.bundle import make_bundle, merge_bundle, open_into, runs_of_notebook
-from runware_nb.again.bundle_files import MANIFEST, METADATA, PREVIEW, RECORDS, open_bundle
+from runware_nb.again.bundle_files import MANIFEST, METADATA, PREVIEW, RECORDS, read_bundle
 from runware_nb.again.records import read_lines, write_lines
 from runware_nb.again.secrets import find_secret
 from runware_nb.errors import BundleError
@@ -55,7 +55,7 @@ def bundle(filled, tmp_path):
 
 
 def test_a_bundle_is_whole_and_opens_anywhere(bundle, filled, tmp_path):
-    with open_bundle(bundle) as read:
+    with read_bundle(bundle) as read:
         assert read.check() == len(read.sizes) - 1
     folder = tmp_path / "a colleague's" / "folder"
     open_into(bundle, folder)
@@ -319,7 +319,7 @@ def test_what_was_changed_added_or_removed_is_named(bundle, tmp_path):
         (lambda: (medium.write_bytes(body), (tmp_path / "dir" / "new.ipynb").write_text("{}")), "was added later"),
     ):
         change()
-        with pytest.raises(BundleError, match=sentence), open_bundle(tmp_path / "dir") as read:
+        with pytest.raises(BundleError, match=sentence), read_bundle(tmp_path / "dir") as read:
             read.check()
 
 
@@ -368,11 +368,11 @@ def test_neither_half_a_file_nor_none_is_a_bundle(bundle, tmp_path):
     half = tmp_path / "half.zip"
     half.write_bytes(bundle.read_bytes()[:5000])
     for path in (half, tmp_path / "none.zip"):
-        with pytest.raises(BundleError, match=r"is no bundle|there is no"), open_bundle(path):
+        with pytest.raises(BundleError, match=r"is no bundle|there is no"), read_bundle(path):
             pass
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(BundleError, match="is missing"), open_bundle(empty) as read:
+    with pytest.raises(BundleError, match="is missing"), read_bundle(empty) as read:
         read.check()
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -63,51 +64,14 @@ def test_killed_at_twenty_moments_it_ends_with_200_results_and_200_charges(start
     assert {path.name for path in kept} == {os.path.basename(run.results[0].file) for run in runs}
 
 
-KERNEL = """
-import asyncio, json, sys, time
-from pathlib import Path
-from runware_nb.runlog import ResultRecord, RunLog, RunRecord, State
-
-number, home, url = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] or None
-
-async def live(log, n):
-    name = f"{number:04x}{n:04x}-0000-4000-8000-000000000000"
-    record = RunRecord(task_uuid=name, attempt_uuid=name, provider="sandbox", task_type="imageInference", model="m",
-                       request={"positivePrompt": "x"}, request_hash=f"1:{name}", asked_hash=f"1:{name}",
-                       created_at_utc="2026-01-01T00:00:00.000+00:00", prompt=f"kernel {number} run {n}",
-                       tags=(f"kernel{number}",), estimate_usd=0.001)
-    times = []
-    async def timed(write):
-        started = time.monotonic()
-        await write
-        times.append(time.monotonic() - started)
-    await timed(log.prepare(record))
-    await timed(log.mark_sent(name, name, 1, "2026-01-01T00:00:00.000+00:00", "{}"))
-    await timed(log.add_results(name, [ResultRecord(position=0, seed=n, raw={"n": n})]))
-    await timed(log.finish(name, State.SUCCEEDED, at_utc="2026-01-01T00:00:01.000+00:00", duration_s=1.0,
-                           cost_usd=0.001, error=None))
-    return max(times)
-
-async def main(log):
-    slots = asyncio.Semaphore(8)
-    async def one(n):
-        async with slots:
-            return await live(log, n)
-    return max(await asyncio.gather(*(one(n) for n in range(1000))))
-
-log = RunLog(home, url)
-print("ready", flush=True)
-sys.stdin.readline()
-print(json.dumps(asyncio.run(main(log))))
-log.close()
-"""
+KERNEL = Path(__file__).parent.parent / "kernel_writer.py"
 
 
 @pytest.mark.timeout(300)
 def test_four_kernels_write_a_thousand_runs_each_at_once(tmp_path, log_url):
     """Nothing is lost. How long a write waited is printed rather than judged: `benchmarks/memory.py` judges it."""
     home = tmp_path / ".runware"
-    command = [sys.executable, "-c", KERNEL]
+    command = [sys.executable, str(KERNEL)]
     kernels = [
         subprocess.Popen([*command, str(n), str(home), log_url or ""], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                          stderr=subprocess.PIPE, text=True)

@@ -345,3 +345,57 @@ def test_every_command_has_help_and_a_summary(capsys):
     for name in COMMANDS:
         assert name == "sandbox" or main([name, "-h"]) == 0  # the sandbox takes the place of its process
         assert find_command(name).SUMMARY[0].islower()
+
+
+def test_every_command_of_the_memory_has_its_twin_in_python(session, two, tmp_path):
+    import runware_nb as rw
+
+    assert "seed=1" in rw.code(two[0])
+    rw.log.rate(two[0][:8], 4, index=1)
+    assert rw.log.find(two[0]).best_rating == 4
+    with pytest.raises(rw.RunwareNBError, match="6 stars"):
+        rw.log.rate(two[0], 6)
+    assert rw.log.cost("model")[0].runs == 2
+    assert rw.replay(two[0]).verdict == "exact"
+    assert [each.verdict for each in rw.verify(tag="red", budget_usd=1.0)] == ["exact"]
+    made = rw.bundle(tmp_path / "b.zip", tag="red")
+    assert made.runs == 1
+    assert rw.check_bundle(made.path) > 5
+    assert rw.open_bundle(made.path, tmp_path / "there") == []
+    assert rw.import_runs(made.path).known == 1
+
+
+def test_a_run_says_all_about_itself(session, run, two):
+    answer = run("show", two[0])[1]
+    assert answer["environment"]["packages"]["runware-nb"]
+    assert answer["cell_source"] is None
+    text = shown(session, "show", two[0])["text/plain"]
+    assert "red" in text
+    assert "Python 3" in text
+
+
+def test_the_commit_of_the_project_is_known(tmp_path):
+    from runware_nb.session.context import git_commit
+
+    assert git_commit(tmp_path) is None
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.com", "-C", str(tmp_path)]
+    subprocess.run([*git, "init", "-q", "-b", "main"], check=True)
+    assert git_commit(tmp_path) is None
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    assert git_commit(tmp_path / "deep" / "er") == head
+    subprocess.run([*git, "pack-refs", "--all"], check=True)
+    assert git_commit(tmp_path) == head
+    subprocess.run([*git, "worktree", "add", "-q", "--detach", str(tmp_path / "tree")], check=True)
+    assert git_commit(tmp_path / "tree") == head
+    (tmp_path / ".git" / "HEAD").write_bytes(b"\xff\xfe nonsense")
+    assert git_commit(tmp_path) is None
+
+
+def test_a_script_is_where_a_run_came_from(sandbox, make_session, tmp_path):
+    script = tmp_path / "study.py"
+    script.write_text("import runware_nb as rw\nrw.image('a sea', width=256, height=256).result()\n")
+    subprocess.run([sys.executable, str(script)], env={**os.environ, **sandbox.environment}, check=True, timeout=60)
+    (made,) = make_session(sandbox).log.recent()
+    assert made.notebook == str(script)

@@ -35,13 +35,13 @@ def shell(sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
     for name, value in sandbox.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(session_module, "_session", None)
-    before = (hooks.find_cell, hooks.show_job)
+    before = dict(vars(hooks))
     InteractiveShell.clear_instance()
     made = InteractiveShell.instance()
     made.run_line_magic("load_ext", "runware_nb")
     yield Shell(made)
     if session_module._session is not None:
         session_module._session.close()
-    hooks.find_cell, hooks.show_job = before
+    vars(hooks).update(before)
     made.history_manager.end_session()
     InteractiveShell.clear_instance()

@@ -189,6 +189,53 @@ def test_completion_of_commands_options_and_models(shell):
     assert complete_runware("print(")[1] == []
 
 
+def test_runs_of_the_log_are_completed(shell):
+    shell.run("%%runware -s 256x256 --seed 1 -q\na sea")
+    task_uuid = shell.names["_rw"].task_uuid
+    assert complete_runware(f"%runware show {task_uuid[:3]}")[1] == [task_uuid[:8]]
+    assert task_uuid[:8] in complete_runware("%runware diff ")[1]
+    assert complete_runware("%runware budget ")[1] == [] or task_uuid[:8] not in complete_runware("%runware budget ")[1]
+
+
+def test_names_are_filled_in_on_the_line_too(shell):
+    shell.names.update(wide="256x256", start=5, mood="very {start} calm")
+    shell.run("%%runware -s {wide} --seed {start} -q --tag {mood} -o sea\na {mood} sea")
+    record = shell.names["sea"]
+    assert record.task["positivePrompt"] == "a very {start} calm sea"
+    assert (record.task["width"], record.task["seed"]) == (256, 5)
+    shell.names["run"] = record.task_uuid[:8]
+    shell.run("%runware rate {run}#0 5")
+    import runware_nb as rw
+
+    found = rw.log.find(record.task_uuid)
+    assert found.best_rating == 5
+    assert found.tags == ("very {start} calm",)
+    assert found.prompt_template == "a {mood} sea"
+
+
+def test_the_code_of_a_run_comes_as_the_next_cell(shell, monkeypatch):
+    shell.run("%%runware -s 256x256 --seed 1 -q\na sea")
+    given = []
+    monkeypatch.setattr(shell.shell, "set_next_input", given.append)
+    shell.names["run"] = shell.names["_rw"].task_uuid[:8]
+    shell.run("%runware code {run}")
+    assert "rw.image(" in given[0]
+    assert shell.run(given[0]).is_recorded
+
+
+def test_a_question_is_asked_in_the_cell(shell, monkeypatch):
+    from runware_nb.errors import NotConfirmed
+
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or "no")
+    shell.run("%runware budget --ask-above 0")
+    with pytest.raises(NotConfirmed, match="the answer was no"):
+        shell.run("%%runware -s 256x256\na sea")
+    assert "Send? [y/N]" in asked[0]
+    shell.run("%%runware -s 256x256 --yes -q\na sea")
+    assert len(asked) == 1
+
+
 def test_completion_in_the_shell_does_not_double_the_model(shell):
     from IPython.core.completer import provisionalcompleter
 
