@@ -14,8 +14,6 @@ from typing import Any
 
 import pytest
 
-from .postgres import Postgres
-
 REPO = Path(__file__).resolve().parent.parent
 TASK = {
     "taskType": "imageInference",
@@ -114,8 +112,10 @@ def start_sandbox() -> Iterator[Callable[..., SandboxProcess]]:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
+def postgres() -> Iterator[Any]:
     """The worker's PostgreSQL; missing, it is a failure and never a skip."""
+    from .postgres import Postgres
+
     server = Postgres()
     yield server
     server.close()

@@ -65,12 +65,13 @@ def oldest(requirements):
 @pytest.mark.timeout(600)
 def test_the_oldest_supported_dependencies_still_work(wheel, tmp_path):
     project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
-    pins = oldest([*project["dependencies"], *project["optional-dependencies"]["sandbox"]])
+    extras = [name for extra in ("sandbox", "postgres") for name in project["optional-dependencies"][extra]]
+    pins = oldest([*project["dependencies"], *extras])
     home = tmp_path / "oldest"
     subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
     python = home / "bin" / "python"
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    others = ["pytest", "pytest-timeout", "hypothesis", "keyring"]
+    others = ["pytest", "pytest-timeout", "hypothesis", "keyring", "numpy"]
     done = subprocess.run([*pip, str(wheel), *pins, *others], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     # Away from the checkout, so that the wheel is what is tested.

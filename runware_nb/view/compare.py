@@ -43,10 +43,11 @@ class Branch:
 
 def render_sides(rows: Sequence[Sequence[Side]]) -> str:
     """Write rows of pictures, as HTML."""
-    return "".join(
-        element("div", "".join(_side(side) for side in row), style="display:flex;flex-wrap:wrap;gap:8px;margin-top:6px")
-        for row in rows
-    )
+    if not rows:
+        return ""
+    style = "display:flex;flex-wrap:wrap;gap:8px;margin-top:6px"
+    lines = [element("div", "".join(_side(side) for side in row), style=style) for row in rows]
+    return element("div", "".join(lines), class_="runware-nb")
 
 
 def render_tree(roots: Sequence[Branch]) -> dict[str, str]:

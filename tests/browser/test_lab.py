@@ -150,13 +150,16 @@ def save(page: Page) -> None:
     page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty", timeout=20_000)
 
 
-def decoded_images(page: Page) -> list[dict[str, Any]]:
-    return page.evaluate("""async () => {
-        const images = [...document.querySelectorAll('.jp-OutputArea-output .runware-nb img')];
+def decoded_images(page: Page, within: str = "figure") -> list[dict[str, Any]]:
+    return page.evaluate(
+        """async (within) => {
+        const images = [...document.querySelectorAll(`.jp-OutputArea-output .runware-nb ${within} img`)];
         await Promise.all(images.map(image => image.decode()));
         return images.map(image => ({alt: image.alt, width: image.naturalWidth, shown: image.clientWidth,
                                      href: image.closest('a')?.href}));
-    }""")
+    }""",
+        within,
+    )
 
 
 def test_five_cells_in_jupyterlab(page: Page, lab: Lab) -> None:
@@ -179,6 +182,46 @@ def test_five_cells_in_jupyterlab(page: Page, lab: Lab) -> None:
     page.reload()
     page.wait_for_function(READY, timeout=90_000)
     assert len(decoded_images(page)) == 8, "a reopened notebook shows everything"
+
+
+MEMORY = [
+    "%load_ext runware_nb\nimport runware_nb as rw",
+    "%runware sandbox",
+    "%%runware -s 512x512 -n 2 --seed 7 --tag study -o ships\na small airship over a forest",
+    "%%runware -s 512x512 -n 2 --seed 8 --tag study -o storm\na small airship over a forest in a storm",
+    'cut = rw.run({"taskType": "removeBackground", "model": "runware:109@1", "inputs": {"image": ships[0]}}).result()',
+    "first, second = ships.task_uuid[:8], storm.task_uuid[:8]",
+    "%runware rate {first}#0 5\n%runware log",
+    "%runware diff {first} {second}",
+    "%runware history {first}",
+    "%runware cost --by model",
+    "%runware verify --tag study --budget 1",
+    "%runware code {second}",
+]
+
+
+def test_the_memory_in_jupyterlab(page: Page, lab: Lab) -> None:
+    path = lab.write("memory.ipynb", MEMORY)
+    open_notebook(page, lab, path.name)
+    page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.get_by_text("images = rw.image(").first.wait_for(timeout=90_000)
+    table = decoded_images(page, "td")
+    assert [image["shown"] for image in table] == [56] * 3
+    assert page.request.get(table[0]["href"]).ok, "a click leads to the full size"
+    assert any(image["alt"].startswith("where the two differ") for image in decoded_images(page))
+    assert len(decoded_images(page, "li")) == 3
+    assert page.get_by_text("2 exact").count() == 1
+    assert page.locator("progress").count() == 0, "the bar has gone"
+    page.locator(".jp-Notebook").screenshot(path=ARTEFACTS / "memory.png")
+    new = page.evaluate("() => window.jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.getSource()")
+    assert "seed=8" in page.evaluate(
+        "() => window.jupyterapp.shell.currentWidget.content.widgets.map(cell => cell.model.sharedModel.getSource()).join()"
+    ), new
+    save(page)
+    assert path.stat().st_size < 900_000
+    page.reload()
+    page.wait_for_function(READY, timeout=90_000)
+    assert len(decoded_images(page, "td")) == 3
 
 
 def test_stop_and_progress_in_jupyterlab(page: Page, lab: Lab) -> None:
@@ -207,7 +250,8 @@ def test_a_hostile_prompt_and_an_error_in_jupyterlab(page: Page, lab: Lab) -> No
     open_notebook(page, lab, path.name)
     page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
     page.get_by_text("TaskInvalid: numberResults=0 refused").wait_for(timeout=90_000)
-    (image,) = decoded_images(page)
-    assert image["alt"].startswith("<img src=x onerror=alert(1)>")
+    for image in [*decoded_images(page), *decoded_images(page, "td")]:
+        assert image["alt"].startswith("<img src=x onerror=alert(1)>")
+    assert len(decoded_images(page, "td")) == 1
     assert page.locator("img[src='x']").count() == 0
     assert page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']").count() == 1

@@ -125,7 +125,9 @@ def test_an_attempt_more_is_the_same_run(sandbox, make_session):
 
 def test_a_seed_is_pinned_for_every_known_model_and_for_no_other(sandbox, make_session):
     session = make_session(sandbox)
-    assert session.submit(TASK).record.request["seed"] > 0
+    first = session.submit(TASK)
+    assert first.record.request["seed"] > 0
+    first.result()
     with pytest.raises(TaskInvalid):
         session.submit({**TASK, "model": "acme:new@1"}).result()
     assert "seed" not in session.log.recent(1)[0].request

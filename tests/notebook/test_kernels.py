@@ -213,7 +213,7 @@ def test_stop_ends_the_wait_and_the_run_is_collected(start_sandbox, start_kernel
 
 def test_stop_ends_any_command_with_one_line(start_sandbox, start_kernel):
     sandbox = start_sandbox()
-    kernel = start_kernel(sandbox.environment)
+    kernel = start_kernel(sandbox)
     kernel.run("%load_ext runware_nb")
     sandbox.faults({"kind": "mute", "on": "accountManagement", "count": None})
     message_id = kernel.start("%runware status")
