@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -41,27 +41,32 @@ def upsert_for(dialect: sa.Dialect) -> Any:
     return sqlite_insert
 
 
-def execute_all(connection: Any, steps: Sequence[Change]) -> None:
+def execute_all(connection: Any, steps: Sequence[Change], *, probe: str = "", probed: Container[str] = ()) -> None:
     """Run statements in one transaction and commit them.
 
     Args:
         connection: SQLAlchemy's wrapper of a driver's connection.
         steps: What to run.
+        probe: A query; where it finds no row, statements of *probed* are left out, if asking is cheaper than running.
+        probed: Such statements.
 
     Raises:
         RunwareNBError: A check did not pass; nothing is committed by us.
     """
     if isinstance(connection.driver_connection, sqlite3.Connection):
-        _on_sqlite(connection, steps)
+        _on_sqlite(connection, steps, probe, probed)
     else:
         _on_postgresql(connection.driver_connection, steps)
     connection.commit()
 
 
-def _on_sqlite(connection: Any, steps: Sequence[Change]) -> None:
+def _on_sqlite(connection: Any, steps: Sequence[Change], probe: str, probed: Container[str]) -> None:
     cursor = connection.cursor()
     cursor.execute("BEGIN IMMEDIATE")
+    skips = bool(probe) and cursor.execute(probe).fetchone() is None
     for sql, values, check in steps:
+        if skips and sql in probed:
+            continue
         cursor.execute(sql, values)
         if check is not None:
             check(cursor)

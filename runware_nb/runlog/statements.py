@@ -110,6 +110,8 @@ class Statements:
         )
         self.settle = text(_settling(mine, cost))
         self.settle_unsent = text(_settling(sa.and_(mine, runs.c.attempts == _word(0)), cost))
+        self.any_budget = text(sa.select(budgets.c.provider))
+        self.of_budgets = frozenset({self.reserve, self.over_budget, self.settle, self.settle_unsent})
 
 
 def _settling(mine: sa.ColumnElement[bool], cost: sa.ColumnElement[Any]) -> Any:

@@ -133,7 +133,8 @@ class Writer:
                 connection.rollback()
 
     def _execute(self, connection: Any, batch: list[_Write]) -> None:
-        execute_all(connection, [step for write in batch for step in write.steps])
+        steps = [step for write in batch for step in write.steps]
+        execute_all(connection, steps, probe=self._sql.any_budget, probed=self._sql.of_budgets)
 
     def _merge_claims(self, batch: list[_Write]) -> None:
         """Insert a run as sent at once where its claim waits in the same commit: one statement less."""

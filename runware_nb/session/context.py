@@ -68,6 +68,7 @@ def environment_snapshot() -> tuple[str, str]:
     return hashlib.sha256(text.encode()).hexdigest(), text
 
 
+@cache
 def script_path() -> str | None:
     """Give the path of the script that is running; None for a prompt, a test runner or a program that is installed."""
     path = getattr(sys.modules.get("__main__"), "__file__", None)
