@@ -105,11 +105,10 @@ class Bundle:
         except UnicodeDecodeError as error:
             raise BundleError(f"{name} is not UTF-8") from error
 
-    def medium(self, files: Mapping[Any, Any], value: Any) -> Any:
-        """Put a medium that a request names by its hash back into it."""
-        name = files.get(str(value).removeprefix("sha256:"))
-        if not isinstance(value, str) or not value.startswith("sha256:") or not is_media_name(name):
-            return value
+    def medium(self, name: str) -> str | None:
+        """Give a medium as a data URI; None where it is not in the bundle."""
+        if not is_media_name(name) or f"media/{name}" not in self.sizes:
+            return None
         body = self.read(f"media/{name}")
         return f"data:{sniff(body) or 'application/octet-stream'};base64,{base64.b64encode(body).decode()}"
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..runlog import RunRecord
+from ..session.lineage import with_files
 from ..session.show import relative_path
 from ..wire.frames import Item
-from ..wire.places import holds_media, replace_media
 from ..wire.redact import REDACTED
 from ..wire.tasks import ImageTask, LoRA
 
@@ -71,16 +71,8 @@ def _text(prompt: str) -> str:
 
 
 def _with_files(run: RunRecord, folder: Path) -> Item:
-    """Name the files that a run was made from, rather than what the service called them then."""
-    if not run.inputs or not holds_media(run.request):
-        return dict(run.request)
-    each = iter(run.inputs)
-
-    def name(value: Any) -> Any:
-        one: Mapping[str, Any] = next(each, {})
-        return relative_path(folder / one["file"]) if one.get("file") else value
-
-    return replace_media(run.request, name)
+    """Name the files that a run was made from; one that is gone is named all the same, for the error to name it."""
+    return with_files(run.request, run.inputs, lambda name: relative_path(folder / name))
 
 
 def _without_delivery(task: Mapping[str, Any]) -> Item:

@@ -15,7 +15,7 @@ from ..images.compare import Comparison, Verdict, compare
 from ..images.provenance import read_provenance
 from ..runlog import ResultRecord, RunRecord
 from ..session.hooks import confirm
-from ..session.lineage import put_back
+from ..session.lineage import with_files
 from ..session.money import estimate
 from ..wire.frames import Item
 from ..wire.media import IMAGE_TYPES, sniff
@@ -105,7 +105,7 @@ def find_original(session: Session, ref: str) -> list[Original]:
 def original_of(session: Session, run: RunRecord) -> Original:
     """Take a run of the log."""
     own = not run.is_imported
-    request = put_back(session, _clean(run.request, is_own=own), run.inputs)
+    request = with_files(_clean(run.request, is_own=own), run.inputs, session.media.find)
     made = Original(request, f"run {run.task_uuid[:8]}", own, run)
     for result in run.results:
         path = session.media.find(result.file)
@@ -208,11 +208,7 @@ def _of_bundle(path: Path) -> list[Original]:
                     found.files[result.position] = bundle.read(f"media/{result.file}")
                 if result.received_sha256:
                     found.hashes[result.position] = result.received_sha256
-            files = {each.get("sha256"): each.get("file") for each in run.inputs}
-            found.request = replace_media(
-                found.request,
-                lambda value, files=files: bundle.medium(files, value),  # type: ignore[misc]
-            )
+            found.request = with_files(found.request, run.inputs, bundle.medium)
             made.append(found)
     return made
 

@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from ..wire.tasks import is_uuid
 if TYPE_CHECKING:
     from .session import Session
 
-__all__ = ["Input", "by_content", "look_into", "parent_of", "put_back", "storable_request"]
+__all__ = ["Input", "by_content", "look_into", "parent_of", "put_back", "storable_request", "with_files"]
 
 _UUIDS = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _INLINE_FROM = 1000
@@ -95,24 +95,54 @@ def storable_request(task: Mapping[str, Any]) -> Item:
     return redact_task(replace_media(task, _name_inline) if holds_media(task) else task)
 
 
+def with_files(
+    request: Mapping[str, Any],
+    inputs: Sequence[Mapping[str, Any]],
+    find: Callable[[str], Any],
+    *,
+    only_hashed: bool = False,
+) -> Item:
+    """Rebuild a logged request with the files it was made from, rather than what the service called them then.
+
+    Args:
+        request: As logged.
+        inputs: As logged, in the order in which the media stand.
+        find: Gives what is to stand for a file of the store; None where it is not there.
+        only_hashed: Whether what has a name at the service keeps it.
+
+    Raises:
+        TaskInvalid: A medium is named by its hash only, and its file is gone.
+    """
+    if not holds_media(request):
+        return dict(request)
+    each = iter(inputs)
+
+    def fetch(value: Any) -> Any:
+        name = next(each, {}).get("file")
+        is_hash = isinstance(value, str) and value.startswith("sha256:")
+        found = find(name) if name and (is_hash or not only_hashed) else None
+        if found is None and is_hash:
+            raise TaskInvalid(f"the run was made from a medium ({value[:19]}…) that is not here any more")
+        return value if found is None else found
+
+    return replace_media(request, fetch)
+
+
 def put_back(session: Session, request: Item, inputs: Sequence[Mapping[str, Any]]) -> Item:
-    """Put media that were logged by their hash back into a request, from the store.
+    """Put media that were logged by their hash back into a request that is to be sent as it was.
 
     Raises:
         TaskInvalid: One of them is not in the store any more.
     """
-    files = {each.get("sha256"): each.get("file") for each in inputs}
 
-    def fetch(value: Any) -> Any:
-        if not isinstance(value, str) or not value.startswith("sha256:"):
-            return value
-        path = session.media.find(files.get(value.removeprefix("sha256:")))
+    def inline(name: str) -> str | None:
+        path = session.media.find(name)
         if path is None:
-            raise TaskInvalid(f"the run was made from a medium ({value[:19]}…) that is not here any more")
+            return None
         body, kind = media_bytes(path)
         return f"data:{kind};base64,{base64.b64encode(body).decode()}"
 
-    return replace_media(request, fetch) if holds_media(request) else request
+    return with_files(request, inputs, inline, only_hashed=True)
 
 
 def _look_at(session: Session, value: Any, *, keeps: bool) -> Input:

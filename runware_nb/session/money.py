@@ -14,7 +14,7 @@ from .hooks import confirm
 if TYPE_CHECKING:
     from .session import Session
 
-__all__ = ["Estimate", "agree", "apply_own_budget", "estimate"]
+__all__ = ["Estimate", "agree", "apply_own_budget", "estimate", "question_about"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +60,20 @@ def agree(session: Session, price: Estimate, *, agreed: bool, count: int = 1) ->
     Raises:
         NotConfirmed: The answer was no, or nobody is there to answer.
     """
-    if agreed:
-        return
+    question = None if agreed else question_about(session, price, count=count)
+    if question is not None:
+        confirm(question, remedy="add --yes, or agreed=True in Python")
+
+
+def question_about(session: Session, price: Estimate, *, count: int = 1) -> str | None:
+    """Write the question that has to be asked before something is sent; None where there is none."""
     threshold = session.settings.ask_above_usd
     what = "this" if count == 1 else f"these {count} runs"
     if price.usd is not None and price.usd > threshold:
-        question = f"{what} will cost {price}, and more than {format_usd(threshold)} is asked about"
-    elif price.usd is None and _has_budget(session):
-        question = f"the price of {what} is unknown, and there is a budget"
-    else:
-        return
-    confirm(question, remedy="add --yes, or agreed=True in Python")
+        return f"{what} will cost {price}, and more than {format_usd(threshold)} is asked about"
+    if price.usd is None and _has_budget(session):
+        return f"the price of {what} is unknown, and there is a budget"
+    return None
 
 
 def apply_own_budget(session: Session) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +18,13 @@ from ..wire.places import holds_media, replace_media
 from ..wire.tasks import Task, is_uuid, prepare, prompt_of
 from .context import CellContext, environment_snapshot
 from .jobs import Job
-from .lineage import Input, by_content, look_into, parent_of, storable_request
-from .money import agree
+from .lineage import by_content, look_into, parent_of, storable_request
+from .money import agree, question_about
 from .pipeline import utc_now
 from .replaying import find_replay
 
 if TYPE_CHECKING:
-    from .session import Session
+    from .session import Plan, Session
 
 __all__ = ["Labels", "answer_from_log", "is_here", "submit"]
 
@@ -56,31 +56,70 @@ def submit(session: Session, task: Task, labels: Labels, *, fresh: bool, agreed:
     if session.settings.mode == "replay":
         return answer_from_log(session, find_replay(session, plan.task), "replayed")
     session.require_key()
-    inputs = look_into(session, plan.task)
-    wire = _with_media(session, plan.task)
-    provider = session.settings.service
-    asked = request_hash(by_content(wire, inputs), service=provider)
-    seed_given = wire.get("seed") is not None
-    seeded = _with_seed(session, wire)
-    sent = asked if seeded is wire else request_hash(by_content(seeded, inputs), service=provider)
-    wire = prepare(seeded, new_uuid=lambda: str(uuid.uuid4()))
-    if not is_uuid(str(wire["taskUUID"])):
-        raise TaskInvalid(f"taskUUID {wire['taskUUID']!r} is no UUID; leave it out to get one", parameter="taskUUID")
-    is_joinable = seed_given or wire["taskType"] in _REPEATABLE
-    known = _known(session, sent, wire, fresh=fresh) if is_joinable else None
-    if known is not None:
-        return known
-    agree(session, plan.price, agreed=agreed)
+    asking = _Asking(session, plan, labels, fresh=fresh)
     with session.lock:
-        known = _known(session, sent, wire, fresh=fresh) if is_joinable else None  # meanwhile the question was asked
+        known = asking.known()
         if known is not None:
             return known
-        context = session.context()
-        record = _record(session, wire, labels, inputs, context, hashes=(sent, asked))
-        record.seed_given, record.is_joinable, record.estimate_usd = seed_given, is_joinable, plan.price.usd
-        job = Job(session, record, is_new=True)
-        job.notices.extend(plan.warnings)
-        return session.start(job, wire, context.cell_source)
+        if agreed or question_about(session, plan.price) is None:
+            return asking.start()
+    agree(session, plan.price, agreed=False)  # the lock is free meanwhile: others need not wait for the answer
+    with session.lock:
+        return asking.known() or asking.start()
+
+
+class _Asking:
+    """A task that has been checked, hashed and brought into the form in which it travels."""
+
+    def __init__(self, session: Session, plan: Plan, labels: Labels, *, fresh: bool) -> None:
+        self._session = session
+        self._plan = plan
+        self._labels = labels
+        self._fresh = fresh
+        self._inputs = look_into(session, plan.task)
+        named = by_content(plan.task, self._inputs)
+        provider = session.settings.service
+        self._asked = self._sent = request_hash(named, service=provider)
+        self._seed_given = plan.task.get("seed") is not None
+        wire = _with_media(session, plan.task)
+        seed = None if self._seed_given else _pick_seed(session, plan.task)
+        if seed is not None:
+            wire = {**wire, "seed": seed}
+            self._sent = request_hash({**named, "seed": seed}, service=provider)
+        self._wire = prepare(wire, new_uuid=lambda: str(uuid.uuid4()))
+        if not is_uuid(str(self._wire["taskUUID"])):
+            raise TaskInvalid(
+                f"taskUUID {self._wire['taskUUID']!r} is no UUID; leave it out to get one", parameter="taskUUID"
+            )
+        self._is_joinable = self._seed_given or self._wire["taskType"] in _REPEATABLE
+
+    def known(self) -> Job | None:
+        """Find the same request on its way, or its answer in the log."""
+        if not self._is_joinable:
+            return None
+        twin = self._session.find_twin(self._sent, self._wire)
+        return twin or (None if self._fresh else _find_recorded(self._session, self._sent))
+
+    def start(self) -> Job:
+        """Make the run and send it on its way."""
+        context = self._session.context()
+        job = Job(self._session, self._record(context), is_new=True)
+        job.notices.extend(self._plan.warnings)
+        return self._session.start(job, self._wire, context.cell_source)
+
+    def _record(self, context: CellContext) -> RunRecord:
+        wire, labels = self._wire, self._labels
+        return RunRecord(
+            task_uuid=wire["taskUUID"], attempt_uuid=wire["taskUUID"], provider=self._session.settings.service,
+            task_type=wire["taskType"], model=wire.get("model"), request=storable_request(wire),
+            request_hash=self._sent, asked_hash=self._asked, created_at_utc=utc_now(), prompt_template=labels.template,
+            prompt=prompt_of(wire), notebook=context.notebook, cell_id=context.cell_id, cell_hash=context.cell_hash,
+            cell_ordinal=context.cell_ordinal, execution_count=context.execution_count, kernel=context.kernel,
+            environment_hash=environment_snapshot()[0], tags=tuple(dict.fromkeys(labels.tags)), note=labels.note,
+            inputs=[each.as_item() for each in self._inputs], parent_uuid=parent_of(self._inputs),
+            replay_of=labels.replay_of, seed_given=self._seed_given, is_joinable=self._is_joinable,
+            estimate_usd=self._plan.price.usd,
+        )  # fmt: skip
 
 
 def answer_from_log(session: Session, record: RunRecord, how: str) -> Job:
@@ -100,10 +139,6 @@ def is_here(session: Session, result: ResultRecord) -> bool:
     return session.media.find(result.file) is not None or (result.url is None and result.medium_state != "stored")
 
 
-def _known(session: Session, hashed: str, task: Item, *, fresh: bool) -> Job | None:
-    return session.find_twin(hashed, task) or (None if fresh else _find_recorded(session, hashed))
-
-
 def _find_recorded(session: Session, hashed: str) -> Job | None:
     """Find a run of the very same request whose answer is here in full, files included."""
     try:
@@ -115,22 +150,6 @@ def _find_recorded(session: Session, hashed: str) -> Job | None:
     return answer_from_log(session, record, "recorded")
 
 
-def _record(
-    session: Session, wire: Item, labels: Labels, inputs: Sequence[Input], context: CellContext, *,
-    hashes: tuple[str, str],
-) -> RunRecord:  # fmt: skip
-    sent, asked = hashes
-    return RunRecord(
-        task_uuid=wire["taskUUID"], attempt_uuid=wire["taskUUID"], provider=session.settings.service,
-        task_type=wire["taskType"], model=wire.get("model"), request=storable_request(wire),
-        request_hash=sent, asked_hash=asked, created_at_utc=utc_now(), prompt_template=labels.template,
-        prompt=prompt_of(wire), notebook=context.notebook, cell_id=context.cell_id, cell_hash=context.cell_hash,
-        cell_ordinal=context.cell_ordinal, execution_count=context.execution_count, kernel=context.kernel,
-        environment_hash=environment_snapshot()[0], tags=tuple(dict.fromkeys(labels.tags)), note=labels.note,
-        inputs=[each.as_item() for each in inputs], parent_uuid=parent_of(inputs), replay_of=labels.replay_of,
-    )  # fmt: skip
-
-
 def _with_media(session: Session, task: Item) -> Item:
     """Upload what a task brings along; most bring nothing."""
     if not holds_media(task):
@@ -140,13 +159,12 @@ def _with_media(session: Session, task: Item) -> Item:
     return wait(background_loop().submit(session.client().prepare_media(task))) if found else task
 
 
-def _with_seed(session: Session, task: Mapping[str, Any]) -> Any:
-    """Pin the seed, so that every image can be made again."""
+def _pick_seed(session: Session, task: Mapping[str, Any]) -> int | None:
+    """Pick a seed where the model takes one, so that every image can be made again."""
     model = find_model(str(task.get("model", "")))
     rules = session.known_rules(task)
     takes_seed = "seed" in rules.names if rules is not None else model is not None and model.takes_seed
-    if task.get("seed") is not None or not takes_seed:
-        return task
+    if not takes_seed:
+        return None
     count = task.get("numberResults", 1)
-    seed = session.chance.randrange(1, _LARGEST_SEED - (count if isinstance(count, int) else 1))
-    return {**task, "seed": seed}
+    return session.chance.randrange(1, _LARGEST_SEED - (count if isinstance(count, int) else 1))

@@ -86,11 +86,12 @@ def test_a_run_that_another_kernel_has_prepared_and_not_sent_is_taken_over(start
 
 
 DIES_PREPARED = """
-import os, sys, asyncio
+import os, sys, time
 import runware_nb as rw
 from runware_nb.runlog.store import RunLog
 
 def die(*_, **__):
+    time.sleep(0.3)  # what was queued before is on disk by then
     os._exit(9)
 RunLog.mark_sent = die if sys.argv[1] == "before the claim" else RunLog.mark_sent
 if sys.argv[1] == "after the claim":
@@ -267,7 +268,7 @@ def test_inline_media_stay_out_of_the_log_and_come_back_when_needed(sandbox, mak
     assert kept.request["inputs"]["image"].startswith("sha256:")
     assert (session.media.folder / kept.inputs[0]["file"]).is_file()
     original = find_original(session, done.task_uuid)[0]
-    assert original.request["inputs"]["image"].startswith("data:image/png;base64,")
+    assert original.request["inputs"]["image"] == session.media.folder / kept.inputs[0]["file"]
     assert send_again(session, original, agreed=True).verdict is Verdict.EXACT
     (session.media.folder / kept.inputs[0]["file"]).unlink()
     with pytest.raises(TaskInvalid, match="is not here any more"):
@@ -597,3 +598,38 @@ def test_a_file_that_could_not_be_kept_is_fetched_when_it_is_wanted(sandbox, mak
     assert later.job(job.task_uuid).result()[0].path.is_file()
     assert later.log.find(job.task_uuid).results[0].medium_state == "stored"
     assert len(sandbox.charges()) == 1
+
+
+def test_an_edit_is_made_again_although_the_service_has_forgotten_the_upload(sandbox, make_session, tmp_path):
+    """The medium is in the store: it is uploaded anew, and it is the same request."""
+    session = make_session(sandbox)
+    picture = tmp_path / "photo.png"
+    Image.new("RGB", (64, 64), "red").save(picture)
+    job = session.submit(edit(picture))
+    job.result()
+    picture.unlink()
+    sandbox.control("reset", post=True)  # it knows none of its media any more
+    later = make_session(sandbox)
+    done = send_again(later, find_original(later, job.task_uuid)[0], agreed=True)
+    assert done.verdict is Verdict.EXACT
+    assert done.job.record.request_hash == job.record.request_hash
+
+
+def test_a_run_prepared_with_inline_media_is_sent_by_resume(sandbox, make_session, run_async):
+    import base64
+
+    noise = Image.fromarray(np.random.default_rng(2).integers(0, 255, (64, 64, 3), dtype="uint8"))
+    body = io.BytesIO()
+    noise.save(body, "PNG")
+    environment = {**os.environ, **sandbox.environment}
+    uri = "data:image/png;base64," + base64.b64encode(body.getvalue()).decode()
+    script = DIES_PREPARED.replace(
+        'rw.image("a small airship over a forest", width=256, height=256, seed=7)', f"rw.run({edit(uri)!r})"
+    )
+    died = subprocess.run([sys.executable, "-c", script, "before the claim"], env=environment, timeout=60)
+    assert died.returncode == 9
+    session = make_session(sandbox)
+    (left,) = session.pending()
+    assert left.request["inputs"]["image"].startswith("sha256:")
+    assert len(session.take_up(left, sends=True).result()) == 1
+    assert [charge["task_uuid"] for charge in sandbox.charges()] == [left.task_uuid]
