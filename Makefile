@@ -4,7 +4,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help demo lab test lint bench chaos clean
+.PHONY: help demo lab test lint bench bench-memory chaos clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make test   set up what the tests need, and pass them all"
 	@echo "make lint   format, lint and types only"
 	@echo "make bench  compare with the official SDK, side by side"
+	@echo "make bench-memory  a log of a million runs, on SQLite and PostgreSQL: lookups, sums, durable writes"
 	@echo "make chaos  2,000 tasks through a storm of faults, four times; SEED=N repeats one"
 	@echo "make clean  remove what these made"
 
@@ -55,6 +56,9 @@ test: lint .venv-old-sdk/stamp
 
 bench: .venv/test.stamp
 	@$(PY) benchmarks/compare.py
+
+bench-memory: .venv/test.stamp
+	@$(PY) benchmarks/memory.py
 
 chaos: .venv/test.stamp
 	@$(PY) -m tests.chaos $(if $(SEED),--seed $(SEED))

@@ -38,7 +38,8 @@ def remove(session: Session, runs: list[RunRecord], *, agreed: bool, strays: lis
         sentence = f"{what} will be removed for good; what they cost stays in the summaries"
         confirm(sentence, verb="Go on", done="removed")
     left = forget_runs(session.log, [each.task_uuid for each in runs]) if runs else []
-    gone = [*left, *(strays or ())]
+    gone = [*left, *(strays or ())] if session.owns_media else []
     freed = session.media.remove(gone)
+    notes = () if session.owns_media else ("the files stay: other logs may share them",)
     said = f"removed {len(runs)} {noun} and {len(gone)} files ({freed / 1e6:.1f} MB)"
-    return Answer({"text/plain": said}, {"removed": len(runs), "files": len(gone), "freed_bytes": freed})
+    return Answer({"text/plain": said}, {"removed": len(runs), "files": len(gone), "freed_bytes": freed}, notes)

@@ -33,9 +33,11 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     chosen = _chosen(session, filter_from(options))
     if options.keep_rated:
         chosen = [each for each in chosen if each.best_rating is None]
-    with session.log.reading() as connection:
-        known = stored_files(connection)
-    return remove(session, chosen, agreed=options.yes, strays=session.media.strays(known))
+    strays: list[str] = []
+    if session.owns_media:
+        with session.log.reading() as connection:
+            strays = session.media.strays(stored_files(connection))
+    return remove(session, chosen, agreed=options.yes, strays=strays)
 
 
 def _chosen(session: Session, wanted: RunFilter) -> list[RunRecord]:

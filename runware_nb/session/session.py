@@ -160,6 +160,13 @@ class Session:
         return self._media[1]
 
     @property
+    def owns_media(self) -> bool:
+        """Whether the folder of media is this log's alone, so that a file it does not know is nobody's."""
+        own = None if self.settings.log_url else self.settings.home / "runs.sqlite"
+        beside = {path for path in self.settings.home.parent.glob("*/runs.sqlite") if path != own}
+        return self.settings.media_url is None and not beside
+
+    @property
     def environment(self) -> str:
         """The description of this environment, as JSON."""
         return environment_snapshot()[1]

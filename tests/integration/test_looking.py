@@ -245,6 +245,22 @@ def test_pruning_takes_failures_and_strays_and_spares_the_rest(session, run, two
     assert run("prune", "--yes")[1]["removed"] == 0
 
 
+def test_files_that_another_log_may_need_are_left_alone(session, run, two, tmp_path, make_session, sandbox):
+    """Two logs in one folder share its pictures: what one of them forgets, the other may have paid for."""
+    other = make_session(sandbox, home=tmp_path / ".other")
+    other.submit({**TASK, "seed": 1, "numberResults": 2, "outputFormat": "PNG"}).result()
+    files = [session.media.find(result.file) for result in session.log.find(two[0]).results]
+    for path in session.media.folder.glob("*/*"):
+        os.utime(path, (0, 0))
+    code, answer, said = run("forget", two[0], "--yes")
+    assert (code, answer["removed"], answer["files"]) == (0, 1, 0)
+    assert "other logs may share them" in said
+    assert run("prune", "--yes")[1]["files"] == 0
+    assert all(path.is_file() for path in files)
+    session.configure(media_url=str(tmp_path / "shared"))
+    assert not session.owns_media
+
+
 def test_the_paragraph_names_models_seeds_sizes_dates_and_cost(session, run, two):
     text = run("methods")[1]["methods"]
     for part in ("3 results were generated in 2 runs", "(runware:101@1)", "The random seeds were 1 to 2", "256 × 256 pixels",
