@@ -329,7 +329,7 @@ def test_a_log_that_fails_under_way_loses_no_image(sandbox, make_session, monkey
         raise RunLogError("the log cannot be written: disk full")
 
     monkeypatch.setattr(RunLog, "finish", broken)
-    monkeypatch.setattr("runware_nb.session.pipeline._WRITE_TRIES", 2)
+    monkeypatch.setattr("runware_nb.session.storing._WRITE_TRIES", 2)
     job = session.submit(TASK)
     assert len(job.result()) == 1
     assert any("not in the log" in notice and "disk full" in notice for notice in job.notices)
