@@ -15,6 +15,7 @@ from .errors import ConfigError
 __all__ = [
     "Key",
     "Settings",
+    "forget_key",
     "jupyter_session_name",
     "load_settings",
     "save_to_project",
@@ -272,6 +273,22 @@ def _of_right_type(name: str, value: Any, *, said: str = "") -> Any:
         return kind(value)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{said or name}={value!r}: it is a number") from error
+
+
+def forget_key() -> bool:
+    """Take the key out of the system's keyring; False where there was none."""
+    try:
+        import keyring
+        from keyring.errors import KeyringError
+    except ImportError:
+        return False
+    try:
+        if keyring.get_password(_KEYRING_SERVICE, "default") is None:
+            return False
+        keyring.delete_password(_KEYRING_SERVICE, "default")
+    except KeyringError:
+        return False
+    return True
 
 
 def secrets_of_environment() -> list[str]:

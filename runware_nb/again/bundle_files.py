@@ -140,11 +140,12 @@ class Bundle:
             for result in run.results:
                 if result.file is None or result.medium_state != "stored":
                     continue
+                name = f"result #{result.position + 1} of run {run.task_uuid[:8]}"
                 expected = listed.get(f"media/{result.file}")
                 if expected is None:
-                    raise BundleError(f"result #{result.position} of run {run.task_uuid[:8]} is missing: {result.file}")
+                    raise BundleError(f"{name} is missing: {result.file}")
                 if result.stored_sha256 is not None and expected != result.stored_sha256:
-                    raise BundleError(f"result #{result.position} of run {run.task_uuid[:8]} is not what was logged")
+                    raise BundleError(f"{name} is not what was logged")
 
     def _check_crate(self) -> None:
         try:

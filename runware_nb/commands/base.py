@@ -57,10 +57,12 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "connect": "connect",
         "login": "login",
+        "logout": "logout",
         "status": "status",
         "sandbox": "sandbox",
         "models": "models",
         "model-search": "models",
+        "model": "model",
         "text-to-image": "text_to_image",
         "log": "log",
         "show": "show",
@@ -84,6 +86,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "gallery": "gallery",
         "read": "read",
         "config": "config",
+        "size": "size",
         "poll": "poll",
         "raw": "raw",
     }

@@ -50,7 +50,7 @@ def answer(
     names = (first.task_uuid[:8], second.task_uuid[:8])
     rows = [(name, _written(one), _written(other)) for name, (one, other) in differing.items()]
     table = render_table(Table(("parameter", *names), rows, empty="the requests are the same"))
-    lines = [table["text/plain"], *(f"#{one.position}: {describe(found)}" for one, _, found in pairs)]
+    lines = [table["text/plain"], *(f"#{one.position + 1}: {describe(found)}" for one, _, found in pairs)]
     sides = [_sides(session, both, pair) for pair in pairs]
     written = {
         "first": first.task_uuid,
@@ -140,7 +140,7 @@ def _sides(
 ) -> list[Side]:
     one, other, found = pair
     sides = [
-        Side(f"{each.task_uuid[:8]} #{result.position}", picture_of(session, each, result, side_px=_SHOWN_PX))
+        Side(f"{each.task_uuid[:8]} #{result.position + 1}", picture_of(session, each, result, side_px=_SHOWN_PX))
         for each, result in zip(both, (one, other), strict=True)
     ]
     before, after = _body(session, one), _body(session, other)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..errors import MagicUsageError
@@ -32,13 +32,24 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--lora", action="append", metavar="AIR[:WEIGHT]", help="adaptation to apply; repeatable")
     group.add_argument("--format", metavar="NAME", help="JPG, PNG or WEBP")
     group.add_argument("--acceleration", metavar="NAME", help="none, low, medium or high")
+    group.add_argument(
+        "--from", dest="from_", metavar="IMG", help="image to start from: a variable, _rw, #3, a file, a run"
+    )
+    group.add_argument("--mask", metavar="IMG", help="where to paint anew: white is painted")
+    group.add_argument("--strength", type=float, metavar="X", help="how far to go from it, 0 to 1")
+    group.add_argument("--reference", action="append", metavar="IMG", help="image to follow; repeatable")
     group.add_argument("--fresh", action="store_true", help="ask again, although the log has the answer")
     group.add_argument("--yes", action="store_true", help="agree to the price, however high")
     group.add_argument("--set", action="append", metavar="KEY=JSON", help="any other parameter; dots go deeper")
 
 
-def task_from(options: argparse.Namespace, prompt: str) -> ImageTask:
+def task_from(options: argparse.Namespace, prompt: str, find: Callable[[str], Any]) -> ImageTask:
     """Make the task.
+
+    Args:
+        options: As parsed.
+        prompt: What to draw.
+        find: Gives the image that a word means.
 
     Raises:
         MagicUsageError: A value cannot be read.
@@ -53,8 +64,12 @@ def task_from(options: argparse.Namespace, prompt: str) -> ImageTask:
         values["width"], values["height"] = _size(options.size)
     if options.lora:
         values["loras"] = tuple(_lora(text) for text in options.lora)
+    values["strength"] = options.strength
+    media = {name: find(word) for name, word in (("seedImage", options.from_), ("maskImage", options.mask)) if word}
+    if options.reference:
+        media["referenceImages"] = [find(word) for word in options.reference]
     given = {name: value for name, value in values.items() if value is not None}
-    return make_image_task(prompt, extra=_extra(options.set or ()), **given)
+    return make_image_task(prompt, extra={**media, **_extra(options.set or ())}, **given)
 
 
 def refuse_keys(words: Sequence[str], known: Sequence[str] = ()) -> None:

@@ -51,6 +51,6 @@ def _shown(frame: Frame) -> dict[str, str]:
         status = item.get("status", "success")
         progress = f" {item['progress']} %" if "progress" in item else ""
         url = next((item[key] for key in item if key.endswith("URL")), "")
-        facts.append((f"#{index}", f"{status}{progress} {url}".strip()))
+        facts.append((f"#{index + 1}", f"{status}{progress} {url}".strip()))
     facts += [("error", f"{error['code']}: {error['message']}") for error in frame.errors]
     return render_facts(facts)

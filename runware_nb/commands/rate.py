@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 SUMMARY = "give a result 1 to 5 stars, or 0 to take them away"
 
-_REF = re.compile(r"([^#]+)(?:#(\d{1,4}))?")
+_REF = re.compile(r"([^#]+)(?:#([1-9]\d{0,3}))?")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("ref", metavar="UUID[#N]", help="a run, or its result number N from 0")
+    parser.add_argument("ref", metavar="UUID[#N]", help="a run, or its result number N from 1, as its caption says")
     parser.add_argument("stars", type=int, metavar="STARS", help="1 to 5; 0 takes them away")
 
 
@@ -30,10 +30,10 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
         raise MagicUsageError(f"{options.stars} stars: it is 1 to 5, or 0 to take them away")
     match = _REF.fullmatch(options.ref)
     if match is None:
-        raise MagicUsageError(f"{options.ref!r} names no result; write 3f2a9c1b, or 3f2a9c1b#2 for its third")
+        raise MagicUsageError(f"{options.ref!r} names no result; write 3f2a9c1b, or 3f2a9c1b#3 for its third")
     record = session.log.find(match[1])
-    position = int(match[2]) if match[2] else None
+    position = int(match[2]) - 1 if match[2] else None
     rate_result(session.log, record.task_uuid, position, options.stars or None)
-    which = f"run {record.task_uuid[:8]}" if position is None else f"#{position} of run {record.task_uuid[:8]}"
+    which = f"run {record.task_uuid[:8]}" if position is None else f"#{position + 1} of run {record.task_uuid[:8]}"
     said = f"{which}: {'★' * options.stars or 'no stars'}"
     return Answer({"text/plain": said}, {"task_uuid": record.task_uuid, "index": position, "rating": options.stars})

@@ -37,7 +37,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     done = send_again(session, original, agreed=options.yes)
     compared = {place: describe(found) for place, found in done.comparisons.items()}
     lines = [f"{original.name} again, as run {done.job.task_uuid[:8]}: {done.verdict.value}"]
-    lines += [f"#{place}: {words}" for place, words in compared.items()]
+    lines += [f"#{place + 1}: {words}" for place, words in compared.items()]
     lines.append(f"{format_usd(done.outcome.cost_usd)} · {bounds()}")
     written = {
         "task_uuid": done.job.task_uuid,

@@ -47,7 +47,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     ]
     facts += [
         (
-            f"#{result.position}",
+            f"#{result.position + 1}",
             result.error["message"] if result.error else f"seed {result.seed}, {result.medium_state}",
         )
         for result in record.results

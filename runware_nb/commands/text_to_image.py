@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from pathlib import PurePath
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MagicUsageError, TaskError
 from ..session.session import Plan
 from ..view.table import render_facts
+from ..wire.places import holds_media, replace_media
 from ..wire.results import Outcome
 from .base import Answer
 from .image_options import add_image_options, refuse_keys, task_from
+from .images_in import find_image
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -37,9 +42,15 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     return submit(session, options, " ".join(words))
 
 
-def submit(session: Session, options: argparse.Namespace, prompt: str, template: str | None = None) -> Answer:
-    """Plan or send a prompt with parsed options."""
-    task = task_from(options, prompt)
+def submit(
+    session: Session,
+    options: argparse.Namespace,
+    prompt: str,
+    template: str | None = None,
+    names: Mapping[str, Any] = MappingProxyType({}),
+) -> Answer:
+    """Plan or send a prompt with parsed options; *names* are the user's variables."""
+    task = task_from(options, prompt, lambda word: find_image(word, session, names))
     if options.dry_run:
         return _dry_run(session.plan(task))
     job = session.submit(
@@ -51,6 +62,12 @@ def submit(session: Session, options: argparse.Namespace, prompt: str, template:
         agreed=options.yes,
     )
     return Answer(job=job, value=job)
+
+
+def _named(value: Any) -> str:
+    """Name a medium that would be uploaded."""
+    shown = str(value) if isinstance(value, str | PurePath) else f"<{type(value).__name__}>"
+    return shown if len(shown) <= 200 else f"{shown[:199]}…"
 
 
 def answer_of(outcome: Outcome) -> dict[str, Any]:
@@ -69,6 +86,7 @@ def _raw(error: TaskError) -> dict[str, Any]:
 
 
 def _dry_run(plan: Plan) -> Answer:
-    facts = [*plan.task.items(), ("price", str(plan.price)), ("sent", "nothing (dry run)")]
-    written = {"task": plan.task, "estimate_usd": plan.price.usd, "estimate_basis": plan.price.basis}
+    task = replace_media(plan.task, _named) if holds_media(plan.task) else plan.task
+    facts = [*task.items(), ("price", str(plan.price)), ("sent", "nothing (dry run)")]
+    written = {"task": task, "estimate_usd": plan.price.usd, "estimate_basis": plan.price.basis}
     return Answer(render_facts(facts), written, tuple(plan.warnings), value=plan)

@@ -101,7 +101,7 @@ def _pictures(session: Session, each: Checked) -> list[list[Side]]:
             continue
         path, first = session.media.find(after[place].file), each.original.files.get(place)
         row = [
-            Side(f"{each.run.task_uuid[:8]} #{place}",
+            Side(f"{each.run.task_uuid[:8]} #{place + 1}",
                  picture_of(session, each.run, before[place], side_px=_SHOWN_PX)),
             Side("again", picture_of(session, each.job.record, after[place], side_px=_SHOWN_PX)),
         ]  # fmt: skip

@@ -51,7 +51,7 @@ class Runner:
 
     def _generate(self, line: str, cell: str, names: dict[str, Any]) -> None:
         request = parse_cell(line, cell, names, keys=self._keys())
-        answer = submit(self._session, request.options, request.prompt, request.template)
+        answer = submit(self._session, request.options, request.prompt, request.template, names)
         if answer.job is None:
             if not request.quiet:
                 self._show(answer)

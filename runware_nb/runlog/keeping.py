@@ -47,7 +47,7 @@ def rate_result(log: RunLog, run_uuid: str, position: int | None, stars: int | N
     with log.changing() as connection:
         changed = connection.execute(sa.update(results).where(mine).values(rating=stars))
         if not changed.rowcount:
-            which = "has no result" if position is None else f"has no result #{position}"
+            which = "has no result" if position is None else f"has no result #{position + 1}"
             raise RunNotFound(f"run {run_uuid[:8]} {which} to rate")
         connection.execute(sa.update(runs).where(runs.c.task_uuid == run_uuid).values(best_rating=best))
 

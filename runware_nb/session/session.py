@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import random
 import threading
 from collections.abc import Coroutine, Mapping
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..catalog import Rulebook, check_task, find_model, place_media
+from ..catalog import Rulebook, check_task, find_model, place_media, rulebook_of
 from ..errors import RunLogError, TaskError
 from ..images.incoming import is_sendable
 from ..loop import background_loop, wait
@@ -208,6 +209,23 @@ class Session:
         if self.settings.api_key is None:
             self.settings = self.settings.with_values(api_key=stored_key())
         return self.settings.require_key()
+
+    def forget_key(self) -> None:
+        """Go on without a key; tasks in flight keep theirs."""
+        self.settings = dataclasses.replace(self.settings, api_key=None)
+        old, self._client = self._client, None
+        if old is not None:
+            background_loop().submit(_close_when_idle(old, list(self._jobs.values())))
+
+    def rules_for(self, name: str) -> Rulebook | None:
+        """Give what a model takes: fresh from the schema service where it answers, else as bundled.
+
+        Args:
+            name: AIR identifier, slug, name or alias.
+        """
+        model = find_model(name)
+        fresh = self._fresh.rules_for({"model": model.air if model is not None else name, "taskType": "imageInference"})
+        return fresh or (rulebook_of(model) if model is not None else None)
 
     def plan(self, task: Task) -> Plan:
         """Complete and check a task without sending it.

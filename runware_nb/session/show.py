@@ -57,7 +57,7 @@ def render_outcome(outcome: Outcome, notices: Sequence[str] = ()) -> dict[str, s
 
 def render_result(result: Result, prompt: str) -> dict[str, str]:
     """Show a single result."""
-    facts = [f"#{result.index}", *([f"seed {result.seed}"] if result.seed is not None else []),
+    facts = [f"#{result.index + 1}", *([f"seed {result.seed}"] if result.seed is not None else []),
              format_usd(result.cost_usd), f"{result.task_uuid[:4]}…"]  # fmt: skip
     return render_results(ResultsView(prompt, [_tile(result, prompt, several=False)], facts=facts))
 
@@ -142,7 +142,7 @@ def error_sentence(error: RunwareNBError) -> str:
 
 def _tile(result: Result, prompt: str, *, several: bool) -> Tile:
     seed = "" if result.seed is None else f" · seed {result.seed}"
-    caption = f"#{result.index}{seed}" if several else ""
+    caption = f"#{result.index + 1}{seed}" if several else ""
     words = _words(result)
     if words is not None:
         return Tile(alt=prompt, caption=caption, words=words, href=relative_link(result.path))

@@ -92,11 +92,11 @@ class Storing:
         except MediaError as error:
             record.medium_state = "expired" if error.is_expired else "missing"
             if result.text is None and result.structured is None:
-                self._say(f"image {result.index}: {error}" + ("" if result.medium is None else "; kept in memory"))
+                self._say(f"image #{result.index + 1}: {error}" + ("" if result.medium is None else "; kept in memory"))
             return
         except TransportError as error:
             record.medium_state = "missing"
-            self._say(f"image {result.index} could not be fetched yet: {error}; it is still at {result.url}")
+            self._say(f"image #{result.index + 1} could not be fetched yet: {error}; it is still at {result.url}")
             return
         record.medium_state = "stored"
         record.media_type, record.size_bytes = stored.media_type, stored.size_bytes

@@ -191,7 +191,7 @@ MEMORY = [
     "%%runware -s 512x512 -n 2 --seed 8 --tag study -o storm\na small airship over a forest in a storm",
     'cut = rw.run({"taskType": "removeBackground", "model": "runware:109@1", "inputs": {"image": ships[0]}}).result()',
     "first, second = ships.task_uuid[:8], storm.task_uuid[:8]",
-    "%runware rate {first}#0 5\n%runware log",
+    "%runware rate {first}#1 5\n%runware log",
     "%runware diff {first} {second}",
     "%runware history {first}",
     "%runware cost --by model",

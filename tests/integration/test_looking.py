@@ -9,9 +9,11 @@ import sys
 import pytest
 from PIL import Image
 
+from runware_nb.catalog import all_models
 from runware_nb.cli import main
 from runware_nb.commands import COMMANDS, find_command
 from runware_nb.commands.arguments import LineParser
+from runware_nb.loop import background_loop, wait
 from runware_nb.runlog import ResultRecord, RunRecord, State
 from tests.conftest import TASK
 
@@ -84,7 +86,7 @@ def test_pages_lead_to_each_other(session, run, two):
     ("words", "sentence"),
     [
         (["log", "--since", "tomorrowish"], "is no time"), (["log", "--sort", "luck"], "newest, oldest"),
-        (["rate", "abcd", "6"], "6 stars"), (["rate", "#", "5"], "names no result"), (["budget", "lots"], "budget lots"),
+        (["rate", "abcd", "6"], "6 stars"), (["rate", "#", "5"], "names no result"), (["rate", "abcd#0", "5"], "names no result"), (["budget", "lots"], "budget lots"),
         (["budget", "-1"], "budget -1|one word|no option"), (["bundle", "make"], "PATH"), (["bundle", "open", "x"], "bundle open FILE DIR"),
         (["bundle", "pack", "x"], "invalid choice"), (["verify", "--budget", "-1"], "--budget -1"), (["config", "nosuch", "1"], "`config` lists"),
         (["config", "api_key", "x"], "use `login`"), (["config", "mode", "offline"], "live or replay"), (["config", "max_in_flight", "many"], "it is a number"),
@@ -158,7 +160,7 @@ def test_a_ring_in_somebodys_log_ends(session, run):
 
 
 def test_stars_show_and_filter(session, run, two):
-    assert run("rate", f"{two[0][:8]}#1", "4")[1] == {"task_uuid": two[0], "index": 1, "rating": 4}
+    assert run("rate", f"{two[0][:8]}#2", "4")[1] == {"task_uuid": two[0], "index": 1, "rating": 4}
     assert "★★★★" in shown(session, "log")["text/plain"]
     assert [row["task_uuid"] for row in run("log", "--min-rating", "4")[1]] == [two[0]]
     assert [result["rating"] for result in run("show", two[0])[1]["results"]] == [None, 4]
@@ -415,3 +417,56 @@ def test_a_script_is_where_a_run_came_from(sandbox, make_session, tmp_path):
     subprocess.run([sys.executable, str(script)], env={**os.environ, **sandbox.environment}, check=True, timeout=60)
     (made,) = make_session(sandbox).log.recent()
     assert made.notebook == str(script)
+
+
+def test_a_model_says_what_it_takes(session, run):
+    code, answer, _ = run("model", "runware:101@1")
+    assert code == 0
+    assert answer["model"] == "runware:101@1"
+    assert "$0.0038" in answer["price"]
+    assert answer["schema"]["properties"]["width"]["minimum"] >= 64
+    text = shown(session, "model", "runware:101@1")["text/plain"]
+    for part in ("positivePrompt", "width", "multiples of", "seed", "yes"):
+        assert part in text
+    code, _, said = run("model", "runware:101@l")
+    assert code == 2
+    assert "did you mean runware:101@1?" in said
+
+
+def test_a_model_that_came_out_this_morning_is_shown_from_the_schema_service(sandbox, make_session):
+    session = make_session(sandbox, schemas_url=sandbox.info["schemas_url"])
+    bundled = {model.air for model in all_models()}
+    found = wait(background_loop().submit(session.client().search_models("", limit=100)))["results"]
+    new = next(
+        model["air"]
+        for model in found
+        if model["air"] not in bundled
+        and model.get("category") in {"checkpoint", None}
+        and session.rules_for(model["air"])
+    )
+    assert "positivePrompt" in shown(session, "model", new)["text/plain"]
+
+
+def test_the_heaviest_cells_come_first(run, tmp_path):
+    cells = [
+        {"cell_type": "code", "id": "a", "execution_count": 1, "metadata": {}, "source": ["small\n"], "outputs": []},
+        {"cell_type": "code", "id": "b", "execution_count": 2, "metadata": {}, "source": "\n\nbig = 1", "outputs": [{"x": "y" * 5000}]},
+    ]  # fmt: skip
+    path = tmp_path / "n.ipynb"
+    path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    answer = run("size", str(path))[1]
+    assert [(cell["number"], cell["source"]) for cell in answer["cells"]] == [(2, "big = 1"), (1, "small")]
+    assert answer["cells"][0]["bytes"] > 5000
+    for words, sentence in ((["size"], "name it: size FILE.ipynb"), (["size", "nowhere.ipynb"], "No such file")):
+        code, _, said = run(*words)
+        assert code == 2
+        assert sentence in said
+    path.write_text("[]")
+    assert "it is no notebook" in run("size", str(path))[2]
+
+
+def test_after_logout_there_is_no_key(session, run):
+    assert run("logout")[1]["forgotten"]
+    code, _, said = run("text-to-image", "--prompt", "a sea")
+    assert code == 2
+    assert "no API key" in said

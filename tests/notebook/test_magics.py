@@ -204,13 +204,52 @@ def test_names_are_filled_in_on_the_line_too(shell):
     assert record.task["positivePrompt"] == "a very {start} calm sea"
     assert (record.task["width"], record.task["seed"]) == (256, 5)
     shell.names["run"] = record.task_uuid[:8]
-    shell.run("%runware rate {run}#0 5")
+    shell.run("%runware rate {run}#1 5")
     import runware_nb as rw
 
     found = rw.log.find(record.task_uuid)
     assert found.best_rating == 5
     assert found.tags == ("very {start} calm",)
     assert found.prompt_template == "a {mood} sea"
+
+
+def test_an_image_on_the_line_is_found_wherever_it_is(shell, sandbox, tmp_path):
+    from PIL import Image
+
+    shell.run("%%runware -s 256x256 -n 3 --seed 1 -q -o ships\na ship")
+    ships = shell.names["ships"]
+    ships[1].save(tmp_path / "a ship.png")
+    shell.names["drawn"] = Image.new("L", (256, 256), 255)
+    shell.names["second"] = ships[1]
+    maker = current_session().log.find(ships.task_uuid).task_uuid
+    ways = ["ships", "second", "#2", f"{ships.task_uuid[:8]}#2", "'a ship.png'", ships[1].url, ships[1].item_uuid]
+    for number, way in enumerate(ways):
+        current_session().last = ships
+        shell.run(f"%%runware -s 256x256 --seed {number} --from {way} --strength 0.5 -q\na ship in a storm")
+        record = current_session().log.recent(1)[0]
+        assert record.parent_uuid == maker, way
+        assert record.request["strength"] == 0.5
+        assert (
+            record.inputs[0]["sha256"] == current_session().log.find(maker).results[int(way != "ships")].received_sha256
+        )
+    shell.run("%%runware -s 256x256 --from ships --mask drawn -q\na ship")
+    assert len(current_session().log.recent(1)[0].inputs) == 2
+    shell.run("%%runware -s 256x256 --from second --dry-run\na ship")
+
+
+@pytest.mark.parametrize(
+    ("way", "sentence"),
+    [("nothing", "no image 'nothing'"), ("#4", "has 1 images, and no #4"), ("ffff0000", "the log has no run"),
+     ("number", "is no medium")],
+)  # fmt: skip
+def test_a_word_that_is_no_image_is_one_sentence(shell, sandbox, way, sentence):
+    from runware_nb.errors import RunwareNBError
+
+    shell.run("%%runware -s 256x256 --seed 1 -q\na ship")
+    shell.names["number"] = 7
+    with pytest.raises(RunwareNBError, match=sentence):
+        shell.run(f"%%runware -s 256x256 --from {way} -q\na ship")
+    assert len(sandbox.charges()) == 1
 
 
 def test_the_code_of_a_run_comes_as_the_next_cell(shell, monkeypatch):
