@@ -158,7 +158,7 @@ class Board:
             if entry.get("code") == CONFLICT and flight.times_sent > 1:
                 flight.should_ask = True  # our own second sending met the first: it was accepted
                 continue
-            if entry.get("code") in _NOT_KNOWN and flight.is_polling:
+            if str(entry.get("code")) in _NOT_KNOWN and flight.is_polling:
                 flight.poll_answer, flight.is_polling = False, False
                 flight.wake()
                 continue

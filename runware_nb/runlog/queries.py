@@ -13,18 +13,22 @@ from .filters import RunFilter
 from .records import State
 from .schema import SEARCHED, run_tags, runs
 
-__all__ = ["in_chunks", "notebooks_named", "select_runs"]
+__all__ = ["cell_number", "cells_beginning", "in_chunks", "notebooks_named", "select_runs"]
 
 _SHORTEST_TERM = 3
+_MOST_CELLS = 100
 
 
-def select_runs(wanted: RunFilter, dialect: str, *, notebooks: Sequence[str] = ()) -> sa.Select[Any]:
+def select_runs(
+    wanted: RunFilter, dialect: str, *, notebooks: Sequence[str] = (), cells: Sequence[str] = ()
+) -> sa.Select[Any]:
     """Write the statement: whatever is rarest leads, newest first, and no more is looked at than is shown.
 
     Args:
         wanted: The filter.
         dialect: `sqlite` or `postgresql`.
         notebooks: Paths of the notebook that is wanted, when one is.
+        cells: Ids of the cell that is wanted, when one is and not by its number.
     """
     found = sa.select(runs)
     order = _order(wanted)
@@ -37,14 +41,16 @@ def select_runs(wanted: RunFilter, dialect: str, *, notebooks: Sequence[str] = (
             others = run_tags.alias()
             found = found.where(sa.exists().where(others.c.run_id == runs.c.id, others.c.tag == tag))
     is_led = dialect == "sqlite" and by_row and bool(wanted.tags or wanted.search)
-    for condition in _conditions(wanted, notebooks, is_led=is_led):
+    for condition in _conditions(wanted, notebooks, cells, is_led=is_led):
         found = found.where(condition)
     if wanted.search is not None:
         found, order = _searched(found, wanted, order, dialect)
     return found.order_by(*order).limit(wanted.limit).offset((wanted.page - 1) * wanted.limit)
 
 
-def _conditions(wanted: RunFilter, notebooks: Sequence[str], *, is_led: bool) -> list[sa.ColumnElement[bool]]:
+def _conditions(
+    wanted: RunFilter, notebooks: Sequence[str], cells: Sequence[str], *, is_led: bool
+) -> list[sa.ColumnElement[bool]]:
     """Write the plain conditions; behind a label or a word, SQLite is told (by `+`) to leave their indexes alone."""
 
     def its(name: str) -> Any:
@@ -58,9 +64,10 @@ def _conditions(wanted: RunFilter, notebooks: Sequence[str], *, is_led: bool) ->
     if wanted.until is not None:
         made.append(its("created_at_utc") < wanted.until)
     if wanted.cell is not None:
-        made.append(_in_cell(wanted.cell))
+        number = cell_number(wanted.cell)
+        made.append(_one_of(its("cell_id"), cells) if number is None else its("execution_count") == number)
     if wanted.notebook is not None:
-        made.append(its("notebook") == notebooks[0] if len(notebooks) == 1 else its("notebook").in_(notebooks))
+        made.append(_one_of(its("notebook"), notebooks))
     if wanted.min_rating is not None:
         made.append(its("best_rating") >= wanted.min_rating)
     if wanted.is_imported is not None:
@@ -70,13 +77,27 @@ def _conditions(wanted: RunFilter, notebooks: Sequence[str], *, is_led: bool) ->
     return made
 
 
-def _in_cell(cell: str) -> sa.ColumnElement[bool]:
+def _one_of(column: Any, values: Sequence[str]) -> sa.ColumnElement[bool]:
+    found: sa.ColumnElement[bool] = column == values[0] if len(values) == 1 else column.in_(values)
+    return found  # an equality keeps the index's order; a list has to be sorted
+
+
+def cell_number(cell: str) -> int | None:
+    """Read a cell's number, as `7` or `[7]`; None where it is an id."""
     number = cell.strip("[] ")
-    if number.isdecimal() and len(number) < 8:
-        return runs.c.execution_count == int(number)
+    return int(number) if number.isdecimal() and len(number) < 8 else None
+
+
+def cells_beginning(cell: str) -> sa.Select[Any]:
+    """Find cells by the beginning of their id.
+
+    Raises:
+        MagicUsageError: It is too short to mean one.
+    """
     if len(cell) < 4:
         raise MagicUsageError(f"--cell {cell}: give the number of a cell, or 4 characters or more of its id")
-    return sa.and_(runs.c.cell_id >= cell, runs.c.cell_id < cell + "\U0010ffff")
+    among = sa.and_(runs.c.cell_id >= cell, runs.c.cell_id < cell + "\U0010ffff")
+    return sa.select(runs.c.cell_id).where(among).distinct().limit(_MOST_CELLS)
 
 
 def notebooks_named(name: str) -> sa.Select[Any]:

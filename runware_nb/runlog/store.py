@@ -15,7 +15,7 @@ from ..errors import RunLogError, RunNotFound
 from .databases import ONE_WRITER, Change, in_words
 from .filters import RunFilter
 from .opening import open_engine
-from .queries import in_chunks, notebooks_named, select_runs
+from .queries import cell_number, cells_beginning, in_chunks, notebooks_named, select_runs
 from .records import UNFINISHED_STATES, ResultRecord, RunClaimed, RunRecord, State, this_process
 from .rows import result_of, result_row, run_of, run_row
 from .schema import attempts, cells, environments, results, run_tags, runs
@@ -197,12 +197,14 @@ class RunLog:
         Raises:
             RunLogError: The log cannot be read.
         """
-        name = wanted.notebook
-        found = [name] if name else []
-        if name and "/" not in name and "\\" not in name:
-            with self.reading() as connection:
-                found = list(connection.execute(notebooks_named(name)).scalars())
-        return self.read(select_runs(wanted, self._engine.dialect.name, notebooks=found))
+        name, cell = wanted.notebook, wanted.cell
+        notebooks, cells = [name] if name else [], list[str]()
+        with self.reading() as connection:
+            if name and "/" not in name and "\\" not in name:
+                notebooks = list(connection.execute(notebooks_named(name)).scalars())
+            if cell and cell_number(cell) is None:
+                cells = list(connection.execute(cells_beginning(cell)).scalars())
+        return self.read(select_runs(wanted, self._engine.dialect.name, notebooks=notebooks, cells=cells))
 
     def recent(self, limit: int = 20) -> list[RunRecord]:
         """List runs, newest first."""

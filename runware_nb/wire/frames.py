@@ -138,11 +138,12 @@ def _body_errors(body: Item) -> list[Item]:
 def _item_error(item: Item) -> Item | None:
     """Turn a `data` item that reports a failure into an error object; None for any other item."""
     inner = item.get("error")
-    if item.get("status") not in _FAILED and not isinstance(inner, dict):
+    status = item.get("status")
+    if not (isinstance(status, str) and status in _FAILED) and not isinstance(inner, dict):
         return None
     details = inner if isinstance(inner, dict) else item
     outer = {key: value for key, value in item.items() if key != "error"}
-    if item.get("status") == "failed":
+    if status == "failed":
         outer.setdefault("code", "taskFailed")
     return _with_scope({**outer, **details}, item)
 

@@ -69,6 +69,8 @@ def item_id(item: Mapping[str, Any]) -> str | None:
 def is_final(item: Mapping[str, Any]) -> bool:
     """Whether an item is a result, rather than an acknowledgement or news of progress."""
     status = item.get("status")
+    if not isinstance(status, str):
+        status = None  # whatever else came in its place says nothing
     if status in _UNFINISHED:
         return False
     if status in _FINISHED or item.get("imageURL"):

@@ -3,7 +3,10 @@ import json
 import pytest
 
 from runware_nb.errors import ProtocolError
+from runware_nb.wire.classify import task_error
+from runware_nb.wire.collect import Collector
 from runware_nb.wire.frames import authentication_task, encode_frame, parse_frame
+from runware_nb.wire.results import is_final
 
 
 def test_data_and_errors_of_one_frame_are_both_kept():
@@ -78,3 +81,22 @@ def test_text_of_all_languages_stays_readable():
         json.loads(encode_frame([{"positivePrompt": "ein Schiff 🚢 שלום"}]))[0]["positivePrompt"]
         == "ein Schiff 🚢 שלום"
     )
+
+
+@pytest.mark.parametrize("odd", [[], {}, [1], {"a": 1}, 7, None, True, 1.5])
+def test_a_word_of_another_type_breaks_nothing(odd):
+    item = {
+        "taskType": "imageInference",
+        "taskUUID": "u",
+        "status": odd,
+        "imageURL": odd,
+        "resultIndex": odd,
+        "code": odd,
+    }
+    body = {"data": [item, {"error": {"code": odd, "message": odd, "parameter": odd, "taskUUID": odd}}]}
+    frame = parse_frame(json.dumps({**body, "errors": [{"code": odd, "message": odd, "taskUUID": odd}]}))
+    for error in frame.errors:
+        assert str(task_error(error))
+    collector = Collector({"taskType": "imageInference", "taskUUID": "u"})
+    collector.add([{**item, "taskUUID": "u"}])
+    assert is_final(item) in {True, False}
