@@ -102,8 +102,13 @@ def find_command(name: str) -> Command:
     """
     module = COMMANDS.get(name)
     if module is None:
-        near = difflib.get_close_matches(name, list(COMMANDS), n=1, cutoff=0.5)
+        near = difflib.get_close_matches(name, list(COMMANDS), n=3, cutoff=0.5)
         if near:
-            raise MagicUsageError(f"no command {name!r}; did you mean {near[0]}?", corrected=f"%runware {near[0]}")
+            meant = min(near, key=lambda each: (-_likeness(name, each), abs(len(each) - len(name))))
+            raise MagicUsageError(f"no command {name!r}; did you mean {meant}?", corrected=f"%runware {meant}")
         raise MagicUsageError(f"no command {name!r}; there are: {', '.join(COMMANDS)}")
     return cast("Command", importlib.import_module(f".{module}", __package__))
+
+
+def _likeness(typed: str, name: str) -> float:
+    return round(difflib.SequenceMatcher(None, typed, name).ratio(), 3)

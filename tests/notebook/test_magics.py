@@ -181,7 +181,7 @@ def test_the_commands_show_what_they_find(shell, capsys):
 
 
 def test_completion_of_commands_options_and_models(shell):
-    assert complete_runware("%runware lo")[1] == ["login", "log"]
+    assert complete_runware("%runware lo")[1] == ["login", "logout", "log"]
     assert "--number-results" in complete_runware("%%runware -n 4 --nu")[1]
     assert complete_runware("%%runware -m runware:1")[1][:2] == ["runware:101@1", "runware:100@1"]
     assert "runware:109@1" not in complete_runware("%%runware -m runware:1")[1]  # that one removes backgrounds
