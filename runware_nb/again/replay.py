@@ -21,7 +21,7 @@ from ..wire.frames import Item
 from ..wire.media import IMAGE_TYPES, sniff
 from ..wire.places import replace_media
 from ..wire.redact import REDACTED
-from ..wire.tasks import is_uuid
+from ..wire.tasks import is_utility, is_uuid
 from .bundle_files import read_bundle
 
 if TYPE_CHECKING:
@@ -227,6 +227,8 @@ def _clean(request: Mapping[str, Any], *, is_own: bool) -> Item:
     if is_own:
         return made
     made.setdefault("taskType", "imageInference")
+    if is_utility(str(made["taskType"])):
+        raise TaskInvalid(f"this request of somebody else's makes nothing: it is a {str(made['taskType'])[:40]!r}")
 
     def check(value: Any) -> Any:
         if isinstance(value, str) and (is_uuid(value) or value.startswith(("sha256:", "data:"))):

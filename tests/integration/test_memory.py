@@ -380,6 +380,19 @@ def test_a_request_of_somebody_else_cannot_name_files_or_hosts_of_ours(sandbox, 
         find_original(make_session(sandbox), str(picture))
 
 
+def test_a_request_of_somebody_else_can_only_make_something(sandbox, make_session, tmp_path):
+    """Not: delete a medium, read the account, upload a model."""
+    from runware_nb.images.provenance import embed
+
+    for task_type in ("mediaStorage", "accountManagement", "modelUpload", "authentication"):
+        picture = tmp_path / f"{task_type}.png"
+        Image.new("RGB", (8, 8)).save(picture)
+        request = {"taskType": task_type, "operation": "delete", "mediaUUID": "3f2a9c1b-1111-4222-8333-944455556666"}
+        picture.write_bytes(embed(picture.read_bytes(), infotext="x", record={"request": request}))
+        with pytest.raises(TaskInvalid, match="makes nothing"):
+            find_original(make_session(sandbox), str(picture))
+
+
 def test_a_file_that_says_nothing_cannot_be_replayed(sandbox, make_session, tmp_path):
     picture = tmp_path / "bare.png"
     Image.new("RGB", (8, 8)).save(picture)
