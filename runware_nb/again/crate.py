@@ -11,6 +11,7 @@ from ..runlog import RunRecord
 
 __all__ = ["CrateFile", "crate_metadata"]
 
+_HOME = "https://github.com/runware-nb/runware-nb"
 _TYPES = {
     ".ipynb": "application/x-ipynb+json", ".jsonl": "application/jsonl", ".html": "text/html", ".txt": "text/plain",
     ".md": "text/markdown", ".json": "application/json",
@@ -51,8 +52,8 @@ def crate_metadata(
     """
     present = {each.name for each in files}
     software = {
-        "@id": "https://pypi.org/project/runware-nb/", "@type": "SoftwareApplication", "name": "runware_nb",
-        "version": version, "softwareVersion": version, "url": "https://pypi.org/project/runware-nb/",
+        "@id": _HOME, "@type": "SoftwareApplication", "name": "runware_nb",
+        "version": version, "softwareVersion": version, "url": _HOME,
     }  # fmt: skip
     graph: list[dict[str, Any]] = [
         {

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ..errors import MagicUsageError
+from ..runlog.schema import LONGEST_KEY
 from ..runlog.spending import budgets_of, set_budget
 from .base import Answer
 from .cost import budget_line, budget_row
@@ -32,7 +33,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     if options.usd is not None:
         notebook = "" if options.all else options.notebook or session.context().notebook or ""
         with session.log.changing() as connection:
-            set_budget(connection, provider, notebook[:300], _amount(options.usd))
+            set_budget(connection, provider, notebook[:LONGEST_KEY], _amount(options.usd))
     with session.log.reading() as connection:
         limits = budgets_of(connection, provider)
     lines = [budget_line(each) for each in limits] or [f"no budget for {provider}; `budget 5` sets one of $5"]

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MediaError
-from ..images import make_thumbnail
 from ..images.compare import Comparison, compare, heat_map
 from ..runlog import ResultRecord, RunRecord
-from ..session.pictures import picture_of
+from ..session.pictures import picture_of, small_picture
 from ..view.compare import Side, render_sides
 from ..view.table import Picture, Table, render_table
 from ..wire.frames import Item
@@ -90,8 +89,7 @@ def heat_picture(first: bytes, second: bytes) -> Picture | None:
         return None
     if drawn is None:
         return None
-    small = make_thumbnail(drawn, side_px=_SHOWN_PX * 2, max_bytes=24 * 1024)
-    return Picture(small.body, small.media_type, "where the two differ: black is the same", _SHOWN_PX)
+    return small_picture(drawn, "where the two differ: black is the same", side_px=_SHOWN_PX)
 
 
 def _parameters(first: RunRecord, second: RunRecord) -> dict[str, tuple[Any, Any]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..runlog import RunRecord
 from ..runlog.keeping import forget_runs
 from ..session.hooks import confirm
+from ..session.pictures import forget_copies
 from .base import Answer
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def remove(session: Session, runs: list[RunRecord], *, agreed: bool, strays: lis
     left = forget_runs(session.log, [each.task_uuid for each in runs]) if runs else []
     gone = [*left, *(strays or ())] if session.owns_media else []
     freed = session.media.remove(gone)
+    forget_copies(session, left)
     notes = () if session.owns_media else ("the files stay: other logs may share them",)
     said = f"removed {len(runs)} {noun} and {len(gone)} files ({freed / 1e6:.1f} MB)"
     return Answer({"text/plain": said}, {"removed": len(runs), "files": len(gone), "freed_bytes": freed}, notes)

@@ -28,7 +28,8 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     wanted = filter_from(options)
     runs = session.log.select(wanted)
     pictures = [first_picture(session, each) for each in runs]
-    table = runs_table(runs, pictures, page=wanted.page, is_full=len(runs) == wanted.limit)
+    empty = {} if runs or session.log.count() == 0 else {"empty": "no run fits"}
+    table = runs_table(runs, pictures, page=wanted.page, is_full=len(runs) == wanted.limit, **empty)
     return Answer(render_table(table), [row_of(each) for each in runs], value=runs)
 
 

@@ -35,9 +35,9 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
         return _bundled(search)
     try:
         session.require_key()
-    except ConfigError:
+    except ConfigError as error:
         answer = _bundled(search)
-        note = "no key, so this is the bundled catalogue; `%runware login` or `%runware sandbox` to search the service"
+        note = f"this is the bundled catalogue: {error}"
         return Answer(answer.bundle, answer.json, (note,), answer.is_failure)
     filters = {"category": options.category, "architecture": options.architecture}
     given = {name: value for name, value in filters.items() if value}

@@ -6,8 +6,10 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ..again.replay import Replayed, find_original, only_one, send_again
+from ..errors import MediaError
+from ..images import decode
 from ..images.compare import CLOSE_BITS, CLOSE_MEAN
-from ..session.pictures import picture_of
+from ..session.pictures import picture_of, small_picture
 from ..view.compare import Side, render_sides
 from ..view.html import muted
 from ..view.results import format_usd
@@ -75,11 +77,7 @@ def _rows(session: Session, done: Replayed) -> list[list[Side]]:
 
 
 def _picture(body: bytes, alt: str) -> Picture | None:
-    from ..errors import MediaError
-    from ..images import decode, make_thumbnail
-
     try:
-        small = make_thumbnail(decode(body), side_px=_SHOWN_PX * 2, max_bytes=24 * 1024)
+        return small_picture(decode(body), alt, side_px=_SHOWN_PX)
     except MediaError:
         return None
-    return Picture(small.body, small.media_type, alt, _SHOWN_PX)

@@ -29,8 +29,6 @@ def run(session: Session, options: argparse.Namespace) -> Answer:  # noqa: ARG00
     facts: dict[str, Any] = {}
     notes: tuple[str, ...] = ()
     try:
-        if session.settings.mode == "replay":
-            raise ConfigError("replay mode: everything is answered from the log, and nobody is asked")
         facts["key"] = f"from {session.require_key().source}"
         facts["service"] = f"{session.settings.service} ({session.settings.rest_url})"
         facts["transport"] = session.connect()

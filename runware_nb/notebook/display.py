@@ -33,7 +33,7 @@ _counts: dict[str, DisplayHandle] = {}
 
 def show_count(done: int, total: int, what: str) -> None:
     """Show a bar in the running cell while several things are done one after the other; it goes when all are."""
-    handle = _counts.get(what)
+    handle = _counts.get(what) if done > 1 else None  # a bar that Stop left behind belongs to another cell
     said = f"{done} of {total} {what}"
     if done >= total:
         _counts.pop(what, None)

@@ -60,7 +60,7 @@ def note_perceptual_hash(log: RunLog, run_uuid: str, position: int, value: str) 
 
 
 def forget_runs(log: RunLog, task_uuids: Sequence[str]) -> list[str]:
-    """Remove finished runs; what they cost stays in the summaries, since it was spent.
+    """Remove finished runs, and the texts of cells that no other run came from; what they cost stays in the summaries.
 
     Returns:
         Files of the store that no other run refers to any more.
@@ -69,6 +69,7 @@ def forget_runs(log: RunLog, task_uuids: Sequence[str]) -> list[str]:
         RunLogError: One of them is unfinished (it may be paid for), or the log cannot be written.
     """
     left: set[str] = set()
+    sources: set[str] = set()
     with log.changing() as connection:
         for some in in_chunks(task_uuids):
             mine = runs.c.task_uuid.in_(some)
@@ -82,12 +83,19 @@ def forget_runs(log: RunLog, task_uuids: Sequence[str]) -> list[str]:
             )
             for text in connection.execute(sa.select(runs.c.inputs).where(mine, runs.c.inputs.is_not(None))).scalars():
                 left.update(each["file"] for each in json.loads(text) if each.get("file"))
+            hashed = sa.select(runs.c.cell_hash).where(mine, runs.c.cell_hash.is_not(None))
+            sources.update(connection.execute(hashed).scalars())
             ids = sa.select(runs.c.id).where(mine)
             connection.execute(sa.delete(run_tags).where(run_tags.c.run_id.in_(ids)))
             connection.execute(sa.delete(attempts).where(attempts.c.run_uuid.in_(some)))
             connection.execute(sa.delete(results).where(theirs))
             connection.execute(sa.delete(runs).where(mine))
-        return sorted(left - stored_files(connection, left))
+        for hashes in in_chunks(sorted(sources)):  # a cell's text holds the prompt
+            used = sa.select(runs.c.cell_hash).where(runs.c.cell_hash.is_not(None))
+            connection.execute(sa.delete(cells).where(cells.c.hash.in_(hashes), cells.c.hash.not_in(used)))
+        unused = sorted(left - stored_files(connection, left))
+    log.note_removed(sources)
+    return unused
 
 
 def stored_files(connection: sa.Connection, among: Iterable[str] | None = None) -> set[str]:

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 __all__ = [
     "HEAD",
+    "LONGEST_KEY",
     "SEARCHED",
     "attempts",
     "budgets",
@@ -21,6 +22,9 @@ __all__ = [
 
 HEAD = "0002"
 """The newest migration; a log of this version is opened without Alembic."""
+
+LONGEST_KEY = 300
+"""Characters of a notebook, cell, model or label that tell one sum or budget from another."""
 
 metadata = sa.MetaData()
 
@@ -170,8 +174,8 @@ spending = sa.Table(
     sa.Column("dimension", sa.String(8), primary_key=True),
     sa.Column("day", sa.String(10), primary_key=True),
     sa.Column("provider", sa.String(40), primary_key=True),
-    sa.Column("notebook", sa.String(300), primary_key=True),
-    sa.Column("key", sa.String(300), primary_key=True),
+    sa.Column("notebook", sa.String(LONGEST_KEY), primary_key=True),
+    sa.Column("key", sa.String(LONGEST_KEY), primary_key=True),
     sa.Column("runs", sa.Integer, nullable=False),
     sa.Column("results", sa.Integer, nullable=False),
     sa.Column("unknown", sa.Integer, nullable=False),
@@ -183,7 +187,7 @@ budgets = sa.Table(
     "budgets",
     metadata,
     sa.Column("provider", sa.String(40), primary_key=True),
-    sa.Column("notebook", sa.String(300), primary_key=True),
+    sa.Column("notebook", sa.String(LONGEST_KEY), primary_key=True),
     sa.Column("limit_usd", sa.Float, nullable=False),
     sa.Column("spent_usd", sa.Float, nullable=False),
     sa.Column("reserved_usd", sa.Float, nullable=False),

@@ -12,9 +12,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..errors import BudgetExceeded
+from ..wire.tasks import expected_results
 from .databases import upsert_for
 from .records import UNFINISHED_STATES
-from .schema import budgets, runs, spending
+from .schema import LONGEST_KEY, budgets, runs, spending
 
 __all__ = ["Budget", "Spent", "budgets_of", "median_cost", "refuse_over_budget", "set_budget", "sum_spending"]
 
@@ -122,7 +123,7 @@ def set_budget(connection: sa.Connection, provider: str, notebook: str, limit_us
         runs.c.provider == provider, runs.c.finished_at_utc.is_(None), runs.c.is_imported == 0
     )
     if notebook:
-        spent = spent.where(spending.c.notebook == notebook[:300])
+        spent = spent.where(spending.c.notebook == notebook[:LONGEST_KEY])
         held = held.where(runs.c.notebook == notebook)
     row = {
         "provider": provider, "notebook": notebook, "limit_usd": limit_usd,
@@ -183,7 +184,7 @@ def median_cost(connection: sa.Connection, task: Mapping[str, Any], provider: st
     for request, cost in connection.execute(found):
         earlier = json.loads(request)
         if all(earlier.get(name) == task.get(name) for name in ("width", "height", "steps", "duration")):
-            alike.append(cost / max(1, earlier.get("numberResults") or 1))
+            alike.append(cost / expected_results(earlier))
     if not alike:
         return None
-    return statistics.median(alike) * max(1, task.get("numberResults") or 1), len(alike)
+    return statistics.median(alike) * expected_results(task), len(alike)

@@ -9,11 +9,10 @@ import sqlalchemy as sa
 from .databases import upsert_for
 from .records import UNFINISHED_STATES
 from .rows import RESULT_COLUMNS, RUN_COLUMNS
-from .schema import attempts, budgets, cells, environments, results, run_tags, runs, spending
+from .schema import LONGEST_KEY, attempts, budgets, cells, environments, results, run_tags, runs, spending
 
 __all__ = ["Statements"]
 
-_LONGEST_KEY = 300
 _AMOUNTS = ("runs", "results", "unknown", "cost_usd")
 
 
@@ -181,4 +180,4 @@ def _word(value: str | float) -> sa.ColumnElement[Any]:
 
 
 def _key(column: Any) -> sa.ColumnElement[Any]:
-    return sa.func.substr(sa.func.coalesce(column, _word("")), _word(1), _word(_LONGEST_KEY))
+    return sa.func.substr(sa.func.coalesce(column, _word("")), _word(1), _word(LONGEST_KEY))

@@ -18,7 +18,7 @@ from .opening import open_engine
 from .queries import cell_number, cells_beginning, in_chunks, notebooks_named, select_runs
 from .records import UNFINISHED_STATES, ResultRecord, RunClaimed, RunRecord, State, this_process
 from .rows import result_of, result_row, run_of, run_row
-from .schema import attempts, cells, environments, results, run_tags, runs
+from .schema import LONGEST_KEY, attempts, cells, environments, results, run_tags, runs
 from .spending import median_cost, refuse_over_budget
 from .statements import Statements
 from .writer import Writer
@@ -83,11 +83,10 @@ class RunLog:
         estimate = run.estimate_usd or 0.0
         price: dict[str, Any] = {
             "provider": run.provider,
-            "notebook": (run.notebook or "")[:300],
+            "notebook": (run.notebook or "")[:LONGEST_KEY],
             "estimate_usd": estimate,
         }
         steps.append((self._sql.reserve, price, None))
-
         steps.append((self._sql.over_budget, price, lambda cursor: refuse_over_budget(cursor.fetchall(), estimate)))
         done = self._writer.write(steps)
         if fresh:
@@ -360,6 +359,10 @@ class RunLog:
                 connection.exec_driver_sql("PRAGMA analysis_limit=400")
                 connection.exec_driver_sql("PRAGMA optimize")  # a moment's sampling, so that it picks the best index
         self._engine.dispose()
+
+    def note_removed(self, hashes: Iterable[str]) -> None:
+        """Note that texts of cells have been removed: the next run of such a cell writes its own again."""
+        self._stored.difference_update(hashes)
 
     # --- inside --------------------------------------------------------------------------------------
 

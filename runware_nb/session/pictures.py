@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from ..errors import MediaError
@@ -16,9 +17,11 @@ from ..wire.media import IMAGE_TYPES, sniff
 from .show import relative_link
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from .session import Session
 
-__all__ = ["first_picture", "picture_of", "small_copy"]
+__all__ = ["first_picture", "forget_copies", "picture_of", "small_copy", "small_picture"]
 
 _ROW_PX = 56
 _BYTES_PER_PX = 54
@@ -41,6 +44,22 @@ def picture_of(session: Session, run: RunRecord, result: ResultRecord, *, side_p
     if body is None:
         return None
     return Picture(body, sniff(body) or "image/jpeg", run.prompt or run.task_type, side_px, relative_link(path))
+
+
+def small_picture(image: Image, alt: str, *, side_px: int) -> Picture:
+    """Make a small picture of an image that is in no file of ours."""
+    small = make_thumbnail(image, side_px=2 * side_px, max_bytes=2 * _BYTES_PER_PX * side_px)
+    return Picture(small.body, small.media_type, alt, side_px)
+
+
+def forget_copies(session: Session, names: Iterable[str]) -> None:
+    """Remove the small copies of files that are removed from the store."""
+    folder = session.settings.home / "thumbnails"
+    for name in names:
+        path = folder / PurePosixPath(name)
+        for kept in path.parent.glob(f"{path.stem}-*"):
+            with contextlib.suppress(OSError):
+                kept.unlink()
 
 
 def small_copy(session: Session, path: Path, *, side_px: int) -> bytes | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..catalog import Rulebook, check_task, find_model, place_media, rulebook_of
-from ..errors import RunLogError, TaskError
+from ..errors import ConfigError, RunLogError, TaskError
 from ..images.incoming import is_sendable
 from ..loop import background_loop, wait
 from ..runlog import MediaStore, RunRecord, State
@@ -204,8 +204,13 @@ class Session:
         """Give the key, looking in the keyring where the environment has none.
 
         Raises:
-            ConfigError: There is none.
+            ConfigError: There is none, or replay mode asks nobody.
         """
+        if self.settings.mode == "replay":
+            raise ConfigError(
+                "replay mode: everything is answered from the log, and nobody is asked; `%runware config mode live` "
+                "asks the service"
+            )
         if self.settings.api_key is None:
             self.settings = self.settings.with_values(api_key=stored_key())
         return self.settings.require_key()

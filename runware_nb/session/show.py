@@ -82,7 +82,12 @@ def render_job(job: Job) -> dict[str, str]:
 
 
 def runs_table(
-    runs: Sequence[RunRecord], pictures: Sequence[object] = (), *, page: int = 1, is_full: bool = False
+    runs: Sequence[RunRecord],
+    pictures: Sequence[object] = (),
+    *,
+    page: int = 1,
+    is_full: bool = False,
+    empty: str = "the log is empty: nothing has been run here yet",
 ) -> Table:
     """List runs, one line each.
 
@@ -91,6 +96,7 @@ def runs_table(
         pictures: A small picture for each, or an empty text.
         page: Which page of a longer list this is.
         is_full: Whether there may be more behind it.
+        empty: What to say where there is none.
     """
     rows: list[tuple[object, ...]] = [
         (
@@ -128,7 +134,7 @@ def runs_table(
     if page > 1 or is_full:
         caption += f" · page {page}" + (f"; `--page {page + 1}` shows more" if is_full else "")
     shown = [[row[i] for i in used] for row in rows]
-    return Table([columns[i] for i in used], shown, caption, empty="the log is empty: nothing has been run here yet")
+    return Table([columns[i] for i in used], shown, caption, empty=empty)
 
 
 def error_sentence(error: RunwareNBError) -> str:

@@ -80,6 +80,7 @@ def test_pages_lead_to_each_other(session, run, two):
     assert "`--page 2` shows more" in shown(session, "log", "--limit", "1")["text/plain"]
     assert run("log", "--limit", "1", "--page", "2")[1][0]["task_uuid"] == two[0]
     assert run("log", "--limit", "1", "--page", "3")[1] == []
+    assert shown(session, "log", "--search", "zebra")["text/plain"] == "no run fits"
 
 
 @pytest.mark.parametrize(
@@ -214,11 +215,14 @@ def test_a_dear_run_asks_for_yes(session, run, sandbox):
 def test_forgetting_asks_and_removes_files_that_nobody_else_needs(session, run, two):
     files = [session.media.find(result.file) for result in session.log.find(two[0]).results]
     assert all(files)
+    shown(session, "log")  # makes the small copies
     code, _, said = run("forget", two[0][:8])
     assert code == 2
     assert "will be removed for good" in said
     assert run("forget", two[0][:8], "--yes")[1]["files"] == 2
     assert not any(path.exists() for path in files)
+    kept = [path.name for path in (session.settings.home / "thumbnails").rglob("*-112")]
+    assert not {path.stem for path in files} & {name.removesuffix("-112") for name in kept}
     assert [row["task_uuid"] for row in run("log")[1]] == [two[1]]
 
 
@@ -271,7 +275,9 @@ def test_the_paragraph_names_models_seeds_sizes_dates_and_cost(session, run, two
     assert run("methods", "--tag", "red")[1]["runs"] == 1
 
 
-def test_settings_are_shown_changed_and_kept_with_the_project(session, run):
+def test_settings_are_shown_changed_and_kept_with_the_project(session, run, tmp_path):
+    request = tmp_path / "request.json"
+    request.write_text(json.dumps([TASK]))
     answer = run("config")[1]
     assert answer["mode"] == "live"
     assert "api_key" not in answer
@@ -281,6 +287,11 @@ def test_settings_are_shown_changed_and_kept_with_the_project(session, run):
     code, _, said = run("text-to-image", "--prompt", "a sea")
     assert code == 1
     assert "NotRecorded" in said
+    for words in (["connect"], ["poll", "3f2a9c1b-1111-4222-8333-944455556666"], ["raw", str(request)]):
+        code, _, said = run(*words)
+        assert code == 2
+        assert "replay mode: everything is answered from the log" in said
+    assert "bundled catalogue: replay mode" in run("models", "flux")[2]
     assert run("verify", "--budget", "1")[1] == {"runs": []}
     assert run("status")[1]["key"] == "none"
 

@@ -238,6 +238,32 @@ def test_forgetting_takes_runs_files_and_nothing_else(filled):
         assert sum(each.cost_usd for each in sum_spending(connection, "day")) == pytest.approx(0.04)  # it was spent
 
 
+def test_the_text_of_a_cell_goes_with_its_last_run_and_comes_back_with_the_next(log, run_async):
+    cell = "c" * 64
+
+    async def live(number):
+        await log.prepare(run_record(number, cell_hash=cell), cell_source="%%runware\nsomething private")
+        await log.finish(
+            run_record(number).task_uuid, State.FAILED, at_utc="t", duration_s=0, cost_usd=None, error=None
+        )
+
+    run_async(live(1))
+    run_async(live(2))
+    forget_runs(log, [run_record(1).task_uuid])
+    assert "private" in log.cell_source(cell)
+    forget_runs(log, [run_record(2).task_uuid])
+    assert log.cell_source(cell) is None
+    run_async(live(3))
+    assert "private" in log.cell_source(cell)
+
+
+@pytest.mark.parametrize("number", ["4", None, -1, True, [2]])
+def test_an_odd_number_of_results_is_no_reason_to_fail(log, number):
+    write(log, run_record(1, model="a:1@1", request={"numberResults": number}), cost_usd=0.5)
+    usd, count = log.median_cost({"model": "a:1@1", "taskType": "imageInference", "numberResults": number}, "sandbox")
+    assert (usd, count) == (0.5, 1)
+
+
 def test_an_unfinished_run_is_not_forgotten(log, run_async):
     async def live():
         await log.prepare(run_record(1))
