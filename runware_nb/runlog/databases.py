@@ -16,6 +16,7 @@ __all__ = [
     "execute_all",
     "in_words",
     "is_connection_lost",
+    "is_locked",
     "is_taken",
     "quieten_driver",
     "upsert_for",
@@ -107,6 +108,11 @@ def is_connection_lost(error: BaseException) -> bool:
     return type(error).__module__.startswith("psycopg") and type(error).__name__ in {
         "OperationalError", "InterfaceError", "AdminShutdown", "CrashShutdown", "IdleInTransactionSessionTimeout",
     }  # fmt: skip
+
+
+def is_locked(error: sa.exc.DBAPIError) -> bool:
+    """Whether SQLite refused because of another connection."""
+    return isinstance(error.orig, sqlite3.OperationalError) and error.orig.sqlite_errorname.startswith("SQLITE_BUSY")
 
 
 def in_words(error: BaseException) -> str:

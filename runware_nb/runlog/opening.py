@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine
 
 from ..errors import RunLogError, SchemaTooNew
-from .databases import BUSY_S, in_words, quieten_driver
+from .databases import BUSY_S, in_words, is_locked, quieten_driver
 from .files import ensure_private_folder
 from .schema import HEAD, metadata
 
 __all__ = ["open_engine"]
 
 _CONNECT_S = 10
+_AGAIN_S = 0.02
 _LOCK = 5_786_249_312
 """Held while tables are made or changed: kernels may open a new PostgreSQL log at the same moment."""
 
@@ -43,7 +45,7 @@ def open_engine(home: Path, log_url: str | None) -> Engine:
     url = engine.url
     name = str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string()
     try:
-        _bring_up_to_date(engine, name)
+        _patiently(lambda: _bring_up_to_date(engine, name))
     except sa.exc.SQLAlchemyError as error:
         engine.dispose()
         raise RunLogError(f"the log {name} cannot be opened: {in_words(error)}") from error
@@ -82,6 +84,22 @@ def _set_pragmas(connection: Any, _: Any) -> None:
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+
+
+def _patiently(open_it: Callable[[], None]) -> None:
+    """Try again while SQLite calls the file locked.
+
+    While another process turns a new file to WAL, or removes the WAL as the last to leave, SQLite refuses at once
+    instead of waiting as long as it was told to.
+    """
+    until = time.monotonic() + BUSY_S
+    while True:
+        try:
+            return open_it()
+        except sa.exc.OperationalError as error:
+            if not is_locked(error) or time.monotonic() > until:
+                raise
+        time.sleep(_AGAIN_S)
 
 
 def _bring_up_to_date(engine: Engine, name: str) -> None:

@@ -399,6 +399,20 @@ def test_a_locked_log_is_waited_for(tmp_path, run_async):
     log.close()
 
 
+def test_a_file_that_is_locked_while_it_is_opened_is_waited_for(tmp_path, monkeypatch):
+    """SQLite asks no busy handler while another process turns a new file to WAL: it refuses at once."""
+    monkeypatch.setattr(opening, "BUSY_S", 0.0)  # what it is told to wait; our own patience is what is tested
+    other = sqlite3.connect(tmp_path / "runs.sqlite", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(RunLogError, match="another process has locked it"):
+        RunLog(tmp_path)
+    threading.Timer(0.3, other.rollback).start()
+    monkeypatch.setattr(opening, "_set_pragmas", lambda connection, _: connection.execute("PRAGMA busy_timeout=0"))
+    monkeypatch.setattr(opening, "BUSY_S", 10.0)
+    RunLog(tmp_path).close()
+    other.close()
+
+
 def test_an_empty_database_file_becomes_a_log(tmp_path):
     (tmp_path / "runs.sqlite").touch()
     log = RunLog(tmp_path)
