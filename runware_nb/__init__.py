@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from .again.api import bundle, check_bundle, code, import_runs, open_bundle, replay, verify
     from .client import Client
     from .errors import RunwareNBError, TaskError
+    from .notebook.forms import form
+    from .notebook.gallery import gallery
+    from .notebook.masks import brush, mask_rectangle
     from .session import CellContext, Job, Session, connect, image, job, log, pending, read, resume, run
     from .settings import Settings
     from .wire.results import Outcome, Result
@@ -26,6 +29,8 @@ _HOMES = {
     "Outcome": "wire.results", "Result": "wire.results", "RunwareNBError": "errors", "Session": "session",
     "Settings": "settings", "TaskError": "errors", "connect": "session", "image": "session", "job": "session",
     "log": "session", "pending": "session", "read": "session", "resume": "session", "run": "session",
+    "brush": "notebook.masks", "form": "notebook.forms", "gallery": "notebook.gallery",
+    "mask_rectangle": "notebook.masks",
 }  # fmt: skip
 
 __all__ = [
@@ -41,14 +46,18 @@ __all__ = [
     "Settings",
     "TaskError",
     "__version__",
+    "brush",
     "bundle",
     "check_bundle",
     "code",
     "connect",
+    "form",
+    "gallery",
     "image",
     "import_runs",
     "job",
     "log",
+    "mask_rectangle",
     "open_bundle",
     "pending",
     "read",

@@ -10,7 +10,7 @@ PACKAGE = Path(runware_nb.__file__).parent
 # where the model's schema wants them. `delivery` is what the client grew until it was no longer small.
 FLOORS = [
     "errors", "wire", "settings", "images", "transport", "catalog", "delivery", "client", "providers",
-    "runlog", "view", "loop", "session", "again", "sweeps", "commands", {"notebook", "cli"},
+    "runlog", "view", "loop", "session", "again", "curation", "sweeps", "commands", {"notebook", "cli"},
 ]  # fmt: skip
 APART = {"sandbox"}
 HALLS = {"__init__", "__main__"}  # they lead to every floor

@@ -22,8 +22,9 @@ _KEPT_HERE = frozenset({"kernel", "sender", "is_imported", "is_joinable", "best_
 """What means nothing elsewhere, or is nobody's business there."""
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "request": (dict,), "error": (dict,), "inputs": (list,), "tags": (list,), "raw": (dict,), "seed_given": (bool,),
-    "attempts": (int,), "cell_ordinal": (int,), "execution_count": (int,), "position": (int,), "seed": (int,),
-    "size_bytes": (int,), "rating": (int,), "duration_s": (int, float), "cost_usd": (int, float),
+    "is_favourite": (bool,), "attempts": (int,), "cell_ordinal": (int,), "execution_count": (int,),
+    "position": (int,), "seed": (int,), "size_bytes": (int,), "rating": (int,),
+    "duration_s": (int, float), "cost_usd": (int, float),
 }  # fmt: skip
 _NEEDED = ("task_uuid", "provider", "task_type", "request", "request_hash", "asked_hash", "state", "created_at_utc")
 

@@ -18,7 +18,7 @@ from .placing import place_media
 if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator, ValidationError
 
-__all__ = ["Rulebook", "check_task", "rulebook_of"]
+__all__ = ["Rulebook", "check_task", "find_pairs", "rulebook_of"]
 
 _UNITS = {"width": " px", "height": " px", "duration": " s", "ttl": " s"}
 _OURS = {"taskType", "taskUUID", "deliveryMethod"}  # put in by the client, after the check
@@ -182,7 +182,7 @@ def _refusal(error: ValidationError, rules: Rulebook) -> TaskInvalid:
 
 def _wrong_pair(task: Any, rules: Rulebook) -> TaskInvalid:
     """Name the pair of width and height that is nearest in area and shape."""
-    pairs = _pairs(rules.schema)
+    pairs = find_pairs(rules.schema)
     width, height = task.get("width"), task.get("height")
     if not pairs or not isinstance(width, int) or not isinstance(height, int) or width <= 0 or height <= 0:
         return _invalid(f"{rules.air} does not take these parameters together", "request", rules)
@@ -198,7 +198,7 @@ def _wrong_pair(task: Any, rules: Rulebook) -> TaskInvalid:
                     "width", rules, [f"{one}x{other}" for one, other in near])  # fmt: skip
 
 
-def _pairs(schema: Any) -> list[tuple[int, int]]:
+def find_pairs(schema: Any) -> list[tuple[int, int]]:
     """Find every pair of width and height that a schema lists, wherever it lists them."""
     found: list[tuple[int, int]] = []
     if isinstance(schema, Mapping):
@@ -209,10 +209,10 @@ def _pairs(schema: Any) -> list[tuple[int, int]]:
             if len(pair) == 2 and all(isinstance(side, int) for side in pair):
                 return [(pair[0], pair[1])]
         for value in schema.values():
-            found += _pairs(value)
+            found += find_pairs(value)
     elif isinstance(schema, list):
         for value in schema:
-            found += _pairs(value)
+            found += find_pairs(value)
     return found
 
 

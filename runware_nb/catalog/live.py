@@ -146,4 +146,5 @@ def plain_schema(schema: Any) -> Any:
     if isinstance(choices, list) and choices and all(isinstance(each, dict) and "const" in each for each in choices):
         del made["oneOf"]
         made["enum"] = [each["const"] for each in choices]
+        made["x-titles"] = [str(each.get("title", each["const"])) for each in choices]  # an annotation, for forms
     return made

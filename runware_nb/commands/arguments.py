@@ -73,13 +73,21 @@ class LineParser(argparse.ArgumentParser):
         )
 
 
+_SPAN = re.compile(r"""\\[\\"' ]|'[^']*'|"(?:\\.|[^"\\])*"|\\""", re.DOTALL)
+
+
+def _keep_backslash(match: re.Match[str]) -> str:
+    """Double a backslash that escapes nothing; inside quotes shlex keeps it as it is."""
+    return "\\\\" if match[0] == "\\" else match[0]
+
+
 def split_line(line: str) -> list[str]:
     """Split a line into words the way a shell does; a backslash before anything but a quote, a blank or itself stays.
 
     Raises:
         MagicUsageError: A quote is open.
     """
-    lexer = shlex.shlex(re.sub(r"\\(?![\\\"' ])", r"\\\\", line), posix=True, punctuation_chars=False)
+    lexer = shlex.shlex(_SPAN.sub(_keep_backslash, line), posix=True, punctuation_chars=False)
     lexer.whitespace_split = True
     lexer.commenters = ""
     try:

@@ -1,35 +1,63 @@
-"""gallery: runs as a page of pictures that opens without Jupyter."""
+"""gallery: look through the images of the log, or write them as a page that opens without Jupyter."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..again.gallery import gallery_page
 from ..errors import MediaError
 from ..images.medium import write_whole
+from ..runlog.exhibits import list_images, runs_of
+from ..runlog.filters import RunFilter
+from ..session.hooks import hooks
+from ..view.table import Table, render_table
 from .base import Answer
 from .filters import add_filters, filter_from
 
 if TYPE_CHECKING:
     from ..session import Session
 
-SUMMARY = "write a page of pictures (one HTML file, no script) of the runs that filters choose"
+SUMMARY = "look through the images of the log; with FILE.html, write them as a page (one file, no script)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("file", metavar="FILE.html", help="where to; replaced if it is there")
-    parser.add_argument("--title", metavar="TEXT", help="its heading")
+    parser.add_argument("file", nargs="?", metavar="FILE.html", help="write a page instead; replaced if it is there")
+    parser.add_argument("--title", metavar="TEXT", help="heading of that page")
+    parser.add_argument("--favourites", action="store_true", help="only images that were marked (in a terminal)")
     add_filters(parser, limit=200)
 
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
-    """Write it."""
-    target = Path(options.file).expanduser()
-    runs = [each for each in session.log.select(filter_from(options)) if each.results]
-    page = gallery_page(session, runs, title=options.title or target.stem, link=lambda _: None)
+    """Show or write them."""
+    wanted = filter_from(options)
+    if options.file is not None:
+        return _page(session, wanted, Path(options.file).expanduser(), options.title)
+    if hooks.open_gallery is not None:
+        hooks.open_gallery(wanted)
+        return Answer()
+    places = list_images(session.log, wanted, favourites=options.favourites)
+    shown = places[(wanted.page - 1) * wanted.limit : wanted.page * wanted.limit]
+    found = runs_of(session.log, shown)
+    written: list[dict[str, Any]] = []
+    for uuid, position in shown:
+        result = next(each for each in found[uuid].results if each.position == position)
+        path = session.media.find(result.file)
+        written.append({
+            "task_uuid": uuid, "index": position, "model": found[uuid].model, "prompt": found[uuid].prompt,
+            "seed": result.seed, "rating": result.rating, "is_favourite": result.is_favourite,
+            "file": None if path is None else str(path),
+        })  # fmt: skip
+    rows = [(f"{each['task_uuid']}#{each['index'] + 1}", each["model"], each["seed"], each["file"]) for each in written]
+    table = Table(("image", "model", "seed", "file"), rows, f"{len(rows)} of {len(places)}", empty="no image fits")
+    return Answer(render_table(table), written, value=written)
+
+
+def _page(session: Session, wanted: RunFilter, target: Path, title: str | None) -> Answer:
+    runs = [each for each in session.log.select(wanted) if each.results]
+    page = gallery_page(session, runs, title=title or target.stem, link=lambda _: None)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, page.encode())

@@ -13,8 +13,14 @@ from ..session.api import make_image_task
 from ..wire.redact import looks_like_key
 from ..wire.tasks import ImageTask, LoRA
 
-__all__ = ["add_image_options", "refuse_keys", "task_from"]
+__all__ = ["OPTIONS_OF", "add_image_options", "refuse_keys", "task_from"]
 
+OPTIONS_OF = {
+    "model": "-m", "numberResults": "-n", "seed": "--seed", "steps": "--steps", "CFGScale": "--cfg",
+    "scheduler": "--scheduler", "negativePrompt": "--negative", "outputFormat": "--format",
+    "acceleration": "--acceleration", "strength": "--strength",
+}  # fmt: skip
+"""The option of each parameter that has one, by its name on the wire."""
 _SIZE = re.compile(r"(\d{1,5})\s*[x×*]\s*(\d{1,5})", re.IGNORECASE)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
 
@@ -84,11 +84,19 @@ class Panel:
 
     Args:
         job: What it shows.
+        handle: A place that is there already; it takes one in the running cell where None.
+        frame: Puts what is shown among other things that stand in that place.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(
+        self,
+        job: Job,
+        handle: DisplayHandle | None = None,
+        frame: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None,
+    ) -> None:
         self._job = job
-        self._handle: DisplayHandle | None = None
+        self._handle = handle
+        self._frame = frame or dict
         self._lock = threading.Lock()  # of the two flags
         self._drawing = threading.Lock()  # of the place itself: an older picture must not follow a newer one
         self._is_due = False
@@ -100,8 +108,11 @@ class Panel:
         return self._handle is not None
 
     def show(self) -> None:
-        """Take a place in the running cell."""
-        self._handle = display(render_job(self._job), raw=True, display_id=True)
+        """Take a place in the running cell, or the one that was given."""
+        if self._handle is None:
+            self._handle = display(self._frame(render_job(self._job)), raw=True, display_id=True)
+        else:
+            self._update(render_job(self._job))
         self._job.on_change(self._on_change)
 
     def settle(self) -> None:
@@ -141,4 +152,4 @@ class Panel:
 
     def _update(self, bundle: Mapping[str, Any]) -> None:
         if self._handle is not None:
-            self._handle.update(dict(bundle), raw=True)
+            self._handle.update(dict(self._frame(bundle)), raw=True)

@@ -16,6 +16,8 @@ from .completion import install_completion, remove_completion
 from .magics import RunwareMagics
 
 if TYPE_CHECKING:
+    from ..curation import Ballot
+    from ..runlog.filters import RunFilter
     from ..session import CellContext, Job
 
 __all__ = ["attach", "load", "unload"]
@@ -73,6 +75,32 @@ def attach(shell: Any) -> None:
     if hasattr(shell, "kernel"):
         hooks.show_job = show_job
         hooks.show_progress = show_progress
+        hooks.open_gallery = _open_gallery
+        hooks.open_ballot = _open_ballot
+        hooks.open_form = _open_form
+
+
+def _open_gallery(wanted: RunFilter) -> None:
+    from .gallery import open_gallery
+
+    open_gallery(wanted)
+
+
+def _open_ballot(ballot: Ballot) -> None:
+    from IPython.display import display
+
+    from ..session import current_session
+    from .voting import VotingBooth
+
+    display(VotingBooth(current_session(), ballot))
+
+
+def _open_form(what: str | None) -> None:
+    from IPython.display import display
+
+    from .forms import form
+
+    display(form(what))
 
 
 def _warm_up() -> None:

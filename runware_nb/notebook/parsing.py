@@ -10,6 +10,7 @@ from typing import Any
 
 from ..commands.arguments import LineParser, split_line
 from ..commands.image_options import add_image_options, refuse_keys
+from ..commands.infotext_block import take_block
 from ..errors import MagicUsageError
 
 __all__ = ["CellRequest", "cell_parser", "fill_names", "parse_cell"]
@@ -28,6 +29,7 @@ class CellRequest:
         output: Name to bind the result to; None for only `_rw`.
         background: Do not wait.
         quiet: Show nothing.
+        notes: What a block of parameters below the prompt says and cannot be sent.
     """
 
     options: argparse.Namespace
@@ -36,6 +38,7 @@ class CellRequest:
     output: str | None
     background: bool
     quiet: bool
+    notes: tuple[str, ...] = ()
 
 
 def cell_parser() -> LineParser:
@@ -73,13 +76,20 @@ def parse_cell(line: str, body: str, names: Mapping[str, Any], *, keys: tuple[st
         raise MagicUsageError("the prompt is empty: write what to draw below the %%runware line")
     if options.output is not None and not options.output.isidentifier():
         raise MagicUsageError(f"-o {options.output}: it is a Python name, such as -o ships")
+    is_on_line = options.negative is not None
+    drawn, notes = take_block(options, template)
+    if not drawn.strip():
+        raise MagicUsageError("the prompt is empty: write what to draw above the parameters")
+    if options.negative is not None and not is_on_line:
+        options.negative = fill_names(options.negative, names)
     return CellRequest(
         options=options,
         template=template,
-        prompt=fill_names(template, names),
+        prompt=fill_names(drawn, names),
         output=options.output,
         background=options.background,
         quiet=options.quiet,
+        notes=notes,
     )
 
 

@@ -56,6 +56,7 @@ class Runner:
             if not request.quiet:
                 self._show(answer)
             return
+        answer.job.notices.extend(request.notes)
         self._follow(answer, request)
 
     def _follow(self, answer: Answer, request: CellRequest) -> None:

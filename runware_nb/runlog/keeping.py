@@ -14,10 +14,10 @@ from .databases import upsert_for
 from .queries import in_chunks
 from .records import RunRecord
 from .rows import result_row, run_row
-from .schema import attempts, cells, environments, results, run_tags, runs
+from .schema import attempts, cells, environments, results, run_tags, runs, votes
 from .store import RunLog
 
-__all__ = ["Merged", "add_runs", "forget_runs", "note_perceptual_hash", "rate_result", "stored_files"]
+__all__ = ["Merged", "add_runs", "forget_runs", "mark_favourite", "note_perceptual_hash", "rate_result", "stored_files"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,20 @@ def rate_result(log: RunLog, run_uuid: str, position: int | None, stars: int | N
             which = "has no result" if position is None else f"has no result #{position + 1}"
             raise RunNotFound(f"run {run_uuid[:8]} {which} to rate")
         connection.execute(sa.update(runs).where(runs.c.task_uuid == run_uuid).values(best_rating=best))
+
+
+def mark_favourite(log: RunLog, run_uuid: str, position: int, *, is_favourite: bool) -> None:
+    """Mark a result as a favourite, or no longer.
+
+    Raises:
+        RunNotFound: The run has no such result.
+        RunLogError: The log cannot be written.
+    """
+    mine = sa.and_(results.c.run_uuid == run_uuid, results.c.position == position, results.c.error.is_(None))
+    with log.changing() as connection:
+        changed = connection.execute(sa.update(results).where(mine).values(is_favourite=int(is_favourite)))
+        if not changed.rowcount:
+            raise RunNotFound(f"run {run_uuid[:8]} has no result #{position + 1}")
 
 
 def note_perceptual_hash(log: RunLog, run_uuid: str, position: int, value: str) -> None:
@@ -89,6 +103,7 @@ def forget_runs(log: RunLog, task_uuids: Sequence[str]) -> list[str]:
             connection.execute(sa.delete(run_tags).where(run_tags.c.run_id.in_(ids)))
             connection.execute(sa.delete(attempts).where(attempts.c.run_uuid.in_(some)))
             connection.execute(sa.delete(results).where(theirs))
+            connection.execute(sa.delete(votes).where(votes.c.left_uuid.in_(some) | votes.c.right_uuid.in_(some)))
             connection.execute(sa.delete(runs).where(mine))
         for hashes in in_chunks(sorted(sources)):  # a cell's text holds the prompt
             used = sa.select(runs.c.cell_hash).where(runs.c.cell_hash.is_not(None))
@@ -149,7 +164,8 @@ def add_runs(
                 continue
             added.append(record.task_uuid)
             for result in record.results:
-                extra = {"rating": result.rating, "perceptual_hash": result.perceptual_hash}
+                extra = {"rating": result.rating, "perceptual_hash": result.perceptual_hash,
+                         "is_favourite": int(result.is_favourite)}  # fmt: skip
                 connection.execute(sa.insert(results).values(**result_row(record.task_uuid, result), **extra))
             for tag in dict.fromkeys(record.tags):
                 connection.execute(sa.insert(run_tags).values(tag=tag[:200], run_id=new))

@@ -70,6 +70,7 @@ class ResultRecord:
         error: The error object, for a failure.
         rating: Stars that the user gave, 1 to 5; None for none.
         perceptual_hash: 64 bits in hex, alike for images that look alike; None until it was asked for.
+        is_favourite: Whether the user marked it.
     """
 
     position: int
@@ -87,6 +88,7 @@ class ResultRecord:
     error: dict[str, Any] | None = None
     rating: int | None = None
     perceptual_hash: str | None = None
+    is_favourite: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

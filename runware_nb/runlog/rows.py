@@ -71,6 +71,7 @@ def result_of(row: RowMapping) -> ResultRecord:
     """Read a result from its row."""
     values = {name: row[name] for name in RESULT_COLUMNS if name != "run_uuid"}
     values |= {"rating": row["rating"], "perceptual_hash": row["perceptual_hash"]}
+    values["is_favourite"] = bool(row["is_favourite"])
     values["raw"] = json.loads(row["raw"])
     values["error"] = None if row["error"] is None else json.loads(row["error"])
     return ResultRecord(**values)

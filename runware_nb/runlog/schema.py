@@ -18,9 +18,10 @@ __all__ = [
     "run_tags",
     "runs",
     "spending",
+    "votes",
 ]
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a log of this version is opened without Alembic."""
 
 LONGEST_KEY = 300
@@ -132,10 +133,14 @@ results = sa.Table(
     sa.Column("raw", sa.Text, nullable=False),
     sa.Column("error", sa.Text),
     sa.Column("rating", sa.Integer),
+    sa.Column("is_favourite", sa.Integer, nullable=False, server_default="0"),
     sa.UniqueConstraint("run_uuid", "position", name="uq_results_place"),
 )
 for _column in ("received_sha256", "stored_sha256", "item_uuid"):
     sa.Index(f"ix_results_{_column}", results.c[_column])  # which run made this file?
+
+_is_favourite = results.c.is_favourite == sa.literal_column("1")
+sa.Index("ix_results_favourite", results.c.run_uuid, sqlite_where=_is_favourite, postgresql_where=_is_favourite)
 
 attempts = sa.Table(
     "attempts",
@@ -193,3 +198,19 @@ budgets = sa.Table(
     sa.Column("reserved_usd", sa.Float, nullable=False),
 )
 """Limits; an empty notebook is all of them. What is on its way is reserved in the transaction that prepares it."""
+
+votes = sa.Table(
+    "votes",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("ballot", sa.String(200), nullable=False),
+    sa.Column("left_uuid", sa.String(36), nullable=False),
+    sa.Column("left_position", sa.Integer, nullable=False),
+    sa.Column("right_uuid", sa.String(36), nullable=False),
+    sa.Column("right_position", sa.Integer, nullable=False),
+    sa.Column("choice", sa.String(5), nullable=False),
+    sa.Column("voter", sa.String(100), nullable=False),
+    sa.Column("created_at_utc", sa.String(32), nullable=False),
+)
+"""Blind choices between two results: `left`, `right` or `tie`. A ballot is what votes are counted under."""
+sa.Index("ix_votes_ballot", votes.c.ballot, votes.c.id)

@@ -196,6 +196,14 @@ class RunLog:
         Raises:
             RunLogError: The log cannot be read.
         """
+        return self.read(self.statement(wanted))
+
+    def statement(self, wanted: RunFilter) -> sa.Select[Any]:
+        """Write the statement of a filter, in this log's words.
+
+        Raises:
+            RunLogError: The log cannot be read.
+        """
         name, cell = wanted.notebook, wanted.cell
         notebooks, cells = [name] if name else [], list[str]()
         with self.reading() as connection:
@@ -203,7 +211,7 @@ class RunLog:
                 notebooks = list(connection.execute(notebooks_named(name)).scalars())
             if cell and cell_number(cell) is None:
                 cells = list(connection.execute(cells_beginning(cell)).scalars())
-        return self.read(select_runs(wanted, self._engine.dialect.name, notebooks=notebooks, cells=cells))
+        return select_runs(wanted, self._engine.dialect.name, notebooks=notebooks, cells=cells)
 
     def recent(self, limit: int = 20) -> list[RunRecord]:
         """List runs, newest first."""

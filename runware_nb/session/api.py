@@ -148,17 +148,32 @@ class LogBook:
         Raises:
             MagicUsageError: A value makes no sense, or a filter has an unknown name.
         """
+        return current_session().log.select(self.filter_of(model=model, tag=tag, since=since, until=until, **others))
+
+    def filter_of(
+        self,
+        *,
+        model: str | None = None,
+        tag: str | Sequence[str] = (),
+        since: str | dt.datetime | None = None,
+        until: str | dt.datetime | None = None,
+        **others: Any,
+    ) -> RunFilter:
+        """Make the filter that `select` takes its words for.
+
+        Raises:
+            MagicUsageError: A value makes no sense, or a filter has an unknown name.
+        """
         known = find_model(model) if model else None
         cell = others.pop("cell", None)
         try:
-            wanted = RunFilter(
+            return RunFilter(
                 model=known.air if known is not None else model,
                 tags=(tag,) if isinstance(tag, str) else tuple(tag),
                 since=_moment(since), until=_moment(until), cell=None if cell is None else str(cell), **others,
             )  # fmt: skip
         except TypeError as error:
             raise MagicUsageError(f"no such filter: {str(error).rpartition(' ')[2]}") from error
-        return current_session().log.select(wanted)
 
     def df(self, *, per: Literal["run", "result"] = "run", **filters: Any) -> pd.DataFrame:
         """Give runs as a pandas data frame, newest first.

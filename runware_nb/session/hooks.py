@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import NotConfirmed
 
 if TYPE_CHECKING:
+    from ..runlog.filters import RunFilter
     from .context import CellContext
     from .jobs import Job
 
@@ -24,12 +25,18 @@ class Hooks:
         show_job: Shows a job in the running cell, and keeps it up to date there.
         show_progress: Shows how many of how many are done, with a sentence; None where nobody looks.
         ask: Asks the user a question to be answered with yes or no; None where nobody can answer.
+        open_gallery: Shows a gallery of the runs that a filter lets pass, in the running cell.
+        open_ballot: Shows pairs of images to vote on, in the running cell.
+        open_form: Shows a form for what a word means, in the running cell.
     """
 
     find_cell: Callable[[], CellContext] | None = None
     show_job: Callable[[Job], None] | None = None
     show_progress: Callable[[int, int, str], None] | None = None
     ask: Callable[[str], bool] | None = None
+    open_gallery: Callable[[RunFilter], None] | None = None
+    open_ballot: Callable[[Any], None] | None = None
+    open_form: Callable[[str | None], None] | None = None
 
 
 hooks = Hooks()

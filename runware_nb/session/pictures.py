@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .session import Session
 
-__all__ = ["first_picture", "forget_copies", "picture_of", "small_copy", "small_picture"]
+__all__ = ["first_picture", "forget_copies", "kept_copy", "picture_of", "small_copy", "small_picture"]
 
 _ROW_PX = 56
 _BYTES_PER_PX = 54
@@ -62,12 +62,20 @@ def forget_copies(session: Session, names: Iterable[str]) -> None:
                 kept.unlink()
 
 
+def kept_copy(session: Session, path: Path, *, side_px: int) -> bytes | None:
+    """Give a copy that was made before; None where none was."""
+    try:
+        return _place_of(session, path, side_px).read_bytes()
+    except OSError:
+        return None
+
+
 def small_copy(session: Session, path: Path, *, side_px: int) -> bytes | None:
     """Give a copy of an image file, at most so many pixels wide and high; None where it cannot be read."""
-    folder = session.settings.home / "thumbnails"
-    kept = folder / path.parent.name / f"{path.stem}-{side_px}"
-    with contextlib.suppress(OSError):
-        return kept.read_bytes()
+    made = kept_copy(session, path, side_px=side_px)
+    if made is not None:
+        return made
+    kept = _place_of(session, path, side_px)
     try:
         body = path.read_bytes()
         if sniff(body) not in IMAGE_TYPES:
@@ -80,3 +88,7 @@ def small_copy(session: Session, path: Path, *, side_px: int) -> bytes | None:
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_whole(kept, small)
     return small
+
+
+def _place_of(session: Session, path: Path, side_px: int) -> Path:
+    return session.settings.home / "thumbnails" / path.parent.name / f"{path.stem}-{side_px}"

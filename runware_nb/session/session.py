@@ -260,6 +260,7 @@ class Session:
         fresh: bool = False,
         agreed: bool = False,
         replay_of: str | None = None,
+        context: CellContext | None = None,
     ) -> Job:
         """Start a task in the background.
 
@@ -271,6 +272,7 @@ class Session:
             fresh: Whether it is asked again although the log has the answer.
             agreed: Whether its price was agreed to, however high.
             replay_of: The run that is to be made again.
+            context: The cell it belongs to, where that is not the one that is running: a form's.
 
         Returns:
             Its job. The same request with a seed of the user's own (operations on media need none) is answered from
@@ -284,7 +286,7 @@ class Session:
             NotRecorded: Replay mode has no record of it.
         """
         self.apply_budget()
-        labels = Labels(template=template, tags=tags, note=note, replay_of=replay_of)
+        labels = Labels(template=template, tags=tags, note=note, replay_of=replay_of, context=context)
         return submit(self, task, labels, fresh=fresh, agreed=agreed)
 
     def job(self, ref: str) -> Job:

@@ -42,12 +42,14 @@ class Labels:
         tags: Labels.
         note: A note.
         replay_of: The run that is to be made again.
+        context: The cell it belongs to; the running one where None.
     """
 
     template: str | None = None
     tags: tuple[str, ...] = ()
     note: str | None = None
     replay_of: str | None = None
+    context: CellContext | None = None
 
 
 def submit(session: Session, task: Task, labels: Labels, *, fresh: bool, agreed: bool) -> Job:
@@ -102,7 +104,7 @@ class _Asking:
 
     def start(self) -> Job:
         """Make the run and send it on its way."""
-        context = self._session.context()
+        context = self._labels.context or self._session.context()
         job = Job(self._session, self._record(context), is_new=True)
         job.notices.extend(self._plan.warnings)
         return self._session.start(job, self._wire, context.cell_source)

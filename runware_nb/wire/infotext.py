@@ -17,7 +17,7 @@ from typing import Any
 
 from .frames import Item
 
-__all__ = ["Infotext", "parse_infotext", "write_infotext"]
+__all__ = ["Infotext", "is_infotext", "parse_infotext", "write_infotext"]
 
 _NEGATIVE = "Negative prompt:"
 _PAIR = re.compile(r'\s*(\w[\w \-/]*?):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
@@ -85,6 +85,19 @@ def write_infotext(task: Mapping[str, Any], *, seed: int | None = None, version:
     if pairs:
         lines.append(", ".join(f"{name}: {_quoted(value)}" for name, value in pairs))
     return "\n".join(lines)
+
+
+def is_infotext(text: str) -> bool:
+    """Whether a text ends in a block of parameters: a `Negative prompt:` line, or a line of pairs with `Steps`.
+
+    Stricter than `parse_infotext`, which is told that it reads one: a prompt may hold colons and commas.
+    """
+    lines = text[:_MOST_CHARACTERS].strip().splitlines()
+    if not lines:
+        return False
+    pairs = [name for name, _ in _PAIR.findall(lines[-1])]
+    has_pairs = len(pairs) >= _FEWEST_PAIRS and "Steps" in pairs
+    return has_pairs or any(line.strip().startswith(_NEGATIVE) for line in lines[1:])
 
 
 def parse_infotext(text: str) -> Infotext:

@@ -262,7 +262,7 @@ def test_the_migrated_log_equals_the_new_one(tmp_path, two_urls):
     assert rules_of(made) == rules_of(migrated)
     for engine in (made, migrated):
         with engine.connect() as connection:
-            assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all() == ["0002"]
+            assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all() == ["0003"]
         engine.dispose()
 
 

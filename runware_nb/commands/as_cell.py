@@ -1,0 +1,80 @@
+"""A request as the cell that asks for it: what `%%runware` reads, written."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..wire.infotext import is_infotext
+from .image_options import OPTIONS_OF
+
+__all__ = ["as_cell", "quote_word"]
+
+_PLAIN = re.compile(r"[\w@%+=:,./#-]+", re.ASCII)
+_NAME = re.compile(r"\{([^\W\d]\w*)\}")
+_SKIPPED = frozenset({"taskType", "taskUUID", "positivePrompt", "width", "height", "lora", "inputs", "includeCost",
+                      "deliveryMethod"})  # fmt: skip
+_MEDIA = {"seedImage": "--from", "maskImage": "--mask"}
+
+
+def as_cell(task: Mapping[str, Any]) -> str | None:
+    """Write the `%%runware` cell of an `imageInference`.
+
+    Args:
+        task: In wire spelling; media as words that the magic understands: a path, an address, a run.
+
+    Returns:
+        The cell; None where no cell says exactly this: another kind of task, or a prompt that a cell would trim.
+    """
+    prompt = task.get("positivePrompt")
+    if task.get("taskType", "imageInference") != "imageInference" or not isinstance(prompt, str):
+        return None
+    if not {"model", "width", "height"} <= task.keys() or any("." in name for name in task):
+        return None  # the magic would fill in a model and a size; dots go deeper in --set
+    if not prompt.strip() or prompt != prompt.strip("\r\n") or is_infotext(prompt):
+        return None
+    words = [*_options(task), *_media(task)]
+    line = " ".join(["%%runware", *map(quote_word, words)])
+    return None if "\n" in line or "\r" in line else line + "\n" + _NAME.sub(r"{{\1}}", prompt)
+
+
+def quote_word(word: str) -> str:
+    """Quote a word for a magic's line, where it needs it."""
+    if word.startswith("-") and _PLAIN.fullmatch(word):
+        return word
+    word = _NAME.sub(r"{{\1}}", word)
+    if _PLAIN.fullmatch(word):
+        return word
+    return "'" + word.replace("'", "'\"'\"'") + "'"
+
+
+def _options(task: Mapping[str, Any]) -> list[str]:
+    words: list[str] = []
+    if "width" in task and "height" in task:
+        words += ["-s", f"{task['width']}x{task['height']}"]
+    for name, value in task.items():
+        option = OPTIONS_OF.get(name)
+        if name == "outputFormat" and value != str(value).upper():
+            option = None  # --format writes capitals
+        if option is not None and isinstance(value, str | int | float) and not isinstance(value, bool):
+            words += [option, str(value)] if not str(value).startswith("-") else [f"{option}={value}"]
+        elif name not in _SKIPPED and value is not None:
+            words += ["--set", f"{name}={json.dumps(value, ensure_ascii=False)}"]
+    for one in task.get("lora") or ():
+        words += ["--lora", f"{one['model']}:{one.get('weight', 1.0)}"]
+    return words
+
+
+def _media(task: Mapping[str, Any]) -> list[str]:
+    words: list[str] = []
+    inputs = task.get("inputs")
+    for name, value in (inputs if isinstance(inputs, Mapping) else {}).items():
+        if name in _MEDIA:
+            words += [_MEDIA[name], str(value)]
+        elif name == "referenceImages":
+            words += [word for each in value for word in ("--reference", str(each))]
+        else:
+            words += ["--set", f"inputs.{name}={json.dumps(value, ensure_ascii=False, default=str)}"]
+    return words

@@ -1,0 +1,109 @@
+"""`rw.form`: what a form is made for, and how it begins."""
+
+from __future__ import annotations
+
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...again.replay import find_original
+from ...catalog import DEFAULT_MODEL, Rulebook, all_models, find_model, nearest_names
+from ...errors import MagicUsageError, RunNotFound
+from ...session import current_session
+from ...wire.results import Outcome, Result
+from .form import ModelForm
+
+if TYPE_CHECKING:
+    from ...session import Session
+
+__all__ = ["form", "last_form", "rules_of", "users_names"]
+
+_OPERATIONS = {
+    "upscale": "upscale", "remove-background": "removeBackground", "caption": "caption", "mask": "imageMasking",
+    "controlnet": "controlNetPreprocess", "enhance": "promptEnhance", "vectorize": "vectorize",
+    "video": "videoInference", "audio": "audioInference", "text": "textInference", "3d": "3dInference",
+    "text-to-image": "imageInference",
+}  # fmt: skip
+_last: weakref.ReferenceType[ModelForm] | None = None
+
+
+def form(what: str | Path | Outcome | Result | None = None, **values: Any) -> ModelForm:
+    """Make a form: controls in the cell, results below them.
+
+    Args:
+        what: A model (AIR identifier, slug or alias), an operation such as `upscale`, a run (task UUID or its first
+            characters), an image file that says where it came from, a result, or a `%%runware` cell; the default model
+            where None.
+        **values: To begin with, in wire spelling, such as `positivePrompt`.
+
+    Raises:
+        MagicUsageError: Nothing of that name is known here.
+        MediaError: The file does not say where it came from.
+    """
+    global _last  # noqa: PLW0603 - the gallery reuses parameters in the form that was made last
+    session = current_session()
+    request = _request_of(session, what)
+    rules = rules_of(session, str(request.get("model") or DEFAULT_MODEL))
+    made = ModelForm(session, rules, names=users_names(), request={**request, **values})
+    _last = weakref.ref(made)
+    return made
+
+
+def last_form() -> ModelForm | None:
+    """Give the form that was made last, as long as it is there."""
+    return _last() if _last is not None else None
+
+
+def rules_of(session: Session, name: str) -> Rulebook:
+    """Give what a model takes.
+
+    Raises:
+        MagicUsageError: No such model is known here.
+    """
+    rules = session.rules_for(name)
+    if rules is None:
+        near = nearest_names(name)
+        hint = f"did you mean {near[0]}?" if near else "`%runware models` searches them"
+        raise MagicUsageError(f"no schema of a model {name!r} is known here, so it has no form; {hint}")
+    return rules
+
+
+def _request_of(session: Session, what: Any) -> dict[str, Any]:
+    if what is None:
+        return {"model": DEFAULT_MODEL}
+    if isinstance(what, Outcome):
+        return dict(what.task)
+    if isinstance(what, Result):
+        return dict(find_original(session, what.task_uuid)[0].request)
+    word = str(what).strip()
+    if word.startswith("%%runware"):
+        return _request_of_cell(session, str(what))
+    if word in _OPERATIONS:
+        return {"model": next(each.air for each in all_models() if each.task_type == _OPERATIONS[word])}
+    if find_model(word) is not None:
+        return {"model": word}
+    if Path(word).expanduser().is_file():
+        return dict(find_original(session, word)[0].request)
+    try:
+        return dict(find_original(session, word)[0].request)
+    except RunNotFound:
+        return {"model": word}
+
+
+def _request_of_cell(session: Session, cell: str) -> dict[str, Any]:
+    from ...commands.image_options import task_from
+    from ..parsing import parse_cell
+
+    head, _, body = cell.strip().partition("\n")
+    asked = parse_cell(head.removeprefix("%%runware"), body, users_names())
+    task = task_from(asked.options, asked.prompt, lambda word: word)
+    return session.plan(task).task
+
+
+def users_names() -> dict[str, Any]:
+    """Give the user's variables; none outside IPython."""
+    from IPython.core.getipython import get_ipython
+
+    shell = get_ipython()
+    names: dict[str, Any] = {} if shell is None else shell.user_ns
+    return names

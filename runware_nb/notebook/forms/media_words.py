@@ -1,0 +1,60 @@
+"""The words of a form that mean images, as images, and as Python."""
+
+from __future__ import annotations
+
+import pprint
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...commands.as_cell import as_cell
+from ...commands.images_in import find_image
+from ...session.show import relative_path
+from ...wire.places import replace_media
+
+if TYPE_CHECKING:
+    from ...session import Session
+
+__all__ = ["cell_of", "with_images"]
+
+
+class _Expression:
+    """Python that stands for a value."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+
+    def __repr__(self) -> str:
+        return self._source
+
+
+def with_images(task: Mapping[str, Any], session: Session, names: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the images in the place of the words that mean them.
+
+    Raises:
+        MagicUsageError: A word means no image.
+    """
+    return replace_media(task, lambda value: find_image(value, session, names) if isinstance(value, str) else value)
+
+
+def cell_of(task: Mapping[str, Any], session: Session, names: Mapping[str, Any]) -> str:
+    """Write the cell that asks for the same: `%%runware` where it can say it, else Python."""
+    cell = as_cell(task)
+    if cell is not None:
+        return cell
+    written = replace_media(task, lambda value: _as_python(value, session, names))
+    call = pprint.pformat(written, width=100, sort_dicts=False)
+    return f"import runware_nb as rw\n\nrw.run(\n    {call.replace(chr(10), chr(10) + '    ')}\n).result()"
+
+
+def _as_python(value: Any, session: Session, names: Mapping[str, Any]) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value.isidentifier() and value in names:
+        return _Expression(value)
+    of_last = re.fullmatch(r"#([1-9]\d*)", value)
+    if of_last:
+        return _Expression(f"_rw[{int(of_last[1]) - 1}]")
+    found = find_image(value, session, names)
+    return relative_path(found) if isinstance(found, Path) else value

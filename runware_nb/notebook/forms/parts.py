@@ -1,0 +1,104 @@
+"""Which control goes where in a form."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ...catalog import Field, Kind, Rulebook, fields_of, size_pairs
+from .controls import Control, NumberControl, plain_control
+from .look import Look
+from .media import MediumControl
+from .rows import GroupControl, RowsControl
+from .seed import SeedControl
+from .size import SizeControl
+
+__all__ = ["Parts", "nested", "sort_fields", "value_at"]
+
+_FIRST = ("positivePrompt", "prompt", "negativePrompt", "width", "height", "numberResults", "seed", "steps",
+          "CFGScale", "scheduler", "duration", "fps", "upscaleFactor")  # fmt: skip
+_ADAPTATIONS = frozenset({"lora", "lycoris", "embeddings", "controlNet", "ipAdapters"})
+
+
+def sort_fields(rules: Rulebook) -> dict[str, list[Field]]:
+    """Sort a model's fields into what is always seen and what is folded, by the name of the fold."""
+    fields = fields_of(rules)
+    order = {name: number for number, name in enumerate(_FIRST)}
+    main = [each for each in fields if each.name in order or each.is_required]
+    main.sort(key=lambda each: order.get(each.name, len(order) - 1 if each.is_required else len(order)))
+    inputs = [inner for each in fields if each.name == "inputs" and each.kind is Kind.GROUP for inner in each.fields]
+    main = [each for each in main if each.name != "inputs"]
+    main += [each for each in inputs if each.is_required]
+    rest = [each for each in fields if each not in main and (each.name != "inputs" or each.kind is not Kind.GROUP)]
+    adapted = [each for each in rest if each.name in _ADAPTATIONS]
+    media = [each for each in rest if each.kind in {Kind.MEDIUM, Kind.MEDIA} or each.name in {"strength", "maskMargin"}]
+    return {
+        "main": main,
+        "Images to start from": [*[each for each in inputs if not each.is_required], *media],
+        "LoRA and other adaptations": adapted,
+        "More parameters": [each for each in rest if each not in adapted and each not in media],
+    }
+
+
+class Parts:
+    """Makes the controls of one form.
+
+    Args:
+        rules: Of the model.
+        look: Makes the widgets.
+        keep: Stores the bytes of a file, and gives the word that means it.
+        chance: Draws seeds.
+    """
+
+    def __init__(self, rules: Rulebook, look: Look, keep: Callable[[bytes], str], chance: random.Random) -> None:
+        self._pairs = size_pairs(rules)
+        self._look = look
+        self._keep = keep
+        self._chance = chance
+        self.seed: SeedControl | None = None
+
+    def make_all(self, fields: Sequence[Field]) -> list[Control]:
+        """Make the controls of several fields; width and height share one."""
+        named = {each.name: each for each in fields if len(each.path) == 1}
+        has_size = {"width", "height"} <= named.keys()
+        made: list[Control] = []
+        for each in fields:
+            if has_size and each.name == "width":
+                made.append(SizeControl(each, named["height"], self._pairs, self._look))
+            elif not (has_size and each.name == "height"):
+                made.append(self.make(each))
+        return made
+
+    def make(self, field: Field) -> Control:
+        """Make the control of one field."""
+        if field.path == ("seed",):
+            self.seed = SeedControl(field, self._look, self._chance)
+            return self.seed
+        if field.path == ("numberResults",):
+            return NumberControl(field, self._look, 1)
+        if field.kind in {Kind.MEDIUM, Kind.MEDIA}:
+            return MediumControl(field, self._look, self._keep)
+        if field.kind is Kind.GROUP:
+            return GroupControl(field, self._look, self.make)
+        if field.kind is Kind.ROWS:
+            return RowsControl(field, self._look, self.make)
+        return plain_control(field, self._look)
+
+
+def nested(values: dict[tuple[str, ...], Any]) -> dict[str, Any]:
+    """Put values by path into objects within objects."""
+    made: dict[str, Any] = {}
+    for path, value in values.items():
+        inner = made
+        for part in path[:-1]:
+            inner = inner.setdefault(part, {})
+        inner[path[-1]] = value
+    return made
+
+
+def value_at(request: Any, path: Sequence[str]) -> Any:
+    """Give the value at a path; None where there is none."""
+    for part in path:
+        request = request.get(part) if isinstance(request, dict) else None
+    return request

@@ -1,0 +1,65 @@
+"""Where the results of a form appear: an ordinary output below it, which stays when the controls are gone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from IPython.display import display
+
+from ...session import Job
+from ...view.html import element, muted
+from ..display import Panel
+
+__all__ = ["ResultPlace"]
+
+_KEPT = 4
+"""Runs shown at most: each image takes some 100 KiB of the notebook. The log has them all."""
+
+
+class ResultPlace:
+    """A place in the cell for the last few runs, the newest first.
+
+    Args:
+        words: What stands there before the first, and below the results.
+    """
+
+    def __init__(self, words: str) -> None:
+        self._words = words
+        self._handle: Any = None
+        self._shown: dict[str, Mapping[str, str]] = {}
+        self._lock = threading.Lock()
+
+    def open(self) -> None:
+        """Take a place in the running cell."""
+        self._handle = display(self._composed(), raw=True, display_id=True)
+
+    def add(self, job: Job) -> None:
+        """Show a job, and go on showing it while it runs; from any thread."""
+        with self._lock:
+            self._shown = {job.task_uuid: {}, **self._shown}
+            for old in list(self._shown)[_KEPT:]:
+                del self._shown[old]
+        if self._handle is not None:
+            Panel(job, self._handle, lambda bundle: self._with(job.task_uuid, bundle)).show()
+
+    def _with(self, task_uuid: str, bundle: Mapping[str, str]) -> dict[str, str]:
+        with self._lock:
+            if task_uuid in self._shown:
+                self._shown[task_uuid] = bundle
+        return self._composed()
+
+    def _composed(self) -> dict[str, str]:
+        with self._lock:
+            shown = [each for each in self._shown.values() if each]
+        html = [each.get("text/html", "") for each in shown]
+        if len(html) > 1:
+            count = len(html) - 1
+            said = f"{count} earlier result{'' if count == 1 else 's'} of this form"
+            html = [html[0], element("details", element("summary", said) + "".join(html[1:]))]
+        plain = [each.get("text/plain", "") for each in shown]
+        return {
+            "text/html": element("div", "".join(html) + muted(self._words), class_="runware-nb runware-nb-results"),
+            "text/plain": "\n".join([*plain, self._words]),
+        }

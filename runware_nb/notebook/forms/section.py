@@ -1,0 +1,100 @@
+"""Controls below each other, each with room for a sentence about what is wrong with it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ipywidgets as widgets
+
+from ...catalog import Field, FieldProblem
+from ...view.html import element, text
+from .controls import Control
+from .look import Look
+
+__all__ = ["Section", "fields_of_control"]
+
+
+def fields_of_control(control: Control) -> Sequence[Field]:
+    """List the fields that a control fills: one, or width and height."""
+    several: Sequence[Field] = getattr(control, "fields", ())
+    return several or (control.field,)
+
+
+class Section:
+    """Part of a form.
+
+    Args:
+        controls: In order.
+        look: Makes the widgets.
+        changed: Called when the user changes one of them.
+        placed: Called when a sentence came or went, so that `widgets` are placed anew.
+    """
+
+    def __init__(
+        self, controls: Sequence[Control], look: Look, changed: Callable[[], None], placed: Callable[[], None]
+    ) -> None:
+        self.controls = list(controls)
+        self._look = look
+        self._changed = changed
+        self._problems: dict[int, Any] = {}
+        self._placed = placed
+        for number, control in enumerate(controls):
+            control.on_change(functools.partial(self._check, number))
+
+    @property
+    def widgets(self) -> list[Any]:
+        """The controls, and beside each the sentence about it."""
+        pairs = [(control.widget, self._problems.get(number)) for number, control in enumerate(self.controls)]
+        return [widget for pair in pairs for widget in pair if widget is not None]
+
+    def read(self) -> tuple[dict[tuple[str, ...], Any], list[str]]:
+        """Give the values by path, and the sentences about what is wrong; each stands beside its field, too."""
+        values: dict[tuple[str, ...], Any] = {}
+        problems = []
+        for number, control in enumerate(self.controls):
+            try:
+                value = control.read()
+            except FieldProblem as error:
+                problems.append(f"{control.field.title}: {error}")
+                self._tell(number, str(error))
+                continue
+            self._tell(number, "")
+            paths = [field.path for field in fields_of_control(control)]
+            for path, one in zip(paths, value if len(paths) > 1 and value is not None else [value], strict=False):
+                values |= {path: one} if one is not None else {}
+        return values, problems
+
+    def tell(self, name: str, sentence: str) -> bool:
+        """Put a sentence beside the field of a parameter; False where it is not here."""
+        for number, control in enumerate(self.controls):
+            paths = [".".join(field.path) for field in fields_of_control(control)]
+            if any(name == path or name.startswith((f"{path}.", f"{path}[")) for path in paths):
+                self._tell(number, sentence)
+                return True
+        return False
+
+    def _check(self, number: int) -> None:
+        control = self.controls[number]
+        try:
+            control.read()
+        except FieldProblem as error:
+            self._tell(number, str(error))
+        else:
+            self._tell(number, "")
+        self._changed()
+
+    def _tell(self, number: int, sentence: str) -> None:
+        if not sentence and number not in self._problems:
+            return
+        said = element("div", text(f"✗ {sentence}"), class_="runware-nb-problem", role="alert",
+                       style="color:var(--jp-error-color1,#b00020);margin-left:12.5em")  # fmt: skip
+        if sentence and number in self._problems:
+            self._problems[number].value = said
+            return
+        if sentence:
+            self._problems[number] = self._look.make(widgets.HTML, value=said)
+        else:
+            self._problems.pop(number).close()
+        self._placed()

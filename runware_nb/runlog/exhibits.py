@@ -1,0 +1,61 @@
+"""Results one by one, for looking through thousands of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from .filters import RunFilter
+from .queries import in_chunks
+from .records import RunRecord
+from .schema import results, runs
+from .store import RunLog
+
+__all__ = ["Place", "list_images", "runs_of"]
+
+Place = tuple[str, int]
+"""A result: the task UUID of its run, and its position from 0."""
+
+_MOST_RUNS = 100_000
+
+
+def list_images(log: RunLog, wanted: RunFilter, *, favourites: bool = False) -> list[Place]:
+    """List the images of the runs that a filter lets pass, in its order; of the first 100,000 runs.
+
+    Args:
+        log: Where to look.
+        wanted: The filter; its stars count for each image, its page and limit do not count.
+        favourites: Whether only marked ones are wanted.
+
+    Raises:
+        RunLogError: The log cannot be read.
+    """
+    every = dataclasses.replace(wanted, limit=_MOST_RUNS, page=1)
+    pictures = sa.and_(results.c.error.is_(None), results.c.media_type.like("image/%"))
+    if wanted.min_rating is not None:
+        pictures = sa.and_(pictures, results.c.rating >= wanted.min_rating)
+    if favourites:
+        pictures = sa.and_(pictures, results.c.is_favourite == sa.literal_column("1"))
+    ordered = log.statement(every).with_only_columns(runs.c.task_uuid)
+    found: dict[str, list[int]] = {}
+    with log.reading() as connection:
+        uuids = list(connection.execute(ordered).scalars())
+        for some in in_chunks(uuids):
+            theirs = sa.select(results.c.run_uuid, results.c.position).where(results.c.run_uuid.in_(some), pictures)
+            for uuid, position in connection.execute(theirs.order_by(results.c.position)):
+                found.setdefault(uuid, []).append(position)
+    return [(uuid, position) for uuid in uuids for position in found.get(uuid, ())]
+
+
+def runs_of(log: RunLog, places: Sequence[Place]) -> dict[str, RunRecord]:
+    """Give the runs of results, by task UUID.
+
+    Raises:
+        RunLogError: The log cannot be read.
+    """
+    found: dict[str, RunRecord] = {}
+    for some in in_chunks(list(dict.fromkeys(uuid for uuid, _ in places))):
+        found |= {run.task_uuid: run for run in log.read(sa.select(runs).where(runs.c.task_uuid.in_(some)))}
+    return found
