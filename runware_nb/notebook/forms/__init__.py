@@ -1,6 +1,6 @@
 """Forms from a model's schema: controls for a run whose results are ordinary outputs."""
 
 from .api import form
-from .form import ModelForm
+from .model_form import ModelForm
 
 __all__ = ["ModelForm", "form"]

@@ -11,7 +11,7 @@ from ...catalog import DEFAULT_MODEL, Rulebook, all_models, find_model, nearest_
 from ...errors import MagicUsageError, RunNotFound
 from ...session import current_session
 from ...wire.results import Outcome, Result
-from .form import ModelForm
+from .model_form import ModelForm
 
 if TYPE_CHECKING:
     from ...session import Session

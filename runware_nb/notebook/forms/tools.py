@@ -16,7 +16,7 @@ from .rows import Fold
 
 if TYPE_CHECKING:
     from ...session import Session
-    from .form import ModelForm
+    from .model_form import ModelForm
 
 __all__ = ["Tools"]
 
