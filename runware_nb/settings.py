@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -94,6 +95,10 @@ class Settings:
         mode: `live` asks the service; `replay` answers every task from the log, without key or network.
         ask_above_usd: What costs more, in US dollars, is asked about first.
         budget_usd: What may be spent in all with this log, in US dollars; None is no limit.
+        display: `html` shows images inside HTML with everything around them; `image` as plain images, for PDF and
+            GitHub.
+        profile: Name of the profile in use; empty for none.
+        defaults: What a generation takes where the line does not say: `model`, `size`, `steps` and the like.
     """
 
     api_key: Key | None = None
@@ -114,6 +119,9 @@ class Settings:
     mode: str = "live"
     ask_above_usd: float = 1.0
     budget_usd: float | None = None
+    display: str = "html"
+    profile: str = ""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.transport not in {"websocket", "rest"}:
@@ -127,6 +135,8 @@ class Settings:
                 raise ConfigError(f"{name}={getattr(self, name)!r}: it must be above 0")
         if self.mode not in {"live", "replay"}:
             raise ConfigError(f"mode={self.mode!r}: it is live or replay")
+        if self.display not in {"html", "image"}:
+            raise ConfigError(f"display={self.display!r}: it is html, or image for PDF export and GitHub")
         for name in ("ask_above_usd", "budget_usd"):
             amount = getattr(self, name)
             if amount is not None and not 0 <= amount < _MOST_USD:
@@ -177,10 +187,19 @@ _NUMBERS: Mapping[str, type] = {
     "max_in_flight": int, "max_retries": int, "timeout_s": float, "connect_timeout_s": float, "ping_s": float,
     "max_frame_bytes": int, "ask_above_usd": float, "budget_usd": float,
 }  # fmt: skip
-_FOR_PROJECTS = frozenset({"mode", "transport", "max_in_flight", "max_retries", "timeout_s"})
+_FOR_PROJECTS = frozenset({"mode", "transport", "max_in_flight", "max_retries", "timeout_s", "display"})
 """What a project's own file may set: it came with a repository, so neither addresses nor limits of money."""
 _FOR_USERS = frozenset({"rest_url", "ws_url", "schemas_url", "log_url", "media_url", *_NUMBERS, *_FOR_PROJECTS})
+_DEFAULTS: Mapping[str, tuple[type, ...]] = {
+    "model": (str,), "size": (str,), "number_results": (int,), "seed": (int,), "steps": (int,), "cfg": (int, float),
+    "scheduler": (str,), "negative": (str,), "format": (str,), "acceleration": (str,), "strength": (int, float),
+    "tag": (list,),
+}  # fmt: skip
+"""What a generation can take by default; spelled as the options of a cell."""
+_FOR_PROFILES = frozenset({"api_key_from", "home"})
+"""What only a profile may set besides: the variable that holds its key, and its folder."""
 _ENVIRONMENT = {
+    "RUNWARE_NB_DISPLAY": "display",
     "RUNWARE_NB_REST_URL": "rest_url",
     "RUNWARE_NB_WS_URL": "ws_url",
     "RUNWARE_NB_SCHEMAS_URL": "schemas_url",
@@ -193,31 +212,71 @@ _ENVIRONMENT = {
 }
 
 
-def load_settings(environ: Mapping[str, str] | None = None, *, cwd: Path | None = None) -> Settings:
-    """Read the settings of this process: environment over project file, user file and default.
+def load_settings(
+    environ: Mapping[str, str] | None = None, *, cwd: Path | None = None, profile: str | None = None
+) -> Settings:
+    """Read the settings of this process: environment over project files, profile, user file and default.
 
-    The project's file is `config.toml` in the home folder, the user's `~/.config/runware_nb/config.toml`.
+    The project's files are `config.toml` in the home folder and `[tool.runware-nb]` of the nearest `pyproject.toml`,
+    the user's is `~/.config/runware_nb/config.toml`, with a table `[profiles.NAME]` for each profile.
 
     Args:
         environ: Taken for the environment; `os.environ` when None.
         cwd: Taken for the working directory, which holds `.runware` unless RUNWARE_NB_HOME says else.
+        profile: Name of the profile; RUNWARE_NB_PROFILE when None.
 
     Raises:
         ConfigError: A value makes no sense; the message names the variable or the file.
     """
     environ = os.environ if environ is None else environ
-    home = (cwd or Path.cwd()) / Path(environ.get("RUNWARE_NB_HOME") or ".runware").expanduser()
-    values: dict[str, Any] = _read_file(user_file(environ), _FOR_USERS)
-    values |= _read_file(home / "config.toml", _FOR_PROJECTS)
-    for variable, name in _ENVIRONMENT.items():
-        if environ.get(variable):
-            values[name] = _of_right_type(name, environ[variable], said=variable)
+    cwd = cwd or Path.cwd()
+    profile = environ.get("RUNWARE_NB_PROFILE", "") if profile is None else profile
+    values, mine = _read_user_file(user_file(environ), profile)
+    home = cwd / Path(environ.get("RUNWARE_NB_HOME") or mine.pop("home", "") or ".runware").expanduser()
+    defaults: dict[str, Any] = {**values.pop("defaults", {}), **mine.pop("defaults", {})}
+    variable = mine.pop("api_key_from", None)
+    values |= mine
+    for read in (_read_pyproject(cwd), _read_file(home / "config.toml", _FOR_PROJECTS)):
+        defaults |= read.pop("defaults", {})
+        values |= read
+    for variable_name, name in _ENVIRONMENT.items():
+        if environ.get(variable_name):
+            values[name] = _of_right_type(name, environ[variable_name], said=variable_name)
     if values.get("schemas_url", "").lower() == "off":
         values["schemas_url"] = ""
-    values["home"] = home
-    if environ.get("RUNWARE_API_KEY", "").strip():
-        values["api_key"] = Key(environ["RUNWARE_API_KEY"], "RUNWARE_API_KEY")
+    values |= {"home": home, "profile": profile, "defaults": defaults}
+    source = variable or "RUNWARE_API_KEY"  # a profile that names its own pays with no other
+    if environ.get(source, "").strip():
+        values["api_key"] = Key(environ[source], source)
     return Settings(**values)
+
+
+def _read_user_file(path: Path, profile: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Give what the user's file sets for all, and for one profile.
+
+    Raises:
+        ConfigError: There is no such profile.
+    """
+    tables = _parse(path)
+    profiles = tables.pop("profiles", {})
+    mine: dict[str, Any] = {}
+    if profile:
+        if not isinstance(profiles, dict) or not isinstance(profiles.get(profile), dict):
+            there = ", ".join(profiles) if isinstance(profiles, dict) and profiles else "there are none yet"
+            raise ConfigError(f"no profile {profile!r} in {path}: it is a table [profiles.{profile}]; {there}")
+        mine = _checked(profiles[profile], {*_FOR_USERS, *_FOR_PROFILES}, f"[profiles.{profile}] in {path}")
+    return _checked(tables, _FOR_USERS, str(path)), mine
+
+
+def _read_pyproject(cwd: Path) -> dict[str, Any]:
+    """Give what the nearest `pyproject.toml` says in `[tool.runware-nb]`; nothing where there is none."""
+    for folder in (cwd, *cwd.parents):
+        path = folder / "pyproject.toml"
+        if path.is_file():
+            tool = _parse(path).get("tool", {})
+            table = tool.get("runware-nb", {}) if isinstance(tool, dict) else {}
+            return _checked(table, _FOR_PROJECTS, f"[tool.runware-nb] in {path}") if isinstance(table, dict) else {}
+    return {}
 
 
 def user_file(environ: Mapping[str, str]) -> Path:
@@ -237,7 +296,8 @@ def save_to_project(home: Path, values: Mapping[str, Any]) -> Path:
         if name not in _FOR_PROJECTS:
             raise ConfigError(f"{name} is not saved with a project; set it in {user_file(os.environ)} instead")
     kept = {**_read_file(path, _FOR_PROJECTS), **values}
-    lines = [f'{name} = "{value}"' if isinstance(value, str) else f"{name} = {value}" for name, value in kept.items()]
+    kept |= kept.pop("defaults", {})
+    lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in kept.items()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join([*lines, ""]), encoding="utf-8")
@@ -248,23 +308,41 @@ def save_to_project(home: Path, values: Mapping[str, Any]) -> Path:
 
 def _read_file(path: Path, allowed: Iterable[str]) -> dict[str, Any]:
     """Read a settings file; without one there are none."""
+    return _checked(_parse(path), allowed, str(path))
+
+
+def _parse(path: Path) -> dict[str, Any]:
     try:
-        read = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
-    for name in read:
-        if name not in allowed:
-            raise ConfigError(f"{path} sets {name}; it may set {', '.join(sorted(allowed))}")
-    return {name: _of_right_type(name, value, said=f"{name} in {path}") for name, value in read.items()}
+
+
+def _checked(table: Mapping[str, Any], allowed: Iterable[str], where: str) -> dict[str, Any]:
+    """Sort a table into settings and defaults of a generation, each of its own kind."""
+    made: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
+    for name, value in table.items():
+        if name in _DEFAULTS:
+            if not isinstance(value, _DEFAULTS[name]) or isinstance(value, bool):
+                kinds = " or ".join(kind.__name__ for kind in _DEFAULTS[name])
+                raise ConfigError(f"{name} in {where}={value!r}: it is {kinds}")
+            defaults[name] = value
+        elif name not in allowed:
+            there = ", ".join(sorted({*allowed, *_DEFAULTS}))
+            raise ConfigError(f"{where} sets {name}; it may set {there}")
+        else:
+            made[name] = _of_right_type(name, value, said=f"{name} in {where}")
+    return {**made, "defaults": defaults} if defaults else made
 
 
 def _of_right_type(name: str, value: Any, *, said: str = "") -> Any:
     """Turn a text into the number that a setting is."""
     kind = _NUMBERS.get(name)
     if kind is None:
-        if name in _FOR_USERS and not isinstance(value, str):
+        if name in {*_FOR_USERS, *_FOR_PROFILES} and not isinstance(value, str):
             raise ConfigError(f"{said or name}={value!r}: it is a text")
         return value
     try:
@@ -275,17 +353,17 @@ def _of_right_type(name: str, value: Any, *, said: str = "") -> Any:
         raise ConfigError(f"{said or name}={value!r}: it is a number") from error
 
 
-def forget_key() -> bool:
-    """Take the key out of the system's keyring; False where there was none."""
+def forget_key(profile: str = "") -> bool:
+    """Take a profile's key out of the system's keyring; False where there was none."""
     try:
         import keyring
         from keyring.errors import KeyringError
     except ImportError:
         return False
     try:
-        if keyring.get_password(_KEYRING_SERVICE, "default") is None:
+        if keyring.get_password(_KEYRING_SERVICE, profile or "default") is None:
             return False
-        keyring.delete_password(_KEYRING_SERVICE, "default")
+        keyring.delete_password(_KEYRING_SERVICE, profile or "default")
     except KeyringError:
         return False
     return True
@@ -300,7 +378,7 @@ _KEY_VARIABLES = ("RUNWARE_API_KEY", "RUNKEY_API_KEY", "RUNKEY_WEBHOOK_SECRET", 
 _KEYRING_SERVICE = "runware_nb"
 
 
-def stored_key() -> Key | None:
+def stored_key(profile: str = "") -> Key | None:
     """Find the key that `login` put into the system's keyring; None without one, or without the keyring extra."""
     try:
         import keyring
@@ -308,21 +386,21 @@ def stored_key() -> Key | None:
     except ImportError:
         return None
     try:
-        value = keyring.get_password(_KEYRING_SERVICE, "default")
+        value = keyring.get_password(_KEYRING_SERVICE, profile or "default")
     except KeyringError:
         return None
     return Key(value, "the keyring") if value else None
 
 
-def store_key(key: Key) -> bool:
-    """Put the key into the system's keyring; False where there is none to put it into."""
+def store_key(key: Key, profile: str = "") -> bool:
+    """Put a profile's key into the system's keyring; False where there is none to put it into."""
     try:
         import keyring
         from keyring.errors import KeyringError
     except ImportError:
         return False
     try:
-        keyring.set_password(_KEYRING_SERVICE, "default", key.reveal())
+        keyring.set_password(_KEYRING_SERVICE, profile or "default", key.reveal())
     except KeyringError:
         return False
     return True

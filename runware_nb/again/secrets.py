@@ -29,7 +29,7 @@ _URL = re.compile(r"https?://\S+")
 
 def secrets_in_use(settings: Settings) -> list[str]:
     """Give the keys of this machine, so that they are found in whatever shape they are."""
-    keys = [key.reveal() for key in (settings.api_key, stored_key()) if key is not None]
+    keys = [key.reveal() for key in (settings.api_key, stored_key(settings.profile)) if key is not None]
     return [*keys, *secrets_of_environment()]
 
 

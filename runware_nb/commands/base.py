@@ -63,11 +63,13 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "models": "models",
         "model-search": "models",
         "model": "model",
+        "alias": "alias",
         "text-to-image": "text_to_image",
         "log": "log",
         "show": "show",
         "code": "code",
         "diff": "diff",
+        "compare": "compare",
         "history": "history",
         "rate": "rate",
         "vote": "vote",
@@ -92,6 +94,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "config": "config",
         "size": "size",
         "poll": "poll",
+        "trace": "trace",
         "raw": "raw",
     }
 )

@@ -42,7 +42,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
 def _make(session: Session, out: Path, options: argparse.Namespace) -> Answer:
     notebook = Path(options.notebook).expanduser() if options.notebook else None
     options.notebook = None  # it names the file here, and its cells choose the runs
-    runs = session.log.select(filter_from(options))
+    runs = session.log.select(filter_from(options, session))
     if notebook is not None:
         runs = only_of_notebook(runs, notebook)
     made = make_bundle(session, out, runs, notebook=notebook)

@@ -29,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
     """Show or change."""
-    if options.value is not None:
+    if options.value is not None and options.name == "profile":
+        session.use_profile("" if options.value in {"none", "-"} else options.value)
+    elif options.value is not None:
         _change(session, options.name, options.value, saves=options.save)
     shown = _shown(session.settings)
     if options.name is not None:

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
     """Write them."""
-    runs = [each for each in session.log.select(filter_from(options)) if each.is_finished]
+    runs = [each for each in session.log.select(filter_from(options, session)) if each.is_finished]
     lines = list(write_lines(session.log, runs))
     known = secrets_in_use(session.settings)
     for number, line in enumerate(lines, 1):

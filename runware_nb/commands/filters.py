@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-from ..catalog import find_model
 from ..runlog.filters import SORTS, RunFilter, parse_since
 from ..runlog.records import State
+
+if TYPE_CHECKING:
+    from ..session import Session
 
 __all__ = ["add_filters", "filter_from"]
 
@@ -33,15 +36,14 @@ def add_filters(parser: argparse.ArgumentParser, *, limit: int | None = 20) -> N
     group.add_argument("--page", type=int, default=1, metavar="N", help="which page of so many")
 
 
-def filter_from(options: argparse.Namespace) -> RunFilter:
+def filter_from(options: argparse.Namespace, session: Session) -> RunFilter:
     """Make the filter.
 
     Raises:
         MagicUsageError: A value makes no sense.
     """
-    model = find_model(options.model) if options.model else None
     return RunFilter(
-        model=model.air if model is not None else options.model,
+        model=session.aliases.air_of(options.model) if options.model else None,
         tags=tuple(options.tag),
         since=parse_since(options.since) if options.since else None,
         until=parse_since(options.until) if options.until else None,

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
     """Show or write them."""
-    wanted = filter_from(options)
+    wanted = filter_from(options, session)
     if options.file is not None:
         return _page(session, wanted, Path(options.file).expanduser(), options.title)
     if hooks.open_gallery is not None:

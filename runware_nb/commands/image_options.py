@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..errors import MagicUsageError
-from ..session.api import make_image_task
+from ..session.api import make_image_task, parse_size
 from ..wire.redact import looks_like_key
 from ..wire.tasks import ImageTask, LoRA
 
-__all__ = ["OPTIONS_OF", "add_image_options", "refuse_keys", "task_from"]
+__all__ = ["OPTIONS_OF", "add_image_options", "fill_in", "refuse_keys", "task_from"]
 
 OPTIONS_OF = {
     "model": "-m", "numberResults": "-n", "seed": "--seed", "steps": "--steps", "CFGScale": "--cfg",
@@ -21,7 +20,6 @@ OPTIONS_OF = {
     "acceleration": "--acceleration", "strength": "--strength",
 }  # fmt: skip
 """The option of each parameter that has one, by its name on the wire."""
-_SIZE = re.compile(r"(\d{1,5})\s*[x×*]\s*(\d{1,5})", re.IGNORECASE)
 
 
 def add_image_options(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +65,7 @@ def task_from(options: argparse.Namespace, prompt: str, find: Callable[[str], An
         "output_format": options.format.upper() if options.format else None,
     }  # fmt: skip
     if options.size:
-        values["width"], values["height"] = _size(options.size)
+        values["width"], values["height"] = parse_size(options.size)
     if options.lora:
         values["loras"] = tuple(_lora(text) for text in options.lora)
     values["strength"] = options.strength
@@ -76,6 +74,20 @@ def task_from(options: argparse.Namespace, prompt: str, find: Callable[[str], An
         media["referenceImages"] = [find(word) for word in options.reference]
     given = {name: value for name, value in values.items() if value is not None}
     return make_image_task(prompt, extra={**media, **_extra(options.set or ())}, **given)
+
+
+def fill_in(options: argparse.Namespace, defaults: Mapping[str, Any]) -> None:
+    """Take defaults for what the line does not say; labels are added to its own.
+
+    Args:
+        options: As parsed; filled in.
+        defaults: By the names of options.
+    """
+    for name, value in defaults.items():
+        if name == "tag":
+            options.tag = list(dict.fromkeys([*options.tag, *value]))
+        elif getattr(options, name) is None:
+            setattr(options, name, value)
 
 
 def refuse_keys(words: Sequence[str], known: Sequence[str] = ()) -> None:
@@ -95,13 +107,6 @@ def refuse_keys(words: Sequence[str], known: Sequence[str] = ()) -> None:
                 "there is a key in this line; nothing was sent. Delete it from the cell, and use `%runware login` "
                 "(hidden prompt) or set RUNWARE_API_KEY: cells are saved and shared"
             )
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise MagicUsageError(f"size {text!r} is not understood; write it as 1024x768 (pixels)")
-    return int(match[1]), int(match[2])
 
 
 def _lora(text: str) -> LoRA:

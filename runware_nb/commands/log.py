@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
     """List them."""
-    wanted = filter_from(options)
+    wanted = filter_from(options, session)
     runs = session.log.select(wanted)
     pictures = [first_picture(session, each) for each in runs]
     empty = {} if runs or session.log.count() == 0 else {"empty": "no run fits"}

@@ -31,7 +31,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     session.configure(api_key=key)
     transport = session.connect()
     where = "for this session"
-    if not options.forget and store_key(key):
+    if not options.forget and store_key(key, session.settings.profile):
         where = "and kept in the keyring"
     elif not options.forget:
         where += " only; to keep it: pip install 'runware-nb[keyring]', or set RUNWARE_API_KEY"

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(session: Session, options: argparse.Namespace) -> Answer:  # noqa: ARG001 - commands share one signature
     """Forget it; runs that are on their way are still collected by the next session with a key."""
-    was_kept = forget_key()
+    was_kept = forget_key(session.settings.profile)
     session.forget_key()
     said = "the key is forgotten" + (", and gone from the keyring" if was_kept else "")
     return Answer({"text/plain": said}, {"forgotten": True, "was_in_keyring": was_kept})

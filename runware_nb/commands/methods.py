@@ -33,7 +33,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     """Write it."""
     chosen = [
         each
-        for each in session.log.select(filter_from(options))
+        for each in session.log.select(filter_from(options, session))
         if each.state in {State.SUCCEEDED, State.PARTIAL} and each.replay_of is None
     ]
     if not chosen:

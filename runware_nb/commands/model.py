@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
     """Look it up, in the catalogue and at the schema service."""
-    known = find_model(options.name)
+    known = find_model(session.aliases.air_of(options.name))
     rules = session.rules_for(options.name)
     if rules is None:
         near = nearest_names(options.name)

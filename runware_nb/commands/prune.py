@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
     """Choose, ask, and remove; files that no run refers to go too."""
-    chosen = _chosen(session, filter_from(options))
+    chosen = _chosen(session, filter_from(options, session))
     if options.keep_rated:
         chosen = [each for each in chosen if each.best_rating is None]
     strays: list[str] = []

@@ -14,7 +14,7 @@ from ..view.table import render_facts
 from ..wire.places import holds_media, replace_media
 from ..wire.results import Outcome
 from .base import Answer
-from .image_options import add_image_options, refuse_keys, task_from
+from .image_options import add_image_options, fill_in, refuse_keys, task_from
 from .images_in import find_image
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     if not words:
         raise MagicUsageError('the prompt is empty: write what to draw, such as --prompt "a small airship"')
     refuse_keys([options.model or "", options.scheduler or ""])
-    return submit(session, options, " ".join(words))
+    return submit(session, options, " ".join(words), names=getattr(options, "names", {}))
 
 
 def submit(
@@ -50,6 +50,7 @@ def submit(
     names: Mapping[str, Any] = MappingProxyType({}),
 ) -> Answer:
     """Plan or send a prompt with parsed options; *names* are the user's variables."""
+    fill_in(options, session.settings.defaults)
     task = task_from(options, prompt, lambda word: find_image(word, session, names))
     if options.dry_run:
         return _dry_run(session.plan(task))

@@ -40,7 +40,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     if options.budget is not None and not 0 <= options.budget < 1e9:
         raise MagicUsageError(f"--budget {options.budget}: it is an amount in US dollars, 0 or more")
     chosen = [session.log.find(ref) for ref in options.refs] or [
-        each for each in session.log.select(filter_from(options)) if each.replay_of is None
+        each for each in session.log.select(filter_from(options, session)) if each.replay_of is None
     ]
     plan = plan_verification(session, chosen, budget_usd=options.budget)
     done = verify(session, plan, agreed=options.yes or options.budget is not None)

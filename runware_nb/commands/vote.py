@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
     """Write a vote down, or show pairs."""
-    ballot = Ballot(session, ballot_name(options), filter_from(options), voter=options.voter)
+    ballot = Ballot(session, ballot_name(options), filter_from(options, session), voter=options.voter)
     if options.vote:
         return _given(session, ballot, options.vote)
     if hooks.open_ballot is None:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..catalog import find_model
 from ..errors import MagicUsageError
 from ..runlog import ResultRecord, RunRecord
 from ..runlog.exhibits import Place, list_images, runs_of
@@ -58,11 +57,10 @@ class GalleryFilter:
             return value.strip() or None if isinstance(value, str) else None
 
         model, tag, stars = word("model"), word("tag"), typed.get("stars")
-        known = find_model(model) if model else None
         others = start.tags[1:]
         return cls(
             runs=dataclasses.replace(
-                start, search=word("search"), model=known.air if known is not None else model,
+                start, search=word("search"), model=model,
                 tags=(*([tag] if tag else []), *others), sort=word("sort") or "newest",
                 min_rating=stars if isinstance(stars, int) and stars > 0 else None,
             ),

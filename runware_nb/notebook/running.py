@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..commands import COMMANDS, Answer, find_command
 from ..commands.arguments import HelpRequested, LineParser, split_line
-from ..commands.image_options import refuse_keys
+from ..commands.image_options import fill_in, refuse_keys
 from ..commands.text_to_image import submit
 from ..session import current_session
 from .display import show_bundle, wait_and_show
@@ -20,10 +21,12 @@ class Runner:
 
     Args:
         shell: IPython's shell.
+        defaults: What `%config` has set, by the names of a cell's options.
     """
 
-    def __init__(self, shell: Any) -> None:
+    def __init__(self, shell: Any, defaults: Mapping[str, Any]) -> None:
         self._shell = shell
+        self._defaults = defaults
         self._names: dict[str, Any] = shell.user_ns
         self._session = current_session()
 
@@ -51,6 +54,7 @@ class Runner:
 
     def _generate(self, line: str, cell: str, names: dict[str, Any]) -> None:
         request = parse_cell(line, cell, names, keys=self._keys())
+        fill_in(request.options, self._defaults)
         answer = submit(self._session, request.options, request.prompt, request.template, names)
         if answer.job is None:
             if not request.quiet:
@@ -81,6 +85,9 @@ class Runner:
         command.add_arguments(parser)
         refuse_keys(words, self._keys())
         options = parser.read(words[1:])
+        options.names = self._names
+        if words[0] == "text-to-image":
+            fill_in(options, self._defaults)
         answer = command.run(self._session, options)
         if answer.job is not None:
             self._bind(answer.job, None)

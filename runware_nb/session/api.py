@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..catalog import DEFAULT_MODEL, find_model
+from ..catalog import DEFAULT_MODEL
 from ..errors import ConfigError, MagicUsageError
 from ..images.incoming import media_bytes
 from ..images.provenance import Provenance, read_provenance
@@ -60,8 +61,34 @@ def image(
         NotRecorded: Replay mode has no record of it.
         MagicUsageError: A parameter has an unknown name.
     """
-    task = make_image_task(prompt, extra=extra, **parameters)
-    return current_session().submit(task, fresh=fresh, agreed=agreed, tags=tuple(tags), note=note)
+    session = current_session()
+    labels = tuple(dict.fromkeys([*tags, *session.settings.defaults.get("tag", ())]))
+    task = make_image_task(prompt, extra=extra, **{**_defaults(session.settings.defaults, parameters), **parameters})
+    return session.submit(task, fresh=fresh, agreed=agreed, tags=labels, note=note)
+
+
+_IN_PYTHON = {"cfg": "cfg_scale", "negative": "negative_prompt", "format": "output_format"}
+_SIZE = re.compile(r"(\d{1,5})\s*[x×*]\s*(\d{1,5})", re.IGNORECASE)
+
+
+def _defaults(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Spell the defaults of the settings' files as parameters; a size counts where no side is given."""
+    made = {_IN_PYTHON.get(name, name): value for name, value in defaults.items() if name not in {"size", "tag"}}
+    if "size" in defaults and not {"width", "height"} & given.keys():
+        made["width"], made["height"] = parse_size(defaults["size"])
+    return made
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read a size such as `1024x768`, in pixels.
+
+    Raises:
+        MagicUsageError: It is none.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise MagicUsageError(f"size {text!r} is not understood; write it as 1024x768 (pixels)")
+    return int(match[1]), int(match[2])
 
 
 def make_image_task(prompt: str, *, extra: Mapping[str, Any] | None = None, **parameters: Any) -> ImageTask:
@@ -164,11 +191,10 @@ class LogBook:
         Raises:
             MagicUsageError: A value makes no sense, or a filter has an unknown name.
         """
-        known = find_model(model) if model else None
         cell = others.pop("cell", None)
         try:
             return RunFilter(
-                model=known.air if known is not None else model,
+                model=current_session().aliases.air_of(model) if model else None,
                 tags=(tag,) if isinstance(tag, str) else tuple(tag),
                 since=_moment(since), until=_moment(until), cell=None if cell is None else str(cell), **others,
             )  # fmt: skip

@@ -312,9 +312,11 @@ class RunOnItsWay:
         """Let outcome and results draw themselves."""
         notices = self._job.notices
         prompt = self._job.record.prompt or self._job.record.task_type
-        outcome.renderer = lambda shown: render_outcome(shown, notices)
+        display = self._session.settings.display
+        task = outcome.task
+        outcome.renderer = lambda shown: render_outcome(shown, notices, display=display)
         for result in outcome.results:
-            result.renderer = lambda shown: render_result(shown, prompt)
+            result.renderer = lambda shown: render_result(shown, prompt, task, display=display)
 
 
 def _age_s(at_utc: str | None) -> float:

@@ -25,6 +25,7 @@ from ..wire.places import holds_media, replace_media
 from ..wire.redact import REDACTED
 from ..wire.service import Service
 from ..wire.tasks import ImageTask, Task
+from .aliases import AliasBook
 from .context import CellContext, environment_snapshot, script_path
 from .fresh import FreshSchemas
 from .hooks import hooks
@@ -79,6 +80,7 @@ class Session:
         self._budgeted: tuple[Any, ...] | None = None
         self._kept: set[asyncio.Task[None]] = set()
         self._fresh = FreshSchemas(self)
+        self.aliases = AliasBook(self)
         self.chance = random.Random()  # noqa: S311 - picks seeds; of its own, so that random.seed() leaves it alone
 
     # --- connecting ----------------------------------------------------------------------------------
@@ -106,7 +108,17 @@ class Session:
         Raises:
             ConfigError: A name is unknown or a value makes no sense.
         """
-        settings = self.settings.with_values(**values)
+        self._take(self.settings.with_values(**values))
+
+    def use_profile(self, name: str) -> None:
+        """Take the settings of a profile of the user's file: key, budget, folder and the rest; an empty name for none.
+
+        Raises:
+            ConfigError: There is no such profile, or a value makes no sense.
+        """
+        self._take(load_settings(profile=name))
+
+    def _take(self, settings: Settings) -> None:
         if settings == self.settings:
             return
         moved = settings.home != self.settings.home or settings.log_url != self.settings.log_url
@@ -212,7 +224,7 @@ class Session:
                 "asks the service"
             )
         if self.settings.api_key is None:
-            self.settings = self.settings.with_values(api_key=stored_key())
+            self.settings = self.settings.with_values(api_key=stored_key(self.settings.profile))
         return self.settings.require_key()
 
     def forget_key(self) -> None:
@@ -228,8 +240,9 @@ class Session:
         Args:
             name: AIR identifier, slug, name or alias.
         """
-        model = find_model(name)
-        fresh = self._fresh.rules_for({"model": model.air if model is not None else name, "taskType": "imageInference"})
+        air = self.aliases.air_of(name)
+        model = find_model(air)
+        fresh = self._fresh.rules_for({"model": air, "taskType": "imageInference"})
         return fresh or (rulebook_of(model) if model is not None else None)
 
     def plan(self, task: Task) -> Plan:
@@ -240,9 +253,8 @@ class Session:
         """
         wire: Item = dict(task.to_wire() if isinstance(task, ImageTask) else task)
         wire.setdefault("taskType", "imageInference")
-        model = find_model(str(wire.get("model", "")))
-        if model is not None:
-            wire["model"] = model.air
+        if isinstance(wire.get("model"), str):
+            wire["model"] = self.aliases.air_of(wire["model"])
         rules = self._fresh.rules_for(wire)
         wire = place_media(wire, schema=None if rules is None else rules.schema)
         shown = wire

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..errors import MediaError, RunwareNBError, TaskError
 from ..images import make_thumbnail
+from ..images.thumbnail import THUMBNAIL_BYTES
 from ..runlog import RunRecord, State
-from ..view.results import ResultsView, Tile, format_usd, render_progress, render_results
+from ..view.results import ResultsView, Tile, format_usd, render_plain, render_progress, render_results
 from ..view.table import Table
 from ..wire.media import IMAGE_TYPES, sniff
+from ..wire.redact import redact_task
 from ..wire.results import Outcome, Result
 from ..wire.tasks import prompt_of
 
@@ -40,26 +44,48 @@ _IN_WORDS = {
 }
 
 
-def render_outcome(outcome: Outcome, notices: Sequence[str] = ()) -> dict[str, str]:
-    """Show an outcome: its images, what failed, and one line about all."""
+def render_outcome(outcome: Outcome, notices: Sequence[str] = (), *, display: str = "html") -> dict[str, str]:
+    """Show an outcome: its images, what failed, and one line about all.
+
+    Args:
+        outcome: What came of a task.
+        notices: Sentences a user should know.
+        display: `html`, or `image` for what reads no HTML.
+    """
     prompt = prompt_of(outcome.task) or str(outcome.task.get("taskType", ""))
     several = len(outcome.results) > 1
-    return render_results(
-        ResultsView(
-            prompt=prompt,
-            tiles=[_tile(result, prompt, several=several) for result in outcome.results],
-            failures=[error_sentence(error) for error in outcome.errors],
-            facts=_facts(outcome),
-            notices=notices,
-        )
+    is_plain = display == "image"
+    view = ResultsView(
+        prompt=prompt,
+        tiles=[] if is_plain else [_tile(result, prompt, outcome.task, several=several) for result in outcome.results],
+        failures=[error_sentence(error) for error in outcome.errors],
+        facts=_facts(outcome),
+        notices=notices,
     )
+    return _render_plain(view, outcome.results) if is_plain else render_results(view)
 
 
-def render_result(result: Result, prompt: str) -> dict[str, str]:
-    """Show a single result."""
+def render_result(
+    result: Result, prompt: str, task: Mapping[str, Any] = MappingProxyType({}), *, display: str = "html"
+) -> dict[str, str]:
+    """Show a single result of a task."""
     facts = [f"#{result.index + 1}", *([f"seed {result.seed}"] if result.seed is not None else []),
              format_usd(result.cost_usd), f"{result.task_uuid[:4]}…"]  # fmt: skip
-    return render_results(ResultsView(prompt, [_tile(result, prompt, several=False)], facts=facts))
+    if display == "image":
+        return _render_plain(ResultsView(prompt, [], facts=facts), [result])
+    return render_results(ResultsView(prompt, [_tile(result, prompt, task, several=False)], facts=facts))
+
+
+def _render_plain(view: ResultsView, results: Sequence[Result]) -> dict[str, str]:
+    from ..images.sheet import make_sheet
+
+    images = []
+    for result in results:
+        with contextlib.suppress(MediaError):
+            if result.medium is not None and sniff(result.bytes) in IMAGE_TYPES:
+                images.append(result.image)
+    sheet = make_sheet(images) if images else None
+    return render_plain(view, None if sheet is None else sheet.body, "" if sheet is None else sheet.media_type)
 
 
 def render_job(job: Job) -> dict[str, str]:
@@ -67,7 +93,7 @@ def render_job(job: Job) -> dict[str, str]:
     if job.is_done:
         error = job.future.exception()
         if error is None:
-            return render_outcome(job.future.result(), job.notices)
+            return render_outcome(job.future.result(), job.notices, display=job.session.settings.display)
         said = error_sentence(error) if isinstance(error, RunwareNBError) else f"{type(error).__name__}: {error}"
         return render_results(ResultsView(_prompt(job.record), [], [said], [job.task_uuid], job.notices))
     request = job.record.request
@@ -146,12 +172,19 @@ def error_sentence(error: RunwareNBError) -> str:
     return f"{type(error).__name__}: {error}{tail}"
 
 
-def _tile(result: Result, prompt: str, *, several: bool) -> Tile:
+def _tile(result: Result, prompt: str, task: Mapping[str, Any], *, several: bool) -> Tile:
     seed = "" if result.seed is None else f" · seed {result.seed}"
     caption = f"#{result.index + 1}{seed}" if several else ""
+    facts = _parameters(result, task)
+    kind = sniff(result.bytes) if result.medium is not None else None
+    if kind == "image/svg+xml" and len(result.bytes) <= THUMBNAIL_BYTES:  # drawn as an image, it runs no script
+        return Tile(alt=prompt, caption=caption, body=result.bytes, media_type=kind, width=512,
+                    href=relative_link(result.path), facts=facts)  # fmt: skip
     words = _words(result)
     if words is not None:
-        return Tile(alt=prompt, caption=caption, words=words, href=relative_link(result.path))
+        player = (kind or "").partition("/")[0]
+        return Tile(alt=prompt, caption=caption, words=words, href=relative_link(result.path), facts=facts,
+                    player=player if player in {"video", "audio"} else "")  # fmt: skip
     try:
         small = make_thumbnail(result.image)
     except MediaError as error:
@@ -165,7 +198,34 @@ def _tile(result: Result, prompt: str, *, several: bool) -> Tile:
         height=small.height,
         href=relative_link(result.path),
         is_flagged=result.is_flagged,
+        facts=facts,
     )
+
+
+_DELIVERY = frozenset({"taskType", "taskUUID", "deliveryMethod", "includeCost", "outputType", "webhookURL",
+                       "uploadEndpoint", "ttl", "numberResults", "width", "height"})  # fmt: skip
+_LONGEST_FACT = 300
+
+
+def _parameters(result: Result, task: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """List what made this one image, for the panel below it."""
+    values = {name: value for name, value in redact_task(task).items() if name not in _DELIVERY}
+    if result.seed is not None:
+        values["seed"] = result.seed
+    if isinstance(task.get("width"), int) and isinstance(task.get("height"), int):
+        values["size"] = f"{task['width']} × {task['height']}"
+    if result.cost_usd is not None:
+        values["cost"] = format_usd(result.cost_usd)
+    if result.path is not None:
+        values["file"] = relative_path(result.path)
+    values["run"] = result.task_uuid
+    return [(name, _clip(_fact(value), _LONGEST_FACT)) for name, value in values.items() if value is not None]
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, str | int | float | bool):
+        return str(value)
+    return json.dumps(value, ensure_ascii=False, default=lambda each: f"<{type(each).__name__}>")
 
 
 def _words(result: Result) -> str | None:

@@ -19,6 +19,7 @@ from ..wire.frames import Frame, Item, authentication_task, encode_frame, parse_
 from ..wire.redact import redact_text
 from .base import Listener
 from .safety import check_address, check_hop
+from .trace import wire_trace
 
 __all__ = ["MAX_MEDIA_BYTES", "RestTransport"]
 
@@ -77,11 +78,16 @@ class RestTransport:
         else:
             headers["Authorization"] = f"Bearer {key}"
         timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, self._settings.connect_timeout_s))
+        body, host = encode_frame(tasks), urlsplit(self._settings.rest_url).netloc
+        if wire_trace.is_on:
+            wire_trace.note("sent", host, body, key)
         try:
-            answer = await self._post(encode_frame(tasks).encode(), headers, timeout)
+            answer = await self._post(body.encode(), headers, timeout)
         except httpx.HTTPError as error:
             raise _translated(error, self._settings.rest_url) from error
         text = answer.content
+        if wire_trace.is_on:
+            wire_trace.note("received", host, text, key)
         if key.encode() in text:
             text = redact_text(answer.text, [key]).encode()
         return parse_frame(text, http_status=answer.status_code, retry_after_s=_retry_after_s(answer.headers))

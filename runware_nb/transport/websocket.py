@@ -20,6 +20,7 @@ from ..wire.frames import Frame, Item, authentication_task, encode_frame, encode
 from ..wire.redact import redact_text
 from ..wire.retries import falls_back_to_rest, reconnect_delay_s
 from .base import Listener
+from .trace import wire_trace
 
 __all__ = ["HandshakeFailed", "WebSocketTransport"]
 
@@ -108,8 +109,11 @@ class WebSocketTransport:
             if socket is None or socket.transport.is_closing():  # asyncio would log each write to a lost connection
                 raise TransportError(f"the connection to {self._host} was lost", may_have_arrived=has_left)
             size = _frame_length(texts)
+            text = f"[{','.join(texts[:size])}]"
+            if wire_trace.is_on:
+                wire_trace.note("sent", self._host, text, self._key)
             try:
-                await socket.send(f"[{','.join(texts[:size])}]")
+                await socket.send(text)
             except ConnectionClosed as error:
                 raise TransportError(f"the connection to {self._host} was lost while sending") from error
             texts, has_left = texts[size:], True
@@ -241,6 +245,8 @@ class WebSocketTransport:
 
     def _parse(self, message: str | bytes) -> Frame:
         text = message if isinstance(message, str) else message.decode("utf-8", "replace")
+        if wire_trace.is_on:
+            wire_trace.note("received", self._host, text, self._key)
         return parse_frame(redact_text(text, [self._key]) if self._key in text else text)
 
     def _give_up(self, error: RunwareNBError) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .html import MUTED, element, text
 from .table import Picture, picture_html
 
-__all__ = ["Branch", "Side", "render_sides", "render_tree"]
+__all__ = ["Branch", "Side", "render_sides", "render_slider", "render_tree"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,27 @@ def render_sides(rows: Sequence[Sequence[Side]]) -> str:
     style = "display:flex;flex-wrap:wrap;gap:8px;margin-top:6px"
     lines = [element("div", "".join(_side(side) for side in row), style=style) for row in rows]
     return element("div", "".join(lines), class_="runware-nb")
+
+
+def render_slider(before: Picture, after: Picture) -> str:
+    """Write a slider between two pictures, as HTML: the corner of the upper one is dragged. No script is needed.
+
+    Both are shown in the size of the second, and side by side below for who cannot drag.
+    """
+    side = after.side_px
+    upper = _sized(before, "max-width:none")
+    style = ("position:absolute;left:0;top:0;height:100%;width:50%;min-width:2px;max-width:100%;overflow:hidden;"
+             "resize:horizontal;border-right:3px solid #ffffff;box-shadow:1px 0 0 #000000")  # fmt: skip
+    cover = element("div", upper, style=style, title="drag the lower right corner")
+    frame = f"position:relative;display:inline-block;line-height:0;width:{side}px;max-width:100%;overflow:hidden"
+    stack = element("div", _sized(after, "max-width:none") + cover, style=frame)
+    said = f"left: {before.alt} · right: {after.alt} · drag the corner of the left one"
+    return element("div", stack + element("div", text(said), style=f"{MUTED};font-size:85%"), class_="runware-nb")
+
+
+def _sized(picture: Picture, style: str) -> str:
+    source = f"data:{picture.media_type};base64,{base64.b64encode(picture.body).decode()}"
+    return f'<img alt="{text(picture.alt)}" style="display:block;width:{picture.side_px}px;{style}" src="{source}">'
 
 
 def render_tree(roots: Sequence[Branch]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from .html import MUTED, element, muted, text
 
-__all__ = ["ResultsView", "Tile", "format_usd", "render_progress", "render_results"]
+__all__ = ["ResultsView", "Tile", "format_usd", "render_plain", "render_progress", "render_results"]
 
 _GRID = "display:flex;flex-wrap:wrap;gap:8px;align-items:flex-start"
 _CHECKERS = (
@@ -30,6 +30,8 @@ class Tile:
         href: Relative path of the full size; None when it is nowhere.
         is_flagged: Whether the service's safety check marked it.
         words: What to read where there is no image: a text, the kind of file it is, or why there is none.
+        facts: Its parameters, as names and values, for the panel below it.
+        player: `video` or `audio`, where the browser plays the file that *href* leads to.
     """
 
     alt: str
@@ -41,6 +43,8 @@ class Tile:
     href: str | None = None
     is_flagged: bool = False
     words: str = ""
+    facts: Sequence[tuple[str, str]] = ()
+    player: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,18 @@ def render_results(view: ResultsView) -> dict[str, str]:
         "text/html": element("div", "".join(parts), class_="runware-nb"),
         "text/plain": f"{' · '.join(plain)} · {_short(view.prompt)}",
     }
+
+
+def render_plain(view: ResultsView, sheet: bytes | None, media_type: str) -> dict[str, str]:
+    """Make the MIME bundle for what reads no HTML, such as PDF export and GitHub: a picture, and a line of text.
+
+    Args:
+        view: What the cell shows.
+        sheet: All images in one; None where there is none.
+        media_type: Of that picture.
+    """
+    said = render_results(view)["text/plain"]
+    return {media_type: base64.b64encode(sheet).decode(), "text/plain": said} if sheet else {"text/plain": said}
 
 
 def render_progress(
@@ -135,7 +151,9 @@ def _caption(line: str) -> str:
 
 
 def _figure(tile: Tile, place: str) -> str:
-    if tile.body is None:
+    if tile.player and tile.href:
+        inner = _player(tile)
+    elif tile.body is None:
         inner = element("div", text(tile.words or "no image"), style=f"{MUTED};padding:1em;white-space:pre-wrap")
         inner = element("a", inner, href=tile.href, title="the file", target="_blank") if tile.href else inner
     else:
@@ -149,7 +167,30 @@ def _figure(tile: Tile, place: str) -> str:
         inner = element("a", image, href=tile.href, title="full size", target="_blank") if tile.href else image
     if tile.is_flagged:
         inner = element("details", element("summary", "flagged by the service; open to see") + inner)
-    return element("figure", inner + (_caption(tile.caption) if tile.caption else ""), style=place)
+    below = (_caption(tile.caption) if tile.caption else "") + _panel(tile)
+    return element("figure", inner + below, style=place)
+
+
+def _player(tile: Tile) -> str:
+    """Let the browser play a film or a sound from its file; the link below is for what cannot."""
+    style = "display:block;max-width:100%;width:512px"
+    source = f'src="{text(tile.href)}" title="{text(tile.alt)}" preload="metadata" controls style="{style}"'
+    link = element("a", text(tile.words or "the file"), href=tile.href, target="_blank")
+    return f"<{tile.player} {source}></{tile.player}>" + element("div", link, style=f"{MUTED};font-size:85%")
+
+
+def _panel(tile: Tile) -> str:
+    """Fold away the parameters of one image: a click or Enter opens them, in a saved notebook and a page, too."""
+    if not tile.facts:
+        return ""
+    cell = "text-align:left;padding:0 8px 0 0;vertical-align:top;overflow-wrap:anywhere"
+    rows = "".join(
+        element("tr", element("th", text(name), scope="row", style=f"{cell};font-weight:normal;{MUTED}")
+                + element("td", text(value), style=cell))
+        for name, value in tile.facts
+    )  # fmt: skip
+    summary = element("summary", "parameters", style=f"{MUTED};font-size:85%;cursor:pointer")
+    return element("details", summary + element("table", rows, style="font-size:85%"))
 
 
 def _failure(sentence: str) -> str:

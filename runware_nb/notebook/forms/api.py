@@ -80,7 +80,7 @@ def _request_of(session: Session, what: Any) -> dict[str, Any]:
         return _request_of_cell(session, str(what))
     if word in _OPERATIONS:
         return {"model": next(each.air for each in all_models() if each.task_type == _OPERATIONS[word])}
-    if find_model(word) is not None:
+    if find_model(session.aliases.air_of(word)) is not None:
         return {"model": word}
     if Path(word).expanduser().is_file():
         return dict(find_original(session, word)[0].request)
