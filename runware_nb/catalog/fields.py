@@ -210,10 +210,13 @@ def _expected(field: Field) -> str:
 
 def _of_object(schema: Mapping[str, Any], root: Mapping[str, Any], path: tuple[str, ...], depth: int) -> list[Field]:
     properties, required = _merged(schema, root)
+    spelled: dict[str, str] = {}
+    for name in properties:  # of two spellings of one name, as `puLID` and `pulid`, the first
+        spelled.setdefault(name.lower(), name)
     return [
-        _field((*path, name), _resolved(one, root), root, name in required, depth)
-        for name, one in properties.items()
-        if isinstance(one, Mapping)
+        _field((*path, name), _resolved(properties[name], root), root, name in required, depth)
+        for name in spelled.values()
+        if isinstance(properties[name], Mapping)
     ]
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
-from ..errors import RunwareNBError
-
 __all__ = ["complete_runware", "install_completion", "remove_completion"]
-
-_TAKES_RUNS = frozenset({"show", "code", "diff", "history", "rate", "forget", "replay", "verify", "discard", "poll"})
-_MODEL_OPTIONS = {"-m", "--model"}
 
 
 def install_completion(shell: Any) -> None:
@@ -19,7 +16,7 @@ def install_completion(shell: Any) -> None:
     @context_matcher(identifier="runware_nb")
     def matcher(context: CompletionContext) -> dict[str, Any]:
         line = context.line_with_cursor[: context.cursor_position]
-        fragment, words = complete_runware(line)
+        fragment, words = complete_runware(line, shell.user_ns)
         return {
             "completions": [SimpleCompletion(word, type="param") for word in words],
             "matched_fragment": fragment,
@@ -38,51 +35,46 @@ def remove_completion(shell: Any) -> None:
         completer.custom_matchers = [m for m in completer.custom_matchers if not _is_ours(m)]
 
 
-def complete_runware(line: str) -> tuple[str, list[str]]:
+def complete_runware(line: str, names: Mapping[str, Any] = MappingProxyType({})) -> tuple[str, list[str]]:
     """Complete a line up to the cursor.
+
+    Args:
+        line: What stands before the cursor.
+        names: The user's variables.
 
     Returns:
         The piece being typed, and what it may become; nothing for a line that is not ours.
     """
-    from ..catalog import all_models
-    from ..commands import COMMANDS, find_command
-    from ..commands.arguments import LineParser
-    from .parsing import cell_parser
-
     start = line.lstrip()
     if not start.startswith(("%runware ", "%%runware ")):
         return "", []
     words = start.split(" ")
     fragment, before = words[-1], [word for word in words[1:-1] if word]
-    if before and before[-1] in _MODEL_OPTIONS:
-        images = [model for model in all_models() if model.task_type == "imageInference"]
-        candidates = [name for model in images for name in (model.air, *model.aliases)]
-    elif start.startswith("%%"):
-        candidates = cell_parser().option_names()
-    elif not before:
-        candidates = list(COMMANDS)
-    elif before[0] in COMMANDS:
-        parser = LineParser("", "")
-        find_command(before[0]).add_arguments(parser)
-        candidates = (
-            parser.option_names() if fragment.startswith("-") else [*_recent_runs(before[0]), *parser.option_names()]
-        )
-    else:
-        candidates = []
-    return fragment, [word for word in candidates if word.startswith(fragment)]
+    found = _candidates(before, fragment, names, is_cell=start.startswith("%%"))
+    return fragment, [word for word in dict.fromkeys(found) if word.startswith(fragment)]
 
 
-def _recent_runs(command: str) -> list[str]:
-    """Give the runs of the log for a command that wants one; a log that is not open yet is left alone."""
+def _candidates(before: list[str], fragment: str, names: Mapping[str, Any], *, is_cell: bool) -> list[str]:
+    from ..commands import COMMANDS, find_command
+    from ..commands.arguments import LineParser
     from ..session import current_session
+    from .candidates import after_command, after_option
+    from .parsing import cell_parser
 
+    if not is_cell and not before:
+        return list(COMMANDS)
     session = current_session()
-    if command not in _TAKES_RUNS or not session.has_log:
+    values = after_option(before[-1], session, names) if before else None
+    if values is not None:
+        return values
+    if is_cell:
+        return cell_parser().option_names()
+    if before[0] not in COMMANDS:
         return []
-    try:
-        return [run.task_uuid[:8] for run in session.log.recent(20)]
-    except RunwareNBError:
-        return []
+    parser = LineParser("", "")
+    find_command(before[0]).add_arguments(parser)
+    options = parser.option_names()
+    return options if fragment.startswith("-") else [*after_command(before[0], session, names), *options]
 
 
 def _is_ours(matcher: Any) -> bool:

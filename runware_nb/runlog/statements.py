@@ -41,7 +41,7 @@ class Statements:
         )  # fmt: skip
         self.claim = text(
             sa.update(runs)
-            .where(mine, runs.c.attempts == sa.bindparam("before"))
+            .where(mine, runs.c.attempts == sa.bindparam("before"), runs.c.finished_at_utc.is_(None))
             .values(
                 state=sa.case((runs.c.state == _word("prepared"), _word("sent")), else_=runs.c.state),
                 attempt_uuid=sa.bindparam("attempt_uuid"), attempts=sa.bindparam("number"),

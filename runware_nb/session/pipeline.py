@@ -119,6 +119,8 @@ class RunOnItsWay:
             if twin is None:
                 continue  # it failed in the meantime
             self._take_over(twin)
+            if twin.state is State.DISCARDED and not twin.attempts:
+                raise RunLogError(f"run {twin.task_uuid[:8]} was discarded before it was sent, and cost nothing")
             if twin.is_finished:
                 return await self._recall()
             if twin.attempts:

@@ -20,7 +20,8 @@ from .frames import Item
 __all__ = ["Infotext", "is_infotext", "parse_infotext", "write_infotext"]
 
 _NEGATIVE = "Negative prompt:"
-_PAIR = re.compile(r'\s*(\w[\w \-/]*?):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
+_PAIR = re.compile(r'(\w[\w \-/]{0,60}?):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
+"""A name is short: without that bound, a long line without a colon takes the square of its length."""
 _FEWEST_PAIRS = 3
 """A last line with fewer of them is part of the prompt."""
 _MOST_CHARACTERS = 1_000_000

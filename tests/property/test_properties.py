@@ -4,7 +4,7 @@ import json
 import string
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runware_nb.catalog import all_models, check_task
@@ -21,9 +21,6 @@ from runware_nb.wire.polling import poll_delay_s
 from runware_nb.wire.redact import redact_text
 from runware_nb.wire.retries import Step, backoff_s, decide, reconnect_delay_s
 from runware_nb.wire.tasks import ImageTask, LoRA
-
-settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("house")
 
 plain = st.recursive(
     st.none()

@@ -235,7 +235,7 @@ class Gallery {
       heart.setAttribute("aria-pressed", String(item.is_favourite));
       this.model.send({ kind: "favourite", uuid: item.uuid, position: item.position, is_favourite: item.is_favourite });
     });
-    const choose = make("button", { type: "button", "aria-label": `Choose ${shortName(item)} to compare`, "aria-pressed": String(this.chosen.has(key(item))) }, "⧉");
+    const choose = make("button", { type: "button", "aria-label": `Choose ${shortName(item)} to compare`, "aria-pressed": String(this.chosen.has(key(item))) }, "vs");
     const tile = make("div", { class: "tile" }, picture, make("div", { class: "under" }, stars, heart, choose));
     tile.classList.toggle("chosen", this.chosen.has(key(item)));
     choose.addEventListener("click", () => {

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import functools
-import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,34 +11,29 @@ from traitlets import TraitError
 
 from ...catalog import FieldProblem, Rulebook, find_model
 from ...errors import MagicUsageError, RunwareNBError, TaskInvalid
-from ...loop import WaitInterrupted
-from ...runlog import State
-from ...session.money import estimate, question_about
-from ...session.show import error_sentence, relative_path
+from ...session.show import relative_path
 from ...view.html import MUTED, element, text
-from ...view.results import format_usd
 from .look import Look
-from .media_words import cell_of, with_images
+from .media_words import cell_of
 from .parts import Parts, nested, sort_fields, value_at
 from .place import ResultPlace
 from .rows import Fold
 from .section import Section, fields_of_control
+from .sender import Sender
 from .tools import Tools
 
 if TYPE_CHECKING:
-    from ...session import CellContext, Job, Session
+    from ...session import Job, Session
     from ...wire.results import Outcome
 
 __all__ = ["ModelForm"]
 
-_PRICE_AFTER_S = 0.25
 _STYLE = (
     "<style>.runware-nb-form :focus-visible{outline:2px solid var(--jp-brand-color1,#1565c0);outline-offset:1px}"
+    ".runware-nb-form>button,.runware-nb-form .widget-vbox>button{align-self:flex-start}"
     ".runware-nb-form input::placeholder,.runware-nb-form textarea::placeholder"
     "{color:var(--jp-ui-font-color2,#616161);opacity:1}</style>"
 )
-
-_working = concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="runware form")
 
 
 class ModelForm:
@@ -54,7 +47,6 @@ class ModelForm:
 
     Attributes:
         widget: The controls, for a layout of your own.
-        job: The last run; None before the first.
     """
 
     def __init__(
@@ -68,19 +60,17 @@ class ModelForm:
         self._session = session
         self._names = {} if names is None else names
         self._look = Look()
-        self._lock = threading.Lock()
-        self._pricing: threading.Timer | None = None
-        self._agreed: dict[str, Any] | None = None
         self._others: dict[str, Any] = {}
-        self._context: CellContext | None = None
-        self._place: ResultPlace | None = None
-        self.job: Job | None = None
-        self.widget = self._look.column()
-        self.widget.add_class("runware-nb-form")
-        self._status = self._look.make(widgets.HTML)
-        self._buttons = self._make_buttons()
         self._sections: dict[str, Section] = {}
         self._folds: dict[str, Fold] = {}
+        self._cell_text: Any = None
+        self.widget = self._look.column()
+        self.widget.add_class("runware-nb-form")
+        self._sender = Sender(session, self._look, self, self._names)
+        copy = self._look.make(widgets.Button, width="tight", description="Copy as cell",
+                               tooltip="show the cell that does this")  # fmt: skip
+        copy.on_click(lambda _: self._show_cell())
+        self._buttons = self._look.row(self._sender.generate, self._sender.cancel_button, copy)
         self._build(rules, request or {})
 
     # --- what it holds -------------------------------------------------------------------------------
@@ -89,6 +79,11 @@ class ModelForm:
     def model(self) -> str:
         """AIR identifier of the model."""
         return self._rules.air
+
+    @property
+    def task_type(self) -> str:
+        """Kind of task it does; empty where not known."""
+        return self._rules.task_type
 
     @property
     def task(self) -> dict[str, Any]:
@@ -118,6 +113,11 @@ class ModelForm:
             TaskInvalid: A field holds what the model does not take.
         """
         return cell_of(self.task, self._session, self._names)
+
+    @property
+    def job(self) -> Job | None:
+        """The last run; None before the first."""
+        return self._sender.job
 
     @property
     def outcome(self) -> Outcome | None:
@@ -180,7 +180,7 @@ class ModelForm:
                         control.show(value)
                     except FieldProblem as error:
                         raise MagicUsageError(str(error)) from error
-                    self._say(f"{control.field.title} is now {value}")
+                    self._sender.say(f"{control.field.title} is now {value}")
                     return
         raise MagicUsageError(f"{self._rules.air} has no field {name!r}")
 
@@ -188,28 +188,11 @@ class ModelForm:
 
     def run(self) -> None:
         """Send what the form holds, in the background; a click on *Generate* does this."""
-        try:
-            task = self.task
-        except TaskInvalid as error:
-            self._say(f"✗ {error}", is_error=True)
-            return
-        self._generate.disabled = True
-        self._say("checking …")
-        _working.submit(self._guarded, self._send, task)
+        self._sender.run()
 
     def cancel(self) -> None:
         """Give up waiting. What was not sent yet is not sent; what was is paid for, and its result still comes."""
-        job = self.job
-        if job is None or job.is_done:
-            return
-        self._cancel.disabled = True
-        if job.state is State.PREPARED and job.record.attempts == 0:
-            _working.submit(self._guarded, self._drop, job)
-            return
-        job.detach()
-        self._generate.disabled = False
-        self._say(f"Stopped waiting. Task {job.task_uuid} was sent and is paid for: its result appears below when it "
-                  "comes, and goes to the log.")  # fmt: skip
+        self._sender.cancel()
 
     def use_model(self, name: str) -> None:
         """Change the model, and keep what the other one takes, too.
@@ -221,7 +204,28 @@ class ModelForm:
 
         kept, self._others = self._held(), {}
         self._build(rules_of(self._session, name), kept)
-        self._say(f"This is the form of {self._rules.air} now.")
+        self._sender.say(f"This is the form of {self._rules.air} now.")
+
+    # --- what its sender asks ------------------------------------------------------------------------
+
+    @property
+    def priced(self) -> Mapping[str, Any]:
+        """As much of the task as is right at the moment, for an estimate."""
+        return {"taskType": self._rules.task_type, "model": self._rules.air, **self._others, **self._held()}
+
+    def tell(self, parameter: str, sentence: str) -> bool:
+        """Put a sentence beside the field of a parameter; False where it is not seen."""
+        return any(section.tell(parameter, sentence) for section in list(self._sections.values()))
+
+    def ended(self, outcome: Outcome) -> None:
+        """Remember the seed, and let `_rw` mean what came."""
+        if self._parts.seed is not None and outcome.results:
+            self._parts.seed.used(outcome.results[0].seed)
+        self._session.last = outcome
+        if isinstance(self._names, dict):
+            self._names["_rw"] = outcome
+
+    # --- inside --------------------------------------------------------------------------------------
 
     def _held(self) -> dict[str, Any]:
         values: dict[tuple[str, ...], Any] = {}
@@ -232,13 +236,12 @@ class ModelForm:
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        self._context = self._session.context()
+        self._sender.context = self._session.context()
         display(self.widget)
         name = self._rules.air
-        self._place = ResultPlace(f"form for {name}: results appear here and stay; run the cell again for its controls")
-        self._place.open()
-
-    # --- inside --------------------------------------------------------------------------------------
+        place = ResultPlace(f"form for {name}: results appear here and stay; run the cell again for its controls")
+        place.open()
+        self._sender.place = place
 
     def _build(self, rules: Rulebook, request: Mapping[str, Any]) -> None:
         self._rules = rules
@@ -256,19 +259,19 @@ class ModelForm:
         if request:
             self.load(request)
         self._place_all()
-        self._changed()
+        self._sender.changed()
 
     def _place_all(self) -> None:
         """Put everything in its order; folds and sentences come and go."""
         folds = [widget for fold in (*self._folds.values(), self._tools.fold) for widget in fold.widgets]
         more = [] if self._cell_text is None else [self._cell_text]
         self.widget.children = (
-            self._head_line, *self._sections["main"].widgets, *folds, self._buttons, self._status, *more,
+            self._head_line, *self._sections["main"].widgets, *folds, self._buttons, self._sender.status, *more,
         )  # fmt: skip
 
     def _section(self, title: str, placed: Callable[[], None] | None = None) -> Section:
         controls = self._parts.make_all(self._fields[title])
-        return Section(controls, self._look, self._changed, placed or self._place_all)
+        return Section(controls, self._look, self._sender.changed, placed or self._place_all)
 
     def _opened(self, title: str) -> Any:
         column = self._look.column()
@@ -287,24 +290,11 @@ class ModelForm:
         said = f"{text(self._rules.air)} · {text(self._rules.task_type or 'unknown kind')} · {link}"
         return _STYLE + element("div", element("strong", text(name)) + element("span", f" {said}", style=MUTED))
 
-    def _make_buttons(self) -> Any:
-        make = self._look.make
-        self._generate = make(widgets.Button, width="tight", description="Generate", button_style="primary",
-                              tooltip="send it; the result appears below")  # fmt: skip
-        self._cancel = make(widgets.Button, width="tight", description="Cancel", disabled=True,
-                            tooltip="stop waiting for it")  # fmt: skip
-        copy = make(widgets.Button, width="tight", description="Copy as cell", tooltip="show the cell that does this")
-        self._generate.on_click(lambda _: self.run())
-        self._cancel.on_click(lambda _: self.cancel())
-        copy.on_click(lambda _: self._show_cell())
-        self._cell_text: Any = None
-        return self._look.row(self._generate, self._cancel, copy)
-
     def _show_cell(self) -> None:
         try:
             cell = self.cell
         except RunwareNBError as error:
-            self._say(f"✗ {error}", is_error=True)
+            self._sender.say(f"✗ {error}", is_error=True)
             return
         if self._cell_text is None:
             self._cell_text = self._look.make(
@@ -313,96 +303,10 @@ class ModelForm:
             )  # fmt: skip
         self._cell_text.value = cell
         self._place_all()
-        self._say("The cell that does the same stands below: copy it into a new cell.")
+        self._sender.say("The cell that does the same stands below: copy it into a new cell.")
 
     def _keep(self, body: bytes) -> str:
         return relative_path(self._session.media.put(body).path)
-
-    def _guarded(self, work: Any, *arguments: Any) -> None:
-        """Run something in the background; whatever goes wrong is said in the form, since nobody else would see it."""
-        try:
-            work(*arguments)
-        except TaskInvalid as error:
-            told = error.parameter and any(
-                section.tell(error.parameter, str(error)) for section in list(self._sections.values())
-            )
-            self._say(f"✗ {error if not told else 'see the field that is marked'}", is_error=True)
-            self._generate.disabled = False
-        except (RunwareNBError, WaitInterrupted) as error:
-            self._say(f"✗ {error_sentence(error) if isinstance(error, RunwareNBError) else error}", is_error=True)
-            self._generate.disabled = False
-        except Exception as error:  # noqa: BLE001 - shown instead of lost in a thread
-            self._say(f"✗ {type(error).__name__}: {error}", is_error=True)
-            self._generate.disabled = False
-
-    def _send(self, words: dict[str, Any]) -> None:
-        task = with_images(words, self._session, self._names)
-        plan = self._session.plan(task)
-        question = question_about(self._session, plan.price)
-        with self._lock:
-            agreed = self._agreed == words
-            self._agreed = None if question is None or agreed else words
-        if question is not None and not agreed:
-            self._generate.disabled = False
-            self._say(f"{question[0].upper()}{question[1:]}. A second click on Generate sends it.")
-            return
-        job = self._session.submit(task, agreed=True, context=self._context)
-        self.job = job
-        self._cancel.disabled = False
-        self._say(f"on its way: {job.task_uuid}")
-        if self._place is not None:
-            self._place.add(job)
-        job.future.add_done_callback(lambda _: self._done(job))
-
-    def _drop(self, job: Job) -> None:
-        self._session.discard(job.record)
-        self._generate.disabled = False
-        self._say("Cancelled before it was sent; nothing was spent.")
-
-    def _done(self, job: Job) -> None:
-        if job is not self.job:
-            return
-        self._generate.disabled = False
-        self._cancel.disabled = True
-        error = job.future.exception()
-        if error is not None:
-            said = error_sentence(error) if isinstance(error, RunwareNBError) else f"{type(error).__name__}: {error}"
-            self._say(f"✗ {said}", is_error=True)
-            return
-        outcome = job.future.result()
-        if self._parts.seed is not None and outcome.results:
-            self._parts.seed.used(outcome.results[0].seed)
-        self._names_last(outcome)
-        count = len(outcome.results)
-        failed = f", {len(outcome.errors)} failed" if outcome.errors else ""
-        price = "$0.00, recorded" if outcome.is_recorded else format_usd(outcome.cost_usd)
-        self._say(f"Done: {count} result{'' if count == 1 else 's'}{failed} · {price}")
-
-    def _names_last(self, outcome: Outcome) -> None:
-        self._session.last = outcome
-        if isinstance(self._names, dict):
-            self._names["_rw"] = outcome
-
-    def _changed(self) -> None:
-        """Have the price looked up soon; from any thread."""
-        with self._lock:
-            if self._pricing is not None:
-                self._pricing.cancel()
-            self._pricing = threading.Timer(_PRICE_AFTER_S, self._guarded, [self._show_price])
-            self._pricing.daemon = True
-            self._pricing.start()
-
-    def _show_price(self) -> None:
-        task = {"taskType": self._rules.task_type, "model": self._rules.air, **self._others, **self._held()}
-        price = estimate(self._session, task)
-        self._generate.tooltip = f"send it; price: {price}"
-        self._generate.description = (
-            f"Generate · {'price unknown' if price.usd is None else f'about {format_usd(price.usd)}'}"
-        )
-
-    def _say(self, sentence: str, *, is_error: bool = False) -> None:
-        colour = "color:var(--jp-error-color1,#b00020)" if is_error else ""
-        self._status.value = element("div", text(sentence), role="status", class_="runware-nb-status", style=colour)
 
 
 def _plain(value: Any) -> Any:

@@ -108,7 +108,9 @@ class RowsControl:
         self._look = look
         self._rows: list[tuple[list[Control], Any]] = []
         self._changed: Callable[[], None] = _nothing
-        self._add = look.make(widgets.Button, description=f"Add {field.title}", tooltip=f"add a row: {field.title}")
+        self._add = look.make(
+            widgets.Button, width="tight", description=f"Add {field.title}", tooltip=f"add a row: {field.title}"
+        )
         self._add.on_click(lambda _: self._new_row())
         self.widget = look.column(self._add)
 

@@ -11,6 +11,7 @@ from ...again.replay import find_original
 from ...catalog import all_models
 from ...errors import MagicUsageError, RunwareNBError
 from .look import Look
+from .picker import ModelPicker
 from .presets import PresetStore
 from .rows import Fold
 
@@ -47,7 +48,9 @@ class Tools:
         self._name = make(widgets.Combobox, description="Preset", options=self._known(), placeholder="its name",
                           ensure_option=False, tooltip="values kept under a name")  # fmt: skip
         self._said = make(widgets.HTML)
-        return self._look.column(
+        self._column: Any = None
+        self._picking = Fold("Choose a model", self._look, self._pick, self._place)
+        self._rows = (
             self._look.row(self._model, self._button("Use this model", self._use_model)),
             self._look.row(self._ref, self._button("Load", self._load), self._button("Only its seed", self._load_seed)),
             self._look.row(
@@ -56,6 +59,8 @@ class Tools:
             ),
             self._said,
         )  # fmt: skip
+        self._column = self._look.column(*self._rows, *self._picking.widgets)
+        return self._column
 
     def _button(self, title: str, work: Callable[[], str | None]) -> Any:
         button = self._look.make(widgets.Button, width="tight", description=title, tooltip=title)
@@ -76,6 +81,12 @@ class Tools:
         if not ref:
             raise MagicUsageError("say which run or file: a task UUID as `%runware log` lists them, or a path")
         return find_original(self._session, ref)[0].request
+
+    def _pick(self) -> Any:
+        return ModelPicker(self._session, self._look, self._form.use_model, task_type=self._form.task_type).widget
+
+    def _place(self) -> None:
+        self._column.children = (*self._rows, *self._picking.widgets)
 
     def _use_model(self) -> str:
         self._form.use_model(self._model.value)

@@ -1,0 +1,134 @@
+"""What may stand on a line: for each option its values, for each command what it is about."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..errors import RunwareNBError
+
+if TYPE_CHECKING:
+    from ..runlog import RunRecord
+    from ..session import Session
+
+__all__ = ["after_command", "after_option"]
+
+_RECENT = 40
+_SIZES = ("1024x1024", "1152x896", "896x1152", "1216x832", "832x1216", "1344x768", "768x1344", "768x768", "512x512")
+_ABOUT_RUNS = frozenset({"show", "code", "diff", "history", "rate", "forget", "replay", "verify", "discard", "poll"})
+_ABOUT_IMAGES = frozenset({"compare"})
+_ABOUT_MODELS = frozenset({"model", "form"})
+_OPERATIONS = ("upscale", "remove-background", "caption", "mask", "controlnet", "enhance", "vectorize", "video",
+               "audio", "text", "3d")  # fmt: skip
+
+
+def after_option(option: str, session: Session, names: Mapping[str, Any]) -> list[str] | None:
+    """List the values of an option; None where it takes none that are known."""
+    makers: dict[str, Callable[[], list[str]]] = {
+        "-m": lambda: _models(session), "--model": lambda: _models(session),
+        "-s": lambda: list(_SIZES), "--size": lambda: list(_SIZES),
+        "--scheduler": _schedulers, "--format": lambda: ["JPG", "PNG", "WEBP"],
+        "--acceleration": lambda: ["none", "low", "medium", "high"],
+        "--from": lambda: _images(session, names), "--mask": lambda: _images(session, names),
+        "--reference": lambda: _images(session, names),
+        "--seed": lambda: _seeds(session), "--tag": lambda: _tags(session), "--lora": lambda: _loras(session),
+        "--state": _states, "--sort": lambda: ["newest", "oldest", "cost", "time", "rating"],
+        "--ballot": lambda: _ballots(session), "--by": lambda: ["cell", "day", "model", "tag", "notebook"],
+    }  # fmt: skip
+    make = makers.get(option)
+    return None if make is None else make()
+
+
+def after_command(command: str, session: Session, names: Mapping[str, Any]) -> list[str]:
+    """List what a command may be about."""
+    if command in _ABOUT_RUNS:
+        return [run.task_uuid[:8] for run in _recent(session)]
+    if command in _ABOUT_IMAGES:
+        return _images(session, names)
+    if command in _ABOUT_MODELS:
+        return [*_models(session), *(_OPERATIONS if command == "form" else ())]
+    if command == "ranking":
+        return _ballots(session)
+    if command == "config":
+        from dataclasses import fields
+
+        return [each.name for each in fields(session.settings) if each.name != "api_key"]
+    if command == "alias":
+        return list(_aliases(session))
+    return []
+
+
+def _models(session: Session) -> list[str]:
+    from ..catalog import all_models
+
+    images = [model for model in all_models() if model.task_type == "imageInference"]
+    return [*_aliases(session), *(name for model in images for name in (model.air, *model.aliases))]
+
+
+def _aliases(session: Session) -> list[str]:
+    try:
+        return list(session.aliases.all())
+    except RunwareNBError:
+        return []
+
+
+def _schedulers() -> list[str]:
+    from ..catalog.schemas import SCHEDULERS
+
+    return [shlex.quote(name) for name in SCHEDULERS]
+
+
+def _states() -> list[str]:
+    from ..runlog.records import State
+
+    return [state.value for state in State]
+
+
+def _images(session: Session, names: Mapping[str, Any]) -> list[str]:
+    """List variables that hold images, the last result's, and those of recent runs."""
+    held = [name for name, value in names.items() if _holds_image(value) and not name.startswith("_")]
+    last = session.last
+    count = len(getattr(last, "results", ()))
+    numbered = [f"#{n}" for n in range(1, count + 1)]
+    runs = [run.task_uuid[:8] for run in _recent(session) if run.results]
+    return [*held, *(["_rw"] if count else []), *numbered, *runs]
+
+
+def _holds_image(value: Any) -> bool:
+    kind = type(value)
+    is_ours = kind.__module__.startswith("runware_nb.") and kind.__name__ in {"Outcome", "Result", "Mask"}
+    return is_ours or kind.__module__.startswith("PIL.")
+
+
+def _seeds(session: Session) -> list[str]:
+    seeds = [result.seed for run in _recent(session) for result in run.results if result.seed is not None]
+    return [str(seed) for seed in dict.fromkeys(seeds)]
+
+
+def _tags(session: Session) -> list[str]:
+    return list(dict.fromkeys(tag for run in _recent(session) for tag in run.tags))
+
+
+def _loras(session: Session) -> list[str]:
+    used = [each for run in _recent(session) for each in run.request.get("lora") or () if isinstance(each, dict)]
+    return list(dict.fromkeys(f"{each.get('model')}:{each.get('weight', 1.0)}" for each in used))
+
+
+def _ballots(session: Session) -> list[str]:
+    from ..runlog.ballots import ballots_of
+
+    try:
+        return list(ballots_of(session.log)) if session.has_log else []
+    except RunwareNBError:
+        return []
+
+
+def _recent(session: Session) -> list[RunRecord]:
+    """Give the newest runs; a log that is not open yet is left alone: completion must not wait."""
+    if not session.has_log:
+        return []
+    try:
+        return session.log.recent(_RECENT)
+    except RunwareNBError:
+        return []

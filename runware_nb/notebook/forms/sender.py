@@ -1,0 +1,185 @@
+"""The lower edge of a form: what it costs, sending it, giving up, and what became of it."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import ipywidgets as widgets
+
+from ...errors import RunwareNBError, TaskInvalid
+from ...loop import WaitInterrupted
+from ...runlog import State
+from ...session.money import estimate, question_about
+from ...session.show import error_sentence
+from ...view.html import element, text
+from ...view.results import format_usd
+from .look import Look
+from .media_words import with_images
+from .place import ResultPlace
+
+if TYPE_CHECKING:
+    from ...session import CellContext, Job, Session
+    from ...wire.results import Outcome
+
+__all__ = ["Asking", "Sender"]
+
+_PRICE_AFTER_S = 0.25
+_CHECKING = "checking …"
+
+_working = concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="runware form")
+
+
+class Asking(Protocol):
+    """What a sender wants to know of its form."""
+
+    @property
+    def task(self) -> dict[str, Any]:
+        """What would be sent, with the words that mean images."""
+
+    @property
+    def priced(self) -> Mapping[str, Any]:
+        """As much of it as is right at the moment, for an estimate."""
+
+    def tell(self, parameter: str, sentence: str) -> bool:
+        """Put a sentence beside the field of a parameter; False where it is not seen."""
+
+    def ended(self, outcome: Outcome) -> None:
+        """Take notice of what came."""
+
+
+class Sender:
+    """Sends what a form holds, in the background: a click returns at once, so that the next one is heard.
+
+    Args:
+        session: Who sends.
+        look: Makes the widgets.
+        form: What is sent.
+        names: The user's variables, for images named by them.
+
+    Attributes:
+        job: The last run; None before the first.
+        context: The cell of the form.
+        place: Where results appear; None until the form is shown.
+    """
+
+    def __init__(self, session: Session, look: Look, form: Asking, names: Mapping[str, Any]) -> None:
+        self._session = session
+        self._form = form
+        self._names = names
+        self._lock = threading.Lock()
+        self._pricing: threading.Timer | None = None
+        self._agreed: dict[str, Any] | None = None
+        self.job: Job | None = None
+        self.context: CellContext | None = None
+        self.place: ResultPlace | None = None
+        self.generate = look.make(widgets.Button, width="tight", description="Generate", button_style="primary",
+                                  tooltip="send it; the result appears below")  # fmt: skip
+        self.cancel_button = look.make(widgets.Button, width="tight", description="Cancel", disabled=True,
+                                       tooltip="stop waiting for it")  # fmt: skip
+        self.status = look.make(widgets.HTML)
+        self.generate.on_click(lambda _: self.run())
+        self.cancel_button.on_click(lambda _: self.cancel())
+
+    def run(self) -> None:
+        """Send it, unless it is wrong."""
+        try:
+            task = self._form.task
+        except TaskInvalid as error:
+            self.say(f"✗ {error}", is_error=True)
+            return
+        self.generate.disabled = True
+        self.say(_CHECKING)
+        _working.submit(self._guarded, self._send, task)
+
+    def cancel(self) -> None:
+        """Give up waiting. What was not sent yet is not sent; what was is paid for, and its result still comes."""
+        job = self.job
+        if job is None or job.is_done:
+            return
+        self.cancel_button.disabled = True
+        if job.state is State.PREPARED and job.record.attempts == 0:
+            _working.submit(self._guarded, self._drop, job)
+            return
+        job.detach()
+        self.say(f"Stopped waiting. Task {job.task_uuid} was sent and is paid for: its result appears below when it "
+                 "comes, and goes to the log.")  # fmt: skip
+        self.generate.disabled = False
+
+    def say(self, sentence: str, *, is_error: bool = False) -> None:
+        """Say something below the buttons."""
+        colour = "color:var(--jp-error-color1,#b00020)" if is_error else ""
+        self.status.value = element("div", text(sentence), role="status", class_="runware-nb-status", style=colour)
+
+    def changed(self) -> None:
+        """Have the price looked up soon; from any thread."""
+        with self._lock:
+            if self._pricing is not None:
+                self._pricing.cancel()
+            self._pricing = threading.Timer(_PRICE_AFTER_S, self._guarded, [self._show_price])
+            self._pricing.daemon = True
+            self._pricing.start()
+
+    def _guarded(self, work: Callable[..., None], *arguments: Any) -> None:
+        """Run something in the background; whatever goes wrong is said in the form, since nobody else would see it."""
+        try:
+            work(*arguments)
+        except Exception as error:  # noqa: BLE001 - shown instead of lost in a thread
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if isinstance(error, TaskInvalid) and error.parameter and self._form.tell(error.parameter, str(error)):
+            said = "see the field that is marked"
+        elif isinstance(error, RunwareNBError):
+            said = error_sentence(error)
+        else:
+            said = str(error) if isinstance(error, WaitInterrupted) else f"{type(error).__name__}: {error}"
+        self.say(f"✗ {said}", is_error=True)
+        self.generate.disabled = False
+
+    def _send(self, words: dict[str, Any]) -> None:
+        task = with_images(words, self._session, self._names)
+        question = question_about(self._session, self._session.plan(task).price)
+        with self._lock:
+            agreed = self._agreed == words
+            self._agreed = None if question is None or agreed else words
+        if question is not None and not agreed:
+            self.say(f"{question[0].upper()}{question[1:]}. A second click on Generate sends it.")
+            self.generate.disabled = False
+            return
+        job = self._session.submit(task, agreed=True, context=self.context)
+        self.job = job
+        self.cancel_button.disabled = False
+        self.say(f"on its way: {job.task_uuid}")
+        if self.place is not None:
+            self.place.add(job)
+        job.future.add_done_callback(lambda _: self._done(job))
+
+    def _drop(self, job: Job) -> None:
+        self._session.discard(job.record)
+        self.say("Cancelled before it was sent; nothing was spent.")
+        self.generate.disabled = False
+
+    def _done(self, job: Job) -> None:
+        if job is not self.job:
+            return
+        self.cancel_button.disabled = True
+        error = job.future.exception()
+        if error is not None:
+            self._fail(error)
+            return
+        outcome = job.future.result()
+        self._form.ended(outcome)
+        count = len(outcome.results)
+        failed = f", {len(outcome.errors)} failed" if outcome.errors else ""
+        price = "$0.00, recorded" if outcome.is_recorded else format_usd(outcome.cost_usd)
+        self.say(f"Done: {count} result{'' if count == 1 else 's'}{failed} · {price}")
+        self.generate.disabled = False
+
+    def _show_price(self) -> None:
+        price = estimate(self._session, self._form.priced)
+        self.generate.tooltip = f"send it; price: {price}"
+        said = "price unknown" if price.usd is None else f"about {format_usd(price.usd)}"
+        self.generate.description = f"Generate · {said}"
