@@ -179,7 +179,8 @@ def _tile(result: Result, prompt: str, task: Mapping[str, Any], *, several: bool
     kind = sniff(result.bytes) if result.medium is not None else None
     if kind == "image/svg+xml" and len(result.bytes) <= THUMBNAIL_BYTES:  # drawn as an image, it runs no script
         return Tile(alt=prompt, caption=caption, body=result.bytes, media_type=kind, width=512,
-                    href=relative_link(result.path), facts=facts)  # fmt: skip
+                    words=f"{kind}, {len(result.bytes) / 1024:,.0f} KiB", href=relative_link(result.path),
+                    facts=facts)  # fmt: skip
     words = _words(result)
     if words is not None:
         player = (kind or "").partition("/")[0]

@@ -76,7 +76,7 @@ def render_results(view: ResultsView) -> dict[str, str]:
     parts += [_failure(sentence) for sentence in view.failures]
     parts += [muted(sentence) for sentence in view.notices]
     parts.append(muted(footer))
-    said = [_short(tile.words, 300) for tile in view.tiles if tile.body is None and tile.words]
+    said = [_short(tile.words, 300) for tile in view.tiles if tile.words]
     plain = [footer, *said, *(f"failed: {sentence}" for sentence in view.failures), *view.notices]
     return {
         "text/html": element("div", "".join(parts), class_="runware-nb"),
@@ -161,9 +161,8 @@ def _figure(tile: Tile, place: str) -> str:
         style = "display:block;max-width:100%;height:auto" + (
             f";{_CHECKERS}" if tile.media_type != "image/jpeg" else ""
         )
-        image = (
-            f'<img alt="{text(tile.alt)}" width="{tile.width}" height="{tile.height}" style="{style}" src="{source}">'
-        )
+        height = f' height="{tile.height}"' if tile.height else ""  # a drawing has none of its own
+        image = f'<img alt="{text(tile.alt)}" width="{tile.width}"{height} style="{style}" src="{source}">'
         inner = element("a", image, href=tile.href, title="full size", target="_blank") if tile.href else image
     if tile.is_flagged:
         inner = element("details", element("summary", "flagged by the service; open to see") + inner)

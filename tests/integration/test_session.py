@@ -367,7 +367,7 @@ def test_a_bad_task_is_refused_before_anything_happens(sandbox, make_session, ch
 def test_no_key_is_one_sentence(tmp_path, monkeypatch):
     from runware_nb import Session, Settings
 
-    monkeypatch.setattr("runware_nb.session.session.stored_key", lambda: None)
+    monkeypatch.setattr("runware_nb.session.session.stored_key", lambda profile: None)
     with pytest.raises(ConfigError, match="no API key"):
         Session(Settings(home=tmp_path / ".runware")).submit(TASK)
 

@@ -344,7 +344,9 @@ def test_every_control_has_a_name(form):
 
 
 def test_a_failure_is_said_and_the_form_goes_on(form, sandbox):
-    sandbox.faults({"kind": "refuse", "status": 400, "code": "invalidSomething", "message": "out of paint", "names_task": True})
+    sandbox.faults(
+        {"kind": "refuse", "status": 400, "code": "invalidSomething", "message": "out of paint", "names_task": True}
+    )
     form.run()
     settle(form)
     assert "✗" in said(form)

@@ -11,6 +11,7 @@ from runware_nb.errors import RunLogError, RunNotFound, SchemaTooNew
 from runware_nb.runlog import MediaStore, ResultRecord, RunLog, State, opening
 from runware_nb.runlog.filters import RunFilter
 from runware_nb.runlog.opening import open_engine
+from runware_nb.runlog.records import RunClaimed
 from runware_nb.runlog.schema import metadata
 from runware_nb.runlog.spending import set_budget, sum_spending
 from tests.postgres import Postgres
@@ -129,6 +130,20 @@ def test_a_discarded_run_stays_discarded_and_is_still_completed(log, run_async):
     found = log.find(record.task_uuid)
     assert (found.state, found.cost_usd, found.is_finished) == (State.DISCARDED, 1, True)
     assert log.recent() == []
+
+
+def test_a_run_that_was_dropped_before_it_was_sent_is_never_claimed(log, run_async):
+    """It may be waiting for a free slot in this kernel or another: nothing may be paid for it any more."""
+    record = run_record()
+
+    async def live():
+        await log.prepare(record)
+        await log.drop_unsent(record.task_uuid, "t")
+        with pytest.raises(RunClaimed):
+            await log.mark_sent(record.task_uuid, record.task_uuid, 1, "t", "{}")
+
+    run_async(live())
+    assert log.find(record.task_uuid).attempts == 0
 
 
 def test_what_was_never_sent_cannot_be_detached(log, run_async):

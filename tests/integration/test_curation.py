@@ -1,0 +1,157 @@
+"""Gallery, favourites and votes over a real log, on both databases."""
+
+import io
+import json
+import time
+
+import pytest
+from PIL import Image
+
+from runware_nb.curation import Ballot, Exhibition
+from runware_nb.errors import MagicUsageError, RunNotFound
+from runware_nb.runlog.ballots import ballots_of, votes_of
+from runware_nb.runlog.exhibits import list_images
+from runware_nb.runlog.filters import RunFilter
+from runware_nb.runlog.keeping import forget_runs
+from runware_nb.wire.media import sniff
+
+SMALL = {"taskType": "imageInference", "model": "runware:101@1", "width": 128, "height": 128}
+
+
+@pytest.fixture
+def session(sandbox, make_session, log_url):
+    made = make_session(sandbox, log_url=log_url)
+    for number in range(3):
+        made.submit({**SMALL, "positivePrompt": f"ship {number} <b>bold</b>", "numberResults": 2, "seed": 10 * number + 1},
+                    tags=("study",)).result()  # fmt: skip
+    return made
+
+
+def test_images_are_listed_page_by_page_with_small_copies(session):
+    show = Exhibition(session, RunFilter())
+    assert show.open({}) == 6
+    first = show.page(0, 4, makes=False)
+    assert [number for number, _ in first] == [0, 1, 2, 3]
+    assert all(each.body is None for _, each in first), "nothing is made while somebody waits"
+    made = show.page(0, 4, makes=True)
+    assert all(sniff(each.body) == "image/jpeg" and len(each.body) < 13_000 for _, each in made)
+    assert all(each.body for _, each in show.page(0, 4, makes=False))
+    assert [number for number, _ in show.page(4, 100, makes=False)] == [4, 5]
+    assert show.page(99, 5, makes=False) == []
+    assert {name: words for name, words, _ in first[0][1].facts()}["prompt"] == "ship 2 <b>bold</b>"
+
+
+def test_filters_stars_and_favourites(session):
+    show = Exhibition(session, RunFilter())
+    show.open({})
+    (_, one), (_, other) = show.page(0, 2, makes=False)
+    show.rate(one.place, 4)
+    show.mark(other.place, is_favourite=True)
+    assert show.open({"stars": 4}) == 1
+    assert show.page(0, 9, makes=False)[0][1].place == one.place
+    assert show.open({"favourites": True}) == 1
+    assert show.page(0, 9, makes=False)[0][1].result.is_favourite
+    show.mark(other.place, is_favourite=False)
+    assert show.open({"favourites": True}) == 0
+    assert show.open({"search": "ship 1"}) == 2
+    assert (
+        show.open({"tag": "study", "model": "flux"}) == 0 or show.open({"tag": "study", "model": "runware:101@1"}) == 6
+    )
+    assert show.open({"tag": "nobody"}) == 0
+    assert show.open({"sort": "rating"}) == 6
+    with pytest.raises(MagicUsageError, match="--sort"):
+        show.open({"sort": "'; DROP TABLE runs"})
+    with pytest.raises(MagicUsageError, match="7 stars"):
+        show.rate(one.place, 7)
+    with pytest.raises(RunNotFound):
+        show.mark((one.place[0], 9), is_favourite=True)
+    with pytest.raises(MagicUsageError, match="no image"):
+        show.find(("ffffffff", 0))
+
+
+def test_what_is_made_meanwhile_does_not_move_the_pages(session):
+    show = Exhibition(session, RunFilter())
+    show.open({})
+    before = [each.place for _, each in show.page(0, 6, makes=False)]
+    session.submit({**SMALL, "positivePrompt": "one more", "seed": 99}).result()
+    assert [each.place for _, each in show.page(0, 6, makes=False)] == before
+    forget_runs(session.log, [before[0][0]])
+    assert [number for number, _ in show.page(0, 6, makes=False)] == [2, 3, 4, 5], "numbers stay"
+    assert show.open({}) == 5
+
+
+def test_a_ballot_counts_ranks_and_takes_back(session):
+    ballot = Ballot(session, "study", RunFilter(tags=("study",)), voter="ann")
+    best = max(ballot.candidates)
+    for _ in range(30):
+        left, right = ballot.next_pair()
+        ballot.vote(left, right, "left" if left == best else "right" if right == best else "tie")
+    assert len(ballot.votes) == 30
+    assert ballot.ranks()[0].item == best
+    assert ballot.take_back()
+    assert len(votes_of(session.log, "study")) == 29
+    assert ballots_of(session.log) == {"study": 29}
+    again = Ballot(session, "study", RunFilter(tags=("study",)))
+    assert len(again.votes) == 29
+    assert not again.take_back(), "only one's own last votes are taken back"
+    with pytest.raises(MagicUsageError, match="choice 'both'"):
+        ballot.vote(*ballot.next_pair(), "both")
+    with pytest.raises(MagicUsageError, match="these are one"):
+        ballot.vote(best, best, "left")
+    forget_runs(session.log, [best[0]])
+    assert all(best[0] not in {vote.left[0], vote.right[0]} for vote in votes_of(session.log, "study"))
+
+
+def test_a_vote_needs_two_images_and_not_a_thousand(session):
+    with pytest.raises(MagicUsageError, match="two images or more, and 0 fit"):
+        Ballot(session, "x", RunFilter(tags=("nobody",)))
+
+
+def test_images_of_other_kinds_are_no_images(session):
+    image = session.submit({**SMALL, "positivePrompt": "a ship", "seed": 5}).result()
+    session.submit({"taskType": "caption", "model": "runware:150@2", "inputs": {"image": image[0]}}).result()
+    places = list_images(session.log, RunFilter())
+    assert len(places) == 7
+
+
+def test_the_widget_answers_what_the_browser_asks(session, monkeypatch):
+    from runware_nb.notebook.canvas.gallery import Gallery
+
+    monkeypatch.setattr("runware_nb.notebook.forms.api._last", None)  # no form is open
+    gallery = Gallery(session, RunFilter())
+    sent = []
+    monkeypatch.setattr(gallery, "send", lambda content, buffers=None: sent.append((content, buffers or [])))
+    gallery._received(None, {"kind": "open", "generation": 1, "filters": {}}, [])
+    assert sent.pop()[0] == {"kind": "total", "generation": 1, "total": 6}
+    gallery._received(None, {"kind": "page", "generation": 1, "start": 0, "count": 48}, [])
+    until = time.monotonic() + 10
+    while not (len(sent) > 1) and time.monotonic() < until:
+        time.sleep(0.01)
+    (first, none), (second, pictures) = sent[:2]
+    assert [item["buffer"] for item in first["items"]] == [None] * 6
+    assert none == []
+    assert [item["buffer"] for item in second["items"]] == list(range(6))
+    assert all(sniff(body) == "image/jpeg" for body in pictures)
+    json.dumps(second)
+    sent.clear()
+    item = second["items"][0]
+    place = {"uuid": item["uuid"], "position": item["position"]}
+    gallery._received(None, {"kind": "rate", **place, "stars": 5}, [])
+    gallery._received(None, {"kind": "favourite", **place, "is_favourite": True}, [])
+    gallery._received(None, {"kind": "large", "places": [[place["uuid"], place["position"]]]}, [])
+    assert sent == [(sent[0][0], sent[0][1])]
+    large, bodies = sent.pop()
+    assert dict(each[:2] for each in large["items"][0]["facts"])["stars"] == "★★★★★"
+    assert Image.open(io.BytesIO(bodies[0])).size == (128, 128)
+    gallery._received(None, {"kind": "reuse", **place, "name": "seed"}, [])
+    assert f"--seed {dict(each[:2] for each in large['items'][0]['facts'])['seed']}" in sent.pop()[0]["words"]
+    for nonsense in (
+        {"kind": "page"},
+        {"kind": "rate", "uuid": 7},
+        {"kind": "__init__"},
+        [],
+        None,
+        {"kind": "rate", **place, "stars": 99},
+    ):
+        gallery._received(None, nonsense, [])
+        assert sent.pop()[0]["words"].startswith("✗")

@@ -1,0 +1,366 @@
+"""Defaults, profiles, aliases, trace, compare, masks, ranking, completion: what makes a line short."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import runware_nb as rw
+from runware_nb.errors import ConfigError, MagicUsageError, MediaError, TaskInvalid
+from runware_nb.notebook.completion import complete_runware
+from runware_nb.notebook.forms.picker import ModelPicker, bundled_choices
+from runware_nb.notebook.voting import VotingBooth
+from runware_nb.session import current_session
+from runware_nb.settings import load_settings, user_file
+
+SMALL = "-s 128x128 -q"
+
+
+def last():
+    return current_session().log.recent(1)[0]
+
+
+# --- %config, files, profiles ------------------------------------------------------------------------
+
+
+def test_config_sets_defaults_and_the_line_wins(shell):
+    shell.run(
+        "%config RunwareMagics.size = '128x256'\n%config RunwareMagics.steps = 7\n%config RunwareMagics.tag = ['a']"
+    )
+    shell.run("%%runware -q --tag b\na ship")
+    assert (last().request["width"], last().request["steps"], set(last().tags)) == (128, 7, {"a", "b"})
+    shell.run("%%runware -q --steps 9 -s 128x128\na ship")
+    assert (last().request["height"], last().request["steps"]) == (128, 9)
+
+
+def test_config_lists_everything(shell, capsys):
+    shell.run("%config RunwareMagics")
+    said = capsys.readouterr().out
+    assert all(f"RunwareMagics.{name}=" in said for name in ("model", "size", "display", "profile", "negative"))
+
+
+def test_config_of_a_wrong_kind_changes_nothing(shell, capsys):
+    shell.run("%config RunwareMagics.display = 'paper'\n%config RunwareMagics.steps = 'many'")
+    said = capsys.readouterr()
+    assert "display" in said.out + said.err
+    assert current_session().settings.display == "html"
+    shell.run(f"%%runware {SMALL}\na ship")
+    assert "steps" not in last().request
+
+
+def test_a_plain_image_for_paper(shell):
+    shell.run("%config RunwareMagics.display = 'image'")
+    shell.run("%%runware -s 128x128 -n 3 --seed 7 -o ships -q\na ship")
+    bundle = shell.names["ships"]._repr_mimebundle_()
+    assert set(bundle) == {"image/jpeg", "text/plain"}
+    shell.run(
+        "cut = __import__('runware_nb').run({'taskType': 'removeBackground', 'model': 'runware:109@1', 'inputs': {'image': ships[0]}}).result()"
+    )
+    assert set(shell.names["cut"]._repr_mimebundle_()) == {"image/png", "text/plain"}
+
+
+def test_pyproject_and_user_file_give_defaults_in_order(shell, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    mine = user_file({"XDG_CONFIG_HOME": str(tmp_path / "config")})
+    mine.parent.mkdir(parents=True)
+    mine.write_text('steps = 5\nsize = "256x128"\n[profiles.work]\nbudget_usd = 2.5\nhome = "elsewhere"\nsteps = 6\n')
+    Path("pyproject.toml").write_text('[tool.runware-nb]\nsize = "128x128"\ndisplay = "image"\nnegative = "text"\n')
+    settings = load_settings({"XDG_CONFIG_HOME": str(tmp_path / "config")})
+    assert settings.defaults == {"steps": 5, "size": "128x128", "negative": "text"}
+    assert settings.display == "image"
+    current_session()._take(load_settings())
+    shell.run("%%runware -q\na ship")
+    assert (last().request["width"], last().request["steps"], last().request["negativePrompt"]) == (128, 5, "text")
+    rw.image("a ship", width=256, height=256).result()
+    assert (last().request["width"], last().request["steps"]) == (256, 5)
+    work = load_settings({"XDG_CONFIG_HOME": str(tmp_path / "config"), "RUNWARE_NB_PROFILE": "work"})
+    assert (work.profile, work.budget_usd, work.defaults["steps"], work.home.name) == ("work", 2.5, 6, "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("pyproject.toml", '[tool.runware-nb]\nrest_url = "http://evil"\n', "sets rest_url; it may set"),
+        ("pyproject.toml", '[tool.runware-nb]\nlog_url = "sqlite:///x"\n', "sets log_url"),
+        ("pyproject.toml", "[tool.runware-nb]\nbudget_usd = 1000\n", "sets budget_usd"),
+        ("pyproject.toml", '[tool.runware-nb]\nsteps = "many"\n', "steps in"),
+        ("pyproject.toml", "[tool\n", "cannot be read"),
+    ],
+)
+def test_a_project_may_not_set_addresses_or_money(file, text, said):
+    Path(file).write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        load_settings({})
+
+
+def test_a_profile_pays_with_its_own_key_or_not_at_all(tmp_path):
+    environ = {"XDG_CONFIG_HOME": str(tmp_path), "RUNWARE_API_KEY": "k" * 30 + "1", "RUNWARE_NB_PROFILE": "lab"}
+    mine = user_file(environ)
+    mine.parent.mkdir(parents=True)
+    mine.write_text('[profiles.lab]\napi_key_from = "LAB_KEY"\n')
+    assert load_settings(environ).api_key is None
+    assert load_settings({**environ, "LAB_KEY": "l" * 30 + "2"}).api_key.source == "LAB_KEY"
+    with pytest.raises(ConfigError, match=r"no profile 'home' .* lab"):
+        load_settings(environ, profile="home")
+    mine.write_text('[profiles.lab]\napi_key = "secret"\n')
+    with pytest.raises(ConfigError, match="sets api_key"):
+        load_settings(environ)
+
+
+def test_a_profile_is_chosen_in_the_notebook(shell, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    mine = user_file({"XDG_CONFIG_HOME": str(tmp_path)})
+    mine.parent.mkdir(parents=True)
+    mine.write_text("[profiles.lab]\nsteps = 3\n")
+    shell.run("%runware config profile lab")
+    shell.run(f"%%runware {SMALL}\na ship")
+    assert last().request["steps"] == 3
+    shell.run("%config RunwareMagics.profile = ''")
+    assert current_session().settings.profile == ""
+    with pytest.raises(ConfigError, match="no profile 'nobody'"):
+        shell.run("%runware config profile nobody")
+
+
+# --- aliases -----------------------------------------------------------------------------------------
+
+
+def test_an_alias_keeps_the_version_it_meant(shell):
+    shell.run("%runware alias ship flux")
+    shell.run(f"%%runware -m ship {SMALL}\na ship")
+    assert last().model == "runware:101@1"
+    assert current_session().aliases.all()["ship"].asked == "flux"
+    assert "ship" in complete_runware("%%runware -m sh")[1]
+    assert [run.model for run in rw.log.select(model="ship")] == ["runware:101@1"]
+    shell.run("%runware alias ship --remove")
+    with pytest.raises(TaskInvalid, match="no model is called 'ship'"):
+        shell.run(f"%%runware -m ship {SMALL}\na ship")
+
+
+def test_a_version_is_looked_up_where_none_was_given(shell):
+    shell.run("%runware alias real civitai:133005")
+    kept = current_session().aliases.all()["real"]
+    assert kept.air.startswith("civitai:133005@")
+    assert kept.asked == "civitai:133005"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("alias two+words flux", "letters, digits, dashes"),
+        ("alias x civitai:99999999", "no model 'civitai:99999999' is known"),
+        ("alias nobody --remove", "no alias 'nobody'"),
+    ],
+)
+def test_aliases_that_cannot_be(shell, line, said):
+    with pytest.raises(MagicUsageError, match=said):
+        shell.run(f"%runware {line}")
+
+
+def test_a_broken_alias_file_is_one_sentence(shell):
+    (current_session().settings.home).mkdir(exist_ok=True)
+    (current_session().settings.home / "aliases.json").write_text('{"a": [1]}')
+    with pytest.raises(ConfigError, match="cannot be read"):
+        shell.run(f"%%runware {SMALL}\na ship")
+
+
+# --- trace -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transport", ["websocket", "rest"])
+def test_the_trace_holds_the_frames_and_no_secret(shell, sandbox, transport):
+    shell.run("%runware trace on")
+    current_session().configure(transport=transport)
+    current_session().connect()
+    rw.image("a ship", width=128, height=128, extra={"webhookURL": "http://127.0.0.1:1/hook?token=s3cret"}).result()
+    current_session().client()
+    shell.run("%runware status")
+    shell.run("%runware trace save frames.jsonl\n%runware trace off")
+    text = Path("frames.jsonl").read_text()
+    frames = [json.loads(line) for line in text.splitlines()]
+    assert {"sent", "received"} == {each["direction"] for each in frames}
+    assert "a ship" in text
+    assert sandbox.api_key not in text
+    assert "s3cret" not in text
+    count = len(frames)
+    rw.image("another ship", width=128, height=128).result()
+    shell.run("%runware trace save frames.jsonl")
+    assert len(Path("frames.jsonl").read_text().splitlines()) == count, "off is off"
+
+
+# --- images ------------------------------------------------------------------------------------------
+
+
+def test_compare_shows_a_slider_for_two_and_rows_for_four(shell, capsys):
+    shell.run(f"%%runware {SMALL} -n 2 --seed 7 -o pair\na ship")
+    shell.run("a, b = pair\n%runware compare a b\n%runware compare pair pair")
+    said = capsys.readouterr().out
+    assert "a, 128x128 | b, 128x128" in said
+    assert said.count("pair #1") == 2
+    for line, error in (
+        ("compare a", "1 images"),
+        ("compare pair pair a", "5 images"),
+        ("compare a nobody", "no image"),
+    ):
+        with pytest.raises(MagicUsageError, match=error):
+            shell.run(f"%runware {line}")
+
+
+def test_a_mask_from_a_rectangle_paints_only_there(shell, sandbox):
+    shell.run(f"%%runware {SMALL} --seed 7 -o ship\na ship")
+    mask = rw.mask_rectangle(shell.names["ship"][0], 0, 0, 64, 128)
+    assert mask.image.size == (128, 128)
+    assert mask.image.convert("L").getpixel((10, 10)) == 255
+    assert mask.image.convert("L").getpixel((100, 10)) == 0
+    shell.names["mask"] = mask
+    shell.run(f"%%runware {SMALL} --from ship --mask mask --seed 8 --strength 0.9 -o new\na red ship")
+    before, after = shell.names["ship"][0].image, shell.names["new"][0].image
+    right = (64, 0, 128, 128)
+    from runware_nb.images.compare import compare
+
+    def png(image):
+        import io
+
+        buffer = io.BytesIO()
+        image.crop(right).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    assert compare(png(before), png(after)).mean_difference < 0.02
+    assert len(last().inputs) == 2
+    assert last().inputs[1]["file"].endswith(".png")
+
+
+def test_masks_that_cannot_be(shell):
+    Image.new("RGB", (64, 64)).save("x.png")
+    with pytest.raises(MagicUsageError, match="not inside the image of 64x64"):
+        rw.mask_rectangle("x.png", 0, 0, 99, 10)
+    mask = rw.brush("x.png")
+    assert "not painted yet" in repr(mask)
+    shell.names["mask"] = mask
+    with pytest.raises(MediaError, match="not painted yet"):
+        shell.run(f"%%runware {SMALL} --from x.png --mask mask\na ship")
+    with pytest.raises(MediaError, match="32x32"):
+        mask.take(_png((32, 32)))
+    with pytest.raises(MediaError):
+        mask.take(b"no picture")
+    with pytest.raises(MagicUsageError, match="no image"):
+        rw.brush("nobody.png")
+
+
+def _png(size):
+    import io
+
+    buffer = io.BytesIO()
+    Image.new("L", size, 255).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+# --- votes -------------------------------------------------------------------------------------------
+
+
+def test_votes_in_the_notebook_and_by_words(shell, capsys):
+    from runware_nb.curation import Ballot
+    from runware_nb.runlog.filters import RunFilter
+
+    shell.run(f"%%runware {SMALL} -n 3 --seed 7 --tag study -o ships\na ship")
+    booth = VotingBooth(current_session(), Ballot(current_session(), "study", RunFilter(tags=("study",))))
+    assert "a ship" not in booth._pictures.value, "blind"
+    for choice in ("left", "right", "tie"):
+        booth.vote(choice)
+    uuid = shell.names["ships"].task_uuid
+    shell.run(f"%runware vote {uuid[:8]}#1 {uuid[:8]}#2 left --tag study\n%runware ranking")
+    said = capsys.readouterr().out
+    assert "ballot study: 4 votes" in said
+    assert "4 votes of 1 voter on 3 images" in said
+    for line, error in (("vote a b left --tag study", "names no image"), ("vote 1 2", "two images and a choice"),
+                        ("ranking nobody", "no votes"), ("vote --tag nobody", "two images or more")):  # fmt: skip
+        with pytest.raises(MagicUsageError, match=error):
+            shell.run(f"%runware {line}")
+
+
+# --- completion --------------------------------------------------------------------------------------
+
+
+def test_values_of_options_are_completed(shell):
+    shell.run(f"%%runware {SMALL} --seed 4242 --tag study -n 2 -o ships\na ship")
+    names = shell.names
+    uuid = last().task_uuid[:8]
+    cases = {
+        "%%runware --seed 42": "4242", "%%runware --tag st": "study", "%%runware --from sh": "ships",
+        "%%runware --mask #": "#2", "%%runware --from _": "_rw", "%%runware --reference ": uuid,
+        "%%runware -s 512": "512x512", "%%runware --scheduler 'DPM++ 2M K": None, "%%runware --format P": "PNG",
+        "%runware log --state suc": "succeeded", "%runware form up": "upscale", "%runware compare sh": "ships",
+        "%runware config mo": "mode", "%runware sho": "show", "%runware log --min": "--min-rating",
+    }  # fmt: skip
+    for line, wanted in cases.items():
+        found = complete_runware(line, names)[1]
+        assert wanted is None or wanted in found, (line, found)
+    assert complete_runware("print('%runware", names) == ("", [])
+    assert "_i1" not in complete_runware("%%runware --from _", names)[1]
+
+
+# --- pasted parameters, models -----------------------------------------------------------------------
+
+
+def test_parameters_of_a_web_ui_are_understood_below_the_prompt(shell):
+    block = "Negative prompt: blur, {colour}\nSteps: 12, Sampler: Euler a, CFG scale: 6.5, Seed: 77, Size: 128x192, Model hash: 1a2b, Model: sd_xl"
+    shell.names["colour"] = "green"
+    shell.run(f"%%runware -q --steps 9 -m sdxl -o made\na {{colour}} ship, tall: yes\n{block}")
+    request = last().request
+    assert request["positivePrompt"] == "a green ship, tall: yes"
+    assert request["negativePrompt"] == "blur, green"
+    assert (request["steps"], request["seed"], request["width"], request["height"]) == (9, 77, 128, 192)
+    assert (request["scheduler"], request["CFGScale"]) == ("Euler a", 6.5)
+    plain = shell.names["made"]._repr_mimebundle_()["text/plain"]
+    assert "left out of the pasted parameters: Model hash, Model sd_xl" in plain
+
+
+@pytest.mark.parametrize("prompt", ["Tall: yes, Wide: no, Deep: maybe", "a: b, c: d, e: f", "Steps: to heaven"])
+def test_a_prompt_with_colons_stays_a_prompt(shell, prompt):
+    shell.run(f"%%runware {SMALL}\n{prompt}")
+    assert last().request["positivePrompt"] == prompt
+
+
+def test_models_are_picked_offline(shell):
+    assert [each.air for each in bundled_choices("kontext dev")] == ["runware:106@1"]
+    chosen = []
+    from runware_nb.notebook.forms.look import Look
+
+    shell.run(f"%%runware {SMALL}\na ship")
+    picker = ModelPicker(current_session(), Look(), chosen.append)
+    picker._search.value = "flux dev"
+    picker._list.value = "runware:101@1"
+    assert "the last image you made with it" in picker._details.value
+    assert "28 steps" in picker._details.value
+    picker._use()
+    assert chosen == ["runware:101@1"]
+    picker._search.value = "no such model"
+    assert picker._list.options == ()
+
+
+def test_models_are_picked_from_the_service(shell):
+    from runware_nb.notebook.forms.picker import search_service
+
+    found = search_service(current_session(), "pixel")
+    assert found
+    assert all(each.air for each in found)
+
+
+def test_asyncio_run_works_in_a_cell_once_it_was_asked_for(tmp_path, sandbox, monkeypatch):
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
+    for name, value in sandbox.environment.items():
+        monkeypatch.setenv(name, value)
+    pasted = "import asyncio\nasync def main():\n    await asyncio.sleep(0)\n    return 7\nprint(asyncio.run(main()))"
+    with pytest.raises(CellExecutionError, match="running event loop"):
+        _execute(NotebookClient, nbformat, ["%load_ext runware_nb", pasted], tmp_path)
+    made = _execute(NotebookClient, nbformat, ["%load_ext runware_nb", "%runware asyncio on", pasted], tmp_path)
+    assert made.cells[-1].outputs[-1]["text"] == "7\n"
+
+
+def _execute(client, nbformat, sources, folder):
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    client(made, timeout=60, resources={"metadata": {"path": str(folder)}}).execute()
+    return made
