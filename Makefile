@@ -38,6 +38,13 @@ help:
 	@.venv-old-sdk/bin/python -m pip install --quiet --disable-pip-version-check 'runware==0.5.24'
 	@touch $@
 
+# Other versions of the kernel, for the browser tests: each in a folder that its kernel puts first on the path.
+.kernels/stamp: .venv/test.stamp
+	@echo "fetching the other kernels that are tested ..."
+	@$(PIP) --no-deps --upgrade --target .kernels/6.31.0 'ipykernel==6.31.0'
+	@$(PIP) --no-deps --upgrade --target .kernels/7.3.0 'ipykernel==7.3.0'
+	@touch $@
+
 demo: .venv/demo.stamp
 	@$(PY) notebooks/demo.py run
 
@@ -50,7 +57,7 @@ lint: .venv/test.stamp
 	$(PY) -m mypy
 	$(PY) -m mypy tests/typing/api.py
 
-test: lint .venv-old-sdk/stamp
+test: lint .venv-old-sdk/stamp .kernels/stamp
 	@$(PY) tests/browser/chromium.py
 	$(PY) -m pytest -n 2 --dist loadfile
 
@@ -64,4 +71,4 @@ chaos: .venv/test.stamp
 	@$(PY) -m tests.chaos $(if $(SEED),--seed $(SEED))
 
 clean:
-	rm -rf .venv .venv-old-sdk build dist bench-output demo-output test-artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-old-sdk .kernels build dist bench-output demo-output test-artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis

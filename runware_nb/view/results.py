@@ -114,7 +114,7 @@ def render_progress(
         f"width:{round(width * shrink)}px;max-width:100%;aspect-ratio:{width}/{height};"
         "background:var(--jp-layout-color2,#eeeeee);border-radius:2px"
     )
-    caption = _caption("\u00a0") if count > 1 else ""
+    caption = _caption("\u00a0") * (2 if count > 1 else 1)  # what will stand below: its caption, its parameters
     boxes = element("figure", element("div", "", style=box) + caption, style=_place(count)) * min(count, 20)
     bar = (
         "<progress max='100'></progress>"

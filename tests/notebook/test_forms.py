@@ -76,7 +76,8 @@ def test_a_wrong_value_is_told_beside_its_field_and_nothing_is_sent(form, sandbo
     find(form, widgets.Text, "Steps").value = "900"
     problem = [each for each in walk(form.widget) if isinstance(each, widgets.HTML) and "too large" in each.value]
     assert "900 is too large: 1 to 100" in problem[0].value
-    assert form.widget.children.index(problem[0]) == form.widget.children.index(find(form, widgets.Text, "Steps")) + 1
+    steps = form.widget.children.index(find(form, widgets.Text, "Steps")) + 1
+    assert problem[0].layout.order == str(10 * steps + 5), "right below, without moving what follows"
     click(form, "Generate")
     assert "✗ Steps: 900 is too large" in said(form)
     find(form, widgets.Text, "Steps").value = "9"
@@ -92,8 +93,10 @@ def test_what_only_the_whole_request_shows_is_told_beside_the_field(form, sandbo
     assert not sandbox.charges()
 
 
-def test_an_empty_form_says_what_is_needed(shell, sandbox):
+def test_an_empty_form_says_what_is_needed_when_it_is_sent_and_not_before(shell, sandbox):
     form = rw.form()
+    form._sender._show_price()
+    assert not [each for each in walk(form.widget) if isinstance(each, widgets.HTML) and "✗" in each.value]
     click(form, "Generate")
     assert "Prompt is needed" in said(form)
     with pytest.raises(TaskInvalid, match="Prompt is needed"):

@@ -40,10 +40,8 @@ def test_config_lists_everything(shell, capsys):
     assert all(f"RunwareMagics.{name}=" in said for name in ("model", "size", "display", "profile", "negative"))
 
 
-def test_config_of_a_wrong_kind_changes_nothing(shell, capsys):
+def test_config_of_a_wrong_kind_changes_nothing(shell):
     shell.run("%config RunwareMagics.display = 'paper'\n%config RunwareMagics.steps = 'many'")
-    said = capsys.readouterr()
-    assert "display" in said.out + said.err
     assert current_session().settings.display == "html"
     shell.run(f"%%runware {SMALL}\na ship")
     assert "steps" not in last().request

@@ -18,7 +18,7 @@ from .media_words import cell_of
 from .parts import Parts, nested, sort_fields, value_at
 from .place import ResultPlace
 from .rows import Fold
-from .section import Section, fields_of_control
+from .section import Section, arrange, fields_of_control, order_rules
 from .sender import Sender
 from .tools import Tools
 
@@ -32,7 +32,7 @@ _STYLE = (
     "<style>.runware-nb-form :focus-visible{outline:2px solid var(--jp-brand-color1,#1565c0);outline-offset:1px}"
     ".runware-nb-form>button,.runware-nb-form .widget-vbox>button{align-self:flex-start}"
     ".runware-nb-form input::placeholder,.runware-nb-form textarea::placeholder"
-    "{color:var(--jp-ui-font-color2,#616161);opacity:1}</style>"
+    f"{{color:var(--jp-ui-font-color2,#616161);opacity:1}}{order_rules()}</style>"
 )
 
 
@@ -230,7 +230,7 @@ class ModelForm:
     def _held(self) -> dict[str, Any]:
         values: dict[tuple[str, ...], Any] = {}
         for section in list(self._sections.values()):
-            values |= section.read()[0]
+            values |= section.read(tells=False)[0]
         return nested(values)
 
     def _ipython_display_(self) -> None:
@@ -265,9 +265,9 @@ class ModelForm:
         """Put everything in its order; folds and sentences come and go."""
         folds = [widget for fold in (*self._folds.values(), self._tools.fold) for widget in fold.widgets]
         more = [] if self._cell_text is None else [self._cell_text]
-        self.widget.children = (
-            self._head_line, *self._sections["main"].widgets, *folds, self._buttons, self._sender.status, *more,
-        )  # fmt: skip
+        main = self._sections["main"]
+        rows = [self._head_line, *main.widgets, *folds, self._buttons, self._sender.status, *more]
+        arrange(self.widget, rows, main.problems)
 
     def _section(self, title: str, placed: Callable[[], None] | None = None) -> Section:
         controls = self._parts.make_all(self._fields[title])
@@ -277,7 +277,7 @@ class ModelForm:
         column = self._look.column()
 
         def place() -> None:
-            column.children = self._sections[title].widgets
+            arrange(column, self._sections[title].widgets, self._sections[title].problems)
 
         self._sections[title] = self._section(title, place)
         place()

@@ -13,13 +13,42 @@ from ...view.html import element, text
 from .controls import Control
 from .look import Look
 
-__all__ = ["Section", "fields_of_control"]
+__all__ = ["Section", "arrange", "fields_of_control", "order_rules"]
 
 
 def fields_of_control(control: Control) -> Sequence[Field]:
     """List the fields that a control fills: one, or width and height."""
     several: Sequence[Field] = getattr(control, "fields", ())
     return several or (control.field,)
+
+
+_MOST_CHILDREN = 90
+
+
+def arrange(column: Any, children: Sequence[Any], problems: Sequence[tuple[Any, Any]]) -> None:
+    """Put widgets into a column, and each sentence below the one it is about.
+
+    Sentences are the last children, and stand where they belong by the order that the style sheet gives: a child that
+    is put between others has all that follow made anew in the browser, and whoever is typing there loses the focus.
+
+    Args:
+        column: A `VBox` inside a form.
+        children: In order.
+        problems: Some of them, each with the sentence about it.
+    """
+    place = {id(child): number for number, child in enumerate(children, 1)}
+    for about, said in problems:
+        said.layout.order = str(10 * place.get(id(about), len(children)) + 5)
+    column.children = (*children, *(said for _, said in problems))
+
+
+def order_rules() -> str:
+    """Write the style sheet that `arrange` counts on."""
+    numbers = range(1, _MOST_CHILDREN + 1)
+    return "".join(
+        f".runware-nb-form>:nth-child({n}),.runware-nb-form .widget-vbox>:nth-child({n}){{order:{10 * n}}}"
+        for n in numbers
+    )
 
 
 class Section:
@@ -45,12 +74,20 @@ class Section:
 
     @property
     def widgets(self) -> list[Any]:
-        """The controls, and beside each the sentence about it."""
-        pairs = [(control.widget, self._problems.get(number)) for number, control in enumerate(self.controls)]
-        return [widget for pair in pairs for widget in pair if widget is not None]
+        """The controls, in order."""
+        return [control.widget for control in self.controls]
 
-    def read(self) -> tuple[dict[tuple[str, ...], Any], list[str]]:
-        """Give the values by path, and the sentences about what is wrong; each stands beside its field, too."""
+    @property
+    def problems(self) -> list[tuple[Any, Any]]:
+        """Controls whose value is wrong, each with the sentence about it."""
+        return [(self.controls[number].widget, said) for number, said in self._problems.items()]
+
+    def read(self, *, tells: bool = True) -> tuple[dict[tuple[str, ...], Any], list[str]]:
+        """Give the values by path, and the sentences about what is wrong.
+
+        Args:
+            tells: Whether each sentence is put beside its field, too: not before the user has had a chance to type.
+        """
         values: dict[tuple[str, ...], Any] = {}
         problems = []
         for number, control in enumerate(self.controls):
@@ -58,9 +95,11 @@ class Section:
                 value = control.read()
             except FieldProblem as error:
                 problems.append(f"{control.field.title}: {error}")
-                self._tell(number, str(error))
+                if tells:
+                    self._tell(number, str(error))
                 continue
-            self._tell(number, "")
+            if tells:
+                self._tell(number, "")
             paths = [field.path for field in fields_of_control(control)]
             for path, one in zip(paths, value if len(paths) > 1 and value is not None else [value], strict=False):
                 values |= {path: one} if one is not None else {}
@@ -94,7 +133,7 @@ class Section:
             self._problems[number].value = said
             return
         if sentence:
-            self._problems[number] = self._look.make(widgets.HTML, value=said)
+            self._problems[number] = self._look.make(widgets.HTML, value=said, layout=widgets.Layout())
         else:
             self._problems.pop(number).close()
         self._placed()
