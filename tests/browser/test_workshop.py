@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 DAY = [
     "%load_ext runware_nb\nimport runware_nb as rw",
-    "%runware sandbox --latency-s 0.6",
+    "%runware sandbox --latency-s 1.5",
     "%%runware -s 512x512 -n 2 --seed 7 --tag study -o ships\na small airship over a forest",
     "form = rw.form('runware:101@1', width=512, height=512)\nform",
     "%runware log --limit 5",
@@ -133,7 +133,8 @@ def form(page: Page, request: pytest.FixtureRequest) -> None:
 
 
 def log_table(page: Page) -> None:
-    expect(page.locator(".jp-OutputArea table").filter(has_text="prompt").first).to_be_visible()
+    table = page.locator(".jp-Notebook .jp-Cell").nth(4).locator("table")
+    expect(table.get_by_role("columnheader", name="prompt")).to_be_visible()
     assert not serious(page, ".jp-Notebook .jp-Cell:nth-child(5) .runware-nb")
 
 
