@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import TimeoutError as TimedOut
 
 from tests.browser.jupyter import ARTEFACTS, READY, Lab, chromium_page, open_notebook, run_cells, save
 from tests.many import fill
@@ -267,14 +268,15 @@ def test_the_core_on_other_kernels(tmp_path: Path, version: str, request: pytest
     try:
         with chromium_page(request.node.name) as page:
             path = server.write("core.ipynb", CORE)
-            open_notebook(page, server, path.name)
+            open_patiently(page, server, path.name, tries=4 if version == "7.3.0" else 1)
             for _ in range(4):
                 page.evaluate("window.jupyterapp.commands.execute('notebook:run-cell-and-select-next')")
             page.locator(".jp-InputPrompt").get_by_text("[4]:", exact=True).wait_for(timeout=90_000)
             page.get_by_text(f"kernel {version}").wait_for()
             run_in_form(page)
             for number, sign in ((5, "a red ship at sunset"), (6, "a blue ship")):
-                page.evaluate("void window.jupyterapp.commands.execute('notebook:run-cell-and-select-next')")
+                page.evaluate("n => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = n; }", number - 1)
+                page.evaluate("void window.jupyterapp.commands.execute('notebook:run-cell')")
                 page.locator(".jp-InputPrompt").get_by_text("[*]:", exact=True).wait_for()
                 page.wait_for_timeout(600)
                 page.locator('[data-command="notebook:interrupt-kernel"]').first.click()
@@ -284,6 +286,21 @@ def test_the_core_on_other_kernels(tmp_path: Path, version: str, request: pytest
                     page.locator(f".jp-OutputArea img[alt='{sign}']").wait_for(timeout=20_000)
     finally:
         server.close()
+
+
+def open_patiently(page: Page, server: Lab, name: str, *, tries: int) -> None:
+    """Open a notebook; ipykernel 7.3.0 now and then hangs while it starts, whatever is in the notebook."""
+    page.goto(server.url(name))
+    for number in range(tries):
+        try:
+            page.wait_for_function(READY, timeout=90_000 if tries == 1 else 20_000)
+        except TimedOut:
+            if number == tries - 1:
+                raise
+            page.evaluate("() => window.jupyterapp.shell.currentWidget?.sessionContext.restartKernel()")
+            page.reload()
+        else:
+            return
 
 
 def run_in_form(page: Page) -> None:

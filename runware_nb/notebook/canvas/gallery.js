@@ -57,7 +57,6 @@ class Gallery {
     this.chosen = new Map();
     this.generation = 0;
     this.total = 0;
-    this.focused = 0;
     this.root = make("div", { class: "runware-nb-gallery" }, make("style", {}, STYLE));
     this.said = make("div", { role: "status", class: "said" });
     this.panel = make("div", { class: "panel", hidden: true });
@@ -140,6 +139,7 @@ class Gallery {
       this.scroller.scrollTop = 0;
       this.draw();
     } else if (content.kind === "page" && content.generation === this.generation) {
+      let focused = null;
       content.items.forEach((item) => {
         const index = item.index;
         const before = this.items.get(index);
@@ -147,10 +147,14 @@ class Gallery {
         if (buffer) item.src = source(item.media_type, buffer);
         else if (before) item.src = before.src;
         this.items.set(index, item);
-        this.tiles.get(index)?.remove();
+        const tile = this.tiles.get(index);
+        if (tile && before && before.src === item.src) return; // what is seen stays as it is
+        if (tile?.contains(document.activeElement)) focused = index;
+        tile?.remove();
         this.tiles.delete(index);
       });
       this.draw();
+      if (focused !== null) this.tiles.get(focused)?.querySelector(".picture")?.focus();
     } else if (content.kind === "large") {
       this.showLarge(content, buffers);
     } else if (content.kind === "said") {
@@ -175,13 +179,15 @@ class Gallery {
         this.tiles.delete(index);
       }
     }
+    let before = null; // tiles stand in the page as they are seen, or Tab would jump about
     for (let index = first; index < last; index += 1) {
       let tile = this.tiles.get(index);
       if (!tile) {
         tile = this.items.has(index) ? this.tile(index) : make("div", { class: "tile waiting", style: `height:${TILE + LABEL}px` });
         this.tiles.set(index, tile);
-        this.space.append(tile);
+        this.space.insertBefore(tile, before ? before.nextSibling : this.space.firstChild);
       }
+      before = tile;
       tile.style.left = `${(index % columns) * (TILE + GAP)}px`;
       tile.style.top = `${Math.floor(index / columns) * height}px`;
     }
