@@ -5,6 +5,7 @@ function render({ model, el }) {
   const zone = document.createElement("div");
   zone.className = "runware-nb-drop";
   zone.tabIndex = 0;
+  zone.setAttribute("data-lm-suppress-shortcuts", "true"); // or Ctrl+V pastes a cell
   zone.setAttribute("role", "group");
   zone.setAttribute("aria-label", model.get("label"));
   zone.style.cssText =
