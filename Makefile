@@ -4,7 +4,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help demo lab test lint bench bench-memory chaos clean
+.PHONY: help demo lab test lint bench bench-memory bench-workshop chaos clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make lint   format, lint and types only"
 	@echo "make bench  compare with the official SDK, side by side"
 	@echo "make bench-memory  a log of a million runs, on SQLite and PostgreSQL: lookups, sums, durable writes"
+	@echo "make bench-workshop  Stop in each kernel, a form's comms, a gallery of 10,000, bytes per image"
 	@echo "make chaos  2,000 tasks through a storm of faults, four times; SEED=N repeats one"
 	@echo "make clean  remove what these made"
 
@@ -66,6 +67,9 @@ bench: .venv/test.stamp
 
 bench-memory: .venv/test.stamp
 	@$(PY) benchmarks/memory.py
+
+bench-workshop: .venv/test.stamp .kernels/stamp
+	@$(PY) benchmarks/workshop.py
 
 chaos: .venv/test.stamp
 	@$(PY) -m tests.chaos $(if $(SEED),--seed $(SEED))

@@ -26,6 +26,7 @@ const STYLE = `
 .runware-nb-gallery .words{display:block;height:100%;padding:6px;box-sizing:border-box;overflow:hidden;text-align:left}
 .runware-nb-gallery .under{display:flex;justify-content:space-between;align-items:center;height:${LABEL}px;padding:0 4px}
 .runware-nb-gallery .under button{border:0;background:none;padding:6px 3px;min-width:24px;min-height:24px}
+.runware-nb-gallery .under button[aria-pressed=true]{background:var(--jp-inverse-layout-color2,#424242)}
 .runware-nb-gallery .panel{border:1px solid var(--jp-border-color1,#757575);padding:8px;margin-top:6px}
 .runware-nb-gallery .side{display:flex;flex-wrap:wrap;gap:10px}
 .runware-nb-gallery .side figure{margin:0;flex:1 1 220px;max-width:48%}
