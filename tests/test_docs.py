@@ -39,7 +39,22 @@ def environment(sandbox):
 
 
 def test_there_is_no_block_that_nobody_runs():
-    assert {kind for _, kind, _ in BLOCKS} <= {"python", "sh", "ipython"}
+    assert {kind for _, kind, _ in BLOCKS} <= {"python", "sh", "ipython", "toml"}
+
+
+def test_settings_blocks_are_read(tmp_path):
+    from runware_nb.settings import load_settings, user_file
+
+    blocks = [code for _, kind, code in BLOCKS if kind == "toml"]
+    assert blocks
+    for number, code in enumerate(blocks):
+        folder = tmp_path / str(number)
+        environ = {"XDG_CONFIG_HOME": str(folder)}
+        file = folder / "pyproject.toml" if "[tool." in code else user_file(environ)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(code)
+        profiles = [*re.findall(r"\[profiles\.(\w+)\]", code), ""]
+        assert all(load_settings(environ, cwd=folder, profile=name) for name in profiles)
 
 
 @blocks("python")

@@ -40,6 +40,8 @@ def find_image(text: str, session: Session, names: Mapping[str, Any]) -> Any:
         return _result_of(session.last, int(of_last[1]), "the last result")
     if text.isidentifier() and text in names:
         value = names[text]
+        if isinstance(value, str):  # a word itself: a path, an address, a run
+            return find_image(value, session, {})
         return _result_of(value, 1, text) if isinstance(value, Outcome) else value
     if text.startswith(("http://", "https://", "data:")) or Path(text).expanduser().is_file():
         return text

@@ -15,7 +15,7 @@ from ..session import Job
 from ..session.show import render_job
 from ..wire.results import Outcome
 
-__all__ = ["Panel", "show_bundle", "show_count", "wait_and_show"]
+__all__ = ["Panel", "show_bundle", "show_count", "show_widget", "wait_and_show"]
 
 _SHOW_AFTER_S = 0.4
 _UPDATE_EVERY_S = 0.2
@@ -26,6 +26,18 @@ _drawing = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="runware 
 def show_bundle(bundle: Mapping[str, str]) -> None:
     """Show a MIME bundle in the running cell."""
     display(dict(bundle), raw=True)
+
+
+def show_widget(widget: Any, words: str) -> None:
+    """Show a widget in the running cell, with a line for whoever sees the cell without it.
+
+    Args:
+        widget: Of ipywidgets or anywidget.
+        words: What it is, and how to get it.
+    """
+    made = widget._repr_mimebundle_()
+    bundle = made[0] if isinstance(made, tuple) else made
+    display({**bundle, "text/plain": words}, raw=True)
 
 
 _counts: dict[str, DisplayHandle] = {}

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from IPython.display import display
+from typing import Any
 
 from ..runlog.filters import RunFilter
 from ..session import current_session, log
-from .display import show_bundle
+from .display import show_bundle, show_widget
 from .wall import wall_of
-
-if TYPE_CHECKING:
-    from .canvas.gallery import Gallery
 
 __all__ = ["gallery", "open_gallery"]
 
@@ -41,6 +36,5 @@ def open_gallery(wanted: RunFilter) -> None:
             wall_of(session, wanted, words="pip install 'runware-nb[canvas]' makes this a gallery to search in")
         )
         return
-    made: Gallery = Gallery(session, wanted)
-    display(made)
+    show_widget(Gallery(session, wanted), "[gallery: run the cell to search in it]")
     show_bundle(wall_of(session, wanted, words="run the cell again to search among them", count=_KEPT))

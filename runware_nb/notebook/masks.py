@@ -19,6 +19,7 @@ from ..session.pictures import small_picture
 from ..session.show import relative_path
 from ..view.compare import Side, render_sides
 from ..view.html import element, text
+from .display import show_widget
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -95,7 +96,7 @@ class Mask:
         return f"<Mask {'not painted yet' if self.path is None else relative_path(self.path)}>"
 
     def _ipython_display_(self) -> None:
-        display(self._controls())
+        show_widget(self._controls(), "[brush: run the cell to paint]")
         said = (
             "no mask yet: paint, and press Use this mask" if self.path is None else f"mask: {relative_path(self.path)}"
         )

@@ -6,7 +6,6 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
-from IPython.display import display
 
 from ..curation import Ballot
 from ..curation.exhibition import Exhibition
@@ -16,6 +15,7 @@ from ..runlog.filters import RunFilter
 from ..session.pictures import small_copy
 from ..view.html import element, text
 from ..wire.media import sniff
+from .display import show_widget
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -57,7 +57,7 @@ class VotingBooth:
         self._next()
 
     def _ipython_display_(self) -> None:
-        display(self.widget)
+        show_widget(self.widget, "[pairs of images to vote on: run the cell to see them]")
 
     def _button(self, title: str, choice: str) -> Any:
         button = widgets.Button(description=title, tooltip=title)

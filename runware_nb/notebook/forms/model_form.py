@@ -234,11 +234,11 @@ class ModelForm:
         return nested(values)
 
     def _ipython_display_(self) -> None:
-        from IPython.display import display
+        from ..display import show_widget
 
-        self._sender.context = self._session.context()
-        display(self.widget)
         name = self._rules.air
+        self._sender.context = self._session.context()
+        show_widget(self.widget, f"[form for {name}: run the cell to get its controls]")
         place = ResultPlace(f"form for {name}: results appear here and stay; run the cell again for its controls")
         place.open()
         self._sender.place = place

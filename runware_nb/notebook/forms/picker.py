@@ -183,9 +183,9 @@ class ModelPicker:
         self._said.value = element("div", text(sentence), role="status")
 
     def _ipython_display_(self) -> None:
-        from IPython.display import display
+        from ..display import show_widget
 
-        display(self.widget)
+        show_widget(self.widget, "[list of models: run the cell to choose one]")
 
 
 def _of_model(model: Model) -> Choice:
