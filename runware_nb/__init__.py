@@ -13,8 +13,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .again.api import bundle, check_bundle, code, import_runs, open_bundle, replay, verify
     from .client import Client
+    from .commands.call import command
     from .errors import RunwareNBError, TaskError
-    from .notebook.forms import form
+    from .notebook.forms import form, pick_model
     from .notebook.gallery import gallery
     from .notebook.masks import brush, mask_rectangle
     from .session import CellContext, Job, Session, connect, image, job, log, pending, read, resume, run
@@ -29,8 +30,8 @@ _HOMES = {
     "Outcome": "wire.results", "Result": "wire.results", "RunwareNBError": "errors", "Session": "session",
     "Settings": "settings", "TaskError": "errors", "connect": "session", "image": "session", "job": "session",
     "log": "session", "pending": "session", "read": "session", "resume": "session", "run": "session",
-    "brush": "notebook.masks", "form": "notebook.forms", "gallery": "notebook.gallery",
-    "mask_rectangle": "notebook.masks",
+    "brush": "notebook.masks", "command": "commands.call", "form": "notebook.forms", "gallery": "notebook.gallery",
+    "mask_rectangle": "notebook.masks", "pick_model": "notebook.forms",
 }  # fmt: skip
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "bundle",
     "check_bundle",
     "code",
+    "command",
     "connect",
     "form",
     "gallery",
@@ -60,6 +62,7 @@ __all__ = [
     "mask_rectangle",
     "open_bundle",
     "pending",
+    "pick_model",
     "read",
     "replay",
     "resume",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "show settings, or change one for this session: `config mode replay`"
 
-_NOT_HERE = frozenset({"api_key", "home"})
+_NOT_HERE = frozenset({"api_key", "home", "defaults"})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

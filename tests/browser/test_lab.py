@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbconvert import HTMLExporter
 from playwright.sync_api import Page
 
 from tests.browser.jupyter import ARTEFACTS, READY, Lab, chromium_page, decoded_images, open_notebook, run_all, save
@@ -128,3 +130,46 @@ def test_a_hostile_prompt_and_an_error_in_jupyterlab(page: Page, lab: Lab) -> No
     assert len(decoded_images(page, "td")) == 1
     assert page.locator("img[src='x']").count() == 0
     assert page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']").count() == 1
+    save(page)
+    as_others_see_it(page, lab, path)
+
+
+def as_others_see_it(page: Page, lab: Lab, path: Path) -> None:
+    """The same file from somebody else: not trusted, cleaned by JupyterLab, and still readable."""
+    book = nbformat.read(path, as_version=4)
+    book.metadata["changed"] = True  # its signature no longer fits
+    nbformat.write(book, lab.folder / "theirs.ipynb")
+    open_notebook(page, lab, "theirs.ipynb")
+    trusted = page.evaluate(
+        "() => [...window.jupyterapp.shell.currentWidget.model.cells].filter(each => each.type === 'code').map(each => each.trusted)"
+    )
+    assert not any(trusted)
+    for image in [*decoded_images(page), *decoded_images(page, "td")]:
+        assert image["alt"].startswith("<img src=x onerror=alert(1)>")
+        assert image["width"] > 0
+    panel = page.locator(".jp-OutputArea details").first
+    panel.locator("summary").click()
+    assert panel.locator("table").is_visible(), "the parameters open without any script of ours"
+    assert page.locator("img[src='x'], .jp-OutputArea script").count() == 0
+    page.locator(".jp-Notebook").screenshot(path=ARTEFACTS / "untrusted.png")
+
+
+def test_on_paper_everything_is_there(page: Page, lab: Lab, tmp_path: Path) -> None:
+    """Exported to a page and printed: images, and what plain images are for where there is no HTML."""
+    cells = ["%load_ext runware_nb", "%runware sandbox", "%%runware -s 256x256 -n 2 --seed 7 -o ships\na small airship",
+             "%runware compare ships", "%config RunwareMagics.display = 'image'",
+             "%%runware -s 256x256 -n 3 --seed 9\na red ship"]  # fmt: skip
+    path = lab.write("paper.ipynb", cells)
+    open_notebook(page, lab, path.name)
+    run_all(page, len(cells))
+    save(page)
+    book = nbformat.read(path, as_version=4)
+    assert set(book.cells[-1].outputs[0].data) == {"image/jpeg", "text/plain"}
+    html, _ = HTMLExporter().from_notebook_node(book)
+    (tmp_path / "paper.html").write_text(html, encoding="utf-8")
+    page.goto((tmp_path / "paper.html").as_uri())
+    assert (
+        page.evaluate("() => Promise.all([...document.images].map(each => each.decode())).then(all => all.length)") >= 6
+    )
+    printed = page.pdf(path=ARTEFACTS / "paper.pdf")
+    assert printed.count(b"/Subtype /Image") >= 6

@@ -78,6 +78,7 @@ def test_a_day_in_the_workshop(page: Page, server: Lab, request: pytest.FixtureR
     gallery(page, request)
     votes(page, request)
     mask_and_use(page, request)
+    stop(page, request)
     reopened(page, server, path, request)
 
 
@@ -125,12 +126,34 @@ def form(page: Page, request: pytest.FixtureRequest) -> None:
     expect(text).to_have_value(re.compile(r"^%%runware -s 512x512 -m runware:101@1 --steps 9\na red ship, <img"))
     for fold in ("Images to start from", "LoRA and other", "More parameters", "Other model"):
         shown.get_by_role("button", name=re.compile(fold)).click()
+    drop_an_image(page, shown)
     shown.get_by_role("button", name=re.compile("Choose a model")).click()
     shown.get_by_label("Search models").fill("kontext")
     expect(shown.get_by_label("Models", exact=True).get_by_role("option")).not_to_have_count(0)
     keep(page, shown, "-form-open", request)
     assert not serious(page, ".runware-nb-form")
     assert page.locator("img[src='x']").count() == 0
+
+
+def drop_an_image(page: Page, shown: Locator) -> None:
+    """Drop a file on its place; its bytes become a file of the store, and its name the field's value."""
+    zone = shown.get_by_role("group", name="Seed image: drop or paste an image here")
+    zone.evaluate("""async zone => {
+        const canvas = document.createElement('canvas');
+        canvas.width = canvas.height = 64;
+        const blob = await new Promise(done => canvas.toBlob(done, 'image/png'));
+        const data = new DataTransfer();
+        data.items.add(new File([blob], 'dropped.png', {type: 'image/png'}));
+        zone.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}));
+    }""")
+    expect(shown.get_by_label("Seed image", exact=True)).to_have_value(re.compile(r"^runware_images/.*\.png$"))
+    shown.get_by_label("Seed image", exact=True).fill("")
+    zone.evaluate("""zone => {
+        const data = new DataTransfer();
+        data.items.add(new File(['<svg>'], 'page.html', {type: 'text/html'}));
+        zone.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}));
+    }""")
+    expect(shown.get_by_text("page.html is no image")).to_be_visible()
 
 
 def log_table(page: Page) -> None:
@@ -221,16 +244,33 @@ def mask_and_use(page: Page, request: pytest.FixtureRequest) -> None:
     keep(page, shown, "-mask", request)
     shown.get_by_role("button", name="Use this mask").click()
     page.get_by_text(re.compile(r"mask kept: runware_images/.*\.png, \d+% is painted anew")).first.wait_for()
+    run_below(page, "%%runware -s 512x512 --from ships --mask mask --seed 9 -o new\na blue balloon")
+    page.locator(".jp-OutputArea img[alt='a blue balloon']").wait_for(timeout=30_000)
+    keep(page, page.locator(".jp-Cell").last, "-painted", request)
+
+
+def run_below(page: Page, source: str) -> None:
+    """Add a cell at the end, and run it."""
     page.evaluate("""() => {
         const notebook = window.jupyterapp.shell.currentWidget;
         notebook.content.activeCellIndex = notebook.content.widgets.length - 1;
     }""")
     page.evaluate("window.jupyterapp.commands.execute('notebook:insert-cell-below')")
-    page.evaluate("""() => window.jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.setSource(
-        "%%runware -s 512x512 --from ships --mask mask --seed 9 -o new\\na blue balloon")""")
+    page.evaluate(
+        "source => window.jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.setSource(source)", source
+    )
     page.evaluate("void window.jupyterapp.commands.execute('notebook:run-cell')")
-    page.locator(".jp-OutputArea img[alt='a blue balloon']").wait_for(timeout=30_000)
-    keep(page, page.locator(".jp-Cell").last, "-painted", request)
+
+
+def stop(page: Page, request: pytest.FixtureRequest) -> None:
+    """Stop in the middle: one line at once, and the image all the same when it comes."""
+    run_below(page, "%%runware -s 256x256\na late ship")
+    cell = page.locator(".jp-Cell").last
+    cell.locator("progress").wait_for()
+    page.locator('[data-command="notebook:interrupt-kernel"]').first.click()
+    cell.get_by_text("Stopped waiting; task").wait_for(timeout=4_000)
+    keep(page, cell, "-stopped", request)
+    cell.locator("img[alt='a late ship']").wait_for(timeout=20_000)
 
 
 def reopened(page: Page, server: Lab, path: Path, request: pytest.FixtureRequest) -> None:

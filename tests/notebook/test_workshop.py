@@ -276,6 +276,25 @@ def test_votes_in_the_notebook_and_by_words(shell, capsys):
             shell.run(f"%runware {line}")
 
 
+# --- every command as a function ---------------------------------------------------------------------
+
+
+def test_commands_are_functions(shell):
+    made = rw.command("text-to-image", "a ship", size="128x128", seed=7, tag=["study", "x"], yes=True)
+    assert made.value[0].seed == 7
+    assert "<img" in made._repr_mimebundle_()["text/html"]
+    listed = rw.command("log", tag="study", limit=5)
+    assert [run.task_uuid for run in listed.value] == [made.value.task_uuid]
+    assert listed.json[0]["tags"] == ["study", "x"]
+    assert "a ship" in str(listed)
+    assert rw.command("rate", f"{made.value.task_uuid}#1", 5).json["rating"] == 5
+    assert rw.command("gallery", "page.html").json["runs"] == 1
+    with pytest.raises(MagicUsageError, match="did you mean --limit"):
+        rw.command("log", limt=5)
+    with pytest.raises(MagicUsageError, match="no command 'lgo'"):
+        rw.command("lgo")
+
+
 # --- completion --------------------------------------------------------------------------------------
 
 
@@ -334,6 +353,19 @@ def test_models_are_picked_offline(shell):
     assert chosen == ["runware:101@1"]
     picker._search.value = "no such model"
     assert picker._list.options == ()
+
+
+def test_a_picked_model_is_taken_by_the_form_or_by_the_cells(shell, monkeypatch):
+    monkeypatch.setattr("runware_nb.notebook.forms.api._last", None)
+    picker = rw.pick_model()
+    picker._list.value = "runware:100@1"
+    picker._use()
+    shell.run(f"%%runware {SMALL}\na ship")
+    assert last().model == "runware:100@1"
+    form = rw.form()
+    picker._list.value = "runware:106@1"
+    picker._use()
+    assert form.model == "runware:106@1"
 
 
 def test_models_are_picked_from_the_service(shell):

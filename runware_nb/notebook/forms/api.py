@@ -11,12 +11,14 @@ from ...catalog import DEFAULT_MODEL, Rulebook, all_models, find_model, nearest_
 from ...errors import MagicUsageError, RunNotFound
 from ...session import current_session
 from ...wire.results import Outcome, Result
+from .look import Look
 from .model_form import ModelForm
+from .picker import ModelPicker
 
 if TYPE_CHECKING:
     from ...session import Session
 
-__all__ = ["form", "last_form", "rules_of", "users_names"]
+__all__ = ["form", "last_form", "pick_model", "rules_of", "users_names"]
 
 _OPERATIONS = {
     "upscale": "upscale", "remove-background": "removeBackground", "caption": "caption", "mask": "imageMasking",
@@ -47,6 +49,26 @@ def form(what: str | Path | Outcome | Result | None = None, **values: Any) -> Mo
     made = ModelForm(session, rules, names=users_names(), request={**request, **values})
     _last = weakref.ref(made)
     return made
+
+
+def pick_model(*, task_type: str = "imageInference") -> ModelPicker:
+    """Show a list of models to choose from: search, architecture, price, usual settings, the last image of each.
+
+    The chosen model is taken by the form that was made last; without one, by the cells of this kernel.
+
+    Args:
+        task_type: Which kind of models, in wire spelling.
+    """
+    session = current_session()
+
+    def choose(air: str) -> None:
+        shown = last_form()
+        if shown is not None:
+            shown.use_model(air)
+        else:
+            session.configure(defaults={**session.settings.defaults, "model": air})
+
+    return ModelPicker(session, Look(), choose, task_type=task_type)
 
 
 def last_form() -> ModelForm | None:

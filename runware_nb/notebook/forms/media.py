@@ -8,6 +8,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from ...catalog import Field, Kind, check_value
+from ...errors import RunwareNBError
 from .controls import label_of
 from .look import Look
 
@@ -58,8 +59,12 @@ class MediumControl:
         self._text.observe(lambda _: changed(), "value")
 
     def take(self, body: bytes) -> None:
-        """Take a file's bytes, dropped or chosen."""
-        word = self._keep(body)
+        """Take a file's bytes, dropped or chosen; a full disk is told in the field, since a drop has no answer."""
+        try:
+            word = self._keep(body)
+        except (RunwareNBError, OSError) as error:
+            self._text.value, self._text.placeholder = "", f"✗ not kept: {error}"
+            return
         before = self._text.value.rstrip()
         self._text.value = f"{before}\n{word}" if self.field.kind is Kind.MEDIA and before else word
 

@@ -256,9 +256,9 @@ class ModelForm:
         }
         self._tools = Tools(self._session, self._look, self, self._place_all)
         self._head_line = self._look.make(widgets.HTML, value=self._head())
-        if request:
-            self.load(request)
+        problems = self.load(request) if request else []
         self._place_all()
+        self._sender.say("; ".join(problems))
         self._sender.changed()
 
     def _place_all(self) -> None:

@@ -1,0 +1,94 @@
+"""`rw.command`: every command as a function, for scripts, tests and notebooks without magics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import RunwareNBError
+from .arguments import LineParser
+from .base import Answer, find_command
+
+__all__ = ["Said", "command"]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a command answered; it shows itself in a notebook.
+
+    Attributes:
+        json: As a terminal prints it.
+        value: Objects where there are some: runs, an outcome, a plan.
+        notes: Sentences beside the answer.
+        is_failure: Whether nothing was found, or the service said no.
+        text: As a person reads it.
+    """
+
+    json: Any
+    value: Any
+    notes: tuple[str, ...]
+    is_failure: bool
+    text: str
+    _bundle: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return "\n".join([self.text, *self.notes])
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return dict(self._bundle) or {"text/plain": str(self)}
+
+
+def command(name: str, *words: object, **options: Any) -> Said:
+    """Run a command, as `%runware NAME ...` and `runware-nb NAME ...` do.
+
+    `rw.command("log", tag=["study"], limit=5)` is `%runware log --tag study --limit 5`.
+
+    Args:
+        name: Its name, such as `diff`.
+        *words: What stands behind it.
+        **options: Its options: dashes are underscores, True is an option without a value, a list repeats it.
+
+    Raises:
+        MagicUsageError: There is no such command or option, or a value makes no sense.
+        RunwareNBError: What the command raises.
+    """
+    from ..session import current_session
+
+    found = find_command(name)
+    parser = LineParser(f"rw.command({name!r})", found.SUMMARY)
+    found.add_arguments(parser)
+    parsed = parser.read([str(word) for word in words] + list(_written(options)))
+    answer = found.run(current_session(), parsed)
+    return _waited(answer) if answer.job is not None else _said(answer)
+
+
+def _written(options: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in options.items():
+        option = f"--{name.rstrip('_').replace('_', '-')}"
+        for each in value if isinstance(value, list | tuple) else [value]:
+            if each is True:
+                yield option
+            elif each is not None and each is not False:
+                yield f"{option}={each}"
+
+
+def _said(answer: Answer) -> Said:
+    text = answer.bundle.get("text/plain", "")
+    return Said(answer.json, answer.value, answer.notes, answer.is_failure, text, answer.bundle)
+
+
+def _waited(answer: Answer) -> Said:
+    """Wait for a run, and answer as a terminal does."""
+    from .text_to_image import answer_of
+
+    job = answer.job
+    assert job is not None
+    try:
+        outcome = job.result()
+    except RunwareNBError as error:
+        for notice in job.notices:
+            error.add_note(notice)
+        raise
+    bundle = outcome._repr_mimebundle_()
+    return Said(answer_of(outcome), outcome, tuple(job.notices), bool(outcome.errors), bundle["text/plain"], bundle)
