@@ -6,6 +6,8 @@ import json
 import os
 import queue
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -336,3 +338,40 @@ def test_results_are_readable_without_a_kernel(tmp_path):
     page, _ = HTMLExporter().from_notebook_node(book)
     assert page.count('alt="a small airship over a forest"') == 4
     assert json.loads(path.read_text())["nbformat"] == 4
+
+
+def test_the_kernel_completes_as_the_front_end_asks(sandbox, start_kernel):
+    """No extension of the front end is needed: it asks the kernel, and gets whole words for what was typed."""
+    kernel = start_kernel(sandbox)
+    kernel.run("%load_ext runware_nb\n%runware alias draft flux-schnell")
+    kernel.run("%%runware -s 128x128 --seed 4242 --tag study -o ships -q\na ship")
+    cases = {
+        "%%runware -m runware:10": "runware:101@1", "%%runware -m dr": "draft", "%%runware --seed 42": "4242",
+        "%%runware --from sh": "ships", "%runware sho": "show", "%runware log --tag st": "study",
+    }  # fmt: skip
+    for line, wanted in cases.items():
+        asked = kernel.client.complete(line, len(line))
+        answer = kernel.reply(asked)
+        assert wanted in answer["matches"], (line, answer["matches"][:5])
+        completed = line[: answer["cursor_start"]] + wanted
+        assert completed.endswith(f" {wanted}"), "nothing is doubled"
+        assert completed.startswith(line[: line.rindex(" ")])
+
+
+def test_in_a_plain_terminal_there_is_only_text(tmp_path, sandbox):
+    typed = (
+        '%load_ext runware_nb\n%runware text-to-image "a small airship" -s 128x128 --seed 7\n'
+        "%runware gallery\n%runware form\n_rw[0].seed\nexit\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "IPython", "--simple-prompt", "--no-banner", "--colors=NoColor"], input=typed, text=True,
+        capture_output=True, timeout=60, cwd=tmp_path, env={**os.environ, **sandbox.environment},
+    )  # fmt: skip
+    said = done.stdout + done.stderr
+    assert "1 image · $0.00" in said
+    assert "a small airship" in said
+    assert "a form needs a notebook" in said
+    assert "1 of 1" in said, "the gallery is a table"
+    assert "<div" not in said
+    assert "<progress" not in said
+    assert "Traceback" not in said
