@@ -172,4 +172,4 @@ def test_on_paper_everything_is_there(page: Page, lab: Lab, tmp_path: Path) -> N
         page.evaluate("() => Promise.all([...document.images].map(each => each.decode())).then(all => all.length)") >= 6
     )
     printed = page.pdf(path=ARTEFACTS / "paper.pdf")
-    assert printed.count(b"/Subtype /Image") >= 6
+    assert printed.count(b"/Subtype /Image") >= 3, "the two, and the three in one; equal pictures are kept once"

@@ -79,6 +79,7 @@ def test_a_day_in_the_workshop(page: Page, server: Lab, request: pytest.FixtureR
     votes(page, request)
     mask_and_use(page, request)
     stop(page, request)
+    in_the_dark(page, request)
     reopened(page, server, path, request)
 
 
@@ -125,7 +126,8 @@ def form(page: Page, request: pytest.FixtureRequest) -> None:
     text = shown.get_by_label("As a cell")
     expect(text).to_have_value(re.compile(r"^%%runware -s 512x512 -m runware:101@1 --steps 9\na red ship, <img"))
     for fold in ("Images to start from", "LoRA and other", "More parameters", "Other model"):
-        shown.get_by_role("button", name=re.compile(fold)).click()
+        shown.get_by_role("button", name=f"▸ {fold}").click()
+        shown.get_by_role("button", name=f"▾ {fold}").wait_for()
     drop_an_image(page, shown)
     shown.get_by_role("button", name=re.compile("Choose a model")).click()
     shown.get_by_label("Search models").fill("kontext")
@@ -271,6 +273,20 @@ def stop(page: Page, request: pytest.FixtureRequest) -> None:
     cell.get_by_text("Stopped waiting; task").wait_for(timeout=4_000)
     keep(page, cell, "-stopped", request)
     cell.locator("img[alt='a late ship']").wait_for(timeout=20_000)
+
+
+def in_the_dark(page: Page, request: pytest.FixtureRequest) -> None:
+    """The dark theme: everything is still told from its background."""
+    page.evaluate("window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+    page.locator("body[data-jp-theme-light='false']").wait_for(state="attached")
+    page.wait_for_timeout(500)  # its style sheet
+    for part in (".runware-nb-form", ".runware-nb-gallery", ".runware-nb-vote", ".runware-nb-brush",
+                 ".jp-Notebook .jp-Cell:nth-child(3) .runware-nb", ".jp-Notebook .jp-Cell:nth-child(5) .runware-nb"):  # fmt: skip
+        assert not serious(page, part), part
+    keep(page, page.locator(".runware-nb-gallery").first, "-dark-gallery", request)
+    keep(page, page.locator(".runware-nb-form").first, "-dark-form", request)
+    page.evaluate("window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})")
+    page.locator("body[data-jp-theme-light='true']").wait_for(state="attached")
 
 
 def reopened(page: Page, server: Lab, path: Path, request: pytest.FixtureRequest) -> None:
