@@ -281,8 +281,25 @@ def test_a_dear_run_asks_by_a_second_click(shell, sandbox):
     settle(form)
     assert "A second click on Generate sends it" in said(form)
     assert not sandbox.charges()
+    time.sleep(0.8)  # to read it
     click(form, "Generate")
     settle(form)
+    assert len(sandbox.charges()) == 1
+
+
+def test_a_double_click_pays_once_and_agrees_to_nothing(shell, sandbox):
+    form = rw.form(positivePrompt="a small airship", width=128, height=128)
+    for _ in range(3):
+        click(form, "Generate")
+    settle(form)
+    assert len(sandbox.charges()) == 1
+    current_session().configure(ask_above_usd=0.0001)
+    form.set("seed", 5)
+    click(form, "Generate")
+    settle(form)
+    click(form, "Generate")
+    settle(form)
+    assert "A second click" in said(form), "nobody reads that fast"
     assert len(sandbox.charges()) == 1
 
 

@@ -12,6 +12,7 @@ const STYLE = `
 .runware-nb-brush canvas.mask{position:absolute;left:0;top:0;opacity:.55;touch-action:none;cursor:crosshair}
 `;
 const MOST_UNDO = 20;
+const MOST_UNDO_BYTES = 256 * 1024 * 1024;
 
 const FOCUSABLE = ["button", "input", "select", "canvas", "a"];
 
@@ -186,7 +187,8 @@ class Brush {
 
   remember() {
     this.history.push(this.pen.getImageData(0, 0, this.width, this.height));
-    if (this.history.length > MOST_UNDO) this.history.shift();
+    const most = Math.min(MOST_UNDO, Math.max(1, Math.floor(MOST_UNDO_BYTES / (this.width * this.height * 4))));
+    if (this.history.length > most) this.history.shift();
   }
 
   undo() {

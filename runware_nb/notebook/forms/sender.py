@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,7 +13,7 @@ import ipywidgets as widgets
 from ...errors import RunwareNBError, TaskInvalid
 from ...loop import WaitInterrupted
 from ...runlog import State
-from ...session.money import estimate, question_about
+from ...session.money import Estimate, estimate, question_about
 from ...session.show import error_sentence
 from ...view.html import element, text
 from ...view.results import format_usd
@@ -28,6 +29,8 @@ __all__ = ["Asking", "Sender"]
 
 _PRICE_AFTER_S = 0.25
 _CHECKING = "checking …"
+_READ_IN_S = 0.7
+"""A question that is answered sooner was not read."""
 
 _working = concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="runware form")
 
@@ -71,7 +74,8 @@ class Sender:
         self._names = names
         self._lock = threading.Lock()
         self._pricing: threading.Timer | None = None
-        self._agreed: dict[str, Any] | None = None
+        self._is_busy = False
+        self._asked: tuple[dict[str, Any], float] | None = None
         self.job: Job | None = None
         self.context: CellContext | None = None
         self.place: ResultPlace | None = None
@@ -85,14 +89,30 @@ class Sender:
 
     def run(self) -> None:
         """Send it, unless it is wrong."""
+        if not self._take_turn():
+            return  # the second half of a double click must not pay again
         try:
             task = self._form.task
         except TaskInvalid as error:
             self.say(f"✗ {error}", is_error=True)
+            self._free()
             return
-        self.generate.disabled = True
         self.say(_CHECKING)
         _working.submit(self._guarded, self._send, task)
+
+    def _take_turn(self) -> bool:
+        """Begin a run, unless one is on its way; callbacks may come on several threads."""
+        with self._lock:
+            if self._is_busy:
+                return False
+            self._is_busy = True
+        self.generate.disabled = True
+        return True
+
+    def _free(self) -> None:
+        with self._lock:
+            self._is_busy = False
+        self.generate.disabled = False
 
     def cancel(self) -> None:
         """Give up waiting. What was not sent yet is not sent; what was is paid for, and its result still comes."""
@@ -106,7 +126,7 @@ class Sender:
         job.detach()
         self.say(f"Stopped waiting. Task {job.task_uuid} was sent and is paid for: its result appears below when it "
                  "comes, and goes to the log.")  # fmt: skip
-        self.generate.disabled = False
+        self._free()
 
     def say(self, sentence: str, *, is_error: bool = False) -> None:
         """Say something below the buttons."""
@@ -118,7 +138,7 @@ class Sender:
         with self._lock:
             if self._pricing is not None:
                 self._pricing.cancel()
-            self._pricing = threading.Timer(_PRICE_AFTER_S, self._guarded, [self._show_price])
+            self._pricing = threading.Timer(_PRICE_AFTER_S, self._show_price)
             self._pricing.daemon = True
             self._pricing.start()
 
@@ -137,17 +157,14 @@ class Sender:
         else:
             said = str(error) if isinstance(error, WaitInterrupted) else f"{type(error).__name__}: {error}"
         self.say(f"✗ {said}", is_error=True)
-        self.generate.disabled = False
+        self._free()
 
     def _send(self, words: dict[str, Any]) -> None:
         task = with_images(words, self._session, self._names)
         question = question_about(self._session, self._session.plan(task).price)
-        with self._lock:
-            agreed = self._agreed == words
-            self._agreed = None if question is None or agreed else words
-        if question is not None and not agreed:
+        if question is not None and not self._has_agreed(words):
             self.say(f"{question[0].upper()}{question[1:]}. A second click on Generate sends it.")
-            self.generate.disabled = False
+            self._free()
             return
         job = self._session.submit(task, agreed=True, context=self.context)
         self.job = job
@@ -157,10 +174,21 @@ class Sender:
             self.place.add(job)
         job.future.add_done_callback(lambda _: self._done(job))
 
+    def _has_agreed(self, words: dict[str, Any]) -> bool:
+        """Whether the question about the price was answered: by a click of its own, and not by a double click."""
+        with self._lock:
+            asked, self._asked = self._asked, None
+            now = time.monotonic()
+            if asked is not None and asked[0] == words and now - asked[1] >= _READ_IN_S:
+                return True
+            self._asked = words, now
+            return False
+
     def _drop(self, job: Job) -> None:
+        self.job = None  # it ends with an error that is none
         self._session.discard(job.record)
         self.say("Cancelled before it was sent; nothing was spent.")
-        self.generate.disabled = False
+        self._free()
 
     def _done(self, job: Job) -> None:
         if job is not self.job:
@@ -176,10 +204,14 @@ class Sender:
         failed = f", {len(outcome.errors)} failed" if outcome.errors else ""
         price = "$0.00, recorded" if outcome.is_recorded else format_usd(outcome.cost_usd)
         self.say(f"Done: {count} result{'' if count == 1 else 's'}{failed} · {price}")
-        self.generate.disabled = False
+        self._free()
 
     def _show_price(self) -> None:
-        price = estimate(self._session, self._form.priced)
+        """Write the price on the button; what cannot be estimated is unknown, and stands in nobody's way."""
+        try:
+            price = estimate(self._session, self._form.priced)
+        except RunwareNBError as error:
+            price = Estimate(None, str(error))
         self.generate.tooltip = f"send it; price: {price}"
         said = "price unknown" if price.usd is None else f"about {format_usd(price.usd)}"
         self.generate.description = f"Generate · {said}"
