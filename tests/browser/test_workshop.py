@@ -197,6 +197,10 @@ def gallery(page: Page, request: pytest.FixtureRequest) -> None:
         shown.locator(".tile").nth(tile).get_by_role("button", name=re.compile("to compare$")).click()
     shown.get_by_role("button", name="Compare chosen (2)").click()
     expect(shown.locator(".panel img")).to_have_count(2)
+    full = shown.get_by_role("link", name="full size").first
+    size = full.evaluate("async link => (await createImageBitmap(await (await fetch(link.href)).blob())).width")
+    assert size == 512, "the file itself, and not a small copy"
+    assert shown.locator(".panel strong").all_text_contents() == ["7", "★★★★", "8"], "what differs stands out"
     keep(page, shown, "-compared", request)
     assert not serious(page, ".runware-nb-gallery")
     shown.get_by_role("button", name=re.compile("^Use seed of")).first.click()

@@ -355,6 +355,24 @@ def test_models_are_picked_offline(shell):
     assert picker._list.options == ()
 
 
+def test_the_picture_of_a_publisher_is_fetched_as_carefully_as_any_medium(shell):
+    from runware_nb.notebook.forms.picker import Choice
+
+    hero = rw.image("a ship", width=128, height=128).result()[0].url
+    picker = rw.pick_model()
+    for address, wanted in (
+        (hero, True),
+        ("http://169.254.169.254/latest/meta-data", False),
+        ("file:///etc/passwd", False),
+    ):
+        choice = Choice("runware:101@1", "A <b>model</b>", hero=address)
+        picker._list.value = None
+        picker._list.value = "runware:101@1"
+        picker._try(lambda choice=choice: picker._show_hero(choice))
+        assert ("what A &lt;b&gt;model&lt;/b&gt; shows of itself" in picker._details.value) is wanted
+        assert wanted or "✗" in picker._said.value
+
+
 def test_a_picked_model_is_taken_by_the_form_or_by_the_cells(shell, monkeypatch):
     monkeypatch.setattr("runware_nb.notebook.forms.api._last", None)
     picker = rw.pick_model()

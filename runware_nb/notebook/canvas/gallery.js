@@ -27,6 +27,7 @@ const STYLE = `
 .runware-nb-gallery .under{display:flex;justify-content:space-between;align-items:center;height:${LABEL}px;padding:0 4px}
 .runware-nb-gallery .under button{border:0;background:none;padding:6px 3px;min-width:24px;min-height:24px}
 .runware-nb-gallery .under button[aria-pressed=true]{background:var(--jp-inverse-layout-color2,#424242)}
+.runware-nb-gallery .panel a{color:var(--jp-content-link-color,#0b5cad)}
 .runware-nb-gallery .panel{border:1px solid var(--jp-border-color1,#757575);padding:8px;margin-top:6px}
 .runware-nb-gallery .side{display:flex;flex-wrap:wrap;gap:10px}
 .runware-nb-gallery .side figure{margin:0;flex:1 1 220px;max-width:48%}
@@ -60,6 +61,7 @@ class Gallery {
     this.asked = new Set();
     this.tiles = new Map();
     this.chosen = new Map();
+    this.large = [];
     this.generation = 0;
     this.total = 0;
     this.root = make("div", { class: "runware-nb-gallery" }, make("style", {}, STYLE));
@@ -284,30 +286,42 @@ class Gallery {
   }
 
   showLarge(content, buffers) {
+    this.forgetLarge();
     const close = make("button", { type: "button", onclick: () => this.close() }, "Close");
     const side = make("div", { class: "side" });
+    const differing = new Set(content.items.flatMap((each) => each.facts.map(([name]) => name)).filter((name) => {
+      const words = content.items.map((each) => each.facts.find((fact) => fact[0] === name)?.[1]);
+      return words.some((each) => each !== words[0]);
+    }));
     for (const each of content.items) {
-      const buffer = each.buffer === null ? null : buffers[each.buffer];
-      const picture = buffer ? make("img", { alt: each.prompt, src: source(each.media_type, buffer) }) : make("div", {}, each.words || "no picture");
-      const linked = each.href ? make("a", { href: each.href, target: "_blank", rel: "noopener", title: "full size" }, picture) : picture;
+      const url = each.buffer === null ? null : source(each.media_type, buffers[each.buffer]);
+      if (url) this.large.push(url);
+      const picture = url ? make("img", { alt: each.prompt, src: url }) : make("div", {}, each.words || "no picture");
+      const open = (...inside) => make("a", { href: url, target: "_blank", rel: "noopener" }, ...inside);
       const rows = each.facts.map(([name, words, reuse]) =>
         make(
           "tr",
           {},
           make("th", { scope: "row" }, name),
-          make("td", {}, words),
+          make("td", {}, differing.has(name) ? make("strong", {}, words) : words),
           make("td", {}, ...(reuse ? [make("button", { type: "button", "aria-label": `Use ${name} of ${shortName(each)}`, onclick: () => this.model.send({ kind: "reuse", uuid: each.uuid, position: each.position, name: reuse }) }, "Use")] : [])),
         ),
       );
-      const full = each.href ? [make("a", { href: each.href, target: "_blank", rel: "noopener" }, "full size")] : [];
-      side.append(make("figure", {}, linked, make("figcaption", {}, shortName(each), " ", ...full), make("table", {}, make("tbody", {}, ...rows))));
+      const caption = make("figcaption", {}, `${shortName(each)} `, ...(url ? [open("full size")] : []));
+      side.append(make("figure", {}, picture, caption, make("table", {}, make("tbody", {}, ...rows))));
     }
     this.panel.replaceChildren(close, side);
     this.panel.hidden = false;
     close.focus();
   }
 
+  forgetLarge() {
+    for (const url of this.large) URL.revokeObjectURL(url);
+    this.large = [];
+  }
+
   close() {
+    this.forgetLarge();
     this.panel.hidden = true;
     this.panel.replaceChildren();
     this.scroller.focus();
@@ -317,6 +331,7 @@ class Gallery {
     this.model.off("msg:custom", this.hear);
     this.sized.disconnect();
     this.forget();
+    this.forgetLarge();
   }
 }
 
