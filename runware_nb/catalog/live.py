@@ -122,7 +122,8 @@ def _rules(name: str, answer: Any) -> Rulebook | None:
     task_type = plain["properties"].get("taskType")
     kind = task_type.get("const", "") if isinstance(task_type, dict) else ""
     documentation = answer.get("documentation")
-    link = documentation if isinstance(documentation, str) else "https://runware.ai/docs/models"
+    is_address = isinstance(documentation, str) and documentation.startswith(("https://", "http://"))
+    link = str(documentation) if is_address else "https://runware.ai/docs/models"  # it becomes a link to click
     rules = Rulebook(name, plain, link, str(kind))
     try:
         _ = rules.validator

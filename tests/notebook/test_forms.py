@@ -268,6 +268,24 @@ def test_another_model_keeps_what_it_takes(form):
         form.use_model("shnell")
 
 
+def test_values_that_no_control_takes_are_told(form):
+    problems = form.load({"positivePrompt": "a b", "width": 256, "numberResults": "many", "scheduler": "nobody"})
+    assert any("Number of images cannot be 'many'" in each for each in problems)
+    assert any("Scheduler cannot be 'nobody'" in each for each in problems)
+    with pytest.raises(MagicUsageError, match="cannot be"):
+        form.set("numberResults", {"a": 1})
+    with pytest.raises(MagicUsageError, match="no field 'nothing'"):
+        form.set("nothing", 1)
+
+
+def test_another_model_leaves_no_widget_behind(form):
+    form.use_model("schnell")
+    before = len(_instances)
+    for name in ("flux", "schnell") * 3:
+        form.use_model(name)
+    assert len(_instances) <= before
+
+
 def test_what_no_field_shows_is_sent_along(form):
     problems = form.load({"positivePrompt": "a b", "width": 256, "height": 256, "brandNew": [1]})
     assert problems == ["sent along, although no field shows it: brandNew"]

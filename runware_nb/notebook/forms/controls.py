@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import ipywidgets as widgets
+from traitlets import TraitError
 
 from ...catalog import Field, FieldProblem, Kind, check_value, read_value
 from .look import Look
@@ -104,7 +105,7 @@ class NumberControl:
         """Show a value; see `Control`."""
         try:
             self.widget.value = self._start if value is None else value
-        except (TypeError, ValueError) as error:  # traitlets.TraitError is none of these two, but its causes are
+        except (TypeError, ValueError, TraitError) as error:
             raise FieldProblem(f"{self.field.title} cannot be {value!r}") from error
 
     def on_change(self, changed: Callable[[], None]) -> None:

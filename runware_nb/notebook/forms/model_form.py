@@ -146,8 +146,9 @@ class ModelForm:
                 asked = fields_of_control(control)
                 taken |= {each.path[0] for each in asked}
                 values = [value_at(kept, each.path) for each in asked]
+                several = None if None in values else tuple(values)
                 try:
-                    control.show(tuple(values) if len(values) > 1 and None not in values else values[0])
+                    control.show(several if len(asked) > 1 else values[0])
                 except (FieldProblem, TraitError) as error:
                     problems.append(f"{control.field.title}: {error}")
         known = taken | {each.path[0] for fields in self._fields.values() for each in fields}
@@ -244,6 +245,9 @@ class ModelForm:
         self._sender.place = place
 
     def _build(self, rules: Rulebook, request: Mapping[str, Any]) -> None:
+        for widget in self.widget.children:
+            if widget not in (self._buttons, self._sender.status, self._cell_text):
+                _close(widget)
         self._rules = rules
         self._parts = Parts(rules, self._look, self._keep, self._session.chance)
         self._fields = sort_fields(rules)
@@ -307,6 +311,13 @@ class ModelForm:
 
     def _keep(self, body: bytes) -> str:
         return relative_path(self._session.media.put(body).path)
+
+
+def _close(widget: Any) -> None:
+    """Close a widget and all inside it: the kernel keeps each until then."""
+    for child in getattr(widget, "children", ()):
+        _close(child)
+    widget.close()
 
 
 def _plain(value: Any) -> Any:

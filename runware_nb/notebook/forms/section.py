@@ -135,5 +135,7 @@ class Section:
         if sentence:
             self._problems[number] = self._look.make(widgets.HTML, value=said, layout=widgets.Layout())
         else:
-            self._problems.pop(number).close()
+            gone = self._problems.pop(number)
+            gone.layout.close()  # its own: it says where it stands
+            gone.close()
         self._placed()
