@@ -1,6 +1,7 @@
 """Defaults, profiles, aliases, trace, compare, masks, ranking, completion: what makes a line short."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -251,6 +252,46 @@ def _png(size):
     buffer = io.BytesIO()
     Image.new("L", size, 255).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def test_without_the_extra_there_are_pages_rectangles_and_uploads(shell, capsys, monkeypatch):
+    for module in ("gallery", "brush", "drop"):
+        monkeypatch.setitem(sys.modules, f"runware_nb.notebook.canvas.{module}", None)
+    shell.run(f"%%runware {SMALL} -n 3 --seed 7 --tag study -o ships\na ship <b>")
+    rw.gallery(tag="study")
+    assert "3 images · pip install 'runware-nb[canvas]' makes this a gallery" in capsys.readouterr().out
+    with pytest.raises(MagicUsageError, match="no such filter"):
+        rw.gallery(colour="red")
+    mask = rw.brush(shell.names["ships"])
+    fields = mask._controls()
+    for side, value in zip(fields.children[:4], (0, 0, 64, 32), strict=True):
+        side.value = value
+    fields.children[4].click()
+    assert "12% is painted anew" in fields.children[5].value
+    assert mask.image.getbbox() == (0, 0, 64, 32)
+    fields.children[0].value = 99
+    fields.children[4].click()
+    assert "not inside the image" in fields.children[5].value
+    form = rw.form("runware:101@1")
+    form._folds["Images to start from"].open()
+    assert not [each for each in _all(form.widget) if type(each).__name__ == "DropZone"]
+
+
+def test_a_page_of_a_gallery_shows_small_pictures_with_alt_text(shell):
+    from runware_nb.notebook.wall import wall_of
+    from runware_nb.runlog.filters import RunFilter
+
+    shell.run(f"%%runware {SMALL} -n 3 --seed 7 -o ships\na ship <b>")
+    first = wall_of(current_session(), RunFilter(), words="", count=2)
+    assert first["text/plain"] == "1 to 2 of 3 images; `--page 2` shows more"
+    assert first["text/html"].count('<img alt="a ship &lt;b&gt;"') == 2
+    assert wall_of(current_session(), RunFilter(page=2), words="", count=2)["text/plain"] == "3 to 3 of 3 images"
+
+
+def _all(widget):
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from _all(child)
 
 
 # --- votes -------------------------------------------------------------------------------------------
