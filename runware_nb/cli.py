@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from . import __version__
 from .commands import COMMANDS, Answer, find_command
 from .commands.arguments import HelpRequested, LineParser
+from .commands.correcting import corrected_line
 from .commands.image_options import refuse_keys
 from .errors import ConfigError, MagicUsageError, NotConfirmed, RunwareNBError, TaskError, TaskInvalid
 from .loop import WaitInterrupted
@@ -73,7 +74,11 @@ def _run(name: str, words: list[str]) -> int:
         hooks.ask = _ask
     if sys.stderr.isatty():
         hooks.show_progress = _show_progress
-    answer = command.run(current_session(), options)
+    try:
+        answer = command.run(current_session(), options)
+    except TaskInvalid as error:
+        error.corrected = corrected_line(f"runware-nb {name}", words, error)
+        raise
     if answer.job is not None:
         answer = _wait(answer)
     for note in answer.notes:

@@ -222,7 +222,17 @@ class TaskError(RunwareNBError):
 
 
 class TaskInvalid(TaskError):
-    """The request is wrong: change the parameter it names."""
+    """The request is wrong: change the parameter it names.
+
+    Attributes:
+        corrected: A line that would work, to paste; None when there is no good guess.
+    """
+
+    corrected: str | None = None
+
+    def _render_traceback_(self) -> list[str]:
+        lines = super()._render_traceback_()
+        return [*lines, f"Try: {self.corrected}"] if self.corrected else lines
 
 
 class AuthenticationFailed(TaskError):

@@ -7,8 +7,10 @@ from typing import Any
 
 from ..commands import COMMANDS, Answer, find_command
 from ..commands.arguments import HelpRequested, LineParser, split_line
+from ..commands.correcting import corrected_line
 from ..commands.image_options import fill_in, refuse_keys
 from ..commands.text_to_image import submit
+from ..errors import TaskInvalid
 from ..session import current_session
 from .display import show_bundle, wait_and_show
 from .parsing import CellRequest, cell_parser, fill_names, parse_cell
@@ -55,7 +57,11 @@ class Runner:
     def _generate(self, line: str, cell: str, names: dict[str, Any]) -> None:
         request = parse_cell(line, cell, names, keys=self._keys())
         fill_in(request.options, self._defaults)
-        answer = submit(self._session, request.options, request.prompt, request.template, names)
+        try:
+            answer = submit(self._session, request.options, request.prompt, request.template, names)
+        except TaskInvalid as error:
+            error.corrected = corrected_line("%%runware", split_line(line), error)
+            raise
         if answer.job is None:
             if not request.quiet:
                 self._show(answer)
@@ -88,7 +94,11 @@ class Runner:
         options.names = self._names
         if words[0] == "text-to-image":
             fill_in(options, self._defaults)
-        answer = command.run(self._session, options)
+        try:
+            answer = command.run(self._session, options)
+        except TaskInvalid as error:
+            error.corrected = corrected_line(f"%runware {words[0]}", words[1:], error)
+            raise
         if answer.job is not None:
             self._bind(answer.job, None)
             self._bind(wait_and_show(answer.job, is_live=self._is_live()), None)

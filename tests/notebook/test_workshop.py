@@ -379,6 +379,34 @@ def test_a_prompt_with_colons_stays_a_prompt(shell, prompt):
     assert last().request["positivePrompt"] == prompt
 
 
+@pytest.mark.parametrize(
+    ("line", "tried"),
+    [
+        ("-s 128x128 --steps 900 --tag 'a b'", "%%runware -s 128x128 --steps 100 --tag 'a b'"),
+        ("-s 1001x512", "%%runware -s 1008x512"),
+        ("--size=512x9000 -n 2", "%%runware --size=512x2048 -n 2"),
+        ("-n 0", "%%runware -n 1"),
+        ("--scheduler 'Euler b'", "%%runware --scheduler 'Euler a'"),
+        ("-m fluks", "%%runware -m flux"),
+        ("-m bfl:3@1 -s 1400x760", "%%runware -m bfl:3@1 -s 1392x752"),
+        ("--cfg 99", "%%runware --cfg 50"),
+    ],
+)
+def test_a_refused_value_comes_with_the_line_that_would_work(shell, sandbox, line, tried):
+    with pytest.raises(TaskInvalid) as caught:
+        shell.run(f"%%runware {line}\na ship")
+    assert caught.value._render_traceback_()[-1] == f"Try: {tried}"
+    assert not sandbox.charges()
+    if "bfl" not in line:  # another kind of prompt
+        shell.run(f"{tried} -q --dry-run\na ship")
+
+
+def test_no_line_is_tried_where_the_value_is_not_on_it(shell):
+    with pytest.raises(TaskInvalid) as caught:
+        shell.run(f"%%runware {SMALL}\nx")
+    assert caught.value.corrected is None
+
+
 def test_models_are_picked_offline(shell):
     assert [each.air for each in bundled_choices("kontext dev")] == ["runware:106@1"]
     chosen = []

@@ -1,0 +1,73 @@
+"""The line that would have worked: a refused value, and the nearest good one in its place."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import TaskInvalid
+from .as_cell import quote_word
+
+__all__ = ["corrected_line"]
+
+_OPTIONS = {
+    "model": ("-m", "--model"), "numberResults": ("-n", "--number-results"), "seed": ("--seed",),
+    "steps": ("--steps",), "CFGScale": ("--cfg",), "scheduler": ("--scheduler",), "outputFormat": ("--format",),
+    "acceleration": ("--acceleration",), "strength": ("--strength",), "width": ("-s", "--size"),
+    "height": ("-s", "--size"),
+}  # fmt: skip
+_SIZE = re.compile(r"(\d+)\s*[x×*]\s*(\d+)", re.IGNORECASE)
+
+
+def corrected_line(prog: str, words: Sequence[str], error: TaskInvalid) -> str | None:
+    """Write a line again with one value made right.
+
+    Args:
+        prog: What the line begins with, such as `%%runware`.
+        words: The rest of it.
+        error: Names the parameter, and what it takes.
+
+    Returns:
+        The line; None where the value is not on it, or nothing near it would do.
+    """
+    for number, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name not in _OPTIONS.get(error.parameter or "", ()):
+            continue
+        typed = value if equals else words[number + 1] if number + 1 < len(words) else ""
+        good = _nearest(typed, error)
+        if good is None or good == typed:
+            return None
+        replaced = [f"{name}={good}"] if equals else [name, good]
+        rest = words[number + (1 if equals else 2) :]
+        return " ".join([prog, *map(quote_word, [*words[:number], *replaced, *rest])])
+    return None
+
+
+def _nearest(typed: str, error: TaskInvalid) -> str | None:
+    allowed: list[Any] = list(error.allowed_values)
+    if not allowed:
+        return None
+    numbers = [each for each in allowed if isinstance(each, int | float) and not isinstance(each, bool)]
+    if error.parameter in {"width", "height"}:
+        return _size(typed, error.parameter, numbers) if numbers else str(allowed[0])
+    if numbers:
+        try:
+            value = float(typed)
+        except ValueError:
+            return None
+        return f"{min(numbers, key=lambda each: abs(each - value)):g}"
+    names = [str(each) for each in allowed]
+    near = difflib.get_close_matches(typed, names, n=1, cutoff=0.4)
+    return near[0] if near else names[0] if error.parameter == "model" else None
+
+
+def _size(typed: str, side: str, numbers: Sequence[float]) -> str | None:
+    match = _SIZE.fullmatch(typed.strip())
+    if match is None:
+        return None
+    sides = {"width": int(match[1]), "height": int(match[2])}
+    sides[side] = int(min(numbers, key=lambda each: abs(each - sides[side])))
+    return f"{sides['width']}x{sides['height']}"
