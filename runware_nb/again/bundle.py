@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BundleError
 from ..runlog import MediaStore, RunLog, RunRecord
+from ..runlog.ballots import merge_votes
 from ..runlog.files import ensure_private_folder
 from ..runlog.filters import RunFilter
 from ..runlog.keeping import Merged, add_runs
@@ -132,7 +133,7 @@ def open_into(path: Path, folder: Path) -> tuple[Bundle, Merged]:
             raise BundleError(f"{folder} cannot be written: {error.strerror or error}") from error
         log = RunLog(home)
         try:
-            merged = add_runs(log, records.runs, sources=records.sources, snapshots=records.snapshots)
+            merged = _merge(log, records)
         finally:
             log.close()
         save_to_project(home, {"mode": "replay"})
@@ -152,7 +153,7 @@ def merge_bundle(session: Session, path: Path) -> Merged:
                 records = read_lines(lines)
         except (OSError, UnicodeDecodeError) as error:
             raise BundleError(f"{path} cannot be read: {error}") from error
-        return add_runs(session.log, records.runs, sources=records.sources, snapshots=records.snapshots)
+        return _merge(session.log, records)
     with read_bundle(path) as bundle:
         bundle.check()
         records = bundle.records()
@@ -160,7 +161,7 @@ def merge_bundle(session: Session, path: Path) -> Merged:
             _copy_media(bundle, records, session.media)
         except OSError as error:
             raise BundleError(f"{session.media.folder} cannot be written: {error.strerror or error}") from error
-        return add_runs(session.log, records.runs, sources=records.sources, snapshots=records.snapshots)
+        return _merge(session.log, records)
 
 
 def _checked_notebook(path: Path, known: Sequence[str]) -> str:
@@ -280,3 +281,10 @@ def _readme(title: str, notebook: Path | None) -> str:
     return f"# {title}\n\nMade with runware_nb, as an RO-Crate 1.1. `sha256sum -c {MANIFEST}` checks it.\n\n{look}" + (
         run if notebook is not None else ""
     )
+
+
+def _merge(log: RunLog, records: Records) -> Merged:
+    """Add runs, and then the votes on them."""
+    merged = add_runs(log, records.runs, sources=records.sources, snapshots=records.snapshots)
+    merge_votes(log, records.votes)
+    return merged

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import BundleError
 from ..runlog import FINAL_STATES, ResultRecord, RunLog, RunRecord, State
+from ..runlog.ballots import CHOICES, Vote, votes_among
 from ..wire.tasks import is_uuid
 
 __all__ = ["Records", "is_media_name", "read_lines", "write_lines"]
@@ -37,15 +38,17 @@ class Records:
         runs: With results and labels.
         sources: Sources of cells by hash.
         snapshots: Environments by hash, as JSON.
+        votes: Choices between results, each with its ballot.
     """
 
     runs: list[RunRecord] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
     snapshots: dict[str, str] = field(default_factory=dict)
+    votes: list[tuple[str, Vote]] = field(default_factory=list)
 
 
 def write_lines(log: RunLog, runs: Sequence[RunRecord]) -> Iterator[str]:
-    """Write finished runs, and the cells and environments they name.
+    """Write finished runs, the cells and environments they name, and the votes between them.
 
     The order depends on nothing but the content, so that the file changes little from one export to the next.
     """
@@ -60,6 +63,9 @@ def write_lines(log: RunLog, runs: Sequence[RunRecord]) -> Iterator[str]:
             yield _line({"kind": "environment", "hash": environment_hash, "snapshot": snapshot})
     for run in sorted(runs, key=lambda each: (each.created_at_utc, each.task_uuid)):
         yield _line({"kind": "run", **_run_item(run)})
+    for ballot, vote in votes_among(log, [run.task_uuid for run in runs]):
+        yield _line({"kind": "vote", "ballot": ballot, "left": vote.left, "right": vote.right, "choice": vote.choice,
+                     "voter": vote.voter, "created_at_utc": vote.created_at_utc})  # fmt: skip
 
 
 def read_lines(lines: Iterable[str]) -> Records:
@@ -102,6 +108,8 @@ def _take(made: Records, line: str, *, is_first: bool) -> None:
         made.sources[item["hash"]] = item["source"]
     elif kind == "environment" and isinstance(item.get("hash"), str) and isinstance(item.get("snapshot"), dict):
         made.snapshots[item["hash"]] = json.dumps(item["snapshot"], sort_keys=True)
+    elif kind == "vote":
+        made.votes.append(_vote_of(item))
     else:
         raise BundleError(f"a record of the kind {str(kind)[:40]!r} is unknown")
 
@@ -147,6 +155,18 @@ def _run_of(item: Mapping[str, Any]) -> RunRecord:
     run.results = [_result_of(part) for part in parts]
     run.best_rating = max((each.rating for each in run.results if each.rating is not None), default=None)
     return run
+
+
+def _vote_of(item: Mapping[str, Any]) -> tuple[str, Vote]:
+    words = [item.get(name, "") for name in ("ballot", "voter", "created_at_utc")]
+    sides = [item.get("left"), item.get("right")]
+    for side in sides:
+        if not isinstance(side, list) or len(side) != 2 or not is_uuid(str(side[0])) or type(side[1]) is not int:
+            raise BundleError(f"a vote on {str(side)[:60]!r}, which is no result")
+    if item.get("choice") not in CHOICES or sides[0] == sides[1] or not all(isinstance(each, str) for each in words):
+        raise BundleError("a vote is between two results: left, right or tie")
+    left, right = ((str(side[0]), int(side[1])) for side in sides if side is not None)
+    return words[0][:200], Vote(left, right, str(item["choice"]), words[1][:100], words[2][:32])
 
 
 def _result_of(part: Any) -> ResultRecord:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from ..errors import MagicUsageError
-from .exhibits import Place
+from .exhibits import Place, runs_of
 from .schema import votes
 from .store import RunLog
 
-__all__ = ["CHOICES", "Vote", "add_vote", "ballots_of", "take_back_vote", "votes_of"]
+__all__ = [
+    "CHOICES", "Vote", "add_vote", "ballots_of", "merge_votes", "take_back_vote", "votes_among", "votes_of",
+]  # fmt: skip
 
 CHOICES = ("left", "right", "tie")
 
@@ -80,6 +84,37 @@ def votes_of(log: RunLog, ballot: str) -> list[Vote]:
                  row["voter"], row["created_at_utc"], row["id"])
             for row in rows
         ]  # fmt: skip
+
+
+def votes_among(log: RunLog, task_uuids: Collection[str]) -> list[tuple[str, Vote]]:
+    """List the votes between results of these runs, each with its ballot, oldest first.
+
+    Raises:
+        RunLogError: The log cannot be read.
+    """
+    chosen = set(task_uuids)
+    every = [(name, vote) for name in ballots_of(log) for vote in votes_of(log, name)]
+    among = [each for each in every if {each[1].left[0], each[1].right[0]} <= chosen]
+    return sorted(among, key=lambda each: (each[1].created_at_utc, each[0], each[1].left, each[1].right))
+
+
+def merge_votes(log: RunLog, given: Sequence[tuple[str, Vote]]) -> int:
+    """Add votes of another log, once each, and only on runs that are here.
+
+    Returns:
+        How many are new.
+
+    Raises:
+        MagicUsageError: One of them is none.
+        RunLogError: The log cannot be written.
+    """
+    known = {(name, dataclasses.replace(vote, id=0)) for name in ballots_of(log) for vote in votes_of(log, name)}
+    new = [each for each in dict.fromkeys(given) if each not in known]
+    here = runs_of(log, [place for _, vote in new for place in (vote.left, vote.right)])
+    added = [(name, vote) for name, vote in new if vote.left[0] in here and vote.right[0] in here]
+    for name, vote in added:
+        add_vote(log, name, vote)
+    return len(added)
 
 
 def ballots_of(log: RunLog) -> dict[str, int]:

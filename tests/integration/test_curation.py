@@ -155,3 +155,43 @@ def test_the_widget_answers_what_the_browser_asks(session, monkeypatch):
     ):
         gallery._received(None, nonsense, [])
         assert sent.pop()[0]["words"].startswith("✗")
+
+
+def test_votes_travel_with_the_runs_once_each(session, sandbox, make_session, tmp_path):
+    from runware_nb.again.bundle import merge_bundle
+    from runware_nb.again.records import write_lines
+
+    ballot = Ballot(session, "study", RunFilter(tags=("study",)), voter="ann")
+    for choice in ("left", "right", "tie", "left"):
+        ballot.vote(*ballot.next_pair(), choice)
+    file = tmp_path / "study.jsonl"
+    file.write_text("".join(write_lines(session.log, session.log.recent())))
+    assert list(write_lines(session.log, session.log.recent())) == file.read_text().splitlines(keepends=True)
+    other = make_session(sandbox, home=tmp_path / "colleague" / ".runware")
+    for _ in range(2):
+        merge_bundle(other, file)
+        assert [(vote.left, vote.choice, vote.voter) for vote in votes_of(other.log, "study")] == [
+            (vote.left, vote.choice, vote.voter) for vote in votes_of(session.log, "study")
+        ]
+    some = [run for run in session.log.recent() if run.task_uuid != ballot.candidates[0][0]]
+    assert not [line for line in write_lines(session.log, some) if ballot.candidates[0][0] in line]
+
+
+@pytest.mark.parametrize(
+    "vote",
+    [
+        {"left": ["x", 0], "right": ["y", 0], "choice": "left"},
+        {"left": None, "right": [1, 2], "choice": "left"},
+        {"left": ["3f2a0000-0000-4000-8000-000000000002", True], "right": ["3f2a0000-0000-4000-8000-000000000001", 0], "choice": "left"},
+        {"left": ["3f2a0000-0000-4000-8000-000000000002", 0], "right": ["3f2a0000-0000-4000-8000-000000000002", 0], "choice": "left"},
+        {"left": ["3f2a0000-0000-4000-8000-000000000002", 0], "right": ["3f2a0000-0000-4000-8000-000000000001", 0], "choice": "both"},
+        {"left": ["3f2a0000-0000-4000-8000-000000000002", 0], "right": ["3f2a0000-0000-4000-8000-000000000001", 0], "choice": "tie", "voter": 7},
+    ],
+)  # fmt: skip
+def test_votes_that_are_none_are_refused(vote):
+    from runware_nb.again.records import read_lines
+    from runware_nb.errors import BundleError
+
+    lines = ['{"kind": "runware_nb records", "version": 1}', json.dumps({"kind": "vote", "ballot": "b", **vote})]
+    with pytest.raises(BundleError, match="line 2: a vote"):
+        read_lines(lines)
