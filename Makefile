@@ -60,7 +60,7 @@ lint: .venv/test.stamp
 
 test: lint .venv-old-sdk/stamp .kernels/stamp
 	@$(PY) tests/browser/chromium.py
-	$(PY) -m pytest -n 2 --dist loadfile
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: .venv/test.stamp
 	@$(PY) benchmarks/compare.py
