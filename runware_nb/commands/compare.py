@@ -48,7 +48,8 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     ]
     html = render_sides([rows])
     if len(images) == 2:
-        before, after = (small_picture(each, name, side_px=_SLIDER_PX) for name, each in images)
+        side = min(_SLIDER_PX, max(images[1][1].size))
+        before, after = (small_picture(each, name, side_px=side) for name, each in images)
         html = render_slider(before, after) + html
     said = " | ".join(f"{name}, {each.width}x{each.height}" for name, each in images)
     written = [{"image": name, "width": each.width, "height": each.height} for name, each in images]

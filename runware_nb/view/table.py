@@ -107,6 +107,7 @@ def picture_html(picture: Picture) -> str:
     """Write a small picture."""
     source = f"data:{picture.media_type};base64,{base64.b64encode(picture.body).decode()}"
     size = f"display:block;max-width:{picture.side_px}px;max-height:{picture.side_px}px;border-radius:2px"
+    size += ";outline:1px solid var(--jp-border-color2,#cccccc)"  # or the white of a mask is lost on white
     image = f'<img alt="{text(picture.alt)}" style="{size}" src="{source}">'
     return element("a", image, href=picture.href, title="full size", target="_blank") if picture.href else image
 
