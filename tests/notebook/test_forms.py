@@ -10,7 +10,7 @@ from PIL import Image
 
 import runware_nb as rw
 from runware_nb.catalog import all_models
-from runware_nb.errors import ConfigError, MagicUsageError, TaskInvalid
+from runware_nb.errors import ConfigError, MagicUsageError, NotConfirmed, TaskError, TaskInvalid
 from runware_nb.notebook.forms.presets import PresetStore
 from runware_nb.session import current_session
 
@@ -61,6 +61,32 @@ def test_a_click_generates_and_the_result_is_an_ordinary_outcome(form, sandbox):
     (run,) = current_session().log.recent(1)
     assert run.request["steps"] == 12
     assert run.task_uuid == charge["task_uuid"]
+
+
+def test_a_result_is_waited_for_whatever_becomes_of_it(form, sandbox):
+    with pytest.raises(MagicUsageError, match="nothing was run yet"):
+        form.result()
+    form.set("seed", 7)
+    form.run()
+    assert form.result(timeout_s=20)[0].seed == 7
+    find(form, widgets.Text, "Steps").value = "900"
+    form.run()
+    with pytest.raises(TaskInvalid, match="900 is too large"):
+        form.result()
+    find(form, widgets.Text, "Steps").value = ""
+    sandbox.faults(
+        {"kind": "refuse", "status": 400, "code": "invalidSomething", "message": "out of paint", "names_task": True}
+    )
+    form.set("seed", 8)
+    form.run()
+    with pytest.raises(TaskError, match="out of paint"):
+        form.result(timeout_s=20)
+    current_session().configure(ask_above_usd=0.0001)
+    form.set("seed", 9)
+    settle(form)
+    form.run()
+    with pytest.raises(NotConfirmed, match="run it once more to agree"):
+        form.result(timeout_s=20)
 
 
 def test_the_same_click_again_is_recorded_and_free(form, sandbox):

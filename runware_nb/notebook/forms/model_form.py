@@ -191,6 +191,19 @@ class ModelForm:
         """Send what the form holds, in the background; a click on *Generate* does this."""
         self._sender.run()
 
+    def result(self, timeout_s: float | None = None) -> Outcome:
+        """Wait for the last run, and give what it made; Stop ends the wait, not the run.
+
+        Args:
+            timeout_s: Longest wait, in seconds.
+
+        Raises:
+            MagicUsageError: Nothing was run yet.
+            NotConfirmed: The question about its price has no answer yet.
+            RunwareNBError: It could not be sent, or failed; see `Job.result`.
+        """
+        return self._sender.result(timeout_s)
+
     def cancel(self) -> None:
         """Give up waiting. What was not sent yet is not sent; what was is paid for, and its result still comes."""
         self._sender.cancel()

@@ -29,6 +29,7 @@ class ResultPlace:
         self._words = words
         self._handle: Any = None
         self._shown: dict[str, Mapping[str, str]] = {}
+        self._panels: dict[str, Panel] = {}
         self._lock = threading.Lock()
 
     def open(self) -> None:
@@ -41,8 +42,17 @@ class ResultPlace:
             self._shown = {job.task_uuid: {}, **self._shown}
             for old in list(self._shown)[_KEPT:]:
                 del self._shown[old]
+                self._panels.pop(old, None)
         if self._handle is not None:
-            Panel(job, self._handle, lambda bundle: self._with(job.task_uuid, bundle)).show()
+            panel = Panel(job, self._handle, lambda bundle: self._with(job.task_uuid, bundle))
+            self._panels[job.task_uuid] = panel
+            panel.show()
+
+    def settle(self, job: Job) -> None:
+        """Draw the end of a job now, in this thread: what runs without anybody looking may not wait for another."""
+        panel = self._panels.get(job.task_uuid)
+        if panel is not None:
+            panel.settle()
 
     def _with(self, task_uuid: str, bundle: Mapping[str, str]) -> dict[str, str]:
         with self._lock:

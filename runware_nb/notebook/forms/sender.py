@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import ipywidgets as widgets
 
-from ...errors import RunwareNBError, TaskInvalid
-from ...loop import WaitInterrupted
+from ...errors import MagicUsageError, NotConfirmed, RunwareNBError, TaskInvalid
+from ...loop import WaitInterrupted, wait
 from ...runlog import State
 from ...session.money import Estimate, estimate, question_about
 from ...session.show import error_sentence
@@ -76,6 +76,8 @@ class Sender:
         self._pricing: threading.Timer | None = None
         self._is_busy = False
         self._asked: tuple[dict[str, Any], float] | None = None
+        self._begun: concurrent.futures.Future[Job] = concurrent.futures.Future()
+        self._begun.set_exception(MagicUsageError("nothing was run yet: press Generate, or call run()"))
         self.job: Job | None = None
         self.context: CellContext | None = None
         self.place: ResultPlace | None = None
@@ -94,6 +96,7 @@ class Sender:
         try:
             task = self._form.task
         except TaskInvalid as error:
+            self._begun.set_exception(error)
             self.say(f"✗ {error}", is_error=True)
             self._free()
             return
@@ -106,8 +109,23 @@ class Sender:
             if self._is_busy:
                 return False
             self._is_busy = True
+            self._begun = concurrent.futures.Future()
         self.generate.disabled = True
         return True
+
+    def result(self, timeout_s: float | None = None) -> Outcome:
+        """Wait for the last run, and draw its end now, in this cell.
+
+        Raises:
+            MagicUsageError: Nothing was run yet.
+            NotConfirmed: The question about its price has no answer yet.
+            RunwareNBError: It could not be sent, or failed; see `Job.result`.
+        """
+        job = wait(self._begun, timeout_s=timeout_s)
+        outcome = job.result(timeout_s)
+        if self.place is not None:
+            self.place.settle(job)
+        return outcome
 
     def _free(self) -> None:
         with self._lock:
@@ -156,6 +174,8 @@ class Sender:
             said = error_sentence(error)
         else:
             said = str(error) if isinstance(error, WaitInterrupted) else f"{type(error).__name__}: {error}"
+        if not self._begun.done():
+            self._begun.set_exception(error)
         self.say(f"✗ {said}", is_error=True)
         self._free()
 
@@ -163,6 +183,7 @@ class Sender:
         task = with_images(words, self._session, self._names)
         question = question_about(self._session, self._session.plan(task).price)
         if question is not None and not self._has_agreed(words):
+            self._begun.set_exception(NotConfirmed(f"{question}; run it once more to agree"))
             self.say(f"{question[0].upper()}{question[1:]}. A second click on Generate sends it.")
             self._free()
             return
@@ -172,6 +193,7 @@ class Sender:
         self.say(f"on its way: {job.task_uuid}")
         if self.place is not None:
             self.place.add(job)
+        self._begun.set_result(job)
         job.future.add_done_callback(lambda _: self._done(job))
 
     def _has_agreed(self, words: dict[str, Any]) -> bool:
