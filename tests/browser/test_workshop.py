@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 DAY = [
     "%load_ext runware_nb\nimport runware_nb as rw",
-    "%runware sandbox --latency-s 1.5",
+    "%runware sandbox --latency-s 3",
     "%%runware -s 512x512 -n 2 --seed 7 --tag study -o ships\na small airship over a forest",
     "form = rw.form('runware:101@1', width=512, height=512)\nform",
     "%runware log --limit 5",
@@ -315,7 +315,7 @@ def reopened(page: Page, server: Lab, path: Path, request: pytest.FixtureRequest
 CORE = [
     "import ipykernel\nprint('kernel', ipykernel.__version__)",
     "%load_ext runware_nb\nimport runware_nb as rw",
-    "%runware sandbox --latency-s 1.5",
+    "%runware sandbox --latency-s 3",
     "form = rw.form(width=256, height=256)\nform",
     "%%runware -s 256x256\na red ship at sunset",
     "await rw.image('a blue ship', width=256, height=256)",
