@@ -164,12 +164,13 @@ def test_the_key_is_in_no_saved_notebook(tmp_path, sandbox, monkeypatch):
             assert sandbox.api_key.encode() not in file.read_bytes(), file
 
 
-def test_an_error_is_one_line_in_the_notebook(tmp_path):
+def test_an_error_is_one_sentence_in_the_notebook_and_the_line_that_works(tmp_path):
     book, _ = execute([FIVE[0], FIVE[1], "%%runware -n 0\nxy"], tmp_path, allow_errors=True)
     (output,) = book.cells[2].outputs
     assert output["ename"] == "TaskInvalid"
-    assert len(output["traceback"]) == 1
-    assert "numberResults=0 refused" in output["traceback"][0]
+    sentence, tried = output["traceback"]
+    assert "numberResults=0 refused" in sentence
+    assert tried == "Try: %%runware -n 1"
 
 
 READ_ALONE = "02_forms_and_gallery.ipynb"  # kept with its outputs, and run by `test_forms_notebook.py`
