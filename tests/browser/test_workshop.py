@@ -118,6 +118,8 @@ def form(page: Page, request: pytest.FixtureRequest) -> None:
     )
     shown.get_by_role("button", name="Unlock seed").click()
     shown.get_by_role("button", name=re.compile("^Generate")).click()
+    shown.get_by_text("on its way").wait_for()
+    page.wait_for_timeout(400)  # sent by now: in the first moment a run may still be dropped
     shown.get_by_role("button", name="Cancel").click()
     shown.get_by_text("is paid for: its result appears below").wait_for()
     expect(results.get_by_text("1 earlier result of this form")).to_be_visible()
@@ -367,6 +369,8 @@ def run_in_form(page: Page) -> None:
     shown = page.locator(".runware-nb-form").first
     shown.get_by_label("Prompt (needed)", exact=True).fill("a green hill")
     shown.get_by_role("button", name=re.compile("^Generate")).click()
+    shown.get_by_text("on its way").wait_for()
+    page.wait_for_timeout(400)  # sent by now: in the first moment a run may still be dropped
     shown.get_by_role("button", name="Cancel").click()
     shown.get_by_text("is paid for: its result appears below").wait_for()
     page.locator(".runware-nb-results img[alt='a green hill']").wait_for(timeout=20_000)

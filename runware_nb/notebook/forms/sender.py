@@ -142,9 +142,12 @@ class Sender:
             _working.submit(self._guarded, self._drop, job)
             return
         job.detach()
+        self._tell_stopped(job)
+        self._free()
+
+    def _tell_stopped(self, job: Job) -> None:
         self.say(f"Stopped waiting. Task {job.task_uuid} was sent and is paid for: its result appears below when it "
                  "comes, and goes to the log.")  # fmt: skip
-        self._free()
 
     def say(self, sentence: str, *, is_error: bool = False) -> None:
         """Say something below the buttons."""
@@ -209,7 +212,10 @@ class Sender:
     def _drop(self, job: Job) -> None:
         self.job = None  # it ends with an error that is none
         self._session.discard(job.record)
-        self.say("Cancelled before it was sent; nothing was spent.")
+        if self._session.log.find(job.task_uuid).attempts:  # it left in the very moment of the click
+            self._tell_stopped(job)
+        else:
+            self.say("Cancelled before it was sent; nothing was spent.")
         self._free()
 
     def _done(self, job: Job) -> None:
