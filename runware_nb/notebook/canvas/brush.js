@@ -14,20 +14,6 @@ const STYLE = `
 const MOST_UNDO = 20;
 const MOST_UNDO_BYTES = 256 * 1024 * 1024;
 
-const FOCUSABLE = ["button", "input", "select", "canvas", "a"];
-
-const make = (tag, attributes = {}, ...children) => {
-  const node = document.createElement(tag);
-  // Jupyter's own shortcuts would take the arrow keys, and Z would undo a cell: it looks for this on what has the focus
-  if (FOCUSABLE.includes(tag) || "tabindex" in attributes) node.setAttribute("data-lm-suppress-shortcuts", "true");
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (value !== false && value !== null && value !== undefined) node.setAttribute(name, value);
-  }
-  node.append(...children);
-  return node;
-};
-
 class Brush {
   constructor(model, el) {
     this.model = model;

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anywidget
@@ -11,6 +10,7 @@ import traitlets
 
 from ...errors import RunwareNBError
 from ...images import make_thumbnail
+from .scripts import script
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,7 +29,7 @@ class BrushCanvas(anywidget.AnyWidget):
         take: Called with the mask as PNG; says in a sentence what became of it.
     """
 
-    _esm = Path(__file__).parent / "brush.js"
+    _esm = script("brush")
     image = traitlets.Bytes().tag(sync=True)
     media_type = traitlets.Unicode().tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)

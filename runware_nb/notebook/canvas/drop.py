@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
+
+from .scripts import script
 
 __all__ = ["DropZone"]
 
@@ -20,7 +21,7 @@ class DropZone(anywidget.AnyWidget):
         label: What it says, and is called.
     """
 
-    _esm = Path(__file__).parent / "drop.js"
+    _esm = script("drop")
     label = traitlets.Unicode("").tag(sync=True)
 
     def __init__(self, take: Callable[[bytes], None], *, label: str) -> None:

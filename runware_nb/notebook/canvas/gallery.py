@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anywidget
@@ -15,6 +14,7 @@ from ...errors import RunwareNBError
 from ...runlog.filters import RunFilter
 from ..reusing import reuse
 from ..wall import models_in_use
+from .scripts import script
 
 if TYPE_CHECKING:
     from ...session import Session
@@ -32,7 +32,7 @@ class Gallery(anywidget.AnyWidget):
         start: Which runs to begin with.
     """
 
-    _esm = Path(__file__).parent / "gallery.js"
+    _esm = script("gallery")
     models = traitlets.List(traitlets.Unicode()).tag(sync=True)
     start = traitlets.Dict().tag(sync=True)
 
