@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from .filters import add_filters, filter_from
 if TYPE_CHECKING:
     from ..session import Session
 
+_ON_A_PAGE = 200
+"""Runs of a written page by default; images of a page in a terminal."""
 SUMMARY = "look through the images of the log; with FILE.html, write them as a page (one file, no script)"
 
 
@@ -27,19 +30,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", nargs="?", metavar="FILE.html", help="write a page instead; replaced if it is there")
     parser.add_argument("--title", metavar="TEXT", help="heading of that page")
     parser.add_argument("--favourites", action="store_true", help="only images that were marked (in a terminal)")
-    add_filters(parser, limit=200)
+    add_filters(parser, limit=None)
 
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
     """Show or write them."""
     wanted = filter_from(options, session)
     if options.file is not None:
+        wanted = dataclasses.replace(wanted, limit=options.limit or _ON_A_PAGE)
         return _page(session, wanted, Path(options.file).expanduser(), options.title)
     if hooks.open_gallery is not None:
         hooks.open_gallery(wanted)
         return Answer()
     places = list_images(session.log, wanted, favourites=options.favourites)
-    shown = places[(wanted.page - 1) * wanted.limit : wanted.page * wanted.limit]
+    shown = places[(wanted.page - 1) * _ON_A_PAGE : wanted.page * _ON_A_PAGE]
     found = runs_of(session.log, shown)
     written: list[dict[str, Any]] = []
     for uuid, position in shown:

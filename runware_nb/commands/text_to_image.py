@@ -39,6 +39,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     if not words:
         raise MagicUsageError('the prompt is empty: write what to draw, such as --prompt "a small airship"')
     refuse_keys([options.model or "", options.scheduler or ""])
+    fill_in(options, getattr(options, "defaults", {}))  # of the notebook; there are none in a terminal
     return submit(session, options, " ".join(words), names=getattr(options, "names", {}))
 
 

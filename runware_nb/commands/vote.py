@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "3f2a9c1b#1 77b0d2aa#2 left; left, right or tie. Pairs are shown without it")  # fmt: skip
     parser.add_argument("--ballot", metavar="NAME", help="what the votes are counted under (the labels by default)")
     parser.add_argument("--voter", default="", metavar="NAME", help="who votes")
-    add_filters(parser, limit=200)
+    add_filters(parser, limit=None)
 
 
 def run(session: Session, options: argparse.Namespace) -> Answer:

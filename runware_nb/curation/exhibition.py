@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -121,7 +121,6 @@ class Exhibition:
         self._session = session
         self._start = start
         self._places: list[Place] = []
-        self._generation = 0
         self._lock = threading.Lock()
 
     def open(self, typed: dict[str, Any]) -> int:
@@ -135,7 +134,6 @@ class Exhibition:
         places = list_images(self._session.log, wanted.runs, favourites=wanted.favourites)
         with self._lock:
             self._places = places
-            self._generation += 1
         return len(places)
 
     def page(self, start: int, count: int, *, makes: bool) -> list[tuple[int, Exhibit]]:
@@ -195,16 +193,6 @@ class Exhibition:
             RunNotFound: There is no such image.
         """
         mark_favourite(self._session.log, place[0], place[1], is_favourite=is_favourite)
-
-    def prepare(self, is_wanted: Callable[[], bool]) -> None:
-        """Make the small copies that are missing, in order, as long as they are wanted."""
-        with self._lock:
-            places, generation = list(self._places), self._generation
-        for start in range(0, len(places), 50):
-            for run, result in self._found(places[start : start + 50]):
-                if not is_wanted() or generation != self._generation:
-                    return
-                self._exhibit(run, result, makes=True)
 
     def _found(self, places: Sequence[Place]) -> Iterator[tuple[RunRecord, ResultRecord]]:
         found = runs_of(self._session.log, places)

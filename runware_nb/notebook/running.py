@@ -91,9 +91,7 @@ class Runner:
         command.add_arguments(parser)
         refuse_keys(words, self._keys())
         options = parser.read(words[1:])
-        options.names = self._names
-        if words[0] == "text-to-image":
-            fill_in(options, self._defaults)
+        options.names, options.defaults = self._names, self._defaults
         try:
             answer = command.run(self._session, options)
         except TaskInvalid as error:

@@ -22,17 +22,17 @@ _MOST_RUNS = 100_000
 
 
 def list_images(log: RunLog, wanted: RunFilter, *, favourites: bool = False) -> list[Place]:
-    """List the images of the runs that a filter lets pass, in its order; of the first 100,000 runs.
+    """List the images of the runs that a filter lets pass, in its order; of the first 100,000 runs at most.
 
     Args:
         log: Where to look.
-        wanted: The filter; its stars count for each image, its page and limit do not count.
+        wanted: The filter; its stars count for each image, its limit is one of runs, its page does not count.
         favourites: Whether only marked ones are wanted.
 
     Raises:
         RunLogError: The log cannot be read.
     """
-    every = dataclasses.replace(wanted, limit=_MOST_RUNS, page=1)
+    every = dataclasses.replace(wanted, limit=min(wanted.limit, _MOST_RUNS), page=1)
     pictures = sa.and_(results.c.error.is_(None), results.c.media_type.like("image/%"))
     if wanted.min_rating is not None:
         pictures = sa.and_(pictures, results.c.rating >= wanted.min_rating)

@@ -6,13 +6,14 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..errors import MediaError, RunwareNBError, TaskError
-from ..images import make_thumbnail
+from ..images import decode, make_thumbnail
 from ..images.thumbnail import THUMBNAIL_BYTES
 from ..runlog import RunRecord, State
 from ..view.results import ResultsView, Tile, format_usd, render_plain, render_progress, render_results
@@ -175,32 +176,30 @@ def error_sentence(error: RunwareNBError) -> str:
 def _tile(result: Result, prompt: str, task: Mapping[str, Any], *, several: bool) -> Tile:
     seed = "" if result.seed is None else f" · seed {result.seed}"
     caption = f"#{result.index + 1}{seed}" if several else ""
-    facts = _parameters(result, task)
-    kind = sniff(result.bytes) if result.medium is not None else None
-    if kind == "image/svg+xml" and len(result.bytes) <= THUMBNAIL_BYTES:  # drawn as an image, it runs no script
-        return Tile(alt=prompt, caption=caption, body=result.bytes, media_type=kind, width=512,
-                    words=f"{kind}, {len(result.bytes) / 1024:,.0f} KiB", href=relative_link(result.path),
-                    facts=facts)  # fmt: skip
-    words = _words(result)
-    if words is not None:
-        player = (kind or "").partition("/")[0]
-        return Tile(alt=prompt, caption=caption, words=words, href=relative_link(result.path), facts=facts,
-                    player=player if player in {"video", "audio"} else "")  # fmt: skip
+    bare = Tile(alt=prompt, caption=caption, href=relative_link(result.path), facts=_parameters(result, task))
+    if result.text is not None:
+        return replace(bare, words=result.text)
+    if result.structured is not None:
+        return replace(bare, words=json.dumps(result.structured, ensure_ascii=False))
     try:
-        small = make_thumbnail(result.image)
+        body = result.bytes
+        kind = sniff(body)
+        if kind not in IMAGE_TYPES:
+            return _other_medium(bare, body, kind or "file")
+        small = make_thumbnail(decode(body))
     except MediaError as error:
         return Tile(alt=prompt, caption=caption, words=str(error))
-    return Tile(
-        alt=prompt,
-        caption=caption,
-        body=small.body,
-        media_type=small.media_type,
-        width=small.width,
-        height=small.height,
-        href=relative_link(result.path),
-        is_flagged=result.is_flagged,
-        facts=facts,
-    )
+    return replace(bare, body=small.body, media_type=small.media_type, width=small.width, height=small.height,
+                   is_flagged=result.is_flagged)  # fmt: skip
+
+
+def _other_medium(bare: Tile, body: bytes, kind: str) -> Tile:
+    """Show what is no picture of pixels: a drawing as an image, where it runs no script; films and sounds to play."""
+    words = f"{kind}, {len(body) / 1024:,.0f} KiB"
+    if kind == "image/svg+xml" and len(body) <= THUMBNAIL_BYTES:
+        return replace(bare, body=body, media_type=kind, width=512, words=words)
+    player = kind.partition("/")[0]
+    return replace(bare, words=words, player=player if player in {"video", "audio"} else "")
 
 
 _DELIVERY = frozenset({"taskType", "taskUUID", "deliveryMethod", "includeCost", "outputType", "webhookURL",
@@ -227,19 +226,6 @@ def _fact(value: Any) -> str:
     if isinstance(value, str | int | float | bool):
         return str(value)
     return json.dumps(value, ensure_ascii=False, default=lambda each: f"<{type(each).__name__}>")
-
-
-def _words(result: Result) -> str | None:
-    """Say what stands where no image does: a text, an answer in parts, a file of another kind; None for an image."""
-    if result.text is not None:
-        return result.text
-    if result.structured is not None:
-        return json.dumps(result.structured, ensure_ascii=False)
-    if result.medium is None:
-        return None
-    body = result.bytes
-    kind = sniff(body)
-    return None if kind in IMAGE_TYPES else f"{kind or 'file'}, {len(body) / 1024:,.0f} KiB"
 
 
 def relative_link(path: Path | None) -> str | None:

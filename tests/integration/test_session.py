@@ -574,3 +574,11 @@ def test_the_log_knows_the_words_of_every_kind_of_task(sandbox, make_session):
     talk = [{"role": "user", "content": "hello"}]
     session.submit({"taskType": "textInference", "model": "gemma", "messages": talk}).result()
     assert [run.prompt for run in session.log.recent()] == ["hello", "a cat"]
+
+
+def test_an_image_whose_file_is_gone_leaves_the_others_to_be_seen(sandbox, make_session):
+    outcome = make_session(sandbox).submit({**TASK, "numberResults": 2}).result()
+    outcome[0].path.unlink()
+    shown = outcome._repr_mimebundle_()
+    assert shown["text/html"].count("<img ") == 1
+    assert "cannot be read" in shown["text/plain"]

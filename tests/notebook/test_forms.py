@@ -162,7 +162,7 @@ def test_sizes_are_chosen_by_ratio_or_typed(form):
 def test_rows_come_and_go(form):
     click(form, "▸ LoRA")
     click(form, "Add LoRA")
-    with pytest.raises(TaskInvalid, match="row 1: Model is needed"):
+    with pytest.raises(TaskInvalid, match="row 1, Model: Model is needed"):
         _ = form.task
     find(form, widgets.Text, "Model").value = "civitai:120096@135931"
     find(form, widgets.Text, "Weight").value = "0.7"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -64,14 +64,7 @@ class GroupControl:
 
     def read(self) -> Any:
         """Give the value; see `Control`."""
-        values = {}
-        for control in self._controls:
-            try:
-                value = control.read()
-            except FieldProblem as error:
-                raise FieldProblem(f"{control.field.title}: {error}") from error
-            if value is not None:
-                values[control.field.name] = value
+        values = _read_all(self._controls)
         check_value(self.field, values or None)
         return values or None
 
@@ -118,15 +111,10 @@ class RowsControl:
         """Give the value; see `Control`."""
         rows = []
         for number, (controls, _) in enumerate(self._rows, 1):
-            row = {}
-            for control in controls:
-                try:
-                    value = control.read()
-                except FieldProblem as error:
-                    raise FieldProblem(f"row {number}: {error}") from error
-                if value is not None:
-                    row[control.field.name] = value
-            rows.append(row)
+            try:
+                rows.append(_read_all(controls))
+            except FieldProblem as error:
+                raise FieldProblem(f"row {number}, {error}") from error
         value = rows or None
         check_value(self.field, value)
         return value
@@ -167,6 +155,17 @@ class RowsControl:
 
     def _place(self) -> None:
         self.widget.children = (*[widget for _, widget in self._rows], self._add)
+
+
+def _read_all(controls: Sequence[Control]) -> dict[str, Any]:
+    """Give the values of several controls by name; what was left out is left out."""
+    values = {}
+    for control in controls:
+        try:
+            values[control.field.name] = control.read()
+        except FieldProblem as error:
+            raise FieldProblem(f"{control.field.title}: {error}") from error
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _nothing() -> None:

@@ -78,6 +78,7 @@ class Sender:
         self._asked: tuple[dict[str, Any], float] | None = None
         self._begun: concurrent.futures.Future[Job] = concurrent.futures.Future()
         self._begun.set_exception(MagicUsageError("nothing was run yet: press Generate, or call run()"))
+        self._awaited: Job | None = None  # the one that keeps the form busy; none after Cancel
         self.job: Job | None = None
         self.context: CellContext | None = None
         self.place: ResultPlace | None = None
@@ -141,6 +142,7 @@ class Sender:
         if job.state is State.PREPARED and job.record.attempts == 0:
             _working.submit(self._guarded, self._drop, job)
             return
+        self._awaited = None
         job.detach()
         self._tell_stopped(job)
         self._free()
@@ -191,7 +193,7 @@ class Sender:
             self._free()
             return
         job = self._session.submit(task, agreed=True, context=self.context)
-        self.job = job
+        self.job = self._awaited = job
         self.cancel_button.disabled = False
         self.say(f"on its way: {job.task_uuid}")
         if self.place is not None:
@@ -210,7 +212,7 @@ class Sender:
             return False
 
     def _drop(self, job: Job) -> None:
-        self.job = None  # it ends with an error that is none
+        self._awaited = None  # it ends with an error that is none
         self._session.discard(job.record)
         if self._session.log.find(job.task_uuid).attempts:  # it left in the very moment of the click
             self._tell_stopped(job)
@@ -219,8 +221,8 @@ class Sender:
         self._free()
 
     def _done(self, job: Job) -> None:
-        if job is not self.job:
-            return
+        if job is not self._awaited:
+            return  # given up: its result appears in its place, and the form may be busy with another
         self.cancel_button.disabled = True
         error = job.future.exception()
         if error is not None:
