@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .notebook.forms import form, pick_model
     from .notebook.gallery import gallery
     from .notebook.masks import brush, mask_rectangle
-    from .session import CellContext, Job, Session, connect, image, job, log, pending, read, resume, run
+    from .session import CellContext, Job, Session, cancel_queued, connect, image, job, log, pending, read, resume, run
     from .settings import Settings
     from .wire.results import Outcome, Result
     from .wire.tasks import ImageTask, LoRA
@@ -28,7 +28,8 @@ _HOMES = {
     "open_bundle": "again.api", "replay": "again.api", "verify": "again.api",
     "CellContext": "session", "Client": "client", "ImageTask": "wire.tasks", "Job": "session", "LoRA": "wire.tasks",
     "Outcome": "wire.results", "Result": "wire.results", "RunwareNBError": "errors", "Session": "session",
-    "Settings": "settings", "TaskError": "errors", "connect": "session", "image": "session", "job": "session",
+    "Settings": "settings", "TaskError": "errors", "cancel_queued": "session",
+    "connect": "session", "image": "session", "job": "session",
     "log": "session", "pending": "session", "read": "session", "resume": "session", "run": "session",
     "brush": "notebook.masks", "command": "commands.call", "form": "notebook.forms", "gallery": "notebook.gallery",
     "mask_rectangle": "notebook.masks", "pick_model": "notebook.forms",
@@ -49,6 +50,7 @@ __all__ = [
     "__version__",
     "brush",
     "bundle",
+    "cancel_queued",
     "check_bundle",
     "code",
     "command",

@@ -101,6 +101,8 @@ class Client:
 
     async def aclose(self) -> None:
         """Close; tasks in flight go on at the service and can be collected by their UUIDs."""
+        # The queue ends before what is in flight: a task in flight that ends makes room, and nothing may be sent then.
+        self._slots.close(closed)
         self._board.close()
         self._board.on_broken(closed())
         await self._connection.aclose()
@@ -115,6 +117,7 @@ class Client:
         on_progress: OnProgress | None = None,
         on_attempt: OnAttempt | None = None,
         timeout_s: float | None = None,
+        as_is: bool = False,
     ) -> Outcome:
         """Send a task and wait for everything it makes.
 
@@ -125,7 +128,9 @@ class Client:
             on_progress: Called with 0 to 100.
             on_attempt: Awaited before an attempt leaves, with the task and the attempt's number; what it
                 raises stops the attempt.
-            timeout_s: Longest wait, in seconds; the settings' where None.
+            timeout_s: Longest wait in seconds, from the moment when the task is sent; None takes the setting. The
+                time that a task waits for its turn does not count.
+            as_is: Whether the task is sent exactly as it is written, `taskUUID` included.
 
         Returns:
             What came; where some results failed, the errors with it.
@@ -136,23 +141,25 @@ class Client:
             TransportTimeout: The wait is over; the task goes on, see `.task_uuid` (None where it was not sent).
             TransportError: The service could not be reached.
         """
-        deadline = self._deadline(timeout_s)
-        wire = await self._prepare_until(deadline, task)
+        wire = dict(_as_wire(task)) if as_is else await self._prepare_until(self._deadline(timeout_s), task)
         if is_utility(wire["taskType"]):
             return await self._run_utility(wire)
-        if wire["deliveryMethod"] == "stream":
+        if wire.get("deliveryMethod") == "stream":
             raise TaskInvalid("a stream is read with `client.stream(task)`", parameter="deliveryMethod")
         attempt, times_sent = 1, 0
+        left_s = self.settings.timeout_s if timeout_s is None else timeout_s
         while True:
-            await self._slots.take(deadline, wire["taskUUID"])
+            await self._slots.take()
+            taken_at = now()
             try:
                 if on_attempt is not None:
                     await on_attempt(wire, attempt)
                 flight = Flight(wire, on_result, on_progress)
                 flight.times_sent = times_sent
-                outcome = await self._courier.fly(flight, deadline)
+                outcome = await self._courier.fly(flight, taken_at + left_s)
             finally:
                 self._slots.free()
+            left_s -= now() - taken_at
             if outcome.results or not outcome.errors:
                 self._slots.limit.on_success()
                 return outcome
@@ -164,7 +171,8 @@ class Client:
                               task_type=wire["taskType"], has_results=False, jitter=jitter())  # fmt: skip
             if decision.step not in {Step.NEW_ATTEMPT, Step.SEND_AGAIN}:
                 raise error
-            await pause(decision.delay_s, deadline, error)
+            await pause(decision.delay_s, now() + left_s, error)
+            left_s -= decision.delay_s
             times_sent = flight.times_sent
             if decision.step is Step.NEW_ATTEMPT:
                 wire, times_sent = {**wire, "taskUUID": _new_uuid()}, 0

@@ -23,6 +23,7 @@ RunwareNBError
     SpendingRefused      nothing was sent
         BudgetExceeded       raise the budget, or send less
         NotConfirmed         answer yes, or add --yes
+    RunCancelled         the run was cancelled before it was sent; run it again
     NotRecorded          replay mode has no record of this request
     BundleError          a bundle that cannot be made, is damaged, or is not what it claims to be
 ```
@@ -47,6 +48,7 @@ __all__ = [
     "ProtocolError",
     "ProviderFailed",
     "RateLimited",
+    "RunCancelled",
     "RunLogError",
     "RunNotFound",
     "RunwareNBError",
@@ -288,7 +290,11 @@ class BudgetExceeded(SpendingRefused):
 
 
 class NotConfirmed(SpendingRefused):
-    """The question about the price was answered with no, or nobody is there to answer it; nothing was sent."""
+    """The user did not agree to the cost, or this session cannot ask for confirmation; nothing was sent."""
+
+
+class RunCancelled(RunwareNBError):
+    """The run was cancelled before it was sent. It cost nothing."""
 
 
 class NotRecorded(RunwareNBError):

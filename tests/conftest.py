@@ -157,7 +157,7 @@ def make_session(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     yield make
     for session in made:
         # what still runs would reach the sandbox in the middle of the next test
-        concurrent.futures.wait([job.future for job in list(session._jobs.values())], timeout=10)
+        concurrent.futures.wait([job.future for job in list(session.jobs)], timeout=10)
         session.close()
 
 

@@ -14,9 +14,9 @@ from ..errors import MagicUsageError, MediaError, RunNotFound, TaskInvalid
 from ..images.compare import Comparison, Verdict, compare
 from ..images.provenance import read_provenance
 from ..runlog import ResultRecord, RunRecord
-from ..session.hooks import confirm
+from ..session.consent import priced
+from ..session.estimates import estimate
 from ..session.lineage import with_files
-from ..session.money import estimate
 from ..wire.frames import Item
 from ..wire.media import IMAGE_TYPES, sniff
 from ..wire.places import replace_media
@@ -117,23 +117,26 @@ def original_of(session: Session, run: RunRecord) -> Original:
 
 
 def send_again(session: Session, original: Original, *, agreed: bool) -> Replayed:
-    """Send it under a new UUID, wait, and compare.
+    """Send a past request under a new UUID, wait, and compare.
 
     Raises:
-        NotConfirmed: It is somebody else's, or dear, and nobody said yes.
+        NotConfirmed: The user did not agree to the cost, or this session cannot ask. Nothing was sent.
         TaskError: The service refuses it now.
     """
-    price = estimate(session, original.request)
-    if not agreed and not original.is_own:
-        confirm(f"{original.name} is not from your log, and sending it costs {price}")
-        agreed = price.usd is not None and price.usd <= session.settings.ask_above_usd
+    origin = "" if original.is_own else " It is not from your log."
+    session.consent.require(
+        [priced(original.request, estimate(session, original.request))],
+        context=session.context(counts=False),
+        agreed=agreed,
+        announces=f"Replay sends {original.name} again, as 1 run.{origin}",
+    )
     run = original.run
     job = session.submit(
         original.request,
         template=None if run is None else run.prompt_template,
         note=f"replay of {original.name}",
         fresh=True,
-        agreed=agreed,
+        agreed=True,
         replay_of=run.task_uuid if run is not None else None,
     )
     outcome = job.result()

@@ -10,8 +10,9 @@ from ..errors import RunwareNBError
 from ..images.compare import Comparison, Verdict
 from ..runlog import RunRecord, State
 from ..runlog.keeping import note_perceptual_hash
+from ..session.consent import priced
+from ..session.estimates import Estimate, estimate
 from ..session.hooks import hooks
-from ..session.money import Estimate, agree, estimate
 from ..session.show import error_sentence
 from .replay import Original, compare_with, original_of
 
@@ -54,14 +55,18 @@ class Plan:
     """What a verification would send.
 
     Attributes:
-        chosen: Runs that are made again, and what each is likely to cost.
-        left_out: Runs that are not, with the reason.
-        estimate_usd: Of all that are.
+        chosen: Runs that are made again, each with its estimate.
+        left_out: Runs that are not made again, with the reason.
     """
 
-    chosen: list[tuple[RunRecord, Original, float]]
+    chosen: list[tuple[RunRecord, Original, Estimate]]
     left_out: list[Checked]
-    estimate_usd: float
+
+    @property
+    def estimate_usd(self) -> float | None:
+        """US dollars for all chosen runs; None if the price of one of them is unknown."""
+        prices = [price.usd for _, _, price in self.chosen]
+        return None if None in prices else sum(usd for usd in prices if usd is not None)
 
 
 def plan_verification(session: Session, runs: Sequence[RunRecord], *, budget_usd: float | None) -> Plan:
@@ -72,7 +77,8 @@ def plan_verification(session: Session, runs: Sequence[RunRecord], *, budget_usd
         runs: What was selected.
         budget_usd: What may be spent, in US dollars; None for no limit.
     """
-    plan = Plan([], [], 0.0)
+    plan = Plan([], [])
+    planned_usd = 0.0
     for run in runs:
         why_not = _why_not(run)
         if why_not is None:
@@ -83,30 +89,40 @@ def plan_verification(session: Session, runs: Sequence[RunRecord], *, budget_usd
         if why_not is not None:
             plan.left_out.append(Checked(run, why_not=why_not))
             continue
-        price = run.cost_usd if run.cost_usd is not None else estimate(session, run.request).usd
-        if budget_usd is not None and price is None:
-            plan.left_out.append(Checked(run, why_not="its price is unknown, and there is a budget"))
-        elif budget_usd is not None and plan.estimate_usd + (price or 0.0) > budget_usd + 1e-9:
-            plan.left_out.append(Checked(run, why_not=f"the budget of ${budget_usd:.2f} does not reach to it"))
+        if run.cost_usd is not None:
+            price = Estimate(run.cost_usd, "the cost of the original runs")
         else:
-            plan.chosen.append((run, original, price or 0.0))
-            plan.estimate_usd += price or 0.0
+            price = estimate(session, run.request)
+        if budget_usd is not None and price.usd is None:
+            # A budget on the line is consent up to its amount. An unknown price may be above any amount.
+            plan.left_out.append(Checked(run, why_not="its price is unknown, so no budget can cover it"))
+        elif budget_usd is not None and price.usd is not None and planned_usd + price.usd > budget_usd + 1e-9:
+            plan.left_out.append(Checked(run, why_not=f"the budget of ${budget_usd:.2f} does not cover it"))
+        else:
+            plan.chosen.append((run, original, price))
+            planned_usd += price.usd or 0.0
     return plan
 
 
 def verify(session: Session, plan: Plan, *, agreed: bool) -> list[Checked]:
-    """Make the chosen runs again, several at once, and compare.
+    """Make the chosen runs again, several at once, and compare each with its original.
 
     Args:
-        session: Who sends.
+        session: Whose client and log are used.
         plan: What to send.
-        agreed: Whether the price was agreed to: a budget on the line says so.
+        agreed: Whether the user agreed to the cost beforehand; a budget counts as consent up to its amount.
 
     Raises:
-        NotConfirmed: All of it costs more than is sent without a yes.
+        NotConfirmed: The user did not agree to the cost, or this session cannot ask. Nothing was sent.
+        BudgetExceeded: A budget of the log cannot cover all of it. Nothing was sent.
     """
-    total = Estimate(plan.estimate_usd, "what these runs cost the first time")
-    agree(session, total, agreed=agreed, count=len(plan.chosen))
+    count = len(plan.chosen)
+    session.consent.require(
+        [priced(run.request, price) for run, _, price in plan.chosen],
+        context=session.context(counts=False),
+        agreed=agreed,
+        announces=f"Verification sends {count} run{'' if count == 1 else 's'} again.",
+    )
     checked = []
     for run, original, _ in plan.chosen:
         each = Checked(run, original)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..runlog import RunRecord
 from ..runlog.keeping import forget_runs
-from ..session.hooks import confirm
+from ..session.consent import confirm
 from ..session.pictures import forget_copies
 from .base import Answer
 
@@ -36,8 +36,8 @@ def remove(session: Session, runs: list[RunRecord], *, agreed: bool, strays: lis
     if not runs and not strays:
         return Answer({"text/plain": "nothing to remove"}, {"removed": 0, "files": 0, "freed_bytes": 0})
     if not agreed:
-        sentence = f"{what} will be removed for good; what they cost stays in the summaries"
-        confirm(sentence, verb="Go on", done="removed")
+        statement = f"{what} will be deleted permanently. Their costs stay in the summaries."
+        confirm(statement, verb="Delete them", undone="Nothing was deleted.", remedy="Add --yes to delete them.")
     left = forget_runs(session.log, [each.task_uuid for each in runs]) if runs else []
     gone = [*left, *(strays or ())] if session.owns_media else []
     freed = session.media.remove(gone)

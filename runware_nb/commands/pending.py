@@ -1,10 +1,11 @@
-"""pending: runs that are not finished, whichever kernel began them."""
+"""pending: list unfinished runs, whichever kernel began them; cancel those that were not sent."""
 
 from __future__ import annotations
 
 import argparse
 from typing import TYPE_CHECKING
 
+from ..runlog import RunRecord
 from ..session.show import runs_table
 from ..view.table import render_table
 from .base import Answer
@@ -13,21 +14,60 @@ from .log import row_of
 if TYPE_CHECKING:
     from ..session import Session
 
-SUMMARY = "list unfinished runs"
+SUMMARY = "list unfinished runs; --cancel cancels those that wait for their turn"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments: there are none."""
+    """Declare the arguments."""
+    parser.add_argument("--cancel", action="store_true", help="cancel the runs that wait in the queue of this kernel")
+    parser.add_argument(
+        "--all", action="store_true", help="with --cancel: also runs of other kernels that were not sent"
+    )
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:  # noqa: ARG001 - commands share one signature
-    """List them."""
+def run(session: Session, options: argparse.Namespace) -> Answer:
+    """List or cancel them."""
+    if options.cancel:
+        return _cancel(session, options)
     runs = session.pending()
     if not runs:
-        sentence = "nothing is pending"
-        return Answer({"text/plain": sentence}, [], value=runs)
-    unsent = sum(run.attempts == 0 for run in runs)
-    note = "`%runware resume` collects what was sent" + (
-        f"; {unsent} never left: `--send` sends them" if unsent else ""
+        return Answer({"text/plain": "nothing is pending"}, [], value=runs)
+    return Answer(
+        render_table(runs_table(runs)), [row_of(run) for run in runs], tuple(_notes(session, runs)), value=runs
     )
-    return Answer(render_table(runs_table(runs)), [row_of(run) for run in runs], (note,), value=runs)
+
+
+def _cancel(session: Session, options: argparse.Namespace) -> Answer:
+    cancelled = session.cancel_queued(of_other_kernels=options.all)
+    left = [run for run in session.pending() if run.attempts == 0]
+    count = len(cancelled)
+    said = f"Cancelled {count} queued run{'' if count == 1 else 's'}. {'It' if count == 1 else 'They'} cost nothing."
+    if not cancelled:
+        said = "This kernel has no queued run to cancel."
+    notes = []
+    if left:
+        of_others = f"{len(left)} run{'' if len(left) == 1 else 's'} of other kernels"
+        verb, them = ("was", "it") if len(left) == 1 else ("were", "them")
+        notes.append(f"{of_others} {verb} not sent: `pending --cancel --all` cancels {them} too.")
+    return Answer({"text/plain": said}, {"cancelled": cancelled}, tuple(notes), value=cancelled)
+
+
+def _notes(session: Session, runs: list[RunRecord]) -> list[str]:
+    queued = {job.task_uuid for job in session.jobs.unsent()}
+    mine = sum(run.task_uuid in queued for run in runs)
+    others = sum(run.attempts == 0 and run.task_uuid not in queued for run in runs)
+    sent = len(runs) - mine - others
+    notes = []
+    if sent:
+        notes.append(f"{_runs(sent)} sent: `resume` collects {'it' if sent == 1 else 'them'}.")
+    if mine:
+        notes.append(
+            f"{_runs(mine)} queued in this kernel and will be sent in turn: `pending --cancel` cancels the queue."
+        )
+    if others:
+        notes.append(f"{_runs(others)} not sent: `resume --send` sends, and `pending --cancel --all` cancels.")
+    return notes
+
+
+def _runs(count: int) -> str:
+    return "1 run was" if count == 1 else f"{count} runs were"

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import NotConfirmed, RunwareNBError
 from ..runlog import RunRecord
-from ..session.hooks import confirm, hooks
+from ..session.consent import can_ask, priced
+from ..session.estimates import Estimate, estimate
 from ..session.show import error_sentence, runs_table
-from ..view.results import format_usd
 from ..view.table import render_table
 from .base import Answer
 from .log import row_of
@@ -22,41 +22,63 @@ SUMMARY = "collect unfinished runs; nothing is sent again without --send"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("refs", nargs="*", metavar="UUID", help="task UUIDs, or their first characters; all by default")
-    parser.add_argument("--send", action="store_true", help="also send what never left, and what the service lost")
+    parser.add_argument("refs", nargs="*", metavar="UUID", help="task UUIDs or their first characters (default: all)")
+    parser.add_argument(
+        "--send", action="store_true", help="also send runs that were not sent, or that the service lost"
+    )
+    parser.add_argument("--yes", action="store_true", help="agree to the cost of what is sent")
 
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
-    """Collect them, and say what became of each."""
+    """Collect the runs, and report what became of each."""
     chosen = [session.log.find(ref) for ref in options.refs] or session.pending()
-    sends = options.send or _wants_to_send([record for record in chosen if record.attempts == 0])
+    # What this kernel has in its queue is sent in its turn, and was agreed to; it is only waited for.
+    queued = {job.task_uuid for job in session.jobs.unsent()}
+    unsent = [record for record in chosen if record.attempts == 0 and record.task_uuid not in queued]
+    sends = _may_send(session, unsent, options)
     jobs = [
         session.take_up(record, sends=options.send or record.attempts == 0)
         for record in chosen
-        if sends or record.attempts > 0
+        if sends or record not in unsent
     ]
     notes = [note for job in jobs for note in _wait(job)]
-    unsent = [record for record in chosen if record.attempts == 0 and not sends]
-    if unsent:
+    if unsent and not sends:
         names = ", ".join(record.task_uuid[:8] for record in unsent)
-        notes.append(f"never sent, and cost nothing: {names}; `resume --send` sends them")
+        notes.append(f"Not sent, and without cost: {names}. `resume --send` sends them.")
     runs: list[RunRecord] = [session.log.find(record.task_uuid) for record in chosen]
     bundle = render_table(runs_table(runs)) if runs else {"text/plain": "nothing is pending"}
     failed = any(job.future.exception() is not None for job in jobs)
     return Answer(bundle, [row_of(record) for record in runs], tuple(notes), is_failure=failed, value=runs)
 
 
-def _wants_to_send(unsent: list[RunRecord]) -> bool:
-    """Ask about what never left, where somebody can answer."""
-    if not unsent or hooks.ask is None:
+def _may_send(session: Session, unsent: list[RunRecord], options: argparse.Namespace) -> bool:
+    """Return whether runs that were not sent are sent now: with --send, or if the user says yes.
+
+    Raises:
+        NotConfirmed: Their cost needs a yes, and there was none. Nothing was sent.
+    """
+    if not unsent or not (options.send or can_ask()):
         return False
-    known = [record.estimate_usd for record in unsent if record.estimate_usd is not None]
-    price = f"about {format_usd(sum(known))}" if known else "of unknown price"
+    count = len(unsent)
+    asks = f"{count} of these runs {'was' if count == 1 else 'were'} not sent yet."
     try:
-        confirm(f"{len(unsent)} of these runs were never sent, {price}")
+        session.consent.require(
+            [priced(record.request, _price(session, record)) for record in unsent],
+            context=session.context(counts=False),
+            agreed=options.yes,
+            announces=None if options.send else asks,
+        )
     except NotConfirmed:
+        if options.send:
+            raise
         return False
     return True
+
+
+def _price(session: Session, record: RunRecord) -> Estimate:
+    if record.estimate_usd is not None:
+        return Estimate(record.estimate_usd, "estimated when they were submitted")
+    return estimate(session, record.request)
 
 
 def _wait(job: Job) -> list[str]:

@@ -1,53 +1,52 @@
-"""Places in flight: so many, given in the order of asking."""
+"""Slots: how many tasks are in flight at once, given in the order of asking."""
 
 from __future__ import annotations
 
 import asyncio
 import collections
+from collections.abc import Callable
 
-from ..errors import TransportTimeout
+from ..errors import TransportError
 from ..wire.limits import InFlightLimit
-from .flight import now
 
 __all__ = ["Slots"]
 
 
 class Slots:
-    """Bounds how many tasks are sent and not yet answered.
+    """A bound on the tasks that are sent and not yet answered.
 
     Attributes:
-        limit: How many; lowered when the service asks to slow down, raised again with time.
+        limit: How many slots there are. A refusal for rate lowers it, and successes raise it again.
     """
 
     def __init__(self, most: int) -> None:
         self.limit = InFlightLimit(most)
         self._taken = 0
         self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
+        self._closed: Callable[[], TransportError] | None = None
 
-    async def take(self, deadline: float, task_uuid: str) -> None:
-        """Wait for a place.
+    async def take(self) -> None:
+        """Wait for a slot. The wait has no deadline: a task's deadline starts when it has a slot.
 
         Raises:
-            TransportTimeout: There was none until *deadline*, by the monotonic clock; nothing was sent.
+            TransportError: The client was closed; nothing was sent.
         """
+        if self._closed is not None:
+            raise self._closed()
         if self._taken < self.limit.current and not self._waiting:
             self._taken += 1
             return
-        loop = asyncio.get_running_loop()
-        turn: asyncio.Future[None] = loop.create_future()
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
-        timer = loop.call_later(max(0.0, deadline - now()), _expire, turn, task_uuid)
         try:
             await turn
         except BaseException:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self.free()  # it was given just as we stopped waiting
+                self.free()  # the slot was given at the moment when the wait ended
             raise
-        finally:
-            timer.cancel()
 
     def free(self) -> None:
-        """Give a place back, and hand over what is free to whoever has waited longest."""
+        """Return a slot, and give the free slots to those that have waited longest."""
         self._taken -= 1
         while self._waiting and self._taken < self.limit.current:
             turn = self._waiting.popleft()
@@ -55,11 +54,14 @@ class Slots:
                 self._taken += 1
                 turn.set_result(None)
 
+    def close(self, error: Callable[[], TransportError]) -> None:
+        """Give no more slots: those that wait, and those that come later, get an error.
 
-def _expire(turn: asyncio.Future[None], task_uuid: str) -> None:
-    if not turn.done():
-        turn.set_exception(
-            TransportTimeout(
-                f"task {task_uuid} waited for its turn until the deadline and was not sent", task_uuid=task_uuid
-            )
-        )
+        Args:
+            error: Builds the error, one for each.
+        """
+        self._closed = error
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_exception(error())

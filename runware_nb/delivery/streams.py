@@ -54,9 +54,9 @@ class StreamLine:
         return self._connection.rest().stream([task], timeout_s=self._silence_s)
 
     @asynccontextmanager
-    async def place(self, task_uuid: str) -> AsyncIterator[None]:
+    async def place(self) -> AsyncIterator[None]:
         """Hold one of the places in flight."""
-        await self._slots.take(now() + self._silence_s, task_uuid)
+        await self._slots.take()
         try:
             yield
         finally:
@@ -144,7 +144,7 @@ class TextStream:
         while True:
             attempt += 1
             try:
-                async with self._line.place(self.task_uuid):
+                async with self._line.place():
                     async for delta in self._once():
                         yield delta
                 break

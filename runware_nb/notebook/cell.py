@@ -23,15 +23,19 @@ class CellFinder:
         self._lock = threading.Lock()
         self._counted: tuple[int | None, int] = (None, 0)
 
-    def __call__(self) -> CellContext:
-        """Describe the cell that is running."""
+    def __call__(self, *, counts: bool = True) -> CellContext:
+        """Return a description of the cell that is running.
+
+        Args:
+            counts: Whether a run of this cell begins: the next call then reports a higher ordinal.
+        """
         names = self._shell.user_ns
         count = self._execution_count(names)
         return CellContext(
             notebook=_text(names.get("__vsc_ipynb_file__") or names.get("__session__") or jupyter_session_name()),
             cell_id=_text(self._parent_metadata().get("cellId")),
             cell_source=self._source(),
-            cell_ordinal=self._ordinal(count),
+            cell_ordinal=self._ordinal(count) if counts else None,
             execution_count=count,
             kernel=_text(getattr(getattr(getattr(self._shell, "kernel", None), "session", None), "session", None)),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import sqlite3
@@ -42,19 +43,21 @@ def unload(shell: Any) -> None:
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("runware", None)
     remove_completion(shell)
+    with contextlib.suppress(ValueError):  # it was never loaded here
+        shell.events.unregister("post_run_cell", _after_cell)
 
 
 def attach(shell: Any) -> None:
     """Tell the session about its notebook: where a cell is, and how a job is shown."""
     finder: Any = None
 
-    def find_cell() -> CellContext:
+    def find_cell(*, counts: bool = True) -> CellContext:
         nonlocal finder
         if finder is None:
             from .cell import CellFinder
 
             finder = CellFinder(shell)
-        context: CellContext = finder()
+        context: CellContext = finder(counts=counts)
         return context
 
     def show_job(job: Job) -> None:
@@ -70,6 +73,9 @@ def attach(shell: Any) -> None:
 
         show_count(done, total, what)
 
+    # Stop anywhere in a cell, also in its own code between two submissions, ends the sending of its runs.
+    shell.events.register("post_run_cell", _after_cell)
+
     hooks.find_cell = find_cell
     hooks.ask = ask
     if hasattr(shell, "kernel"):
@@ -78,6 +84,17 @@ def attach(shell: Any) -> None:
         hooks.open_gallery = _open_gallery
         hooks.open_ballot = _open_ballot
         hooks.open_form = _open_form
+
+
+def _after_cell(result: Any) -> None:
+    """Withdraw the runs of a cell that was stopped, if they have not been sent, and say how many."""
+    if not isinstance(result.error_in_exec, KeyboardInterrupt | asyncio.CancelledError):
+        return
+    from ..session.session import stop_current_cell
+
+    sentence = stop_current_cell()
+    if sentence:
+        print(sentence)  # noqa: T201 - the one line after Stop
 
 
 def _open_gallery(wanted: RunFilter) -> None:

@@ -14,12 +14,22 @@ import sqlalchemy as sa
 from ..errors import BudgetExceeded
 from ..wire.tasks import expected_results
 from .databases import upsert_for
-from .records import UNFINISHED_STATES
+from .records import UNFINISHED_STATES, State
 from .schema import LONGEST_KEY, budgets, runs, spending
 
-__all__ = ["Budget", "Spent", "budgets_of", "median_cost", "refuse_over_budget", "set_budget", "sum_spending"]
+__all__ = [
+    "FROM_SETTINGS", "Budget", "OwnCosts", "Spent", "budget_name", "budgets_in_force", "budgets_of",
+    "count_for_settings", "limit_values", "median_cost", "refuse_over_budget", "set_budget", "sum_spending",
+]  # fmt: skip
 
+FROM_SETTINGS = "*settings*"
+"""Stands for the notebook in the row that counts for limits from settings (`RUNWARE_NB_BUDGET_USD`, `budget_usd`).
+
+The row only holds what was spent and reserved, so that kernels share one count. The limit itself belongs to the
+session and is handed in with each run: when the variable is removed, the limit ends.
+"""
 _LOOKED_AT = 50
+_NO_LIMIT_USD = 1e18
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +57,7 @@ class Budget:
 
     Attributes:
         provider: Whose service; the sandbox's money is not the real one's.
-        notebook: Which notebook; empty for all together.
+        notebook: Which notebook; empty for all together; `FROM_SETTINGS` for the limit of a session's settings.
         limit_usd: What may be spent.
         spent_usd: What was.
         reserved_usd: Estimates of what is on its way.
@@ -61,8 +71,13 @@ class Budget:
 
     @property
     def left_usd(self) -> float:
-        """What may still be spent."""
+        """US dollars that may still be spent; negative if more was spent than the limit allows."""
         return self.limit_usd - self.spent_usd - self.reserved_usd
+
+    @property
+    def name(self) -> str:
+        """What the budget is called in messages."""
+        return budget_name(self.notebook)
 
 
 def sum_spending(
@@ -104,15 +119,55 @@ def sum_spending(
 
 
 def budgets_of(connection: sa.Connection, provider: str | None = None) -> list[Budget]:
-    """List the limits."""
-    found = sa.select(budgets).order_by(budgets.c.provider, budgets.c.notebook)
+    """List the limits that were set with the `budget` command; they hold for every session of this log."""
+    found = sa.select(budgets).where(budgets.c.notebook != FROM_SETTINGS)
+    found = found.order_by(budgets.c.provider, budgets.c.notebook)
     if provider is not None:
         found = found.where(budgets.c.provider == provider)
     return [Budget(**row) for row in connection.execute(found).mappings()]
 
 
+def budgets_in_force(
+    connection: sa.Connection, provider: str, notebook: str | None, settings_usd: float | None
+) -> list[Budget]:
+    """List the limits that apply to a run of a notebook.
+
+    Args:
+        connection: To the log.
+        provider: The service that the run is sent to.
+        notebook: Path of the notebook; None if it is unknown.
+        settings_usd: The limit of the session's settings in US dollars; None without one.
+    """
+    names = ["", (notebook or "")[:LONGEST_KEY], *([] if settings_usd is None else [FROM_SETTINGS])]
+    rows = sa.select(budgets).where(budgets.c.provider == provider, budgets.c.notebook.in_(names))
+    in_force = []
+    for row in connection.execute(rows.order_by(budgets.c.notebook)).mappings():
+        limit = settings_usd if row["notebook"] == FROM_SETTINGS else row["limit_usd"]
+        in_force.append(Budget(**{**row, "limit_usd": limit}))
+    return in_force
+
+
+def budget_name(notebook: str) -> str:
+    """Return what a budget is called in messages."""
+    if notebook == FROM_SETTINGS:
+        return "the budget of your settings (budget_usd or RUNWARE_NB_BUDGET_USD)"
+    return f"the budget of {notebook}" if notebook else "the budget"
+
+
+def limit_values(settings_usd: float | None) -> dict[str, float]:
+    """Return the parameter of the statement that compares limits: the limit of the session's settings."""
+    return {"settings_usd": _NO_LIMIT_USD if settings_usd is None else settings_usd}
+
+
+def count_for_settings(connection: sa.Connection, provider: str) -> None:
+    """Begin to count what is spent for limits from settings, unless this log does so already."""
+    have = sa.select(budgets.c.provider).where(budgets.c.provider == provider, budgets.c.notebook == FROM_SETTINGS)
+    if connection.execute(have).first() is None:
+        set_budget(connection, provider, FROM_SETTINGS, 0.0)
+
+
 def set_budget(connection: sa.Connection, provider: str, notebook: str, limit_usd: float | None) -> None:
-    """Set or (with None) lift a limit; what was spent and is on its way counts from the log's beginning."""
+    """Set or (with None) remove a limit; what was spent and reserved counts from the beginning of the log."""
     if limit_usd is None:
         connection.execute(sa.delete(budgets).where(budgets.c.provider == provider, budgets.c.notebook == notebook))
         return
@@ -122,12 +177,18 @@ def set_budget(connection: sa.Connection, provider: str, notebook: str, limit_us
     held = sa.select(sa.func.coalesce(sa.func.sum(runs.c.estimate_usd), 0.0)).where(
         runs.c.provider == provider, runs.c.finished_at_utc.is_(None), runs.c.is_imported == 0
     )
-    if notebook:
+    # A finished run whose cost the service did not report counts with its estimate, as it does in `settle`.
+    unreported = sa.select(sa.func.coalesce(sa.func.sum(runs.c.estimate_usd), 0.0)).where(
+        runs.c.provider == provider, runs.c.finished_at_utc.is_not(None), runs.c.cost_usd.is_(None),
+        runs.c.is_imported == 0, runs.c.attempts > 0, runs.c.error.is_(None),
+        runs.c.state.in_([State.SUCCEEDED.value, State.PARTIAL.value, State.DISCARDED.value]),
+    )  # fmt: skip
+    if notebook not in {"", FROM_SETTINGS}:
         spent = spent.where(spending.c.notebook == notebook[:LONGEST_KEY])
-        held = held.where(runs.c.notebook == notebook)
+        held, unreported = (sums.where(runs.c.notebook == notebook) for sums in (held, unreported))
     row = {
         "provider": provider, "notebook": notebook, "limit_usd": limit_usd,
-        "spent_usd": float(connection.execute(spent).scalar_one()),
+        "spent_usd": sum(float(connection.execute(sums).scalar_one()) for sums in (spent, unreported)),
         "reserved_usd": float(connection.execute(held).scalar_one()),
     }  # fmt: skip
     put = upsert_for(connection.dialect)(budgets).values(row)
@@ -140,10 +201,10 @@ def set_budget(connection: sa.Connection, provider: str, notebook: str, limit_us
 
 
 def refuse_over_budget(rows: list[Any], estimate_usd: float) -> None:
-    """Raise where a limit would be passed.
+    """Raise an error if a limit would be exceeded.
 
     Args:
-        rows: Limits that are passed, with the estimate reserved already.
+        rows: Limits that are exceeded, with the estimate reserved already.
         estimate_usd: Of the run in question.
 
     Raises:
@@ -153,38 +214,62 @@ def refuse_over_budget(rows: list[Any], estimate_usd: float) -> None:
         return
     notebook, limit, spent, reserved = rows[0]
     left = max(0.0, limit - spent - (reserved - estimate_usd))
-    whose = f"the budget of {notebook}" if notebook else "the budget"
     enough = math.ceil((spent + reserved) * 100) / 100
+    if notebook == FROM_SETTINGS:
+        remedy = f"Raise budget_usd (RUNWARE_NB_BUDGET_USD) to {enough:.2f} or more, or send less."
+    else:
+        remedy = f"`%runware budget {enough:.2f}{'' if notebook else ' --all'}` makes room for it."
     raise BudgetExceeded(
-        f"{whose} is ${limit:g} and ${left:g} of it is left; this run costs about ${estimate_usd:g}, so nothing was "
-        f"sent. `%runware budget {enough:.2f}{'' if notebook else ' --all'}` makes room for it"
+        f"This run costs about ${estimate_usd:g}, and ${left:g} is left of {budget_name(notebook)} of ${limit:g}. "
+        f"Nothing was sent. {remedy}"
     )
 
 
-def median_cost(connection: sa.Connection, task: Mapping[str, Any], provider: str) -> tuple[float, int] | None:
-    """Look up what one's own last runs of this kind cost.
+@dataclass(frozen=True, slots=True)
+class OwnCosts:
+    """What the user's own runs of one kind cost.
+
+    Attributes:
+        usd: Median in US dollars, for all results of the task in question.
+        runs: How many runs it is the median of.
+        is_similar: Whether these runs had the same size, steps and duration; otherwise no such run is in the log.
+    """
+
+    usd: float
+    runs: int
+    is_similar: bool
+
+
+def median_cost(connection: sa.Connection, task: Mapping[str, Any], provider: str) -> OwnCosts | None:
+    """Look up what the user's own last runs of this kind cost.
+
+    Runs of the same model, size, steps and duration count; if there are none, all runs of this model and task type.
 
     Args:
         connection: To the log.
-        task: In wire spelling; runs of the same model, size and steps count.
-        provider: Who is asked.
+        task: In wire spelling.
+        provider: The service that it would be sent to.
 
     Returns:
-        US dollars for all its results, and of how many runs this is the median; None without any.
+        The median; None if the log has no run of this model and task type with a known cost.
     """
     finished = runs.c.state.not_in([state.value for state in UNFINISHED_STATES])
-    found = (
+    model = task.get("model")
+    rows = (
         sa.select(runs.c.request, runs.c.cost_usd)
-        .where(runs.c.model == task.get("model"), runs.c.cost_usd > 0, runs.c.provider == provider, finished,
-               runs.c.task_type == task.get("taskType"))
+        .where(runs.c.model.is_(None) if model is None else runs.c.model == str(model), runs.c.cost_usd > 0,
+               runs.c.provider == provider, finished, runs.c.is_imported == 0,
+               runs.c.task_type == task.get("taskType", "imageInference"))
         .order_by(runs.c.id.desc())
         .limit(_LOOKED_AT)
     )  # fmt: skip
-    alike = []
-    for request, cost in connection.execute(found):
+    similar: list[float] = []
+    others: list[float] = []
+    for request, cost in connection.execute(rows):
         earlier = json.loads(request)
-        if all(earlier.get(name) == task.get(name) for name in ("width", "height", "steps", "duration")):
-            alike.append(cost / expected_results(earlier))
-    if not alike:
+        is_similar = all(earlier.get(name) == task.get(name) for name in ("width", "height", "steps", "duration"))
+        (similar if is_similar else others).append(cost / expected_results(earlier))
+    costs = similar or others
+    if not costs:
         return None
-    return statistics.median(alike) * expected_results(task), len(alike)
+    return OwnCosts(statistics.median(costs) * expected_results(task), len(costs), bool(similar))

@@ -10,6 +10,7 @@ from .databases import upsert_for
 from .records import UNFINISHED_STATES
 from .rows import RESULT_COLUMNS, RUN_COLUMNS
 from .schema import LONGEST_KEY, attempts, budgets, cells, environments, results, run_tags, runs, spending
+from .spending import FROM_SETTINGS
 
 __all__ = ["Statements"]
 
@@ -71,6 +72,11 @@ class Statements:
             .where(mine, is_open, sa.or_(runs.c.attempts > _word(0), sa.bindparam("state") == discarded))
             .values(state=sa.bindparam("state"))
         )
+        self.restore = text(
+            sa.update(runs)
+            .where(mine, runs.c.state == discarded, runs.c.finished_at_utc.is_(None), runs.c.attempts > _word(0))
+            .values(state=_word("detached"))
+        )
         self.drop_unsent = text(
             sa.update(runs)
             .where(mine, runs.c.attempts == _word(0), runs.c.finished_at_utc.is_(None))
@@ -99,33 +105,46 @@ class Statements:
         estimate: Any = sa.bindparam("estimate_usd", type_=sa.Float)
         limited = sa.and_(
             budgets.c.provider == sa.bindparam("provider"),
-            budgets.c.notebook.in_([_word(""), sa.bindparam("notebook")]),
+            budgets.c.notebook.in_([*_FOR_ALL_NOTEBOOKS, sa.bindparam("notebook")]),
         )
         self.reserve = text(sa.update(budgets).where(limited).values(reserved_usd=budgets.c.reserved_usd + estimate))
+        limit = sa.case(
+            (budgets.c.notebook == _word(FROM_SETTINGS), sa.cast(sa.bindparam("settings_usd"), sa.Float)),
+            else_=budgets.c.limit_usd,
+        )
         self.over_budget = text(
-            sa.select(budgets.c.notebook, budgets.c.limit_usd, budgets.c.spent_usd, budgets.c.reserved_usd).where(
-                limited, budgets.c.spent_usd + budgets.c.reserved_usd > budgets.c.limit_usd + _word(1e-9)
+            sa.select(budgets.c.notebook, limit, budgets.c.spent_usd, budgets.c.reserved_usd).where(
+                limited, budgets.c.spent_usd + budgets.c.reserved_usd > limit + _word(1e-9)
             )
         )
-        self.settle = text(_settling(mine, cost))
-        self.settle_unsent = text(_settling(sa.and_(mine, runs.c.attempts == _word(0)), cost))
+        # The service charged for results whose cost it did not report: a budget counts the estimate then, never 0.
+        estimated = sa.select(sa.func.coalesce(runs.c.estimate_usd, _word(0))).where(mine).scalar_subquery()
+        charged = sa.case((sa.cast(sa.bindparam("unknown"), sa.Integer) == _word(1), estimated), else_=cost)
+        self.settle = text(_settling(mine, charged))
+        self.settle_unsent = text(_settling(sa.and_(mine, runs.c.attempts == _word(0)), _word(0)))
         self.any_budget = text(sa.select(budgets.c.provider))
         self.of_budgets = frozenset({self.reserve, self.over_budget, self.settle, self.settle_unsent})
 
 
-def _settling(mine: sa.ColumnElement[bool], cost: sa.ColumnElement[Any]) -> Any:
-    """Turn what was reserved for a run into what it cost."""
-    held = sa.select(
-        sa.case((runs.c.finished_at_utc.is_(None), sa.func.coalesce(runs.c.estimate_usd, _word(0))), else_=_word(0))
-    ).where(mine)  # fmt: skip
-    spent = sa.select(cost - sa.func.coalesce(runs.c.cost_usd, _word(0))).where(mine)
+def _settling(mine: sa.ColumnElement[bool], charged: sa.ColumnElement[Any]) -> Any:
+    """Build the statement that turns what was reserved for a run into what it cost."""
+    estimate = sa.func.coalesce(runs.c.estimate_usd, _word(0))
+    held = sa.select(sa.case((runs.c.finished_at_utc.is_(None), estimate), else_=_word(0))).where(mine)
+    was_charged = sa.and_(runs.c.error.is_(None), runs.c.attempts > _word(0))
+    # What an earlier end of the same run has counted already: a run can end again when its result arrives late.
+    counted = sa.case(
+        (runs.c.finished_at_utc.is_(None), _word(0)),
+        else_=sa.func.coalesce(runs.c.cost_usd, sa.case((was_charged, estimate), else_=_word(0))),
+    )
+    spent = sa.select(charged - counted).where(mine)
     own = sa.and_(mine, runs.c.is_imported == _word(0))
     provider = sa.select(runs.c.provider).where(own).scalar_subquery()
     notebook = sa.select(_key(runs.c.notebook)).where(own).scalar_subquery()
     left = budgets.c.reserved_usd - held.scalar_subquery()
+    whose = sa.or_(budgets.c.notebook.in_(_FOR_ALL_NOTEBOOKS), budgets.c.notebook == notebook)
     return (
         sa.update(budgets)
-        .where(budgets.c.provider == provider, sa.or_(budgets.c.notebook == _word(""), budgets.c.notebook == notebook))
+        .where(budgets.c.provider == provider, whose)
         .values(
             reserved_usd=sa.case((left > _word(0), left), else_=_word(0.0)),
             spent_usd=budgets.c.spent_usd + spent.scalar_subquery(),
@@ -181,3 +200,7 @@ def _word(value: str | float) -> sa.ColumnElement[Any]:
 
 def _key(column: Any) -> sa.ColumnElement[Any]:
     return sa.func.substr(sa.func.coalesce(column, _word("")), _word(1), _word(LONGEST_KEY))
+
+
+_FOR_ALL_NOTEBOOKS = (_word(""), _word(FROM_SETTINGS))
+"""Rows of the table of budgets that count the runs of every notebook."""

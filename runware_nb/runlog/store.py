@@ -19,7 +19,7 @@ from .queries import cell_number, cells_beginning, in_chunks, notebooks_named, s
 from .records import UNFINISHED_STATES, ResultRecord, RunClaimed, RunRecord, State, this_process
 from .rows import result_of, result_row, run_of, run_row
 from .schema import LONGEST_KEY, attempts, cells, environments, results, run_tags, runs
-from .spending import median_cost, refuse_over_budget
+from .spending import OwnCosts, limit_values, median_cost, refuse_over_budget
 from .statements import Statements
 from .writer import Writer
 
@@ -61,14 +61,26 @@ class RunLog:
     # --- writing: queued at once, in order; each future is done once the commit is durable ---------
 
     def prepare(
-        self, run: RunRecord, *, cell_source: str | None = None, environment: str | None = None
+        self,
+        run: RunRecord,
+        *,
+        cell_source: str | None = None,
+        environment: str | None = None,
+        limit_usd: float | None = None,
     ) -> asyncio.Future[None]:
-        """Put a run on disk before anything is sent, and reserve its price.
+        """Write a run to disk before anything is sent, and reserve its estimate in every budget that applies.
+
+        Args:
+            run: The run.
+            cell_source: Source of its cell.
+            environment: Description of its environment, as JSON.
+            limit_usd: The limit of the session's settings in US dollars; None without one. Limits that were set with
+                the `budget` command hold in any case.
 
         Raises:
             RunLogError: It cannot be written, so it must not be sent.
-            TwinExists: The same request is unfinished in the log, and both may be joined.
-            BudgetExceeded: A limit would be passed.
+            TwinExists: The same request is unfinished in the log, and the new one can join it.
+            BudgetExceeded: A limit would be exceeded.
         """
         steps: list[Change] = [(self._sql.insert_run, run_row(run), _gone)]
         fresh = set()
@@ -87,7 +99,8 @@ class RunLog:
             "estimate_usd": estimate,
         }
         steps.append((self._sql.reserve, price, None))
-        steps.append((self._sql.over_budget, price, lambda cursor: refuse_over_budget(cursor.fetchall(), estimate)))
+        limits = {**price, **limit_values(limit_usd)}
+        steps.append((self._sql.over_budget, limits, lambda cursor: refuse_over_budget(cursor.fetchall(), estimate)))
         done = self._writer.write(steps)
         if fresh:
             done.add_done_callback(lambda _: self._note_stored(done, fresh))
@@ -147,7 +160,7 @@ class RunLog:
         steps.append((self._sql.roll_up, amounts, None))
         if tagged:
             steps.append((self._sql.roll_up_tags, amounts, None))
-        steps.append((self._sql.settle, {"run_uuid": run_uuid, "cost_usd": cost_usd}, None))
+        steps.append((self._sql.settle, amounts, None))
         values = {"run_uuid": run_uuid, "state": state.value, "at_utc": at_utc, "duration_s": duration_s,
                   "cost_usd": cost_usd, "error": None if error is None else json.dumps(error)}  # fmt: skip
         return self._writer.write([*steps, (self._sql.finish, values, _gone)])
@@ -160,13 +173,21 @@ class RunLog:
         """
         return self._writer.write([(self._sql.set_state, {"run_uuid": run_uuid, "state": state.value}, None)])
 
+    def restore(self, run_uuid: str) -> asyncio.Future[None]:
+        """Show a discarded run again that is still in progress, because the same request was made again.
+
+        Raises:
+            RunLogError: It cannot be written.
+        """
+        return self._writer.write([(self._sql.restore, {"run_uuid": run_uuid}, None)])
+
     def drop_unsent(self, run_uuid: str, at_utc: str) -> asyncio.Future[None]:
         """Finish a run that never left, and free what was reserved for it; one that left stays as it is.
 
         Raises:
             RunLogError: It cannot be written.
         """
-        freed = {"run_uuid": run_uuid, "cost_usd": None}
+        freed = {"run_uuid": run_uuid}
         dropped = {"run_uuid": run_uuid, "at_utc": at_utc}
         return self._writer.write([(self._sql.settle_unsent, freed, None), (self._sql.drop_unsent, dropped, None)])
 
@@ -222,19 +243,35 @@ class RunLog:
         return self.read(sa.select(runs).where(_unfinished()).order_by(runs.c.id))
 
     def find_twin(self, request_hash: str) -> RunRecord | None:
-        """Find an unfinished run of the very same request; None when there is none.
+        """Find an unfinished run of the very same request; None if there is none.
 
-        One that the database keeps apart comes first: there is one at most.
+        A run that the unique index of joinable runs holds comes first: there is at most one. A discarded run counts
+        if it was sent: its result is paid for, and answers the same request.
         """
-        same = sa.and_(runs.c.request_hash == request_hash, _unfinished())
-        found = self.read(sa.select(runs).where(same).order_by(runs.c.is_joinable.desc(), runs.c.id).limit(1))
+        discarded = sa.and_(
+            runs.c.state == State.DISCARDED.value, runs.c.finished_at_utc.is_(None), runs.c.attempts > 0
+        )
+        same = sa.and_(runs.c.request_hash == request_hash, sa.or_(_unfinished(), discarded))
+        is_hidden = sa.case((runs.c.state == State.DISCARDED.value, 1), else_=0)
+        found = self.read(
+            sa.select(runs).where(same).order_by(is_hidden, runs.c.is_joinable.desc(), runs.c.id).limit(1)
+        )
         return found[0] if found else None
 
     def find_recorded(self, request_hash: str) -> RunRecord | None:
-        """Find the newest run of one's own of the very same request that succeeded; None when there is none."""
+        """Find the user's newest run of the very same request that succeeded; None if there is none.
+
+        A discarded run whose results were collected answers as well: it is hidden, but it is paid for.
+        """
+        collected = sa.and_(
+            runs.c.state == State.DISCARDED.value,
+            runs.c.finished_at_utc.is_not(None),
+            runs.c.attempts > 0,
+            runs.c.error.is_(None),
+        )
         same = sa.and_(
             runs.c.request_hash == request_hash,
-            runs.c.state == State.SUCCEEDED.value,
+            sa.or_(runs.c.state == State.SUCCEEDED.value, collected),
             runs.c.is_imported == 0,
             runs.c.replay_of.is_(None),
         )
@@ -285,8 +322,8 @@ class RunLog:
                 found += self.read(sa.select(runs).where(column.in_(some)))
         return found
 
-    def median_cost(self, task: Mapping[str, Any], provider: str) -> tuple[float, int] | None:
-        """Look up what one's own runs of this kind cost: US dollars, and of how many runs it is the median."""
+    def median_cost(self, task: Mapping[str, Any], provider: str) -> OwnCosts | None:
+        """Look up what the user's own runs of this kind cost; None if the log has none with a known cost."""
         with self.reading() as connection:
             return median_cost(connection, task, provider)
 

@@ -6,13 +6,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import connect, image, job, log, pending, read, resume, run
+    from .api import cancel_queued, connect, image, job, log, pending, read, resume, run
     from .context import CellContext
     from .jobs import Job
     from .session import Plan, Session, current_session
 
 _HOMES = {
-    "CellContext": "context", "Job": "jobs", "Plan": "session", "Session": "session", "connect": "api",
+    "CellContext": "context", "Job": "jobs", "Plan": "session", "Session": "session", "cancel_queued": "api",
+    "connect": "api",
     "current_session": "session", "image": "api", "job": "api", "log": "api", "pending": "api", "read": "api",
     "resume": "api", "run": "api",
 }  # fmt: skip
@@ -22,6 +23,7 @@ __all__ = [
     "Job",
     "Plan",
     "Session",
+    "cancel_queued",
     "connect",
     "current_session",
     "image",

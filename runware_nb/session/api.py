@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ..runlog.spending import Spent
 
-__all__ = ["connect", "image", "job", "log", "make_image_task", "pending", "read", "resume", "run"]
+__all__ = ["cancel_queued", "connect", "image", "job", "log", "make_image_task", "pending", "read", "resume", "run"]
 
 
 def image(
@@ -132,6 +132,21 @@ def pending() -> list[RunRecord]:
 def resume() -> list[Job]:
     """Collect every run that was sent and is not finished; nothing is sent again."""
     return [job(record.task_uuid) for record in pending() if record.attempts > 0]
+
+
+def cancel_queued(*, of_other_kernels: bool = False) -> list[str]:
+    """Cancel the runs that wait for their turn; none of them was sent, and they cost nothing.
+
+    Args:
+        of_other_kernels: Whether runs that other kernels wrote to the log and did not send are cancelled too.
+
+    Returns:
+        Task UUIDs of the runs that were cancelled.
+
+    Raises:
+        RunLogError: The log cannot be read or written.
+    """
+    return current_session().cancel_queued(of_other_kernels=of_other_kernels)
 
 
 def read(image: Any) -> Provenance:

@@ -40,6 +40,11 @@ class CellContext:
     kernel: str | None = None
 
     @property
+    def scope(self) -> tuple[str | None, int] | None:
+        """The execution of this cell, for sums of cost and for Stop; None for a script, where the process counts."""
+        return None if self.execution_count is None else (self.kernel, self.execution_count)
+
+    @property
     def cell_hash(self) -> str | None:
         """SHA-256 of the source."""
         return None if self.cell_source is None else hashlib.sha256(self.cell_source.encode()).hexdigest()

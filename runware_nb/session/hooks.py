@@ -6,14 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import NotConfirmed
-
 if TYPE_CHECKING:
     from ..runlog.filters import RunFilter
     from .context import CellContext
     from .jobs import Job
 
-__all__ = ["Hooks", "confirm", "hooks"]
+__all__ = ["Hooks", "hooks"]
 
 
 @dataclass
@@ -21,16 +19,16 @@ class Hooks:
     """Filled in when the extension loads; a script has none.
 
     Attributes:
-        find_cell: Describes the cell that is running.
+        find_cell: Describes the cell that is running; with `counts=False` without counting a run of it.
         show_job: Shows a job in the running cell, and keeps it up to date there.
         show_progress: Shows how many of how many are done, with a sentence; None where nobody looks.
-        ask: Asks the user a question to be answered with yes or no; None where nobody can answer.
+        ask: Asks the user a question and returns whether the answer was yes; None in a session that cannot ask.
         open_gallery: Shows a gallery of the runs that a filter lets pass, in the running cell.
         open_ballot: Shows pairs of images to vote on, in the running cell.
         open_form: Shows a form for what a word means, in the running cell.
     """
 
-    find_cell: Callable[[], CellContext] | None = None
+    find_cell: Callable[..., CellContext] | None = None
     show_job: Callable[[Job], None] | None = None
     show_progress: Callable[[int, int, str], None] | None = None
     ask: Callable[[str], bool] | None = None
@@ -40,26 +38,3 @@ class Hooks:
 
 
 hooks = Hooks()
-
-
-def confirm(what: str, *, verb: str = "Send", done: str = "sent", remedy: str = "add --yes") -> None:
-    """Ask before something that costs money or cannot be taken back.
-
-    Args:
-        what: What is about to happen, as a sentence without its full stop.
-        verb: What a yes does.
-        done: What was not done after a no.
-        remedy: What to do where nobody can answer.
-
-    Raises:
-        NotConfirmed: The answer was no, or nobody is there to answer.
-    """
-    refused = NotConfirmed(f"{what}; nobody is here to answer, so nothing was {done}: {remedy}")
-    if hooks.ask is None:
-        raise refused
-    try:
-        agreed = hooks.ask(f"{what[0].upper()}{what[1:]}. {verb}? [y/N] ")
-    except (EOFError, NotImplementedError, RuntimeError) as error:  # a front end that takes no input says so this way
-        raise refused from error
-    if not agreed:
-        raise NotConfirmed(f"{what}; the answer was no, and nothing was {done}")

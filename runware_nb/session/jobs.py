@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Hashable
 from typing import TYPE_CHECKING, Any
 
-from ..errors import TransportTimeout
+from ..errors import RunwareNBError, TransportTimeout
 from ..loop import WaitCancelled, WaitInterrupted, wait, wait_async
 from ..runlog import RunRecord, State
 from ..wire.results import Outcome, Result
@@ -32,6 +32,11 @@ class Job:
         is_joined: Whether another kernel may be sending it at this moment.
         is_logged: Whether a new run is in the log already, prepared by a kernel that never sent it.
         is_recorded: Whether the log has the answer, and nothing is sent.
+        as_is: Whether the task is sent exactly as it is written, without completing it.
+        scope: The cell that submitted it; None for a script.
+        is_leaving: Whether the run is being sent or has been; from then on it cannot be withdrawn.
+        withdrawn: Why the run was taken out of the queue before it was sent; None if it was not.
+        execution: The asyncio task that brings the run to its end; None before it begins.
         progress: 0 to 100; None before the service said anything.
         arrived: Results so far, in order of arrival.
         notices: Sentences a user should know.
@@ -43,7 +48,11 @@ class Job:
         self.record = record
         self.is_new = is_new
         self.resends = resends
-        self.is_recorded = self.is_logged = self.is_joined = False
+        self.is_recorded = self.is_logged = self.is_joined = self.as_is = False
+        self.scope: Hashable = None
+        self.is_leaving = False
+        self.withdrawn: RunwareNBError | None = None
+        self.execution: asyncio.Task[None] | None = None
         self.progress: float | None = None
         self.arrived: list[Result] = []
         self.notices: list[str] = []
@@ -81,28 +90,61 @@ class Job:
         try:
             return wait(self.future, timeout_s=timeout_s, on_tick=on_tick)
         except KeyboardInterrupt:
-            self.detach()
-            raise WaitInterrupted(self._goes_on("Stopped waiting")) from None
+            raise WaitInterrupted(self.session.stop(self)) from None
         except TransportTimeout as error:
             if self.future.done():
                 raise
             self.detach()
-            raise TransportTimeout(self._goes_on(str(error)), task_uuid=self.task_uuid) from None
+            raise TransportTimeout(self.goes_on(str(error)), task_uuid=self.task_uuid) from None
 
     def __await__(self) -> Generator[Any, None, Outcome]:
         try:
             return (yield from wait_async(self.future))
         except asyncio.CancelledError:
             self.detach()
-            raise WaitCancelled(self._goes_on("Stopped waiting")) from None
+            raise WaitCancelled(self.goes_on("Stopped waiting")) from None
 
     def detach(self) -> None:
-        """Stop waiting; the result is collected into the log when it comes."""
-        self.session.mark(self, State.DETACHED)
+        """Stop waiting; the result is collected into the log when it arrives."""
+        self.session.mark_detached(self)
 
     def discard(self) -> None:
-        """Hide the run; what it makes is paid for, and is collected all the same, quietly."""
-        self.session.mark(self, State.DISCARDED)
+        """Hide the run. A run that was not sent is dropped and costs nothing; see `Session.discard`.
+
+        Raises:
+            RunLogError: The log cannot be written.
+        """
+        self.session.discard(self.record)
+
+    def cancel(self) -> bool:
+        """Cancel the run if it was not sent yet, at no cost; return whether it was cancelled.
+
+        A run that was sent is paid for, and continues.
+        """
+        return self.session.cancel(self)
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether the run waits for its turn in this kernel, and can still be withdrawn."""
+        return self.is_new and not (self.is_leaving or self.is_done or self.withdrawn is not None)
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether the run was taken out of the queue before it was sent."""
+        return self.withdrawn is not None
+
+    def withdraw(self, reason: RunwareNBError) -> bool:
+        """Take the run out of the queue, unless it is being sent; return whether it was. On the background loop only.
+
+        The loop runs this and the claim of an attempt one after the other: a run that is not leaving here has not
+        been claimed, so not a byte of it has been sent.
+        """
+        if not self.is_queued:
+            return False
+        self.withdrawn = reason
+        if self.execution is not None:
+            self.execution.cancel()
+        return True
 
     def on_change(self, observer: Callable[[], None]) -> None:
         """Have *observer* called, from any thread, whenever there is something new to show."""
@@ -129,11 +171,15 @@ class Job:
             self.future.set_result(outcome)
         self.changed()
 
-    def _goes_on(self, what: str) -> str:
-        if self.state is State.PREPARED:
-            return f"{what}; run {self.task_uuid} waits for its turn, is sent then, and its result goes to the log"
+    def goes_on(self, what: str) -> str:
+        """Format what becomes of the run after its wait has ended, for the user."""
+        if self.is_queued:
+            return (
+                f"{what}. Run {self.task_uuid} is still queued and will be sent; its result goes to the log. "
+                "`%runware pending --cancel` or rw.cancel_queued() cancels queued runs."
+            )
         return (
-            f"{what}; task {self.task_uuid} goes on (it is paid for) and its result goes to the log: "
+            f"{what}. Task {self.task_uuid} continues at the service (it is paid for), and its result goes to the log: "
             f'rw.job("{self.task_uuid[:8]}")'
         )
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import json
+from collections.abc import AsyncIterator, Awaitable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import (
     ProtocolError,
+    RunCancelled,
     RunLogError,
     RunwareNBError,
     TaskError,
@@ -23,6 +26,7 @@ from ..runlog.records import is_gone
 from ..wire.frames import Item
 from ..wire.results import Outcome, Result
 from ..wire.tasks import expected_results
+from .estimates import estimate
 from .lineage import storable_request
 from .show import render_outcome, render_result
 from .storing import Storing, record_of
@@ -55,9 +59,15 @@ async def drive(session: Session, job: Job, task: Item, *, cell_source: str | No
         task: Its task in wire spelling, with the seed chosen and the UUID of its last attempt.
         cell_source: Source of its cell, for the log.
     """
+    job.execution = asyncio.current_task()
     try:
+        if job.withdrawn is not None:
+            raise job.withdrawn
         outcome = await RunOnItsWay(session, job, task, await session.open_log()).go(cell_source)
     except asyncio.CancelledError:
+        if job.withdrawn is not None:
+            job.settle(None, job.withdrawn)
+            return
         job.settle(None, TransportError("the session was closed; the task can be collected by the next one"))
         raise
     except BaseException as error:  # noqa: BLE001 - it reaches whoever waits, not this loop's log
@@ -83,8 +93,37 @@ class RunOnItsWay:
             return await self._recall()
         if record.state is State.PREPARED and not self._job.is_new:
             raise TaskFailed(f"run {record.task_uuid} was never sent, and cost nothing; run its cell again")
+        if not self._job.is_new:
+            return await self._bring_in(self._collect_patiently())
+        async with self._first_of_unknown_price():
+            return await self._bring_in(self._send_or_join(cell_source))
+
+    @contextlib.asynccontextmanager
+    async def _first_of_unknown_price(self) -> AsyncIterator[None]:
+        """Under a budget, send runs of an unknown price one at a time until one has shown what they cost.
+
+        An unknown price cannot be reserved. If several such runs were sent at once, together they could cost more than
+        the budget has left, whatever it is.
+        """
+        record, consent = self._job.record, self._session.consent
+        is_unknown = record.estimate_usd is None and not self._job.is_logged
+        if not is_unknown or not await asyncio.to_thread(consent.has_budget, record.notebook):
+            yield
+            return
+        lock = self._session.price_lock(f"{record.provider} {record.model or record.task_type}")
+        async with lock:
+            price = await asyncio.to_thread(estimate, self._session, record.request)
+            if price.usd is None:
+                yield  # the lock is held until the run has ended, and its cost is in the log
+                return
+        record.estimate_usd = price.usd
+        yield
+
+    async def _bring_in(self, work: Awaitable[Outcome]) -> Outcome:
+        """Wait for the outcome, and record it or what went wrong."""
+        record = self._job.record
         try:
-            outcome = await (self._send_or_join(cell_source) if self._job.is_new else self._collect_patiently())
+            outcome = await work
         except TransportTimeout:
             if record.attempts:
                 await self._mark(State.DETACHED)
@@ -120,7 +159,7 @@ class RunOnItsWay:
                 continue  # it failed in the meantime
             self._take_over(twin)
             if twin.state is State.DISCARDED and not twin.attempts:
-                raise RunLogError(f"run {twin.task_uuid[:8]} was discarded before it was sent, and cost nothing")
+                raise RunCancelled(f"Run {twin.task_uuid} was discarded before it was sent. It cost nothing.")
             if twin.is_finished:
                 return await self._recall()
             if twin.attempts:
@@ -184,11 +223,19 @@ class RunOnItsWay:
         prepared = (
             _done()
             if self._job.is_logged
-            else self._log.prepare(record, cell_source=cell_source, environment=self._session.environment)
-        )
+            else self._log.prepare(
+                record, cell_source=cell_source, environment=self._session.environment,
+                limit_usd=self._session.settings.budget_usd,
+            )
+        )  # fmt: skip
         service = await self._session.open_service()
 
         async def before_attempt(task: Item, number: int) -> None:
+            # Nothing is awaited between the slot and this line. From here on the run counts as sent: Stop and close
+            # leave it alone, because its claim is being written and its first byte may follow.
+            if not self._job.is_leaving:
+                self._job.is_leaving = True
+                self._session.jobs.count_sent(self._job.scope)
             record.request = storable_request(task)
             claimed = self._log.mark_sent(
                 record.task_uuid, task["taskUUID"], number, utc_now(), json.dumps(record.request)
@@ -209,6 +256,7 @@ class RunOnItsWay:
                 on_progress=self._on_progress,
                 on_attempt=before_attempt,
                 timeout_s=self._session.settings.timeout_s,
+                as_is=self._job.as_is,
             )
         finally:
             if not prepared.done():

@@ -7,13 +7,13 @@ import contextlib
 import dataclasses
 import random
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..catalog import Rulebook, check_task, find_model, place_media, rulebook_of
-from ..errors import ConfigError, RunLogError, TaskError
+from ..errors import ConfigError, RunCancelled, RunLogError, TaskError
 from ..images.incoming import is_sendable
 from ..loop import background_loop, wait
 from ..runlog import MediaStore, RunRecord, State
@@ -26,21 +26,26 @@ from ..wire.redact import REDACTED
 from ..wire.service import Service
 from ..wire.tasks import ImageTask, Task
 from .aliases import AliasBook
+from .consent import Consent
 from .context import CellContext, environment_snapshot, script_path
+from .estimates import Estimate, estimate
 from .fresh import FreshSchemas
 from .hooks import hooks
+from .job_table import JobTable
 from .jobs import Job
 from .lineage import put_back
-from .money import Estimate, apply_own_budget, estimate
 from .pipeline import drive, utc_now
 from .show import render_job
-from .submit import Labels, submit
+from .submit import Labels, submit, submit_all
 
 if TYPE_CHECKING:
     from ..client import Client
     from ..runlog import RunLog
 
-__all__ = ["Plan", "Session", "current_session"]
+__all__ = ["Plan", "Session", "Stopped", "current_session"]
+
+_STOP_S = 0.15
+"""Longest wait for the background loop while Stop is handled, in seconds: the prompt must return within 0.25 s."""
 
 
 @dataclass(slots=True)
@@ -56,6 +61,33 @@ class Plan:
     task: Item
     warnings: list[str]
     price: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """What Stop did to the runs of a cell.
+
+    Attributes:
+        sent: How many runs of the cell were sent, before or during Stop.
+        dropped: How many were not sent.
+    """
+
+    sent: int
+    dropped: int
+
+    @property
+    def sentence(self) -> str:
+        """What a user should know, in complete sentences."""
+        sent = "1 run of this cell was" if self.sent == 1 else f"{self.sent} runs of this cell were"
+        unsent = "1 run was" if self.dropped == 1 else f"{self.dropped} runs were"
+        goes_on = "; what is not finished continues, and its result goes to the log" if self.sent else ""
+        return f"{sent} sent{goes_on}. {unsent} not sent and cost nothing."
+
+
+_CANCELLED = "Run {} was cancelled before it was sent. It cost nothing."
+_DISCARDED = "Run {} was discarded before it was sent. It cost nothing."
+_STOPPED = "Run {} was not sent, because its cell was stopped. It cost nothing."
+_CLOSED = "Run {} was not sent, because the session was closed. It cost nothing. `%runware resume --send` sends it."
 
 
 class Session:
@@ -74,8 +106,9 @@ class Session:
         self._log: RunLog | None = None
         self._media: tuple[Any, MediaStore] | None = None
         self._opening_log = threading.Lock()
-        self._jobs: dict[str, Job] = {}
-        self.lock = threading.Lock()
+        self.jobs = JobTable()
+        self.consent = Consent(self)
+        self._price_locks: dict[str, asyncio.Lock] = {}
         self._notices: list[str] = []
         self._budgeted: tuple[Any, ...] | None = None
         self._kept: set[asyncio.Task[None]] = set()
@@ -125,7 +158,7 @@ class Session:
         self.settings = settings
         old, self._client = self._client, None
         if old is not None:
-            background_loop().submit(_close_when_idle(old, list(self._jobs.values())))
+            background_loop().submit(_close_when_idle(old, list(self.jobs)))
         if moved:
             self._log = None
 
@@ -184,9 +217,15 @@ class Session:
         """The description of this environment, as JSON."""
         return environment_snapshot()[1]
 
-    def context(self) -> CellContext:
-        """Describe the cell that is running; a script has none, but a file."""
-        return hooks.find_cell() if hooks.find_cell is not None else CellContext(notebook=script_path())
+    def context(self, *, counts: bool = True) -> CellContext:
+        """Return a description of the cell that is running; a script has no cell, but a file.
+
+        Args:
+            counts: Whether a run of the cell begins, which counts towards the ordinals of its runs.
+        """
+        if hooks.find_cell is None:
+            return CellContext(notebook=script_path())
+        return hooks.find_cell(counts=counts)
 
     def show_job(self, job: Job) -> None:
         """Show a job where the user is looking."""
@@ -232,7 +271,7 @@ class Session:
         self.settings = dataclasses.replace(self.settings, api_key=None)
         old, self._client = self._client, None
         if old is not None:
-            background_loop().submit(_close_when_idle(old, list(self._jobs.values())))
+            background_loop().submit(_close_when_idle(old, list(self.jobs)))
 
     def rules_for(self, name: str) -> Rulebook | None:
         """Give what a model takes: fresh from the schema service where it answers, else as bundled.
@@ -245,13 +284,19 @@ class Session:
         fresh = self._fresh.rules_for({"model": air, "taskType": "imageInference"})
         return fresh or (rulebook_of(model) if model is not None else None)
 
-    def plan(self, task: Task) -> Plan:
+    def plan(self, task: Task, *, as_is: bool = False) -> Plan:
         """Complete and check a task without sending it.
 
+        Args:
+            task: A dict in wire spelling, or a typed task.
+            as_is: Whether the task is left exactly as it is written, and not checked.
+
         Raises:
-            TaskInvalid: The service would refuse it; the message says what to change.
+            TaskInvalid: The service would refuse it; the message states what to change.
         """
         wire: Item = dict(task.to_wire() if isinstance(task, ImageTask) else task)
+        if as_is:
+            return Plan(wire, [], estimate(self, wire))
         wire.setdefault("taskType", "imageInference")
         if isinstance(wire.get("model"), str):
             wire["model"] = self.aliases.air_of(wire["model"])
@@ -297,9 +342,43 @@ class Session:
             NotConfirmed: It costs more than is sent without a yes, and there was none.
             NotRecorded: Replay mode has no record of it.
         """
-        self.apply_budget()
         labels = Labels(template=template, tags=tags, note=note, replay_of=replay_of, context=context)
+        self.apply_budget()
         return submit(self, task, labels, fresh=fresh, agreed=agreed)
+
+    def submit_all(
+        self,
+        tasks: Sequence[Task],
+        *,
+        tags: tuple[str, ...] = (),
+        note: str | None = None,
+        fresh: bool = False,
+        agreed: bool = False,
+        as_is: bool = False,
+    ) -> list[Job]:
+        """Start several tasks as one batch.
+
+        All of them are checked before the first is sent. There is at most one question about the cost, and a budget
+        that cannot cover the batch refuses it as a whole.
+
+        Args:
+            tasks: Each a dict in wire spelling, or a typed task.
+            tags: Tags for the log.
+            note: A note for the log.
+            fresh: Whether recorded answers are ignored.
+            agreed: Whether the user agreed to the cost beforehand.
+            as_is: Whether the tasks are sent exactly as they are written: unchecked, and completed only by a task UUID.
+
+        Returns:
+            A job for each task, in the same order.
+
+        Raises:
+            TaskInvalid: The service would refuse one of them. Nothing was sent.
+            NotConfirmed: The user did not agree to the cost, or this session cannot ask. Nothing was sent.
+            BudgetExceeded: A budget cannot cover the batch. Nothing was sent.
+        """
+        self.apply_budget()
+        return submit_all(self, tasks, Labels(tags=tags, note=note), fresh=fresh, agreed=agreed, as_is=as_is)
 
     def job(self, ref: str) -> Job:
         """Take up a run again, in this kernel or the next.
@@ -310,56 +389,146 @@ class Session:
         Raises:
             RunNotFound: None fits, or more than one.
         """
-        with self.lock:
-            for job in list(self._jobs.values()):
-                if len(ref) >= 4 and job.task_uuid.startswith(ref.lower()):
-                    return job
-            record = self.log.find(ref)
-            running = self._jobs.get(record.task_uuid)
-            if running is not None:
-                return running
-            task = {**record.request, "taskUUID": record.attempt_uuid}
-            return self.start(Job(self, record, is_new=False), task, None)
+        running = self.jobs.starting_with(ref.lower()) if len(ref) >= 4 else None
+        if running is not None:
+            return running
+        record = self.log.find(ref)
+        task = {**record.request, "taskUUID": record.attempt_uuid}
+        return self.start(Job(self, record, is_new=False), task, None)
 
     def take_up(self, record: RunRecord, *, sends: bool) -> Job:
-        """Go on with an unfinished run of an earlier kernel.
+        """Resume an unfinished run of an earlier kernel.
 
         Args:
-            record: As the log has it.
-            sends: Whether it may be sent: one that never left, or one that the service does not know, under its own
-                UUID.
+            record: The run as the log has it.
+            sends: Whether it may be sent: a run that was never sent, or one that the service does not know, under its
+                own UUID.
         """
-        with self.lock:
-            running = self._jobs.get(record.task_uuid)
-            if running is not None:
-                return running
-            never_left = record.attempts == 0
-            job = Job(self, record, is_new=never_left and sends, resends=sends)
-            job.is_logged = True
-            request = _sendable(record.request)
-            if job.is_new or sends:
-                request = put_back(self, request, record.inputs)
-            return self.start(job, {**request, "taskUUID": record.attempt_uuid}, None)
+        was_never_sent = record.attempts == 0
+        job = Job(self, record, is_new=was_never_sent and sends, resends=sends)
+        job.is_logged = True
+        job.scope = self.context(counts=False).scope
+        request = _sendable(record.request)
+        if job.is_new or sends:
+            request = put_back(self, request, record.inputs)
+        return self.start(job, {**request, "taskUUID": record.attempt_uuid}, None)
 
-    def discard(self, record: RunRecord) -> None:
-        """Hide an unfinished run, and go on collecting it quietly if it was ever sent.
+    def discard(self, record: RunRecord) -> bool:
+        """Hide an unfinished run.
+
+        A run that was not sent is dropped, and costs nothing. A run that was sent is paid for: it is collected without
+        output, and a later identical request is answered from it.
+
+        Args:
+            record: The run.
+
+        Returns:
+            Whether it was dropped before it was sent.
 
         Raises:
-            RunLogError: The log cannot be written.
+            RunLogError: The log cannot be read or written.
         """
-        job = self._jobs.get(record.task_uuid)
+        if record.is_finished:
+            return False
+        job = self.jobs.get(record.task_uuid)
+        if job is not None and self.withdraw([job], _DISCARDED):
+            return True
+        wait(background_loop().submit(self._discard(record.task_uuid)))
+        current = self.log.find(record.task_uuid)
+        record.state = current.state
         if job is not None:
-            job.discard()
-        wait(background_loop().submit(self._discard(record)))
-        if record.attempts > 0:
-            self.take_up(record, sends=False)
+            job.record.state = current.state
+            job.changed()
+        elif not current.is_finished:
+            self.take_up(current, sends=False)
+        return current.is_finished and current.attempts == 0
 
-    async def _discard(self, record: RunRecord) -> None:
+    async def _discard(self, task_uuid: str) -> None:
+        """Drop a run that was not sent, else hide it; the log decides, since another kernel may be sending it."""
         log = await self.open_log()
-        if record.attempts == 0:
-            await log.drop_unsent(record.task_uuid, utc_now())
-        await log.set_state(record.task_uuid, State.DISCARDED)  # another kernel may have sent it in the meantime
-        record.state = State.DISCARDED
+        dropped = log.drop_unsent(task_uuid, utc_now())
+        hidden = log.set_state(task_uuid, State.DISCARDED)
+        await asyncio.gather(dropped, hidden)
+
+    def cancel(self, job: Job) -> bool:
+        """Cancel one run of this kernel if it was not sent yet; return whether it was cancelled."""
+        return bool(self.withdraw([job], _CANCELLED))
+
+    def cancel_queued(self, *, of_other_kernels: bool = False) -> list[str]:
+        """Cancel the runs that wait for their turn. None of them was sent, and they cost nothing.
+
+        Args:
+            of_other_kernels: Whether runs that other kernels wrote to the log and did not send are cancelled too. Such
+                a kernel may have ended, or still have them in its queue.
+
+        Returns:
+            Task UUIDs of the runs that were cancelled.
+
+        Raises:
+            RunLogError: The log cannot be read or written.
+        """
+        cancelled = [job.task_uuid for job in self.withdraw(self.jobs.unsent(), _CANCELLED)]
+        if of_other_kernels:
+            unsent = [run.task_uuid for run in self.pending() if run.attempts == 0 and run.task_uuid not in cancelled]
+            wait(background_loop().submit(self._drop_unsent(unsent)))
+            still = {run.task_uuid for run in self.pending()}
+            cancelled += [name for name in unsent if name not in still and not self.log.find(name).attempts]
+        return cancelled
+
+    async def _drop_unsent(self, task_uuids: Sequence[str]) -> None:
+        log = await self.open_log()
+        await asyncio.gather(*(log.drop_unsent(name, utc_now()) for name in task_uuids))
+
+    def withdraw(self, jobs: Sequence[Job], what: str, *, timeout_s: float | None = None) -> list[Job]:
+        """Take runs out of the queue and drop them in the log; return those that had not been sent.
+
+        Args:
+            jobs: Jobs of this session.
+            what: What happened to each run, as a sentence with `{}` for its task UUID.
+            timeout_s: Longest wait in seconds; after it the runs are still withdrawn, but not returned.
+        """
+        if not jobs:
+            return []
+        future = background_loop().submit(self._withdraw(jobs, what, drops=True))
+        try:
+            return future.result(timeout_s)
+        except TimeoutError:
+            return []
+
+    async def _withdraw(self, jobs: Sequence[Job], what: str, *, drops: bool) -> list[Job]:
+        """Withdraw runs. What decides is that this runs on the loop that claims attempts: see `Job.withdraw`."""
+        withdrawn = []
+        for job in jobs:
+            if not job.withdraw(RunCancelled(what.format(job.task_uuid))):
+                continue
+            withdrawn.append(job)
+            # The row of a run that was joined belongs to the kernel that wrote it, and stays.
+            if drops and not job.is_joined and self._log is not None:
+                self._log.drop_unsent(job.task_uuid, utc_now()).add_done_callback(_note_error)
+                job.record.state, job.record.finished_at_utc = State.DISCARDED, utc_now()
+        return withdrawn
+
+    def stop(self, job: Job) -> str:
+        """Stop the cell that waits for a job: nothing more of it is sent. Return the sentence for the user.
+
+        Runs that the cell has sent continue, because they are paid for. Runs of other cells stay queued.
+        """
+        stopped = self.stop_cell()
+        if job.is_withdrawn and stopped.sent == 0 and stopped.dropped <= 1:
+            return f"Stopped. Run {job.task_uuid} was not sent and cost nothing."
+        if stopped.dropped == 0 and stopped.sent <= 1:
+            job.detach()
+            return job.goes_on("Stopped waiting")
+        if not job.is_withdrawn:
+            job.detach()
+        return f"Stopped waiting for run {job.task_uuid}. {stopped.sentence}"
+
+    def stop_cell(self) -> Stopped:
+        """Withdraw every run that the current cell submitted and that was not sent."""
+        scope = self.context(counts=False).scope
+        mine = [job for job in self.jobs.unsent() if job.scope == scope]
+        dropped = self.withdraw(mine, _STOPPED, timeout_s=_STOP_S)
+        return Stopped(self.jobs.sent_by(scope), len(dropped))
 
     def pending(self) -> list[RunRecord]:
         """List runs that are not finished, whichever kernel began them.
@@ -369,16 +538,15 @@ class Session:
         """
         return self.log.pending()
 
-    def mark(self, job: Job, state: State) -> None:
-        """Mark an unfinished run as detached or discarded, in the log too."""
-        if job.record.is_finished:
+    def mark_detached(self, job: Job) -> None:
+        """Mark a run in progress as detached, in the log too. A run that was not sent yet stays prepared."""
+        if job.record.is_finished or job.record.state in {State.PREPARED, State.DISCARDED}:
             return
-        if not (state is State.DETACHED and job.record.state is State.PREPARED):
-            job.record.state = state
-            job.changed()
+        job.record.state = State.DETACHED
+        job.changed()
         log = self._log
         if log is not None:
-            background_loop().submit(_mark(log, job.task_uuid, state))
+            background_loop().submit(_mark_detached(log, job.task_uuid))
 
     def error_of(self, kept: Mapping[str, Any]) -> TaskError:
         """Make the exception of an error as the log keeps it."""
@@ -386,7 +554,14 @@ class Session:
         return task_error({**(raw if isinstance(raw, dict) else {}), **{k: v for k, v in kept.items() if k != "raw"}})
 
     def close(self) -> None:
-        """Close connection and log; tasks go on, and the next session can collect them."""
+        """Close connection and log. Runs that were sent continue, and the next session can collect them.
+
+        The queue ends first: when the connection closes, the tasks in flight end and make room, and a queued run must
+        not be claimed then. Its row stays `prepared`, which proves that it was not sent.
+        """
+        with contextlib.suppress(Exception):
+            work = self._withdraw(self.jobs.unsent(), _CLOSED, drops=False)
+            wait(background_loop().submit(work), timeout_s=2.0)
         client, self._client = self._client, None
         if client is not None:
             with contextlib.suppress(Exception):
@@ -396,48 +571,81 @@ class Session:
         if log is not None:
             log.close()
 
-    def find_twin(self, hashed: str, task: Item) -> Job | None:
-        """Find an unfinished run of the very same request, in this kernel or another's, and join it.
+    def find_twin(self, request_hash: str) -> Job | None:
+        """Find a run of the very same request that this kernel has in progress; None if there is none."""
+        job = self.jobs.twin(request_hash)
+        if job is not None and job.state is State.DISCARDED:
+            job.record.state = State.DETACHED
+            self._restore(job.record)
+        return job
 
-        A run whose kernel died may never have arrived: then it is sent again, under its own UUID.
+    def find_logged_twin(self, request_hash: str) -> RunRecord | None:
+        """Find an unfinished run of the very same request in the log, of an earlier kernel or another one.
+
+        A run that was never sent counts only if it is joinable.
         """
-        for job in list(self._jobs.values()):
-            is_on_its_way = not (job.is_done or job.is_recorded or job.state is State.DISCARDED)
-            if is_on_its_way and job.record.request_hash == hashed:
-                return job
         try:
-            record = self.log.find_twin(hashed)
+            record = self.log.find_twin(request_hash)
         except RunLogError:
-            return None  # the run itself will meet the same fault, and say so
-        if record is None or (record.attempts == 0 and not record.is_joinable):
-            return None
+            return None  # the run itself meets the same fault, and reports it
+        return None if record is None or (record.attempts == 0 and not record.is_joinable) else record
+
+    def join(self, record: RunRecord, task: Item) -> Job:
+        """Join an unfinished run of the very same request.
+
+        It is sent only if no kernel has sent it. A run whose kernel died may not have arrived: then it is sent again,
+        under its own UUID.
+        """
+        if record.state is State.DISCARDED:
+            self._restore(record)
         return self.start(self.joined(record), {**task, "taskUUID": record.attempt_uuid}, None)
 
     def joined(self, record: RunRecord) -> Job:
-        """Make the job that joins an unfinished run: it is sent only if nobody has sent it."""
+        """Build the job that joins an unfinished run."""
         job = Job(self, record, is_new=record.attempts == 0, resends=True)
         job.is_logged = job.is_joined = True
-        job.notices.append(f"joined run {record.task_uuid[:8]}, which was already on its way")
+        job.scope = self.context(counts=False).scope
+        job.notices.append(f"Joined run {record.task_uuid[:8]}, which was already in progress.")
         return job
 
     def start(self, job: Job, task: Item, cell_source: str | None) -> Job:
-        """Drive a job to its end in the background."""
-        task_uuid = job.task_uuid
-        self._jobs[task_uuid] = job
-        job.future.add_done_callback(lambda _: self._jobs.pop(task_uuid, None))
+        """Bring a job to its end in the background; if its run is in progress here already, return that job."""
+        present = self.jobs.add_or_get(job)
+        return self.execute(job, task, cell_source) if present is job else present
+
+    def execute(self, job: Job, task: Item, cell_source: str | None) -> Job:
+        """Bring a job of the table to its end in the background."""
         background_loop().submit(drive(self, job, task, cell_source=cell_source))
         return job
 
+    def price_lock(self, kind: str) -> asyncio.Lock:
+        """Return the lock that lets runs of an unknown price be sent one at a time. On the background loop only."""
+        return self._price_locks.setdefault(kind, asyncio.Lock())
+
+    def _restore(self, record: RunRecord) -> None:
+        """Show a discarded run again, since the same request was made again."""
+        record.state = State.DETACHED
+        log = self._log
+        if log is not None:
+            background_loop().submit(_restore(log, record.task_uuid))
+
     def apply_budget(self) -> None:
-        """Enter the budget of the settings into the log, once for each service.
+        """Have the log count what is spent, if the settings have a budget.
+
+        The limit itself is handed to the log with each run. It ends with the setting.
 
         Raises:
             RunLogError: The log cannot be written.
         """
-        place = (self.settings.service, self.settings.budget_usd, self.settings.home, self.settings.log_url)
-        if self.settings.budget_usd is not None and place != self._budgeted:
-            apply_own_budget(self)
-            self._budgeted = place
+        settings = self.settings
+        place = (settings.service, settings.home, settings.log_url)
+        if settings.budget_usd is None or place == self._budgeted:
+            return
+        from ..runlog.spending import count_for_settings
+
+        with self.log.changing() as connection:
+            count_for_settings(connection, settings.service)
+        self._budgeted = place
 
     def known_rules(self, task: Mapping[str, Any]) -> Rulebook | None:
         """Give the rules for a task's model that are fresher than the bundled ones, as far as they are here."""
@@ -476,9 +684,20 @@ def _sendable(request: Mapping[str, Any]) -> Item:
     return {name: value for name, value in request.items() if not (isinstance(value, str) and REDACTED in value)}
 
 
-async def _mark(log: RunLog, task_uuid: str, state: State) -> None:
+async def _mark_detached(log: RunLog, task_uuid: str) -> None:
     with contextlib.suppress(RunLogError):
-        await log.set_state(task_uuid, state)
+        await log.set_state(task_uuid, State.DETACHED)
+
+
+async def _restore(log: RunLog, task_uuid: str) -> None:
+    with contextlib.suppress(RunLogError):
+        await log.restore(task_uuid)
+
+
+def _note_error(future: asyncio.Future[None]) -> None:
+    """Mark an error as seen: a row that cannot be dropped stays prepared, which is as true."""
+    if not future.cancelled():
+        future.exception()
 
 
 async def _close_when_idle(client: Client, jobs: list[Job]) -> None:
@@ -502,3 +721,14 @@ def current_session() -> Session:
             _session = Session()
             atexit.register(_session.close)
         return _session
+
+
+def stop_current_cell() -> str:
+    """Withdraw what the cell that was stopped has not sent yet; return a sentence, or an empty text for nothing.
+
+    It makes no session: a cell that was stopped before the first one existed has submitted nothing.
+    """
+    if _session is None:
+        return ""
+    stopped = _session.stop_cell()
+    return f"Stopped. {stopped.sentence}" if stopped.dropped else ""

@@ -1,9 +1,9 @@
-"""From a task to its job: joined, recorded, replayed or new. There is one path, and this is its first half."""
+"""The one way from a task to its job: joined, answered from the log, replayed, or sent."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +16,17 @@ from ..wire.canonical import request_hash
 from ..wire.frames import Item
 from ..wire.places import holds_media, replace_media
 from ..wire.tasks import Task, is_uuid, prepare, prompt_of
+from .consent import Priced, priced
 from .context import CellContext, environment_snapshot
 from .jobs import Job
 from .lineage import by_content, look_into, parent_of, storable_request
-from .money import agree, question_about
 from .pipeline import utc_now
 from .replaying import find_replay
 
 if TYPE_CHECKING:
     from .session import Plan, Session
 
-__all__ = ["Labels", "answer_from_log", "is_here", "submit"]
+__all__ = ["Labels", "Submission", "answer_from_log", "is_here", "submit", "submit_all"]
 
 _LARGEST_SEED = 2**31
 _REPEATABLE = frozenset({"upscale", "removeBackground", "caption", "imageMasking", "controlNetPreprocess", "vectorize"})
@@ -53,61 +53,144 @@ class Labels:
 
 
 def submit(session: Session, task: Task, labels: Labels, *, fresh: bool, agreed: bool) -> Job:
-    """Start a task. See `Session.submit`."""
-    plan = session.plan(task)
+    """Submit one task. See `Session.submit`."""
+    return submit_all(session, [task], labels, fresh=fresh, agreed=agreed)[0]
+
+
+def submit_all(
+    session: Session, tasks: Sequence[Task], labels: Labels, *, fresh: bool, agreed: bool, as_is: bool = False
+) -> list[Job]:
+    """Submit tasks as one batch: all are checked, and the user agrees to all of them, before the first is sent.
+
+    This is the only way by which a task leaves a session. See `Session.submit_all`.
+    """
+    plans = [session.plan(task, as_is=as_is) for task in tasks]
     if session.settings.mode == "replay":
-        return answer_from_log(session, find_replay(session, plan.task), "replayed")
+        return [answer_from_log(session, find_replay(session, plan.task), "replayed") for plan in plans]
     session.require_key()
-    asking = _Asking(session, plan, labels, fresh=fresh)
-    with session.lock:
-        known = asking.known()
-        if known is not None:
-            return known
-        if agreed or question_about(session, plan.price) is None:
-            return asking.start()
-    agree(session, plan.price, agreed=False)  # the lock is free meanwhile: others need not wait for the answer
-    with session.lock:
-        return asking.known() or asking.start()
+    submissions = [Submission(session, plan, labels, fresh=fresh, as_is=as_is) for plan in plans]
+    known = [submission.find_known() for submission in submissions]
+    session.consent.require(
+        [submission.priced for submission, job in zip(submissions, known, strict=True) if job is None],
+        context=labels.context or session.context(counts=False),
+        agreed=agreed,
+    )
+    return [job or submission.start() for submission, job in zip(submissions, known, strict=True)]
 
 
-class _Asking:
-    """A task that has been checked, hashed and brought into the form in which it travels."""
+class Submission:
+    """A task that has been checked, hashed and brought into the form in which it is sent.
 
-    def __init__(self, session: Session, plan: Plan, labels: Labels, *, fresh: bool) -> None:
+    Args:
+        session: Whose client and log are used.
+        plan: The checked task.
+        labels: What the log records with the run.
+        fresh: Whether a recorded answer is ignored.
+        as_is: Whether the task is sent exactly as it is written.
+    """
+
+    def __init__(self, session: Session, plan: Plan, labels: Labels, *, fresh: bool, as_is: bool) -> None:
         self._session = session
         self._plan = plan
         self._labels = labels
         self._fresh = fresh
-        self._inputs = look_into(session, plan.task)
+        self._as_is = as_is
+        self._seen_ended = 0
+        self._unsent: RunRecord | None = None
+        self._inputs = [] if as_is and not _is_all_sendable(plan.task) else look_into(session, plan.task)
         named = by_content(plan.task, self._inputs)
         provider = session.settings.service
         self._asked = self._sent = request_hash(named, service=provider)
         self._seed_given = plan.task.get("seed") is not None
-        wire = _with_media(session, plan.task)
-        seed = None if self._seed_given else _pick_seed(session, plan.task)
-        if seed is not None:
-            wire = {**wire, "seed": seed}
-            self._sent = request_hash({**named, "seed": seed}, service=provider)
-        self._wire = prepare(wire, new_uuid=lambda: str(uuid.uuid4()))
+        self._names_uuid = plan.task.get("taskUUID") is not None
+        if as_is:
+            self._wire = dict(plan.task)
+        else:
+            wire = plan.task
+            seed = None if self._seed_given else _pick_seed(session, plan.task)
+            if seed is not None:
+                wire = {**wire, "seed": seed}
+                self._sent = request_hash({**named, "seed": seed}, service=provider)
+            self._wire = prepare(wire, new_uuid=_new_uuid)
+        self._wire["taskUUID"] = self._wire.get("taskUUID") or _new_uuid()
         if not is_uuid(str(self._wire["taskUUID"])):
             raise TaskInvalid(
-                f"taskUUID {self._wire['taskUUID']!r} is no UUID; leave it out to get one", parameter="taskUUID"
+                f"Invalid taskUUID {self._wire['taskUUID']!r}: expected a UUID. Nothing was sent. Leave taskUUID out "
+                "to get a new one.",
+                parameter="taskUUID",
             )
         self._is_joinable = self._seed_given or self._wire["taskType"] in _REPEATABLE
 
-    def known(self) -> Job | None:
-        """Find the same request on its way, or its answer in the log."""
+    @property
+    def priced(self) -> Priced:
+        """What the user is asked to agree to."""
+        return priced(self._plan.task, self._plan.price)
+
+    def find_known(self) -> Job | None:
+        """Find the same request in progress, or its recorded answer; None if it has to be sent."""
+        self._seen_ended = self._session.jobs.number_ended
+        if self._names_uuid:
+            job = self._find_uuid()
+            if job is not None:
+                return job
         if not self._is_joinable:
             return None
-        twin = self._session.find_twin(self._sent, self._wire)
-        return twin or (None if self._fresh else _find_recorded(self._session, self._sent))
+        job = self._session.find_twin(self._sent)
+        if job is not None:
+            return job
+        record = self._session.find_logged_twin(self._sent)
+        if record is not None and record.attempts:
+            self._upload_media()
+            return self._session.join(record, self._wire)
+        # Nobody has sent that run yet. This request adopts it, after the user has agreed to its cost.
+        self._unsent = record
+        return None if self._fresh or record is not None else _find_recorded(self._session, self._sent)
 
     def start(self) -> Job:
-        """Make the run and send it on its way."""
+        """Write the run to the log and send it; or join the same request that another thread has just submitted."""
+        self._upload_media()
         context = self._labels.context or self._session.context()
         job = Job(self._session, self._record(context), is_new=True)
+        job.scope, job.as_is = context.scope, self._as_is
         job.notices.extend(self._plan.warnings)
-        return self._session.start(job, self._wire, context.cell_source)
+        known: Job | None = None
+        while known is None:
+            unsent = self._unsent
+            if unsent is not None:
+                return self._session.join(unsent, self._wire)
+            if self._session.jobs.add_if_new(job, since=self._seen_ended):
+                return self._session.execute(job, self._wire, context.cell_source)
+            known = self.find_known()
+        return known
+
+    def _upload_media(self) -> None:
+        """Upload the media that the task contains, once the user has agreed to its cost."""
+        if not self._as_is:
+            self._wire = _with_media(self._session, self._wire)
+
+    def _find_uuid(self) -> Job | None:
+        """Find the run of a task that names its own UUID: a UUID is sent once, and then it is asked about."""
+        name = str(self._wire["taskUUID"]).lower()
+        try:
+            record = self._session.log.find(name)
+        except RunLogError:
+            return None  # a new UUID; any other fault of the log is met again when the run is written
+        if record.request_hash != self._sent or record.is_imported:
+            raise TaskInvalid(
+                f"The log has another request under taskUUID {name}. Nothing was sent. Leave taskUUID out to get a new "
+                "one.",
+                parameter="taskUUID",
+            )
+        if record.attempts == 0 and not record.is_finished:
+            self._unsent = record
+            return None
+        if record.is_finished and not any(result.error is None for result in record.results):
+            raise TaskInvalid(
+                f"Run {name} ended without a result ({record.state.value}) and cannot be sent again under the same "
+                "taskUUID. Nothing was sent. Leave taskUUID out to send the task as a new run.",
+                parameter="taskUUID",
+            )
+        return self._session.job(record.task_uuid)
 
     def _record(self, context: CellContext) -> RunRecord:
         wire, labels = self._wire, self._labels
@@ -122,6 +205,18 @@ class _Asking:
             replay_of=labels.replay_of, seed_given=self._seed_given, is_joinable=self._is_joinable,
             estimate_usd=self._plan.price.usd,
         )  # fmt: skip
+
+
+def _new_uuid() -> str:
+    return str(uuid.uuid4())
+
+
+def _is_all_sendable(task: Mapping[str, Any]) -> bool:
+    """Return whether every medium of a task is written as the service takes it: a URL, a UUID or inline data."""
+    media: list[Any] = []
+    if holds_media(task):
+        replace_media(task, media.append)
+    return all(isinstance(value, str) and is_sendable(value) for value in media)
 
 
 def answer_from_log(session: Session, record: RunRecord, how: str) -> Job:

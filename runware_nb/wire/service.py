@@ -30,8 +30,9 @@ class Service(Protocol):
         on_progress: OnProgress | None = None,
         on_attempt: OnAttempt | None = None,
         timeout_s: float | None = None,
+        as_is: bool = False,
     ) -> Outcome:
-        """Send a task and wait for everything it makes."""
+        """Send a task, completed or (with *as_is*) exactly as it is written, and wait for everything it makes."""
 
     async def collect(
         self,

@@ -36,9 +36,12 @@ def filled(sandbox, make_session):
             "taskType": "removeBackground",
             "model": "runware:109@1",
             "inputs": {"image": Image.new("RGB", (40, 30), "red")},
-        }
+        },
+        agreed=True,
     ).result()
-    session.submit({"taskType": "removeBackground", "model": "runware:109@1", "inputs": {"image": first[0]}}).result()
+    session.submit(
+        {"taskType": "removeBackground", "model": "runware:109@1", "inputs": {"image": first[0]}}, agreed=True
+    ).result()
     return session
 
 

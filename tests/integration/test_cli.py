@@ -118,8 +118,8 @@ def test_raw_is_tried_again_when_the_service_is_away(cli, sandbox):
 
 @pytest.mark.parametrize(
     ("body", "words"),
-    [("{", "is no JSON"), ("3", "holds no task"), ("[]", "holds no task"), ("[1]", "holds no task"), ("", "is no JSON"),
-     ('[{"taskType":"authentication","apiKey":"k"}]', "holds a key"), ("[" * 50_000, "is no JSON")],
+    [("{", "is not valid JSON"), ("3", "contains no task"), ("[]", "contains no task"), ("[1]", "contains no task"), ("", "is not valid JSON"),
+     ('[{"taskType":"authentication","apiKey":"k"}]', "contains an API key"), ("[" * 50_000, "is not valid JSON")],
 )  # fmt: skip
 def test_an_unreadable_file_is_one_sentence(cli, sandbox, body, words):
     done = cli("raw", "-", stdin=body)

@@ -109,7 +109,9 @@ def test_a_vote_needs_two_images_and_not_a_thousand(session):
 
 def test_images_of_other_kinds_are_no_images(session):
     image = session.submit({**SMALL, "positivePrompt": "a ship", "seed": 5}).result()
-    session.submit({"taskType": "caption", "model": "runware:150@2", "inputs": {"image": image[0]}}).result()
+    session.submit(
+        {"taskType": "caption", "model": "runware:150@2", "inputs": {"image": image[0]}}, agreed=True
+    ).result()
     places = list_images(session.log, RunFilter())
     assert len(places) == 7
 

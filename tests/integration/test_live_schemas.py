@@ -155,7 +155,7 @@ def test_a_session_asks_for_what_the_snapshot_does_not_know(sandbox, make_sessio
     assert session.plan({**task, "width": 1024, "height": 1024}).warnings == []
     with pytest.raises(TaskInvalid, match="nearest accepted: 960 or 1024"):
         session.plan({**task, "width": 1000, "height": 1024})
-    job = session.submit(task)
+    job = session.submit(task, agreed=True)
     job.result(20)
     assert job.record.request["seed"]  # its schema takes a seed, so one was pinned
 

@@ -132,7 +132,7 @@ def test_a_difference_is_named_drawn_and_counted(session, run, two):
 
 def test_history_is_a_tree_however_it_was_grown(session, run, two):
     edit = {"taskType": "removeBackground", "model": "runware:109@1"}
-    child = session.submit({**edit, "inputs": {"image": session.job(two[0]).result()[1]}})
+    child = session.submit({**edit, "inputs": {"image": session.job(two[0]).result()[1]}}, agreed=True)
     grandchild = session.submit({**edit, "inputs": {"image": child.result()[0]}})
     grandchild.result()
     for ref in (two[0], child.task_uuid, grandchild.task_uuid):
@@ -190,7 +190,7 @@ def test_budgets_are_set_shown_kept_and_lifted(session, run):
     assert run("budget", "0.001", "--notebook", "n.ipynb")[1]["budgets"][1]["notebook"] == "n.ipynb"
     code, answer, said = run("text-to-image", "--prompt", "a sea", "-s", "1024x1024", "-n", "20")
     assert (code, answer) == (2, None)
-    assert "will cost about $0.076 (price list)" in said
+    assert "The estimated cost of $0.076 (price list) is above your confirmation threshold of $0.05" in said
     session.configure(ask_above_usd=9.0)
     with session.log.changing() as connection:
         from runware_nb.runlog.spending import set_budget
@@ -198,7 +198,9 @@ def test_budgets_are_set_shown_kept_and_lifted(session, run):
         set_budget(connection, "sandbox", "", 0.001)
     code, _, said = run("text-to-image", "--prompt", "a sea", "-s", "1024x1024")
     assert code == 1
-    assert said.startswith("BudgetExceeded: the budget is $0.001 and $0.001 of it is left")
+    assert said.startswith(
+        "BudgetExceeded: This run costs about $0.0038, and $0.001 is left of the budget of $0.001. Nothing was sent."
+    )
     assert run("budget", "off", "--all")[1]["budgets"][0]["notebook"] == "n.ipynb"
     assert run("text-to-image", "--prompt", "a sea", "-s", "256x256")[0] == 0
 
@@ -207,7 +209,7 @@ def test_a_dear_run_asks_for_yes(session, run, sandbox):
     session.configure(ask_above_usd=0.001)
     code, _, said = run("text-to-image", "--prompt", "a sea", "-s", "1024x1024")
     assert code == 2
-    assert "nobody is here to answer, so nothing was sent: add --yes" in said
+    assert "This session cannot ask for confirmation. Nothing was sent. Add --yes" in said
     assert run("text-to-image", "--prompt", "a sea", "-s", "1024x1024", "--yes")[0] == 0
     assert len(sandbox.charges()) == 1
 
@@ -218,7 +220,7 @@ def test_forgetting_asks_and_removes_files_that_nobody_else_needs(session, run, 
     shown(session, "log")  # makes the small copies
     code, _, said = run("forget", two[0][:8])
     assert code == 2
-    assert "will be removed for good" in said
+    assert "will be deleted permanently" in said
     assert run("forget", two[0][:8], "--yes")[1]["files"] == 2
     assert not any(path.exists() for path in files)
     kept = [path.name for path in (session.settings.home / "thumbnails").rglob("*-112")]
@@ -287,7 +289,9 @@ def test_settings_are_shown_changed_and_kept_with_the_project(session, run, tmp_
     code, _, said = run("text-to-image", "--prompt", "a sea")
     assert code == 1
     assert "NotRecorded" in said
-    for words in (["connect"], ["poll", "3f2a9c1b-1111-4222-8333-944455556666"], ["raw", str(request)]):
+    code, _, said = run("raw", str(request))
+    assert (code, "replay mode" in said) == (1, True)
+    for words in (["connect"], ["poll", "3f2a9c1b-1111-4222-8333-944455556666"]):
         code, _, said = run(*words)
         assert code == 2
         assert "replay mode: everything is answered from the log" in said
@@ -385,7 +389,7 @@ def test_every_command_of_the_memory_has_its_twin_in_python(session, two, tmp_pa
     with pytest.raises(rw.RunwareNBError, match="6 stars"):
         rw.log.rate(two[0], 6)
     assert rw.log.cost("model")[0].runs == 2
-    assert rw.replay(two[0]).verdict == "exact"
+    assert rw.replay(two[0], agreed=True).verdict == "exact"
     assert [each.verdict for each in rw.verify(tag="red", budget_usd=1.0)] == ["exact"]
     made = rw.bundle(tmp_path / "b.zip", tag="red")
     assert made.runs == 1

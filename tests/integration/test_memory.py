@@ -148,7 +148,7 @@ def test_a_budget_stops_before_sending_and_says_what_is_left(sandbox, make_sessi
     jobs = [session.submit({**TASK, "width": 1024, "height": 1024, "seed": seed}) for seed in range(6)]
     errors = [job.future.exception(timeout=30) for job in jobs]
     assert [type(error) for error in errors] == [type(None)] * 2 + [BudgetExceeded] * 4
-    assert "of it is left; this run costs about $0.0038, so nothing was sent" in str(errors[-1])
+    assert "costs about $0.0038, and $0.0024 is left of the budget of your settings" in str(errors[-1])
     assert sandbox.ledger()["total_usd"] == pytest.approx(0.0076)
     assert session.pending() == []
 
@@ -156,10 +156,12 @@ def test_a_budget_stops_before_sending_and_says_what_is_left(sandbox, make_sessi
 def test_what_is_dear_is_asked_about_once_and_refused_where_nobody_answers(sandbox, make_session, answers):
     session = make_session(sandbox, ask_above_usd=0.005)
     dear = {**TASK, "width": 1024, "height": 1024, "numberResults": 8}
-    with pytest.raises(NotConfirmed, match=r"will cost about \$0\.\d+ \(price list\).*nobody is here.*--yes"):
+    with pytest.raises(
+        NotConfirmed, match=r"estimated cost of \$0\.\d+ \(price list\) is above.*cannot ask.*Nothing was sent.*--yes"
+    ):
         session.submit(dear)
     asked = answers(False, True)
-    with pytest.raises(NotConfirmed, match="the answer was no, and nothing was sent"):
+    with pytest.raises(NotConfirmed, match=r"You answered no\. Nothing was sent\."):
         session.submit(dear)
     assert sandbox.charges() == []
     assert session.log.count() == 0
@@ -173,7 +175,7 @@ def test_a_front_end_that_takes_no_input_is_nobody(sandbox, make_session, monkey
         raise EOFError
 
     monkeypatch.setattr(hooks, "ask", refuse)
-    with pytest.raises(NotConfirmed, match="nobody is here to answer"):
+    with pytest.raises(NotConfirmed, match="cannot ask for confirmation"):
         make_session(sandbox, ask_above_usd=0.0).submit(TASK)
 
 
@@ -191,13 +193,14 @@ def test_a_recorded_answer_costs_nothing_and_asks_nothing(sandbox, make_session)
 def test_without_a_listed_price_the_median_of_own_runs_is_taken(sandbox, make_session):
     session = make_session(sandbox)
     unknown = {**TASK, "model": "runware:106@1", "width": 1024, "height": 1024}
-    assert "nobody knows" in session.plan(unknown).price.basis
+    assert "no price is listed" in session.plan(unknown).price.basis
     for seed in (1, 2):
-        session.submit({**unknown, "seed": seed}).result()
+        session.submit({**unknown, "seed": seed}, agreed=seed == 1).result()
     price = session.plan({**unknown, "numberResults": 3}).price
-    assert price.basis == "median of 2 runs of yours"
+    assert price.basis == "median of 2 of your similar runs"
     assert price.usd == pytest.approx(3 * session.log.recent()[0].cost_usd)
-    assert session.plan({**unknown, "width": 512}).price.usd is None  # of another size, it is another price
+    other = session.plan({**unknown, "width": 512}).price  # another size is another price, but not 0 and not unknown
+    assert (other.usd, other.basis) == (price.usd / 3, "median of 2 of your runs with other parameters")
 
 
 def test_costs_are_summed_by_cell_day_model_and_tag(sandbox, make_session):
@@ -242,7 +245,7 @@ def test_lineage_is_found_however_a_result_is_handed_on(sandbox, make_session):
 def test_the_same_picture_is_the_same_request_whatever_carries_it(sandbox, make_session, tmp_path):
     session = make_session(sandbox)
     result = session.submit({**SEEDED, "outputFormat": "PNG"}).result()[0]
-    once = session.submit(edit(result)).result()
+    once = session.submit(edit(result), agreed=True).result()
     paid = len(sandbox.charges())
     copy = tmp_path / "copy.png"
     copy.write_bytes(result.bytes)
@@ -261,7 +264,7 @@ def test_inline_media_stay_out_of_the_log_and_come_back_when_needed(sandbox, mak
     path = session.settings.home.parent / "noise.png"
     noise.save(path)
     uri = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
-    done = session.submit(edit(uri))
+    done = session.submit(edit(uri), agreed=True)
     done.result()
     kept = session.log.find(done.task_uuid)
     assert uri[:200] not in json.dumps(kept.request)
@@ -287,7 +290,7 @@ def replaying(make_session, sandbox, **values):
 def test_replay_mode_answers_byte_for_byte_without_key_or_network(sandbox, make_session):
     live = make_session(sandbox)
     picked = live.submit({**TASK, "numberResults": 2}).result()  # a seed was picked: what was asked decides
-    edited = live.submit(edit(picked[0])).result()
+    edited = live.submit(edit(picked[0]), agreed=True).result()
     sandbox_free = replaying(make_session, sandbox)
     again = sandbox_free.submit({**TASK, "numberResults": 2}).result()
     assert [result.bytes for result in again] == [result.bytes for result in picked]
@@ -309,7 +312,9 @@ def test_replay_mode_prefers_the_cell_then_the_newest(sandbox, make_session, mon
     session = make_session(sandbox)
     where = {"cell": "one", "ordinal": 0}
     monkeypatch.setattr(
-        hooks, "find_cell", lambda: CellContext(cell_id=f"cell-{where['cell']}", cell_ordinal=where["ordinal"])
+        hooks,
+        "find_cell",
+        lambda counts=True: CellContext(cell_id=f"cell-{where['cell']}", cell_ordinal=where["ordinal"]),
     )
     made = {}
     for cell, ordinal in (("one", 0), ("one", 1), ("two", 0)):
@@ -343,7 +348,7 @@ def test_replay_sends_again_compares_and_leaves_the_record_alone(sandbox, make_s
     session = make_session(sandbox)
     first = session.submit({**TASK, "numberResults": 2})
     outcome = first.result()
-    done = send_again(session, find_original(session, first.task_uuid[:8])[0], agreed=False)
+    done = send_again(session, find_original(session, first.task_uuid[:8])[0], agreed=True)
     assert done.verdict is Verdict.EXACT
     assert done.job.task_uuid != first.task_uuid
     assert done.job.record.replay_of == first.task_uuid
@@ -361,11 +366,11 @@ def test_a_file_of_somebody_else_is_asked_about_first(sandbox, make_session, ans
     (original,) = find_original(theirs, str(picture))
     assert not original.is_own
     assert "webhookURL" not in original.request
-    with pytest.raises(NotConfirmed, match="is not from your log"):
+    with pytest.raises(NotConfirmed, match=r"It is not from your log\. The estimated cost is \$0\.0014"):
         send_again(theirs, original, agreed=False)
     asked = answers(True)
     assert send_again(theirs, original, agreed=False).verdict is Verdict.EXACT
-    assert "sent by mail.png is not from your log, and sending it costs about" in asked[0]
+    assert "sends the request in sent by mail.png again, as 1 run. It is not from your log." in asked[0]
 
 
 @pytest.mark.parametrize("medium", ["/etc/passwd", "http://169.254.169.254/latest", "http://localhost/x", "~/key.png", "http://10.0.0.1/a.png"])  # fmt: skip
@@ -412,7 +417,7 @@ def test_verify_tells_exact_from_close_from_drifted_within_a_budget(start_sandbo
     price = sandbox.ledger()["total_usd"]
     small = plan_verification(session, runs, budget_usd=price / 2)
     assert len(small.chosen) == 1
-    assert {each.why_not for each in small.left_out} == {f"the budget of ${price / 2:.2f} does not reach to it"}
+    assert {each.why_not for each in small.left_out} == {f"the budget of ${price / 2:.2f} does not cover it"}
     plan = plan_verification(session, runs, budget_usd=None)
     found = verify(session, plan, agreed=True)
     assert [each.verdict for each in found] == [Verdict.EXACT, Verdict.CLOSE, Verdict.DRIFTED]
@@ -466,7 +471,7 @@ def test_the_code_of_a_run_makes_it_again_from_the_record(sandbox, make_session,
             "negativePrompt": "rain", "CFGScale": 3.5, "outputFormat": "PNG"}  # fmt: skip
     first = session.submit(task)
     first.result()
-    child = session.submit(edit(first.result()[0]))
+    child = session.submit(edit(first.result()[0]), agreed=True)
     child.result()
     paid = len(sandbox.charges())
     for job in (first, child):
@@ -618,7 +623,7 @@ def test_an_edit_is_made_again_although_the_service_has_forgotten_the_upload(san
     session = make_session(sandbox)
     picture = tmp_path / "photo.png"
     Image.new("RGB", (64, 64), "red").save(picture)
-    job = session.submit(edit(picture))
+    job = session.submit(edit(picture), agreed=True)
     job.result()
     picture.unlink()
     sandbox.control("reset", post=True)  # it knows none of its media any more
@@ -637,7 +642,8 @@ def test_a_run_prepared_with_inline_media_is_sent_by_resume(sandbox, make_sessio
     environment = {**os.environ, **sandbox.environment}
     uri = "data:image/png;base64," + base64.b64encode(body.getvalue()).decode()
     script = DIES_PREPARED.replace(
-        'rw.image("a small airship over a forest", width=256, height=256, seed=7)', f"rw.run({edit(uri)!r})"
+        'rw.image("a small airship over a forest", width=256, height=256, seed=7)',
+        f"rw.run({edit(uri)!r}, agreed=True)",
     )
     died = subprocess.run([sys.executable, "-c", script, "before the claim"], env=environment, timeout=60)
     assert died.returncode == 9

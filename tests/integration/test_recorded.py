@@ -79,7 +79,7 @@ def test_operations_need_no_seed_and_media_count_by_content(sandbox, make_sessio
     session = make_session(sandbox)
     picture().save(tmp_path / "in.png")
     task = {"taskType": "upscale", "model": "runware:504@1", "upscaleFactor": 2}
-    first = session.submit({**task, "inputs": {"image": picture()}}).result()
+    first = session.submit({**task, "inputs": {"image": picture()}}, agreed=True).result()
     assert not first.is_recorded
     for same in (picture(), tmp_path / "in.png", (tmp_path / "in.png").read_bytes()):
         assert session.submit({**task, "inputImage": same}).result().is_recorded
@@ -90,7 +90,7 @@ def test_operations_need_no_seed_and_media_count_by_content(sandbox, make_sessio
 def test_texts_are_recorded_as_well(sandbox, make_session):
     session = make_session(sandbox)
     task = {"taskType": "caption", "model": "runware:150@2", "inputs": {"image": picture()}}
-    first, second = (session.submit(task).result() for _ in range(2))
+    first, second = (session.submit(task, agreed=True).result() for _ in range(2))
     assert second.is_recorded
     assert second[0].text == first[0].text
     assert len(sandbox.charges()) == 1

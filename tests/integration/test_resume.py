@@ -51,7 +51,7 @@ def test_resume_collects_what_was_sent_and_sends_nothing(sandbox, make_session, 
     session = make_session(sandbox)
     listed = command(session, "pending")
     assert {row["task_uuid"] for row in listed.json} == set(left_behind.values())
-    assert "1 never left" in listed.notes[0]
+    assert "1 run was not sent: `resume --send` sends" in listed.notes[1]
     answer = command(session, "resume")
     states = {row["task_uuid"]: row["state"] for row in answer.json}
     assert states[left_behind["accepted"]] == "succeeded"
@@ -59,7 +59,7 @@ def test_resume_collects_what_was_sent_and_sends_nothing(sandbox, make_session, 
     assert states[left_behind["lost"]] == "sent"
     assert answer.is_failure
     assert any("does not know" in note for note in answer.notes)
-    assert any("never sent" in note and left_behind["prepared"][:8] in note for note in answer.notes)
+    assert any("Not sent, and without cost" in note and left_behind["prepared"][:8] in note for note in answer.notes)
     assert len(sandbox.charges()) == 2
 
 
@@ -88,7 +88,8 @@ def test_discard_hides_and_collects_quietly(sandbox, make_session, left_behind):
     for name in left_behind.values():
         assert command(session, "discard", name[:8]).json["state"] == "discarded"
     assert command(session, "pending").json == []
-    session._jobs.get(left_behind["accepted"]) and session._jobs[left_behind["accepted"]].future.result(20)
+    collecting = session.jobs.get(left_behind["accepted"])
+    assert collecting is None or collecting.future.result(20)
     found = session.log.find(left_behind["accepted"])
     assert (found.state, len(found.results)) == (State.DISCARDED, 1)
     assert len(sandbox.charges()) == 2

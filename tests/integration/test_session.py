@@ -129,7 +129,7 @@ def test_a_seed_is_pinned_for_every_known_model_and_for_no_other(sandbox, make_s
     assert first.record.request["seed"] > 0
     first.result()
     with pytest.raises(TaskInvalid):
-        session.submit({**TASK, "model": "acme:new@1"}).result()
+        session.submit({**TASK, "model": "acme:new@1"}, agreed=True).result()
     assert "seed" not in session.log.recent(1)[0].request
 
 
@@ -158,7 +158,7 @@ def test_a_twin_of_another_kernel_is_joined_too(sandbox, make_session):
     time.sleep(0.4)
     twin = second.submit({**TASK, "seed": 3})
     assert twin.task_uuid == running.task_uuid
-    assert "joined" in twin.notices[0]
+    assert "Joined run" in twin.notices[0]
     assert twin.result()[0].bytes == running.result()[0].bytes
     assert len(sandbox.charges()) == 1
 
@@ -173,7 +173,7 @@ def test_stop_ends_the_wait_and_the_run_is_collected(start_sandbox, make_session
     assert isinstance(caught.value, KeyboardInterrupt)
     (line,) = caught.value._render_traceback_()
     assert job.task_uuid in line
-    assert "goes on" in line
+    assert "continues at the service" in line
     record = finished(session, job.task_uuid)
     assert record.results[0].medium_state == "stored"
     assert len(sandbox.charges()) == 1
@@ -383,8 +383,8 @@ def test_python_spelling_and_its_near_misses():
 def test_raw_tasks_go_unchanged_and_are_remembered(sandbox, make_session):
     session = make_session(sandbox)
     tasks = [dict(TASK), {"taskType": "modelSearch", "search": "pixel"}, {"taskType": "ping", "ping": True}]
-    frame = wait(background_loop().submit(send_raw(session, tasks)))
-    assert sorted(item["taskType"] for item in frame.items) == ["imageInference", "modelSearch", "ping"]
+    response = send_raw(session, tasks)
+    assert sorted(item["taskType"] for item in response.items) == ["imageInference", "modelSearch", "ping"]
     (record,) = session.log.recent()
     assert (record.state, record.results[0].medium_state) == (State.SUCCEEDED, "stored")
     assert {key: value for key, value in record.request.items() if key != "taskUUID"} == TASK
@@ -393,8 +393,7 @@ def test_raw_tasks_go_unchanged_and_are_remembered(sandbox, make_session):
 def test_raw_is_sent_again_under_the_same_uuid(sandbox, make_session):
     sandbox.faults({"kind": "cut", "when": "after_accept"})
     session = make_session(sandbox)
-    frame = wait(background_loop().submit(send_raw(session, [dict(TASK)])))
-    assert len(frame.items) == 1
+    assert len(send_raw(session, [dict(TASK)]).items) == 1
     assert len(sandbox.charges()) == 1
     assert session.log.recent()[0].state is State.SUCCEEDED
 
@@ -501,8 +500,8 @@ def test_a_service_that_dies_after_acceptance_leaves_the_run_to_be_collected(
 def test_raw_work_that_met_a_passing_trouble_stays_to_be_collected(sandbox, make_session):
     sandbox.faults({"kind": "refuse", "status": 503, "code": "serviceUnavailable", "names_task": False, "count": None})
     session = make_session(sandbox, max_retries=0)
-    frame = wait(background_loop().submit(send_raw(session, [dict(TASK)])))
-    assert [error["code"] for error in frame.errors] == ["serviceUnavailable"]
+    response = send_raw(session, [dict(TASK)])
+    assert [error["code"] for error in response.errors] == ["serviceUnavailable"]
     assert [run.state for run in session.pending()] == [State.SENT]
 
 
@@ -560,7 +559,7 @@ def test_what_is_no_image_is_shown_as_what_it_is(sandbox, make_session, monkeypa
     session = make_session(sandbox)
     from PIL import Image
 
-    job = session.submit({**task, "inputs": {"image": Image.new("RGB", (32, 32), "teal")}})
+    job = session.submit({**task, "inputs": {"image": Image.new("RGB", (32, 32), "teal")}}, agreed=True)
     shown = job.result(30)._repr_mimebundle_()
     assert words in shown["text/plain"]
     assert "no bytes" not in shown["text/html"]
@@ -570,9 +569,9 @@ def test_what_is_no_image_is_shown_as_what_it_is(sandbox, make_session, monkeypa
 
 def test_the_log_knows_the_words_of_every_kind_of_task(sandbox, make_session):
     session = make_session(sandbox)
-    session.submit({"taskType": "promptEnhance", "prompt": "a cat"}).result()
+    session.submit({"taskType": "promptEnhance", "prompt": "a cat"}, agreed=True).result()
     talk = [{"role": "user", "content": "hello"}]
-    session.submit({"taskType": "textInference", "model": "gemma", "messages": talk}).result()
+    session.submit({"taskType": "textInference", "model": "gemma", "messages": talk}, agreed=True).result()
     assert [run.prompt for run in session.log.recent()] == ["hello", "a cat"]
 
 

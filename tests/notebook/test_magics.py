@@ -58,7 +58,7 @@ def test_every_common_option_reaches_the_service(shell):
     shell.run(
         "%%runware -m sdxl --size 512X256 --steps 12 --cfg 6.5 --scheduler 'Euler a' --negative 'blur, text' "
         "--lora civitai:120096@135931:0.7 --format png --set outputQuality=90 --set safety.checkContent=true "
-        "--tag one --tag two --note 'try it' -q\na ship"
+        "--tag one --tag two --note 'try it' -q --yes\na ship"
     )
     (run,) = current_session().log.recent(1)
     wanted = {
@@ -268,7 +268,7 @@ def test_a_question_is_asked_in_the_cell(shell, monkeypatch):
     asked = []
     monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or "no")
     shell.run("%runware budget --ask-above 0")
-    with pytest.raises(NotConfirmed, match="the answer was no"):
+    with pytest.raises(NotConfirmed, match="You answered no"):
         shell.run("%%runware -s 256x256\na sea")
     assert "Send? [y/N]" in asked[0]
     shell.run("%%runware -s 256x256 --yes -q\na sea")

@@ -31,7 +31,7 @@ def test_config_sets_defaults_and_the_line_wins(shell):
     )
     shell.run("%%runware -q --tag b\na ship")
     assert (last().request["width"], last().request["steps"], set(last().tags)) == (128, 7, {"a", "b"})
-    shell.run("%%runware -q --steps 9 -s 128x128\na ship")
+    shell.run("%%runware -q --yes --steps 9 -s 128x128\na ship")
     assert (last().request["height"], last().request["steps"]) == (128, 9)
 
 
@@ -54,7 +54,7 @@ def test_a_plain_image_for_paper(shell):
     bundle = shell.names["ships"]._repr_mimebundle_()
     assert set(bundle) == {"image/jpeg", "text/plain"}
     shell.run(
-        "cut = __import__('runware_nb').run({'taskType': 'removeBackground', 'model': 'runware:109@1', 'inputs': {'image': ships[0]}}).result()"
+        "cut = __import__('runware_nb').run({'taskType': 'removeBackground', 'model': 'runware:109@1', 'inputs': {'image': ships[0]}}, agreed=True).result()"
     )
     assert set(shell.names["cut"]._repr_mimebundle_()) == {"image/png", "text/plain"}
 
@@ -363,7 +363,7 @@ def test_values_of_options_are_completed(shell):
 def test_parameters_of_a_web_ui_are_understood_below_the_prompt(shell):
     block = "Negative prompt: blur, {colour}\nSteps: 12, Sampler: Euler a, CFG scale: 6.5, Seed: 77, Size: 128x192, Model hash: 1a2b, Model: sd_xl"
     shell.names["colour"] = "green"
-    shell.run(f"%%runware -q --steps 9 -m sdxl -o made\na {{colour}} ship, tall: yes\n{block}")
+    shell.run(f"%%runware -q --yes --steps 9 -m sdxl -o made\na {{colour}} ship, tall: yes\n{block}")
     request = last().request
     assert request["positivePrompt"] == "a green ship, tall: yes"
     assert request["negativePrompt"] == "blur, green"

@@ -12,8 +12,8 @@ import ipywidgets as widgets
 
 from ...errors import MagicUsageError, NotConfirmed, RunwareNBError, TaskInvalid
 from ...loop import WaitInterrupted, wait
-from ...runlog import State
-from ...session.money import Estimate, estimate, question_about
+from ...session.consent import priced
+from ...session.estimates import Estimate, estimate
 from ...session.show import error_sentence
 from ...view.html import element, text
 from ...view.results import format_usd
@@ -139,7 +139,7 @@ class Sender:
         if job is None or job.is_done:
             return
         self.cancel_button.disabled = True
-        if job.state is State.PREPARED and job.record.attempts == 0:
+        if job.is_queued:
             _working.submit(self._guarded, self._drop, job)
             return
         self._awaited = None
@@ -186,10 +186,13 @@ class Sender:
 
     def _send(self, words: dict[str, Any]) -> None:
         task = with_images(words, self._session, self._names)
-        question = question_about(self._session, self._session.plan(task).price)
+        plan = self._session.plan(task)
+        # The button names the price, so each click is a decision of its own: it is not added to the sum of a cell.
+        click, tasks = object(), [priced(plan.task, plan.price)]
+        question = self._session.consent.question(tasks, scope=click)
         if question is not None and not self._has_agreed(words):
-            self._begun.set_exception(NotConfirmed(f"{question}; run it once more to agree"))
-            self.say(f"{question[0].upper()}{question[1:]}. A second click on Generate sends it.")
+            self._begun.set_exception(NotConfirmed(f"{question} Nothing was sent. Run it once more to agree."))
+            self.say(f"{question} Nothing was sent. Click Generate again to send it.")
             self._free()
             return
         job = self._session.submit(task, agreed=True, context=self.context)
@@ -213,11 +216,11 @@ class Sender:
 
     def _drop(self, job: Job) -> None:
         self._awaited = None  # it ends with an error that is none
-        self._session.discard(job.record)
-        if self._session.log.find(job.task_uuid).attempts:  # it left in the very moment of the click
-            self._tell_stopped(job)
-        else:
+        if job.cancel():
             self.say("Cancelled before it was sent; nothing was spent.")
+        else:  # it was sent at the moment of the click
+            job.detach()
+            self._tell_stopped(job)
         self._free()
 
     def _done(self, job: Job) -> None:

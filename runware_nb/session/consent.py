@@ -1,0 +1,285 @@
+"""Consent: every question that this package asks before it spends money or removes something.
+
+No other module asks. What is about to be sent is announced here first, with its estimates:
+
+* The estimates of all tasks that one cell submits are added up. The question comes when the sum exceeds
+  `ask_above_usd`. A yes covers the cell until the sum reaches twice the amount that was announced; then the question
+  comes again. A script has no cells: there the whole process counts as one.
+* A task whose price is unknown is asked about once for each kind of task and model in a session.
+* Several tasks that are known beforehand are one batch. If a budget cannot cover the batch, it is refused before its
+  first task.
+"""
+
+from __future__ import annotations
+
+import collections
+import threading
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BudgetExceeded, NotConfirmed, RunLogError
+from ..view.results import format_usd
+from .estimates import Estimate
+from .hooks import hooks
+
+if TYPE_CHECKING:
+    from ..runlog.spending import Budget
+    from .context import CellContext
+    from .session import Session
+
+__all__ = ["REMEDY", "Consent", "Priced", "can_ask", "confirm", "priced"]
+
+REMEDY = "Add --yes to agree to the cost (agreed=True in Python)."
+_ROUNDING_USD = 1e-9
+"""Sums of floating-point dollars differ from the exact sum by less than this."""
+_MOST_SCOPES = 256
+"""Cells whose sums are remembered; a notebook rarely has this many, and an old cell's question may be asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """A task that is about to be sent, as far as consent is concerned.
+
+    Attributes:
+        kind: Task type and model: what a question about an unknown price is about.
+        price: Its estimate.
+    """
+
+    kind: str
+    price: Estimate
+
+
+def priced(task: Mapping[str, Any], price: Estimate) -> Priced:
+    """Build the entry for a task in wire spelling."""
+    return Priced(str(task.get("model") or task.get("taskType") or "imageInference"), price)
+
+
+@dataclass(slots=True)
+class _Scope:
+    """The spending of one cell.
+
+    Attributes:
+        sum_usd: Estimates of everything that it submitted.
+        agreed_usd: The sum that the user last agreed to; None before the first question.
+    """
+
+    sum_usd: float = 0.0
+    agreed_usd: float | None = None
+
+
+@dataclass(slots=True)
+class _Question:
+    """A question that has to be answered before the tasks are sent.
+
+    Attributes:
+        text: What is about to happen, in complete sentences.
+        sum_usd: What the cell's sum is with these tasks.
+        unknown: Kinds of tasks whose price is unknown.
+    """
+
+    text: str
+    sum_usd: float
+    unknown: list[str] = field(default_factory=list)
+
+
+class Consent:
+    """What the user of one session has agreed to spend. It can be used from any thread.
+
+    Args:
+        session: Whose settings and budgets count.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._lock = threading.Lock()
+        self._scopes: collections.OrderedDict[Hashable, _Scope] = collections.OrderedDict()
+        self._accepted_kinds: set[tuple[str, str]] = set()
+
+    def require(
+        self, tasks: Sequence[Priced], *, context: CellContext, agreed: bool = False, announces: str | None = None
+    ) -> None:
+        """Make sure that the user agrees to the cost of tasks that are about to be sent.
+
+        Args:
+            tasks: All of them; several are a batch that is refused as a whole if a budget cannot cover it.
+            context: The cell that submits them.
+            agreed: Whether the user agreed beforehand, with `--yes` or `agreed=True`.
+            announces: A sentence that is always asked about, whatever the price; None asks only if a rule says so.
+
+        Raises:
+            NotConfirmed: The answer was no, or this session cannot ask. Nothing was sent.
+            BudgetExceeded: A budget cannot cover the batch. Nothing was sent.
+        """
+        if not tasks:
+            return
+        if len(tasks) > 1:
+            self._refuse_uncovered(tasks, context.notebook)
+        scope = context.scope
+        if agreed:
+            self.accept(tasks, scope=scope, counts=False)
+            return
+        with self._lock:  # checking and adding are one step: two threads of a cell must not both pass below the limit
+            question = self._question(tasks, scope, announces)
+            if question is None:
+                self._scope(scope).sum_usd += _known_usd(tasks)
+                return
+        confirm(question.text)  # the lock is free: the user may take minutes to answer
+        self.accept(tasks, scope=scope)
+
+    def question(self, tasks: Sequence[Priced], *, scope: Hashable) -> str | None:
+        """Return the question that these tasks need, for a front end that asks in its own way; None for no question.
+
+        The front end calls `accept` after a yes.
+        """
+        with self._lock:
+            question = self._question(tasks, scope, None)
+        return None if question is None else question.text
+
+    def accept(self, tasks: Sequence[Priced], *, scope: Hashable, counts: bool = True) -> None:
+        """Remember that the user agreed to these tasks.
+
+        Args:
+            tasks: What was agreed to.
+            scope: The cell.
+            counts: Whether the tasks are added to the cell's sum. A price that was agreed to beforehand is not: each
+                such task carries its own yes.
+        """
+        with self._lock:
+            self._accepted_kinds.update(self._key(task.kind) for task in tasks if task.price.usd is None)
+            if not counts:
+                return
+            state = self._scope(scope)
+            state.sum_usd += _known_usd(tasks)
+            # A yes to an unknown price says nothing about the sum: below the threshold, the threshold still asks.
+            if state.sum_usd > self._session.settings.ask_above_usd:
+                state.agreed_usd = state.sum_usd
+
+    # --- inside --------------------------------------------------------------------------------------
+
+    def _question(self, tasks: Sequence[Priced], scope: Hashable, announces: str | None) -> _Question | None:
+        state = self._scope(scope)
+        total = _known_usd(tasks)
+        with_these = state.sum_usd + total
+        threshold = self._session.settings.ask_above_usd
+        unknown = list(dict.fromkeys(task.kind for task in tasks if task.price.usd is None))
+        if announces is not None:
+            return _Question(f"{announces} {_cost_sentence(tasks)}", with_these, unknown)
+        sentences = []
+        # After a yes only the doubled amount asks again, not the threshold, which the cell has passed already.
+        if total > 0 and state.agreed_usd is not None:
+            if with_these >= 2 * state.agreed_usd - _ROUNDING_USD:
+                sentences.append(
+                    f"You agreed to about {format_usd(state.agreed_usd)} for {_place(scope)}. With {_these(tasks)}, "
+                    f"the sum is about {format_usd(with_these)}, twice that amount or more."
+                )
+        elif total > 0 and with_these > threshold + _ROUNDING_USD:
+            sentences.append(_above_threshold(tasks, scope, state.sum_usd, total, threshold))
+        asked = [kind for kind in unknown if self._key(kind) not in self._accepted_kinds]
+        if asked:
+            names = ", ".join(asked)
+            sentences.append(
+                f"The price of {names} is unknown: no price is listed, and the log has no such run with a known cost."
+            )
+        return _Question(" ".join(sentences), with_these, asked) if sentences else None
+
+    def _refuse_uncovered(self, tasks: Sequence[Priced], notebook: str | None) -> None:
+        """Refuse a batch that a budget cannot cover, before its first task is written or sent."""
+        total = _known_usd(tasks)
+        for budget in self._budgets(notebook):
+            if total > budget.left_usd + _ROUNDING_USD:
+                raise BudgetExceeded(
+                    f"These {len(tasks)} tasks cost about {format_usd(total)}, and "
+                    f"{format_usd(max(0.0, budget.left_usd))} is left of {budget.name} of "
+                    f"{format_usd(budget.limit_usd)}. Nothing was sent. Send fewer tasks, or raise the budget."
+                )
+
+    def _budgets(self, notebook: str | None) -> list[Budget]:
+        from ..runlog.spending import budgets_in_force
+
+        settings = self._session.settings
+        try:
+            with self._session.log.reading() as connection:
+                return budgets_in_force(connection, settings.service, notebook, settings.budget_usd)
+        except RunLogError:
+            return []  # each run meets the same fault when it is written, and is not sent
+
+    def has_budget(self, notebook: str | None) -> bool:
+        """Return whether any budget applies to what this session sends from a notebook."""
+        return bool(self._budgets(notebook))
+
+    def _key(self, kind: str) -> tuple[str, str]:
+        return self._session.settings.service, kind
+
+    def _scope(self, scope: Hashable) -> _Scope:
+        state = self._scopes.setdefault(scope, _Scope())
+        self._scopes.move_to_end(scope)
+        while len(self._scopes) > _MOST_SCOPES:
+            self._scopes.popitem(last=False)
+        return state
+
+
+def confirm(statement: str, *, verb: str = "Send", undone: str = "Nothing was sent.", remedy: str = REMEDY) -> None:
+    """Ask the user to confirm something that costs money or cannot be undone.
+
+    Args:
+        statement: What is about to happen, in complete sentences.
+        verb: What a yes does.
+        undone: What did not happen after a no, as a sentence.
+        remedy: What to do in a session that cannot ask, as a sentence.
+
+    Raises:
+        NotConfirmed: The answer was no, or this session cannot ask.
+    """
+    refused = NotConfirmed(f"{statement} This session cannot ask for confirmation. {undone} {remedy}")
+    if hooks.ask is None:
+        raise refused
+    try:
+        is_agreed = hooks.ask(f"{statement} {verb}? [y/N] ")
+    except (EOFError, NotImplementedError, RuntimeError) as error:  # how front ends refuse a request for input
+        raise refused from error
+    if not is_agreed:
+        raise NotConfirmed(f"{statement} You answered no. {undone}")
+
+
+def can_ask() -> bool:
+    """Return whether this session has a way to ask the user; the front end may still refuse the question."""
+    return hooks.ask is not None
+
+
+def _known_usd(tasks: Sequence[Priced]) -> float:
+    return sum(task.price.usd for task in tasks if task.price.usd is not None)
+
+
+def _cost_sentence(tasks: Sequence[Priced]) -> str:
+    known = [task for task in tasks if task.price.usd is not None]
+    missing = len(tasks) - len(known)
+    if not known:
+        return "The cost is unknown."
+    bases = list(dict.fromkeys(task.price.basis for task in known))
+    basis = f" ({bases[0]})" if len(bases) == 1 else ""
+    of_some = f" for {len(known)} of them; the price of the other {missing} is unknown" if missing else ""
+    return f"The estimated cost is {format_usd(_known_usd(tasks))}{basis}{of_some}."
+
+
+def _above_threshold(
+    tasks: Sequence[Priced], scope: Hashable, before_usd: float, total_usd: float, threshold_usd: float
+) -> str:
+    limit = f"above your confirmation threshold of {format_usd(threshold_usd)}"
+    if before_usd <= 0:
+        what = f"The estimated cost of {format_usd(total_usd)}"
+        if len(tasks) > 1:
+            return f"{what} for these {len(tasks)} tasks is {limit}."
+        return f"{what} ({tasks[0].price.basis}) is {limit}."
+    return (
+        f"The tasks that {_place(scope)} has submitted so far cost about {format_usd(before_usd)}. "
+        f"With {_these(tasks)}, the sum is about {format_usd(before_usd + total_usd)}, {limit}."
+    )
+
+
+def _these(tasks: Sequence[Priced]) -> str:
+    return "this task" if len(tasks) == 1 else f"these {len(tasks)} tasks"
+
+
+def _place(scope: Hashable) -> str:
+    return "this process" if scope is None else "this cell"
