@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import os
+import select
+import selectors
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
 from .errors import TransportTimeout
+from .forking import Lock, disconnect, pause_before_fork, restart_after_fork
 
 __all__ = ["BackgroundLoop", "WaitCancelled", "WaitInterrupted", "background_loop", "wait", "wait_async"]
 
@@ -42,10 +45,18 @@ class BackgroundLoop:
     """An event loop in a daemon thread."""
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
-        self._loop = asyncio.new_event_loop()
+        self._selector: selectors.BaseSelector | None = None
+        if sys.platform == "win32":
+            self._loop = asyncio.new_event_loop()
+        else:
+            # with a selector of its own, a forked child knows which sockets belong to the parent
+            self._selector = selectors.DefaultSelector()
+            self._loop = asyncio.SelectorEventLoop(self._selector)
         self._thread = threading.Thread(target=self._run, name="runware loop", daemon=True)
         self._thread.start()
+        self._resumed = threading.Event()
+        pause_before_fork(self)
+        restart_after_fork(self)
 
     def submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Start a coroutine on the loop, from any thread."""
@@ -56,8 +67,38 @@ class BackgroundLoop:
         self._loop.call_soon_threadsafe(function, *arguments)
 
     def is_current(self) -> bool:
-        """Whether the caller runs on the loop's own thread, where waiting would wait for ever."""
+        """Return whether the caller runs on the loop's own thread, where waiting would never end."""
         return threading.current_thread() is self._thread
+
+    def pause(self, timeout_s: float) -> None:
+        """Hold the loop between two callbacks, where it has no lock and no half-written frame, until `resume`."""
+        if self.is_current() or self._loop.is_closed():
+            return
+        resumed, paused = threading.Event(), threading.Event()
+        self._resumed = resumed
+
+        def hold() -> None:
+            paused.set()
+            resumed.wait()
+
+        self.call(hold)
+        paused.wait(timeout_s)
+
+    def resume(self) -> None:
+        """Let the loop go on."""
+        self._resumed.set()
+
+    def restart_in_child(self) -> None:
+        """Leave the loop to the parent: its thread does not run here, and its sockets are the parent's."""
+        global _current  # noqa: PLW0603 - one per process is the point
+        if self._selector is not None:
+            watched = [key.fd for key in self._selector.get_map().values()]
+            epoll = getattr(self._selector, "fileno", None)  # shared with the parent, unlike a kqueue
+            descriptors = [*watched, epoll()] if epoll is not None and hasattr(select, "epoll") else watched
+            self._loop.set_exception_handler(lambda _loop, _context: None)
+            disconnect(descriptors, self, asyncio.all_tasks(self._loop))
+        if _current is self:
+            _current = None
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -65,14 +106,14 @@ class BackgroundLoop:
 
 
 _current: BackgroundLoop | None = None
-_making = threading.Lock()
+_making = Lock()
 
 
 def background_loop() -> BackgroundLoop:
-    """Give the process's loop: made on first use, and made again after a fork."""
+    """Return the process's loop: started on first use, and again on first use after a fork."""
     global _current  # noqa: PLW0603 - one per process is the point
     with _making:
-        if _current is None or _current.pid != os.getpid():
+        if _current is None:
             _current = BackgroundLoop()
         return _current
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MagicUsageError
+from ..forking import Lock
 from ..runlog import ResultRecord, RunRecord
 from ..runlog.exhibits import Place, list_images, runs_of
 from ..runlog.filters import RunFilter
@@ -121,7 +121,7 @@ class Exhibition:
         self._session = session
         self._start = start
         self._places: list[Place] = []
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def open(self, typed: dict[str, Any]) -> int:
         """Choose the images; gives how many there are.

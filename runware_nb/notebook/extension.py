@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import sqlite3
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
+from ..loading import FIRST_NEEDED
+from ..loading import load as load_modules
 from ..session.hooks import hooks
 from ..settings import Settings, load_settings
 from .completion import install_completion, remove_completion
@@ -105,8 +106,7 @@ def _open_form(what: str | None) -> None:
 
 def _warm_up() -> None:
     """Load what the first image needs while the user is still typing."""
-    for name in ("notebook.running", "session.pipeline", "runlog.store", "transport.websocket", "catalog.check"):
-        importlib.import_module(f"runware_nb.{name}")
+    load_modules(*FIRST_NEEDED)
 
 
 def _first_line(settings: Settings) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import functools
 import os
 import platform
 import re
@@ -187,9 +186,8 @@ class RunClaimed(RunLogError):
     """Another process is sending this run: collect it."""
 
 
-@functools.cache
 def this_process() -> str:
-    """Name this process, so that another can see whether it still lives."""
+    """Return the name of this process, by which another can see whether it still runs; a forked child has its own."""
     return f"{platform.node()[:150]}/{os.getpid()}"
 
 

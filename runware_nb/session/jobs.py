@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import threading
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-from ..errors import TransportTimeout
+from ..errors import TransportError, TransportTimeout
+from ..forking import Lock, restart_after_fork
 from ..loop import WaitCancelled, WaitInterrupted, wait, wait_async
 from ..runlog import RunRecord, State
 from ..wire.results import Outcome, Result
@@ -49,7 +49,9 @@ class Job:
         self.notices: list[str] = []
         self.future: concurrent.futures.Future[Outcome] = concurrent.futures.Future()
         self._observers: list[Callable[[], None]] = []
-        self._lock = threading.Lock()
+        self._ending: tuple[Outcome | None, BaseException | None] | None = None
+        self._lock = Lock()
+        restart_after_fork(self)
 
     @property
     def task_uuid(self) -> str:
@@ -120,14 +122,35 @@ class Job:
 
     def settle(self, outcome: Outcome | None, error: BaseException | None) -> None:
         """Resolve the future, once."""
-        if self.future.done():
-            return
+        with self._lock:
+            if self._ending is not None:
+                return
+            self._ending = outcome, error
+        self._resolve()
+        self.changed()
+
+    def restart_in_child(self) -> None:
+        """Keep what is known after a fork; what is in flight is the parent's, which sends, collects and records it."""
+        self._observers = []
+        self.future = concurrent.futures.Future()  # another thread may have been in the middle of the old one
+        if self._ending is None:
+            self._ending = (
+                None,
+                TransportError(
+                    f"Run {self.task_uuid} belongs to the parent process, which goes on with it. To wait for it "
+                    f'here, use rw.job("{self.task_uuid[:8]}").'
+                ),
+            )
+        self._resolve()
+
+    def _resolve(self) -> None:
+        assert self._ending is not None
+        outcome, error = self._ending
         if error is not None:
             self.future.set_exception(error)
         else:
             assert outcome is not None
             self.future.set_result(outcome)
-        self.changed()
 
     def _goes_on(self, what: str) -> str:
         if self.state is State.PREPARED:

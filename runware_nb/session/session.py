@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import dataclasses
 import random
-import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..catalog import Rulebook, check_task, find_model, place_media, rulebook_of
 from ..errors import ConfigError, RunLogError, TaskError
+from ..forking import Lock, block_fork, disconnect, restart_after_fork
 from ..images.incoming import is_sendable
 from ..loop import background_loop, wait
 from ..runlog import MediaStore, RunRecord, State
@@ -73,15 +74,29 @@ class Session:
         self._client: Client | None = None
         self._log: RunLog | None = None
         self._media: tuple[Any, MediaStore] | None = None
-        self._opening_log = threading.Lock()
+        self._opening: dict[tuple[Path, str | None], concurrent.futures.Future[RunLog | None]] = {}
         self._jobs: dict[str, Job] = {}
-        self.lock = threading.Lock()
+        self.lock = Lock()
+        self._connecting = Lock()
+        """Guards settings, client, log and media: only ever held to look and to assign, never during I/O."""
         self._notices: list[str] = []
         self._budgeted: tuple[Any, ...] | None = None
         self._kept: set[asyncio.Task[None]] = set()
         self._fresh = FreshSchemas(self)
         self.aliases = AliasBook(self)
         self.chance = random.Random()  # noqa: S311 - picks seeds; of its own, so that random.seed() leaves it alone
+        restart_after_fork(self)
+
+    def restart_in_child(self) -> None:
+        """Start again after a fork: the parent goes on with its jobs and its connection, and this process has none.
+
+        The log starts again by itself. Seeds are drawn anew, so that parent and child do not pick the same ones.
+        """
+        disconnect((), self._client, self._kept, self._jobs, self._fresh, self._opening, self._media)
+        self._client = self._media = None
+        self._jobs, self._kept, self._opening = {}, set(), {}
+        self._fresh = FreshSchemas(self)
+        self.chance = random.Random()  # noqa: S311 - as above
 
     # --- connecting ----------------------------------------------------------------------------------
 
@@ -108,7 +123,7 @@ class Session:
         Raises:
             ConfigError: A name is unknown or a value makes no sense.
         """
-        self._take(self.settings.with_values(**values))
+        self._take(lambda settings: settings.with_values(**values))
 
     def use_profile(self, name: str) -> None:
         """Take the settings of a profile of the user's file: key, budget, folder and the rest; an empty name for none.
@@ -116,18 +131,21 @@ class Session:
         Raises:
             ConfigError: There is no such profile, or a value makes no sense.
         """
-        self._take(load_settings(profile=name))
+        loaded = load_settings(profile=name)
+        self._take(lambda _: loaded)
 
-    def _take(self, settings: Settings) -> None:
-        if settings == self.settings:
-            return
-        moved = settings.home != self.settings.home or settings.log_url != self.settings.log_url
-        self.settings = settings
-        old, self._client = self._client, None
+    def _take(self, change: Callable[[Settings], Settings]) -> None:
+        """Replace the settings; what two threads change at once is all changed."""
+        with self._connecting:
+            settings, before = change(self.settings), self.settings
+            if settings == before:
+                return
+            self.settings = settings
+            old, self._client = self._client, None
+            if _log_place(settings) != _log_place(before):
+                self._log = None
         if old is not None:
             background_loop().submit(_close_when_idle(old, list(self._jobs.values())))
-        if moved:
-            self._log = None
 
     @property
     def is_connected(self) -> bool:
@@ -140,7 +158,8 @@ class Session:
 
     async def open_log(self) -> RunLog:
         """Give the log, opening it if needed. On the background loop only."""
-        return self._log if self._log is not None else await asyncio.to_thread(self._open_log)
+        log = self._log
+        return log if log is not None else await asyncio.to_thread(self._open_log)
 
     @property
     def log(self) -> RunLog:
@@ -149,7 +168,8 @@ class Session:
         Raises:
             RunLogError: It cannot be opened.
         """
-        return self._log if self._log is not None else self._open_log()
+        log = self._log
+        return log if log is not None else self._open_log()
 
     @property
     def has_log(self) -> bool:
@@ -163,14 +183,17 @@ class Session:
         Raises:
             ConfigError: The bucket cannot be used.
         """
-        url = self.settings.media_url
-        place = (self.settings.home, url)
-        if self._media is None or self._media[0] != place:
-            beside = self.settings.home.parent / "runware_images"
-            is_bucket = url is not None and "://" in url
-            store = MediaStore(beside, Bucket(url)) if is_bucket and url else MediaStore(Path(url or beside))
-            self._media = place, store
-        return self._media[1]
+        settings, media = self.settings, self._media
+        place = (settings.home, settings.media_url)
+        if media is not None and media[0] == place:
+            return media[1]
+        url, beside = settings.media_url, settings.home.parent / "runware_images"
+        is_bucket = url is not None and "://" in url
+        store = MediaStore(beside, Bucket(url)) if is_bucket and url else MediaStore(Path(url or beside))
+        with self._connecting:  # another thread may have been faster: all use the first one
+            if self._media is None or self._media[0] != place:
+                self._media = place, store
+            return self._media[1]
 
     @property
     def owns_media(self) -> bool:
@@ -223,14 +246,20 @@ class Session:
                 "replay mode: everything is answered from the log, and nobody is asked; `%runware config mode live` "
                 "asks the service"
             )
-        if self.settings.api_key is None:
-            self.settings = self.settings.with_values(api_key=stored_key(self.settings.profile))
-        return self.settings.require_key()
+        settings = self.settings
+        if settings.api_key is None:
+            key = stored_key(settings.profile)
+            with self._connecting:
+                if self.settings.api_key is None:
+                    self.settings = self.settings.with_values(api_key=key)
+                settings = self.settings
+        return settings.require_key()
 
     def forget_key(self) -> None:
         """Go on without a key; tasks in flight keep theirs."""
-        self.settings = dataclasses.replace(self.settings, api_key=None)
-        old, self._client = self._client, None
+        with self._connecting:
+            self.settings = dataclasses.replace(self.settings, api_key=None)
+            old, self._client = self._client, None
         if old is not None:
             background_loop().submit(_close_when_idle(old, list(self._jobs.values())))
 
@@ -310,11 +339,11 @@ class Session:
         Raises:
             RunNotFound: None fits, or more than one.
         """
+        for job in list(self._jobs.values()):
+            if len(ref) >= 4 and job.task_uuid.startswith(ref.lower()):
+                return job
+        record = self.log.find(ref)  # before the lock: it may have to be opened
         with self.lock:
-            for job in list(self._jobs.values()):
-                if len(ref) >= 4 and job.task_uuid.startswith(ref.lower()):
-                    return job
-            record = self.log.find(ref)
             running = self._jobs.get(record.task_uuid)
             if running is not None:
                 return running
@@ -387,12 +416,14 @@ class Session:
 
     def close(self) -> None:
         """Close connection and log; tasks go on, and the next session can collect them."""
-        client, self._client = self._client, None
+        with self._connecting:
+            client, self._client = self._client, None
         if client is not None:
             with contextlib.suppress(Exception):
                 wait(background_loop().submit(client.aclose()), timeout_s=2.0)
         self._fresh.close()
-        log, self._log = self._log, None
+        with self._connecting:
+            log, self._log = self._log, None
         if log is not None:
             log.close()
 
@@ -451,24 +482,67 @@ class Session:
     # --- inside --------------------------------------------------------------------------------------
 
     def _make_client(self) -> Client:
-        if self._client is None:
-            self.require_key()
+        client = self._client
+        if client is not None:
+            return client
+        self.require_key()  # before the lock: a keyring may have to be asked
+        with block_fork():  # its modules are imported on first use
             from ..client import Client
 
-            self._client = Client(settings=self.settings, on_notice=self._notices.append)
-        return self._client
+        with self._connecting:
+            if self._client is None:
+                self._client = Client(settings=self.settings, on_notice=self._notices.append)
+            return self._client
 
     async def _connect(self) -> str:
         return await self._make_client().open()
 
     def _open_log(self) -> RunLog:
-        with self._opening_log:
-            log = self._log
-            if log is None:
-                from ..runlog import RunLog
+        """Open the log once, however many threads want it: one of them opens it, and the others wait for that."""
+        while True:
+            with self._connecting:
+                if self._log is not None:
+                    return self._log
+                settings = self.settings
+                opening = self._opening.get(_log_place(settings))
+                is_first = opening is None
+                if opening is None:
+                    opening = self._opening[_log_place(settings)] = concurrent.futures.Future()
+            log = self._open_log_at(settings, opening) if is_first else opening.result()
+            if log is not None:
+                return log
 
-                log = self._log = RunLog(self.settings.home, self.settings.log_url)
-            return log
+    def _open_log_at(self, settings: Settings, opening: concurrent.futures.Future[RunLog | None]) -> RunLog | None:
+        """Open a log and resolve *opening*: with None where the others have to look again."""
+        with block_fork():
+            from ..runlog import RunLog
+
+        log: RunLog | None = None
+        failure: RunLogError | None = None
+        try:
+            log = RunLog(settings.home, settings.log_url)
+            with self._connecting:
+                is_wanted = _log_place(self.settings) == _log_place(settings)
+                if is_wanted:
+                    self._log = log
+            if not is_wanted:  # the settings were changed meanwhile
+                log.close()
+                log = None
+        except RunLogError as error:
+            failure = error
+            raise
+        finally:  # after Stop too, which may come at any moment
+            with self._connecting:
+                self._opening.pop(_log_place(settings), None)
+            if failure is not None:
+                opening.set_exception(failure)
+            else:
+                opening.set_result(log)
+        return log
+
+
+def _log_place(settings: Settings) -> tuple[Path, str | None]:
+    return settings.home, settings.log_url
 
 
 def _sendable(request: Mapping[str, Any]) -> Item:
@@ -489,16 +563,19 @@ async def _close_when_idle(client: Client, jobs: list[Job]) -> None:
 
 
 _session: Session | None = None
-_making = threading.Lock()
+_making = Lock()
 
 
 def current_session() -> Session:
-    """Give this process's session, made on first use."""
+    """Return this process's session, made on first use."""
     global _session  # noqa: PLW0603 - one per process is the point
+    if _session is not None:
+        return _session
+    made = Session()  # before the lock: files of settings are read
     with _making:
         if _session is None:
             import atexit
 
-            _session = Session()
-            atexit.register(_session.close)
+            _session = made
+            atexit.register(made.close)
         return _session

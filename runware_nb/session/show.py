@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .jobs import Job
 
 __all__ = [
+    "OutcomeRenderer",
+    "ResultRenderer",
     "error_sentence",
     "relative_link",
     "relative_path",
@@ -75,6 +77,42 @@ def render_result(
     if display == "image":
         return _render_plain(ResultsView(prompt, [], facts=facts), [result])
     return render_results(ResultsView(prompt, [_tile(result, prompt, task, several=False)], facts=facts))
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeRenderer:
+    """What draws an outcome in a notebook; a value, so that an outcome can be pickled and is still drawn afterwards.
+
+    Attributes:
+        notices: Sentences a user should know.
+        display: `html` or `image`.
+    """
+
+    notices: Sequence[str]
+    display: str
+
+    def __call__(self, outcome: Outcome) -> dict[str, str]:
+        """Return the outcome's MIME bundle."""
+        return render_outcome(outcome, self.notices, display=self.display)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRenderer:
+    """What draws a single result in a notebook.
+
+    Attributes:
+        prompt: Its caption.
+        task: The task that made it, in wire spelling.
+        display: `html` or `image`.
+    """
+
+    prompt: str
+    task: Mapping[str, Any]
+    display: str
+
+    def __call__(self, result: Result) -> dict[str, str]:
+        """Return the result's MIME bundle."""
+        return render_result(result, self.prompt, self.task, display=self.display)
 
 
 def _render_plain(view: ResultsView, results: Sequence[Result]) -> dict[str, str]:

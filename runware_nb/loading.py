@@ -1,0 +1,74 @@
+"""Loading of this package's modules on first use, in a way that neither Stop nor a fork leaves half done.
+
+Stop raises KeyboardInterrupt in the main thread, at any instruction. Raised inside an import, it can leave a library
+partly initialized, and the next cell then fails. So the main thread lets another thread import, and only waits.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from types import FrameType, ModuleType
+
+from .forking import block_fork
+
+__all__ = ["FIRST_NEEDED", "load"]
+
+FIRST_NEEDED = ("notebook.running", "session.pipeline", "runlog.store", "transport.websocket", "catalog.check")
+"""What the first image in a notebook needs."""
+_TICK_S = 0.05
+
+_loaded: set[str] = set()
+
+
+def load(*names: str) -> ModuleType:
+    """Import modules of this package.
+
+    Args:
+        *names: Names without the package, such as `session`.
+
+    Returns:
+        The last of them.
+    """
+    full = [f"{__package__}.{name}" for name in names]
+    if not _loaded.issuperset(full):
+        if threading.current_thread() is threading.main_thread() and not _is_importing():
+            _import_elsewhere(full)
+        else:
+            _import(full)
+        _loaded.update(full)
+    return sys.modules[full[-1]]
+
+
+def _import(names: list[str]) -> None:
+    with block_fork():  # the child could never take the import lock of a module that was being imported
+        for name in names:
+            importlib.import_module(name)
+
+
+def _import_elsewhere(names: list[str]) -> None:
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            _import(names)
+        except BaseException as error:  # noqa: BLE001 - raised where the modules are wanted
+            failures.append(error)
+
+    thread = threading.Thread(target=work, name="runware imports", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(_TICK_S)  # Stop ends this wait, and the import goes on
+    if failures:
+        raise failures[0]
+
+
+def _is_importing() -> bool:
+    """Return whether this thread is inside an import: another thread could then wait for it for ever."""
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 - the public way, inspect, is slow to import
+    while frame is not None:
+        if frame.f_code.co_name == "_find_and_load" and frame.f_globals.get("__name__") == "importlib._bootstrap":
+            return True
+        frame = frame.f_back
+    return False
