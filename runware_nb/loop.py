@@ -10,16 +10,26 @@ import asyncio
 import concurrent.futures
 import select
 import selectors
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Generator
+from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
 from .errors import TransportTimeout
 from .forking import Lock, disconnect, pause_before_fork, restart_after_fork
 
-__all__ = ["BackgroundLoop", "WaitCancelled", "WaitInterrupted", "background_loop", "wait", "wait_async"]
+__all__ = [
+    "BackgroundLoop",
+    "WaitCancelled",
+    "WaitInterrupted",
+    "background_loop",
+    "take_stop_sentence",
+    "wait",
+    "wait_async",
+]
 
 T = TypeVar("T")
 TICK_S = 0.05
@@ -160,25 +170,90 @@ def _wait(future: concurrent.futures.Future[T], timeout_s: float | None, on_tick
             on_tick()
 
 
-def wait_async(future: concurrent.futures.Future[T]) -> Generator[Any, None, T]:
+def wait_async(
+    future: concurrent.futures.Future[T], *, on_cancelled: Callable[[], str] | None = None
+) -> Generator[Any, None, T]:
     """Wait in an `await` cell, for use in `__await__`.
 
     An idle kernel loop does not notice Stop until something wakes it, so this ticks.
+
+    Args:
+        future: What to wait for.
+        on_cancelled: Called if the wait is cancelled; returns the sentence that Stop shows.
+
+    Raises:
+        WaitCancelled: Stop was pressed; the work goes on.
+        asyncio.CancelledError: Something else cancelled the wait, such as `asyncio.timeout`. On Python 3.11 and 3.12
+            that turns this very class, and no subclass of it, into TimeoutError.
     """
 
     async def ticking() -> T:
         mine = asyncio.wrap_future(future)
         mine.add_done_callback(_retrieve)
-        try:
-            while not mine.done():
-                await asyncio.wait([mine], timeout=2 * TICK_S)
-        except asyncio.CancelledError:
-            # wrap_future would cancel the work with us; let go of it instead
-            mine.remove_done_callback(_retrieve)
-            raise
+        with _stop_watch:
+            stops = _stop_watch.count
+            try:
+                while not mine.done():
+                    await asyncio.wait([mine], timeout=2 * TICK_S)
+            except asyncio.CancelledError:
+                # wrap_future would cancel the work with us; let go of it instead
+                mine.remove_done_callback(_retrieve)
+                sentence = "Stopped waiting" if on_cancelled is None else on_cancelled()
+                if _stop_watch.count == stops:
+                    raise
+                _stop_watch.sentence = sentence
+                raise WaitCancelled(sentence) from None
         return mine.result()
 
     return ticking().__await__()
+
+
+class _StopWatch:
+    """Notices that a signal, and not a timeout or another task, cancels the waits of the main thread.
+
+    While anything waits, it stands before the handler of the interrupt signal, which a kernel sets for each cell.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sentence: str | None = None
+        self._waiting = 0
+        self._before: Any = None
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return  # signals do not come here
+        self._waiting += 1
+        before = signal.getsignal(signal.SIGINT)
+        if callable(before) and before != self._on_signal:
+            self._before = before
+            signal.signal(signal.SIGINT, self._on_signal)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self._waiting -= 1
+        if self._waiting == 0 and signal.getsignal(signal.SIGINT) == self._on_signal:
+            signal.signal(signal.SIGINT, self._before)
+
+    def take_sentence(self) -> str | None:
+        """Return what the last Stop said about a run, once."""
+        sentence, self.sentence = self.sentence, None
+        return sentence
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1
+        self._before(number, frame)
+
+
+_stop_watch = _StopWatch()
+
+
+def take_stop_sentence() -> str | None:
+    """Return the sentence of a Stop that ended an `await` of one of our runs, once; None if there was none."""
+    return _stop_watch.take_sentence()
 
 
 def _retrieve(future: asyncio.Future[Any]) -> None:
