@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import MagicUsageError
 from ..forking import Lock
+from ..reprs import short_repr
 from ..runlog import ResultRecord, RunRecord
 from ..runlog.exhibits import Place, list_images, runs_of
 from ..runlog.filters import RunFilter
@@ -28,6 +29,7 @@ _MOST_AT_ONCE = 200
 _LARGEST_BYTES = 24 * 1024 * 1024
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GalleryFilter:
     """What a gallery shows: the filters of the log, and those that count for each image.
@@ -68,6 +70,7 @@ class GalleryFilter:
         )  # fmt: skip
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Exhibit:
     """One image.

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..errors import BudgetExceeded
+from ..reprs import short_repr
 from ..wire.tasks import expected_results
 from .databases import upsert_for
 from .records import UNFINISHED_STATES
@@ -22,6 +23,7 @@ __all__ = ["Budget", "Spent", "budgets_of", "median_cost", "refuse_over_budget",
 _LOOKED_AT = 50
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Spent:
     """One line of a cost summary.
@@ -41,6 +43,7 @@ class Spent:
     unknown: int
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Budget:
     """A limit.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..catalog import estimate_usd
 from ..errors import RunLogError
+from ..reprs import short_repr
 from ..view.results import format_usd
 from .hooks import confirm
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Estimate", "agree", "apply_own_budget", "estimate", "question_about"]
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """What a task is likely to cost.

@@ -17,6 +17,7 @@ from ..errors import ConfigError, RunLogError, TaskError
 from ..forking import Lock, block_fork, disconnect, restart_after_fork
 from ..images.incoming import is_sendable
 from ..loop import background_loop, wait
+from ..reprs import short_repr
 from ..runlog import MediaStore, RunRecord, State
 from ..runlog.bucket import Bucket
 from ..settings import Key, Settings, load_settings, stored_key
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "Session", "current_session"]
 
 
+@short_repr()
 @dataclass(slots=True)
 class Plan:
     """What would be sent.

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from ..errors import MediaError, RunwareNBError, TaskError
 from ..images import decode, make_thumbnail
 from ..images.thumbnail import THUMBNAIL_BYTES
+from ..reprs import short_repr
 from ..runlog import RunRecord, State
 from ..view.results import ResultsView, Tile, format_usd, render_plain, render_progress, render_results
 from ..view.table import Table
@@ -79,6 +80,7 @@ def render_result(
     return render_results(ResultsView(prompt, [_tile(result, prompt, task, several=False)], facts=facts))
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class OutcomeRenderer:
     """What draws an outcome in a notebook; a value, so that an outcome can be pickled and is still drawn afterwards.
@@ -96,6 +98,7 @@ class OutcomeRenderer:
         return render_outcome(outcome, self.notices, display=self.display)
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class ResultRenderer:
     """What draws a single result in a notebook.

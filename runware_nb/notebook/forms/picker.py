@@ -14,6 +14,7 @@ from ...errors import ConfigError, MagicUsageError, RunwareNBError
 from ...forking import Workers
 from ...images import decode, make_thumbnail
 from ...loop import background_loop, wait
+from ...reprs import short_repr
 from ...runlog.filters import RunFilter
 from ...session.pictures import first_picture
 from ...view.html import MUTED, element, text
@@ -33,6 +34,7 @@ _MOST_LISTED = 60
 _searching = Workers(1, "runware models")
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Choice:
     """A model as the picker lists it.
