@@ -76,16 +76,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from .loading import load
 
-    try:
-        return getattr(load(_HOMES[name]), name)
-    except KeyboardInterrupt as stop:
-        raise _with_one_line(stop, "Stopped while runware_nb was loading. Nothing was sent.") from None
-
-
-def _with_one_line(stop: KeyboardInterrupt, sentence: str) -> KeyboardInterrupt:
-    """Have IPython show a sentence instead of a traceback, without loading anything for it."""
-    stop._render_traceback_ = lambda: [sentence]  # type: ignore[attr-defined]
-    return stop
+    return getattr(load(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
@@ -96,10 +87,7 @@ def load_ipython_extension(shell: Any) -> None:
     """Add the magics to a shell: what `%load_ext runware_nb` calls."""
     from .loading import load
 
-    try:
-        load("notebook.extension").load(shell)
-    except KeyboardInterrupt as stop:
-        raise _with_one_line(stop, "Stopped while runware_nb was loading. Run %load_ext runware_nb again.") from None
+    load("notebook.extension").load(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:

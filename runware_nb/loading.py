@@ -12,11 +12,13 @@ import threading
 from types import FrameType, ModuleType
 
 from .forking import block_fork
+from .interrupts import interrupts, is_in_task
 
 __all__ = ["FIRST_NEEDED", "load"]
 
 FIRST_NEEDED = ("notebook.running", "session.pipeline", "runlog.store", "transport.websocket", "catalog.check")
 """What the first image in a notebook needs."""
+STOPPED = "Stopped while runware_nb was loading. Run the cell again."
 _TICK_S = 0.05
 
 _loaded: set[str] = set()
@@ -33,12 +35,22 @@ def load(*names: str) -> ModuleType:
     """
     full = [f"{__package__}.{name}" for name in names]
     if not _loaded.issuperset(full):
-        if threading.current_thread() is threading.main_thread() and not _is_importing():
-            _import_elsewhere(full)
-        else:
-            _import(full)
-        _loaded.update(full)
+        try:
+            _load(full)
+        except BaseException as stop:
+            # an exception of its own class would have to be loaded; IPython asks the object itself
+            if not isinstance(stop, Exception):
+                stop._render_traceback_ = lambda: [STOPPED]  # type: ignore[attr-defined]
+            raise
     return sys.modules[full[-1]]
+
+
+def _load(names: list[str]) -> None:
+    if threading.current_thread() is threading.main_thread() and not _is_importing():
+        _import_elsewhere(names)
+    else:
+        _import(names)
+    _loaded.update(names)
 
 
 def _import(names: list[str]) -> None:
@@ -58,8 +70,14 @@ def _import_elsewhere(names: list[str]) -> None:
 
     thread = threading.Thread(target=work, name="runware imports", daemon=True)
     thread.start()
-    while thread.is_alive():
-        thread.join(_TICK_S)  # Stop ends this wait, and the import goes on
+    with interrupts:
+        stops = interrupts.count
+        while thread.is_alive():
+            thread.join(_TICK_S)  # Stop ends this wait, and the import goes on
+            if interrupts.count != stops and is_in_task():
+                import asyncio
+
+                raise asyncio.CancelledError("Stopped")
     if failures:
         raise failures[0]
 

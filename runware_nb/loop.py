@@ -10,16 +10,15 @@ import asyncio
 import concurrent.futures
 import select
 import selectors
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Generator
-from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
 from .errors import TransportTimeout
 from .forking import Lock, disconnect, pause_before_fork, restart_after_fork
+from .interrupts import interrupts, is_in_task
 
 __all__ = [
     "BackgroundLoop",
@@ -144,12 +143,14 @@ def wait(
     Raises:
         TransportTimeout: The time is over; the work goes on.
         WaitInterrupted: Stop was pressed; the work goes on.
+        WaitCancelled: The same, called by a cell with `await`.
         RuntimeError: Called on the background loop itself.
     """
     if background_loop().is_current():
         raise RuntimeError("waiting on the background loop for itself; use `await`")
     try:
-        return _wait(future, timeout_s, on_tick)
+        with interrupts:
+            return _wait(future, timeout_s, on_tick)
     except WaitInterrupted:
         raise
     except KeyboardInterrupt:
@@ -158,12 +159,15 @@ def wait(
 
 def _wait(future: concurrent.futures.Future[T], timeout_s: float | None, on_tick: Callable[[], None] | None) -> T:
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    stops = interrupts.count
     while True:
         # A timeout of the wait and one raised by the work are the same class: only done() tells them apart.
         left = TICK_S if deadline is None else min(TICK_S, max(0.0, deadline - time.monotonic()))
         concurrent.futures.wait([future], timeout=left)
         if future.done():
             return future.result()
+        if interrupts.count != stops and is_in_task():
+            raise WaitCancelled("Stopped waiting")
         if deadline is not None and time.monotonic() >= deadline:
             raise TransportTimeout(f"not finished after {timeout_s:g} s")
         if on_tick is not None:
@@ -190,8 +194,8 @@ def wait_async(
     async def ticking() -> T:
         mine = asyncio.wrap_future(future)
         mine.add_done_callback(_retrieve)
-        with _stop_watch:
-            stops = _stop_watch.count
+        with interrupts:
+            stops = interrupts.count
             try:
                 while not mine.done():
                     await asyncio.wait([mine], timeout=2 * TICK_S)
@@ -199,61 +203,24 @@ def wait_async(
                 # wrap_future would cancel the work with us; let go of it instead
                 mine.remove_done_callback(_retrieve)
                 sentence = "Stopped waiting" if on_cancelled is None else on_cancelled()
-                if _stop_watch.count == stops:
+                _sentences[:] = [sentence]
+                if interrupts.count == stops:
                     raise
-                _stop_watch.sentence = sentence
                 raise WaitCancelled(sentence) from None
         return mine.result()
 
     return ticking().__await__()
 
 
-class _StopWatch:
-    """Notices that a signal, and not a timeout or another task, cancels the waits of the main thread.
-
-    While anything waits, it stands before the handler of the interrupt signal, which a kernel sets for each cell.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.sentence: str | None = None
-        self._waiting = 0
-        self._before: Any = None
-
-    def __enter__(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return  # signals do not come here
-        self._waiting += 1
-        before = signal.getsignal(signal.SIGINT)
-        if callable(before) and before != self._on_signal:
-            self._before = before
-            signal.signal(signal.SIGINT, self._on_signal)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return
-        self._waiting -= 1
-        if self._waiting == 0 and signal.getsignal(signal.SIGINT) == self._on_signal:
-            signal.signal(signal.SIGINT, self._before)
-
-    def take_sentence(self) -> str | None:
-        """Return what the last Stop said about a run, once."""
-        sentence, self.sentence = self.sentence, None
-        return sentence
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.count += 1
-        self._before(number, frame)
-
-
-_stop_watch = _StopWatch()
+_sentences: list[str] = []
+"""What was said of the last run whose `await` was cancelled: an exception of asyncio's own cannot carry it."""
 
 
 def take_stop_sentence() -> str | None:
-    """Return the sentence of a Stop that ended an `await` of one of our runs, once; None if there was none."""
-    return _stop_watch.take_sentence()
+    """Return the sentence about the last run whose `await` was cancelled, once; None if there was none."""
+    sentence = _sentences[-1] if _sentences else None
+    _sentences.clear()
+    return sentence
 
 
 def _retrieve(future: asyncio.Future[Any]) -> None:

@@ -15,6 +15,7 @@ from ..session.hooks import hooks
 from ..settings import Settings, load_settings
 from .completion import install_completion, remove_completion
 from .magics import RunwareMagics
+from .stop_line import install_stop_line, remove_stop_line
 
 if TYPE_CHECKING:
     from ..curation import Ballot
@@ -32,6 +33,7 @@ def load(shell: Any) -> None:
     attach(shell)
     shell.register_magics(RunwareMagics(shell))
     install_completion(shell)
+    install_stop_line(shell)
     print(_first_line(settings))  # noqa: T201 - the one line that loading says
     warm_up = threading.Timer(_WARM_UP_AFTER_S, _warm_up)
     warm_up.daemon = True
@@ -43,6 +45,7 @@ def unload(shell: Any) -> None:
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("runware", None)
     remove_completion(shell)
+    remove_stop_line(shell)
 
 
 def attach(shell: Any) -> None:

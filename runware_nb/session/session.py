@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..catalog import Rulebook, check_task, find_model, place_media, rulebook_of
 from ..errors import ConfigError, RunLogError, TaskError
-from ..forking import Lock, block_fork, disconnect, restart_after_fork
+from ..forking import Lock, disconnect, restart_after_fork
 from ..images.incoming import is_sendable
+from ..loading import load
 from ..loop import background_loop, wait
 from ..reprs import short_repr
 from ..runlog import MediaStore, RunRecord, State
@@ -488,8 +489,8 @@ class Session:
         if client is not None:
             return client
         self.require_key()  # before the lock: a keyring may have to be asked
-        with block_fork():  # its modules are imported on first use
-            from ..client import Client
+        load("client")
+        from ..client import Client
 
         with self._connecting:
             if self._client is None:
@@ -516,8 +517,8 @@ class Session:
 
     def _open_log_at(self, settings: Settings, opening: concurrent.futures.Future[RunLog | None]) -> RunLog | None:
         """Open a log and resolve *opening*: with None where the others have to look again."""
-        with block_fork():
-            from ..runlog import RunLog
+        load("runlog.store")
+        from ..runlog import RunLog
 
         log: RunLog | None = None
         failure: RunLogError | None = None
