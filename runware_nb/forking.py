@@ -14,17 +14,16 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from types import TracebackType
 from typing import Any, Protocol
 
 __all__ = [
-    "Lock",
     "Pausable",
     "Releasable",
     "Restartable",
     "Workers",
     "block_fork",
     "disconnect",
+    "make_lock",
     "pause_before_fork",
     "release_before_fork",
     "restart_after_fork",
@@ -61,6 +60,7 @@ class Releasable(Protocol):
 _restartable: weakref.WeakSet[Any] = weakref.WeakSet()
 _pausable: weakref.WeakSet[Any] = weakref.WeakSet()
 _releasable: weakref.WeakSet[Any] = weakref.WeakSet()
+_locks: weakref.WeakSet[Any] = weakref.WeakSet()
 _inherited: list[Any] = []
 """What the child must neither use nor collect: a destructor could write to the parent's connections."""
 
@@ -103,30 +103,15 @@ def disconnect(descriptors: Iterable[int], *inherited: object) -> None:
         os.close(null)
 
 
-class Lock:
-    """A lock that another thread cannot keep for ever by holding it at the moment of a fork."""
+def make_lock() -> threading.Lock:
+    """Return a lock that another thread cannot keep for ever by holding it at the moment of a fork.
 
-    __slots__ = ("__weakref__", "_lock", "_owner")
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._owner = 0
-        restart_after_fork(self)
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-        self._owner = threading.get_ident()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._owner = 0
-        self._lock.release()
-
-    def restart_in_child(self) -> None:
-        """Release the lock unless the thread that forked holds it: that one goes on to release it itself."""
-        if self._owner != threading.get_ident():
-            self._lock, self._owner = threading.Lock(), 0
+    It is a plain lock, not a class around one: Stop could end a method written in Python between the moment when it
+    takes the lock and the moment when `with` knows that it has to release it.
+    """
+    lock = threading.Lock()
+    _locks.add(lock)
+    return lock
 
 
 class Workers:
@@ -140,7 +125,7 @@ class Workers:
     def __init__(self, count: int, name: str) -> None:
         self._count = count
         self._name = name
-        self._lock = Lock()
+        self._lock = make_lock()
         self._pool: concurrent.futures.ThreadPoolExecutor | None = None
         restart_after_fork(self)
 
@@ -232,6 +217,8 @@ def _after_in_parent() -> None:
 
 def _after_in_child() -> None:
     _gate.start_again()
+    for lock in list(_locks):
+        lock._at_fork_reinit()  # noqa: SLF001 - as the standard library does; no code of ours forks inside a lock
     for owner in list(_restartable):
         owner.restart_in_child()
 

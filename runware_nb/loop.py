@@ -14,10 +14,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Generator
+from types import TracebackType
 from typing import Any, TypeVar
 
 from .errors import TransportTimeout
-from .forking import Lock, disconnect, pause_before_fork, restart_after_fork
+from .forking import disconnect, make_lock, pause_before_fork, restart_after_fork
 from .interrupts import interrupts, is_in_task
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "WaitCancelled",
     "WaitInterrupted",
     "background_loop",
+    "is_awaited",
     "take_stop_sentence",
     "wait",
     "wait_async",
@@ -115,7 +117,7 @@ class BackgroundLoop:
 
 
 _current: BackgroundLoop | None = None
-_making = Lock()
+_making = make_lock()
 
 
 def background_loop() -> BackgroundLoop:
@@ -194,7 +196,7 @@ def wait_async(
     async def ticking() -> T:
         mine = asyncio.wrap_future(future)
         mine.add_done_callback(_retrieve)
-        with interrupts:
+        with interrupts, _awaits:
             stops = interrupts.count
             try:
                 while not mine.done():
@@ -212,6 +214,22 @@ def wait_async(
     return ticking().__await__()
 
 
+class _Awaits:
+    """The number of `await`s of runs that are waiting at this moment."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __enter__(self) -> None:
+        self.count += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.count -= 1
+
+
+_awaits = _Awaits()
 _sentences: list[str] = []
 """What was said of the last run whose `await` was cancelled: an exception of asyncio's own cannot carry it."""
 
@@ -221,6 +239,11 @@ def take_stop_sentence() -> str | None:
     sentence = _sentences[-1] if _sentences else None
     _sentences.clear()
     return sentence
+
+
+def is_awaited() -> bool:
+    """Return whether an `await` of a run is waiting: `asyncio.shield` and `asyncio.wait` leave it when a cell ends."""
+    return _awaits.count > 0
 
 
 def _retrieve(future: asyncio.Future[Any]) -> None:

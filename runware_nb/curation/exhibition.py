@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MagicUsageError
-from ..forking import Lock
+from ..forking import make_lock
 from ..reprs import short_repr
 from ..runlog import ResultRecord, RunRecord
 from ..runlog.exhibits import Place, list_images, runs_of
@@ -124,7 +124,7 @@ class Exhibition:
         self._session = session
         self._start = start
         self._places: list[Place] = []
-        self._lock = Lock()
+        self._lock = make_lock()
 
     def open(self, typed: dict[str, Any]) -> int:
         """Choose the images; gives how many there are.

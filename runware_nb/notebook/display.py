@@ -9,7 +9,7 @@ from typing import Any
 
 from IPython.display import DisplayHandle, display
 
-from ..forking import Lock, Workers
+from ..forking import Workers, make_lock
 from ..session import Job
 from ..session.show import render_job
 from ..wire.results import Outcome
@@ -108,8 +108,8 @@ class Panel:
         self._job = job
         self._handle = handle
         self._frame = frame or dict
-        self._lock = Lock()  # of the two flags
-        self._drawing = Lock()  # of the place itself: an older picture must not follow a newer one
+        self._lock = make_lock()  # of the two flags
+        self._drawing = make_lock()  # of the place itself: an older picture must not follow a newer one
         self._is_due = False
         self._is_settled = False
 

@@ -11,7 +11,7 @@ import asyncio
 from types import TracebackType
 from typing import Any
 
-from ..loop import take_stop_sentence
+from ..loop import is_awaited, take_stop_sentence
 
 __all__ = ["install_stop_line", "remove_stop_line"]
 
@@ -42,7 +42,8 @@ def _show(
 ) -> list[str] | None:
     sentence = take_stop_sentence()
     if not hasattr(error, "_render_traceback_"):
-        if sentence is None and isinstance(error, KeyboardInterrupt) and _is_ours(traceback):
+        is_ours = _is_ours(traceback) if isinstance(error, KeyboardInterrupt) else is_awaited()
+        if sentence is None and is_ours:
             sentence = _STOPPED
         if sentence is not None:
             error._render_traceback_ = lambda: [sentence]  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy.engine import Engine
 
 from ..errors import BudgetExceeded, RunLogError
-from ..forking import Lock, block_fork
+from ..forking import block_fork, make_lock
 from .databases import Change, execute_all, in_words, is_connection_lost, is_taken
 from .records import TwinExists
 from .statements import Statements
@@ -54,7 +54,7 @@ class Writer:
         self._engine = engine
         self._sql = sql
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
-        self._closing = Lock()
+        self._closing = make_lock()
         self._is_closed = False
         self._connection: Any = None
         self._thread: threading.Thread | None = None  # started by the first write

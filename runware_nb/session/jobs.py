@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TransportError, TransportTimeout
-from ..forking import Lock, restart_after_fork
+from ..forking import make_lock, restart_after_fork
 from ..loop import WaitInterrupted, wait, wait_async
 from ..runlog import RunRecord, State
 from ..wire.results import Outcome, Result
@@ -51,7 +51,7 @@ class Job(Coroutine[Any, None, Outcome]):
         self._observers: list[Callable[[], None]] = []
         self._ending: tuple[Outcome | None, BaseException | None] | None = None
         self._waits: dict[asyncio.Task[Any] | None, Generator[Any, None, Outcome]] = {}
-        self._lock = Lock()
+        self._lock = make_lock()
         restart_after_fork(self)
 
     @property

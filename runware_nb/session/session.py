@@ -7,6 +7,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import random
+import threading
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..catalog import Rulebook, check_task, find_model, place_media, rulebook_of
 from ..errors import ConfigError, RunLogError, TaskError
-from ..forking import Lock, disconnect, restart_after_fork
+from ..forking import Workers, disconnect, make_lock, restart_after_fork
 from ..images.incoming import is_sendable
 from ..loading import load
 from ..loop import background_loop, wait
@@ -79,8 +80,8 @@ class Session:
         self._media: tuple[Any, MediaStore] | None = None
         self._opening: dict[tuple[Path, str | None], concurrent.futures.Future[RunLog | None]] = {}
         self._jobs: dict[str, Job] = {}
-        self.lock = Lock()
-        self._connecting = Lock()
+        self.lock = make_lock()
+        self._connecting = make_lock()
         """Guards settings, client, log and media: only ever held to look and to assign, never during I/O."""
         self._notices: list[str] = []
         self._budgeted: tuple[Any, ...] | None = None
@@ -501,46 +502,40 @@ class Session:
         return await self._make_client().open()
 
     def _open_log(self) -> RunLog:
-        """Open the log once, however many threads want it: one of them opens it, and the others wait for that."""
+        """Open the log once, however many threads want it: they all wait for the one that opens it.
+
+        That one is a thread of its own, which Stop does not interrupt: a half-opened log would block the next cell.
+        """
         while True:
             with self._connecting:
                 if self._log is not None:
                     return self._log
-                settings = self.settings
-                opening = self._opening.get(_log_place(settings))
-                is_first = opening is None
+                place = _log_place(self.settings)
+                opening = self._opening.get(place)
                 if opening is None:
-                    opening = self._opening[_log_place(settings)] = concurrent.futures.Future()
-            log = self._open_log_at(settings, opening) if is_first else opening.result()
+                    opening = self._opening[place] = Workers(1, "runware log opening").submit(self._open_log_at, place)
+            is_main = threading.current_thread() is threading.main_thread()
+            log: RunLog | None = wait(opening) if is_main else opening.result()
             if log is not None:
                 return log
 
-    def _open_log_at(self, settings: Settings, opening: concurrent.futures.Future[RunLog | None]) -> RunLog | None:
-        """Open a log and resolve *opening*: with None where the others have to look again."""
-        load("runlog.store")
-        from ..runlog import RunLog
-
+    def _open_log_at(self, place: tuple[Path, str | None]) -> RunLog | None:
+        """Open the log of a place; return None if the settings have named another one meanwhile."""
         log: RunLog | None = None
-        failure: RunLogError | None = None
         try:
-            log = RunLog(settings.home, settings.log_url)
+            load("runlog.store")
+            from ..runlog import RunLog
+
+            log = RunLog(*place)
+        finally:
             with self._connecting:
-                is_wanted = _log_place(self.settings) == _log_place(settings)
-                if is_wanted:
+                self._opening.pop(place, None)
+                is_wanted = _log_place(self.settings) == place and self._log is None
+                if is_wanted and log is not None:
                     self._log = log
-            if not is_wanted:  # the settings were changed meanwhile
-                log.close()
-                log = None
-        except RunLogError as error:
-            failure = error
-            raise
-        finally:  # after Stop too, which may come at any moment
-            with self._connecting:
-                self._opening.pop(_log_place(settings), None)
-            if failure is not None:
-                opening.set_exception(failure)
-            else:
-                opening.set_result(log)
+        if not is_wanted:
+            log.close()
+            return None
         return log
 
 
@@ -566,7 +561,7 @@ async def _close_when_idle(client: Client, jobs: list[Job]) -> None:
 
 
 _session: Session | None = None
-_making = Lock()
+_making = make_lock()
 
 
 def current_session() -> Session:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import ipywidgets as widgets
 
 from ...errors import MagicUsageError, NotConfirmed, RunwareNBError, TaskInvalid
-from ...forking import Lock, Workers
+from ...forking import Workers, make_lock
 from ...loop import WaitInterrupted, wait
 from ...runlog import State
 from ...session.money import Estimate, estimate, question_about
@@ -73,7 +73,7 @@ class Sender:
         self._session = session
         self._form = form
         self._names = names
-        self._lock = Lock()
+        self._lock = make_lock()
         self._pricing: threading.Timer | None = None
         self._is_busy = False
         self._asked: tuple[dict[str, Any], float] | None = None
