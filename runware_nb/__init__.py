@@ -85,9 +85,13 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: Any) -> None:
     """Add the magics to a shell: what `%load_ext runware_nb` calls."""
-    from .loading import load
+    from .loading import load, show_as_line
 
-    load("notebook.extension").load(shell)
+    try:
+        load("notebook.extension").load(shell)
+    except KeyboardInterrupt as stop:
+        show_as_line(stop)
+        raise
 
 
 def unload_ipython_extension(shell: Any) -> None:

@@ -149,7 +149,8 @@ class _Gate:
         self.start_again()
 
     def start_again(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._inside = 0
         self._is_forking = False
         self._depth = threading.local()
@@ -160,7 +161,7 @@ class _Gate:
 
     def enter(self) -> None:
         if self._mine == 0:
-            with self._changed:
+            with self._lock:
                 while self._is_forking:
                     self._changed.wait()
                 self._inside += 1
@@ -171,19 +172,19 @@ class _Gate:
             return  # entered before a fork whose child this is
         self._depth.count = self._mine - 1
         if self._depth.count == 0:
-            with self._changed:
+            with self._lock:
                 self._inside -= 1
                 self._changed.notify_all()
 
     def close(self, timeout_s: float) -> bool:
         """Wait until no other thread is inside, and let none in. Return whether that was reached."""
         own = 1 if self._mine else 0
-        with self._changed:
+        with self._lock:
             self._is_forking = True
             return self._changed.wait_for(lambda: self._inside <= own, timeout_s) and not own
 
     def open(self) -> None:
-        with self._changed:
+        with self._lock:
             self._is_forking = False
             self._changed.notify_all()
 

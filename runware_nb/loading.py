@@ -1,7 +1,8 @@
 """Loading of this package's modules on first use, in a way that neither Stop nor a fork leaves half done.
 
 Stop raises KeyboardInterrupt in the main thread, at any instruction. Raised inside an import, it can leave a library
-partly initialized, and the next cell then fails. So the main thread lets another thread import, and only waits.
+partly initialized, or Python's own import lock taken for ever, and the next cell then fails or hangs. So the main
+thread lets another thread import, and only waits.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from types import FrameType, ModuleType
 from .forking import block_fork
 from .interrupts import interrupts, is_in_task
 
-__all__ = ["FIRST_NEEDED", "load"]
+__all__ = ["FIRST_NEEDED", "load", "show_as_line"]
 
-FIRST_NEEDED = ("notebook.running", "session.pipeline", "runlog.store", "transport.websocket", "catalog.check")
+FIRST_NEEDED = (
+    "notebook.cell", "notebook.display", "notebook.running", "session.pipeline", "runlog.store", "client",
+    "transport.rest", "transport.websocket", "catalog.check",
+)  # fmt: skip
 """What the first image in a notebook needs."""
 STOPPED = "Stopped while runware_nb was loading. Run the cell again."
 _TICK_S = 0.05
@@ -38,11 +42,15 @@ def load(*names: str) -> ModuleType:
         try:
             _load(full)
         except BaseException as stop:
-            # an exception of its own class would have to be loaded; IPython asks the object itself
-            if not isinstance(stop, Exception):
-                stop._render_traceback_ = lambda: [STOPPED]  # type: ignore[attr-defined]
+            show_as_line(stop)
             raise
     return sys.modules[full[-1]]
+
+
+def show_as_line(stop: BaseException) -> None:
+    """Have IPython show Stop as a line: it asks the object, so that no class of ours has to be loaded for it."""
+    if not isinstance(stop, Exception):
+        stop._render_traceback_ = lambda: [STOPPED]  # type: ignore[attr-defined]
 
 
 def _load(names: list[str]) -> None:

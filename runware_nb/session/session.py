@@ -7,6 +7,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import random
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from ..catalog import Rulebook, check_task, find_model, place_media, rulebook_of
 from ..errors import ConfigError, RunLogError, TaskError
 from ..forking import Workers, disconnect, make_lock, restart_after_fork
 from ..images.incoming import is_sendable
-from ..loading import load
+from ..loading import FIRST_NEEDED, load
 from ..loop import background_loop, wait
 from ..reprs import short_repr
 from ..runlog import MediaStore, RunRecord, State
@@ -569,6 +570,8 @@ def current_session() -> Session:
     global _session  # noqa: PLW0603 - one per process is the point
     if _session is not None:
         return _session
+    if "IPython" in sys.modules:  # elsewhere Ctrl-C ends the program, and a script loads only what it uses
+        load(*FIRST_NEEDED)
     made = Session()  # before the lock: files of settings are read
     with _making:
         if _session is None:
