@@ -5,7 +5,6 @@ Every name is loaded on first use, so that importing this package costs next to 
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -25,13 +24,13 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "bundle": "again.api", "check_bundle": "again.api", "code": "again.api", "import_runs": "again.api",
-    "open_bundle": "again.api", "replay": "again.api", "verify": "again.api",
-    "CellContext": "session", "Client": "client", "ImageTask": "wire.tasks", "Job": "session", "LoRA": "wire.tasks",
-    "Outcome": "wire.results", "Result": "wire.results", "RunwareNBError": "errors", "Session": "session",
-    "Settings": "settings", "TaskError": "errors", "cancel_queued": "session",
-    "connect": "session", "image": "session", "job": "session",
-    "log": "session", "pending": "session", "read": "session", "resume": "session", "run": "session",
-    "brush": "notebook.masks", "command": "commands.call", "form": "notebook.forms", "gallery": "notebook.gallery",
+    "open_bundle": "again.api", "replay": "again.api", "verify": "again.api", "CellContext": "session.context",
+    "Client": "client", "ImageTask": "wire.tasks", "Job": "session.jobs", "LoRA": "wire.tasks",
+    "Outcome": "wire.results", "Result": "wire.results", "RunwareNBError": "errors", "Session": "session.session",
+    "Settings": "settings", "TaskError": "errors", "cancel_queued": "session.api", "connect": "session.api",
+    "image": "session.api", "job": "session.api", "log": "session.api", "pending": "session.api",
+    "read": "session.api", "resume": "session.api", "run": "session.api", "brush": "notebook.masks",
+    "command": "commands.call", "form": "notebook.forms", "gallery": "notebook.gallery",
     "mask_rectangle": "notebook.masks", "pick_model": "notebook.forms",
 }  # fmt: skip
 
@@ -76,7 +75,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    from .loading import load
+
+    return getattr(load(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
@@ -85,9 +86,13 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: Any) -> None:
     """Add the magics to a shell: what `%load_ext runware_nb` calls."""
-    from .notebook.extension import load
+    from .loading import load, show_as_line
 
-    load(shell)
+    try:
+        load("notebook.extension").load(shell)
+    except KeyboardInterrupt as stop:
+        show_as_line(stop)
+        raise
 
 
 def unload_ipython_extension(shell: Any) -> None:

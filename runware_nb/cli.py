@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 from collections.abc import Sequence
+from typing import IO
 
 from . import __version__
 from .commands import COMMANDS, Answer, find_command
@@ -17,24 +19,42 @@ from .loop import WaitInterrupted
 
 __all__ = ["main"]
 
+_BROKEN_PIPE = 141
+"""128 and the number of SIGPIPE, by which other tools end."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0; 1 when the service said no, nothing was found or it could not be reached; 2 for wrong usage.
+        0; 1 if the service refused, nothing was found, it could not be reached or the output could not be written; 2
+        for wrong usage; 130 after Ctrl-C; 141 if the reader of the output ended first, as for any Unix tool.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = _main(words)
+        _print()  # flushes whatever a command printed
+    except (_ReaderGone, BrokenPipeError):
+        status = _BROKEN_PIPE
+    except _CannotWrite as error:
+        with contextlib.suppress(_ReaderGone):
+            _say(f"runware-nb: cannot write the output: {error}")
+        status = 1
+    _leave_nothing_to_flush()
+    return status
+
+
+def _main(words: list[str]) -> int:
     if not words or words[0] in {"-h", "--help"}:
-        print(_usage())  # noqa: T201 - what a terminal is for
+        _print(_usage())
         return 0 if words else 2
     if words[0] in {"-V", "--version"}:
-        print(f"runware-nb {__version__}")  # noqa: T201 - what a terminal is for
+        _print(f"runware-nb {__version__}")
         return 0
     try:
         return _run(words[0], words[1:])
     except HelpRequested as help_text:
-        print(help_text)  # noqa: T201 - what a terminal is for
+        _print(str(help_text))
         return 0
     except (MagicUsageError, ConfigError, NotConfirmed) as error:
         _say("\n".join(error._render_traceback_()))
@@ -53,9 +73,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
 
 
 def _run(name: str, words: list[str]) -> int:
@@ -70,9 +87,9 @@ def _run(name: str, words: list[str]) -> int:
     from .session import current_session
     from .session.hooks import hooks
 
-    if sys.stdin.isatty() and sys.stderr.isatty():
+    if _is_terminal(sys.stdin) and _is_terminal(sys.stderr):
         hooks.ask = _ask
-    if sys.stderr.isatty():
+    if _is_terminal(sys.stderr):
         hooks.show_progress = _show_progress
     try:
         answer = command.run(current_session(), options)
@@ -83,11 +100,11 @@ def _run(name: str, words: list[str]) -> int:
         answer = _wait(answer)
     for note in answer.notes:
         _say(note)
-    as_json = options.json or not sys.stdout.isatty()
+    as_json = options.json or not _is_terminal(sys.stdout)
     if as_json:
-        print(json.dumps(answer.json, indent=2, ensure_ascii=False))  # noqa: T201 - the answer
+        _print(json.dumps(answer.json, indent=2, ensure_ascii=False))
     else:
-        print(answer.bundle.get("text/plain", ""))  # noqa: T201 - the answer
+        _print(answer.bundle.get("text/plain", ""))
     return int(answer.is_failure)
 
 
@@ -111,20 +128,20 @@ def _wait(answer: Answer) -> Answer:
 
 def _ask(question: str) -> bool:
     """Ask on stderr: stdout is for the answer."""
-    print(question, end="", file=sys.stderr, flush=True)  # noqa: T201 - a question to a person
+    _say(question, end="")
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def _show_progress(done: int, total: int, what: str) -> None:
     end = "\n" if done == total else ""
-    print(f"\r{done} of {total} {what}", end=end, file=sys.stderr, flush=True)  # noqa: T201 - to a person
+    _say(f"\r{done} of {total} {what}", end=end)
 
 
 def _foreground_sandbox(words: list[str]) -> int:
     """Become the sandbox: it is a program of its own, and shares no code with the client."""
     command = [sys.executable, "-m", "runware_nb.sandbox", *words]
     if os.name == "posix":
-        sys.stdout.flush()
+        _print()
         os.execv(sys.executable, command)  # noqa: S606 - our own module, no shell
     import subprocess
 
@@ -134,11 +151,72 @@ def _foreground_sandbox(words: list[str]) -> int:
 def _print_errors(error: TaskError) -> None:
     _say("\n".join(error._render_traceback_()))
     if error.raw:
-        print(json.dumps({"data": [], "errors": [error.raw]}, indent=2, ensure_ascii=False))  # noqa: T201 - the answer
+        _print(json.dumps({"data": [], "errors": [error.raw]}, indent=2, ensure_ascii=False))
 
 
-def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr)  # noqa: T201 - beside the answer
+class _ReaderGone(Exception):
+    """The program that reads stdout or stderr has ended."""
+
+
+class _CannotWrite(Exception):
+    """The output cannot be written, such as to a full disk."""
+
+
+def _print(text: str | None = None) -> None:
+    """Write a line to stdout and flush it; None only flushes.
+
+    Raises:
+        _ReaderGone: The reader has ended.
+        _CannotWrite: The output cannot be written.
+    """
+    if sys.stdout is None:
+        return  # closed by the caller
+    try:
+        if text is not None:
+            print(text)  # noqa: T201 - what a terminal is for
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise _ReaderGone from None
+    except OSError as error:
+        raise _CannotWrite(error.strerror or str(error)) from None
+
+
+def _say(sentence: str, end: str = "\n") -> None:
+    """Write a sentence to stderr, beside the answer. If it cannot be written, the answer and the status remain.
+
+    Raises:
+        _ReaderGone: The reader has ended.
+    """
+    if sys.stderr is None:
+        return  # closed by the caller; `print` would write to stdout instead
+    try:
+        print(sentence, end=end, file=sys.stderr, flush=True)  # noqa: T201 - beside the answer
+    except BrokenPipeError:
+        raise _ReaderGone from None
+    except OSError:
+        _silence(sys.stderr)
+
+
+def _leave_nothing_to_flush() -> None:
+    """Let Python's flush at exit succeed: what could not be written then is reported as an exception."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None:
+            continue
+        try:
+            stream.flush()
+        except OSError:
+            _silence(stream)
+
+
+def _silence(stream: IO[str]) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+
+
+def _is_terminal(stream: IO[str] | None) -> bool:
+    return stream is not None and stream.isatty()
 
 
 def _usage() -> str:

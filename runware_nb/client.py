@@ -15,6 +15,7 @@ from .delivery.connection import closed
 from .delivery.courier import jitter, pause
 from .delivery.flight import now
 from .errors import MediaError, RateLimited, TaskInvalid, TransportError, TransportTimeout
+from .forking import disconnect, restart_after_fork
 from .images.medium import MemoryMedium
 from .settings import Settings, load_settings
 from .wire.frames import Frame, Item
@@ -71,11 +72,19 @@ class Client:
             max_in_flight=max_in_flight, max_retries=max_retries, timeout_s=timeout_s,
         )  # fmt: skip
         self.settings.require_key()
+        self._on_notice = on_notice or logger.warning
+        self._start()
+        restart_after_fork(self)
+
+    def restart_in_child(self) -> None:
+        """Start again after a fork: connections and tasks in flight are the parent's."""
+        disconnect((), self._board, self._slots, self._connection, self._courier, self._uploads)
+        self._start()
+
+    def _start(self) -> None:
         self._board = Board()
         self._slots = Slots(self.settings.max_in_flight)
-        self._connection = Connection(
-            self.settings, self._board, user_agent=_user_agent(), on_notice=on_notice or logger.warning
-        )
+        self._connection = Connection(self.settings, self._board, user_agent=_user_agent(), on_notice=self._on_notice)
         self._courier = Courier(self.settings, self._board, self._connection, self._slots)
         self._uploads = UploadDesk(self._courier)
 

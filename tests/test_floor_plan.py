@@ -9,7 +9,7 @@ PACKAGE = Path(runware_nb.__file__).parent
 # `images` and `catalog` lie lower than in the first drawing: a bare client's results decode too, and it puts media
 # where the model's schema wants them. `delivery` is what the client grew until it was no longer small.
 FLOORS = [
-    "errors", "wire", "settings", "images", "transport", "catalog", "delivery", "client", "providers",
+    "errors", "forking", "interrupts", "loading", "reprs", "wire", "settings", "images", "transport", "catalog", "delivery", "client", "providers",
     "runlog", "view", "loop", "session", "again", "curation", "sweeps", "commands", {"notebook", "cli"},
 ]  # fmt: skip
 APART = {"sandbox"}
@@ -99,3 +99,16 @@ def test_only_settings_reads_the_environment():
 
 def test_nothing_is_called_utils():
     assert not [path for path in FILES if path.stem in {"utils", "helpers", "common", "misc"}]
+
+
+def test_only_one_module_makes_locks_and_pools_of_threads():
+    """A bare lock or pool hangs a forked child if a thread of the parent held it: `forking` has ones that do not."""
+    bare = {"Lock", "RLock", "ThreadPoolExecutor", "register_at_fork"}
+    users = {
+        str(path.relative_to(PACKAGE)) for path in FILES if room_of(path) not in APART
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in bare
+        and isinstance(node.value, ast.Name | ast.Attribute)
+        and (node.value.id if isinstance(node.value, ast.Name) else node.value.attr) in {"threading", "futures", "os"}
+    }  # fmt: skip
+    assert users == {"forking.py"}

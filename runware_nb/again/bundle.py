@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BundleError
+from ..reprs import short_repr
 from ..runlog import MediaStore, RunLog, RunRecord
 from ..runlog.ballots import merge_votes
 from ..runlog.files import ensure_private_folder
@@ -34,6 +35,7 @@ __all__ = ["Made", "make_bundle", "merge_bundle", "open_into", "runs_of_notebook
 _EVERY_RUN = 1_000_000
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Made:
     """A bundle that was made.

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..reprs import short_repr
 from ..runlog import RunRecord
 
 __all__ = ["CrateFile", "crate_metadata"]
@@ -18,6 +19,7 @@ _TYPES = {
 }  # fmt: skip
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class CrateFile:
     """One file of a bundle.

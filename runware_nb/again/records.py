@@ -10,6 +10,7 @@ from pathlib import PurePath
 from typing import Any
 
 from ..errors import BundleError
+from ..reprs import short_repr
 from ..runlog import FINAL_STATES, ResultRecord, RunLog, RunRecord, State
 from ..runlog.ballots import CHOICES, Vote, votes_among
 from ..wire.tasks import is_uuid
@@ -30,6 +31,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 _NEEDED = ("task_uuid", "provider", "task_type", "request", "request_hash", "asked_hash", "state", "created_at_utc")
 
 
+@short_repr()
 @dataclass(slots=True)
 class Records:
     """What was read.

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from ..errors import MagicUsageError, MediaError, RunNotFound, TaskInvalid
 from ..images.compare import Comparison, Verdict, compare
 from ..images.provenance import read_provenance
+from ..reprs import short_repr
 from ..runlog import ResultRecord, RunRecord
 from ..session.consent import priced
 from ..session.estimates import estimate
@@ -34,6 +35,7 @@ _ADDRESSED = ("webhookURL", "uploadEndpoint")
 _NOT_AGAIN = frozenset({"taskUUID", "deliveryMethod", *_ADDRESSED})
 
 
+@short_repr()
 @dataclass(slots=True)
 class Original:
     """What is to be made again.
@@ -55,6 +57,7 @@ class Original:
     hashes: dict[int, str] = field(default_factory=dict)
 
 
+@short_repr()
 @dataclass(slots=True)
 class Replayed:
     """What became of it.

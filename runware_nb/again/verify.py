@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import RunwareNBError
 from ..images.compare import Comparison, Verdict
+from ..reprs import short_repr
 from ..runlog import RunRecord, State
 from ..runlog.keeping import note_perceptual_hash
 from ..session.consent import priced
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Checked", "Plan", "plan_verification", "verify"]
 
 
+@short_repr()
 @dataclass(slots=True)
 class Checked:
     """One run, made again.
@@ -50,6 +52,7 @@ class Checked:
         return max(found, key=order.index) if found else None
 
 
+@short_repr()
 @dataclass(slots=True)
 class Plan:
     """What a verification would send.

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TaskInvalid
+from ..reprs import short_repr
 from ..wire.air import parse_air
 from ..wire.tasks import current_task_type, is_utility
 from .models import Model, find_model, nearest_names
@@ -24,6 +25,7 @@ _UNITS = {"width": " px", "height": " px", "duration": " s", "ttl": " s"}
 _OURS = {"taskType", "taskUUID", "deliveryMethod"}  # put in by the client, after the check
 
 
+@short_repr()
 @dataclass(frozen=True, eq=False)
 class Rulebook:
     """What one model takes: a schema and where to read about it.

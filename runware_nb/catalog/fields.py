@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..reprs import short_repr
 from .check import Rulebook
 
 __all__ = ["Field", "FieldProblem", "Kind", "check_value", "fields_of", "read_value", "size_pairs"]
@@ -46,6 +47,7 @@ class FieldProblem(ValueError):
     """What is wrong with a value, in one sentence that stands beside its field."""
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Field:
     """One parameter as a form asks for it.

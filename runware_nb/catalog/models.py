@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from ..reprs import short_repr
+
 __all__ = ["DEFAULT_MODEL", "Model", "Sizes", "all_models", "find_model", "nearest_names"]
 
 DEFAULT_MODEL = "runware:101@1"
@@ -31,6 +33,7 @@ class Sizes:
     pairs_px: tuple[tuple[int, int], ...] = ()
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Model:
     """One model.

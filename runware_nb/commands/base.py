@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..errors import MagicUsageError
+from ..reprs import short_repr
 
 if TYPE_CHECKING:
     from ..session import Job, Session
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "Answer", "Command", "find_command"]
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a command has to say.

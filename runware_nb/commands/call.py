@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import RunwareNBError
+from ..reprs import short_repr
 from .arguments import LineParser
 from .base import Answer, find_command
 
 __all__ = ["Said", "command"]
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Said:
     """What a command answered; it shows itself in a notebook.

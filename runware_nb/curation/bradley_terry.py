@@ -8,6 +8,8 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from ..reprs import short_repr
+
 __all__ = ["Rank", "rank_items"]
 
 Item = TypeVar("Item", bound=Hashable)
@@ -20,6 +22,7 @@ _QUANTILE = 1.959964
 """Of the normal distribution: 95 % lie within it."""
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Rank(Generic[Item]):
     """Where one item stands.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MagicUsageError
+from ..forking import make_lock
+from ..reprs import short_repr
 from ..runlog import ResultRecord, RunRecord
 from ..runlog.exhibits import Place, list_images, runs_of
 from ..runlog.filters import RunFilter
@@ -28,6 +29,7 @@ _MOST_AT_ONCE = 200
 _LARGEST_BYTES = 24 * 1024 * 1024
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GalleryFilter:
     """What a gallery shows: the filters of the log, and those that count for each image.
@@ -68,6 +70,7 @@ class GalleryFilter:
         )  # fmt: skip
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Exhibit:
     """One image.
@@ -121,7 +124,7 @@ class Exhibition:
         self._session = session
         self._start = start
         self._places: list[Place] = []
-        self._lock = threading.Lock()
+        self._lock = make_lock()
 
     def open(self, typed: dict[str, Any]) -> int:
         """Choose the images; gives how many there are.

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..reprs import short_repr
 from .decode import decode
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Verdict(enum.StrEnum):
     """There is nothing to compare."""
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """How two images differ.

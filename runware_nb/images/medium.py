@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import MediaError
 from ..wire.media import ending_for, sniff
@@ -63,6 +63,9 @@ class FileMedium(MemoryMedium):
     def __init__(self, path: Path) -> None:
         super().__init__(b"")
         self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FileMedium, (self.path.absolute() if self.path else None,)  # another process may stand elsewhere
 
     @property
     def bytes(self) -> bytes:

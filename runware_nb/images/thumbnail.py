@@ -6,6 +6,8 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..reprs import short_repr
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -15,6 +17,7 @@ THUMBNAIL_BYTES = 112 * 1024
 """Largest thumbnail in bytes: 150 KiB as base64, which leaves room for caption and markup below 160 KiB."""
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
     """A small copy.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
+from ..forking import make_lock
 from ..session import CellContext
 from ..settings import jupyter_session_name
 
@@ -20,7 +20,7 @@ class CellFinder:
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell
-        self._lock = threading.Lock()
+        self._lock = make_lock()
         self._counted: tuple[int | None, int] = (None, 0)
 
     def __call__(self, *, counts: bool = True) -> CellContext:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import threading
 import time
 from collections.abc import Callable, Mapping
 from html import escape
@@ -11,6 +9,7 @@ from typing import Any
 
 from IPython.display import DisplayHandle, display
 
+from ..forking import Workers, make_lock
 from ..session import Job
 from ..session.show import render_job
 from ..wire.results import Outcome
@@ -20,7 +19,7 @@ __all__ = ["Panel", "show_bundle", "show_count", "show_widget", "wait_and_show"]
 _SHOW_AFTER_S = 0.4
 _UPDATE_EVERY_S = 0.2
 
-_drawing = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="runware display")
+_drawing = Workers(1, "runware display")
 
 
 def show_bundle(bundle: Mapping[str, str]) -> None:
@@ -109,8 +108,8 @@ class Panel:
         self._job = job
         self._handle = handle
         self._frame = frame or dict
-        self._lock = threading.Lock()  # of the two flags
-        self._drawing = threading.Lock()  # of the place itself: an older picture must not follow a newer one
+        self._lock = make_lock()  # of the two flags
+        self._drawing = make_lock()  # of the place itself: an older picture must not follow a newer one
         self._is_due = False
         self._is_settled = False
 

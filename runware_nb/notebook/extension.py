@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import sqlite3
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
+from ..loading import FIRST_NEEDED
+from ..loading import load as load_modules
 from ..session.hooks import hooks
 from ..settings import Settings, load_settings
 from .completion import install_completion, remove_completion
 from .magics import RunwareMagics
+from .stop_line import install_stop_line, remove_stop_line
 
 if TYPE_CHECKING:
     from ..curation import Ballot
@@ -32,6 +34,7 @@ def load(shell: Any) -> None:
     attach(shell)
     shell.register_magics(RunwareMagics(shell))
     install_completion(shell)
+    install_stop_line(shell)
     print(_first_line(settings))  # noqa: T201 - the one line that loading says
     warm_up = threading.Timer(_WARM_UP_AFTER_S, _warm_up)
     warm_up.daemon = True
@@ -43,6 +46,7 @@ def unload(shell: Any) -> None:
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("runware", None)
     remove_completion(shell)
+    remove_stop_line(shell)
     with contextlib.suppress(ValueError):  # it was never loaded here
         shell.events.unregister("post_run_cell", _after_cell)
 
@@ -122,8 +126,7 @@ def _open_form(what: str | None) -> None:
 
 def _warm_up() -> None:
     """Load what the first image needs while the user is still typing."""
-    for name in ("notebook.running", "session.pipeline", "runlog.store", "transport.websocket", "catalog.check"):
-        importlib.import_module(f"runware_nb.{name}")
+    load_modules(*FIRST_NEEDED)
 
 
 def _first_line(settings: Settings) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope, no_var_expand
 from traitlets import CaselessStrEnum, Float, Integer, List, Unicode, observe
 
+from ..loading import FIRST_NEEDED, load
+
 __all__ = ["RunwareMagics"]
 
 
@@ -41,6 +43,7 @@ class RunwareMagics(Magics):
         options. `%runware COMMAND` does everything else; `%runware -h` lists the commands, and
         `%runware COMMAND -h` explains one. `%config RunwareMagics` sets defaults.
         """
+        load(*FIRST_NEEDED)
         from .running import Runner
 
         runner = Runner(self.shell, self.defaults())

@@ -12,12 +12,14 @@ from ..commands.arguments import LineParser, split_line
 from ..commands.image_options import add_image_options, refuse_keys
 from ..commands.infotext_block import take_block
 from ..errors import MagicUsageError
+from ..reprs import short_repr
 
 __all__ = ["CellRequest", "cell_parser", "fill_names", "parse_cell"]
 
 _NAME = re.compile(r"\{\{([^\W\d]\w*)\}\}|\{([^\W\d]\w*)\}")
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class CellRequest:
     """What a `%%runware` cell asks for.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from ..errors import MagicUsageError
+from ..reprs import short_repr
 from .exhibits import Place, runs_of
 from .schema import votes
 from .store import RunLog
@@ -20,6 +21,7 @@ __all__ = [
 CHOICES = ("left", "right", "tie")
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Vote:
     """One choice.

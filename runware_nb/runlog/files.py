@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..errors import MediaError
 from ..images.medium import write_whole
+from ..reprs import short_repr
 from ..wire.media import ending_for, sniff
 from .bucket import Bucket
 
@@ -20,6 +21,7 @@ __all__ = ["MediaStore", "StoredFile", "ensure_private_folder"]
 _OURS = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}\.\w+")
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class StoredFile:
     """One file of the store.

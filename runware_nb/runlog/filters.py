@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from ..errors import MagicUsageError
+from ..reprs import short_repr
 from .records import State
 
 __all__ = ["SORTS", "RunFilter", "parse_since"]
@@ -17,6 +18,7 @@ _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([mhdw])")
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFilter:
     """What to look for; everything given must hold.

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..errors import RunLogError, RunNotFound
+from ..reprs import short_repr
 from .databases import upsert_for
 from .queries import in_chunks
 from .records import RunRecord
@@ -20,6 +21,7 @@ from .store import RunLog
 __all__ = ["Merged", "add_runs", "forget_runs", "mark_favourite", "note_perceptual_hash", "rate_result", "stored_files"]
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Merged:
     """What an import did.

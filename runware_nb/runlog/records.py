@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import functools
 import os
 import platform
 import re
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import RunLogError
+from ..reprs import short_repr
 
 __all__ = [
     "FINAL_STATES",
@@ -50,6 +50,7 @@ FINAL_STATES = frozenset({State.SUCCEEDED, State.PARTIAL, State.FAILED, State.LO
 UNFINISHED_STATES = frozenset({State.PREPARED, State.SENT, State.ACCEPTED, State.DETACHED})
 
 
+@short_repr("position", "seed", "cost_usd", "file", "medium_state")
 @dataclass(slots=True, kw_only=True)
 class ResultRecord:
     """One result, or one failure, of a run.
@@ -91,6 +92,7 @@ class ResultRecord:
     is_favourite: bool = False
 
 
+@short_repr("task_uuid", "task_type", "model", "state", "cost_usd")
 @dataclass(slots=True, kw_only=True)
 class RunRecord:
     """One run.
@@ -187,9 +189,8 @@ class RunClaimed(RunLogError):
     """Another process is sending this run: collect it."""
 
 
-@functools.cache
 def this_process() -> str:
-    """Name this process, so that another can see whether it still lives."""
+    """Return the name of this process, by which another can see whether it still runs; a forked child has its own."""
     return f"{platform.node()[:150]}/{os.getpid()}"
 
 

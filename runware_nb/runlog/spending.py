@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..errors import BudgetExceeded
+from ..reprs import short_repr
 from ..wire.tasks import expected_results
 from .databases import upsert_for
 from .records import UNFINISHED_STATES, State
@@ -32,6 +33,7 @@ _LOOKED_AT = 50
 _NO_LIMIT_USD = 1e18
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Spent:
     """One line of a cost summary.
@@ -51,6 +53,7 @@ class Spent:
     unknown: int
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Budget:
     """A limit.
@@ -225,6 +228,7 @@ def refuse_over_budget(rows: list[Any], estimate_usd: float) -> None:
     )
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class OwnCosts:
     """What the user's own runs of one kind cost.

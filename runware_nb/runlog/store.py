@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..errors import RunLogError, RunNotFound
+from ..forking import block_fork, disconnect, release_before_fork, restart_after_fork
 from .databases import ONE_WRITER, Change, in_words
 from .filters import RunFilter
 from .opening import open_engine
@@ -51,12 +52,34 @@ class RunLog:
     """
 
     def __init__(self, home: Path, log_url: str | None = None) -> None:
-        self._engine = open_engine(home, log_url)
+        with block_fork():
+            self._engine = open_engine(home, log_url)
         url = self._engine.url
         self.name = str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string()
         self._sql = Statements(self._engine.dialect)
         self._writer = Writer(self._engine, self._sql)
         self._stored: set[str] = set()
+        self._is_closed = False
+        release_before_fork(self)
+        restart_after_fork(self)
+
+    def release(self) -> None:
+        """Close the connections to an SQLite file before a fork.
+
+        SQLite keeps its locks per process: a child that inherits an open file believes that it holds the parent's
+        locks, and the parent could then remove the write-ahead log that the child is writing. PostgreSQL's driver
+        tells processes apart by itself.
+        """
+        if self._engine.dialect.name == "sqlite" and not self._is_closed:
+            self._writer.release()
+            self._engine.dispose()
+
+    def restart_in_child(self) -> None:
+        """Start a writer and connections of this process; what the parent has queued, the parent writes."""
+        disconnect((), self._writer, self._engine.pool)
+        self._engine.dispose(close=False)
+        if not self._is_closed:
+            self._writer = Writer(self._engine, self._sql)
 
     # --- writing: queued at once, in order; each future is done once the commit is durable ---------
 
@@ -373,7 +396,7 @@ class RunLog:
             RunLogError: The log cannot be read.
         """
         try:
-            with self._engine.connect() as connection:
+            with block_fork(), self._engine.connect() as connection:
                 yield connection
         except sa.exc.SQLAlchemyError as error:
             raise RunLogError(f"the log cannot be read: {in_words(error)}") from error
@@ -386,7 +409,7 @@ class RunLog:
             RunLogError: The log cannot be written.
         """
         try:
-            with self._engine.connect() as connection:
+            with block_fork(), self._engine.connect() as connection:
                 if connection.dialect.name == "sqlite":
                     connection.exec_driver_sql("BEGIN IMMEDIATE")  # a reader that turns writer may be refused
                 else:
@@ -399,11 +422,13 @@ class RunLog:
     def close(self) -> None:
         """Write what is waiting and close."""
         self._writer.close()
-        if self._engine.dialect.name == "sqlite":
-            with contextlib.suppress(sa.exc.SQLAlchemyError), self._engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA analysis_limit=400")
-                connection.exec_driver_sql("PRAGMA optimize")  # a moment's sampling, so that it picks the best index
-        self._engine.dispose()
+        self._is_closed = True
+        with block_fork():
+            if self._engine.dialect.name == "sqlite":
+                with contextlib.suppress(sa.exc.SQLAlchemyError), self._engine.connect() as connection:
+                    connection.exec_driver_sql("PRAGMA analysis_limit=400")
+                    connection.exec_driver_sql("PRAGMA optimize")  # samples briefly, so that it picks the best index
+            self._engine.dispose()
 
     def note_removed(self, hashes: Iterable[str]) -> None:
         """Note that texts of cells have been removed: the next run of such a cell writes its own again."""

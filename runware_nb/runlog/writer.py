@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy.engine import Engine
 
 from ..errors import BudgetExceeded, RunLogError
+from ..forking import block_fork, make_lock
 from .databases import Change, execute_all, in_words, is_connection_lost, is_taken
 from .records import TwinExists
 from .statements import Statements
@@ -53,10 +54,10 @@ class Writer:
         self._engine = engine
         self._sql = sql
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
-        self._closing = threading.Lock()
+        self._closing = make_lock()
         self._is_closed = False
-        self._thread = threading.Thread(target=self._write_forever, name="runware log", daemon=True)
-        self._thread.start()
+        self._connection: Any = None
+        self._thread: threading.Thread | None = None  # started by the first write
 
     def write(self, steps: list[Change]) -> asyncio.Future[None]:
         """Queue statements; they are committed in order, and the future is done once that is durable."""
@@ -67,6 +68,9 @@ class Writer:
                 write.done.set_exception(RunLogError("the log has been closed"))
             else:
                 self._queue.put(write)
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._write_forever, name="runware log", daemon=True)
+                    self._thread.start()
         return write.done
 
     def close(self) -> None:
@@ -76,26 +80,34 @@ class Writer:
                 return
             self._is_closed = True
             self._queue.put(None)
-        self._thread.join(timeout=10)
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+
+    def release(self) -> None:
+        """Close the connection; the next commit opens one. The caller makes sure that no commit is running."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(Exception):
+                connection.close()
 
     def _write_forever(self) -> None:
-        connection: Any = None
         is_open = True
         while is_open:
             batch, is_open = self._gather()
             if not batch:
                 break
-            try:
-                connection = connection or self._engine.raw_connection()
-                self._commit(connection, batch)
-            except Exception as error:  # noqa: BLE001 - the thread must live; every waiter is told
-                for write in batch:
-                    write.error = write.error or error
-            if any(write.error is not None and is_connection_lost(write.error) for write in batch):
-                _drop(connection)
-                connection = None
+            with block_fork():
+                try:
+                    self._connection = self._connection or self._engine.raw_connection()
+                    self._commit(self._connection, batch)
+                except Exception as error:  # noqa: BLE001 - the thread must live; every waiter is told
+                    for write in batch:
+                        write.error = write.error or error
+                if any(write.error is not None and is_connection_lost(write.error) for write in batch):
+                    self.release()
             _resolve(batch)
-        _drop(connection)
+        with block_fork():
+            self.release()
 
     def _gather(self) -> tuple[list[_Write], bool]:
         batch: list[_Write] = []
@@ -148,12 +160,6 @@ class Writer:
                 row.update(state="sent", attempts=1, sent_at_utc=values["at_utc"], request=values["request"],
                            sender=values["sender"])  # fmt: skip
                 write.steps = write.steps[1:]
-
-
-def _drop(connection: Any) -> None:
-    if connection is not None:
-        with contextlib.suppress(Exception):
-            connection.close()
 
 
 def _resolve(batch: Sequence[_Write]) -> None:

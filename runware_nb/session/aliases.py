@@ -12,6 +12,7 @@ from ..catalog import find_model, nearest_names
 from ..errors import ConfigError, MagicUsageError
 from ..images.medium import write_whole
 from ..loop import background_loop, wait
+from ..reprs import short_repr
 from ..runlog.files import ensure_private_folder
 from ..wire.air import parse_air
 
@@ -23,6 +24,7 @@ __all__ = ["Alias", "AliasBook"]
 _FILE = "aliases.json"
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Alias:
     """One name.

@@ -13,12 +13,13 @@ No other module asks. What is about to be sent is announced here first, with its
 from __future__ import annotations
 
 import collections
-import threading
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BudgetExceeded, NotConfirmed, RunLogError
+from ..forking import make_lock
+from ..reprs import short_repr
 from ..view.results import format_usd
 from .estimates import Estimate
 from .hooks import hooks
@@ -37,6 +38,7 @@ _MOST_SCOPES = 256
 """Cells whose sums are remembered; a notebook rarely has this many, and an old cell's question may be asked again."""
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Priced:
     """A task that is about to be sent, as far as consent is concerned.
@@ -92,7 +94,7 @@ class Consent:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._lock = threading.Lock()
+        self._lock = make_lock()
         self._scopes: collections.OrderedDict[Hashable, _Scope] = collections.OrderedDict()
         self._accepted_kinds: set[tuple[str, str]] = set()
 

@@ -13,12 +13,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ..reprs import short_repr
+
 __all__ = ["CellContext", "environment_snapshot", "git_commit", "script_path"]
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _WATCHED = ("runware-nb", "httpx", "websockets", "pillow", "sqlalchemy", "ipython", "ipykernel")
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellContext:
     """The cell a task came from. Anything may be unknown: a script has no cell.

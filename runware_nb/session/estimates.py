@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..catalog import estimate_usd
 from ..errors import RunLogError
+from ..reprs import short_repr
 from ..view.results import format_usd
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Estimate", "estimate"]
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """What a task is expected to cost.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import collections
-import threading
 from collections.abc import Hashable, Iterator
 from typing import TYPE_CHECKING
+
+from ..forking import make_lock
 
 if TYPE_CHECKING:
     from .jobs import Job
@@ -22,7 +23,7 @@ class JobTable:
     """Jobs that are not finished. It can be used from any thread, and no method does I/O."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = make_lock()
         self._by_uuid: dict[str, Job] = {}
         self._by_hash: dict[str, list[Job]] = {}
         self._sent: collections.OrderedDict[Hashable, int] = collections.OrderedDict()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import threading
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Coroutine, Generator, Hashable
 from typing import TYPE_CHECKING, Any
 
-from ..errors import RunwareNBError, TransportTimeout
-from ..loop import WaitCancelled, WaitInterrupted, wait, wait_async
+from ..errors import RunwareNBError, TransportError, TransportTimeout
+from ..forking import make_lock, restart_after_fork
+from ..loop import WaitInterrupted, wait, wait_async
 from ..runlog import RunRecord, State
 from ..wire.results import Outcome, Result
 from .show import render_job
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Job"]
 
 
-class Job:
+class Job(Coroutine[Any, None, Outcome]):
     """A run, from now until its results are in.
 
     Made by `rw.image`, `rw.run` and `rw.job`; not by hand.
@@ -58,7 +58,10 @@ class Job:
         self.notices: list[str] = []
         self.future: concurrent.futures.Future[Outcome] = concurrent.futures.Future()
         self._observers: list[Callable[[], None]] = []
-        self._lock = threading.Lock()
+        self._ending: tuple[Outcome | None, BaseException | None] | None = None
+        self._waits: dict[asyncio.Task[Any] | None, Generator[Any, None, Outcome]] = {}
+        self._lock = make_lock()
+        restart_after_fork(self)
 
     @property
     def task_uuid(self) -> str:
@@ -98,11 +101,41 @@ class Job:
             raise TransportTimeout(self.goes_on(str(error)), task_uuid=self.task_uuid) from None
 
     def __await__(self) -> Generator[Any, None, Outcome]:
+        def let_go(is_stop: bool) -> str:
+            if is_stop:
+                return self.session.stop(self)
+            self.detach()  # a timeout or another task ends only this wait
+            return self.goes_on("Stopped waiting")
+
+        return wait_async(self.future, on_cancelled=let_go)
+
+    # --- the coroutine protocol: `asyncio.create_task`, `TaskGroup.create_task` and `asyncio.run` take nothing else ---
+
+    def send(self, value: None) -> Any:
+        """Continue the wait of the current task; asyncio calls this. It sends nothing to the service."""
+        return self._continue(lambda waiting: waiting.send(value))
+
+    def throw(self, *error: Any) -> Any:
+        """Raise an error in the wait of the current task; asyncio calls this."""
+        return self._continue(lambda waiting: waiting.throw(*error))
+
+    def close(self) -> None:
+        """End the wait of the current task; asyncio calls this. The run goes on."""
+        waiting = self._waits.pop(_current_task(), None)
+        if waiting is not None:
+            waiting.close()
+
+    def _continue(self, step: Callable[[Generator[Any, None, Outcome]], Any]) -> Any:
+        """Take a step in the wait of the current task: each task that is made of this job has its own."""
+        task = _current_task()
+        waiting = self._waits.get(task)
+        if waiting is None:
+            waiting = self._waits[task] = self.__await__()
         try:
-            return (yield from wait_async(self.future))
-        except asyncio.CancelledError:
-            self.detach()
-            raise WaitCancelled(self.goes_on("Stopped waiting")) from None
+            return step(waiting)
+        except BaseException:  # StopIteration is the normal end
+            self._waits.pop(task, None)
+            raise
 
     def detach(self) -> None:
         """Stop waiting; the result is collected into the log when it arrives."""
@@ -162,14 +195,35 @@ class Job:
 
     def settle(self, outcome: Outcome | None, error: BaseException | None) -> None:
         """Resolve the future, once."""
-        if self.future.done():
-            return
+        with self._lock:
+            if self._ending is not None:
+                return
+            self._ending = outcome, error
+        self._resolve()
+        self.changed()
+
+    def restart_in_child(self) -> None:
+        """Keep what is known after a fork; what is in flight is the parent's, which sends, collects and records it."""
+        self._observers = []
+        self.future = concurrent.futures.Future()  # another thread may have been in the middle of the old one
+        if self._ending is None:
+            self._ending = (
+                None,
+                TransportError(
+                    f"Run {self.task_uuid} belongs to the parent process, which goes on with it. To wait for it "
+                    f'here, use rw.job("{self.task_uuid[:8]}").'
+                ),
+            )
+        self._resolve()
+
+    def _resolve(self) -> None:
+        assert self._ending is not None
+        outcome, error = self._ending
         if error is not None:
             self.future.set_exception(error)
         else:
             assert outcome is not None
             self.future.set_result(outcome)
-        self.changed()
 
     def goes_on(self, what: str) -> str:
         """Format what becomes of the run after its wait has ended, for the user."""
@@ -187,9 +241,28 @@ class Job:
         progress = "" if self.progress is None or self.is_done else f" {self.progress:.0f} %"
         return f"<Job {self.task_uuid} {self.state.value}{progress}>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError(
+            f"A job belongs to its process and cannot be pickled. Pass its outcome, job.result(), or its UUID: "
+            f'rw.job("{self.task_uuid}") waits for the same run in any process that uses this log.'
+        )
+
+    def __copy__(self) -> Job:
+        return self  # a handle: a second one on the same run would be the same
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Job:
+        return self
+
     def _ipython_display_(self) -> None:
         """Show itself in the cell, and go on showing itself there while it runs."""
         self.session.show_job(self)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return render_job(self)
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import MediaError, RunLogError, TaskInvalid
 from ..images.incoming import is_sendable, media_bytes
+from ..reprs import short_repr
 from ..wire.frames import Item
 from ..wire.places import holds_media, replace_media
 from ..wire.redact import redact_task
@@ -28,6 +29,7 @@ _INLINE_FROM = 1000
 """Characters from which on a text in the place of a medium is the medium itself, and not its name."""
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Input:
     """One medium that a task is made from.

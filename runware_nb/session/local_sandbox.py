@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from ..forking import disconnect, restart_after_fork
 from ..settings import Key
 
 __all__ = ["LocalSandbox"]
@@ -53,6 +54,14 @@ class LocalSandbox:
         for pipe in (self._process.stdout, self._process.stderr):
             if pipe is not None:
                 pipe.close()
+        self._is_ours = True
+        restart_after_fork(self)
+
+    def restart_in_child(self) -> None:
+        """Leave the sandbox to the parent: it ends with the parent, and is not this process's to stop."""
+        self._is_ours = False
+        if self._process.stdin is not None:
+            disconnect([self._process.stdin.fileno()], self._process)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -63,10 +72,18 @@ class LocalSandbox:
     @property
     def is_running(self) -> bool:
         """Whether it is still there."""
-        return self._process.poll() is None
+        if self._is_ours:
+            return self._process.poll() is None
+        try:
+            os.kill(self._process.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
 
     def stop(self) -> None:
-        """End it."""
+        """End it, in the process that started it."""
+        if not self._is_ours:
+            return
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:

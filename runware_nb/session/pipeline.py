@@ -28,7 +28,7 @@ from ..wire.results import Outcome, Result
 from ..wire.tasks import expected_results
 from .estimates import estimate
 from .lineage import storable_request
-from .show import render_outcome, render_result
+from .show import OutcomeRenderer, ResultRenderer
 from .storing import Storing, record_of
 
 if TYPE_CHECKING:
@@ -360,13 +360,12 @@ class RunOnItsWay:
 
     def _lend(self, outcome: Outcome) -> None:
         """Let outcome and results draw themselves."""
-        notices = self._job.notices
-        prompt = self._job.record.prompt or self._job.record.task_type
         display = self._session.settings.display
-        task = outcome.task
-        outcome.renderer = lambda shown: render_outcome(shown, notices, display=display)
+        outcome.renderer = OutcomeRenderer(self._job.notices, display)
+        prompt = self._job.record.prompt or self._job.record.task_type
+        renderer = ResultRenderer(prompt, outcome.task, display)
         for result in outcome.results:
-            result.renderer = lambda shown: render_result(shown, prompt, task, display=display)
+            result.renderer = renderer
 
 
 def _age_s(at_utc: str | None) -> float:

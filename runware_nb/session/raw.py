@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import MagicUsageError, RunwareNBError, TaskError
 from ..loop import background_loop, wait
+from ..reprs import short_repr
 from ..wire.frames import Item
 from ..wire.tasks import is_utility
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["RawResponse", "send_raw"]
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class RawResponse:
     """What came back, as the service wrote it.

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import dataclasses
 import random
+import sys
 import threading
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..catalog import Rulebook, check_task, find_model, place_media, rulebook_of
 from ..errors import ConfigError, RunCancelled, RunLogError, TaskError
+from ..forking import Workers, disconnect, make_lock, restart_after_fork
 from ..images.incoming import is_sendable
+from ..loading import FIRST_NEEDED, load
 from ..loop import background_loop, wait
+from ..reprs import short_repr
 from ..runlog import MediaStore, RunRecord, State
 from ..runlog.bucket import Bucket
 from ..settings import Key, Settings, load_settings, stored_key
@@ -48,6 +53,7 @@ _STOP_S = 0.15
 """Longest wait for the background loop while Stop is handled, in seconds: the prompt must return within 0.25 s."""
 
 
+@short_repr()
 @dataclass(slots=True)
 class Plan:
     """What would be sent.
@@ -63,6 +69,7 @@ class Plan:
     price: Estimate
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Stopped:
     """What Stop did to the runs of a cell.
@@ -105,16 +112,31 @@ class Session:
         self._client: Client | None = None
         self._log: RunLog | None = None
         self._media: tuple[Any, MediaStore] | None = None
-        self._opening_log = threading.Lock()
+        self._opening: dict[tuple[Path, str | None], concurrent.futures.Future[RunLog | None]] = {}
         self.jobs = JobTable()
         self.consent = Consent(self)
         self._price_locks: dict[str, asyncio.Lock] = {}
+        self._connecting = make_lock()
+        """Guards settings, client, log and media: only ever held to look and to assign, never during I/O."""
         self._notices: list[str] = []
         self._budgeted: tuple[Any, ...] | None = None
         self._kept: set[asyncio.Task[None]] = set()
         self._fresh = FreshSchemas(self)
         self.aliases = AliasBook(self)
         self.chance = random.Random()  # noqa: S311 - picks seeds; of its own, so that random.seed() leaves it alone
+        restart_after_fork(self)
+
+    def restart_in_child(self) -> None:
+        """Start again after a fork: the parent goes on with its jobs and its connection, and this process has none.
+
+        The log starts again by itself. Seeds are drawn anew, so that parent and child do not pick the same ones.
+        """
+        disconnect((), self._client, self._kept, self.jobs, self._fresh, self._opening, self._media)
+        self._client = self._media = None
+        self.jobs, self._kept, self._opening = JobTable(), set(), {}
+        self._price_locks = {}
+        self._fresh = FreshSchemas(self)
+        self.chance = random.Random()  # noqa: S311 - as above
 
     # --- connecting ----------------------------------------------------------------------------------
 
@@ -141,7 +163,7 @@ class Session:
         Raises:
             ConfigError: A name is unknown or a value makes no sense.
         """
-        self._take(self.settings.with_values(**values))
+        self._take(lambda settings: settings.with_values(**values))
 
     def use_profile(self, name: str) -> None:
         """Take the settings of a profile of the user's file: key, budget, folder and the rest; an empty name for none.
@@ -149,18 +171,21 @@ class Session:
         Raises:
             ConfigError: There is no such profile, or a value makes no sense.
         """
-        self._take(load_settings(profile=name))
+        loaded = load_settings(profile=name)
+        self._take(lambda _: loaded)
 
-    def _take(self, settings: Settings) -> None:
-        if settings == self.settings:
-            return
-        moved = settings.home != self.settings.home or settings.log_url != self.settings.log_url
-        self.settings = settings
-        old, self._client = self._client, None
+    def _take(self, change: Callable[[Settings], Settings]) -> None:
+        """Replace the settings; what two threads change at once is all changed."""
+        with self._connecting:
+            settings, before = change(self.settings), self.settings
+            if settings == before:
+                return
+            self.settings = settings
+            old, self._client = self._client, None
+            if _log_place(settings) != _log_place(before):
+                self._log = None
         if old is not None:
             background_loop().submit(_close_when_idle(old, list(self.jobs)))
-        if moved:
-            self._log = None
 
     @property
     def is_connected(self) -> bool:
@@ -173,7 +198,8 @@ class Session:
 
     async def open_log(self) -> RunLog:
         """Give the log, opening it if needed. On the background loop only."""
-        return self._log if self._log is not None else await asyncio.to_thread(self._open_log)
+        log = self._log
+        return log if log is not None else await asyncio.to_thread(self._open_log)
 
     @property
     def log(self) -> RunLog:
@@ -182,7 +208,8 @@ class Session:
         Raises:
             RunLogError: It cannot be opened.
         """
-        return self._log if self._log is not None else self._open_log()
+        log = self._log
+        return log if log is not None else self._open_log()
 
     @property
     def has_log(self) -> bool:
@@ -196,14 +223,17 @@ class Session:
         Raises:
             ConfigError: The bucket cannot be used.
         """
-        url = self.settings.media_url
-        place = (self.settings.home, url)
-        if self._media is None or self._media[0] != place:
-            beside = self.settings.home.parent / "runware_images"
-            is_bucket = url is not None and "://" in url
-            store = MediaStore(beside, Bucket(url)) if is_bucket and url else MediaStore(Path(url or beside))
-            self._media = place, store
-        return self._media[1]
+        settings, media = self.settings, self._media
+        place = (settings.home, settings.media_url)
+        if media is not None and media[0] == place:
+            return media[1]
+        url, beside = settings.media_url, settings.home.parent / "runware_images"
+        is_bucket = url is not None and "://" in url
+        store = MediaStore(beside, Bucket(url)) if is_bucket and url else MediaStore(Path(url or beside))
+        with self._connecting:  # another thread may have been faster: all use the first one
+            if self._media is None or self._media[0] != place:
+                self._media = place, store
+            return self._media[1]
 
     @property
     def owns_media(self) -> bool:
@@ -262,14 +292,20 @@ class Session:
                 "replay mode: everything is answered from the log, and nobody is asked; `%runware config mode live` "
                 "asks the service"
             )
-        if self.settings.api_key is None:
-            self.settings = self.settings.with_values(api_key=stored_key(self.settings.profile))
-        return self.settings.require_key()
+        settings = self.settings
+        if settings.api_key is None:
+            key = stored_key(settings.profile)
+            with self._connecting:
+                if self.settings.api_key is None:
+                    self.settings = self.settings.with_values(api_key=key)
+                settings = self.settings
+        return settings.require_key()
 
     def forget_key(self) -> None:
         """Go on without a key; tasks in flight keep theirs."""
-        self.settings = dataclasses.replace(self.settings, api_key=None)
-        old, self._client = self._client, None
+        with self._connecting:
+            self.settings = dataclasses.replace(self.settings, api_key=None)
+            old, self._client = self._client, None
         if old is not None:
             background_loop().submit(_close_when_idle(old, list(self.jobs)))
 
@@ -485,28 +521,39 @@ class Session:
         Args:
             jobs: Jobs of this session.
             what: What happened to each run, as a sentence with `{}` for its task UUID.
-            timeout_s: Longest wait in seconds; after it the runs are still withdrawn, but not returned.
+            timeout_s: Longest wait in seconds, for Stop; after it the runs are still withdrawn, but not returned, and
+                the log is written in the background. None waits until the log is written.
         """
         if not jobs:
             return []
         future = background_loop().submit(self._withdraw(jobs, what, drops=True))
         try:
-            return future.result(timeout_s)
+            withdrawn, writes = future.result(timeout_s)
         except TimeoutError:
             return []
+        if timeout_s is None and writes is not None:
+            background_loop().submit(_settled(writes)).result()
+        return withdrawn
 
-    async def _withdraw(self, jobs: Sequence[Job], what: str, *, drops: bool) -> list[Job]:
-        """Withdraw runs. What decides is that this runs on the loop that claims attempts: see `Job.withdraw`."""
-        withdrawn = []
+    async def _withdraw(
+        self, jobs: Sequence[Job], what: str, *, drops: bool
+    ) -> tuple[list[Job], asyncio.Future[Any] | None]:
+        """Withdraw runs; return those that had not been sent, and what is still being written about them.
+
+        What decides is that this runs on the loop that claims attempts: see `Job.withdraw`.
+        """
+        withdrawn: list[Job] = []
+        writes: list[asyncio.Future[None]] = []
         for job in jobs:
             if not job.withdraw(RunCancelled(what.format(job.task_uuid))):
                 continue
             withdrawn.append(job)
             # The row of a run that was joined belongs to the kernel that wrote it, and stays.
             if drops and not job.is_joined and self._log is not None:
-                self._log.drop_unsent(job.task_uuid, utc_now()).add_done_callback(_note_error)
+                writes.append(self._log.drop_unsent(job.task_uuid, utc_now()))
                 job.record.state, job.record.finished_at_utc = State.DISCARDED, utc_now()
-        return withdrawn
+        # A row that cannot be dropped stays prepared, which is as true: so an error here is none for the user.
+        return withdrawn, asyncio.gather(*writes, return_exceptions=True) if writes else None
 
     def stop(self, job: Job) -> str:
         """Stop the cell that waits for a job: nothing more of it is sent. Return the sentence for the user.
@@ -562,12 +609,14 @@ class Session:
         with contextlib.suppress(Exception):
             work = self._withdraw(self.jobs.unsent(), _CLOSED, drops=False)
             wait(background_loop().submit(work), timeout_s=2.0)
-        client, self._client = self._client, None
+        with self._connecting:
+            client, self._client = self._client, None
         if client is not None:
             with contextlib.suppress(Exception):
                 wait(background_loop().submit(client.aclose()), timeout_s=2.0)
         self._fresh.close()
-        log, self._log = self._log, None
+        with self._connecting:
+            log, self._log = self._log, None
         if log is not None:
             log.close()
 
@@ -659,24 +708,61 @@ class Session:
     # --- inside --------------------------------------------------------------------------------------
 
     def _make_client(self) -> Client:
-        if self._client is None:
-            self.require_key()
-            from ..client import Client
+        client = self._client
+        if client is not None:
+            return client
+        self.require_key()  # before the lock: a keyring may have to be asked
+        load("client")
+        from ..client import Client
 
-            self._client = Client(settings=self.settings, on_notice=self._notices.append)
-        return self._client
+        with self._connecting:
+            if self._client is None:
+                self._client = Client(settings=self.settings, on_notice=self._notices.append)
+            return self._client
 
     async def _connect(self) -> str:
         return await self._make_client().open()
 
     def _open_log(self) -> RunLog:
-        with self._opening_log:
-            log = self._log
-            if log is None:
-                from ..runlog import RunLog
+        """Open the log once, however many threads want it: they all wait for the one that opens it.
 
-                log = self._log = RunLog(self.settings.home, self.settings.log_url)
-            return log
+        That one is a thread of its own, which Stop does not interrupt: a half-opened log would block the next cell.
+        """
+        while True:
+            with self._connecting:
+                if self._log is not None:
+                    return self._log
+                place = _log_place(self.settings)
+                opening = self._opening.get(place)
+                if opening is None:
+                    opening = self._opening[place] = Workers(1, "runware log opening").submit(self._open_log_at, place)
+            is_main = threading.current_thread() is threading.main_thread()
+            log: RunLog | None = wait(opening) if is_main else opening.result()
+            if log is not None:
+                return log
+
+    def _open_log_at(self, place: tuple[Path, str | None]) -> RunLog | None:
+        """Open the log of a place; return None if the settings have named another one meanwhile."""
+        log: RunLog | None = None
+        try:
+            load("runlog.store")
+            from ..runlog import RunLog
+
+            log = RunLog(*place)
+        finally:
+            with self._connecting:
+                self._opening.pop(place, None)
+                is_wanted = _log_place(self.settings) == place and self._log is None
+                if is_wanted and log is not None:
+                    self._log = log
+        if not is_wanted:
+            log.close()
+            return None
+        return log
+
+
+def _log_place(settings: Settings) -> tuple[Path, str | None]:
+    return settings.home, settings.log_url
 
 
 def _sendable(request: Mapping[str, Any]) -> Item:
@@ -694,10 +780,8 @@ async def _restore(log: RunLog, task_uuid: str) -> None:
         await log.restore(task_uuid)
 
 
-def _note_error(future: asyncio.Future[None]) -> None:
-    """Mark an error as seen: a row that cannot be dropped stays prepared, which is as true."""
-    if not future.cancelled():
-        future.exception()
+async def _settled(writes: asyncio.Future[Any]) -> None:
+    await writes
 
 
 async def _close_when_idle(client: Client, jobs: list[Job]) -> None:
@@ -708,18 +792,23 @@ async def _close_when_idle(client: Client, jobs: list[Job]) -> None:
 
 
 _session: Session | None = None
-_making = threading.Lock()
+_making = make_lock()
 
 
 def current_session() -> Session:
-    """Give this process's session, made on first use."""
+    """Return this process's session, made on first use."""
     global _session  # noqa: PLW0603 - one per process is the point
+    if _session is not None:
+        return _session
+    if "IPython" in sys.modules:  # elsewhere Ctrl-C ends the program, and a script loads only what it uses
+        load(*FIRST_NEEDED)
+    made = Session()  # before the lock: files of settings are read
     with _making:
         if _session is None:
             import atexit
 
-            _session = Session()
-            atexit.register(_session.close)
+            _session = made
+            atexit.register(made.close)
         return _session
 
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from urllib.parse import quote
 from ..errors import MediaError, RunwareNBError, TaskError
 from ..images import decode, make_thumbnail
 from ..images.thumbnail import THUMBNAIL_BYTES
+from ..reprs import short_repr
 from ..runlog import RunRecord, State
 from ..view.results import ResultsView, Tile, format_usd, render_plain, render_progress, render_results
 from ..view.table import Table
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from .jobs import Job
 
 __all__ = [
+    "OutcomeRenderer",
+    "ResultRenderer",
     "error_sentence",
     "relative_link",
     "relative_path",
@@ -75,6 +78,44 @@ def render_result(
     if display == "image":
         return _render_plain(ResultsView(prompt, [], facts=facts), [result])
     return render_results(ResultsView(prompt, [_tile(result, prompt, task, several=False)], facts=facts))
+
+
+@short_repr()
+@dataclass(frozen=True, slots=True)
+class OutcomeRenderer:
+    """What draws an outcome in a notebook; a value, so that an outcome can be pickled and is still drawn afterwards.
+
+    Attributes:
+        notices: Sentences a user should know.
+        display: `html` or `image`.
+    """
+
+    notices: Sequence[str]
+    display: str
+
+    def __call__(self, outcome: Outcome) -> dict[str, str]:
+        """Return the outcome's MIME bundle."""
+        return render_outcome(outcome, self.notices, display=self.display)
+
+
+@short_repr()
+@dataclass(frozen=True, slots=True)
+class ResultRenderer:
+    """What draws a single result in a notebook.
+
+    Attributes:
+        prompt: Its caption.
+        task: The task that made it, in wire spelling.
+        display: `html` or `image`.
+    """
+
+    prompt: str
+    task: Mapping[str, Any]
+    display: str
+
+    def __call__(self, result: Result) -> dict[str, str]:
+        """Return the result's MIME bundle."""
+        return render_result(result, self.prompt, self.task, display=self.display)
 
 
 def _render_plain(view: ResultsView, results: Sequence[Result]) -> dict[str, str]:

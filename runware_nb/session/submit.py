@@ -11,6 +11,7 @@ from ..catalog import find_model
 from ..errors import RunLogError, TaskInvalid
 from ..images.incoming import is_sendable
 from ..loop import background_loop, wait
+from ..reprs import short_repr
 from ..runlog import ResultRecord, RunRecord
 from ..wire.canonical import request_hash
 from ..wire.frames import Item
@@ -33,6 +34,7 @@ _REPEATABLE = frozenset({"upscale", "removeBackground", "caption", "imageMasking
 """Operations: the same medium gives the same answer, and no seed is asked for."""
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labels:
     """What goes into the log with a run.

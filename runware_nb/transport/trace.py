@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..reprs import short_repr
 from ..wire.redact import redact_account, redact_task, redact_text
 
 __all__ = ["TracedFrame", "WireTrace", "wire_trace"]
@@ -18,6 +19,7 @@ _LONGEST = 300
 _LARGEST = 2_000_000
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class TracedFrame:
     """One frame.
@@ -35,6 +37,7 @@ class TracedFrame:
     frame: Any
 
 
+@short_repr()
 @dataclass
 class WireTrace:
     """The last frames of all connections of this process, while it is on."""

@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from ..errors import AuthenticationFailed, ProtocolError, RunwareNBError, TransportError
+from ..forking import disconnect, restart_after_fork
 from ..settings import Settings
 from ..wire.classify import task_error
 from ..wire.frames import Frame, Item, authentication_task, encode_frame, encode_task, parse_frame, ping_task
@@ -65,6 +66,13 @@ class WebSocketTransport:
         self._is_closing = False
         self._outbox: list[str] = []
         self._sending: asyncio.Future[None] | None = None
+        restart_after_fork(self)
+
+    def restart_in_child(self) -> None:
+        """Leave the connection to the parent: a goodbye from here would end it there."""
+        socket = self._socket
+        if socket is not None:
+            disconnect([socket.transport.get_extra_info("socket").fileno()], self, socket)
 
     async def open(self) -> None:
         """Wait until there is a connection. See `Transport.open`."""

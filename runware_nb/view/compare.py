@@ -6,12 +6,14 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ..reprs import short_repr
 from .html import MUTED, element, text
 from .table import Picture, picture_html
 
 __all__ = ["Branch", "Side", "render_sides", "render_slider", "render_tree"]
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Side:
     """One picture of a row.
@@ -25,6 +27,7 @@ class Side:
     picture: Picture | None = None
 
 
+@short_repr()
 @dataclass(slots=True)
 class Branch:
     """A run, and what was made from it.

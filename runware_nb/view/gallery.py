@@ -6,6 +6,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..reprs import short_repr
 from .html import element, text
 
 __all__ = ["Exhibit", "render_gallery"]
@@ -23,6 +24,7 @@ dt { font-weight: 600; } dd { margin: 0; overflow-wrap: anywhere; }
 """
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Exhibit:
     """One picture.

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..reprs import short_repr
 from .html import element, muted, text
 from .table import Picture, picture_html
 
@@ -15,6 +16,7 @@ _WIDTH, _HEIGHT = 320, 20
 _CELL = "padding:2px 10px 2px 0;vertical-align:middle;text-align:left"
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class RankRow:
     """One line of a ranking.

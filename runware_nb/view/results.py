@@ -6,6 +6,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ..reprs import short_repr
 from .html import MUTED, element, muted, text
 
 __all__ = ["ResultsView", "Tile", "format_usd", "render_plain", "render_progress", "render_results"]
@@ -16,6 +17,7 @@ _CHECKERS = (
 )
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Tile:
     """One image.
@@ -47,6 +49,7 @@ class Tile:
     player: str = ""
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class ResultsView:
     """All that a cell shows of a run.

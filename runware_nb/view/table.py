@@ -6,6 +6,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..reprs import short_repr
 from .html import MUTED, element, muted, text
 
 __all__ = ["Bar", "Picture", "Table", "picture_html", "render_facts", "render_table"]
@@ -13,6 +14,7 @@ __all__ = ["Bar", "Picture", "Table", "picture_html", "render_facts", "render_ta
 _CELL = "text-align:left;padding:2px 10px 2px 0;vertical-align:top"
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Picture:
     """A small picture in a table.
@@ -35,6 +37,7 @@ class Picture:
         return ""
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Bar:
     """A number with a bar as long as its share of the largest.
@@ -51,6 +54,7 @@ class Bar:
         return f"{self.label} {'█' * round(self.share * 20)}".rstrip()
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Table:
     """Rows of values.

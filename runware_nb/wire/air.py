@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ..reprs import short_repr
+
 __all__ = ["Air", "parse_air"]
 
 _AIR = re.compile(r"([A-Za-z0-9._-]+):([A-Za-z0-9._-]+)@([A-Za-z0-9._-]+)")
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Air:
     """One model, named.

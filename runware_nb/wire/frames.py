@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ProtocolError
+from ..reprs import short_repr
 
 __all__ = ["Frame", "Item", "authentication_task", "encode_frame", "encode_task", "parse_frame", "ping_task"]
 
@@ -19,6 +20,7 @@ _FAILED = {"error", "failed"}  # the second in model uploads
 _OLD_INVALID_KEY = 19  # errorId of "Invalid api key" in the oldest WebSocket form (reference 1.3)
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One answer of the service, whatever error shape it used.

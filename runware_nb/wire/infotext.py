@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..reprs import short_repr
 from .frames import Item
 
 __all__ = ["Infotext", "is_infotext", "parse_infotext", "write_infotext"]
@@ -30,6 +31,7 @@ _WIRE = {"steps": "Steps", "scheduler": "Sampler", "CFGScale": "CFG scale", "see
          "strength": "Denoising strength", "model": "Model"}  # fmt: skip
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Infotext:
     """What an infotext says.

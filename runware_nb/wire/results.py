@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from ..errors import MediaError, TaskError
+from ..reprs import shortened
 from .frames import Item
 
 if TYPE_CHECKING:
@@ -233,8 +234,8 @@ class Result:
         return self.medium
 
     def __repr__(self) -> str:
-        what = self.path or self.url or (self.text[:40] if self.text else "inline")
-        seed = "" if self.seed is None else f" seed={self.seed}"
+        what = shortened(str(self.path or self.url or self.text or "inline"), 100)
+        seed = "" if self.seed is None else f" seed={shortened(str(self.seed), 24)}"
         return f"<Result {self.index} of {self.task_uuid[:8]}{seed} {what}>"
 
     def _repr_mimebundle_(self, **_: Any) -> Bundle:

@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from ..errors import ProtocolError, RateLimited, RunwareNBError, TaskError, TransportError, TransportTimeout
+from ..reprs import short_repr
 
 __all__ = [
     "GIVE_UP",
@@ -33,6 +34,7 @@ class Step(enum.Enum):
     NEW_ATTEMPT = "send again under a fresh UUID"
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Decision:
     """A step and how long to wait before it, in seconds."""

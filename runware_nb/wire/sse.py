@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ProtocolError
+from ..reprs import short_repr
 from .frames import Frame, Item, parse_frame
 
 __all__ = ["Delta", "EventDecoder", "delta_of"]
@@ -16,6 +17,7 @@ DONE = "[DONE]"
 _MAX_EVENT_BYTES = 16 * 1024 * 1024
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Delta:
     """A piece of a streamed answer.

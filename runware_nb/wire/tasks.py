@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
+from ..reprs import short_repr
 from .frames import Item
 
 __all__ = [
@@ -66,6 +67,7 @@ _OLDER_NAMES: Mapping[str, str] = MappingProxyType(
 )
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class LoRA:
     """A low-rank adaptation to apply.
@@ -79,6 +81,7 @@ class LoRA:
     weight: float = 1.0
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageTask:
     """One `imageInference`, in our spelling.

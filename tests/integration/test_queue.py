@@ -219,6 +219,7 @@ def test_ctrl_c_in_a_script_drops_its_queue(slow, tmp_path):
                                stderr=subprocess.PIPE, text=True)  # fmt: skip
     assert process.stdout is not None
     assert [process.stdout.readline().strip() for _ in range(2)] == ["go", "sent"]
+    time.sleep(0.5)  # until it waits in result()
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert "8 runs were not sent and cost nothing" in errors

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 from typing import TYPE_CHECKING, Any
 
 import anywidget
@@ -11,6 +10,7 @@ import traitlets
 from ...curation import Exhibition
 from ...curation.exhibition import Exhibit
 from ...errors import RunwareNBError
+from ...forking import Workers
 from ...runlog.filters import RunFilter
 from ..reusing import reuse
 from ..wall import models_in_use
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Gallery"]
 
-_preparing = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="runware gallery")
+_preparing = Workers(1, "runware gallery")
 
 
 class Gallery(anywidget.AnyWidget):

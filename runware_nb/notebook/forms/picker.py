@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import concurrent.futures
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,10 @@ import ipywidgets as widgets
 
 from ...catalog import Model, all_models, find_model
 from ...errors import ConfigError, MagicUsageError, RunwareNBError
+from ...forking import Workers
 from ...images import decode, make_thumbnail
 from ...loop import background_loop, wait
+from ...reprs import short_repr
 from ...runlog.filters import RunFilter
 from ...session.pictures import first_picture
 from ...view.html import MUTED, element, text
@@ -30,9 +31,10 @@ __all__ = ["Choice", "ModelPicker", "bundled_choices", "search_service"]
 _PICTURE_PX = 112
 _MOST_LISTED = 60
 
-_searching = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="runware models")
+_searching = Workers(1, "runware models")
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Choice:
     """A model as the picker lists it.

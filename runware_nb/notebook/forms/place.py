@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import Any
 
 from IPython.display import display
 
+from ...forking import make_lock
 from ...session import Job
 from ...view.html import element, muted
 from ..display import Panel
@@ -30,7 +30,7 @@ class ResultPlace:
         self._handle: Any = None
         self._shown: dict[str, Mapping[str, str]] = {}
         self._panels: dict[str, Panel] = {}
-        self._lock = threading.Lock()
+        self._lock = make_lock()
 
     def open(self) -> None:
         """Take a place in the running cell."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import ipywidgets as widgets
 
 from ...errors import MagicUsageError, NotConfirmed, RunwareNBError, TaskInvalid
+from ...forking import Workers, make_lock
 from ...loop import WaitInterrupted, wait
 from ...session.consent import priced
 from ...session.estimates import Estimate, estimate
@@ -32,7 +33,7 @@ _CHECKING = "checking …"
 _READ_IN_S = 0.7
 """A question that is answered sooner was not read."""
 
-_working = concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="runware form")
+_working = Workers(2, "runware form")
 
 
 class Asking(Protocol):
@@ -72,7 +73,7 @@ class Sender:
         self._session = session
         self._form = form
         self._names = names
-        self._lock = threading.Lock()
+        self._lock = make_lock()
         self._pricing: threading.Timer | None = None
         self._is_busy = False
         self._asked: tuple[dict[str, Any], float] | None = None
