@@ -24,7 +24,7 @@ from ..wire.frames import Item
 from ..wire.places import holds_media, replace_media
 from ..wire.redact import REDACTED
 from ..wire.service import Service
-from ..wire.tasks import ImageTask, Task
+from ..wire.tasks import Task, as_wire
 from .aliases import AliasBook
 from .context import CellContext, environment_snapshot, script_path
 from .fresh import FreshSchemas
@@ -251,7 +251,7 @@ class Session:
         Raises:
             TaskInvalid: The service would refuse it; the message says what to change.
         """
-        wire: Item = dict(task.to_wire() if isinstance(task, ImageTask) else task)
+        wire = as_wire(task)
         wire.setdefault("taskType", "imageInference")
         if isinstance(wire.get("model"), str):
             wire["model"] = self.aliases.air_of(wire["model"])
