@@ -13,7 +13,7 @@ from .. import __version__
 from ..session.hooks import hooks
 from ..settings import Settings, load_settings
 from .completion import install_completion, remove_completion
-from .magics import RunwareMagics
+from .magics import RunwareMagics, allow_empty_bodies, forbid_empty_bodies
 
 if TYPE_CHECKING:
     from ..curation import Ballot
@@ -30,6 +30,7 @@ def load(shell: Any) -> None:
     settings = load_settings()
     attach(shell)
     shell.register_magics(RunwareMagics(shell))
+    allow_empty_bodies(shell)
     install_completion(shell)
     print(_first_line(settings))  # noqa: T201 - the one line that loading says
     warm_up = threading.Timer(_WARM_UP_AFTER_S, _warm_up)
@@ -41,6 +42,7 @@ def unload(shell: Any) -> None:
     """Take it out again; runs in progress go on."""
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("runware", None)
+    forbid_empty_bodies(shell)
     remove_completion(shell)
 
 
