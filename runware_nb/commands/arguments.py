@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from ..errors import MagicUsageError
 
-__all__ = ["HelpRequested", "LineParser", "quote_typed", "split_line", "whole_number"]
+__all__ = ["HelpRequested", "LineParser", "is_negative_number", "quote_typed", "split_line", "whole_number"]
 
 _ONE_WORD_TEXT = frozenset({"prompt", "negative", "note", "tag", "scheduler", "lora", "reference", "set"})
 """Options of text where a second word without quotes would become part of the prompt, without a message."""
@@ -160,7 +160,7 @@ class LineParser(argparse.ArgumentParser):
             takes_next = action.nargs is None and not equals
             first = min(position + (2 if takes_next else 1), len(words))
             end = first
-            while end < len(words) and (not words[end].startswith("-") or _NEGATIVE_NUMBER.fullmatch(words[end])):
+            while end < len(words) and (not words[end].startswith("-") or is_negative_number(words[end])):
                 end += 1
             is_one_word = takes_next and first == position + 2 and not re.search(r"\s", words[position + 1])
             yield _Segment(action, position, first, end, is_one_word)
@@ -200,6 +200,11 @@ class LineParser(argparse.ArgumentParser):
 
     def _line(self, words: Sequence[str]) -> str:
         return " ".join([self.prog, *map(quote_typed, words)])
+
+
+def is_negative_number(word: str) -> bool:
+    """Return whether a word that begins with a dash is a number, and no option."""
+    return _NEGATIVE_NUMBER.fullmatch(word) is not None
 
 
 def whole_number(text: str) -> int:

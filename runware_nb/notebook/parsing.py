@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..commands import COMMANDS
-from ..commands.arguments import LineParser, split_line
+from ..commands.arguments import LineParser, is_negative_number, split_line
 from ..commands.image_options import add_image_options, refuse_keys
 from ..commands.infotext_block import take_block
 from ..commands.names import fill_names, notice_about
@@ -110,7 +110,15 @@ def fill_line(line: str, names: Mapping[str, Any]) -> tuple[list[str], list[tupl
         The words, and what was not replaced, each with the reason.
 
     Raises:
-        MagicUsageError: A quote is open.
+        MagicUsageError: A quote is open, or a value would be taken for an option.
     """
-    filled = [fill_names(word, names) for word in split_line(line)]
+    typed = split_line(line)
+    filled = [fill_names(word, names) for word in typed]
+    for word, result in zip(typed, filled, strict=True):
+        # A prompt from a file must not be able to pass options such as --yes, which agrees to any price.
+        if result.text.startswith("-") and not word.startswith("-") and not is_negative_number(result.text):
+            raise MagicUsageError(
+                f"The value of {word} begins with a dash ({result.text[:40]!r}) and would be taken for an option. "
+                f"Write the option and its value as one word, such as --prompt={word}. Nothing was sent."
+            )
     return [word.text for word in filled], [problem for word in filled for problem in word.problems]

@@ -98,3 +98,12 @@ def test_a_corrected_line_keeps_names_in_braces():
     error = TaskInvalid("x", parameter="steps", allowed_values=[50])
     line = corrected_line("%%runware", split_line("--steps 500 --tag {mood} --note '{a} b'"), error)
     assert line == "%%runware --steps 50 --tag {mood} --note '{a} b'"
+
+
+@pytest.mark.parametrize("line", ["{p}", "--negative {p}", "'{p} x'"])
+@pytest.mark.parametrize("value", ["--yes", "-n8", "-blurry"])
+def test_a_value_that_begins_with_a_dash_is_no_option(line, value):
+    with pytest.raises(MagicUsageError, match="would be taken for an option"):
+        parse_cell(line, "a ship", {"p": value})
+    assert parse_cell("--negative={p}", "a ship", {"p": value}).options.negative == value
+    assert parse_cell("--cfg {p}", "a ship", {"p": -3}).options.cfg == -3
