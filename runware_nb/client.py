@@ -24,7 +24,7 @@ from .wire.redact import redact_account
 from .wire.results import Outcome, Result, is_final
 from .wire.retries import Step, backoff_s, decide
 from .wire.service import OnAttempt, OnProgress, OnResult
-from .wire.tasks import ImageTask, Task, is_utility, prepare
+from .wire.tasks import ImageTask, Task, as_wire, is_utility, prepare
 
 __all__ = ["Client"]
 
@@ -150,7 +150,7 @@ class Client:
             TransportTimeout: The wait is over; the task goes on, see `.task_uuid` (None where it was not sent).
             TransportError: The service could not be reached.
         """
-        wire = dict(_as_wire(task)) if as_is else await self._prepare_until(self._deadline(timeout_s), task)
+        wire = _exact(task) if as_is else await self._prepare_until(self._deadline(timeout_s), task)
         if is_utility(wire["taskType"]):
             return await self._run_utility(wire)
         if wire.get("deliveryMethod") == "stream":
@@ -197,7 +197,7 @@ class Client:
             MediaError: A medium does not exist, or is none.
             TransportError: A medium could not be uploaded.
         """
-        return prepare(place_media(await self.prepare_media(_as_wire(task))), new_uuid=_new_uuid)
+        return prepare(place_media(await self.prepare_media(as_wire(task))), new_uuid=_new_uuid)
 
     @property
     def media_hashes(self) -> Mapping[str, str]:
@@ -261,7 +261,7 @@ class Client:
         Raises:
             TaskInvalid: It is no text task, or asks for several results.
         """
-        wire = dict(prepare(_as_wire(task), new_uuid=_new_uuid), deliveryMethod="stream")
+        wire = dict(prepare(as_wire(task), new_uuid=_new_uuid), deliveryMethod="stream")
         if wire["taskType"] != "textInference" or wire.get("numberResults", 1) != 1:
             raise TaskInvalid("only a textInference with one result can be streamed", parameter="deliveryMethod")
         silence_s = self.settings.timeout_s if timeout_s is None else timeout_s
@@ -388,7 +388,7 @@ class Client:
 
     async def _prepare_until(self, deadline: float, task: Task) -> Item:
         """Prepare a task; where it brings media along, by its deadline."""
-        if not holds_media(_as_wire(task)):
+        if not holds_media(as_wire(task)):
             return await self.prepare(task)
         try:
             async with asyncio.timeout(max(0.0, deadline - now())):
@@ -428,8 +428,8 @@ class Client:
         return now() + (self.settings.timeout_s if timeout_s is None else timeout_s)
 
 
-def _as_wire(task: Task) -> Mapping[str, Any]:
-    return task.to_wire() if isinstance(task, ImageTask) else task
+def _exact(task: Task) -> Item:
+    return dict(task.to_wire() if isinstance(task, ImageTask) else task)
 
 
 def _until_final(wire: Item) -> Callable[[Item], bool] | None:

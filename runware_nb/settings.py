@@ -193,7 +193,7 @@ _FOR_USERS = frozenset({"rest_url", "ws_url", "schemas_url", "log_url", "media_u
 _DEFAULTS: Mapping[str, tuple[type, ...]] = {
     "model": (str,), "size": (str,), "number_results": (int,), "seed": (int,), "steps": (int,), "cfg": (int, float),
     "scheduler": (str,), "negative": (str,), "format": (str,), "acceleration": (str,), "strength": (int, float),
-    "tag": (list,),
+    "tag": (list, str),
 }  # fmt: skip
 """What a generation can take by default; spelled as the options of a cell."""
 _FOR_PROFILES = frozenset({"api_key_from", "home"})

@@ -9,11 +9,11 @@ from typing import Any
 
 from ..wire.infotext import is_infotext
 from .image_options import OPTIONS_OF
+from .names import escape_names
 
 __all__ = ["as_cell", "quote_word"]
 
 _PLAIN = re.compile(r"[\w@%+=:,./#-]+", re.ASCII)
-_NAME = re.compile(r"\{([^\W\d]\w*)\}")
 _SKIPPED = frozenset({"taskType", "taskUUID", "positivePrompt", "width", "height", "lora", "inputs", "includeCost",
                       "deliveryMethod"})  # fmt: skip
 _MEDIA = {"seedImage": "--from", "maskImage": "--mask"}
@@ -37,14 +37,14 @@ def as_cell(task: Mapping[str, Any]) -> str | None:
         return None
     words = [*_options(task), *_media(task)]
     line = " ".join(["%%runware", *map(quote_word, words)])
-    return None if "\n" in line or "\r" in line else line + "\n" + _NAME.sub(r"{{\1}}", prompt)
+    return None if "\n" in line or "\r" in line else line + "\n" + escape_names(prompt)
 
 
 def quote_word(word: str) -> str:
     """Quote a word for a magic's line, where it needs it."""
     if word.startswith("-") and _PLAIN.fullmatch(word):
         return word
-    word = _NAME.sub(r"{{\1}}", word)
+    word = escape_names(word)
     if _PLAIN.fullmatch(word):
         return word
     return "'" + word.replace("'", "'\"'\"'") + "'"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
-from ..errors import RunwareNBError
+from ..errors import MagicUsageError, RunwareNBError, TaskInvalid
 from ..reprs import short_repr
+from ..wire.plain import plain_task
 from .arguments import LineParser
 from .base import Answer, find_command
 
@@ -60,7 +62,8 @@ def command(name: str, *words: object, **options: Any) -> Said:
     found = find_command(name)
     parser = LineParser(f"rw.command({name!r})", found.SUMMARY)
     found.add_arguments(parser)
-    parsed = parser.read([str(word) for word in words] + list(_written(options)))
+    line = [str(_plain(word, f"{name} {number}")) for number, word in enumerate(words, 1)]
+    parsed = parser.read(line + list(_written(options)))
     answer = found.run(current_session(), parsed)
     return _waited(answer) if answer.job is not None else _said(answer)
 
@@ -68,11 +71,26 @@ def command(name: str, *words: object, **options: Any) -> Said:
 def _written(options: Mapping[str, Any]) -> Iterator[str]:
     for name, value in options.items():
         option = f"--{name.rstrip('_').replace('_', '-')}"
-        for each in value if isinstance(value, list | tuple) else [value]:
-            if each is True:
+        for item in value if isinstance(value, list | tuple) else [value]:
+            plain = _plain(item, option)
+            if plain is True:
                 yield option
-            elif each is not None and each is not False:
-                yield f"{option}={each}"
+            elif plain is not None and plain is not False:
+                yield f"{option}={plain}"
+
+
+def _plain(value: Any, name: str) -> Any:
+    """Convert a value as a task's values are converted, so that `seed=5.0` and `seed=np.int64(5)` are `--seed=5`.
+
+    Raises:
+        MagicUsageError: It is no value that a line can hold.
+    """
+    if isinstance(value, PurePath):
+        return value
+    try:
+        return plain_task({name: value})[name]
+    except TaskInvalid as error:
+        raise MagicUsageError(str(error)) from error
 
 
 def _said(answer: Answer) -> Said:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import TaskInvalid
-from .as_cell import quote_word
+from .arguments import quote_typed
 
 __all__ = ["corrected_line"]
 
@@ -42,7 +42,7 @@ def corrected_line(prog: str, words: Sequence[str], error: TaskInvalid) -> str |
             return None
         replaced = [f"{name}={good}"] if equals else [name, good]
         rest = words[number + (1 if equals else 2) :]
-        return " ".join([prog, *map(quote_word, [*words[:number], *replaced, *rest])])
+        return " ".join([prog, *map(quote_typed, [*words[:number], *replaced, *rest])])
     return None
 
 

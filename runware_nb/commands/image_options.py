@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..errors import MagicUsageError
-from ..session.api import make_image_task, parse_size
+from ..session.api import as_tags, make_image_task, parse_size
 from ..wire.redact import looks_like_key
 from ..wire.tasks import ImageTask, LoRA
+from .arguments import whole_number
 
 __all__ = ["OPTIONS_OF", "add_image_options", "fill_in", "refuse_keys", "task_from"]
 
@@ -27,9 +28,9 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("image")
     group.add_argument("-m", "--model", metavar="AIR", help="AIR identifier, slug or alias (default runware:101@1)")
     group.add_argument("-s", "--size", metavar="WxH", help="pixels, such as 1024x768 (default 1024x1024)")
-    group.add_argument("-n", "--number-results", type=int, metavar="N", help="how many images, 1 to 20")
-    group.add_argument("--seed", type=int, metavar="N", help="first seed; picked and logged when left out")
-    group.add_argument("--steps", type=int, metavar="N", help="denoising steps")
+    group.add_argument("-n", "--number-results", type=whole_number, metavar="N", help="how many images, 1 to 20")
+    group.add_argument("--seed", type=whole_number, metavar="N", help="first seed; picked and logged when left out")
+    group.add_argument("--steps", type=whole_number, metavar="N", help="denoising steps")
     group.add_argument("--cfg", type=float, metavar="X", help="how closely to follow the prompt")
     group.add_argument("--scheduler", metavar="NAME", help="sampler")
     group.add_argument("--negative", metavar="TEXT", help="what to avoid")
@@ -85,7 +86,7 @@ def fill_in(options: argparse.Namespace, defaults: Mapping[str, Any]) -> None:
     """
     for name, value in defaults.items():
         if name == "tag":
-            options.tag = list(dict.fromkeys([*options.tag, *value]))
+            options.tag = list(as_tags([*options.tag, *as_tags(value)]))
         elif getattr(options, name) is None:
             setattr(options, name, value)
 

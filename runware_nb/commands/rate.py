@@ -1,39 +1,34 @@
-"""rate: stars for a result, as data in the log."""
+"""rate: a rating of 1 to 5 stars for a result, as data in the log."""
 
 from __future__ import annotations
 
 import argparse
-import re
 from typing import TYPE_CHECKING
 
-from ..errors import MagicUsageError
-from ..runlog.keeping import rate_result
+from ..session.api import rate_reference
+from .arguments import whole_number
 from .base import Answer
 
 if TYPE_CHECKING:
     from ..session import Session
 
-SUMMARY = "give a result 1 to 5 stars, or 0 to take them away"
-
-_REF = re.compile(r"([^#]+)(?:#([1-9]\d{0,3}))?")
+SUMMARY = "rate a result with 1 to 5 stars, or remove its rating with 0"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("ref", metavar="UUID[#N]", help="a run, or its result number N from 1, as its caption says")
-    parser.add_argument("stars", type=int, metavar="STARS", help="1 to 5; 0 takes them away")
+    parser.add_argument("stars", type=whole_number, metavar="STARS", help="1 to 5; 0 removes the rating")
 
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
-    """Write it down."""
-    if not 0 <= options.stars <= 5:
-        raise MagicUsageError(f"{options.stars} stars: it is 1 to 5, or 0 to take them away")
-    match = _REF.fullmatch(options.ref)
-    if match is None:
-        raise MagicUsageError(f"{options.ref!r} names no result; write 3f2a9c1b, or 3f2a9c1b#3 for its third")
-    record = session.log.find(match[1])
-    position = int(match[2]) - 1 if match[2] else None
-    rate_result(session.log, record.task_uuid, position, options.stars or None)
-    which = f"run {record.task_uuid[:8]}" if position is None else f"#{position + 1} of run {record.task_uuid[:8]}"
-    said = f"{which}: {'★' * options.stars or 'no stars'}"
-    return Answer({"text/plain": said}, {"task_uuid": record.task_uuid, "index": position, "rating": options.stars})
+    """Record the rating.
+
+    Raises:
+        MagicUsageError: The rating is out of range, or the reference names no result.
+        RunNotFound: There is no such run or result.
+    """
+    task_uuid, number = rate_reference(session, options.ref, options.stars)
+    which = f"run {task_uuid[:8]}" if number is None else f"#{number} of run {task_uuid[:8]}"
+    text = f"{which}: {'★' * options.stars or 'no stars'}"
+    return Answer({"text/plain": text}, {"task_uuid": task_uuid, "index": number, "rating": options.stars})

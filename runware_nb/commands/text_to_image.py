@@ -34,9 +34,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
-    """Send it, and give the job."""
-    words = [options.prompt] if options.prompt else options.words
-    if not words:
+    """Send the task and return its job.
+
+    Raises:
+        MagicUsageError: There is no prompt, or there are two.
+    """
+    if options.prompt is not None and options.words:
+        raise MagicUsageError(
+            f"There are two prompts: {' '.join(options.words)!r} and --prompt {options.prompt!r}. Keep one of them. "
+            "Nothing was sent."
+        )
+    words = [options.prompt] if options.prompt is not None else options.words
+    if not " ".join(words).strip():
         raise MagicUsageError('the prompt is empty: write what to draw, such as --prompt "a small airship"')
     refuse_keys([options.model or "", options.scheduler or ""])
     fill_in(options, getattr(options, "defaults", {}))  # of the notebook; there are none in a terminal

@@ -15,7 +15,7 @@ from ..loading import load as load_modules
 from ..session.hooks import hooks
 from ..settings import Settings, load_settings
 from .completion import install_completion, remove_completion
-from .magics import RunwareMagics
+from .magics import RunwareMagics, allow_empty_bodies, forbid_empty_bodies
 from .stop_line import install_stop_line, remove_stop_line
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def load(shell: Any) -> None:
     settings = load_settings()
     attach(shell)
     shell.register_magics(RunwareMagics(shell))
+    allow_empty_bodies(shell)
     install_completion(shell)
     install_stop_line(shell)
     print(_first_line(settings))  # noqa: T201 - the one line that loading says
@@ -45,6 +46,7 @@ def unload(shell: Any) -> None:
     """Take it out again; runs in progress go on."""
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("runware", None)
+    forbid_empty_bodies(shell)
     remove_completion(shell)
     remove_stop_line(shell)
     with contextlib.suppress(ValueError):  # it was never loaded here

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope, no_var_expand
-from traitlets import CaselessStrEnum, Float, Integer, List, Unicode, observe
+from traitlets import CaselessStrEnum, Float, Integer, List, Unicode, Union, observe
 
 from ..loading import FIRST_NEEDED, load
 
-__all__ = ["RunwareMagics"]
+__all__ = ["RunwareMagics", "allow_empty_bodies", "forbid_empty_bodies"]
 
 
 @magics_class
@@ -26,7 +29,9 @@ class RunwareMagics(Magics):
     negative = Unicode(None, allow_none=True, help="what to avoid").tag(config=True)
     format = Unicode(None, allow_none=True, help="JPG, PNG or WEBP").tag(config=True)
     acceleration = Unicode(None, allow_none=True, help="none, low, medium or high").tag(config=True)
-    tag = List(Unicode(), help="labels for the log, besides those of the cell").tag(config=True)
+    tag = Union(
+        [Unicode(), List(Unicode())], default_value=[], help="a tag for the log, or a list of tags; added to the cell's"
+    ).tag(config=True)
     display = CaselessStrEnum(
         ["html", "image"], default_value=None, allow_none=True,
         help="html, or image for PDF export and GitHub, which show no HTML",
@@ -46,16 +51,15 @@ class RunwareMagics(Magics):
         load(*FIRST_NEEDED)
         from .running import Runner
 
-        runner = Runner(self.shell, self.defaults())
         if cell is None:
-            runner.run_line(line)
+            Runner(self.shell, self.defaults(), local_ns).run_line(line)
         else:
-            runner.run_cell(line, cell, local_ns or {})
+            Runner(self.shell, self.defaults(), _caller_names(local_ns)).run_cell(line, cell)
 
     def defaults(self) -> dict[str, Any]:
         """Give what `%config` has set, by the names of a cell's options."""
         named = {name: getattr(self, name) for name in self.class_own_traits(config=True)}
-        return {name: each for name, each in named.items() if each not in (None, []) and name not in _OF_SESSION}
+        return {name: each for name, each in named.items() if each not in (None, [], "") and name not in _OF_SESSION}
 
     @observe("display", "profile")
     def _set_session(self, change: Any) -> None:
@@ -67,6 +71,43 @@ class RunwareMagics(Magics):
             current_session().use_profile(change["new"])
         else:
             current_session().configure(display=change["new"])
+
+
+def allow_empty_bodies(shell: Any) -> None:
+    """Let `%%runware -h` and `%%runware` alone reach the magic.
+
+    IPython (8 and 9) refuses every cell magic without a body before it calls it. An input transformation gives these
+    cells an empty line as their body.
+    """
+    forbid_empty_bodies(shell)
+    shell.input_transformers_cleanup.append(_add_empty_line)
+
+
+def forbid_empty_bodies(shell: Any) -> None:
+    """Remove what `allow_empty_bodies` added."""
+    transformers = shell.input_transformers_cleanup
+    transformers[:] = [one for one in transformers if getattr(one, "__qualname__", "") != _add_empty_line.__qualname__]
+
+
+def _add_empty_line(lines: list[str]) -> list[str]:
+    is_alone = len(lines) == 1 and re.match(r"%%runware(\s|$)", lines[0]) is not None
+    return [lines[0].rstrip("\n") + "\n", "\n"] if is_alone else lines
+
+
+# IPython in a terminal leaves such transformations out when it decides whether a cell is complete; otherwise the first
+# Enter would run `%%runware` before its prompt can be written.
+_add_empty_line.has_side_effects = True  # type: ignore[attr-defined]
+
+
+def _caller_names(local_ns: dict[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return the variables of the function that calls `run_cell_magic`: IPython passes a cell only the global ones."""
+    here = inspect.currentframe()
+    magic = here.f_back if here is not None else None
+    caller = magic.f_back if magic is not None else None
+    if caller is None or caller.f_code.co_name != "run_cell_magic" or caller.f_back is None:
+        return local_ns
+    user = caller.f_back
+    return local_ns if user.f_locals is user.f_globals else dict(user.f_locals)
 
 
 _OF_SESSION = frozenset({"display", "profile"})

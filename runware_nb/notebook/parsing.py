@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..commands.arguments import LineParser, split_line
+from ..commands import COMMANDS
+from ..commands.arguments import LineParser, is_negative_number, split_line
 from ..commands.image_options import add_image_options, refuse_keys
 from ..commands.infotext_block import take_block
+from ..commands.names import fill_names, notice_about
 from ..errors import MagicUsageError
 from ..reprs import short_repr
 
-__all__ = ["CellRequest", "cell_parser", "fill_names", "parse_cell"]
-
-_NAME = re.compile(r"\{\{([^\W\d]\w*)\}\}|\{([^\W\d]\w*)\}")
+__all__ = ["CellRequest", "cell_parser", "fill_line", "parse_cell"]
 
 
 @short_repr()
@@ -32,6 +31,7 @@ class CellRequest:
         background: Do not wait.
         quiet: Show nothing.
         notes: What a block of parameters below the prompt says and cannot be sent.
+        notice: A sentence about names in braces that were not replaced; None if there are none.
     """
 
     options: argparse.Namespace
@@ -41,6 +41,7 @@ class CellRequest:
     background: bool
     quiet: bool
     notes: tuple[str, ...] = ()
+    notice: str | None = None
 
 
 def cell_parser() -> LineParser:
@@ -70,9 +71,14 @@ def parse_cell(line: str, body: str, names: Mapping[str, Any], *, keys: tuple[st
         MagicUsageError: The line cannot be understood, or there is no prompt.
         HelpRequested: `-h` stands on the line.
     """
-    words = [fill_names(word, names) for word in split_line(line)]
+    words, problems = fill_line(line, names)
     refuse_keys(words, keys)
-    options = cell_parser().read(words)
+    if words and words[0] in COMMANDS:
+        raise MagicUsageError(
+            f"%%runware takes options, and the prompt below them. The command {words[0]} has one %.",
+            corrected=f"%runware {line.strip()}",
+        )
+    options = cell_parser().read(words, split_line(line))
     template = body.strip("\r\n")
     if not template.strip():
         raise MagicUsageError("the prompt is empty: write what to draw below the %%runware line")
@@ -83,28 +89,38 @@ def parse_cell(line: str, body: str, names: Mapping[str, Any], *, keys: tuple[st
     if not drawn.strip():
         raise MagicUsageError("the prompt is empty: write what to draw above the parameters")
     if options.negative is not None and not is_on_line:
-        options.negative = fill_names(options.negative, names)
+        negative = fill_names(options.negative, names)
+        options.negative = negative.text
+        problems += negative.problems
+    prompt = fill_names(drawn, names)
     return CellRequest(
         options=options,
         template=template,
-        prompt=fill_names(drawn, names),
+        prompt=prompt.text,
         output=options.output,
         background=options.background,
         quiet=options.quiet,
         notes=notes,
+        notice=notice_about([*prompt.problems, *problems]),
     )
 
 
-def fill_names(template: str, names: Mapping[str, Any]) -> str:
-    """Replace `{name}` by the variable of that name, once; every other brace stays as it is.
+def fill_line(line: str, names: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Split a line into words and replace the names in braces in each.
 
-    `{{name}}` is the text `{name}`. A value that holds braces is not looked into again.
+    Returns:
+        The words, and what was not replaced, each with the reason.
+
+    Raises:
+        MagicUsageError: A quote is open, or a value would be taken for an option.
     """
-
-    def replace(match: re.Match[str]) -> str:
-        literal, name = match.groups()
-        if literal is not None:
-            return f"{{{literal}}}"
-        return str(names[name]) if name in names else match[0]
-
-    return _NAME.sub(replace, template)
+    typed = split_line(line)
+    filled = [fill_names(word, names) for word in typed]
+    for word, result in zip(typed, filled, strict=True):
+        # A prompt from a file must not be able to pass options such as --yes, which agrees to any price.
+        if result.text.startswith("-") and not word.startswith("-") and not is_negative_number(result.text):
+            raise MagicUsageError(
+                f"The value of {word} begins with a dash ({result.text[:40]!r}) and would be taken for an option. "
+                f"Write the option and its value as one word, such as --prompt={word}. Nothing was sent."
+            )
+    return [word.text for word in filled], [problem for word in filled for problem in word.problems]

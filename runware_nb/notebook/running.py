@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,11 +10,12 @@ from ..commands import COMMANDS, Answer, find_command
 from ..commands.arguments import HelpRequested, LineParser, split_line
 from ..commands.correcting import corrected_line
 from ..commands.image_options import fill_in, refuse_keys
+from ..commands.names import notice_about
 from ..commands.text_to_image import submit
 from ..errors import TaskInvalid
 from ..session import current_session
 from .display import show_bundle, wait_and_show
-from .parsing import CellRequest, cell_parser, fill_names, parse_cell
+from .parsing import CellRequest, cell_parser, fill_line, parse_cell
 
 __all__ = ["Runner", "usage"]
 
@@ -24,22 +26,24 @@ class Runner:
     Args:
         shell: IPython's shell.
         defaults: What `%config` has set, by the names of a cell's options.
+        local_names: The variables of the function that the magic is in; empty at the top of a cell.
     """
 
-    def __init__(self, shell: Any, defaults: Mapping[str, Any]) -> None:
+    def __init__(self, shell: Any, defaults: Mapping[str, Any], local_names: Mapping[str, Any] | None = None) -> None:
         self._shell = shell
         self._defaults = defaults
-        self._names: dict[str, Any] = shell.user_ns
+        self._globals: dict[str, Any] = shell.user_ns
+        self._names: Mapping[str, Any] = ChainMap(dict(local_names or {}), self._globals)
         self._session = current_session()
 
-    def run_cell(self, line: str, cell: str, local_names: dict[str, Any]) -> None:
+    def run_cell(self, line: str, cell: str) -> None:
         """Generate images from a cell.
 
         Raises:
             RunwareNBError: One sentence about what is wrong.
         """
         try:
-            self._generate(line, cell, {**self._names, **local_names})
+            self._generate(line, cell)
         except HelpRequested as text:
             show_bundle({"text/plain": str(text)})
 
@@ -50,15 +54,20 @@ class Runner:
             RunwareNBError: One sentence about what is wrong.
         """
         try:
-            self._command([fill_names(word, self._names) for word in split_line(line)])
+            words, problems = fill_line(line, self._names)
+            self._command(words, split_line(line), notice_about(problems))
         except HelpRequested as text:
             show_bundle({"text/plain": str(text)})
 
-    def _generate(self, line: str, cell: str, names: dict[str, Any]) -> None:
-        request = parse_cell(line, cell, names, keys=self._keys())
+    def _generate(self, line: str, cell: str) -> None:
+        request = parse_cell(line, cell, self._names, keys=self._keys())
         fill_in(request.options, self._defaults)
+        if request.notice and not request.quiet:
+            # An output of its own, before anything is sent: the output of the images stays the same, whether the
+            # service or the log answers.
+            show_bundle({"text/plain": request.notice})
         try:
-            answer = submit(self._session, request.options, request.prompt, request.template, names)
+            answer = submit(self._session, request.options, request.prompt, request.template, self._names)
         except TaskInvalid as error:
             error.corrected = corrected_line("%%runware", split_line(line), error)
             raise
@@ -67,6 +76,8 @@ class Runner:
                 self._show(answer)
             return
         answer.job.notices.extend(request.notes)
+        if request.notice and request.quiet:
+            answer.job.notices.append(request.notice)  # -q shows nothing now; the outcome shows it when it is shown
         self._follow(answer, request)
 
     def _follow(self, answer: Answer, request: CellRequest) -> None:
@@ -82,7 +93,7 @@ class Runner:
         outcome = job.result() if request.quiet else wait_and_show(job, is_live=self._is_live())
         self._bind(outcome, request.output)
 
-    def _command(self, words: list[str]) -> None:
+    def _command(self, words: list[str], typed: list[str], notice: str | None) -> None:
         if not words or words[0] in {"-h", "--help"}:
             show_bundle({"text/plain": usage()})
             return
@@ -90,12 +101,14 @@ class Runner:
         parser = LineParser(f"%runware {words[0]}", command.SUMMARY)
         command.add_arguments(parser)
         refuse_keys(words, self._keys())
-        options = parser.read(words[1:])
+        options = parser.read(words[1:], typed[1:])
         options.names, options.defaults = self._names, self._defaults
+        if notice:
+            show_bundle({"text/plain": notice})
         try:
             answer = command.run(self._session, options)
         except TaskInvalid as error:
-            error.corrected = corrected_line(f"%runware {words[0]}", words[1:], error)
+            error.corrected = corrected_line(f"%runware {words[0]}", typed[1:], error)
             raise
         if answer.job is not None:
             self._bind(answer.job, None)
@@ -112,10 +125,10 @@ class Runner:
             self._shell.set_next_input(answer.next_cell)
 
     def _bind(self, value: Any, name: str | None) -> None:
-        self._names["_rw"] = value
+        self._globals["_rw"] = value
         self._session.last = value
         if name is not None:
-            self._names[name] = value
+            self._globals[name] = value
 
     def _is_live(self) -> bool:
         return hasattr(self._shell, "kernel")

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
+import enum
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..catalog import DEFAULT_MODEL
-from ..errors import ConfigError, MagicUsageError
+from ..errors import ConfigError, MagicUsageError, TaskInvalid
 from ..images.incoming import media_bytes
 from ..images.provenance import Provenance, read_provenance
 from ..runlog import RunRecord
 from ..runlog.filters import RunFilter, parse_since
 from ..runlog.frames import frame_of
 from ..view.table import render_table
+from ..wire.plain import plain_task
 from ..wire.tasks import WIRE_NAMES, ImageTask, LoRA, Task
 from .jobs import Job
 from .pictures import first_picture
-from .session import current_session
+from .session import Session, current_session
 from .show import runs_table
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ def image(
     extra: Mapping[str, Any] | None = None,
     fresh: bool = False,
     agreed: bool = False,
-    tags: Sequence[str] = (),
+    tags: str | Iterable[str] | None = (),
     note: str | None = None,
     **parameters: Any,
 ) -> Job:
@@ -46,7 +48,7 @@ def image(
         extra: Any other parameter, in wire spelling.
         fresh: Whether the service is asked again although the log has the answer to this very request.
         agreed: Whether its price is agreed to, however high: nothing is asked.
-        tags: Labels for the log.
+        tags: A tag for the log, or several.
         note: A note for the log.
         **parameters: `model`, `width`, `height`, `number_results`, `seed`, `steps`, `cfg_scale`, `scheduler`,
             `negative_prompt`, `loras`, `output_format`, `acceleration` and the other fields of `ImageTask`.
@@ -62,9 +64,33 @@ def image(
         MagicUsageError: A parameter has an unknown name.
     """
     session = current_session()
-    labels = tuple(dict.fromkeys([*tags, *session.settings.defaults.get("tag", ())]))
+    labels = as_tags([*as_tags(tags), *as_tags(session.settings.defaults.get("tag"))])
     task = make_image_task(prompt, extra=extra, **{**_defaults(session.settings.defaults, parameters), **parameters})
     return session.submit(task, fresh=fresh, agreed=agreed, tags=labels, note=note)
+
+
+def as_tags(tags: Any) -> tuple[str, ...]:
+    """Return tags as a tuple, without repetitions. One text is one tag, and not a tag for each of its letters.
+
+    Args:
+        tags: A text, several, or None. Values of pandas, numpy and enumerations count as their text.
+
+    Raises:
+        MagicUsageError: A tag is no text.
+    """
+    if tags is None:
+        return ()
+    if isinstance(tags, str | enum.Enum) or not isinstance(tags, Iterable):
+        tags = [tags]
+    elif isinstance(tags, bytes | Mapping):
+        raise MagicUsageError(f"Invalid tags {tags!r:.60}: expected a text, or a list of texts.")
+    texts = []
+    for tag in tags:
+        value = tag.value if isinstance(tag, enum.Enum) else tag
+        if not isinstance(value, str | int):
+            raise MagicUsageError(f"Invalid tag {value!r:.60}: expected a text.")
+        texts.append(str(value))
+    return tuple(dict.fromkeys(text for text in texts if text.strip()))
 
 
 _IN_PYTHON = {"cfg": "cfg_scale", "negative": "negative_prompt", "format": "output_format"}
@@ -103,15 +129,22 @@ def make_image_task(prompt: str, *, extra: Mapping[str, Any] | None = None, **pa
             raise MagicUsageError(f"unknown parameter {name!r}{hint}")
     values = {"model": DEFAULT_MODEL, "width": 1024, "height": 1024, **parameters}
     if "loras" in values:
-        values["loras"] = tuple(one if isinstance(one, LoRA) else LoRA(*_pair(one)) for one in values["loras"])
+        values["loras"] = tuple(
+            one if isinstance(one, LoRA) else LoRA(*_pair(one)) for one in _lora_list(values["loras"])
+        )
     return ImageTask(positive_prompt=prompt, extra=dict(extra or {}), **values)
 
 
 def run(
-    task: Task, *, fresh: bool = False, agreed: bool = False, tags: Sequence[str] = (), note: str | None = None
+    task: Task,
+    *,
+    fresh: bool = False,
+    agreed: bool = False,
+    tags: str | Iterable[str] | None = (),
+    note: str | None = None,
 ) -> Job:
     """Run any task, given as a dict in wire spelling or as a typed task. See `image`."""
-    return current_session().submit(task, fresh=fresh, agreed=agreed, tags=tuple(tags), note=note)
+    return current_session().submit(task, fresh=fresh, agreed=agreed, tags=as_tags(tags), note=note)
 
 
 def connect(**values: Any) -> str:
@@ -210,7 +243,7 @@ class LogBook:
         try:
             return RunFilter(
                 model=current_session().aliases.air_of(model) if model else None,
-                tags=(tag,) if isinstance(tag, str) else tuple(tag),
+                tags=as_tags(tag),
                 since=_moment(since), until=_moment(until), cell=None if cell is None else str(cell), **others,
             )  # fmt: skip
         except TypeError as error:
@@ -241,23 +274,18 @@ class LogBook:
         return current_session().log.find(ref)
 
     def rate(self, ref: str, stars: int, *, index: int | None = None) -> None:
-        """Give a result 1 to 5 stars, or 0 to take them away.
+        """Rate a result with 1 to 5 stars, or remove its rating with 0.
 
         Args:
-            ref: Task UUID, or its first characters.
-            stars: How many.
-            index: Which result, from 0; all of the run by default.
+            ref: Task UUID or its first characters; `3f2a9c1b#2` is its second result.
+            stars: The rating.
+            index: The number of the result, counted from 1 as in its caption; all results of the run by default.
 
         Raises:
-            MagicUsageError: So many stars there are not.
+            MagicUsageError: A number is out of range.
             RunNotFound: There is no such run or result.
         """
-        from ..runlog.keeping import rate_result
-
-        if not 0 <= stars <= 5:
-            raise MagicUsageError(f"{stars} stars: it is 1 to 5, or 0 to take them away")
-        book = current_session().log
-        rate_result(book, book.find(ref).task_uuid, index, stars or None)
+        rate_reference(current_session(), ref, stars, index=index)
 
     def cost(self, by: Literal["cell", "day", "model", "tag", "notebook"] = "day") -> list[Spent]:
         """Sum up what was spent."""
@@ -282,6 +310,45 @@ class LogBook:
         return render_table(runs_table(runs, pictures, is_full=len(runs) == 20))
 
 
+_RESULT = re.compile(r"([^#]+)(?:#([1-9]\d{0,3}))?")
+
+
+def rate_reference(session: Session, ref: str, stars: int, *, index: int | None = None) -> tuple[str, int | None]:
+    """Rate one result or all results of a run. See `LogBook.rate`; the command `rate` is the same.
+
+    Returns:
+        The task UUID, and the number of the result, counted from 1; None for all results of the run.
+    """
+    from ..runlog.keeping import rate_result
+
+    rating = _whole(stars)
+    if rating is None or not 0 <= rating <= 5:
+        raise MagicUsageError(f"Invalid rating {stars}: expected 1 to 5 stars, or 0 to remove the rating.")
+    match = _RESULT.fullmatch(ref)
+    if match is None:
+        raise MagicUsageError(f"{ref!r} names no result; write 3f2a9c1b, or 3f2a9c1b#3 for its third")
+    number = int(match[2]) if match[2] else None
+    if index is not None:
+        given = _whole(index)
+        if given is None or given < 1:
+            raise MagicUsageError(f"Invalid index {index}: results are counted from 1, as in their captions.")
+        if number not in {None, given}:
+            raise MagicUsageError(f"{ref!r} and index={given} name different results. Give one of them.")
+        number = given
+    task_uuid = session.log.find(match[1]).task_uuid
+    rate_result(session.log, task_uuid, None if number is None else number - 1, rating or None)
+    return task_uuid, number
+
+
+def _whole(value: Any) -> int | None:
+    """Return a whole number as an int, also one of numpy or pandas; None if it is none."""
+    try:
+        plain = plain_task({"value": value})["value"]
+    except TaskInvalid:
+        return None
+    return plain if isinstance(plain, int) and not isinstance(plain, bool) else None
+
+
 log = LogBook()
 
 
@@ -289,6 +356,16 @@ def _moment(when: str | dt.datetime | None) -> str | None:
     if when is None or isinstance(when, str):
         return None if when is None else parse_since(when)
     return when.astimezone(dt.UTC).isoformat(timespec="milliseconds")
+
+
+def _lora_list(loras: Any) -> Iterable[Any]:
+    """Return LoRAs as a list: one text, one mapping, one `LoRA` or one pair of text and weight is one LoRA."""
+    if loras is None:
+        return ()
+    is_pair = isinstance(loras, tuple) and len(loras) == 2 and isinstance(loras[0], str) and not isinstance(
+        loras[1], str | LoRA | Mapping | tuple | list
+    )  # fmt: skip
+    return [loras] if is_pair or isinstance(loras, str | LoRA | Mapping) else loras
 
 
 def _pair(value: Any) -> tuple[str, float]:

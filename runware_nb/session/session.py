@@ -29,7 +29,7 @@ from ..wire.frames import Item
 from ..wire.places import holds_media, replace_media
 from ..wire.redact import REDACTED
 from ..wire.service import Service
-from ..wire.tasks import ImageTask, Task
+from ..wire.tasks import ImageTask, Task, as_wire
 from .aliases import AliasBook
 from .consent import Consent
 from .context import CellContext, environment_snapshot, script_path
@@ -330,9 +330,10 @@ class Session:
         Raises:
             TaskInvalid: The service would refuse it; the message states what to change.
         """
-        wire: Item = dict(task.to_wire() if isinstance(task, ImageTask) else task)
         if as_is:
+            wire = dict(task.to_wire() if isinstance(task, ImageTask) else task)
             return Plan(wire, [], estimate(self, wire))
+        wire = as_wire(task)
         wire.setdefault("taskType", "imageInference")
         if isinstance(wire.get("model"), str):
             wire["model"] = self.aliases.air_of(wire["model"])

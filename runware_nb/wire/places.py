@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["holds_media", "replace_media"]
+__all__ = ["has_media_inside", "holds_media", "is_media_key", "replace_media"]
 
 _KEYS = frozenset(
     {
@@ -22,6 +22,16 @@ _HOLDERS = frozenset({"inputs", "puLID", "pulid", "photoMaker", "acePlusPlus", "
                       "referenceImages"})  # fmt: skip
 _PLAIN = (str, int, float, bool, type(None))
 _SCALARS = frozenset(_PLAIN)
+
+
+def is_media_key(key: str, *, is_inside: bool = False) -> bool:
+    """Return whether a medium stands at *key*; *is_inside* states that an object such as `inputs` is around it."""
+    return key in _KEYS or (is_inside and key in _INSIDE)
+
+
+def has_media_inside(key: str) -> bool:
+    """Return whether the object at *key* holds media under general names, such as `image`."""
+    return key in _HOLDERS
 
 
 def holds_media(task: Mapping[str, Any]) -> bool:
@@ -49,9 +59,9 @@ def replace_media(task: Mapping[str, Any], replace: Callable[[Any], Any]) -> dic
 
 
 def _walk(value: Any, replace: Callable[[Any], Any], key: str, *, is_inside: bool) -> Any:
-    is_place = key in _KEYS or (is_inside and key in _INSIDE)
+    is_place = is_media_key(key, is_inside=is_inside)
     if isinstance(value, Mapping):
-        inside = is_inside or key in _HOLDERS
+        inside = is_inside or has_media_inside(key)
         return {name: _walk(each, replace, name, is_inside=inside) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [_walk(each, replace, key, is_inside=is_inside) for each in value]

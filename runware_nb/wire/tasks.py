@@ -10,12 +10,14 @@ from typing import Any
 
 from ..reprs import short_repr
 from .frames import Item
+from .plain import plain_task
 
 __all__ = [
     "WIRE_NAMES",
     "ImageTask",
     "LoRA",
     "Task",
+    "as_wire",
     "current_task_type",
     "expected_results",
     "is_utility",
@@ -80,6 +82,10 @@ class LoRA:
     model: str
     weight: float = 1.0
 
+    def to_wire(self) -> Item:
+        """Return it in wire spelling."""
+        return {"model": self.model, "weight": self.weight}
+
 
 @short_repr()
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,15 +137,15 @@ class ImageTask:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def to_wire(self) -> Item:
-        """Write it as the service wants it; what was not given is left out."""
+        """Return the task in wire spelling, without parameters that were not given. `as_wire` converts its values."""
         made: Item = {"taskType": "imageInference"}
         for each in fields(self):
             value = getattr(self, each.name)
-            if each.name == "extra" or value is None or value == ():
+            if each.name == "extra" or value is None or (type(value) is tuple and not value):
                 continue
             made[WIRE_NAMES[each.name]] = value
         if self.loras:
-            made["lora"] = [{"model": one.model, "weight": one.weight} for one in self.loras]
+            made["lora"] = [one.to_wire() for one in self.loras]
         return {**made, **self.extra}
 
     @classmethod
@@ -160,6 +166,15 @@ class ImageTask:
 
 Task = Mapping[str, Any] | ImageTask
 """What `Client.run` takes: a dict in wire spelling, or a typed task."""
+
+
+def as_wire(task: Task) -> Item:
+    """Return a task in wire spelling, with every value as JSON has it; see `plain_task`.
+
+    Raises:
+        TaskInvalid: A value cannot be a parameter.
+    """
+    return plain_task(task.to_wire() if isinstance(task, ImageTask) else task)
 
 
 def is_utility(task_type: str) -> bool:
@@ -189,8 +204,11 @@ def prepare(task: Task, *, new_uuid: Callable[[], str]) -> Item:
 
     Returns:
         A new dict. Utilities get nothing but the UUID.
+
+    Raises:
+        TaskInvalid: A value cannot be a parameter.
     """
-    made: Item = dict(task.to_wire() if isinstance(task, ImageTask) else task)
+    made = as_wire(task)
     if made.get("taskUUID") is None:
         made["taskUUID"] = new_uuid()
     task_type = made.get("taskType", "imageInference")

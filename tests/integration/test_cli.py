@@ -147,7 +147,7 @@ def test_an_empty_poll_is_printed_explained_and_exits_1(cli):
         (["text-to-image"], "the prompt is empty"), (["text-to-image", "--prompt", "xy", "-s", "big"], "size 'big'"),
         (["text-to-image", "--prompt", "xy", "--stepz", "3"], "did you mean --steps?"),
         (["text-to-image", "--prompt", "xy", "-n", "0"], "numberResults=0 refused"),
-        (["text-to-image", "--prompt", "xy", "-n", "many"], "invalid int value: 'many'"),
+        (["text-to-image", "--prompt", "xy", "-n", "many"], "expected a whole number, not 'many'"),
         (["text-to-image", "--prompt", "xy", "-m", "sdxl", "-s", "1000x1024"], "960 or 1024"),
         (["text-to-image", "--prompt", "xy", "--set", "novalue"], "--set novalue"),
         (["text-to-image", "--prompt", "xy", "--api-key", "aB3dE6gH9jK2mN5pQ8sT1vW4"], "there is a key in this line"),

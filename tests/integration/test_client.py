@@ -652,11 +652,13 @@ def test_a_task_that_is_no_json_harms_none_beside_it(sandbox, run_async):
         async with connect(sandbox) as client:
             await client.open()
             good = [client.run({**TASK, "seed": n}) for n in (1, 2)]
-            return await asyncio.gather(good[0], client.run({**TASK, "CFGScale": float("nan")}), good[1],
+            return await asyncio.gather(good[0], client.run({**TASK, "CFGScale": float("nan")}),
+                                        client.run({**TASK, "steps": 10**5000}), good[1],
                                         return_exceptions=True)  # fmt: skip
 
-    first, bad, second = run_async(main())
-    assert isinstance(bad, ValueError)
+    first, refused, bad, second = run_async(main())
+    assert isinstance(refused, TaskInvalid)
+    assert isinstance(bad, ValueError)  # too long for Python's JSON writer, which is asked last
     assert len(first) == len(second) == 1
 
 

@@ -87,7 +87,7 @@ def test_pages_lead_to_each_other(session, run, two):
     ("words", "sentence"),
     [
         (["log", "--since", "tomorrowish"], "is no time"), (["log", "--sort", "luck"], "newest, oldest"),
-        (["rate", "abcd", "6"], "6 stars"), (["rate", "#", "5"], "names no result"), (["rate", "abcd#0", "5"], "names no result"), (["budget", "lots"], "budget lots"),
+        (["rate", "abcd", "6"], "Invalid rating 6"), (["rate", "#", "5"], "names no result"), (["rate", "abcd#0", "5"], "names no result"), (["budget", "lots"], "budget lots"),
         (["budget", "-1"], "budget -1|one word|no option"), (["bundle", "make"], "PATH"), (["bundle", "open", "x"], "bundle open FILE DIR"),
         (["bundle", "pack", "x"], "invalid choice"), (["verify", "--budget", "-1"], "--budget -1"), (["config", "nosuch", "1"], "`config` lists"),
         (["config", "api_key", "x"], "use `login`"), (["config", "mode", "offline"], "live or replay"), (["config", "max_in_flight", "many"], "it is a number"),
@@ -161,7 +161,7 @@ def test_a_ring_in_somebodys_log_ends(session, run):
 
 
 def test_stars_show_and_filter(session, run, two):
-    assert run("rate", f"{two[0][:8]}#2", "4")[1] == {"task_uuid": two[0], "index": 1, "rating": 4}
+    assert run("rate", f"{two[0][:8]}#2", "4")[1] == {"task_uuid": two[0], "index": 2, "rating": 4}
     assert "★★★★" in shown(session, "log")["text/plain"]
     assert [row["task_uuid"] for row in run("log", "--min-rating", "4")[1]] == [two[0]]
     assert [result["rating"] for result in run("show", two[0])[1]["results"]] == [None, 4]
@@ -386,7 +386,7 @@ def test_every_command_of_the_memory_has_its_twin_in_python(session, two, tmp_pa
     assert "seed=1" in rw.code(two[0])
     rw.log.rate(two[0][:8], 4, index=1)
     assert rw.log.find(two[0]).best_rating == 4
-    with pytest.raises(rw.RunwareNBError, match="6 stars"):
+    with pytest.raises(rw.RunwareNBError, match="Invalid rating 6"):
         rw.log.rate(two[0], 6)
     assert rw.log.cost("model")[0].runs == 2
     assert rw.replay(two[0], agreed=True).verdict == "exact"

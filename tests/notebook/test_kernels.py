@@ -385,3 +385,26 @@ def test_in_a_plain_terminal_there_is_only_text(tmp_path, sandbox):
     assert "<div" not in said
     assert "<progress" not in said
     assert "Traceback" not in said
+
+
+def test_help_and_missing_prompts_in_a_kernel(start_kernel, sandbox):
+    """A cell magic without a body is refused by IPython itself, unless the extension gives it one."""
+    kernel = start_kernel(sandbox)
+    kernel.run("%load_ext runware_nb")
+    for cell, words in {
+        "%%runware -h": "--number-results", "%%runware --help\n\n": "--number-results", "%%runware -h\na ship": "--number-results",
+        "%runware -h": "text-to-image", "%runware text-to-image -h": "--prompt",
+    }.items():  # fmt: skip
+        assert words in kernel.run(cell), cell
+    message_id = kernel.start("%runware?")
+    (page,) = kernel.reply(message_id)["payload"]
+    assert "%%runware -h" in page["data"]["text/plain"]
+    kernel.outputs(message_id)
+    for cell in ("%%runware", "%%runware -s 256x256", "%%runware\n  \n"):
+        message_id = kernel.start(cell)
+        assert kernel.reply(message_id)["ename"] == "MagicUsageError", cell
+        (error,) = [one["content"] for one in kernel.outputs(message_id) if one["msg_type"] == "error"]
+        assert "\n".join(error["traceback"]) == (
+            "MagicUsageError: the prompt is empty: write what to draw below the %%runware line"
+        )
+    assert sandbox.charges() == []

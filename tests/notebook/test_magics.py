@@ -46,12 +46,188 @@ def test_names_are_filled_in_once_and_both_forms_are_logged(shell):
     assert run.prompt_template == "a {colour} ship, {{colour}}, {unknown}"
 
 
-def test_local_names_count_inside_functions(shell):
+@pytest.mark.parametrize(
+    "call",
+    ["%runware text-to-image 'a {colour} ship' -s 256x256", "get_ipython().run_line_magic('runware', 'text-to-image \"a {colour} ship\" -s 256x256')",
+     "get_ipython().run_cell_magic('runware', '-s 256x256 -q', 'a {colour} ship')"],
+)  # fmt: skip
+def test_local_names_count_inside_functions(shell, call):
+    """Also where a global variable has the same name."""
+    shell.names["colour"] = "global"
+    shell.run(f"def draw(colour):\n    {call}\n    return get_ipython().user_ns['_rw']\nmade = draw('teal')")
+    assert current_session().log.recent(1)[0].prompt == "a teal ship"
+    shell.run(call)
+    assert current_session().log.recent(1)[0].prompt == "a global ship"
+
+
+def test_a_command_finds_an_image_in_a_local_variable(shell, capsys):
+    shell.run(f"%%runware {SMALL} --seed 1 -q\na ship")
     shell.run(
-        "def draw(colour):\n    get_ipython().run_cell_magic('runware', '-s 256x256 -q', 'a {colour} ship')\n"
-        "    return get_ipython().user_ns['_rw']\ndraw('teal')"
+        "def edit(start, other):\n    %runware text-to-image 'a storm' -s 256x256 --from start --strength 0.5\n"
+        "    %runware compare start other\nedit(_rw, _rw)"
     )
-    assert current_session().log.recent(1)[0].prompt in {"a teal ship", "a {colour} ship"}
+    runs = current_session().log.recent(2)
+    assert runs[0].parent_uuid == runs[1].task_uuid
+
+
+UNDEFINED = "Not replaced, used as typed: {who} (no variable has this name). For the literal text, write {{who}}."
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["%%runware -s 256x256 --seed 1\na {who} ship, {who}", "%%runware -s 256x256 --negative '{who}'\na ship",
+     "%%runware -s 256x256 --tag {who}\na ship", "%%runware -s 256x256 --note '{who} x'\na ship",
+     "%%runware -s 256x256\na ship\nNegative prompt: {who}\nSteps: 20, Seed: 3", "%%runware --dry-run\na {who} ship",
+     "%runware text-to-image 'a {who} ship' -s 256x256", "%runware log --search {who}"],
+)  # fmt: skip
+def test_an_undefined_name_is_told_once_and_before_anything_is_sent(shell, capsys, cell):
+    capsys.readouterr()
+    shell.run(cell)
+    out = capsys.readouterr().out
+    assert out.count("Not replaced") == 1
+    assert out.startswith(UNDEFINED)
+
+
+def test_the_notice_is_the_same_for_a_recorded_answer_and_no_part_of_its_output(shell, capsys):
+    cell = f"%%runware {SMALL} --seed 1\na {{who}} ship"
+    shell.run(cell)
+    shell.run(cell)
+    assert capsys.readouterr().out.count(UNDEFINED) == 2
+    assert shell.names["_rw"].is_recorded
+    assert "Not replaced" not in shell.names["_rw"]._repr_mimebundle_()["text/plain"]
+
+
+def test_quiet_keeps_the_notice_for_the_outcome(shell, capsys):
+    capsys.readouterr()
+    shell.run(f"%%runware {SMALL} -q\na {{who}} ship")
+    assert capsys.readouterr().out == ""
+    assert UNDEFINED in shell.names["_rw"]._repr_mimebundle_()["text/plain"]
+
+
+def test_rows_and_lists_are_replaced_by_their_path(shell, capsys):
+    shell.run(
+        "import pandas as pd\nrow = pd.DataFrame({'prompt': ['a {red} ship'], 'seed': [5]}).iloc[0]\nnames = ['study']"
+    )
+    capsys.readouterr()
+    shell.run(
+        f"%%runware {SMALL} --seed {{row.seed}} --tag {{names[0]}} -q\n{{row.prompt}} at sea, {{{{row.prompt}}}}, {{row|x}}"
+    )
+    (run,) = current_session().log.recent(1)
+    assert run.prompt == "a {red} ship at sea, {row.prompt}, {row|x}"
+    assert (run.request["seed"], run.tags) == (5, ("study",))
+    assert "Not replaced" not in capsys.readouterr().out
+
+
+def test_every_seed_of_five_is_one_request(shell, sandbox):
+    """Through each way in: one charge, and the bytes of the first image."""
+    shell.run(
+        "import json\nimport numpy as np\nimport pandas as pd\nimport runware_nb as rw\n"
+        "size = {'width': 256, 'height': 256}\nfirst = rw.image('a ship', seed=5, **size).result()\n"
+        "task = {name: value for name, value in first.task.items() if name != 'taskUUID'}\nothers = []\n"
+        "for seed in (5.0, np.int64(5), np.float32(5), pd.Series([5])[0]):\n"
+        "    others.append(rw.image('a ship', seed=seed, **size).result())\n"
+        "    others.append(rw.image('a ship', extra={'seed': seed}, **size).result())\n"
+        "    others.append(rw.run({**task, 'seed': seed}).result())\n"
+        "    others.append(rw.command('text-to-image', 'a ship', size='256x256', seed=seed).value)\n"
+        "seed = 5.0"
+    )
+    shell.run("%%runware -s 256x256 --seed {seed} -q -o by_cell\na ship")
+    shell.run("%%runware -s 256x256 --set seed=5.0 -q -o by_set\na ship")
+    others = [*shell.names["others"], shell.names["by_cell"], shell.names["by_set"]]
+    assert len(others) == 18
+    assert {one[0].bytes for one in others} == {shell.names["first"][0].bytes}
+    assert len(sandbox.charges()) == 1
+
+
+def test_one_text_is_one_tag_everywhere(shell, sandbox):
+    import runware_nb as rw
+
+    size = {"width": 256, "height": 256}
+    task = {"taskType": "imageInference", "model": "runware:101@1", "positivePrompt": "a ship", **size}
+    shell.run("%config RunwareMagics.tag = 'final'")
+    shell.run(f"%%runware {SMALL} --tag other -q\na ship")
+    assert set(current_session().log.recent(1)[0].tags) == {"final", "other"}
+    shell.run("%config RunwareMagics.tag = ['x', 'y']")
+    shell.run(f"%%runware {SMALL} -q\na ship")
+    assert set(current_session().log.recent(1)[0].tags) == {"x", "y"}
+    shell.run("%config RunwareMagics.tag = []")
+    current_session().configure(defaults={"tag": "by default"})
+    outcomes = [
+        rw.image("a ship", tags="final", **size).result(), rw.run(task, tags="final").result(),
+        rw.command("text-to-image", "a ship", size="256x256", tag="final").value,
+    ]  # fmt: skip
+    tags = [set(rw.log.find(one.task_uuid).tags) for one in outcomes]
+    assert tags == [{"final", "by default"}, {"final"}, {"final", "by default"}]
+    assert len(rw.log.select(tag="final")) == len(rw.log.df(tag="final")) == 4
+    assert len(rw.log.select(tag=["final", "by default"])) == 2
+
+
+def test_ratings_count_from_one(shell):
+    import numpy as np
+
+    import runware_nb as rw
+
+    shell.run(f"%%runware {SMALL} -n 3 --seed 1 -q\na ship")
+    name = shell.names["_rw"].task_uuid[:8]
+
+    def ratings():
+        return [result.rating for result in rw.log.find(name).results]
+
+    rw.log.rate(f"{name}#1", 5)
+    assert ratings() == [5, None, None]
+    rw.log.rate(name, np.int64(4), index=np.int64(2))
+    shell.run(f"%runware rate {name}#3 3")
+    assert ratings() == [5, 4, 3]
+    rw.log.rate(f"{name}#3", 0, index=3)
+    assert rw.command("rate", f"{name}#2", 1).json == {
+        "task_uuid": shell.names["_rw"].task_uuid,
+        "index": 2,
+        "rating": 1,
+    }
+    assert ratings() == [5, 1, None]
+    rw.log.rate(name, 2)
+    for reference, stars, index, words in [
+        (name, 3, 0, "counted from 1"), (name, 3, -1, "counted from 1"), (name, 3, 1.5, "counted from 1"), (f"{name}#1", 3, 2, "different"),
+        (f"{name}#0", 3, None, "names no result"), (name, 6, None, "Invalid rating 6"), (name, 2.5, None, "Invalid rating 2.5"),
+    ]:  # fmt: skip
+        with pytest.raises(MagicUsageError, match=words):
+            rw.log.rate(reference, stars, index=index)
+    with pytest.raises(RunNotFound, match="has no result #4"):
+        rw.log.rate(f"{name}#4", 3)
+    assert ratings() == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [("%%runware -h", "--number-results"), ("%%runware --help\n", "--number-results"), ("\n\n%%runware -h\n\n", "--number-results"),
+     ("%%runware -h\na ship", "--number-results"), ("%%runware text-to-image -h\nx", None), ("%runware -h", "%runware log"),
+     ("%runware text-to-image -h", "--prompt"), ("%%capture caught\n%%runware -h", "")],
+)  # fmt: skip
+def test_help_is_shown_with_and_without_a_body(shell, sandbox, capsys, cell, words):
+    capsys.readouterr()
+    if words is None:
+        with pytest.raises(MagicUsageError) as caught:
+            shell.run(cell)
+        assert caught.value.corrected == "%runware text-to-image -h"
+    else:
+        shell.run(cell)
+        assert words in capsys.readouterr().out
+    assert sandbox.charges() == []
+
+
+@pytest.mark.parametrize("cell", ["%%runware", "%%runware\n", "%%runware -s 256x256", "%%runware\n\n \n"])
+def test_a_cell_without_a_prompt_is_told_what_to_write(shell, sandbox, cell):
+    with pytest.raises(MagicUsageError) as caught:
+        shell.run(cell)
+    assert len(caught.value._render_traceback_()) == 1
+    assert "the prompt is empty: write what to draw below the %%runware line" in str(caught.value)
+    assert sandbox.charges() == []
+
+
+def test_a_terminal_still_waits_for_the_prompt(shell):
+    """IPython in a terminal would otherwise run `%%runware` at the first Enter."""
+    assert shell.shell.check_complete("%%runware -s 256x256")[0] == "incomplete"
+    assert shell.shell.check_complete("%%runware -s 256x256\n\n")[0] == shell.shell.check_complete("%%time\n\n")[0]
 
 
 def test_every_common_option_reaches_the_service(shell):
@@ -120,7 +296,7 @@ def test_runs_of_one_cell_are_counted(shell):
         ("%%runware\n  \n", MagicUsageError, "the prompt is empty"),
         ("%%runware 'open\nxy", MagicUsageError, "a quote is not closed"),
         ("%%runware -o not-a-name\nxy", MagicUsageError, "Python name"),
-        ("%%runware -n two\nxy", MagicUsageError, "invalid int value"),
+        ("%%runware -n two\nxy", MagicUsageError, "expected a whole number, not 'two'"),
         ("%%runware --api-key aB3dE6gH9jK2mN5pQ8sT1vW4\nxy", MagicUsageError, "there is a key in this line"),
         ("%runware connect aB3dE6gH9jK2mN5pQ8sT1vW4", MagicUsageError, "there is a key in this line"),
         ("%runware lgo", MagicUsageError, "did you mean log?"),
@@ -287,6 +463,7 @@ def test_completion_in_the_shell_does_not_double_the_model(shell):
 def test_unloading_takes_the_magics_out(shell):
     shell.shell.run_line_magic("unload_ext", "runware_nb")
     assert shell.shell.find_line_magic("runware") is None
+    assert not [one for one in shell.shell.input_transformers_cleanup if "runware" in one.__module__]
     shell.shell.run_line_magic("load_ext", "runware_nb")
     assert shell.shell.find_cell_magic("runware") is not None
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from runware_nb.commands.arguments import split_line
 from runware_nb.commands.as_cell import as_cell, quote_word
 from runware_nb.commands.image_options import task_from
+from runware_nb.commands.names import fill_names
 from runware_nb.errors import MagicUsageError
-from runware_nb.notebook.parsing import fill_names, parse_cell
+from runware_nb.notebook.parsing import fill_line, parse_cell
 from runware_nb.wire.infotext import is_infotext
 from runware_nb.wire.redact import looks_like_key
 
@@ -34,13 +35,13 @@ def test_a_prompt_is_sent_byte_for_byte(prompt):
 @given(prompts, prompts)
 def test_a_value_is_filled_in_once_and_never_looked_into(before, value):
     assume("{" not in before)
-    assert fill_names(f"{before}{{x}}", {"x": value}) == before + value
+    assert fill_names(f"{before}{{x}}", {"x": value}).text == before + value
 
 
 @given(st.lists(prompts, max_size=5))
 def test_quoted_words_are_read_as_they_were(words):
     line = " ".join(map(quote_word, words))
-    assert [fill_names(word, {"x": "filled", "a": "in"}) for word in split_line(line)] == words
+    assert fill_line(line, {"x": "filled", "a": "in"})[0] == words
 
 
 @given(st.text(max_size=60))

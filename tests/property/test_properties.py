@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from runware_nb.catalog import all_models, check_task
 from runware_nb.catalog.check import _nearest
 from runware_nb.commands.arguments import split_line
+from runware_nb.commands.names import fill_names
 from runware_nb.errors import ProtocolError, RunwareNBError, TaskInvalid
-from runware_nb.notebook.parsing import fill_names
 from runware_nb.wire.canonical import canonical_request, request_hash
 from runware_nb.wire.classify import classify, task_error
 from runware_nb.wire.collect import Collector
@@ -167,15 +167,15 @@ def test_every_suggested_size_is_accepted(model, width):
 
 @given(st.text(max_size=200))
 def test_any_text_is_a_prompt(text):
-    assert fill_names(text, {}) == text or "{{" in text
+    assert fill_names(text, {}).text == text or "{{" in text
 
 
 @given(st.text(st.sampled_from("{}ab_1 "), max_size=40))
 def test_only_known_names_in_single_braces_are_filled_in_and_once(text):
-    filled = fill_names(text, {"ab": "{b}", "b": "never"})
+    filled = fill_names(text, {"ab": "{b}", "b": "never"}).text
     if "{ab}" not in text and "{b}" not in text and "{{" not in text:
         assert filled == text
-    assert "never" not in fill_names("{ab}", {"ab": "{b}", "b": "never"})
+    assert "never" not in fill_names("{ab}", {"ab": "{b}", "b": "never"}).text
 
 
 words = st.text(string.ascii_letters + string.digits + " \\\"'{}[]#$%é🚢", min_size=1, max_size=12)
