@@ -9,6 +9,7 @@ here; `multiprocessing` with "fork" and `os.forkpty` do.
 from __future__ import annotations
 
 import concurrent.futures
+import concurrent.futures.thread  # registers a hook of its own, which must not happen while ours waits
 import contextlib
 import os
 import threading
