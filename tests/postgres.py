@@ -82,9 +82,12 @@ def _find(folder: Path, *, is_root: bool) -> Path:
         )
     wheel = postgres_of_wheel()
     if is_root and wheel is not None and programs == wheel / "bin" and not _is_open_to_all(programs):
-        copy = folder / "postgresql"
-        shutil.copytree(wheel, copy, symlinks=True)
-        return copy / "bin"
+        package = wheel.parent  # its libraries lie next to it, and are found by a relative path
+        shutil.copytree(wheel, folder / package.name / wheel.name, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, folder / libraries.name)
+        return folder / package.name / wheel.name / "bin"
     return programs
 
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import random
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..catalog import Rulebook, check_task, find_model, place_media, rulebook_of
-from ..errors import ConfigError, RunLogError, TaskError
+from ..errors import ConfigError, RunLogError, TaskError, TransportError
 from ..images.incoming import is_sendable
 from ..loop import background_loop, wait
 from ..runlog import MediaStore, RunRecord, State
 from ..runlog.bucket import Bucket
-from ..settings import Key, Settings, load_settings, stored_key
+from ..settings import Key, Settings, notebook_name
 from ..wire.classify import task_error
 from ..wire.frames import Item
 from ..wire.places import holds_media, replace_media
@@ -30,7 +29,9 @@ from .context import CellContext, environment_snapshot, script_path
 from .fresh import FreshSchemas
 from .hooks import hooks
 from .jobs import Job
+from .layers import SERVICE_SETTINGS, SettingLayers
 from .lineage import put_back
+from .local_sandbox import LocalSandbox, check_listening
 from .money import Estimate, apply_own_budget, estimate
 from .pipeline import drive, utc_now
 from .show import render_job
@@ -67,7 +68,9 @@ class Session:
     """
 
     def __init__(self, settings: Settings | None = None, *, fetches_media: bool = True) -> None:
-        self.settings = settings or load_settings()
+        self._layers = SettingLayers(settings, hooks.working_folder)
+        self.settings = self._layers.effective
+        self._sandbox: LocalSandbox | None = None
         self.fetches_media = fetches_media
         self.last: Any = None
         self._client: Client | None = None
@@ -105,18 +108,27 @@ class Session:
     def configure(self, **values: Any) -> None:
         """Change settings; the next task uses them, tasks in flight keep theirs.
 
+        A key or a URL of a service ends the use of the sandbox: neither is mixed with those of the sandbox.
+
         Raises:
-            ConfigError: A name is unknown or a value makes no sense.
+            ConfigError: A name is unknown or a value is invalid.
         """
-        self._take(self.settings.with_values(**values))
+        given = {name: value for name, value in values.items() if value is not None}
+        self.settings.with_values(**given)  # raises before anything has changed
+        if given.keys() & SERVICE_SETTINGS:
+            self.leave_sandbox()
+        self._layers.set(given)
+        self._take(self._layers.effective)
 
     def use_profile(self, name: str) -> None:
-        """Take the settings of a profile of the user's file: key, budget, folder and the rest; an empty name for none.
+        """Use the settings of a profile of the user's file: key, budget, folder and the rest; an empty name for none.
 
         Raises:
-            ConfigError: There is no such profile, or a value makes no sense.
+            ConfigError: There is no such profile, or a value is invalid.
         """
-        self._take(load_settings(profile=name))
+        self._layers.use_profile(name)
+        self.leave_sandbox()
+        self._take(self._layers.effective)
 
     def _take(self, settings: Settings) -> None:
         if settings == self.settings:
@@ -128,6 +140,100 @@ class Session:
             background_loop().submit(_close_when_idle(old, list(self._jobs.values())))
         if moved:
             self._log = None
+
+    def follow_environment(self) -> None:
+        """Use a key that the environment has by now."""
+        if self._layers.follow_environment():
+            self._take(self._layers.effective)
+
+    async def verify_key(self, key: Key) -> str:
+        """Ask the service whether it accepts a key, over a connection of its own. On the background loop only.
+
+        Returns:
+            The transport over which it was accepted.
+
+        Raises:
+            AuthenticationFailed: The service refused it.
+            TransportError: The service cannot be reached.
+            ConfigError: A part of the settings could not be read, so the service is unknown.
+        """
+        from ..client import Client
+
+        client = Client(settings=self.settings.with_values(api_key=key), on_notice=self._notices.append)
+        try:
+            return await client.verify_key()
+        finally:
+            await client.aclose()
+
+    def running_jobs(self) -> list[Job]:
+        """Return the jobs of this session that are not done."""
+        return [job for job in list(self._jobs.values()) if not job.is_done]
+
+    # --- the sandbox ---------------------------------------------------------------------------------
+
+    @property
+    def sandbox(self) -> LocalSandbox | None:
+        """The sandbox that this session started and uses; it may have ended."""
+        return self._sandbox
+
+    def use_sandbox(self, arguments: Sequence[str] = ()) -> LocalSandbox:
+        """Start a local sandbox and use it in place of the service. One that runs already is replaced.
+
+        Raises:
+            ConfigError: It did not start. The previous service is in use again.
+        """
+        self.leave_sandbox(tells=False)  # it holds the folder of its state, and maybe the port
+        self._sandbox = LocalSandbox(arguments, state_dir=self.settings.home / "sandbox", on_end=self._on_sandbox_ended)
+        self._layers.use_sandbox(self._sandbox.values)
+        self._take(self._layers.effective)
+        return self._sandbox
+
+    def leave_sandbox(self, *, tells: bool = True) -> bool:
+        """Stop the sandbox if this session uses one, and return to the service that was in use before.
+
+        Unfinished runs of the sandbox stay in the log. They can be collected once it runs again: it keeps its state.
+
+        Args:
+            tells: Whether a notice is left for the user.
+
+        Returns:
+            Whether a sandbox was in use.
+        """
+        sandbox, self._sandbox = self._sandbox, None
+        if sandbox is None:
+            return False
+        client, self._client = self._client, None
+        self._layers.leave_sandbox()
+        self._take(self._layers.effective)
+        if client is not None:  # waiting for a service that ends would only take its full time
+            wait(background_loop().submit(client.aclose(_sandbox_ended("was stopped"))))
+        sandbox.stop()
+        if tells:
+            self._notices.append(f"The sandbox was stopped. The service is {self.settings.rest_url} again.")
+        return True
+
+    def _on_sandbox_ended(self, sandbox: LocalSandbox) -> None:
+        """End what waits for a sandbox that crashed or was killed. Called on a thread."""
+        if self._sandbox is sandbox:
+            client, self._client = self._client, None
+            if client is not None:
+                background_loop().submit(client.aclose(_sandbox_ended(f"has ended ({sandbox.end})")))
+
+    def _check_sandbox(self) -> None:
+        """Raise at once where the local service has ended: a client would try to connect for many seconds.
+
+        Raises:
+            TransportError: It has ended, or nothing listens at its URL.
+        """
+        if self._sandbox is not None and not self._sandbox.is_running:
+            before = self._layers.rest_url_before_sandbox
+            raise TransportError(
+                f"The sandbox has ended ({self._sandbox.end}). Nothing was sent. Start it again with "
+                f"`%runware sandbox`, or return to {before} with `%runware sandbox --stop`.",
+                may_have_arrived=False,
+            )
+        if self.settings.is_local and self._client is not None and self._client.is_lost:
+            check_listening(self.settings.ws_url if self.settings.transport == "websocket" else self.settings.rest_url)
 
     @property
     def is_connected(self) -> bool:
@@ -161,8 +267,9 @@ class Session:
         """The folder of media: beside the home folder, since Jupyter serves no hidden ones; a bucket where one is set.
 
         Raises:
-            ConfigError: The bucket cannot be used.
+            ConfigError: The bucket cannot be used, or the setting could not be read.
         """
+        self.settings.check("home", "media_url")
         url = self.settings.media_url
         place = (self.settings.home, url)
         if self._media is None or self._media[0] != place:
@@ -185,8 +292,10 @@ class Session:
         return environment_snapshot()[1]
 
     def context(self) -> CellContext:
-        """Describe the cell that is running; a script has none, but a file."""
-        return hooks.find_cell() if hooks.find_cell is not None else CellContext(notebook=script_path())
+        """Describe the cell that is running; a script has no cell, but a file."""
+        return (
+            hooks.find_cell() if hooks.find_cell is not None else CellContext(notebook=script_path() or notebook_name())
+        )
 
     def show_job(self, job: Job) -> None:
         """Show a job where the user is looking."""
@@ -213,26 +322,28 @@ class Session:
     # --- working -------------------------------------------------------------------------------------
 
     def require_key(self) -> Key:
-        """Give the key, looking in the keyring where the environment has none.
+        """Return the key, from the keyring if the environment has none. Call it before something is sent.
 
         Raises:
-            ConfigError: There is none, or replay mode asks nobody.
+            ConfigError: There is no key, replay mode sends nothing, or a part of the settings could not be read.
+            TransportError: The local sandbox has ended.
         """
+        self.follow_environment()
         if self.settings.mode == "replay":
             raise ConfigError(
                 "replay mode: everything is answered from the log, and nobody is asked; `%runware config mode live` "
                 "asks the service"
             )
+        self._check_sandbox()
         if self.settings.api_key is None:
-            self.settings = self.settings.with_values(api_key=stored_key(self.settings.profile))
+            self._layers.look_into_keyring()
+            self.settings = self._layers.effective
         return self.settings.require_key()
 
     def forget_key(self) -> None:
-        """Go on without a key; tasks in flight keep theirs."""
-        self.settings = dataclasses.replace(self.settings, api_key=None)
-        old, self._client = self._client, None
-        if old is not None:
-            background_loop().submit(_close_when_idle(old, list(self._jobs.values())))
+        """Continue without the key of the service; tasks in flight keep theirs, and the sandbox keeps its own."""
+        self._layers.forget_key()
+        self._take(self._layers.effective)
 
     def rules_for(self, name: str) -> Rulebook | None:
         """Give what a model takes: fresh from the schema service where it answers, else as bundled.
@@ -318,6 +429,7 @@ class Session:
             running = self._jobs.get(record.task_uuid)
             if running is not None:
                 return running
+            self._check_owner(record)
             task = {**record.request, "taskUUID": record.attempt_uuid}
             return self.start(Job(self, record, is_new=False), task, None)
 
@@ -333,6 +445,7 @@ class Session:
             running = self._jobs.get(record.task_uuid)
             if running is not None:
                 return running
+            self._check_owner(record)
             never_left = record.attempts == 0
             job = Job(self, record, is_new=never_left and sends, resends=sends)
             job.is_logged = True
@@ -340,6 +453,23 @@ class Session:
             if job.is_new or sends:
                 request = put_back(self, request, record.inputs)
             return self.start(job, {**request, "taskUUID": record.attempt_uuid}, None)
+
+    def belongs_here(self, record: RunRecord) -> bool:
+        """Return whether a run is finished, or belongs to the service in use."""
+        return record.is_finished or record.provider == self.settings.service
+
+    def _check_owner(self, record: RunRecord) -> None:
+        """Raise if another service has an unfinished run: this one does not know it, and would bill it when sent.
+
+        Raises:
+            ConfigError: The run belongs to another service.
+        """
+        if not self.belongs_here(record):
+            raise ConfigError(
+                f"Run {record.task_uuid[:8]} belongs to the service {record.provider!r}, and {self.settings.service!r} "
+                "is in use. Nothing was sent. `%runware sandbox` starts the sandbox, and `%runware sandbox --stop` "
+                "returns to the service."
+            )
 
     def discard(self, record: RunRecord) -> None:
         """Hide an unfinished run, and go on collecting it quietly if it was ever sent.
@@ -351,7 +481,7 @@ class Session:
         if job is not None:
             job.discard()
         wait(background_loop().submit(self._discard(record)))
-        if record.attempts > 0:
+        if record.attempts > 0 and self.belongs_here(record):
             self.take_up(record, sends=False)
 
     async def _discard(self, record: RunRecord) -> None:
@@ -386,7 +516,7 @@ class Session:
         return task_error({**(raw if isinstance(raw, dict) else {}), **{k: v for k, v in kept.items() if k != "raw"}})
 
     def close(self) -> None:
-        """Close connection and log; tasks go on, and the next session can collect them."""
+        """Close connection, log and sandbox; tasks go on, and the next session can collect them."""
         client, self._client = self._client, None
         if client is not None:
             with contextlib.suppress(Exception):
@@ -395,6 +525,9 @@ class Session:
         log, self._log = self._log, None
         if log is not None:
             log.close()
+        sandbox, self._sandbox = self._sandbox, None
+        if sandbox is not None:
+            sandbox.stop()
 
     def find_twin(self, hashed: str, task: Item) -> Job | None:
         """Find an unfinished run of the very same request, in this kernel or another's, and join it.
@@ -459,7 +592,7 @@ class Session:
         return self._client
 
     async def _connect(self) -> str:
-        return await self._make_client().open()
+        return await self._make_client().verify_key()
 
     def _open_log(self) -> RunLog:
         with self._opening_log:
@@ -467,8 +600,18 @@ class Session:
             if log is None:
                 from ..runlog import RunLog
 
+                self.settings.check("home", "log_url")
                 log = self._log = RunLog(self.settings.home, self.settings.log_url)
             return log
+
+
+def _sandbox_ended(how: str) -> TransportError:
+    error = TransportError(
+        f"The sandbox {how}. Unfinished runs stay in the log. "
+        "To collect them, run `%runware sandbox`, then `%runware resume`."
+    )
+    error.retryable = False  # nothing answers before the user starts it again
+    return error
 
 
 def _sendable(request: Mapping[str, Any]) -> Item:
@@ -500,5 +643,12 @@ def current_session() -> Session:
             import atexit
 
             _session = Session()
+            hooks.session_settings = _settings_in_use
             atexit.register(_session.close)
         return _session
+
+
+def _settings_in_use() -> Settings:
+    session = current_session()
+    session.follow_environment()
+    return session.settings

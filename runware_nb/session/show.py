@@ -22,6 +22,7 @@ from ..wire.media import IMAGE_TYPES, sniff
 from ..wire.redact import redact_task
 from ..wire.results import Outcome, Result
 from ..wire.tasks import prompt_of
+from .hooks import hooks
 
 if TYPE_CHECKING:
     from .jobs import Job
@@ -229,7 +230,7 @@ def _fact(value: Any) -> str:
 
 
 def relative_link(path: Path | None) -> str | None:
-    """Link a file from the notebook's folder, which is the kernel's working directory."""
+    """Return the link to a file from the notebook's folder; None for a file on another drive."""
     if path is None:
         return None
     near = relative_path(path)
@@ -237,9 +238,13 @@ def relative_link(path: Path | None) -> str | None:
 
 
 def relative_path(path: Path) -> str:
-    """Write a path as seen from the working directory, with slashes; whole where it is on another drive."""
+    """Return a path relative to the notebook's folder, with slashes; the whole path if it is on another drive.
+
+    The folder was fixed when the extension was loaded: the front end resolves links from the notebook, wherever `%cd`
+    has gone since. Without a notebook it is the working directory.
+    """
     try:
-        return Path(os.path.relpath(path)).as_posix()
+        return Path(os.path.relpath(path, hooks.notebook_folder)).as_posix()
     except ValueError:
         return str(path)
 

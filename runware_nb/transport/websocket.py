@@ -66,6 +66,11 @@ class WebSocketTransport:
         self._outbox: list[str] = []
         self._sending: asyncio.Future[None] | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection is there. See `Transport.is_open`."""
+        return self._socket is not None
+
     async def open(self) -> None:
         """Wait until there is a connection. See `Transport.open`."""
         if self._socket is not None:

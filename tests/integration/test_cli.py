@@ -189,7 +189,7 @@ def test_an_unreachable_server_is_one_sentence_and_exits_1(cli):
 def test_status_says_what_is_left_and_how_much_is_stored(cli):
     facts = json.loads(cli("status").stdout)
     assert facts["balance"] == "$100.00"
-    assert facts["key"] == "from RUNWARE_API_KEY"
+    assert facts["key"] == "from RUNWARE_API_KEY, accepted"
 
 
 def test_a_dry_run_sends_nothing(cli, sandbox):

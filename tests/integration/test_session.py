@@ -367,8 +367,8 @@ def test_a_bad_task_is_refused_before_anything_happens(sandbox, make_session, ch
 def test_no_key_is_one_sentence(tmp_path, monkeypatch):
     from runware_nb import Session, Settings
 
-    monkeypatch.setattr("runware_nb.session.session.stored_key", lambda profile: None)
-    with pytest.raises(ConfigError, match="no API key"):
+    monkeypatch.setattr("runware_nb.session.layers.stored_key", lambda profile: None)
+    with pytest.raises(ConfigError, match="No API key"):
         Session(Settings(home=tmp_path / ".runware")).submit(TASK)
 
 
