@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -356,7 +356,7 @@ class _Reader:
                     self._apply(table, _FOR_PROJECTS, f"[tool.runware-nb] in {path}")
                 return
 
-    def _read_table(self, path: Path, allowed: Iterable[str]) -> None:
+    def _read_table(self, path: Path, allowed: Collection[str]) -> None:
         self._apply(self._parse(path, frozenset({*allowed, *_DEFAULTS})), allowed, str(path))
 
     def _read_key(self) -> None:
@@ -374,13 +374,15 @@ class _Reader:
             self._report(str(error), names)
             return {}
 
-    def _apply(self, table: Mapping[str, Any], allowed: Iterable[str], where: str) -> None:
+    def _apply(self, table: Mapping[str, Any], allowed: Collection[str], where: str) -> None:
         """Take over a table: each valid value, and a problem for each other one."""
         for name, value in table.items():
             try:
                 values, defaults = _checked(name, value, allowed, where)
             except ConfigError as error:
-                self._report(str(error), {name})
+                # A name that may not be set here stays a problem, even where another source sets the same name.
+                is_allowed = name in allowed or name in _DEFAULTS
+                self._report(str(error), {name if is_allowed else f"{name} in {where}"})
                 continue
             self._defaults |= defaults
             for setting, known in values.items():

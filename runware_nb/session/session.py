@@ -103,6 +103,7 @@ class Session:
             AuthenticationFailed: The key is refused.
         """
         self.configure(**values)
+        self.require_key()
         return wait(background_loop().submit(self._connect()))
 
     def configure(self, **values: Any) -> None:
@@ -306,6 +307,7 @@ class Session:
 
     def client(self) -> Client:
         """The client, for utilities that need no log."""
+        self.follow_environment()
         return self._make_client()
 
     def keep(self, work: Coroutine[Any, Any, None]) -> None:

@@ -37,7 +37,10 @@ def test_the_home_folder_can_be_moved(tmp_path):
 @pytest.mark.parametrize(
     ("environ", "sentence"),
     [
-        ({"RUNWARE_NB_TRANSPORT": "pigeon"}, "RUNWARE_NB_TRANSPORT: Invalid transport 'pigeon': expected 'websocket' or 'rest'."),
+        (
+            {"RUNWARE_NB_TRANSPORT": "pigeon"},
+            "RUNWARE_NB_TRANSPORT: Invalid transport 'pigeon': expected 'websocket' or 'rest'.",
+        ),
         ({"RUNWARE_NB_REST_URL": "ftp://x"}, "RUNWARE_NB_REST_URL: Invalid rest_url 'ftp://x'"),
         ({"RUNWARE_NB_WS_URL": "https://x"}, "Invalid ws_url 'https://x': expected ws:// or wss:// and a host."),
         ({"RUNWARE_NB_REST_URL": "http://h:notaport/"}, "Invalid rest_url"),
