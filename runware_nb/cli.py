@@ -138,6 +138,8 @@ def _print_errors(error: TaskError) -> None:
 
 
 def _say(sentence: str) -> None:
+    """Print a sentence next to the answer; its remedies are written for a notebook, and work here as commands."""
+    sentence = sentence.replace("%%runware ", "%runware ").replace("%runware ", "runware-nb ")
     print(sentence, file=sys.stderr)  # noqa: T201 - beside the answer
 
 

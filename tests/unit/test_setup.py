@@ -147,3 +147,12 @@ def test_without_ensurepip_an_installed_pip_creates_it(tmp_path):
 
 def test_an_unknown_step_is_explained():
     assert machine.main(["nonsense"]) == 2
+
+
+def test_nest_asyncio_is_part_of_the_base_installation():
+    import tomllib
+
+    project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
+    assert any(requirement.startswith("nest-asyncio>=") for requirement in project["dependencies"])
+    assert any(requirement.startswith("nest-asyncio2>=") for requirement in project["dependencies"])
+    assert project["optional-dependencies"]["asyncio"] == []  # old instructions still install
