@@ -15,7 +15,7 @@ from runware_nb.notebook.cell import CellFinder
 from runware_nb.runlog.spending import budgets_of
 from runware_nb.session import current_session
 from runware_nb.session.hooks import hooks
-from runware_nb.session.show import relative_link
+from runware_nb.session.show import relative_link, relative_path
 
 SMALL = "-s 128x128"
 
@@ -152,6 +152,16 @@ def test_links_and_folders_survive_cd(shell, tmp_path):
     assert within.parts[0] == "runware_images"
     assert relative_link(path) == within.as_posix()
     assert f'href="{within.as_posix()}"' in shell.names["_rw"]._repr_mimebundle_()["text/html"]
+
+
+def test_a_path_for_a_line_names_the_file_before_and_after_cd(shell, tmp_path):
+    file = tmp_path / "a file.png"
+    file.write_bytes(b"x")
+    assert relative_path(file) == "a file.png"
+    (tmp_path / "deep").mkdir()
+    shell.run(f"%cd -q {tmp_path}/deep")
+    assert Path(relative_path(file)).read_bytes() == b"x"
+    assert relative_link(file) == "a%20file.png"
 
 
 def test_cd_before_loading_moves_the_log_and_not_the_links(shell, loads, tmp_path):
