@@ -4,13 +4,14 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help demo lab test lint bench bench-memory bench-workshop chaos clean
+.NOTPARALLEL:
+.PHONY: help demo lab test programs rest lint bench bench-memory bench-workshop chaos clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   set up, start the sandbox, run notebooks/01_quickstart.ipynb, say where everything is"
 	@echo "make lab    open JupyterLab on the notebooks, with the sandbox running"
-	@echo "make test   set up what the tests need, and pass them all"
+	@echo "make test   install what the tests need, then run lint, types and all tests"
 	@echo "make lint   format, lint and types only"
 	@echo "make bench  compare with the official SDK, side by side"
 	@echo "make bench-memory  a log of a million runs, on SQLite and PostgreSQL: lookups, sums, durable writes"
@@ -19,8 +20,7 @@ help:
 	@echo "make clean  remove what these made"
 
 .venv/bin/python:
-	@echo "making the virtual environment ..."
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) tests/setup/machine.py venv .venv
 
 .venv/demo.stamp: pyproject.toml | .venv/bin/python
 	@echo "installing runware-nb with Jupyter and the sandbox ..."
@@ -35,7 +35,7 @@ help:
 # The older official package has the newer one's module name, so it lives in an environment of its own.
 .venv-old-sdk/stamp:
 	@echo "installing the older official package apart ..."
-	@$(PYTHON) -m venv .venv-old-sdk
+	@$(PYTHON) tests/setup/machine.py venv .venv-old-sdk
 	@.venv-old-sdk/bin/python -m pip install --quiet --disable-pip-version-check 'runware==0.5.24'
 	@touch $@
 
@@ -58,8 +58,14 @@ lint: .venv/test.stamp
 	$(PY) -m mypy
 	$(PY) -m mypy tests/typing/api.py
 
-test: lint .venv-old-sdk/stamp .kernels/stamp
-	@$(PY) tests/browser/chromium.py
+# First what may need the user: nothing else may fail before the one command that they have to run.
+programs:
+	@$(PYTHON) tests/setup/machine.py programs
+
+rest: .venv/test.stamp
+	@$(PY) tests/setup/machine.py rest
+
+test: programs rest lint .venv-old-sdk/stamp .kernels/stamp
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: .venv/test.stamp

@@ -189,6 +189,8 @@ def _say(sentence: str, end: str = "\n") -> None:
     """
     if sys.stderr is None:
         return  # closed by the caller; `print` would write to stdout instead
+    # Remedies are written for a notebook; the same commands exist here.
+    sentence = sentence.replace("%%runware ", "%runware ").replace("%runware ", "runware-nb ")
     try:
         print(sentence, end=end, file=sys.stderr, flush=True)  # noqa: T201 - beside the answer
     except BrokenPipeError:

@@ -108,12 +108,40 @@ class Client:
         """
         return "websocket" if (await self._connection.ready()).pushes else "rest"
 
-    async def aclose(self) -> None:
-        """Close; tasks in flight go on at the service and can be collected by their UUIDs."""
+    async def verify_key(self) -> str:
+        """Have the service confirm the key.
+
+        A WebSocket is open only after the service has accepted the key. A REST connection proves nothing by itself, so
+        the key is sent in an authentication task.
+
+        Returns:
+            The transport in use, `websocket` or `rest`.
+
+        Raises:
+            AuthenticationFailed: The service refused the key.
+            TransportError: The service cannot be reached.
+            ProtocolError: The response neither accepts nor refuses the key.
+        """
+        transport = await self.open()
+        if transport == "rest":
+            await self._connection.rest().authenticate()
+        return transport
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether there was a connection, and it is interrupted."""
+        return self._connection.is_lost
+
+    async def aclose(self, reason: TransportError | None = None) -> None:
+        """Close; tasks in flight go on at the service and can be collected by their UUIDs.
+
+        Args:
+            reason: What whoever waits for a task gets; by default that the client was closed.
+        """
         # The queue ends before what is in flight: a task in flight that ends makes room, and nothing may be sent then.
         self._slots.close(closed)
         self._board.close()
-        self._board.on_broken(closed())
+        self._board.on_broken(reason or closed())
         await self._connection.aclose()
 
     # --- tasks -------------------------------------------------------------------------------------

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
+import logging
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,10 +19,13 @@ from .errors import ConfigError
 
 __all__ = [
     "Key",
+    "SettingProblem",
     "Settings",
+    "environment_fingerprint",
     "forget_key",
     "jupyter_session_name",
     "load_settings",
+    "notebook_name",
     "save_to_project",
     "secrets_of_environment",
     "store_key",
@@ -49,9 +56,11 @@ class Key:
     def __init__(self, value: str, source: str) -> None:
         cleaned = value.strip()
         if not cleaned:
-            raise ConfigError(f"the key from {source} is empty; get one at https://runware.ai/signup")
+            raise ConfigError(f"The key from {source} is empty. Get a key at https://runware.ai/signup.")
         if not cleaned.isascii() or not cleaned.isprintable() or " " in cleaned:
-            raise ConfigError(f"the key from {source} holds blanks or odd characters; copy it again")
+            raise ConfigError(
+                f"The key from {source} contains blanks, control characters or characters outside ASCII. Copy it again."
+            )
         self._value = cleaned
         self.source = source
 
@@ -72,12 +81,27 @@ class Key:
         raise ConfigError("a key is never pickled; load it where it is needed")
 
 
+@dataclass(frozen=True, slots=True)
+class SettingProblem:
+    """A part of the settings that could not be read.
+
+    Attributes:
+        sentence: What is wrong, where, and what to do.
+        names: The settings whose values are unknown because of it. A file that cannot be parsed may have set any of
+            the names that it may contain.
+    """
+
+    sentence: str
+    names: frozenset[str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that can be set.
 
     Attributes:
         api_key: The key, or None.
+        api_key_from: Environment variable that contains the key.
         rest_url: Where REST requests go.
         ws_url: Where the WebSocket connects.
         schemas_url: Where fresh model schemas are; empty (or `off` in the environment) to use the bundled ones only.
@@ -99,9 +123,11 @@ class Settings:
             GitHub.
         profile: Name of the profile in use; empty for none.
         defaults: What a generation takes where the line does not say: `model`, `size`, `steps` and the like.
+        problems: What could not be read; see `check`.
     """
 
     api_key: Key | None = None
+    api_key_from: str = "RUNWARE_API_KEY"
     rest_url: str = REST_URL
     ws_url: str = WS_URL
     schemas_url: str = SCHEMAS_URL
@@ -122,27 +148,30 @@ class Settings:
     display: str = "html"
     profile: str = ""
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    problems: tuple[SettingProblem, ...] = ()
 
     def __post_init__(self) -> None:
         if self.transport not in {"websocket", "rest"}:
-            raise ConfigError(f"transport={self.transport!r}: it is websocket or rest")
+            raise ConfigError(f"Invalid transport {self.transport!r}: expected 'websocket' or 'rest'.")
         for name, schemes in (("rest_url", ("http", "https")), ("ws_url", ("ws", "wss"))):
             _check_url(name, getattr(self, name), schemes)
         if self.schemas_url:
             _check_url("schemas_url", self.schemas_url, ("http", "https"))
         for name in ("timeout_s", "connect_timeout_s", "ping_s", "max_in_flight", "max_frame_bytes"):
             if not getattr(self, name) > 0:
-                raise ConfigError(f"{name}={getattr(self, name)!r}: it must be above 0")
+                raise ConfigError(f"Invalid {name} {getattr(self, name)!r}: expected a number above 0.")
         if self.mode not in {"live", "replay"}:
-            raise ConfigError(f"mode={self.mode!r}: it is live or replay")
+            raise ConfigError(f"Invalid mode {self.mode!r}: expected 'live' or 'replay'.")
         if self.display not in {"html", "image"}:
-            raise ConfigError(f"display={self.display!r}: it is html, or image for PDF export and GitHub")
+            raise ConfigError(
+                f"Invalid display {self.display!r}: expected 'html', or 'image' for PDF export and GitHub."
+            )
         for name in ("ask_above_usd", "budget_usd"):
             amount = getattr(self, name)
             if amount is not None and not 0 <= amount < _MOST_USD:
-                raise ConfigError(f"{name}={amount!r}: it is an amount in US dollars, 0 or more")
+                raise ConfigError(f"Invalid {name} {amount!r}: expected an amount in US dollars, 0 or more.")
         if self.max_retries < 0:
-            raise ConfigError(f"max_retries={self.max_retries}: it is 0 (none) or more")
+            raise ConfigError(f"Invalid max_retries {self.max_retries}: expected 0 (no retries) or more.")
 
     def with_values(self, **values: Any) -> Settings:
         """Return a copy with some values replaced; None means "not given".
@@ -153,23 +182,37 @@ class Settings:
         given = {name: value for name, value in values.items() if value is not None}
         unknown = sorted(given.keys() - {each.name for each in fields(self)})
         if unknown:
-            raise ConfigError(f"unknown setting {unknown[0]!r}")
+            raise ConfigError(f"Unknown setting {unknown[0]!r}.")
         if isinstance(given.get("api_key"), str):
             given["api_key"] = Key(given["api_key"], "the argument api_key")
-        return replace(self, **{name: _of_right_type(name, value) for name, value in given.items()})
+        given = {name: _of_right_type(name, value) for name, value in given.items()}
+        return replace(self, **{"problems": tuple(_without(self.problems, given)), **given})
 
     def require_key(self) -> Key:
-        """Give the key, or say how to get one in.
+        """Return the key.
 
         Raises:
-            ConfigError: There is none.
+            ConfigError: There is no key, or a part of the settings could not be read: then it is unknown which service,
+                limit or mode applies, and nothing may be sent.
         """
+        if self.problems:
+            raise ConfigError(self.problems[0].sentence)
         if self.api_key is None:
             raise ConfigError(
-                "no API key: set RUNWARE_API_KEY, or run `%runware login` (hidden prompt), "
-                "or try without one: `%runware sandbox`"
+                f"No API key. Set {self.api_key_from}, or enter the key at a hidden prompt with `%runware login`, "
+                "or try the product without a key: `%runware sandbox`."
             )
         return self.api_key
+
+    def check(self, *names: str) -> None:
+        """Raise the problem that makes one of these settings unknown.
+
+        Raises:
+            ConfigError: One of them could not be read.
+        """
+        for problem in self.problems:
+            if not problem.names.isdisjoint(names):
+                raise ConfigError(problem.sentence)
 
     @property
     def is_local(self) -> bool:
@@ -188,7 +231,7 @@ _NUMBERS: Mapping[str, type] = {
     "max_frame_bytes": int, "ask_above_usd": float, "budget_usd": float,
 }  # fmt: skip
 _FOR_PROJECTS = frozenset({"mode", "transport", "max_in_flight", "max_retries", "timeout_s", "display"})
-"""What a project's own file may set: it came with a repository, so neither addresses nor limits of money."""
+"""What a project's file may set: it may come from a cloned repository, so neither URLs nor spending limits."""
 _FOR_USERS = frozenset({"rest_url", "ws_url", "schemas_url", "log_url", "media_url", *_NUMBERS, *_FOR_PROJECTS})
 _DEFAULTS: Mapping[str, tuple[type, ...]] = {
     "model": (str,), "size": (str,), "number_results": (int,), "seed": (int,), "steps": (int,), "cfg": (int, float),
@@ -197,7 +240,7 @@ _DEFAULTS: Mapping[str, tuple[type, ...]] = {
 }  # fmt: skip
 """What a generation can take by default; spelled as the options of a cell."""
 _FOR_PROFILES = frozenset({"api_key_from", "home"})
-"""What only a profile may set besides: the variable that holds its key, and its folder."""
+"""What only a profile may set: the variable that holds its key, and its folder."""
 _ENVIRONMENT = {
     "RUNWARE_NB_DISPLAY": "display",
     "RUNWARE_NB_REST_URL": "rest_url",
@@ -210,105 +253,204 @@ _ENVIRONMENT = {
     "RUNWARE_NB_ASK_ABOVE_USD": "ask_above_usd",
     "RUNWARE_NB_BUDGET_USD": "budget_usd",
 }
+_OTHER_VARIABLES = ("RUNWARE_NB_HOME", "RUNWARE_NB_PROFILE", "RUNWARE_NB_NOTEBOOK", "RUNWARE_NB_RUNKEY_URL",
+                    "RUNWARE_NB_USEAPI_URL")  # fmt: skip
 
 
 def load_settings(
-    environ: Mapping[str, str] | None = None, *, cwd: Path | None = None, profile: str | None = None
+    environ: Mapping[str, str] | None = None,
+    *,
+    cwd: Path | None = None,
+    profile: str | None = None,
+    strict: bool = True,
 ) -> Settings:
-    """Read the settings of this process: environment over project files, profile, user file and default.
+    """Return the settings of this process: environment over project files, profile, user file and default.
 
     The project's files are `config.toml` in the home folder and `[tool.runware-nb]` of the nearest `pyproject.toml`,
-    the user's is `~/.config/runware_nb/config.toml`, with a table `[profiles.NAME]` for each profile.
+    the user's is `~/.config/runware_nb/config.toml`, with a table `[profiles.NAME]` for each profile. Unknown variables
+    that start with `RUNWARE_NB_` are reported once per process.
 
     Args:
-        environ: Taken for the environment; `os.environ` when None.
-        cwd: Taken for the working directory, which holds `.runware` unless RUNWARE_NB_HOME says else.
+        environ: The environment; `os.environ` when None.
+        cwd: The working directory, which contains `.runware` unless RUNWARE_NB_HOME or a profile names another folder.
         profile: Name of the profile; RUNWARE_NB_PROFILE when None.
+        strict: Whether a problem is raised. Otherwise the settings carry it in `problems`, and it is raised where its
+            value is needed.
 
     Raises:
-        ConfigError: A value makes no sense; the message names the variable or the file.
+        ConfigError: *strict*, and a value is invalid or a file cannot be read; the message names the variable or file.
     """
     environ = os.environ if environ is None else environ
-    cwd = cwd or Path.cwd()
-    profile = environ.get("RUNWARE_NB_PROFILE", "") if profile is None else profile
-    values, mine = _read_user_file(user_file(environ), profile)
-    home = cwd / Path(environ.get("RUNWARE_NB_HOME") or mine.pop("home", "") or ".runware").expanduser()
-    defaults: dict[str, Any] = {**values.pop("defaults", {}), **mine.pop("defaults", {})}
-    variable = mine.pop("api_key_from", None)
-    values |= mine
-    for read in (_read_pyproject(cwd), _read_file(home / "config.toml", _FOR_PROJECTS)):
-        defaults |= read.pop("defaults", {})
-        values |= read
-    for variable_name, name in _ENVIRONMENT.items():
-        if environ.get(variable_name):
-            values[name] = _of_right_type(name, environ[variable_name], said=variable_name)
-    if values.get("schemas_url", "").lower() == "off":
-        values["schemas_url"] = ""
-    values |= {"home": home, "profile": profile, "defaults": defaults}
-    source = variable or "RUNWARE_API_KEY"  # a profile that names its own pays with no other
-    if environ.get(source, "").strip():
-        values["api_key"] = Key(environ[source], source)
-    return Settings(**values)
+    settings = _Reader(environ, cwd or Path.cwd()).read(profile)
+    for name in environ:
+        if name.startswith("RUNWARE_NB_") and name not in _ENVIRONMENT and name not in _OTHER_VARIABLES:
+            _report_unknown(name)
+    if strict and settings.problems:
+        raise ConfigError(settings.problems[0].sentence)
+    return settings
 
 
-def _read_user_file(path: Path, profile: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Give what the user's file sets for all, and for one profile.
+class _Reader:
+    """One reading of all sources, which collects problems instead of raising the first."""
 
-    Raises:
-        ConfigError: There is no such profile.
-    """
-    tables = _parse(path)
-    profiles = tables.pop("profiles", {})
-    mine: dict[str, Any] = {}
-    if profile:
+    def __init__(self, environ: Mapping[str, str], cwd: Path) -> None:
+        self._environ = environ
+        self._cwd = cwd
+        self._problems: list[SettingProblem] = []
+        self._values: dict[str, Any] = {}
+        self._defaults: dict[str, Any] = {}
+
+    def read(self, profile: str | None) -> Settings:
+        profile = self._environ.get("RUNWARE_NB_PROFILE", "") if profile is None else profile
+        profile_home = self._read_user_file(profile)
+        home = self._home(self._environ.get("RUNWARE_NB_HOME") or profile_home or ".runware")
+        self._read_pyproject()
+        self._read_table(home / "config.toml", _FOR_PROJECTS)
+        for variable, name in _ENVIRONMENT.items():
+            if self._environ.get(variable):
+                value = self._environ[variable]
+                self._set(name, "" if name == "schemas_url" and value.lower() == "off" else value, variable)
+        if self._values.get("schemas_url", "").lower() == "off":
+            self._values["schemas_url"] = ""
+        self._read_key()
+        return Settings(**self._values, home=home, profile=profile, defaults=self._defaults,
+                        problems=tuple(self._problems))  # fmt: skip
+
+    def _read_user_file(self, profile: str) -> str:
+        """Read what the user's file sets for all and for one profile, and return the profile's folder."""
+        path = user_file(self._environ)
+        everything = frozenset({*_FOR_USERS, *_DEFAULTS})
+        if profile:  # a profile may name another key and another folder: without it, both are unknown
+            everything |= {*_FOR_PROFILES, "api_key"}
+        tables = self._parse(path, everything)
+        profiles = tables.pop("profiles", {})
+        self._apply(tables, _FOR_USERS, str(path))
+        if not profile or self._problems:
+            return ""
         if not isinstance(profiles, dict) or not isinstance(profiles.get(profile), dict):
-            there = ", ".join(profiles) if isinstance(profiles, dict) and profiles else "there are none yet"
-            raise ConfigError(f"no profile {profile!r} in {path}: it is a table [profiles.{profile}]; {there}")
-        mine = _checked(profiles[profile], {*_FOR_USERS, *_FOR_PROFILES}, f"[profiles.{profile}] in {path}")
-    return _checked(tables, _FOR_USERS, str(path)), mine
+            known = ", ".join(profiles) if isinstance(profiles, dict) and profiles else "none"
+            self._report(
+                f"Cannot find the profile {profile!r}: {path} has no table [profiles.{profile}]. "
+                f"Known profiles: {known}.",
+                everything,
+            )
+            return ""
+        self._apply(profiles[profile], {*_FOR_USERS, *_FOR_PROFILES}, f"[profiles.{profile}] in {path}")
+        return str(self._values.pop("home", ""))
+
+    def _home(self, text: str) -> Path:
+        try:
+            return self._cwd / Path(text).expanduser()
+        except RuntimeError as error:  # no such user, or no home folder
+            self._report(f"Invalid home {text!r}: {error} Set RUNWARE_NB_HOME to a folder.", {"home"})
+            return self._cwd / ".runware"
+
+    def _read_pyproject(self) -> None:
+        """Read `[tool.runware-nb]` of the nearest `pyproject.toml`; there may be none."""
+        for folder in (self._cwd, *self._cwd.parents):
+            path = folder / "pyproject.toml"
+            if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where a folder may not be searched
+                tool = self._parse(path, frozenset({*_FOR_PROJECTS, *_DEFAULTS})).get("tool", {})
+                table = tool.get("runware-nb", {}) if isinstance(tool, dict) else {}
+                if isinstance(table, dict):
+                    self._apply(table, _FOR_PROJECTS, f"[tool.runware-nb] in {path}")
+                return
+
+    def _read_table(self, path: Path, allowed: Collection[str]) -> None:
+        self._apply(self._parse(path, frozenset({*allowed, *_DEFAULTS})), allowed, str(path))
+
+    def _read_key(self) -> None:
+        variable = self._values.get("api_key_from", "RUNWARE_API_KEY")  # a profile's key is used, or no key at all
+        if self._environ.get(variable, "").strip():
+            try:
+                self._values["api_key"] = Key(self._environ[variable], variable)
+            except ConfigError as error:
+                self._report(str(error), {"api_key"})
+
+    def _parse(self, path: Path, names: frozenset[str]) -> dict[str, Any]:
+        try:
+            return _parse(path)
+        except ConfigError as error:
+            self._report(str(error), names)
+            return {}
+
+    def _apply(self, table: Mapping[str, Any], allowed: Collection[str], where: str) -> None:
+        """Take over a table: each valid value, and a problem for each other one."""
+        for name, value in table.items():
+            try:
+                values, defaults = _checked(name, value, allowed, where)
+            except ConfigError as error:
+                # A name that may not be set here stays a problem, even where another source sets the same name.
+                is_allowed = name in allowed or name in _DEFAULTS
+                self._report(str(error), {name if is_allowed else f"{name} in {where}"})
+                continue
+            self._defaults |= defaults
+            for setting, known in values.items():
+                self._set(setting, known, f"{setting} in {where}")
+
+    def _set(self, name: str, value: Any, source: str) -> None:
+        try:
+            typed = _of_right_type(name, value, source=source)
+            if name not in _FOR_PROFILES:
+                Settings(**{name: typed})
+        except ConfigError as error:
+            sentence = str(error)
+            self._report(sentence if source in sentence else f"{source}: {sentence}", {name})
+        else:
+            self._values[name] = typed
+            self._problems = _without(self._problems, {name})
+
+    def _report(self, sentence: str, names: Iterable[str]) -> None:
+        self._problems.append(SettingProblem(sentence, frozenset(names)))
 
 
-def _read_pyproject(cwd: Path) -> dict[str, Any]:
-    """Give what the nearest `pyproject.toml` says in `[tool.runware-nb]`; nothing where there is none."""
-    for folder in (cwd, *cwd.parents):
-        path = folder / "pyproject.toml"
-        if path.is_file():
-            tool = _parse(path).get("tool", {})
-            table = tool.get("runware-nb", {}) if isinstance(tool, dict) else {}
-            return _checked(table, _FOR_PROJECTS, f"[tool.runware-nb] in {path}") if isinstance(table, dict) else {}
-    return {}
+def _without(problems: Iterable[SettingProblem], known: Iterable[str]) -> list[SettingProblem]:
+    """Return the problems that remain when these settings are known from a source of higher precedence."""
+    names = frozenset(known)
+    rest = [replace(problem, names=problem.names - names) for problem in problems]
+    return [problem for problem in rest if problem.names]
+
+
+@cache
+def _report_unknown(name: str) -> None:
+    """Report an unknown environment variable; the cache makes it once per process."""
+    import difflib
+
+    near = difflib.get_close_matches(name, [*_ENVIRONMENT, *_OTHER_VARIABLES], n=1, cutoff=0.6)
+    hint = f"Did you mean {near[0]}?" if near else f"Known variables: {', '.join([*_ENVIRONMENT, *_OTHER_VARIABLES])}."
+    logging.getLogger("runware_nb").warning("The environment variable %s is unknown and has no effect. %s", name, hint)
 
 
 def user_file(environ: Mapping[str, str]) -> Path:
-    """Give the path of the user's own settings."""
-    base = environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(base).expanduser() / "runware_nb" / "config.toml"
+    """Return the path of the user's settings."""
+    base = Path(environ.get("XDG_CONFIG_HOME") or "~/.config")
+    with contextlib.suppress(RuntimeError):  # a container's user may have no home folder, and therefore no file
+        base = base.expanduser()
+    return base / "runware_nb" / "config.toml"
 
 
 def save_to_project(home: Path, values: Mapping[str, Any]) -> Path:
-    """Write settings into a project's own file, beside what stands there.
+    """Write settings into a project's file, next to what it already contains.
 
     Raises:
-        ConfigError: A name may not stand there, or the file cannot be written.
+        ConfigError: A project's file may not set this name, or the file cannot be read or written.
     """
     path = home / "config.toml"
     for name in values:
         if name not in _FOR_PROJECTS:
-            raise ConfigError(f"{name} is not saved with a project; set it in {user_file(os.environ)} instead")
-    kept = {**_read_file(path, _FOR_PROJECTS), **values}
-    kept |= kept.pop("defaults", {})
-    lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in kept.items()]
+            raise ConfigError(f"{name} cannot be saved with a project. Set it in {user_file(os.environ)} instead.")
+    saved: dict[str, Any] = {}
+    for name, value in _parse(path).items():
+        known, defaults = _checked(name, value, _FOR_PROJECTS, str(path))
+        saved |= {**known, **defaults}
+    saved |= values
+    lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in saved.items()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join([*lines, ""]), encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise ConfigError(f"{path} cannot be written: {error.strerror or error}.") from error
     return path
-
-
-def _read_file(path: Path, allowed: Iterable[str]) -> dict[str, Any]:
-    """Read a settings file; without one there are none."""
-    return _checked(_parse(path), allowed, str(path))
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -320,41 +462,39 @@ def _parse(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} cannot be read: {error}") from error
 
 
-def _checked(table: Mapping[str, Any], allowed: Iterable[str], where: str) -> dict[str, Any]:
-    """Sort a table into settings and defaults of a generation, each of its own kind."""
-    made: dict[str, Any] = {}
-    defaults: dict[str, Any] = {}
-    for name, value in table.items():
-        if name in _DEFAULTS:
-            if not isinstance(value, _DEFAULTS[name]) or isinstance(value, bool):
-                kinds = " or ".join(kind.__name__ for kind in _DEFAULTS[name])
-                raise ConfigError(f"{name} in {where}={value!r}: it is {kinds}")
-            defaults[name] = value
-        elif name not in allowed:
-            there = ", ".join(sorted({*allowed, *_DEFAULTS}))
-            raise ConfigError(f"{where} sets {name}; it may set {there}")
-        else:
-            made[name] = _of_right_type(name, value, said=f"{name} in {where}")
-    return {**made, "defaults": defaults} if defaults else made
+def _checked(name: str, value: Any, allowed: Iterable[str], where: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Sort an entry of a table into settings and defaults of a generation.
+
+    Raises:
+        ConfigError: The table may not set this name, or the value has the wrong type.
+    """
+    if name in _DEFAULTS:
+        if not isinstance(value, _DEFAULTS[name]) or isinstance(value, bool):
+            types = " or ".join(kind.__name__ for kind in _DEFAULTS[name])
+            raise ConfigError(f"Invalid {name} {value!r} in {where}: expected {types}.")
+        return {}, {name: value}
+    if name not in allowed:
+        raise ConfigError(f"{where} sets {name}; it may set only {', '.join(sorted({*allowed, *_DEFAULTS}))}.")
+    return {name: _of_right_type(name, value, source=f"{name} in {where}")}, {}
 
 
-def _of_right_type(name: str, value: Any, *, said: str = "") -> Any:
-    """Turn a text into the number that a setting is."""
+def _of_right_type(name: str, value: Any, *, source: str = "") -> Any:
+    """Convert the text of a setting that is a number."""
     kind = _NUMBERS.get(name)
     if kind is None:
-        if name in {*_FOR_USERS, *_FOR_PROFILES} and not isinstance(value, str):
-            raise ConfigError(f"{said or name}={value!r}: it is a text")
+        if name in {*_FOR_USERS, *_FOR_PROFILES} and not isinstance(value, str | Path):
+            raise ConfigError(f"Invalid {source or name} {value!r}: expected text.")
         return value
     try:
         if isinstance(value, bool):
-            raise ValueError(value)  # noqa: TRY004 - told as any other wrong value, below
+            raise ValueError(value)  # noqa: TRY004 - reported as any other wrong value, below
         return kind(value)
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"{said or name}={value!r}: it is a number") from error
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ConfigError(f"Invalid {source or name} {value!r}: expected a number.") from error
 
 
 def forget_key(profile: str = "") -> bool:
-    """Take a profile's key out of the system's keyring; False where there was none."""
+    """Delete a profile's key from the system's keyring; return whether there was one."""
     try:
         import keyring
         from keyring.errors import KeyringError
@@ -370,7 +510,7 @@ def forget_key(profile: str = "") -> bool:
 
 
 def secrets_of_environment() -> list[str]:
-    """Give the keys that this process was started with, to look for them in what is shared."""
+    """Return the keys in the environment, to search for them in what is shared."""
     return [os.environ[name].strip() for name in _KEY_VARIABLES if os.environ.get(name, "").strip()]
 
 
@@ -379,7 +519,11 @@ _KEYRING_SERVICE = "runware_nb"
 
 
 def stored_key(profile: str = "") -> Key | None:
-    """Find the key that `login` put into the system's keyring; None without one, or without the keyring extra."""
+    """Return the key that `login` stored in the system's keyring; None without one, or without the keyring extra.
+
+    Raises:
+        ConfigError: The keyring contains an unusable key.
+    """
     try:
         import keyring
         from keyring.errors import KeyringError
@@ -393,7 +537,7 @@ def stored_key(profile: str = "") -> Key | None:
 
 
 def store_key(key: Key, profile: str = "") -> bool:
-    """Put a profile's key into the system's keyring; False where there is none to put it into."""
+    """Store a profile's key in the system's keyring; return whether there is a keyring to store it in."""
     try:
         import keyring
         from keyring.errors import KeyringError
@@ -406,16 +550,27 @@ def store_key(key: Key, profile: str = "") -> bool:
     return True
 
 
+def environment_fingerprint(key_variable: str) -> str:
+    """Return a text that changes whenever the key or the budget in the environment changes."""
+    values = [os.environ.get(name, "").strip() for name in (key_variable, "RUNWARE_NB_BUDGET_USD")]
+    return hashlib.sha256("\0".join(values).encode("utf-8", "surrogateescape")).hexdigest()
+
+
 def jupyter_session_name() -> str | None:
-    """Give the notebook's path as JupyterLab hands it to the kernel; stale after a rename."""
+    """Return the notebook's path as JupyterLab passes it to the kernel; outdated after the notebook is renamed."""
     return os.environ.get("JPY_SESSION_NAME")
+
+
+def notebook_name() -> str | None:
+    """Return the name that RUNWARE_NB_NOTEBOOK gives to the notebook, for front ends that pass none to the kernel."""
+    return os.environ.get("RUNWARE_NB_NOTEBOOK") or None
 
 
 def _check_url(name: str, url: str, schemes: tuple[str, ...]) -> None:
     try:
         parts = urlsplit(url)
         _ = parts.port
-    except ValueError as error:
-        raise ConfigError(f"{name}={url!r}: {error}") from error
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ConfigError(f"Invalid {name} {url!r}: {error}.") from error
     if parts.scheme not in schemes or not parts.hostname:
-        raise ConfigError(f"{name}={url!r}: it starts with {schemes[0]}:// or {schemes[1]}:// and names a host")
+        raise ConfigError(f"Invalid {name} {url!r}: expected {schemes[0]}:// or {schemes[1]}:// and a host.")

@@ -1,8 +1,7 @@
-"""A real PostgreSQL, on a free port, in a folder of its own, run by somebody who is not root."""
+"""A real PostgreSQL server on a free port, in a temporary folder, run by a user who is not root."""
 
 from __future__ import annotations
 
-import glob
 import os
 import pwd
 import shutil
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from tests.setup.machine import find_postgres, postgres_of_wheel
 
 __all__ = ["Postgres"]
 
@@ -30,6 +31,7 @@ class Postgres:
         self.folder = Path(tempfile.mkdtemp(prefix="runware-pg-"))
         if self._who:
             os.chown(self.folder, self._who["user"], self._who["group"])
+        self._programs = _find(self.folder, is_root=bool(self._who))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -48,7 +50,7 @@ class Postgres:
         self._call("pg_ctl", "-D", "data", "-w", "-m", "immediate", "stop")
 
     def database(self) -> str:
-        """Make an empty database, and give its address."""
+        """Create an empty database, and return its URL."""
         name = f"t{uuid.uuid4().hex[:12]}"
         with psycopg.connect(
             host="127.0.0.1", port=self.port, user="runware", dbname="postgres", autocommit=True
@@ -64,18 +66,33 @@ class Postgres:
 
     def _call(self, program: str, *arguments: str) -> None:
         made = subprocess.run(
-            [_find(program), *arguments], cwd=self.folder, capture_output=program != "pg_ctl", text=True, **self._who,
+            [self._programs / program, *arguments], cwd=self.folder, capture_output=program != "pg_ctl", text=True, **self._who,
             **({"stdout": subprocess.DEVNULL} if program == "pg_ctl" else {}),
         )  # fmt: skip
         if made.returncode:
             raise RuntimeError(f"{program} failed ({made.returncode}): {made.stderr}; see {self.folder / 'log'}")
 
 
-def _find(program: str) -> str:
-    found = shutil.which(program) or next(iter(sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{program}"))), None)
-    if found is None:
-        raise RuntimeError(f"{program} is missing: the tests want a real PostgreSQL (Debian: postgresql)")
-    return found
+def _find(folder: Path, *, is_root: bool) -> Path:
+    """Return the folder of PostgreSQL's programs; a copy of them in *folder* where only root can read the original."""
+    programs = find_postgres()
+    if programs is None:
+        raise RuntimeError(
+            "PostgreSQL is missing: run `make test`, which installs it (Debian: apt-get install postgresql)"
+        )
+    wheel = postgres_of_wheel()
+    if is_root and wheel is not None and programs == wheel / "bin" and not _is_open_to_all(programs):
+        package = wheel.parent  # its libraries lie next to it, and are found by a relative path
+        shutil.copytree(wheel, folder / package.name / wheel.name, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, folder / libraries.name)
+        return folder / package.name / wheel.name / "bin"
+    return programs
+
+
+def _is_open_to_all(folder: Path) -> bool:
+    return all(parent.stat().st_mode & 0o001 for parent in (folder, *folder.parents))
 
 
 def _somebody() -> dict[str, Any]:

@@ -26,20 +26,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
-    """Set it, or show how it stands."""
+    """Set the limit, or show limits and spending.
+
+    Raises:
+        MagicUsageError: The amount is invalid, or it is unclear which notebook is meant.
+    """
     if options.ask_above is not None:
         session.configure(ask_above_usd=options.ask_above)
     provider = session.settings.service
     if options.usd is not None:
-        notebook = "" if options.all else options.notebook or session.context().notebook or ""
+        amount = _amount(options.usd)
+        notebook = _notebook(session, options)
         with session.log.changing() as connection:
-            set_budget(connection, provider, notebook[:LONGEST_KEY], _amount(options.usd))
+            set_budget(connection, provider, notebook[:LONGEST_KEY], amount)
     with session.log.reading() as connection:
         limits = budgets_of(connection, provider)
     lines = [budget_line(each) for each in limits] or [f"no budget for {provider}; `budget 5` sets one of $5"]
     lines.append(f"asked about above ${session.settings.ask_above_usd:.2f}")
     written = {"budgets": [budget_row(each) for each in limits], "ask_above_usd": session.settings.ask_above_usd}
     return Answer({"text/plain": "\n".join(lines)}, written, value=limits)
+
+
+def _notebook(session: Session, options: argparse.Namespace) -> str:
+    """Return the notebook that the limit is for; an empty text means all notebooks of the log.
+
+    Raises:
+        MagicUsageError: The name of the notebook is unknown. A limit for all would outlive this notebook and stop the
+            others, so it has to be asked for.
+    """
+    if options.all and options.notebook:
+        raise MagicUsageError("Use either --all or --notebook FILE, not both. The budget was not changed.")
+    if options.all:
+        return ""
+    notebook = options.notebook or session.context().notebook
+    if not notebook:
+        raise MagicUsageError(
+            "The name of this notebook is unknown, so the budget was not changed. Add --all for all notebooks of this "
+            "log, or --notebook FILE for one, or set RUNWARE_NB_NOTEBOOK to the name before you start the kernel."
+        )
+    return str(notebook)
 
 
 def _amount(text: str) -> float | None:
@@ -50,5 +75,7 @@ def _amount(text: str) -> float | None:
     except ValueError:
         amount = -1.0
     if not 0 <= amount < 1e9:
-        raise MagicUsageError(f"budget {text}: it is an amount in US dollars, such as 5 or 0.25, or `off`")
+        raise MagicUsageError(
+            f"Invalid budget {text!r}: expected an amount in US dollars, such as 5 or 0.25, or `off`."
+        )
     return amount

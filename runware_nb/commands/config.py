@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 
 SUMMARY = "show settings, or change one for this session: `config mode replay`"
 
-_NOT_HERE = frozenset({"api_key", "home", "defaults"})
+_NOT_HERE = frozenset({"api_key", "api_key_from", "home", "defaults", "problems"})
+
+_NOT_SHOWN = frozenset({"api_key", "problems"})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("name", nargs="?", metavar="NAME", help="which setting")
     parser.add_argument("value", nargs="?", metavar="VALUE", help="its new value")
-    parser.add_argument("--save", action="store_true", help="keep it with this project, for its next kernels")
+    parser.add_argument("--save", action="store_true", help="save it with this project, for its next kernels")
 
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
@@ -36,16 +38,17 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     shown = _shown(session.settings)
     if options.name is not None:
         if options.name not in shown:
-            raise MagicUsageError(f"no setting {options.name!r}; there are: {', '.join(shown)}")
+            raise MagicUsageError(f"Unknown setting {options.name!r}. Known settings: {', '.join(shown)}.")
         shown = {options.name: shown[options.name]}
     facts = [(name, "none" if value is None else value) for name, value in shown.items()]
-    return Answer(render_facts(facts), shown, value=shown)
+    notes = [problem.sentence for problem in session.settings.problems] + session.take_notices()
+    return Answer(render_facts(facts), shown, tuple(notes), value=shown)
 
 
 def _change(session: Session, name: str, value: str, *, saves: bool) -> None:
     if name in _NOT_HERE or name not in {each.name for each in fields(Settings)}:
-        remedy = "use `login`" if name == "api_key" else "`config` lists what can be set"
-        raise MagicUsageError(f"{name} is not set here; {remedy}")
+        remedies = {"api_key": "Use `login`.", "home": "Set RUNWARE_NB_HOME before the first use."}
+        raise MagicUsageError(f"`config` cannot set {name}. {remedies.get(name, '`config` lists what it can set.')}")
     changed: Any = {"true": True, "false": False}.get(value.lower(), value) if name == "auth_in_payload" else value
     session.configure(**{name: changed})
     if saves:
@@ -53,7 +56,7 @@ def _change(session: Session, name: str, value: str, *, saves: bool) -> None:
 
 
 def _shown(settings: Settings) -> dict[str, Any]:
-    values = {each.name: getattr(settings, each.name) for each in fields(Settings) if each.name != "api_key"}
+    values = {each.name: getattr(settings, each.name) for each in fields(Settings) if each.name not in _NOT_SHOWN}
     values["home"] = str(settings.home)
     for name in ("log_url", "media_url"):
         values[name] = redact_url(values[name]) if values[name] else None

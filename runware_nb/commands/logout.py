@@ -19,8 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(session: Session, options: argparse.Namespace) -> Answer:  # noqa: ARG001 - commands share one signature
-    """Forget it; runs that are on their way are still collected by the next session with a key."""
-    was_kept = forget_key(session.settings.profile)
+    """Forget the key; runs in progress are still collected by the next session with a key."""
+    was_stored = forget_key(session.settings.profile)
     session.forget_key()
-    said = "the key is forgotten" + (", and gone from the keyring" if was_kept else "")
-    return Answer({"text/plain": said}, {"forgotten": True, "was_in_keyring": was_kept})
+    sentence = "This session no longer uses the key" + (", and it was deleted from the keyring." if was_stored else ".")
+    if session.sandbox is not None:
+        sentence += " The sandbox stays in use."
+    return Answer({"text/plain": sentence}, {"forgotten": True, "was_in_keyring": was_stored})

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from ..reprs import short_repr
+
 __all__ = ["Filled", "escape_names", "fill_names", "notice_about"]
 
 _STEP = r"""\.[^\W\d]\w*|\[-?\d{1,18}\]|\[[^\W\d]\w*\]|\['[^'\\{}\n]*'\]|\["[^"\\{}\n]*"\]"""
@@ -29,6 +31,7 @@ class _NoValueError(Exception):
     """The path has no value that can stand in a text; the message states why."""
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Filled:
     """A text after names were replaced.

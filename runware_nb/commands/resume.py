@@ -31,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
     """Collect the runs, and report what became of each."""
-    chosen = [session.log.find(ref) for ref in options.refs] or session.pending()
+    named = [session.log.find(ref) for ref in options.refs] or session.pending()
+    chosen = [record for record in named if session.belongs_here(record)]
     # What this kernel has in its queue is sent in its turn, and was agreed to; it is only waited for.
     queued = {job.task_uuid for job in session.jobs.unsent()}
     unsent = [record for record in chosen if record.attempts == 0 and record.task_uuid not in queued]
@@ -45,6 +46,13 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     if unsent and not sends:
         names = ", ".join(record.task_uuid[:8] for record in unsent)
         notes.append(f"Not sent, and without cost: {names}. `resume --send` sends them.")
+    elsewhere = [record for record in named if not session.belongs_here(record)]
+    if elsewhere:
+        names = ", ".join(f"{record.task_uuid[:8]} ({record.provider})" for record in elsewhere)
+        notes.append(
+            f"Not collected, because they belong to a service that is not in use: {names}. `sandbox` starts the "
+            "sandbox, and `sandbox --stop` returns to the service."
+        )
     runs: list[RunRecord] = [session.log.find(record.task_uuid) for record in chosen]
     bundle = render_table(runs_table(runs)) if runs else {"text/plain": "nothing is pending"}
     failed = any(job.future.exception() is not None for job in jobs)

@@ -1,20 +1,17 @@
-"""sandbox: a local service to try things on, without a key and for nothing."""
+"""sandbox: a local service to try things on, without a key and at no cost."""
 
 from __future__ import annotations
 
 import argparse
 from typing import TYPE_CHECKING
 
-from ..session.local_sandbox import LocalSandbox
 from ..view.table import render_facts
 from .base import Answer
 
 if TYPE_CHECKING:
     from ..session import Session
 
-SUMMARY = "start a local service that paints for nothing, and use it from here on"
-
-_running: LocalSandbox | None = None
+SUMMARY = "start a local service that costs nothing, and use it until `sandbox --stop` or `login`"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,25 +20,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--latency-s", type=float, default=0.0, metavar="S", help="seconds that an image takes")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="decides what requests leave open")
     parser.add_argument("--faults", default="", metavar="JSON", help="script of faults")
-    parser.add_argument("--stop", action="store_true", help="end it")
+    parser.add_argument("--stop", action="store_true", help="stop it, and return to the service in use before")
 
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
-    """Start it as a child of this process; one at a time."""
-    global _running  # noqa: PLW0603 - one sandbox per process is the point
-    if session.settings.mode == "replay" and not options.stop:
-        said = "replay mode: no sandbox is started; everything is answered from the log"
-        return Answer({"text/plain": said}, {"running": False})
-    if _running is not None:
-        _running.stop()
-        _running = None
+    """Start it as a child of this process, one at a time; or stop it.
+
+    Raises:
+        ConfigError: It did not start.
+    """
     if options.stop:
-        return Answer({"text/plain": "the sandbox has ended"}, {"running": False})
+        return _stop(session)
+    if session.settings.mode == "replay":
+        sentence = "Replay mode answers every request from the log, so no sandbox was started."
+        return Answer({"text/plain": sentence}, {"running": False})
     arguments = ["--port", str(options.port), "--latency-s", str(options.latency_s), "--seed", str(options.seed)]
     if options.faults:
         arguments += ["--faults", options.faults]
-    _running = LocalSandbox(arguments, state_dir=session.settings.home / "sandbox")
-    session.configure(**_running.values)
-    facts = {"service": "sandbox (local, costs nothing)", "address": _running.info["rest_url"]}
-    public = {name: value for name, value in _running.info.items() if name != "api_key"}
+    sandbox = session.use_sandbox(arguments)
+    facts = {"service": "sandbox (local, costs nothing)", "URL": sandbox.info["rest_url"]}
+    public = {name: value for name, value in sandbox.info.items() if name != "api_key"}
     return Answer(render_facts(list(facts.items()), title="sandbox started"), public)
+
+
+def _stop(session: Session) -> Answer:
+    unfinished = [job for job in session.running_jobs() if job.record.provider == "sandbox"]
+    was_running = session.sandbox is not None and session.sandbox.is_running
+    if not session.leave_sandbox(tells=False):
+        sentence = f"This session uses no sandbox of its own. The service is {session.settings.rest_url}."
+        return Answer({"text/plain": sentence}, {"running": False, "rest_url": session.settings.rest_url})
+    key = session.settings.api_key
+    whose = f"with the key from {key.source}" if key is not None else "and there is no key yet: run `login`"
+    start = "The sandbox was stopped." if was_running else "The sandbox had already ended."
+    sentence = f"{start} The service is {session.settings.rest_url} again, {whose}."
+    if unfinished:
+        count = f"{len(unfinished)} run{'' if len(unfinished) == 1 else 's'}"
+        sentence += f" {count} of the sandbox did not finish. To collect them, start it again, then run `resume`."
+    written = {"running": False, "rest_url": session.settings.rest_url, "unfinished": len(unfinished)}
+    return Answer({"text/plain": sentence}, written)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigError, RunwareNBError
+from ..errors import AuthenticationFailed, ConfigError, RunwareNBError
 from ..loop import background_loop, wait
 from ..runlog.spending import budgets_of
 from ..view.results import format_usd
@@ -17,7 +17,7 @@ from .cost import budget_line
 if TYPE_CHECKING:
     from ..session import Session
 
-SUMMARY = "say what is connected, what is left to spend, and where things are"
+SUMMARY = "show the connection, the balance, and where log and images are"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,32 +25,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(session: Session, options: argparse.Namespace) -> Answer:  # noqa: ARG001 - every command has them
-    """Look everywhere; what cannot be reached is said, and is no failure of its own."""
+    """Show everything that can be found out; what cannot be reached is reported and does not end the command."""
     facts: dict[str, Any] = {}
-    notes: tuple[str, ...] = ()
+    notes: list[str] = []
+    _add_connection(session, facts, notes)
+    facts["mode"] = session.settings.mode
     try:
-        facts["key"] = f"from {session.require_key().source}"
-        facts["service"] = f"{session.settings.service} ({session.settings.rest_url})"
+        log = session.log
+        size = "" if session.settings.log_url else f" ({_size_of_log(session.settings.home) / 1e6:.1f} MB)"
+        facts["log"] = f"{log.name}{size}"
+        with log.reading() as connection:
+            lines = map(budget_line, budgets_of(connection))
+            facts |= {line.partition(":")[0]: line.partition(": ")[2] for line in lines}
+        facts["runs"] = f"{log.count()}, {len(log.pending())} unfinished"
+        facts["images"] = f"{session.media.folder} ({_size_of(session.media.folder) / 1e6:.1f} MB)"
+    except ConfigError as error:  # a setting that could not be read
+        notes.append(str(error))
+    notes += [problem.sentence for problem in session.settings.problems]
+    notes += session.take_notices()
+    return Answer(render_facts(list(facts.items())), facts, tuple(dict.fromkeys(notes)),
+                  is_failure="connection" in facts)  # fmt: skip
+
+
+def _add_connection(session: Session, facts: dict[str, Any], notes: list[str]) -> None:
+    """Add key, service, transport and balance; transport and balance only as the service confirmed them."""
+    facts["key"] = "none"
+    try:
+        session.require_key()
+    except ConfigError as error:
+        notes.append(str(error))
+        if session.settings.api_key is not None:
+            facts["key"] = f"from {session.settings.api_key.source}, not checked"
+        return
+    except RunwareNBError as error:
+        facts["connection"] = f"{type(error).__name__}: {error}"
+    key = session.settings.api_key
+    source = "none" if key is None else f"from {key.source}"
+    facts["key"] = f"{source}, not checked"
+    facts["service"] = f"{session.settings.service} ({session.settings.rest_url})"
+    if "connection" in facts:
+        return
+    try:
         facts["transport"] = session.connect()
+        facts["key"] = f"{source}, accepted"
         account = wait(background_loop().submit(session.client().account()))
         balance = account.get("balance")
         amount = balance.get("amount") if isinstance(balance, dict) else balance
         facts["balance"] = format_usd(float(amount)) if isinstance(amount, int | float) else "unknown"
-    except ConfigError as error:
-        facts["key"] = "none"
-        notes = (str(error),)
+    except AuthenticationFailed as error:
+        facts["key"] = f"{source}, refused"
+        facts["connection"] = f"{type(error).__name__}: {error}"
     except RunwareNBError as error:
         facts["connection"] = f"{type(error).__name__}: {error}"
-    log = session.log
-    size = "" if session.settings.log_url else f" ({_size_of_log(session.settings.home) / 1e6:.1f} MB)"
-    facts["log"] = f"{log.name}{size}"
-    facts["mode"] = session.settings.mode
-    with log.reading() as connection:
-        facts |= {line.partition(":")[0]: line.partition(": ")[2] for line in map(budget_line, budgets_of(connection))}
-    facts["runs"] = f"{log.count()}, {len(log.pending())} unfinished"
-    facts["images"] = f"{session.media.folder} ({_size_of(session.media.folder) / 1e6:.1f} MB)"
-    notes += tuple(session.take_notices())
-    return Answer(render_facts(list(facts.items())), facts, notes, is_failure="connection" in facts)
 
 
 def _size_of_log(home: Path) -> int:

@@ -61,6 +61,11 @@ class Connection:
                     self._transport = await self._choose()
         return self._transport
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the transport in use had a connection, and it is interrupted."""
+        return self._transport is not None and not self._transport.is_open
+
     def rest(self) -> RestTransport:
         """Give the REST transport, which downloads, uploads and streams whatever carries the tasks."""
         if self._is_closed:

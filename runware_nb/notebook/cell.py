@@ -1,18 +1,22 @@
-"""Which cell is this? Everything may be unknown, and nothing here ever fails."""
+"""The cell and the notebook of a task. Everything may be unknown, and nothing here raises."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ..forking import make_lock
 from ..session import CellContext
-from ..settings import jupyter_session_name
+from ..session.hooks import hooks
+from ..settings import jupyter_session_name, notebook_name
 
 __all__ = ["CellFinder"]
 
 
 class CellFinder:
-    """Tells where a task comes from.
+    """Describes where a task comes from.
 
     Args:
         shell: IPython's shell.
@@ -32,7 +36,7 @@ class CellFinder:
         names = self._shell.user_ns
         count = self._execution_count(names)
         return CellContext(
-            notebook=_text(names.get("__vsc_ipynb_file__") or names.get("__session__") or jupyter_session_name()),
+            notebook=_notebook(names),
             cell_id=_text(self._parent_metadata().get("cellId")),
             cell_source=self._source(),
             cell_ordinal=self._ordinal(count) if counts else None,
@@ -63,6 +67,37 @@ class CellFinder:
             same = self._counted[0] == count
             self._counted = (count, self._counted[1] + 1 if same else 0)
             return self._counted[1]
+
+
+def _notebook(names: Mapping[str, Any]) -> str | None:
+    """Return the notebook's name.
+
+    The front end's own variables come first. A kernel that papermill starts from a notebook inherits the variable of
+    that other notebook, so papermill's parameters come before JPY_SESSION_NAME. nbclient and nbconvert pass no name to
+    the kernel: there RUNWARE_NB_NOTEBOOK can give one.
+
+    Source:
+        papermill 2: `--inject-paths`, `--inject-input-path` and `--inject-output-path` add the parameters
+        PAPERMILL_INPUT_PATH and PAPERMILL_OUTPUT_PATH to the notebook, relative to papermill's working directory; `-`
+        stands for a pipe. ipykernel puts JPY_SESSION_NAME into `__session__`.
+    """
+    return (
+        _text(names.get("__vsc_ipynb_file__"))
+        or _papermill_path(names.get("PAPERMILL_INPUT_PATH"))
+        or _papermill_path(names.get("PAPERMILL_OUTPUT_PATH"))
+        or _text(names.get("__session__"))
+        or _text(jupyter_session_name())
+        or notebook_name()
+    )
+
+
+def _papermill_path(value: object) -> str | None:
+    """Return papermill's path, whole if the file is there: other front ends name a notebook by its whole path."""
+    text = _text(value)
+    if text is None or text == "-":
+        return None
+    path = (hooks.notebook_folder or Path.cwd()) / text
+    return str(path.resolve()) if os.path.isfile(path) else text  # noqa: PTH113 - Path.is_file may raise
 
 
 def _text(value: object) -> str | None:

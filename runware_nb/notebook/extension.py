@@ -1,4 +1,4 @@
-"""`%load_ext runware_nb`: the magics, the cell's context, and one line that says where things stand."""
+"""`%load_ext runware_nb`: the magics, the cell's context, and one line about version, key and log."""
 
 from __future__ import annotations
 
@@ -29,21 +29,27 @@ _WARM_UP_AFTER_S = 0.2
 
 
 def load(shell: Any) -> None:
-    """Add everything to a shell, and print one line."""
-    settings = load_settings()
+    """Add the magics to a shell, and print one line; one more for each part of the settings that cannot be read.
+
+    Broken settings do not prevent loading: `%runware login` and `%runware config` are the way to correct them.
+    """
     attach(shell)
+    in_use = hooks.session_settings
+    settings = in_use() if in_use is not None else load_settings(cwd=hooks.working_folder, strict=False)
     shell.register_magics(RunwareMagics(shell))
     allow_empty_bodies(shell)
     install_completion(shell)
     install_stop_line(shell)
-    print(_first_line(settings))  # noqa: T201 - the one line that loading says
+    print(_first_line(settings))  # noqa: T201 - the one line that loading prints
+    for problem in settings.problems:
+        print(f"{problem.sentence} Until this is corrected, nothing is sent.")  # noqa: T201 - as above
     warm_up = threading.Timer(_WARM_UP_AFTER_S, _warm_up)
     warm_up.daemon = True
     warm_up.start()
 
 
 def unload(shell: Any) -> None:
-    """Take it out again; runs in progress go on."""
+    """Remove the magics from a shell; runs in progress go on."""
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("runware", None)
     forbid_empty_bodies(shell)
@@ -54,7 +60,10 @@ def unload(shell: Any) -> None:
 
 
 def attach(shell: Any) -> None:
-    """Tell the session about its notebook: where a cell is, and how a job is shown."""
+    """Connect the session to its notebook: where a cell is, how a job is shown, and which folders were in use first."""
+    hooks.notebook_folder = _notebook_folder(shell)
+    if hooks.working_folder is None:
+        hooks.working_folder = Path.cwd()
     finder: Any = None
 
     def find_cell(*, counts: bool = True) -> CellContext:
@@ -103,6 +112,15 @@ def _after_cell(result: Any) -> None:
         print(sentence)  # noqa: T201 - the one line after Stop
 
 
+def _notebook_folder(shell: Any) -> Path:
+    """Return the folder of the notebook: VS Code's, else where the kernel started, which `%cd` does not change."""
+    file = shell.user_ns.get("__vsc_ipynb_file__")
+    if isinstance(file, str) and Path(file).is_absolute():
+        return Path(file).parent
+    start = getattr(shell, "starting_dir", None)
+    return Path(start) if isinstance(start, str) and start else Path.cwd()
+
+
 def _open_gallery(wanted: RunFilter) -> None:
     from .gallery import open_gallery
 
@@ -133,7 +151,9 @@ def _warm_up() -> None:
 
 def _first_line(settings: Settings) -> str:
     key = settings.api_key
-    if key is None:
+    if any("api_key" in problem.names for problem in settings.problems):
+        where = "no usable key: see below"
+    elif key is None:
         where = "no key yet: %runware login, or %runware sandbox to try without one"
     else:
         where = f"key from {key.source}"
@@ -143,7 +163,7 @@ def _first_line(settings: Settings) -> str:
     parts = [f"runware_nb {__version__}", where, log]
     unfinished = 0 if settings.log_url else _count_unfinished(settings.home / "runs.sqlite")
     if unfinished:
-        parts.append(f"{unfinished} unfinished: rw.pending() lists them")
+        parts.append(f"{unfinished} unfinished: %runware pending lists them")
     return " · ".join(parts)
 
 

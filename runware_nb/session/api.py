@@ -163,8 +163,9 @@ def pending() -> list[RunRecord]:
 
 
 def resume() -> list[Job]:
-    """Collect every run that was sent and is not finished; nothing is sent again."""
-    return [job(record.task_uuid) for record in pending() if record.attempts > 0]
+    """Collect every run of the service in use that was sent and is not finished; nothing is sent again."""
+    session = current_session()
+    return [session.job(run.task_uuid) for run in session.pending() if run.attempts > 0 and session.belongs_here(run)]
 
 
 def cancel_queued(*, of_other_kernels: bool = False) -> list[str]:

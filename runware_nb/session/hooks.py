@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..runlog.filters import RunFilter
+    from ..settings import Settings
     from .context import CellContext
     from .jobs import Job
 
@@ -26,6 +28,9 @@ class Hooks:
         open_gallery: Shows a gallery of the runs that a filter lets pass, in the running cell.
         open_ballot: Shows pairs of images to vote on, in the running cell.
         open_form: Shows a form for what a word means, in the running cell.
+        notebook_folder: The folder of the notebook, from which its links to files are resolved.
+        working_folder: The working directory when the extension was loaded, which contains `.runware` by default.
+        session_settings: Returns the settings of this process's session, once there is one.
     """
 
     find_cell: Callable[..., CellContext] | None = None
@@ -35,6 +40,9 @@ class Hooks:
     open_gallery: Callable[[RunFilter], None] | None = None
     open_ballot: Callable[[Any], None] | None = None
     open_form: Callable[[str | None], None] | None = None
+    notebook_folder: Path | None = None
+    working_folder: Path | None = None
+    session_settings: Callable[[], Settings] | None = None
 
 
 hooks = Hooks()

@@ -1,22 +1,26 @@
-"""The sandbox as a child process of this one, and gone with it."""
+"""The sandbox as a child process, which ends with this process."""
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from ..errors import ConfigError
+from ..errors import ConfigError, TransportError
 from ..forking import disconnect, restart_after_fork
 from ..settings import Key
 
-__all__ = ["LocalSandbox"]
+__all__ = ["LocalSandbox", "check_listening"]
 
 _START_S = 30.0
+_CONNECT_S = 1.0
 
 
 class LocalSandbox:
@@ -24,16 +28,23 @@ class LocalSandbox:
 
     Args:
         arguments: For `python -m runware_nb.sandbox`.
-        state_dir: Where it remembers what outlives it.
+        state_dir: Folder for what outlives it.
+        on_end: Called on a thread when it ends without `stop`.
 
     Attributes:
-        info: Its first line: addresses and key.
+        info: Its first line: URLs and key.
 
     Raises:
-        ConfigError: It did not start; the message says why.
+        ConfigError: It did not start; the message contains its error.
     """
 
-    def __init__(self, arguments: Sequence[str] = (), *, state_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str] = (),
+        *,
+        state_dir: Path | None = None,
+        on_end: Callable[[LocalSandbox], None] | None = None,
+    ) -> None:
         command = [sys.executable, "-m", "runware_nb.sandbox", "--watch-stdin", *arguments]
         if state_dir is not None:
             command += ["--state-dir", str(state_dir)]
@@ -56,6 +67,9 @@ class LocalSandbox:
                 pipe.close()
         self._is_ours = True
         restart_after_fork(self)
+        self._is_stopping = False
+        if on_end is not None:
+            threading.Thread(target=self._watch, args=(on_end,), name="runware sandbox", daemon=True).start()
 
     def restart_in_child(self) -> None:
         """Leave the sandbox to the parent: it ends with the parent, and is not this process's to stop."""
@@ -71,7 +85,7 @@ class LocalSandbox:
 
     @property
     def is_running(self) -> bool:
-        """Whether it is still there."""
+        """Whether the process is alive."""
         if self._is_ours:
             return self._process.poll() is None
         try:
@@ -80,10 +94,16 @@ class LocalSandbox:
             return False
         return True
 
+    @property
+    def end(self) -> str:
+        """How the process ended, for a message."""
+        return f"exit status {self._process.returncode}"
+
     def stop(self) -> None:
-        """End it, in the process that started it."""
+        """End the process. A forked process leaves its parent's sandbox alone."""
         if not self._is_ours:
             return
+        self._is_stopping = True
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
@@ -92,10 +112,35 @@ class LocalSandbox:
             self._process.kill()
             self._process.wait()
 
+    def _watch(self, on_end: Callable[[LocalSandbox], None]) -> None:
+        self._process.wait()
+        if not self._is_stopping:
+            on_end(self)
+
     def _why(self) -> str:
         _, errors = self._process.communicate(timeout=_START_S)
-        said = errors.decode("utf-8", "replace").strip()
-        if "No module named" in said:
-            missing = said.rpartition("No module named")[2].strip().strip("'\"")
-            return f"the sandbox needs {missing}: pip install 'runware-nb[sandbox]'"
-        return said.splitlines()[-1] if said else "the sandbox did not start and did not say why"
+        text = errors.decode("utf-8", "replace").strip()
+        if "No module named" in text:
+            missing = text.rpartition("No module named")[2].strip().strip("'\"")
+            return f"The sandbox needs {missing}: pip install 'runware-nb[sandbox]'"
+        return text.splitlines()[-1] if text else "The sandbox did not start, and reported no reason."
+
+
+def check_listening(url: str) -> None:
+    """Raise at once if nothing listens at a URL on this machine, where a refused connection is certain knowledge.
+
+    Raises:
+        TransportError: The connection is refused.
+    """
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "ws": 80}.get(parts.scheme, 443)
+    try:
+        socket.create_connection((parts.hostname or "", port), timeout=_CONNECT_S).close()
+    except ConnectionRefusedError as error:
+        raise TransportError(
+            f"Nothing listens at {parts.hostname}:{port}: the local service has ended. Nothing was sent. "
+            "Start it again, or set another service with `%runware connect --rest-url URL --ws-url URL`.",
+            may_have_arrived=False,
+        ) from error
+    except OSError:
+        pass  # not certain: the client finds out

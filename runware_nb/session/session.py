@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import dataclasses
 import random
 import sys
 import threading
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..catalog import Rulebook, check_task, find_model, place_media, rulebook_of
-from ..errors import ConfigError, RunCancelled, RunLogError, TaskError
+from ..errors import ConfigError, RunCancelled, RunLogError, TaskError, TransportError
 from ..forking import Workers, disconnect, make_lock, restart_after_fork
 from ..images.incoming import is_sendable
 from ..loading import FIRST_NEEDED, load
@@ -23,7 +22,7 @@ from ..loop import background_loop, wait
 from ..reprs import short_repr
 from ..runlog import MediaStore, RunRecord, State
 from ..runlog.bucket import Bucket
-from ..settings import Key, Settings, load_settings, stored_key
+from ..settings import Key, Settings, notebook_name
 from ..wire.classify import task_error
 from ..wire.frames import Item
 from ..wire.places import holds_media, replace_media
@@ -38,7 +37,9 @@ from .fresh import FreshSchemas
 from .hooks import hooks
 from .job_table import JobTable
 from .jobs import Job
+from .layers import SERVICE_SETTINGS, SettingLayers
 from .lineage import put_back
+from .local_sandbox import LocalSandbox, check_listening
 from .pipeline import drive, utc_now
 from .show import render_job
 from .submit import Labels, submit, submit_all
@@ -106,7 +107,9 @@ class Session:
     """
 
     def __init__(self, settings: Settings | None = None, *, fetches_media: bool = True) -> None:
-        self.settings = settings or load_settings()
+        self._layers = SettingLayers(settings, hooks.working_folder)
+        self.settings = self._layers.effective
+        self._sandbox: LocalSandbox | None = None
         self.fetches_media = fetches_media
         self.last: Any = None
         self._client: Client | None = None
@@ -155,29 +158,37 @@ class Session:
             AuthenticationFailed: The key is refused.
         """
         self.configure(**values)
+        self.require_key()
         return wait(background_loop().submit(self._connect()))
 
     def configure(self, **values: Any) -> None:
         """Change settings; the next task uses them, tasks in flight keep theirs.
 
+        A key or a URL of a service ends the use of the sandbox: neither is mixed with those of the sandbox.
+
         Raises:
-            ConfigError: A name is unknown or a value makes no sense.
+            ConfigError: A name is unknown or a value is invalid.
         """
-        self._take(lambda settings: settings.with_values(**values))
+        given = {name: value for name, value in values.items() if value is not None}
+        self.settings.with_values(**given)  # raises before anything has changed
+        if given.keys() & SERVICE_SETTINGS:
+            self.leave_sandbox()
+        self._change(lambda: self._layers.set(given))
 
     def use_profile(self, name: str) -> None:
-        """Take the settings of a profile of the user's file: key, budget, folder and the rest; an empty name for none.
+        """Use the settings of a profile of the user's file: key, budget, folder and the rest; an empty name for none.
 
         Raises:
-            ConfigError: There is no such profile, or a value makes no sense.
+            ConfigError: There is no such profile, or a value is invalid.
         """
-        loaded = load_settings(profile=name)
-        self._take(lambda _: loaded)
+        self._change(lambda: self._layers.use_profile(name))
+        self.leave_sandbox()
 
-    def _take(self, change: Callable[[Settings], Settings]) -> None:
-        """Replace the settings; what two threads change at once is all changed."""
+    def _change(self, action: Callable[[], object]) -> None:
+        """Change the layers of settings, and use what applies then; what two threads change at once is all changed."""
         with self._connecting:
-            settings, before = change(self.settings), self.settings
+            action()
+            settings, before = self._layers.effective, self.settings
             if settings == before:
                 return
             self.settings = settings
@@ -186,6 +197,102 @@ class Session:
                 self._log = None
         if old is not None:
             background_loop().submit(_close_when_idle(old, list(self.jobs)))
+
+    def follow_environment(self) -> None:
+        """Use a key or a budget that the environment has by now, or no longer has."""
+        if self._layers.is_outdated():
+            self._change(self._layers.follow_environment)
+
+    async def verify_key(self, key: Key) -> str:
+        """Ask the service whether it accepts a key, over a connection of its own. On the background loop only.
+
+        Returns:
+            The transport over which it was accepted.
+
+        Raises:
+            AuthenticationFailed: The service refused it.
+            TransportError: The service cannot be reached.
+            ConfigError: A part of the settings could not be read, so the service is unknown.
+        """
+        from ..client import Client
+
+        client = Client(settings=self.settings.with_values(api_key=key), on_notice=self._notices.append)
+        try:
+            return await client.verify_key()
+        finally:
+            await client.aclose()
+
+    def running_jobs(self) -> list[Job]:
+        """Return the jobs of this session that are not done."""
+        return [job for job in self.jobs if not job.is_done]
+
+    # --- the sandbox ---------------------------------------------------------------------------------
+
+    @property
+    def sandbox(self) -> LocalSandbox | None:
+        """The sandbox that this session started and uses; it may have ended."""
+        return self._sandbox
+
+    def use_sandbox(self, arguments: Sequence[str] = ()) -> LocalSandbox:
+        """Start a local sandbox and use it in place of the service. One that runs already is replaced.
+
+        Raises:
+            ConfigError: It did not start. The previous service is in use again.
+        """
+        self.leave_sandbox(tells=False)  # it holds the folder of its state, and maybe the port
+        home = self.settings.home
+        sandbox = self._sandbox = LocalSandbox(arguments, state_dir=home / "sandbox", on_end=self._on_sandbox_ended)
+        self._change(lambda: self._layers.use_sandbox(sandbox.values))
+        return sandbox
+
+    def leave_sandbox(self, *, tells: bool = True) -> bool:
+        """Stop the sandbox if this session uses one, and return to the service that was in use before.
+
+        Unfinished runs of the sandbox stay in the log. They can be collected once it runs again: it keeps its state.
+
+        Args:
+            tells: Whether a notice is left for the user.
+
+        Returns:
+            Whether a sandbox was in use.
+        """
+        with self._connecting:
+            sandbox, self._sandbox = self._sandbox, None
+            if sandbox is None:
+                return False
+            client, self._client = self._client, None
+        self._change(self._layers.leave_sandbox)
+        if client is not None:  # waiting for a service that ends would only take its full time
+            wait(background_loop().submit(client.aclose(_sandbox_ended("was stopped"))))
+        sandbox.stop()
+        if tells:
+            self._notices.append(f"The sandbox was stopped. The service is {self.settings.rest_url} again.")
+        return True
+
+    def _on_sandbox_ended(self, sandbox: LocalSandbox) -> None:
+        """End what waits for a sandbox that crashed or was killed. Called on a thread."""
+        with self._connecting:
+            if self._sandbox is not sandbox:
+                return
+            client, self._client = self._client, None
+        if client is not None:
+            background_loop().submit(client.aclose(_sandbox_ended(f"has ended ({sandbox.end})")))
+
+    def _check_sandbox(self) -> None:
+        """Raise at once where the local service has ended: a client would try to connect for many seconds.
+
+        Raises:
+            TransportError: It has ended, or nothing listens at its URL.
+        """
+        if self._sandbox is not None and not self._sandbox.is_running:
+            before = self._layers.rest_url_before_sandbox
+            raise TransportError(
+                f"The sandbox has ended ({self._sandbox.end}). Nothing was sent. Start it again with "
+                f"`%runware sandbox`, or return to {before} with `%runware sandbox --stop`.",
+                may_have_arrived=False,
+            )
+        if self.settings.is_local and self._client is not None and self._client.is_lost:
+            check_listening(self.settings.ws_url if self.settings.transport == "websocket" else self.settings.rest_url)
 
     @property
     def is_connected(self) -> bool:
@@ -221,9 +328,10 @@ class Session:
         """The folder of media: beside the home folder, since Jupyter serves no hidden ones; a bucket where one is set.
 
         Raises:
-            ConfigError: The bucket cannot be used.
+            ConfigError: The bucket cannot be used, or the setting could not be read.
         """
         settings, media = self.settings, self._media
+        settings.check("home", "media_url")
         place = (settings.home, settings.media_url)
         if media is not None and media[0] == place:
             return media[1]
@@ -254,7 +362,7 @@ class Session:
             counts: Whether a run of the cell begins, which counts towards the ordinals of its runs.
         """
         if hooks.find_cell is None:
-            return CellContext(notebook=script_path())
+            return CellContext(notebook=script_path() or notebook_name())
         return hooks.find_cell(counts=counts)
 
     def show_job(self, job: Job) -> None:
@@ -266,6 +374,7 @@ class Session:
 
     def client(self) -> Client:
         """The client, for utilities that need no log."""
+        self.follow_environment()
         return self._make_client()
 
     def keep(self, work: Coroutine[Any, Any, None]) -> None:
@@ -282,32 +391,27 @@ class Session:
     # --- working -------------------------------------------------------------------------------------
 
     def require_key(self) -> Key:
-        """Give the key, looking in the keyring where the environment has none.
+        """Return the key, from the keyring if the environment has none. Call it before something is sent.
 
         Raises:
-            ConfigError: There is none, or replay mode asks nobody.
+            ConfigError: There is no key, replay mode sends nothing, or a part of the settings could not be read.
+            TransportError: The local sandbox has ended.
         """
+        self.follow_environment()
         if self.settings.mode == "replay":
             raise ConfigError(
                 "replay mode: everything is answered from the log, and nobody is asked; `%runware config mode live` "
                 "asks the service"
             )
-        settings = self.settings
-        if settings.api_key is None:
-            key = stored_key(settings.profile)
-            with self._connecting:
-                if self.settings.api_key is None:
-                    self.settings = self.settings.with_values(api_key=key)
-                settings = self.settings
-        return settings.require_key()
+        self._check_sandbox()
+        if self.settings.api_key is None:
+            self._layers.look_into_keyring()  # without the lock: the keyring may ask the user
+            self._change(lambda: None)
+        return self.settings.require_key()
 
     def forget_key(self) -> None:
-        """Go on without a key; tasks in flight keep theirs."""
-        with self._connecting:
-            self.settings = dataclasses.replace(self.settings, api_key=None)
-            old, self._client = self._client, None
-        if old is not None:
-            background_loop().submit(_close_when_idle(old, list(self.jobs)))
+        """Continue without the key of the service; tasks in flight keep theirs, and the sandbox keeps its own."""
+        self._change(self._layers.forget_key)
 
     def rules_for(self, name: str) -> Rulebook | None:
         """Give what a model takes: fresh from the schema service where it answers, else as bundled.
@@ -430,6 +534,10 @@ class Session:
         if running is not None:
             return running
         record = self.log.find(ref)
+        running = self.jobs.get(record.task_uuid)
+        if running is not None:
+            return running
+        self._check_owner(record)
         task = {**record.request, "taskUUID": record.attempt_uuid}
         return self.start(Job(self, record, is_new=False), task, None)
 
@@ -441,6 +549,7 @@ class Session:
             sends: Whether it may be sent: a run that was never sent, or one that the service does not know, under its
                 own UUID.
         """
+        self._check_owner(record)
         was_never_sent = record.attempts == 0
         job = Job(self, record, is_new=was_never_sent and sends, resends=sends)
         job.is_logged = True
@@ -449,6 +558,23 @@ class Session:
         if job.is_new or sends:
             request = put_back(self, request, record.inputs)
         return self.start(job, {**request, "taskUUID": record.attempt_uuid}, None)
+
+    def belongs_here(self, record: RunRecord) -> bool:
+        """Return whether a run is finished, or belongs to the service in use."""
+        return record.is_finished or record.provider == self.settings.service
+
+    def _check_owner(self, record: RunRecord) -> None:
+        """Raise if another service has an unfinished run: this one does not know it, and would bill it when sent.
+
+        Raises:
+            ConfigError: The run belongs to another service.
+        """
+        if not self.belongs_here(record):
+            raise ConfigError(
+                f"Run {record.task_uuid[:8]} belongs to the service {record.provider!r}, and {self.settings.service!r} "
+                "is in use. Nothing was sent. `%runware sandbox` starts the sandbox, and `%runware sandbox --stop` "
+                "returns to the service."
+            )
 
     def discard(self, record: RunRecord) -> bool:
         """Hide an unfinished run.
@@ -602,7 +728,7 @@ class Session:
         return task_error({**(raw if isinstance(raw, dict) else {}), **{k: v for k, v in kept.items() if k != "raw"}})
 
     def close(self) -> None:
-        """Close connection and log. Runs that were sent continue, and the next session can collect them.
+        """Close connection, log and sandbox. Runs that were sent continue, and the next session can collect them.
 
         The queue ends first: when the connection closes, the tasks in flight end and make room, and a queued run must
         not be claimed then. Its row stays `prepared`, which proves that it was not sent.
@@ -620,6 +746,9 @@ class Session:
             log, self._log = self._log, None
         if log is not None:
             log.close()
+        sandbox, self._sandbox = self._sandbox, None
+        if sandbox is not None:
+            sandbox.stop()
 
     def find_twin(self, request_hash: str) -> Job | None:
         """Find a run of the very same request that this kernel has in progress; None if there is none."""
@@ -722,7 +851,7 @@ class Session:
             return self._client
 
     async def _connect(self) -> str:
-        return await self._make_client().open()
+        return await self._make_client().verify_key()
 
     def _open_log(self) -> RunLog:
         """Open the log once, however many threads want it: they all wait for the one that opens it.
@@ -749,6 +878,7 @@ class Session:
             load("runlog.store")
             from ..runlog import RunLog
 
+            self.settings.check("home", "log_url")
             log = RunLog(*place)
         finally:
             with self._connecting:
@@ -764,6 +894,15 @@ class Session:
 
 def _log_place(settings: Settings) -> tuple[Path, str | None]:
     return settings.home, settings.log_url
+
+
+def _sandbox_ended(how: str) -> TransportError:
+    error = TransportError(
+        f"The sandbox {how}. Unfinished runs stay in the log. "
+        "To collect them, run `%runware sandbox`, then `%runware resume`."
+    )
+    error.retryable = False  # nothing answers before the user starts it again
+    return error
 
 
 def _sendable(request: Mapping[str, Any]) -> Item:
@@ -809,8 +948,15 @@ def current_session() -> Session:
             import atexit
 
             _session = made
+            hooks.session_settings = _settings_in_use
             atexit.register(made.close)
         return _session
+
+
+def _settings_in_use() -> Settings:
+    session = current_session()
+    session.follow_environment()
+    return session.settings
 
 
 def stop_current_cell() -> str:

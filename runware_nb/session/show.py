@@ -23,6 +23,7 @@ from ..wire.media import IMAGE_TYPES, sniff
 from ..wire.redact import redact_task
 from ..wire.results import Outcome, Result
 from ..wire.tasks import prompt_of
+from .hooks import hooks
 
 if TYPE_CHECKING:
     from .jobs import Job
@@ -258,7 +259,7 @@ def _parameters(result: Result, task: Mapping[str, Any]) -> list[tuple[str, str]
     if result.cost_usd is not None:
         values["cost"] = format_usd(result.cost_usd)
     if result.path is not None:
-        values["file"] = relative_path(result.path)
+        values["file"] = _from_notebook(result.path)
     values["run"] = result.task_uuid
     return [(name, _clip(_fact(value), _LONGEST_FACT)) for name, value in values.items() if value is not None]
 
@@ -270,17 +271,31 @@ def _fact(value: Any) -> str:
 
 
 def relative_link(path: Path | None) -> str | None:
-    """Link a file from the notebook's folder, which is the kernel's working directory."""
+    """Return the link to a file from the notebook's folder; None for a file on another drive."""
     if path is None:
         return None
-    near = relative_path(path)
+    near = _from_notebook(path)
     return None if Path(near).is_absolute() else quote(near)
 
 
 def relative_path(path: Path) -> str:
-    """Write a path as seen from the working directory, with slashes; whole where it is on another drive."""
+    """Return a path that a line or a call can name, with slashes.
+
+    It is relative as long as the working directory is the notebook's folder: then it means the same file after a
+    restart. After `%cd` it is the whole path, because the process would look for a relative one elsewhere.
+    """
+    near = _from_notebook(path)
+    return near if Path(near).resolve() == path.resolve() else path.resolve().as_posix()
+
+
+def _from_notebook(path: Path) -> str:
+    """Return a path relative to the notebook's folder, with slashes; the whole path if it is on another drive.
+
+    The folder was fixed when the extension was loaded: the front end resolves links from the notebook, wherever `%cd`
+    has gone since. Without a notebook it is the working directory.
+    """
     try:
-        return Path(os.path.relpath(path)).as_posix()
+        return Path(os.path.relpath(path, hooks.notebook_folder)).as_posix()
     except ValueError:
         return str(path)
 

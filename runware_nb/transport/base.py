@@ -40,6 +40,10 @@ class Transport(Protocol):
 
     pushes: bool
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a task could leave now, as far as is known."""
+
     async def open(self) -> None:
         """Connect and authenticate.
 

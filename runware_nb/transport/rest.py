@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from ..errors import MediaError, TransportError
+from ..errors import MediaError, ProtocolError, TransportError
 from ..settings import Settings
 from ..wire.classify import task_error
 from ..wire.frames import Frame, Item, authentication_task, encode_frame, parse_frame
@@ -40,6 +40,7 @@ class RestTransport:
     """
 
     pushes = False
+    is_open = True  # each request makes its own connection
 
     def __init__(self, settings: Settings, listener: Listener | None, *, user_agent: str) -> None:
         self._settings = settings
@@ -91,6 +92,28 @@ class RestTransport:
         if key.encode() in text:
             text = redact_text(answer.text, [key]).encode()
         return parse_frame(text, http_status=answer.status_code, retry_after_s=_retry_after_s(answer.headers))
+
+    async def authenticate(self) -> None:
+        """Have the service confirm the key by an authentication task, which costs nothing.
+
+        Raises:
+            AuthenticationFailed: The service refused the key.
+            TransportError: The service cannot be reached.
+            ProtocolError: The response neither accepts nor refuses the key.
+
+        Source:
+            reference/runware.md section 1.2: an authentication task may be posted alone; its response contains
+            `errors` for a wrong key.
+        """
+        key = self._settings.require_key().reveal()
+        tasks = [] if self._settings.auth_in_payload else [authentication_task(key)]  # `exchange` adds it then
+        frame = await self.exchange(tasks, timeout_s=self._settings.connect_timeout_s)
+        if frame.errors:
+            error = task_error(frame.errors[0], http_status=frame.http_status, retry_after_s=frame.retry_after_s)
+            raise error
+        if not any(item.get("taskType") == "authentication" for item in frame.items):
+            host = urlsplit(self._settings.rest_url).netloc.rpartition("@")[2]
+            raise ProtocolError(f"{host} neither accepted nor refused the key (HTTP {frame.http_status}).")
 
     @contextlib.asynccontextmanager
     async def stream(self, tasks: Sequence[Item], *, timeout_s: float) -> AsyncIterator[AsyncIterator[bytes]]:

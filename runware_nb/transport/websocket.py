@@ -74,6 +74,11 @@ class WebSocketTransport:
         if socket is not None:
             disconnect([socket.transport.get_extra_info("socket").fileno()], self, socket)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection is there. See `Transport.is_open`."""
+        return self._socket is not None
+
     async def open(self) -> None:
         """Wait until there is a connection. See `Transport.open`."""
         if self._socket is not None:

@@ -1,39 +1,28 @@
-"""Find a Chromium for the browser tests, or get one: a system's own, else Playwright's."""
+"""Find a Chromium for the browser tests: the system's, else Playwright's."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
+from functools import cache
 from pathlib import Path
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+from tests.setup.machine import find_browser, starts
+
+__all__ = ["find"]
+
+
+@cache
+def find_of_system() -> str | None:
+    """Return the path of the system's Chromium; None if there is none that starts."""
+    return find_browser()
 
 
 def find() -> str | None:
-    """Give the path of a Chromium; None when there is none."""
-    for name in NAMES:
-        found = shutil.which(name)
-        if found:
-            return found
+    """Return the path of a Chromium that starts; None if there is none."""
+    system = find_of_system()
+    if system is not None:
+        return system
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         own = playwright.chromium.executable_path
-    return own if Path(own).is_file() else None
-
-
-def main() -> int:
-    """Make sure that there is one."""
-    if find():
-        return 0
-    print("no Chromium found; installing one for the browser tests ...", flush=True)
-    subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=False)
-    if find():
-        return 0
-    print("the browser tests need Chromium: install it (Debian: apt-get install chromium), then try again")
-    return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return own if Path(own).is_file() and starts(own) else None

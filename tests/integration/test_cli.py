@@ -189,7 +189,7 @@ def test_an_unreachable_server_is_one_sentence_and_exits_1(cli):
 def test_status_says_what_is_left_and_how_much_is_stored(cli):
     facts = json.loads(cli("status").stdout)
     assert facts["balance"] == "$100.00"
-    assert facts["key"] == "from RUNWARE_API_KEY"
+    assert facts["key"] == "from RUNWARE_API_KEY, accepted"
 
 
 def test_a_dry_run_sends_nothing(cli, sandbox):
@@ -228,3 +228,32 @@ def test_the_sandbox_runs_in_the_foreground(tmp_path):
     process.terminate()
     process.wait(timeout=10)
     process.stdout.close()
+
+
+def test_the_terminals_messages_suggest_commands_of_the_terminal(cli):
+    done = cli("text-to-image", "--prompt", "a ship", environment={})
+    assert done.returncode == 2
+    assert "`runware-nb login`" in done.stderr
+    assert "%runware" not in done.stderr
+
+
+def test_a_broken_project_file_stops_only_what_sends(cli, sandbox, tmp_path):
+    (tmp_path / "pyproject.toml").write_text("[tool\n")
+    assert cli("log").returncode == 0
+    done = cli("text-to-image", "--prompt", "a ship")
+    assert (done.returncode, sandbox.charges()) == (2, [])
+    assert "pyproject.toml cannot be read" in done.stderr
+
+
+def test_an_unknown_variable_is_named_in_the_terminal_and_stdout_stays_json(cli, sandbox):
+    done = cli("log", environment={**sandbox.environment, "RUNWARE_NB_TRANSPROT": "rest"})
+    assert json.loads(done.stdout) == []
+    assert done.stderr.count("RUNWARE_NB_TRANSPROT") == 1
+    assert "Did you mean RUNWARE_NB_TRANSPORT?" in done.stderr
+
+
+def test_a_budget_in_the_terminal_needs_to_know_for_what(cli):
+    done = cli("budget", "2")
+    assert done.returncode == 2
+    assert "--all" in done.stderr
+    assert json.loads(cli("budget").stdout)["budgets"] == []

@@ -17,7 +17,7 @@ import runware_nb as rw
 from runware_nb.session import current_session
 
 def draw(seed):
-    return rw.image(f"ship {seed}", width=128, height=128, seed=seed)
+    return rw.image(f"ship {seed}", width=128, height=128, seed=seed, agreed=True)
 
 def forked(function, how="exit"):
     "Fork, call in the child, end it, and return its exit code; a child that hangs is killed."

@@ -83,7 +83,7 @@ def test_pyproject_and_user_file_give_defaults_in_order(shell, tmp_path, monkeyp
         ("pyproject.toml", '[tool.runware-nb]\nrest_url = "http://evil"\n', "sets rest_url; it may set"),
         ("pyproject.toml", '[tool.runware-nb]\nlog_url = "sqlite:///x"\n', "sets log_url"),
         ("pyproject.toml", "[tool.runware-nb]\nbudget_usd = 1000\n", "sets budget_usd"),
-        ("pyproject.toml", '[tool.runware-nb]\nsteps = "many"\n', "steps in"),
+        ("pyproject.toml", '[tool.runware-nb]\nsteps = "many"\n', "Invalid steps 'many' in"),
         ("pyproject.toml", "[tool\n", "cannot be read"),
     ],
 )
@@ -100,7 +100,7 @@ def test_a_profile_pays_with_its_own_key_or_not_at_all(tmp_path):
     mine.write_text('[profiles.lab]\napi_key_from = "LAB_KEY"\n')
     assert load_settings(environ).api_key is None
     assert load_settings({**environ, "LAB_KEY": "l" * 30 + "2"}).api_key.source == "LAB_KEY"
-    with pytest.raises(ConfigError, match=r"no profile 'home' .* lab"):
+    with pytest.raises(ConfigError, match=r"Cannot find the profile 'home'.*Known profiles: lab"):
         load_settings(environ, profile="home")
     mine.write_text('[profiles.lab]\napi_key = "secret"\n')
     with pytest.raises(ConfigError, match="sets api_key"):
@@ -117,7 +117,7 @@ def test_a_profile_is_chosen_in_the_notebook(shell, tmp_path, monkeypatch):
     assert last().request["steps"] == 3
     shell.run("%config RunwareMagics.profile = ''")
     assert current_session().settings.profile == ""
-    with pytest.raises(ConfigError, match="no profile 'nobody'"):
+    with pytest.raises(ConfigError, match="Cannot find the profile 'nobody'"):
         shell.run("%runware config profile nobody")
 
 

@@ -57,7 +57,7 @@ def test_a_stored_key_is_found_again_and_says_where_from():
 def test_login_tries_the_key_and_keeps_it(sandbox, make_session, monkeypatch, memory_keyring):
     session = make_session(sandbox, api_key=None)
     answer = login(session, monkeypatch, sandbox.api_key)
-    assert "the key works" in answer.bundle["text/plain"]
+    assert "accepted the key (websocket)" in answer.bundle["text/plain"]
     assert sandbox.api_key not in str(answer)
     assert list(memory_keyring.kept.values()) == [sandbox.api_key]
 

@@ -37,15 +37,18 @@ def test_the_home_folder_can_be_moved(tmp_path):
 @pytest.mark.parametrize(
     ("environ", "sentence"),
     [
-        ({"RUNWARE_NB_TRANSPORT": "pigeon"}, "transport='pigeon': it is websocket or rest"),
-        ({"RUNWARE_NB_REST_URL": "ftp://x"}, "rest_url='ftp://x'"),
-        ({"RUNWARE_NB_WS_URL": "https://x"}, "ws_url='https://x': it starts with ws:// or wss://"),
-        ({"RUNWARE_NB_REST_URL": "http://h:notaport/"}, "rest_url="),
-        ({"RUNWARE_NB_BUDGET_USD": "two"}, "RUNWARE_NB_BUDGET_USD='two': it is a number"),
-        ({"RUNWARE_NB_BUDGET_USD": "-1"}, "budget_usd=-1.0: it is an amount"),
-        ({"RUNWARE_NB_ASK_ABOVE_USD": "nan"}, "ask_above_usd=nan"),
-        ({"RUNWARE_NB_MODE": "offline"}, "live or replay"),
-        ({"RUNWARE_API_KEY": "two words"}, "blanks or odd characters"),
+        (
+            {"RUNWARE_NB_TRANSPORT": "pigeon"},
+            "RUNWARE_NB_TRANSPORT: Invalid transport 'pigeon': expected 'websocket' or 'rest'.",
+        ),
+        ({"RUNWARE_NB_REST_URL": "ftp://x"}, "RUNWARE_NB_REST_URL: Invalid rest_url 'ftp://x'"),
+        ({"RUNWARE_NB_WS_URL": "https://x"}, "Invalid ws_url 'https://x': expected ws:// or wss:// and a host."),
+        ({"RUNWARE_NB_REST_URL": "http://h:notaport/"}, "Invalid rest_url"),
+        ({"RUNWARE_NB_BUDGET_USD": "two"}, "Invalid RUNWARE_NB_BUDGET_USD 'two': expected a number."),
+        ({"RUNWARE_NB_BUDGET_USD": "-1"}, "RUNWARE_NB_BUDGET_USD: Invalid budget_usd -1.0: expected an amount"),
+        ({"RUNWARE_NB_ASK_ABOVE_USD": "nan"}, "Invalid ask_above_usd nan"),
+        ({"RUNWARE_NB_MODE": "offline"}, "expected 'live' or 'replay'"),
+        ({"RUNWARE_API_KEY": "two words"}, "The key from RUNWARE_API_KEY contains blanks"),
     ],
 )
 def test_a_bad_value_is_named_with_its_remedy(environ, sentence):
