@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import json
 import shutil
-import tempfile
+import uuid
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -95,13 +95,13 @@ def make_bundle(session: Session, out: Path, runs: Sequence[RunRecord], *, noteb
     work: Path | None = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=out.parent, prefix=".bundle-"))
+        work = out.parent / f".bundle-{uuid.uuid4().hex}"  # not `tempfile`, whose folders ignore the umask
+        work.mkdir()
         listed = _write_all(work, texts, files)
         _describe(work, listed, title, finished)
         if out.suffix.lower() == ".zip":
             _pack(work, out)
         else:
-            work.chmod(0o755)
             work.rename(out)
     except OSError as error:
         raise BundleError(f"{out} cannot be written: {error.strerror or error}") from error

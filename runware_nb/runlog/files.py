@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import MediaError
-from ..images.medium import write_whole
+from ..images.medium import write_new, write_whole
 from ..wire.media import ending_for, sniff
 from .bucket import Bucket
 
@@ -76,7 +76,10 @@ class MediaStore:
                 stored = dress(body) if dress is not None else body
                 ensure_private_folder(self.folder)
                 path.parent.mkdir(exist_ok=True)
-                write_whole(path, stored)
+                if path.is_file():  # shorter than what was received: cut short by something other than us
+                    write_whole(path, stored)
+                elif not write_new(path, stored):  # another run stored the same bytes at this moment, as it made them
+                    stored = path.read_bytes()
         except OSError as error:
             raise MediaError(f"{path} cannot be written: {error.strerror or error}") from error
         return StoredFile(path, name, sha256, hashlib.sha256(stored).hexdigest(), len(stored), kind)
