@@ -93,16 +93,19 @@ class MediaStore:
         if self._bucket is not None:
             self._bucket.push(file.name, file.path)
 
+    def find_here(self, name: str | None) -> Path | None:
+        """Return the path of a stored file; None if it is not on this machine."""
+        path = self.folder / name if name else None
+        return path if path is not None and path.is_file() else None
+
     def find(self, name: str | None) -> Path | None:
-        """Give the path of a stored file; None when it is neither here nor in the bucket."""
-        if not name:
-            return None
-        path = self.folder / name
-        if path.is_file():
+        """Return the path of a stored file, copied from the bucket if needed; None if neither has it."""
+        path = self.find_here(name)
+        if path is not None or not name or self._bucket is None:
             return path
         with contextlib.suppress(MediaError):
-            if self._bucket is not None and self._bucket.pull(name, path):
-                return path
+            if self._bucket.pull(name, self.folder / name):
+                return self.folder / name
         return None
 
     def remove(self, names: Iterable[str]) -> int:

@@ -31,6 +31,7 @@ from .fresh import FreshSchemas
 from .hooks import hooks
 from .jobs import Job
 from .lineage import put_back
+from .media_recovery import MediaRecovery
 from .money import Estimate, apply_own_budget, estimate
 from .pipeline import drive, utc_now
 from .show import render_job
@@ -81,6 +82,7 @@ class Session:
         self._kept: set[asyncio.Task[None]] = set()
         self._fresh = FreshSchemas(self)
         self.aliases = AliasBook(self)
+        self.recovery = MediaRecovery(self)
         self.chance = random.Random()  # noqa: S311 - picks seeds; of its own, so that random.seed() leaves it alone
 
     # --- connecting ----------------------------------------------------------------------------------

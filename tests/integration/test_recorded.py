@@ -63,16 +63,20 @@ def test_fresh_asks_again(sandbox, make_session):
     assert len(sandbox.charges()) == 2
 
 
-def test_a_failure_a_partial_answer_or_a_missing_file_is_no_answer(sandbox, make_session):
+def test_a_failure_or_a_partial_answer_is_no_answer_and_a_missing_file_is_downloaded_again(sandbox, make_session):
     session = make_session(sandbox)
     sandbox.faults({"kind": "fail", "items": [0]})
     assert session.submit({**SEEDED, "numberResults": 2}).result().errors
     whole = session.submit({**SEEDED, "numberResults": 2}).result()
     assert not whole.errors
     assert not whole.is_recorded
+    paid, body = len(sandbox.charges()), whole[1].image.tobytes()
     whole[1].path.unlink()
-    assert not session.submit({**SEEDED, "numberResults": 2}).result().is_recorded
-    assert session.submit({**SEEDED, "numberResults": 2}).result().is_recorded
+    again = session.submit({**SEEDED, "numberResults": 2}).result()
+    assert again.is_recorded
+    assert again[1].path.is_file()
+    assert again[1].image.tobytes() == body
+    assert len(sandbox.charges()) == paid
 
 
 def test_operations_need_no_seed_and_media_count_by_content(sandbox, make_session, tmp_path):
