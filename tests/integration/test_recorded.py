@@ -1,8 +1,11 @@
 """The same request is answered from the log: at no cost, and only when it really is the same."""
 
-import pytest
-from PIL import Image
+import base64
 
+import pytest
+from PIL import Image, features
+
+from runware_nb.errors import MediaError
 from tests.conftest import TASK
 
 SEEDED = {**TASK, "seed": 7}
@@ -97,4 +100,27 @@ def test_texts_are_recorded_as_well(sandbox, make_session):
     first, second = (session.submit(task).result() for _ in range(2))
     assert second.is_recorded
     assert second[0].text == first[0].text
+    assert len(sandbox.charges()) == 1
+
+
+def test_a_heic_image_is_refused_before_anything_is_sent(sandbox, make_session, tmp_path):
+    session = make_session(sandbox)
+    (tmp_path / "photo.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64))
+    task = {"taskType": "upscale", "model": "runware:504@1", "upscaleFactor": 2}
+    with pytest.raises(MediaError, match=r"photo\.jpg.*pip install pillow-heif.*The file was not sent"):
+        session.submit({**task, "inputs": {"image": str(tmp_path / "photo.jpg")}})
+    assert sandbox.charges() == []
+    assert session.log.count() == 0
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow writes no AVIF; install Pillow 11.3")
+def test_an_avif_image_is_converted_for_the_service_whatever_carries_it(sandbox, make_session, tmp_path):
+    session = make_session(sandbox)
+    path = tmp_path / "photo.avif"
+    picture().save(path)
+    inline = f"data:image/avif;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    task = {"taskType": "upscale", "model": "runware:504@1", "upscaleFactor": 2}
+    results = [session.submit({**task, "inputs": {"image": value}}).result() for value in (path, inline)]
+    assert [result.is_recorded for result in results] == [False, True]
+    assert results[0][0].image.size == (128, 128)
     assert len(sandbox.charges()) == 1
