@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import json
 import shutil
-import tempfile
+import uuid
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -85,10 +85,11 @@ def make_bundle(session: Session, out: Path, runs: Sequence[RunRecord], *, noteb
     if notebook is not None:
         texts[notebook.name] = _checked_notebook(notebook, known)
     finished = [run for run in runs if run.is_finished and not (run.is_imported and not run.results)]
+    session.recovery.fetch(finished)
     texts[RECORDS] = "".join(write_lines(session.log, finished))
     for line in texts[RECORDS].splitlines():
         refuse_secrets(line, _place_of(line), known)
-    files, missing = _media_of(session.media, finished)
+    files, missing = _media_of(session, finished)
     title = notebook.stem if notebook is not None else out.stem
     texts[PREVIEW] = gallery_page(
         session, finished, title=title, link=lambda result: f"media/{result.file}" if result.file in files else None
@@ -97,13 +98,13 @@ def make_bundle(session: Session, out: Path, runs: Sequence[RunRecord], *, noteb
     work: Path | None = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=out.parent, prefix=".bundle-"))
+        work = out.parent / f".bundle-{uuid.uuid4().hex}"  # not `tempfile`, whose folders ignore the umask
+        work.mkdir()
         listed = _write_all(work, texts, files)
         _describe(work, listed, title, finished)
         if out.suffix.lower() == ".zip":
             _pack(work, out)
         else:
-            work.chmod(0o755)
             work.rename(out)
     except OSError as error:
         raise BundleError(f"{out} cannot be written: {error.strerror or error}") from error
@@ -192,10 +193,10 @@ def _place_of(line: str) -> str:
     )
 
 
-def _media_of(store: MediaStore, runs: Sequence[RunRecord]) -> tuple[dict[str, Path], int]:
+def _media_of(session: Session, runs: Sequence[RunRecord]) -> tuple[dict[str, Path], int]:
     wanted = {result.file for run in runs for result in run.results if result.file}
     wanted |= {each["file"] for run in runs for each in run.inputs if each.get("file")}
-    found = {name: store.find(name) for name in sorted(wanted)}
+    found = {name: session.recovery.find_file(name) for name in sorted(wanted)}
     return {name: path for name, path in found.items() if path is not None}, sum(p is None for p in found.values())
 
 

@@ -35,6 +35,7 @@ def gallery_page(
         title: Its heading.
         link: Gives where the full size of a result is, relative to the page; None for nowhere.
     """
+    session.recovery.fetch(runs)
     exhibits = [
         _exhibit(session, run, result, link(result)) for run in runs for result in run.results if result.error is None
     ]
@@ -54,7 +55,7 @@ def _exhibit(session: Session, run: RunRecord, result: ResultRecord, href: str |
     ]  # fmt: skip
     told = [(name, value) for name, value in facts if value]
     answer = Result(result.raw, run.task_uuid, result.position)
-    path = session.media.find(result.file)
+    path = session.recovery.find(run, result) if result.error is None else None
     if path is not None:
         try:
             return _picture(path, prompt, told, href, is_flagged=answer.is_flagged)

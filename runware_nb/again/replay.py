@@ -108,11 +108,11 @@ def find_original(session: Session, ref: str) -> list[Original]:
 def original_of(session: Session, run: RunRecord) -> Original:
     """Take a run of the log."""
     own = not run.is_imported
-    request = with_files(_clean(run.request, is_own=own), run.inputs, session.media.find)
+    request = with_files(_clean(run.request, is_own=own), run.inputs, session.recovery.find_file)
     made = Original(request, f"run {run.task_uuid[:8]}", own, run)
     for result in run.results:
-        path = session.media.find(result.file)
-        if result.error is None and path is not None:
+        path = session.recovery.find(run, result, polls=True) if result.error is None else None
+        if path is not None:
             made.files[result.position] = path.read_bytes()
         if result.received_sha256:
             made.hashes[result.position] = result.received_sha256

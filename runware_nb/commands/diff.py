@@ -122,7 +122,7 @@ def _pairs(
     made = []
     for one in first.results:
         other = others.get(one.position)
-        bodies = [_body(session, each) for each in (one, other)]
+        bodies = [_body(session, first, one), _body(session, second, other)]
         if other is None or bodies[0] is None or bodies[1] is None:
             continue
         try:
@@ -141,7 +141,7 @@ def _sides(
         Side(f"{each.task_uuid[:8]} #{result.position + 1}", picture_of(session, each, result, side_px=_SHOWN_PX))
         for each, result in zip(both, (one, other), strict=True)
     ]
-    before, after = _body(session, one), _body(session, other)
+    before, after = _body(session, both[0], one), _body(session, both[1], other)
     if before is not None and after is not None and found.verdict != "exact":
         sides.append(Side(describe(found), heat_picture(before, after)))
     else:
@@ -149,8 +149,8 @@ def _sides(
     return sides
 
 
-def _body(session: Session, result: ResultRecord | None) -> bytes | None:
-    path = None if result is None or result.error is not None else session.media.find(result.file)
+def _body(session: Session, run: RunRecord, result: ResultRecord | None) -> bytes | None:
+    path = None if result is None or result.error is not None else session.recovery.find(run, result)
     return None if path is None else path.read_bytes()
 
 

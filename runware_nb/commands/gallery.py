@@ -48,7 +48,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     written: list[dict[str, Any]] = []
     for uuid, position in shown:
         result = next(each for each in found[uuid].results if each.position == position)
-        path = session.media.find(result.file)
+        path = session.recovery.find(found[uuid], result)
         written.append({
             "task_uuid": uuid, "index": position, "model": found[uuid].model, "prompt": found[uuid].prompt,
             "seed": result.seed, "rating": result.rating, "is_favourite": result.is_favourite,

@@ -71,7 +71,7 @@ def _file_of(session: Session, ref: str, number: int, text: str) -> Any:
             return text  # a medium that the service knows
         raise
     found = [result for result in run.results if result.position == number - 1]
-    path = session.media.find(found[0].file) if found else None
+    path = session.recovery.find(run, found[0], polls=True) if found else None
     if path is None:
         raise MagicUsageError(f"run {run.task_uuid[:8]} has no image #{number} here")
     return path

@@ -171,7 +171,7 @@ class Exhibition:
 
     def original(self, exhibit: Exhibit) -> tuple[bytes, str] | None:
         """Give the file and its media type; None where it is not here, is no image, or too large for a message."""
-        path = self._session.media.find(exhibit.result.file)
+        path = self._session.recovery.find(exhibit.run, exhibit.result)
         if path is None or path.stat().st_size > _LARGEST_BYTES:
             return None
         body = path.read_bytes()
@@ -206,7 +206,8 @@ class Exhibition:
                     yield run, result
 
     def _exhibit(self, run: RunRecord, result: ResultRecord, *, makes: bool) -> Exhibit:
-        path = self._session.media.find(result.file)
+        store, recovery = self._session.media, self._session.recovery
+        path = recovery.find(run, result) if makes else store.find(result.file)
         if path is None:
             return Exhibit(run, result)
         copy = small_copy if makes else kept_copy

@@ -1,7 +1,7 @@
 """Images: opened safely, made small, kept."""
 
 from .decode import MAX_PIXELS, decode
-from .medium import FileMedium, MemoryMedium
+from .medium import FileMedium, MemoryMedium, MissingMedium
 from .thumbnail import THUMBNAIL_BYTES, Thumbnail, make_thumbnail
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "THUMBNAIL_BYTES",
     "FileMedium",
     "MemoryMedium",
+    "MissingMedium",
     "Thumbnail",
     "decode",
     "make_thumbnail",

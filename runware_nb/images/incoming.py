@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import io
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MediaError
-from ..wire.media import IMAGE_TYPES, sniff
+from ..wire.media import CONVERTED_TYPES, IMAGE_TYPES, SNIFFED_BYTES, sniff
 from ..wire.tasks import is_uuid
 from .decode import decode
 
@@ -22,23 +23,35 @@ _MAX_FILE_BYTES = 512 * 1024 * 1024
 
 
 def is_sendable(value: Any) -> bool:
-    """Whether a media value can travel as it is: an address, a data URI, a UUID, or base64 of a known kind."""
+    """Return whether a media value can be sent as it is: a URL, a UUID, a data URI, or base64 of a known type.
+
+    Inline data of a type that the service does not accept has to be converted first.
+    """
     if not isinstance(value, str):
         return False
-    return value.startswith(("http://", "https://", "data:")) or is_uuid(value) or _is_base64(value)
+    if value.startswith(("http://", "https://")) or is_uuid(value):
+        return True
+    kind = _inline_type(value)
+    return kind not in CONVERTED_TYPES and (kind is not None or value.startswith("data:"))
 
 
 def media_bytes(value: Any) -> tuple[bytes, str]:
     """Give the bytes of a medium and its media type.
 
     Args:
-        value: Bytes; a path (`str` or `Path`); a PIL image; a numpy array of shape `(height, width)`,
-            `(height, width, 3)` or `(height, width, 4)`, uint8, top row first; anything with such a `bytes`
-            attribute, as an earlier result has.
+        value: Bytes; a path (`str` or `Path`); a data URI or base64; a PIL image; a numpy array of shape
+            `(height, width)`, `(height, width, 3)` or `(height, width, 4)`, uint8, top row first; anything with such
+            a `bytes` attribute, as an earlier result has.
+
+    Returns:
+        The bytes as given. HEIC, HEIF, AVIF and TIFF images, which the service does not accept, are converted to PNG
+        or JPEG.
 
     Raises:
-        MediaError: It does not exist, is empty, is of no known kind, is broken, or cannot be turned into one.
+        MediaError: It does not exist, is empty, is of no known type, is broken, or cannot be converted.
     """
+    if isinstance(value, str) and _inline_type(value) is not None:
+        return _checked(_inline_body(value), "this inline data")
     if isinstance(value, bytes | bytearray | memoryview):
         return _checked(bytes(value), "these bytes")
     if isinstance(value, str | os.PathLike):
@@ -76,13 +89,21 @@ def content_of(value: Any, hashes: Mapping[str, str]) -> Any:
     return f"sha256:{hashlib.sha256(body).hexdigest()}"
 
 
-def _is_base64(text: str) -> bool:
-    """Whether a text is base64 of a medium: its content says so, not its name."""
-    head = text[:684].rstrip("=")
+def _inline_type(text: str) -> str | None:
+    """Return the media type of a data URI or of base64, detected from its content; None if it is neither."""
+    start = text.find(",") + 1 if text.startswith("data:") else 0
+    head = text[start : start + SNIFFED_BYTES * 4 // 3].rstrip("=")
     try:
-        return sniff(base64.b64decode(head[: len(head) // 4 * 4], validate=True)) is not None
+        return sniff(base64.b64decode(head[: len(head) // 4 * 4], validate=True))
     except (binascii.Error, ValueError):
-        return False
+        return None
+
+
+def _inline_body(text: str) -> bytes:
+    try:
+        return base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MediaError(f"the inline data is not valid base64: {error}") from error
 
 
 def _read(value: str | os.PathLike[str]) -> bytes:
@@ -107,13 +128,73 @@ def _checked(body: bytes, what: str) -> tuple[bytes, str]:
         raise MediaError(f"{what} is empty: 0 bytes")
     kind = sniff(body)
     if kind is None:
-        raise MediaError(f"{what} is no image, video, audio or 3D file: it begins with {body[:16]!r}")
-    if kind in IMAGE_TYPES:
-        try:
+        raise MediaError(
+            f"{what} is not an image, video, audio or 3D file of a known type: it begins with {body[:16]!r}. "
+            "The file was not sent"
+        )
+    try:
+        if kind in CONVERTED_TYPES:
+            return _converted(body, kind)
+        if kind in IMAGE_TYPES:
             decode(body)
-        except MediaError as error:
-            raise MediaError(f"{what}: {error}") from error
+    except MediaError as error:
+        raise MediaError(f"{what}: {error}. The file was not sent") from error
     return body, kind
+
+
+def _converted(body: bytes, kind: str) -> tuple[bytes, str]:
+    """Convert an image to a type that the service accepts, as it is meant to look.
+
+    It is turned upright, and its colors are converted to sRGB, since the service may ignore both. An image with
+    transparency and any TIFF becomes a PNG; others become a JPEG of high quality, because they were compressed with
+    losses already and a PNG of a photo is many times larger.
+
+    Raises:
+        MediaError: It cannot be read, or it contains several images.
+    """
+    from PIL import ImageOps
+
+    image: Any = decode(body)  # from here on untyped: Pillow's own types differ between versions
+    count = getattr(image, "n_frames", 1)
+    if count > 1 and (kind.endswith("-sequence") or kind == "image/tiff"):
+        raise MediaError(f"the {kind} file contains {count} images, and one is needed: save one of them as PNG or JPEG")
+    with contextlib.suppress(Exception):  # Pillow raises many classes for broken EXIF; it is then no reason to turn
+        image = ImageOps.exif_transpose(image)
+    if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
+        return _encoded(image)
+    has_alpha = "A" in image.getbands() or "transparency" in image.info
+    alpha = image.convert("RGBA").getchannel("A") if has_alpha else None
+    upright, profile = _in_srgb(image)
+    if alpha is not None:
+        upright.putalpha(alpha)
+    buffer = io.BytesIO()
+    more = {} if profile is None else {"icc_profile": profile}
+    try:
+        if alpha is None and kind != "image/tiff":
+            upright.save(buffer, "JPEG", quality=95, subsampling=0, **more)
+            return buffer.getvalue(), "image/jpeg"
+        upright.save(buffer, "PNG", **more)
+    except (OSError, ValueError) as error:
+        raise MediaError(f"the {kind} file cannot be converted: {error}") from error
+    return buffer.getvalue(), "image/png"
+
+
+def _in_srgb(image: Any) -> tuple[Any, bytes | None]:
+    """Return an image in RGB with its colors in sRGB; also its profile, if it could not be applied."""
+    profile = image.info.get("icc_profile")
+    plain = image if image.mode in {"RGB", "L", "CMYK"} else image.convert("RGB")
+    if not profile:
+        return plain.convert("RGB"), None
+    from PIL import ImageCms
+
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        target = ImageCms.createProfile("sRGB")
+        turned: Any = ImageCms.profileToProfile(plain, source, target, outputMode="RGB")
+    except (ImportError, OSError, ValueError, TypeError, ImageCms.PyCMSError):  # ImportError: Pillow without lcms
+        return plain.convert("RGB"), profile if plain.mode == "RGB" else None
+    turned.info.pop("icc_profile", None)
+    return turned, None
 
 
 def _from_array(array: Any) -> Any:

@@ -86,7 +86,7 @@ class VotingBooth:
     def _side(self, place: Place, side: str) -> str:
         """Show one image; its name, prompt and model would give it away."""
         exhibit = self._exhibition.find(place)
-        path = self._session.media.find(exhibit.result.file)
+        path = self._session.recovery.find(exhibit.run, exhibit.result)
         body = None if path is None else small_copy(self._session, path, side_px=_SIDE_PX)
         if body is None:
             shown = text("the file is not here")

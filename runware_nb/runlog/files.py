@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import MediaError
-from ..images.medium import write_whole
+from ..images.medium import write_new, write_whole
 from ..reprs import short_repr
 from ..wire.media import ending_for, sniff
 from .bucket import Bucket
@@ -78,7 +78,10 @@ class MediaStore:
                 stored = dress(body) if dress is not None else body
                 ensure_private_folder(self.folder)
                 path.parent.mkdir(exist_ok=True)
-                write_whole(path, stored)
+                if path.is_file():  # shorter than what was received: cut short by something other than us
+                    write_whole(path, stored)
+                elif not write_new(path, stored):  # another run stored the same bytes at this moment, as it made them
+                    stored = path.read_bytes()
         except OSError as error:
             raise MediaError(f"{path} cannot be written: {error.strerror or error}") from error
         return StoredFile(path, name, sha256, hashlib.sha256(stored).hexdigest(), len(stored), kind)
@@ -92,16 +95,19 @@ class MediaStore:
         if self._bucket is not None:
             self._bucket.push(file.name, file.path)
 
+    def find_here(self, name: str | None) -> Path | None:
+        """Return the path of a stored file; None if it is not on this machine."""
+        path = self.folder / name if name else None
+        return path if path is not None and path.is_file() else None
+
     def find(self, name: str | None) -> Path | None:
-        """Give the path of a stored file; None when it is neither here nor in the bucket."""
-        if not name:
-            return None
-        path = self.folder / name
-        if path.is_file():
+        """Return the path of a stored file, copied from the bucket if needed; None if neither has it."""
+        path = self.find_here(name)
+        if path is not None or not name or self._bucket is None:
             return path
         with contextlib.suppress(MediaError):
-            if self._bucket is not None and self._bucket.pull(name, path):
-                return path
+            if self._bucket.pull(name, self.folder / name):
+                return self.folder / name
         return None
 
     def remove(self, names: Iterable[str]) -> int:

@@ -138,7 +138,7 @@ def put_back(session: Session, request: Item, inputs: Sequence[Mapping[str, Any]
     """
 
     def inline(name: str) -> str | None:
-        path = session.media.find(name)
+        path = session.recovery.find_file(name)
         if path is None:
             return None
         body, kind = media_bytes(path)

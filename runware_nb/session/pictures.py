@@ -39,7 +39,7 @@ def first_picture(session: Session, run: RunRecord) -> Picture | str:
 
 def picture_of(session: Session, run: RunRecord, result: ResultRecord, *, side_px: int = _ROW_PX) -> Picture | None:
     """Give a small picture of one result; None where there is nothing to see."""
-    path = session.media.find(result.file) if (result.media_type or "").startswith("image/") else None
+    path = session.recovery.find(run, result) if _may_be_image(result) else None
     body = None if path is None else small_copy(session, path, side_px=2 * side_px)  # sharp on fine screens
     if body is None:
         return None
@@ -88,6 +88,11 @@ def small_copy(session: Session, path: Path, *, side_px: int) -> bytes | None:
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_whole(kept, small)
     return small
+
+
+def _may_be_image(result: ResultRecord) -> bool:
+    """Return whether a result is an image, or one whose file was never stored, so that its type is not known."""
+    return result.error is None and (result.media_type or ("image/" if result.url else "")).startswith("image/")
 
 
 def _place_of(session: Session, path: Path, side_px: int) -> Path:

@@ -20,7 +20,7 @@ from ..errors import (
     TransportError,
     TransportTimeout,
 )
-from ..images import FileMedium
+from ..images import MissingMedium
 from ..runlog import ResultRecord, RunClaimed, RunRecord, State, TwinExists
 from ..runlog.records import is_gone
 from ..wire.frames import Item
@@ -28,6 +28,7 @@ from ..wire.results import Outcome, Result
 from ..wire.tasks import expected_results
 from .estimates import estimate
 from .lineage import storable_request
+from .media_recovery import expects_file, missing_sentence
 from .show import OutcomeRenderer, ResultRenderer
 from .storing import Storing, record_of
 
@@ -176,7 +177,7 @@ class RunOnItsWay:
             job.notices.append(f"joined run {twin.task_uuid[:8]}, which was already on its way")
         job.record, job.is_recorded = twin, twin.is_finished
         job.is_logged = job.is_joined = job.resends = True
-        self._task = {**self._task, "taskUUID": twin.attempt_uuid}
+        self._task = self.storing.task = {**self._task, "taskUUID": twin.attempt_uuid}  # the file names the attempt
         job.changed()
 
     async def _collect_patiently(self) -> Outcome:
@@ -207,15 +208,8 @@ class RunOnItsWay:
         if len(kept) < expected_results(record.request):
             return None
         outcome = Outcome(dict(record.request), record.attempt_uuid, [], [])
-        for each in kept:
-            result = Result(each.raw, record.attempt_uuid, each.position)
-            path = self._session.media.find(each.file)
-            if path is None:
-                self.storing.take(result)
-            else:
-                result.medium = FileMedium(path)
-                self.storing.records[each.position] = each
-            outcome.results.append(result)
+        outcome.results = await asyncio.gather(*(self._recalled(result) for result in kept))
+        self.storing.records.update({result.position: result for result in kept})
         return outcome
 
     async def _send(self, cell_source: str | None) -> Outcome:
@@ -285,11 +279,9 @@ class RunOnItsWay:
         """Give a finished run as the log has it."""
         record = self._job.record
         outcome = Outcome(dict(record.request), record.attempt_uuid, [], [], record.duration_s, self._job.is_recorded)
-        for kept in record.results:
-            if kept.error is not None:
-                outcome.errors.append(self._session.error_of(kept.error))
-                continue
-            outcome.results.append(await self._recalled(kept))
+        outcome.errors = [self._session.error_of(kept.error) for kept in record.results if kept.error is not None]
+        recalled = (self._recalled(kept) for kept in record.results if kept.error is None)
+        outcome.results = await asyncio.gather(*recalled)
         if not outcome.results and record.error is not None:
             error = self._session.error_of(record.error)
             error.outcome = outcome
@@ -298,13 +290,14 @@ class RunOnItsWay:
         return outcome
 
     async def _recalled(self, kept: ResultRecord) -> Result:
-        path = self._session.media.find(kept.file)
-        could_come = kept.url is not None and kept.medium_state in {"pending", "missing"}
-        if path is None and could_come and self._session.fetches_media and self._session.settings.mode == "live":
-            return await self.storing.fetch_again(kept)
-        result = Result(kept.raw, self._job.record.attempt_uuid, kept.position)
-        if path is not None:
-            result.medium = FileMedium(path)
+        """Build a recorded result, with its file if it is here or can be downloaded; nothing is paid for again."""
+        record = self._job.record
+        located = await self._session.recovery.locate(record, kept)
+        result = Result(kept.raw, record.attempt_uuid, kept.position, located.medium)
+        if located.medium is None and self._session.fetches_media and expects_file(kept):
+            sentence = missing_sentence(self._session, record, kept, located.reason)
+            result.medium = MissingMedium(sentence)
+            self._job.notices.append(sentence)
         return result
 
     # --- while it runs -------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ from .jobs import Job
 from .layers import SERVICE_SETTINGS, SettingLayers
 from .lineage import put_back
 from .local_sandbox import LocalSandbox, check_listening
+from .media_recovery import MediaRecovery
 from .pipeline import drive, utc_now
 from .show import render_job
 from .submit import Labels, submit, submit_all
@@ -126,6 +127,7 @@ class Session:
         self._kept: set[asyncio.Task[None]] = set()
         self._fresh = FreshSchemas(self)
         self.aliases = AliasBook(self)
+        self.recovery = MediaRecovery(self)
         self.chance = random.Random()  # noqa: S311 - picks seeds; of its own, so that random.seed() leaves it alone
         restart_after_fork(self)
 

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from ..errors import MediaError, RunLogError, TransportError
+from ..errors import MediaError, RunLogError, RunwareNBError, TransportError
 from ..images import FileMedium
-from ..runlog import ResultRecord, State
+from ..runlog import ResultRecord, RunRecord, State
 from ..wire.frames import Item
 from ..wire.results import Result
 from .origin import with_origin
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .jobs import Job
     from .session import Session
 
-__all__ = ["Storing", "record_of"]
+__all__ = ["Storing", "record_of", "store_file"]
 
 _WRITE_TRIES = 4
 
@@ -53,25 +53,17 @@ class Storing:
         if self._tasks:
             await asyncio.gather(*self._tasks)
 
-    async def fetch_again(self, kept: ResultRecord) -> Result:
-        """Try once more to get a file that could not be fetched or kept when its answer came."""
-        result = Result(kept.raw, self._job.record.attempt_uuid, kept.position)
-        await self._fetch(result, kept)
-        if kept.medium_state == "stored":
-            await self.surely(lambda: self._log.add_results(self._job.task_uuid, [kept], accepted=False), "the file")
-        return result
-
     async def surely(self, write: Callable[[], Awaitable[None]], what: str) -> None:
-        """Write what has been paid for; where the log fails, try again, and in the end say so and go on."""
+        """Write what has been paid for. If the log fails, try again; in the end, report it and continue."""
         for attempt in range(_WRITE_TRIES):
             try:
                 await write()
                 return
-            except RunLogError as error:
-                if attempt + 1 == _WRITE_TRIES:
-                    self._say(f"{what} is not in the log: {error}")
-                else:
-                    await asyncio.sleep(0.1 * 4**attempt)
+            except Exception as error:  # noqa: BLE001 - a fault of any kind must not lose the paid results in memory
+                if attempt + 1 == _WRITE_TRIES or not isinstance(error, RunLogError):
+                    self._say(f"{what} is not in the log: {_described(error)}")
+                    return
+                await asyncio.sleep(0.1 * 4**attempt)
 
     async def _store(self, result: Result) -> None:
         """Record the answer, fetch the file, keep it. The answer is durable before the download begins."""
@@ -83,29 +75,28 @@ class Storing:
         self._arrived(result)
 
     async def _fetch(self, result: Result, record: ResultRecord) -> None:
-        store = self._session.media
-        service = await self._session.open_service()
+        """Download and store a result's file.
+
+        The result is paid for, and the run has to be completed: so no exception leaves this method. One that is not
+        expected, such as a fault in a bucket's library, is reported like the others.
+        """
+        name = f"image #{result.index + 1}"
         try:
+            service = await self._session.open_service()
             await service.fetch(result)
-            dress = with_origin(self._job.record, self.task, result)
-            stored = await asyncio.to_thread(store.put, result.bytes, dress=dress)
-        except MediaError as error:
-            record.medium_state = "expired" if error.is_expired else "missing"
-            if result.text is None and result.structured is None:
-                self._say(f"image #{result.index + 1}: {error}" + ("" if result.medium is None else "; kept in memory"))
-            return
+            notice = await store_file(self._session, self._job.record, self.task, result, record)
         except TransportError as error:
             record.medium_state = "missing"
-            self._say(f"image #{result.index + 1} could not be fetched yet: {error}; it is still at {result.url}")
-            return
-        record.medium_state = "stored"
-        record.media_type, record.size_bytes = stored.media_type, stored.size_bytes
-        record.received_sha256, record.stored_sha256, record.file = stored.sha256, stored.stored_sha256, stored.name
-        result.medium = FileMedium(stored.path)
-        try:
-            await asyncio.to_thread(store.share, stored)
-        except MediaError as error:
-            self._say(str(error))
+            self._say(f"{name} could not be fetched yet: {error}; it is still at {result.url}")
+        except Exception as error:  # noqa: BLE001 - see above
+            is_expired = isinstance(error, MediaError) and error.is_expired
+            record.medium_state = "expired" if is_expired else "missing"
+            if result.text is None and result.structured is None:
+                kept = "" if result.medium is None else "; kept in memory"
+                self._say(f"{name}: {_described(error)}{kept}")
+        else:
+            if notice is not None:
+                self._say(notice)
 
     def _arrived(self, result: Result) -> None:
         self._job.arrived.append(result)
@@ -115,12 +106,47 @@ class Storing:
         self._job.notices.append(sentence)
 
 
+async def store_file(session: Session, run: RunRecord, task: Item, result: Result, record: ResultRecord) -> str | None:
+    """Store the bytes of a result that was fetched, and note in its record what was stored.
+
+    Args:
+        session: Whose store to use.
+        run: The run that made it.
+        task: Its task as it was sent.
+        result: Fetched; its medium becomes the file.
+        record: Updated when the file is complete on this disk.
+
+    Returns:
+        What could not be copied to the bucket, as a sentence; None if all is well.
+
+    Raises:
+        MediaError: The bytes are of no known type, or the disk refuses them.
+        ConfigError: The bucket cannot be used.
+    """
+    store = session.media
+    stored = await asyncio.to_thread(store.put, result.bytes, dress=with_origin(run, task, result))
+    record.medium_state = "stored"
+    record.media_type, record.size_bytes = stored.media_type, stored.size_bytes
+    record.received_sha256, record.stored_sha256, record.file = stored.sha256, stored.stored_sha256, stored.name
+    result.medium = FileMedium(stored.path, lambda: session.recovery.find(run, record, polls=True))
+    try:
+        await asyncio.to_thread(store.share, stored)
+    except Exception as error:  # noqa: BLE001 - the file is safe on this disk, whatever the bucket's library raises
+        return _described(error)
+    return None
+
+
 def record_of(result: Result) -> ResultRecord:
     """Make the record of a result, as its answer came."""
     return ResultRecord(
         position=result.index, item_uuid=result.item_uuid, url=result.url, seed=result.seed,
         cost_usd=result.cost_usd, raw=_without_inline(result.raw),
     )  # fmt: skip
+
+
+def _described(error: Exception) -> str:
+    """Format an error; one that is not ours with its class, since its text alone may be a bare word."""
+    return str(error) if isinstance(error, RunwareNBError) else f"{type(error).__name__}: {error}"
 
 
 def _without_inline(raw: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ..errors import RunLogError, TaskInvalid
 from ..images.incoming import is_sendable
 from ..loop import background_loop, wait
 from ..reprs import short_repr
-from ..runlog import ResultRecord, RunRecord
+from ..runlog import RunRecord
 from ..wire.canonical import request_hash
 from ..wire.frames import Item
 from ..wire.places import holds_media, replace_media
@@ -27,7 +27,7 @@ from .replaying import find_replay
 if TYPE_CHECKING:
     from .session import Plan, Session
 
-__all__ = ["Labels", "Submission", "answer_from_log", "is_here", "submit", "submit_all"]
+__all__ = ["Labels", "Submission", "answer_from_log", "submit", "submit_all"]
 
 _LARGEST_SEED = 2**31
 _REPEATABLE = frozenset({"upscale", "removeBackground", "caption", "imageMasking", "controlNetPreprocess", "vectorize"})
@@ -231,20 +231,17 @@ def answer_from_log(session: Session, record: RunRecord, how: str) -> Job:
     return session.start(job, dict(record.request), None)
 
 
-def is_here(session: Session, result: ResultRecord) -> bool:
-    """Whether a result of the log can be given as it was, file included."""
-    if result.error is not None:
-        return False
-    return session.media.find(result.file) is not None or (result.url is None and result.medium_state != "stored")
-
-
 def _find_recorded(session: Session, hashed: str) -> Job | None:
-    """Find a run of the very same request whose answer is here in full, files included."""
+    """Find a run of the very same request that succeeded.
+
+    It answers even if its files are not on this machine: they were paid for. They are downloaded again if the service
+    still has them, and otherwise the answer states what is missing.
+    """
     try:
         record = session.log.find_recorded(hashed)
     except RunLogError:
         return None
-    if record is None or not record.results or not all(is_here(session, result) for result in record.results):
+    if record is None or not record.results or any(result.error is not None for result in record.results):
         return None
     return answer_from_log(session, record, "recorded")
 

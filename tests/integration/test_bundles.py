@@ -404,9 +404,10 @@ def test_a_bundle_that_cannot_be_written_leaves_nothing_behind(filled, tmp_path)
         make_bundle(filled, tmp_path / "file" / "out.zip", every(filled))
 
 
-def test_a_missing_file_is_counted_and_said(filled, tmp_path):
+def test_a_missing_file_is_counted_and_said(sandbox, filled, tmp_path):
     run = every(filled)[-1]
     filled.media.find(run.results[0].file).unlink()
+    sandbox.reset()  # the service has forgotten it too
     made = make_bundle(filled, tmp_path / "out", every(filled))
     assert made.missing == 1
     assert io.BytesIO((tmp_path / "out" / RECORDS).read_bytes()).readline().startswith(b'{"kind":"runware_nb records"')

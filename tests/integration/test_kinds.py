@@ -296,7 +296,7 @@ def test_a_medium_in_every_form(sandbox, run_async, transport, form, tmp_path):
     [
         (lambda folder: folder / "nowhere.png", "cannot be read"),
         (str, "is a folder"),
-        (lambda folder: (folder / "a.txt").write_text("hello") and folder / "a.txt", "is no image"),
+        (lambda folder: (folder / "a.txt").write_text("hello") and folder / "a.txt", "is not an image"),
         (lambda folder: (folder / "0.png").touch() or folder / "0.png", "is empty: 0 bytes"),
         (lambda folder: as_file(folder).read_bytes()[:300], "cannot be opened"),
         (lambda folder: "cats & dogs.png", "no address, data URI, UUID or base64"),

@@ -1,8 +1,11 @@
 """The same request is answered from the log: at no cost, and only when it really is the same."""
 
-import pytest
-from PIL import Image
+import base64
 
+import pytest
+from PIL import Image, features
+
+from runware_nb.errors import MediaError
 from tests.conftest import TASK
 
 SEEDED = {**TASK, "seed": 7}
@@ -63,16 +66,20 @@ def test_fresh_asks_again(sandbox, make_session):
     assert len(sandbox.charges()) == 2
 
 
-def test_a_failure_a_partial_answer_or_a_missing_file_is_no_answer(sandbox, make_session):
+def test_a_failure_or_a_partial_answer_is_no_answer_and_a_missing_file_is_downloaded_again(sandbox, make_session):
     session = make_session(sandbox)
     sandbox.faults({"kind": "fail", "items": [0]})
     assert session.submit({**SEEDED, "numberResults": 2}).result().errors
     whole = session.submit({**SEEDED, "numberResults": 2}).result()
     assert not whole.errors
     assert not whole.is_recorded
+    paid, body = len(sandbox.charges()), whole[1].image.tobytes()
     whole[1].path.unlink()
-    assert not session.submit({**SEEDED, "numberResults": 2}).result().is_recorded
-    assert session.submit({**SEEDED, "numberResults": 2}).result().is_recorded
+    again = session.submit({**SEEDED, "numberResults": 2}).result()
+    assert again.is_recorded
+    assert again[1].path.is_file()
+    assert again[1].image.tobytes() == body
+    assert len(sandbox.charges()) == paid
 
 
 def test_operations_need_no_seed_and_media_count_by_content(sandbox, make_session, tmp_path):
@@ -93,4 +100,27 @@ def test_texts_are_recorded_as_well(sandbox, make_session):
     first, second = (session.submit(task, agreed=True).result() for _ in range(2))
     assert second.is_recorded
     assert second[0].text == first[0].text
+    assert len(sandbox.charges()) == 1
+
+
+def test_a_heic_image_is_refused_before_anything_is_sent(sandbox, make_session, tmp_path):
+    session = make_session(sandbox)
+    (tmp_path / "photo.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64))
+    task = {"taskType": "upscale", "model": "runware:504@1", "upscaleFactor": 2}
+    with pytest.raises(MediaError, match=r"photo\.jpg.*pip install pillow-heif.*The file was not sent"):
+        session.submit({**task, "inputs": {"image": str(tmp_path / "photo.jpg")}})
+    assert sandbox.charges() == []
+    assert session.log.count() == 0
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow writes no AVIF; install Pillow 11.3")
+def test_an_avif_image_is_converted_for_the_service_whatever_carries_it(sandbox, make_session, tmp_path):
+    session = make_session(sandbox)
+    path = tmp_path / "photo.avif"
+    picture().save(path)
+    inline = f"data:image/avif;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    task = {"taskType": "upscale", "model": "runware:504@1", "upscaleFactor": 2}
+    results = [session.submit({**task, "inputs": {"image": value}}).result() for value in (path, inline)]
+    assert [result.is_recorded for result in results] == [False, True]
+    assert results[0][0].image.size == (128, 128)
     assert len(sandbox.charges()) == 1
