@@ -34,7 +34,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     chosen = [
         each
         for each in session.log.select(filter_from(options, session))
-        if each.state in {State.SUCCEEDED, State.PARTIAL} and each.replay_of is None
+        if each.state in {State.SUCCEEDED, State.PARTIAL}
     ]
     if not chosen:
         raise RunNotFound("no finished run fits, so there is nothing to write about")

@@ -24,10 +24,14 @@ from ..wire.results import Outcome, Result
 from ..wire.tasks import prompt_of
 
 if TYPE_CHECKING:
+    from ..runlog import RunLog
+    from ..runlog.filters import RunFilter
     from .jobs import Job
 
 __all__ = [
+    "COUNTED_AT_MOST",
     "error_sentence",
+    "extent_of",
     "relative_link",
     "relative_path",
     "render_job",
@@ -37,6 +41,8 @@ __all__ = [
 ]
 
 
+COUNTED_AT_MOST = 10_000
+"""More runs than this are not counted one by one, so that a list stays quick in a log of a million."""
 _IN_WORDS = {
     State.PREPARED: "waiting for a free slot",
     State.SENT: "sent",
@@ -112,8 +118,7 @@ def runs_table(
     runs: Sequence[RunRecord],
     pictures: Sequence[object] = (),
     *,
-    page: int = 1,
-    is_full: bool = False,
+    extent: str = "",
     empty: str = "the log is empty: nothing has been run here yet",
 ) -> Table:
     """List runs, one line each.
@@ -121,8 +126,7 @@ def runs_table(
     Args:
         runs: In order.
         pictures: A small picture for each, or an empty text.
-        page: Which page of a longer list this is.
-        is_full: Whether there may be more behind it.
+        extent: Which part of a longer list this is, such as `20 of 73 runs`; empty where it is whole.
         empty: What to say where there is none.
     """
     rows: list[tuple[object, ...]] = [
@@ -156,12 +160,24 @@ def runs_table(
     columns = ("", *columns) if pictures else columns
     used = [i for i, name in enumerate(columns) if name not in {"stars", "tags", "cell"} or any(row[i] for row in rows)]
     known = [run.cost_usd for run in runs if run.cost_usd is not None]
-    noun = "run" if len(rows) == 1 else "runs"
-    caption = f"{len(rows)} {noun} · {format_usd(sum(known) if known else 0.0)}"
-    if page > 1 or is_full:
-        caption += f" · page {page}" + (f"; `--page {page + 1}` shows more" if is_full else "")
+    counted = extent or f"{len(rows)} run{'' if len(rows) == 1 else 's'}"
+    caption = f"{counted} · {format_usd(sum(known) if known else 0.0)}"
+    caption += " · `--page` and `--limit all` show the others" if extent else ""
     shown = [[row[i] for i in used] for row in rows]
     return Table([columns[i] for i in used], shown, caption, empty=empty)
+
+
+def extent_of(log: RunLog, wanted: RunFilter, shown: int) -> str:
+    """Return which part of the runs a list shows, such as `20 of 73 runs`; empty where it shows all."""
+    if wanted.limit is None or (wanted.page == 1 and shown < wanted.limit):
+        return ""  # nothing was left out, so nothing has to be counted
+    total = log.count_matching(wanted, at_most=COUNTED_AT_MOST)
+    if total == shown:
+        return ""
+    whole = f"more than {COUNTED_AT_MOST:,}" if total > COUNTED_AT_MOST else f"{total:,}"
+    first = (wanted.page - 1) * wanted.limit + 1
+    part = f"{shown:,}" if wanted.page == 1 or not shown else f"{first:,} to {first + shown - 1:,}"
+    return f"{part} of {whole} runs"
 
 
 def error_sentence(error: RunwareNBError) -> str:

@@ -309,8 +309,8 @@ def test_votes_in_the_notebook_and_by_words(shell, capsys):
     uuid = shell.names["ships"].task_uuid
     shell.run(f"%runware vote {uuid[:8]}#1 {uuid[:8]}#2 left --tag study\n%runware ranking")
     said = capsys.readouterr().out
-    assert "ballot study: 4 votes" in said
-    assert "4 votes of 1 voter on 3 images" in said
+    assert "ballot study: 3 votes" in said, "a vote on the same pair replaces the earlier one"
+    assert "3 votes of 1 voter on 3 images" in said
     for line, error in (("vote a b left --tag study", "names no image"), ("vote 1 2", "two images and a choice"),
                         ("ranking nobody", "no votes"), ("vote --tag nobody", "two images or more")):  # fmt: skip
         with pytest.raises(MagicUsageError, match=error):
