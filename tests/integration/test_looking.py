@@ -269,8 +269,10 @@ def test_files_that_another_log_may_need_are_left_alone(session, run, two, tmp_p
 
 def test_the_paragraph_names_models_seeds_sizes_dates_and_cost(session, run, two):
     text = run("methods")[1]["methods"]
-    for part in ("3 results were generated in 2 runs", "(runware:101@1)", "The random seeds were 1 to 2", "256 × 256 pixels",
-                 "9 steps", "The cost was $", "runware_nb", "Python"):  # fmt: skip
+    for part in ("3 results were generated in 2 runs", "(runware:101@1)", "The random seeds were 1 to 2",
+                 "size 256 × 256 pixels", "steps was 9 in 1 run and the model's default in 1 run",
+                 "number of results was 2 in 1 run and the API's default, 1 in 1 run", "CFG scale (the model's default)",
+                 "negative prompt (none)", "The cost was $", "runware_nb", "Python"):  # fmt: skip
         assert part in text
     assert run("methods", "--tag", "red")[1]["runs"] == 1
 
