@@ -72,10 +72,8 @@ def paragraph(session: Session, runs: Sequence[RunRecord], *, failed: int = 0, l
     days = sorted({run.created_at_utc[:10] for run in runs})
     when = f"on {days[0]}" if len(days) == 1 else f"between {days[0]} and {days[-1]}"
     verb = "result was" if results == 1 else "results were"
-    sentences = [
-        f"{results} {verb} generated in {_count(len(runs), 'run')} with {_models(runs)} through {services} "
-        f"{when} (UTC)."
-    ]
+    counted = _count(len(runs), "run")
+    sentences = [f"{results} {verb} generated in {counted} with {_models(runs)} through {services} {when} (UTC)."]
     groups = _groups(runs)
     for task_type, group in groups.items():
         about = f" of the {_count(len(group), task_type + ' run')}" if len(groups) > 1 else ""

@@ -24,7 +24,7 @@ from ..wire.frames import Item
 from ..wire.results import Outcome, Result
 from ..wire.tasks import expected_results
 from .lineage import storable_request
-from .show import render_outcome, render_result
+from .show import render_outcome, render_result, show_outcome
 from .storing import Storing, record_of
 
 if TYPE_CHECKING:
@@ -316,7 +316,8 @@ class RunOnItsWay:
         prompt = self._job.record.prompt or self._job.record.task_type
         display = self._session.settings.display
         task = outcome.task
-        outcome.renderer = lambda shown: render_outcome(shown, notices, display=display)
+        outcome.renderer = lambda shown: render_outcome(shown, display=display)
+        outcome.presenter = lambda shown: show_outcome(shown, notices, display=display)
         for result in outcome.results:
             result.renderer = lambda shown: render_result(shown, prompt, task, display=display)
 

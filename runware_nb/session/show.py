@@ -19,9 +19,10 @@ from ..runlog import RunRecord, State
 from ..view.results import ResultsView, Tile, format_usd, render_plain, render_progress, render_results
 from ..view.table import Table
 from ..wire.media import IMAGE_TYPES, sniff
-from ..wire.redact import redact_task
+from ..wire.parameters import in_order
 from ..wire.results import Outcome, Result
 from ..wire.tasks import prompt_of
+from .lineage import storable_request
 
 if TYPE_CHECKING:
     from ..runlog import RunLog
@@ -38,6 +39,7 @@ __all__ = [
     "render_outcome",
     "render_result",
     "runs_table",
+    "show_outcome",
 ]
 
 
@@ -51,12 +53,15 @@ _IN_WORDS = {
 }
 
 
-def render_outcome(outcome: Outcome, notices: Sequence[str] = (), *, display: str = "html") -> dict[str, str]:
-    """Show an outcome: its images, what failed, and one line about all.
+def render_outcome(outcome: Outcome, *, display: str = "html") -> dict[str, str]:
+    """Return an outcome as a MIME bundle: its images, what failed, and one line about all.
+
+    It depends on the run alone. An answer from the log gives the same bytes as the first one, so that a notebook that
+    was run again differs from the saved one only where an image does. What is new about this time is shown beside it:
+    see `show_outcome`.
 
     Args:
         outcome: What came of a task.
-        notices: Sentences a user should know.
         display: `html`, or `image` for what reads no HTML.
     """
     prompt = prompt_of(outcome.task) or str(outcome.task.get("taskType", ""))
@@ -67,9 +72,20 @@ def render_outcome(outcome: Outcome, notices: Sequence[str] = (), *, display: st
         tiles=[] if is_plain else [_tile(result, prompt, outcome.task, several=several) for result in outcome.results],
         failures=[error_sentence(error) for error in outcome.errors],
         facts=_facts(outcome),
-        notices=notices,
     )
     return _render_plain(view, outcome.results) if is_plain else render_results(view)
+
+
+def show_outcome(outcome: Outcome, notices: Sequence[str], *, display: str) -> None:
+    """Show an outcome in the running cell, and each notice as an output of its own below it. Only IPython calls this.
+
+    Always through `display`: as the value of a cell the same images would be an output of another kind.
+    """
+    from IPython.display import display as show
+
+    show(render_outcome(outcome, display=display), raw=True)  # type: ignore[no-untyped-call]
+    for notice in notices:
+        show({"text/plain": notice}, raw=True)  # type: ignore[no-untyped-call]
 
 
 def render_result(
@@ -100,9 +116,9 @@ def render_job(job: Job) -> dict[str, str]:
     if job.is_done:
         error = job.future.exception()
         if error is None:
-            return render_outcome(job.future.result(), job.notices, display=job.session.settings.display)
+            return render_outcome(job.future.result(), display=job.session.settings.display)
         said = error_sentence(error) if isinstance(error, RunwareNBError) else f"{type(error).__name__}: {error}"
-        return render_results(ResultsView(_prompt(job.record), [], [said], [job.task_uuid], job.notices))
+        return render_results(ResultsView(_prompt(job.record), [], [said], [job.task_uuid]))
     request = job.record.request
     return render_progress(
         prompt=_prompt(job.record),
@@ -220,12 +236,12 @@ def _other_medium(bare: Tile, body: bytes, kind: str) -> Tile:
 
 _DELIVERY = frozenset({"taskType", "taskUUID", "deliveryMethod", "includeCost", "outputType", "webhookURL",
                        "uploadEndpoint", "ttl", "numberResults", "width", "height"})  # fmt: skip
-_LONGEST_FACT = 300
 
 
 def _parameters(result: Result, task: Mapping[str, Any]) -> list[tuple[str, str]]:
     """List what made this one image, for the panel below it."""
-    values = {name: value for name, value in redact_task(task).items() if name not in _DELIVERY}
+    # as the log has it, in an order of its own: an answer from the log or from a bundle has lost that of the request
+    values = {name: value for name, value in in_order(storable_request(task)).items() if name not in _DELIVERY}
     if result.seed is not None:
         values["seed"] = result.seed
     if isinstance(task.get("width"), int) and isinstance(task.get("height"), int):
@@ -235,13 +251,13 @@ def _parameters(result: Result, task: Mapping[str, Any]) -> list[tuple[str, str]
     if result.path is not None:
         values["file"] = relative_path(result.path)
     values["run"] = result.task_uuid
-    return [(name, _clip(_fact(value), _LONGEST_FACT)) for name, value in values.items() if value is not None]
+    return [(name, _fact(value)) for name, value in values.items() if value is not None]
 
 
 def _fact(value: Any) -> str:
     if isinstance(value, str | int | float | bool):
         return str(value)
-    return json.dumps(value, ensure_ascii=False, default=lambda each: f"<{type(each).__name__}>")
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=lambda each: f"<{type(each).__name__}>")
 
 
 def relative_link(path: Path | None) -> str | None:
@@ -266,8 +282,8 @@ def _facts(outcome: Outcome) -> list[str]:
     facts = [f"{count} {noun}{'' if count == 1 else 's'}"]
     if outcome.errors:
         facts.append(f"{len(outcome.errors)} failed")
-    facts.append("$0.00, recorded" if outcome.is_recorded else format_usd(outcome.cost_usd))
-    if outcome.duration_s is not None and not outcome.is_recorded:
+    facts.append(format_usd(outcome.cost_usd))
+    if outcome.duration_s is not None:
         facts.append(f"{outcome.duration_s:.{1 if outcome.duration_s >= 0.1 else 2}f} s")
     seeds = sorted({result.seed for result in outcome.results if result.seed is not None})
     if seeds:
