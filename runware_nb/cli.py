@@ -98,9 +98,9 @@ def _run(name: str, words: list[str]) -> int:
         raise
     if answer.job is not None:
         answer = _wait(answer)
-    for note in answer.notes:
-        _say(note)
     as_json = options.json or not _is_terminal(sys.stdout)
+    for note in answer.notes + (answer.json_notes if as_json else ()):
+        _say(note)
     if as_json:
         _print(json.dumps(answer.json, indent=2, ensure_ascii=False))
     else:

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import ConfigError
+from .reprs import short_repr
 
 __all__ = [
     "Key",
@@ -81,6 +82,7 @@ class Key:
         raise ConfigError("a key is never pickled; load it where it is needed")
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class SettingProblem:
     """A part of the settings that could not be read.

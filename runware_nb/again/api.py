@@ -82,7 +82,7 @@ def bundle(out: str | Path, *, notebook: str | Path | None = None, **filters: An
         BundleError: A key was found in it, or it cannot be written.
     """
     session = current_session()
-    chosen = log.select(**{"limit": 1_000_000, **filters})
+    chosen = log.select(**{"with_replays": True, **filters})  # an archive of the runs is complete
     book = Path(notebook).expanduser() if notebook is not None else None
     if book is not None:
         chosen = only_of_notebook(chosen, book)

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Made", "make_bundle", "merge_bundle", "open_into", "runs_of_notebook"]
 
-_EVERY_RUN = 1_000_000
-
 
 @short_repr()
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,7 @@ def runs_of_notebook(session: Session, notebook: Mapping[str, Any], name: str) -
     sources = ["".join(cell.get("source") or "") for cell in cells]
     hashes = {hashlib.sha256(source.encode()).hexdigest() for source in sources}
     ids = {str(cell["id"]) for cell in cells if cell.get("id")}
-    by_name = session.log.select(RunFilter(notebook=name, limit=_EVERY_RUN))
+    by_name = session.log.select(RunFilter(notebook=name, with_replays=True))
     of_cells = session.log.runs_of_cells(sorted(hashes), sorted(ids))
     return list({run.task_uuid: run for run in [*by_name, *of_cells]}.values())
 

@@ -32,6 +32,7 @@ class Answer:
         value: What Python code gets.
         job: A run that is on its way; whoever called decides how to wait and show it.
         next_cell: Source for a new cell below this one, where there are cells.
+        json_notes: What the bundle says and the JSON does not; stderr in a terminal that prints JSON.
     """
 
     bundle: Mapping[str, str] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class Answer:
     value: Any = None
     job: Job | None = None
     next_cell: str | None = None
+    json_notes: tuple[str, ...] = ()
 
 
 class Command(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
 def _make(session: Session, out: Path, options: argparse.Namespace) -> Answer:
     notebook = Path(options.notebook).expanduser() if options.notebook else None
     options.notebook = None  # it names the file here, and its cells choose the runs
-    runs = session.log.select(filter_from(options, session))
+    runs = session.log.select(dataclasses.replace(filter_from(options, session), with_replays=True))
     if notebook is not None:
         runs = only_of_notebook(runs, notebook)
     made = make_bundle(session, out, runs, notebook=notebook)

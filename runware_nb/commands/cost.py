@@ -6,10 +6,11 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ..runlog.filters import parse_since
-from ..runlog.spending import Budget, Spent, budgets_of, sum_spending
+from ..runlog.spending import Budget, Spent, budgets_of, sum_imported, sum_spending
 from ..view.results import format_usd
 from ..view.table import Bar, Table, render_table
 from .base import Answer
+from .filters import ALL, note_of_limit, read_limit
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -18,7 +19,7 @@ SUMMARY = "say what was spent, by cell, day, model or tag"
 
 _HEADINGS = {"cell": ("notebook", "cell"), "day": ("day (UTC)",), "model": ("model",), "tag": ("tag",),
              "notebook": ("notebook",)}  # fmt: skip
-_MOST_ROWS = 200
+_ROWS = 200
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--since", metavar="WHEN", help="from this day on: 2026-11-01, today, or 7d")
     parser.add_argument("--service", metavar="NAME", help="of this service only, such as runware or sandbox")
     parser.add_argument("--notebook", metavar="FILE", help="in this notebook only")
+    parser.add_argument(
+        "--limit", type=read_limit, default=_ROWS, metavar="N", help=f"rows of the table, or `all` (default: {_ROWS})"
+    )
 
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
@@ -34,16 +38,28 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     since = parse_since(options.since) if options.since else None
     with session.log.reading() as connection:
         found = sum_spending(connection, options.by, since=since, provider=options.service, notebook=options.notebook)
+        recorded = sum_imported(
+            connection, options.by, since=since, provider=options.service, notebook=options.notebook
+        )
         limits = budgets_of(connection)
     total = sum(each.cost_usd for each in found)
-    notes = tuple(budget_line(each) for each in limits)
+    notes = tuple(budget_line(budget) for budget in limits)
+    if recorded:
+        notes = (_recorded_line(recorded, has_own=bool(found)), *notes)
+    elif session.settings.mode == "replay":
+        replayed = "replay mode: answers from these records cost $0.00; this is what they cost when they were generated"
+        notes = (replayed, *notes)
     written = {
         "by": options.by, "total_usd": round(total, 6), "rows": [_row(options.by, each) for each in found],
+        "recorded_rows": [_row(options.by, each) for each in recorded],
         "budgets": [budget_row(each) for each in limits],
     }  # fmt: skip
     if options.by == "tag":
         written["total_usd"] = None  # a run with two tags would count twice
-    return Answer(render_table(_table(options.by, found, total)), written, notes, value=written)
+    # Where nothing was spent here, what the runs of the records cost is what the user asks for.
+    shown, is_recorded = (found, False) if found or not recorded else (recorded, True)
+    table = _table(options.by, shown, limit=options.limit, is_recorded=is_recorded)
+    return Answer(render_table(table), written, notes, value=written)
 
 
 def budget_line(budget: Budget) -> str:
@@ -71,17 +87,36 @@ def _row(by: str, spent: Spent) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _table(by: str, found: list[Spent], total: float) -> Table:
-    most = max((each.cost_usd for each in found), default=0.0)
-    rows = [
+def _recorded_line(recorded: list[Spent], *, has_own: bool) -> str:
+    """State what the imported runs cost those who generated them."""
+    cost = sum(row.cost_usd for row in recorded)
+    unknown = sum(row.unknown for row in recorded)
+    others = "; they are not part of the amounts above" if has_own else ""
+    missing = f", and {unknown} of unknown cost" if unknown else ""
+    return (
+        f"recorded runs, which came with a bundle or an import: {format_usd(cost)} when they were generated{missing}. "
+        f"Answers from them cost $0.00{others}."
+    )
+
+
+def _table(by: str, rows: list[Spent], *, limit: int | str, is_recorded: bool) -> Table:
+    count = len(rows) if limit == ALL else max(1, int(limit))
+    listed = rows[-count:] if by == "day" else rows[:count]  # the last days, and the most expensive of everything else
+    most = max((row.cost_usd for row in rows), default=0.0)
+    cells = [
         (
-            *(value or "-" for value in each.key), each.runs, each.results,
-            Bar(format_usd(each.cost_usd), each.cost_usd / most if most else 0.0),
-            f"{each.unknown} of unknown cost" if each.unknown else "",
+            *(value or "-" for value in row.key), row.runs, row.results,
+            Bar(format_usd(row.cost_usd), row.cost_usd / most if most else 0.0),
+            f"{row.unknown} of unknown cost" if row.unknown else "",
         )
-        for each in found[-_MOST_ROWS:] if by == "day" or each in found[:_MOST_ROWS]
+        for row in listed
     ]  # fmt: skip
-    left = len(found) - len(rows)
-    caption = "a run with several tags counts for each" if by == "tag" else f"{format_usd(total)} in all"
-    caption += f"; {left} more rows in --json" if left > 0 else ""
-    return Table((*_HEADINGS[by], "runs", "results", "cost", ""), rows, caption, empty="nothing was spent yet")
+    total = format_usd(sum(row.cost_usd for row in rows))
+    caption = "a run with several tags counts for each" if by == "tag" else f"{total} in all"
+    if is_recorded:
+        caption = f"recorded runs: {caption}, when they were generated; nothing was spent here"
+    if len(listed) < len(rows):
+        caption += (
+            f" · {note_of_limit(len(listed), len(rows), at_most=len(rows), what='rows')}; `--limit all` lists all"
+        )
+    return Table((*_HEADINGS[by], "runs", "results", "cost", ""), cells, caption, empty="nothing was spent yet")

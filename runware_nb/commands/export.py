@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
     """Write them."""
-    runs = [each for each in session.log.select(filter_from(options, session)) if each.is_finished]
+    runs = [
+        each
+        for each in session.log.select(dataclasses.replace(filter_from(options, session), with_replays=True))
+        if each.is_finished
+    ]
     lines = list(write_lines(session.log, runs))
     known = secrets_in_use(session.settings)
     for number, line in enumerate(lines, 1):

@@ -11,7 +11,10 @@ from ..runlog.records import State
 if TYPE_CHECKING:
     from ..session import Session
 
-__all__ = ["add_filters", "filter_from"]
+__all__ = ["ALL", "add_filters", "filter_from", "note_of_limit", "read_limit"]
+
+ALL = "all"
+"""What `--limit all` becomes: every one, where None means that no limit was given."""
 
 
 def add_filters(parser: argparse.ArgumentParser, *, limit: int | None = 20) -> None:
@@ -19,7 +22,7 @@ def add_filters(parser: argparse.ArgumentParser, *, limit: int | None = 20) -> N
 
     Args:
         parser: Where to.
-        limit: How many runs by default; None for all.
+        limit: How many runs by default; None where the command decides, or takes all.
     """
     group = parser.add_argument_group("which runs")
     group.add_argument("-m", "--model", metavar="AIR", help="of this model: AIR identifier or alias")
@@ -32,12 +35,29 @@ def add_filters(parser: argparse.ArgumentParser, *, limit: int | None = 20) -> N
     group.add_argument("--search", metavar="WORDS", help="with all these words in prompt or note")
     group.add_argument("--min-rating", type=int, metavar="N", help="with N stars or more")
     group.add_argument("--sort", default="newest", metavar="BY", help=", ".join(SORTS))
-    group.add_argument("--limit", type=int, default=limit, metavar="N", help="how many")
+    group.add_argument(
+        "--limit", type=read_limit, default=limit, metavar="N", help=f"how many, or `all` (default: {limit or ALL})"
+    )
+    group.add_argument("--with-replays", action="store_true", help="also runs that replay and verify made")
     group.add_argument("--page", type=int, default=1, metavar="N", help="which page of so many")
 
 
+def read_limit(text: str) -> int | str:
+    """Parse a limit: a number, or `all`.
+
+    Raises:
+        ValueError: It is neither; argparse says so.
+    """
+    return ALL if text.strip().lower() == ALL else int(text)
+
+
+def note_of_limit(shown: int, total: int, *, at_most: int, what: str = "runs") -> str:
+    """Return how many of how many are listed: `20 of 73 runs`; *at_most* + 1 stands for any larger number."""
+    return f"{shown:,} of {f'more than {at_most:,}' if total > at_most else f'{total:,}'} {what}"
+
+
 def filter_from(options: argparse.Namespace, session: Session) -> RunFilter:
-    """Make the filter.
+    """Return the filter that the options describe.
 
     Raises:
         MagicUsageError: A value makes no sense.
@@ -52,7 +72,8 @@ def filter_from(options: argparse.Namespace, session: Session) -> RunFilter:
         state=options.state,
         search=options.search,
         min_rating=options.min_rating,
+        with_replays=options.with_replays,
         sort=options.sort,
-        limit=1_000_000 if options.limit is None else options.limit,
+        limit=None if options.limit in (None, ALL) else options.limit,
         page=options.page,
     )

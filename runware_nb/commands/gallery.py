@@ -13,9 +13,10 @@ from ..images.medium import write_whole
 from ..runlog.exhibits import list_images, runs_of
 from ..runlog.filters import RunFilter
 from ..session.hooks import hooks
+from ..session.show import extent_of
 from ..view.table import Table, render_table
 from .base import Answer
-from .filters import add_filters, filter_from
+from .filters import add_filters, filter_from, note_of_limit
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -37,7 +38,8 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     """Show or write them."""
     wanted = filter_from(options, session)
     if options.file is not None:
-        wanted = dataclasses.replace(wanted, limit=options.limit or _ON_A_PAGE)
+        if options.limit is None:
+            wanted = dataclasses.replace(wanted, limit=_ON_A_PAGE)
         return _page(session, wanted, Path(options.file).expanduser(), options.title)
     if hooks.open_gallery is not None:
         hooks.open_gallery(wanted)
@@ -55,12 +57,17 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
             "file": None if path is None else str(path),
         })  # fmt: skip
     rows = [(f"{each['task_uuid']}#{each['index'] + 1}", each["model"], each["seed"], each["file"]) for each in written]
-    table = Table(("image", "model", "seed", "file"), rows, f"{len(rows)} of {len(places)}", empty="no image fits")
-    return Answer(render_table(table), written, value=written)
+    extent = note_of_limit(len(rows), len(places), at_most=len(places), what="images")
+    table = Table(("image", "model", "seed", "file"), rows, extent, empty="no image fits")
+    more = (f"{extent}; `--page {wanted.page + 1}` lists the next",) if len(rows) < len(places) else ()
+    return Answer(render_table(table), written, value=written, json_notes=more)
 
 
 def _page(session: Session, wanted: RunFilter, target: Path, title: str | None) -> Answer:
-    runs = [each for each in session.log.select(wanted) if each.results]
+    selected = session.log.select(wanted)
+    runs = [run for run in selected if run.results]
+    extent = extent_of(session.log, wanted, len(selected))
+    notes = (f"{extent}; `--limit all` takes every run",) if extent else ()
     page = gallery_page(session, runs, title=title or target.stem, link=lambda _: None)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -68,4 +75,4 @@ def _page(session: Session, wanted: RunFilter, target: Path, title: str | None) 
     except OSError as error:
         raise MediaError(f"{target} cannot be written: {error.strerror or error}") from error
     said = f"{target}: {len(runs)} runs, {len(page) / 1e6:.1f} MB"
-    return Answer({"text/plain": said}, {"path": str(target), "runs": len(runs), "size_bytes": len(page)})
+    return Answer({"text/plain": said}, {"path": str(target), "runs": len(runs), "size_bytes": len(page)}, notes)

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 SUMMARY = "show the edits that led to a run, and those made from it, as a tree"
 
-_MOST_RUNS = 500
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -50,7 +48,7 @@ def _below(log: RunLog, root: RunRecord) -> dict[str, list[RunRecord]]:
     found: dict[str, list[RunRecord]] = {}
     seen = {root.task_uuid}
     generation = [root.task_uuid]
-    while generation and len(seen) < _MOST_RUNS:
+    while generation:
         children = [each for each in log.children_of(generation) if each.task_uuid not in seen]
         for child in children:
             found.setdefault(str(child.parent_uuid), []).append(child)
@@ -60,7 +58,7 @@ def _below(log: RunLog, root: RunRecord) -> dict[str, list[RunRecord]]:
 
 
 def _branch(session: Session, record: RunRecord, below: dict[str, list[RunRecord]], chosen: str) -> Branch:
-    pictures = [picture_of(session, record, result, side_px=72) for result in record.results[:8]]
+    pictures = [picture_of(session, record, result, side_px=72) for result in record.results]
     children = [_branch(session, child, below, chosen) for child in below.get(record.task_uuid, [])]
     shown = [picture for picture in pictures if picture is not None]
     return Branch(_label(record), shown, record.task_uuid == chosen, children)

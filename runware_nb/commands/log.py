@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..runlog import RunRecord
 from ..session.pictures import first_picture
-from ..session.show import runs_table
+from ..session.show import extent_of, runs_table
 from ..view.table import render_table
+from ..wire.parameters import parameters_of
 from .base import Answer
 from .filters import add_filters, filter_from
 
@@ -20,21 +21,23 @@ SUMMARY = "list runs, newest first; filters choose some"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    add_filters(parser)
+    add_filters(parser, limit=20)
 
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
-    """List them."""
+    """Return the runs, and how many there are of them where not all are listed."""
     wanted = filter_from(options, session)
     runs = session.log.select(wanted)
-    pictures = [first_picture(session, each) for each in runs]
+    pictures = [first_picture(session, run) for run in runs]
     empty = {} if runs or session.log.count() == 0 else {"empty": "no run fits"}
-    table = runs_table(runs, pictures, page=wanted.page, is_full=len(runs) == wanted.limit, **empty)
-    return Answer(render_table(table), [row_of(each) for each in runs], value=runs)
+    extent = extent_of(session.log, wanted, len(runs))
+    table = runs_table(runs, pictures, extent=extent, **empty)
+    note = (f"{extent}; `--limit all` lists every run",) if extent else ()
+    return Answer(render_table(table), [row_of(run) for run in runs], value=runs, json_notes=note)
 
 
 def row_of(run: RunRecord) -> dict[str, Any]:
-    """Write a run as JSON."""
+    """Return a run as JSON; `parameters` has the names of `rw.log.df`."""
     return {
         "task_uuid": run.task_uuid,
         "state": run.state.value,
@@ -42,6 +45,7 @@ def row_of(run: RunRecord) -> dict[str, Any]:
         "task_type": run.task_type,
         "model": run.model,
         "prompt": run.prompt,
+        "parameters": parameters_of(run.request, run.inputs),
         "created_at_utc": run.created_at_utc,
         "sent_at_utc": run.sent_at_utc,
         "finished_at_utc": run.finished_at_utc,

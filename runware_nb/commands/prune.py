@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from typing import TYPE_CHECKING
 
 from ..errors import MagicUsageError
@@ -41,10 +42,11 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
 
 
 def _chosen(session: Session, wanted: RunFilter) -> list[RunRecord]:
-    if wanted != RunFilter(limit=wanted.limit):
+    wanted = dataclasses.replace(wanted, with_replays=True)  # a re-run that failed is no less in the way
+    if wanted != RunFilter(limit=wanted.limit, page=wanted.page, with_replays=True):
         found = session.log.select(wanted)
     else:
-        states = [RunFilter(state=state.value, limit=wanted.limit) for state in _BY_DEFAULT]
+        states = [RunFilter(state=state.value, limit=wanted.limit, with_replays=True) for state in _BY_DEFAULT]
         found = [each for state in states for each in session.log.select(state)]
     if wanted.page != 1:
         raise MagicUsageError("--page means nothing here: prune takes all that the filters choose")

@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ..curation.ballot import ranks_of
+from ..curation.ballot import rank_conditions, ranks_of
 from ..curation.bradley_terry import Rank
 from ..errors import MagicUsageError
-from ..runlog.ballots import ballots_of, votes_of
+from ..runlog.ballots import Vote, ballots_of, votes_of
 from ..runlog.exhibits import Place, runs_of
 from ..runlog.records import RunRecord
 from ..session.pictures import picture_of
 from ..view.ranking import RankRow, render_ranking
 from .base import Answer
+from .filters import ALL, read_limit
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -24,7 +25,11 @@ SUMMARY = "rank the images of a ballot by its votes (Bradley-Terry), with 95 % i
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("ballot", nargs="?", metavar="BALLOT", help="its name; not needed where there is only one")
-    parser.add_argument("--limit", type=int, default=20, metavar="N", help="how many lines")
+    parser.add_argument("--by", action="append", default=[], metavar="NAME",
+                        help="rank the values of a parameter, such as cfg, not images; repeatable")  # fmt: skip
+    parser.add_argument(
+        "--limit", type=read_limit, default=20, metavar="N", help="how many lines, or `all` (default: 20)"
+    )
 
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
@@ -34,14 +39,18 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     if not votes:
         there = ", ".join(ballots_of(session.log)) or "nobody has voted yet: `vote --tag study` begins"
         raise MagicUsageError(f"ballot {name!r} has no votes; {there}")
+    count = None if options.limit == ALL else max(options.limit, 1)
+    if options.by:
+        return _by_condition(session, name, votes, options.by, count)
     ranks = ranks_of(votes)
-    shown = ranks[: max(options.limit, 1)]
+    shown = ranks[:count]
     found = runs_of(session.log, [rank.item for rank in shown])
     rows = [_row(session, rank, found) for rank in shown]
     voters = len({vote.voter for vote in votes})
+    part = f"; {len(shown)} of {len(ranks)} are shown, `--limit all` shows every one" if len(shown) < len(ranks) else ""
     caption = (
         f"ballot {name}: {len(votes)} votes of {voters} voter{'' if voters == 1 else 's'} on {len(ranks)} images; "
-        "0 is an average image, and where intervals overlap the order may be chance"
+        f"0 is an average image, and where intervals overlap the order may be chance{part}"
     )
     written = [
         {"task_uuid": rank.item[0], "index": rank.item[1], "strength": rank.strength, "low": rank.low,
@@ -49,6 +58,37 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
         for rank in ranks
     ]  # fmt: skip
     return Answer(render_ranking(rows, caption), written, value=ranks)
+
+
+def _by_condition(session: Session, name: str, votes: list[Vote], by: list[str], count: int | None) -> Answer:
+    """Rank the conditions that the images were generated under."""
+    ranking = rank_conditions(session.log, votes, by)
+    names = ", ".join(ranking.names)
+    if not ranking.ranks:
+        raise MagicUsageError(
+            f"no vote of ballot {name!r} is between two images that differ in {names}; "
+            f"`vote --ballot {name} --by {by[0]}` shows such pairs"
+        )
+    shown = ranking.ranks[:count]
+    rows = [
+        RankRow(str(rank.item), rank.strength, rank.low, rank.high,
+                f"{rank.wins:g} of {rank.votes} votes, {ranking.images[rank.item]} images")
+        for rank in shown
+    ]  # fmt: skip
+    parts = [f"ballot {name} by {names}: {ranking.votes} votes on {len(ranking.ranks)} conditions",
+             "0 is an average condition, and where intervals overlap the order may be chance"]  # fmt: skip
+    if ranking.mixed:
+        parts.append(f"{ranking.mixed} of these votes are on pairs that differ in something else as well")
+    if ranking.alike:
+        parts.append(f"{ranking.alike} votes between images of one condition do not count")
+    if len(shown) < len(ranking.ranks):
+        parts.append(f"{len(shown)} of {len(ranking.ranks)} are shown, `--limit all` shows every one")
+    written = [
+        {"condition": dict(rank.item.values), "strength": rank.strength, "low": rank.low, "high": rank.high,
+         "wins": rank.wins, "votes": rank.votes, "images": ranking.images[rank.item]}
+        for rank in ranking.ranks
+    ]  # fmt: skip
+    return Answer(render_ranking(rows, "; ".join(parts), what="condition"), written, value=ranking.ranks)
 
 
 def _only_one(ballots: dict[str, int]) -> str:

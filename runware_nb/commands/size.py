@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import MagicUsageError
 from ..view.table import Bar, Table, render_table
 from .base import Answer
+from .filters import ALL, read_limit
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -20,7 +21,9 @@ SUMMARY = "list the heaviest cells of a notebook, as it was saved last"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("notebook", nargs="?", metavar="FILE", help="the notebook; this one where that is known")
-    parser.add_argument("--limit", type=int, default=10, metavar="N", help="how many cells")
+    parser.add_argument(
+        "--limit", type=read_limit, default=10, metavar="N", help="how many cells, or `all` (default: 10)"
+    )
 
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
@@ -35,9 +38,12 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     rows = [
         (cell["number"], f"[{cell['execution_count']}]" if cell["execution_count"] else "",
          Bar(_kilobytes(cell["bytes"]), cell["bytes"] / heaviest if heaviest else 0.0), cell["source"])
-        for cell in cells[: max(1, options.limit)]
+        for cell in cells[: None if options.limit == ALL else max(1, options.limit)]
     ]  # fmt: skip
-    table = Table(("cell", "run", "size", "begins with"), rows, f"{path.name}: {_kilobytes(total)}", empty="no cells")
+    part = f", {len(rows)} of {len(cells)} cells" if len(rows) < len(cells) else ""
+    table = Table(
+        ("cell", "run", "size", "begins with"), rows, f"{path.name}: {_kilobytes(total)}{part}", empty="no cells"
+    )
     return Answer(render_table(table), {"path": str(path), "bytes": total, "cells": cells})
 
 

@@ -13,6 +13,7 @@ from ..images.medium import write_whole
 from ..transport.trace import TracedFrame, wire_trace
 from ..view.table import Table, render_table
 from .base import Answer
+from .filters import ALL, read_limit
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -26,7 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("what", nargs="?", choices=["on", "off", "show", "save"], default="show", help="default: show")
     parser.add_argument("file", nargs="?", metavar="FILE", help="where to save it, as JSON lines")
-    parser.add_argument("--limit", type=int, default=30, metavar="N", help="how many frames are shown, the last ones")
+    parser.add_argument(
+        "--limit",
+        type=read_limit,
+        default=30,
+        metavar="N",
+        help="how many frames are shown, the last ones, or `all` (default: 30)",
+    )
 
 
 def run(session: Session, options: argparse.Namespace) -> Answer:  # noqa: ARG001 - every command has them
@@ -40,11 +47,12 @@ def run(session: Session, options: argparse.Namespace) -> Answer:  # noqa: ARG00
     frames = list(wire_trace.frames)
     if options.what == "save":
         return _save(frames, Path(options.file or "runware-trace.jsonl").expanduser())
-    shown = frames[-max(options.limit, 1) :]
+    shown = frames if options.limit == ALL else frames[-max(options.limit, 1) :]
     rows = [(each.at_utc[11:23], each.direction, each.host, _clip(each)) for each in shown]
     empty = "nothing was kept; `trace on` begins" if not wire_trace.is_on else "nothing has travelled yet"
     table = Table(("time (UTC)", "", "host", "frame"), rows, f"{len(shown)} of {len(frames)} frames", empty=empty)
-    return Answer(render_table(table), [dataclasses.asdict(each) for each in shown], value=shown)
+    note = (f"{len(shown)} of {len(frames)} frames; `--limit all` shows every one",) if len(shown) < len(frames) else ()
+    return Answer(render_table(table), [dataclasses.asdict(each) for each in shown], value=shown, json_notes=note)
 
 
 def _save(frames: list[TracedFrame], target: Path) -> Answer:

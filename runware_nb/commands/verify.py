@@ -28,7 +28,7 @@ _SHOWN_PX = 96
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("refs", nargs="*", metavar="UUID", help="these runs; else what the filters choose")
-    add_filters(parser)
+    add_filters(parser, limit=None)
     parser.add_argument("--budget", type=float, metavar="USD", help="spend at most this, and do not ask")
     parser.add_argument("--yes", action="store_true", help="agree to the price, however high")
 

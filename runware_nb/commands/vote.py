@@ -27,13 +27,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("vote", nargs="*", metavar="LEFT RIGHT CHOICE", help="a vote given as words: "
                         "3f2a9c1b#1 77b0d2aa#2 left; left, right or tie. Pairs are shown without it")  # fmt: skip
     parser.add_argument("--ballot", metavar="NAME", help="what the votes are counted under (the labels by default)")
+    parser.add_argument(
+        "--by",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only pairs that differ in this "
+        "parameter, such as cfg, and are equal in all others, prompt and seed included; repeatable",
+    )
     parser.add_argument("--voter", default="", metavar="NAME", help="who votes")
     add_filters(parser, limit=None)
 
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
     """Write a vote down, or show pairs."""
-    ballot = Ballot(session, ballot_name(options), filter_from(options, session), voter=options.voter)
+    ballot = Ballot(session, ballot_name(options), filter_from(options, session), voter=options.voter, by=options.by)
     if options.vote:
         return _given(session, ballot, options.vote)
     if hooks.open_ballot is None:

@@ -12,6 +12,7 @@ from IPython.display import DisplayHandle, display
 from ..forking import Workers, make_lock
 from ..session import Job
 from ..session.show import render_job
+from ..view.results import with_notices
 from ..wire.results import Outcome
 
 __all__ = ["Panel", "show_bundle", "show_count", "show_widget", "wait_and_show"]
@@ -69,7 +70,7 @@ def wait_and_show(job: Job, *, is_live: bool) -> Outcome:
         TaskError: It failed.
         WaitInterrupted: Stop was pressed; the results still appear in this cell when they come.
     """
-    panel = Panel(job)
+    panel = Panel(job, tells_late=False)
     started = time.monotonic()
 
     def on_tick() -> None:
@@ -80,13 +81,13 @@ def wait_and_show(job: Job, *, is_live: bool) -> Outcome:
         outcome = job.result(on_tick=on_tick)
     except Exception:
         panel.clear()
-        for notice in job.notices:
-            show_bundle({"text/plain": notice})
+        panel.tell()
         raise
     if panel.is_shown:
         panel.settle()
     else:
         show_bundle(render_job(job))
+    panel.tell()
     return outcome
 
 
@@ -97,6 +98,9 @@ class Panel:
         job: What it shows.
         handle: A place that is there already; it takes one in the running cell where None.
         frame: Puts what is shown among other things that stand in that place.
+        tells_late: Whether notices that come after the cell has ended are shown with the results: from another thread
+            there is no other place for them. Those that are there before are outputs of their own, so that the same
+            images are the same output.
     """
 
     def __init__(
@@ -104,10 +108,14 @@ class Panel:
         job: Job,
         handle: DisplayHandle | None = None,
         frame: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None,
+        *,
+        tells_late: bool = True,
     ) -> None:
         self._job = job
         self._handle = handle
         self._frame = frame or dict
+        self._tells_late = tells_late
+        self._told = 0
         self._lock = make_lock()  # of the two flags
         self._drawing = make_lock()  # of the place itself: an older picture must not follow a newer one
         self._is_due = False
@@ -122,9 +130,17 @@ class Panel:
         """Take a place in the running cell, or the one that was given."""
         if self._handle is None:
             self._handle = display(self._frame(render_job(self._job)), raw=True, display_id=True)
+            self.tell()
         else:
-            self._update(render_job(self._job))
+            self._update(self._rendered())
         self._job.on_change(self._on_change)
+
+    def tell(self) -> None:
+        """Show notices that are new, each as an output of its own. In the thread of the running cell only."""
+        notices = self._job.notices[self._told :]
+        self._told += len(notices)
+        for notice in notices:
+            show_bundle({"text/plain": notice})
 
     def settle(self) -> None:
         """Draw the end now, in this thread."""
@@ -133,7 +149,7 @@ class Panel:
                 if self._is_settled:
                     return
                 self._is_settled = True
-            self._update(render_job(self._job))
+            self._update(self._rendered())
 
     def clear(self) -> None:
         """Leave the place to the error that is about to be shown."""
@@ -159,7 +175,11 @@ class Panel:
                 if self._is_settled:
                     return
                 self._is_settled = self._job.is_done
-            self._update(render_job(self._job))
+            self._update(self._rendered())
+
+    def _rendered(self) -> Mapping[str, str]:
+        late = self._job.notices[self._told :] if self._tells_late and self._job.is_done else []
+        return with_notices(render_job(self._job), late)
 
     def _update(self, bundle: Mapping[str, Any]) -> None:
         if self._handle is not None:

@@ -23,7 +23,7 @@ def gallery(**filters: Any) -> None:
     Raises:
         MagicUsageError: A filter makes no sense.
     """
-    open_gallery(log.filter_of(**{"limit": 1_000_000, **filters}))
+    open_gallery(log.filter_of(**filters))
 
 
 def open_gallery(wanted: RunFilter) -> None:

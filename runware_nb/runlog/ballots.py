@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
+from sqlalchemy.engine import RowMapping
 
 from ..errors import MagicUsageError
 from ..reprs import short_repr
+from .databases import upsert_for
 from .exhibits import Place, runs_of
 from .schema import votes
 from .store import RunLog
 
 __all__ = [
-    "CHOICES", "Vote", "add_vote", "ballots_of", "merge_votes", "take_back_vote", "votes_among", "votes_of",
+    "CHOICES", "Vote", "add_vote", "ballots_of", "find_vote", "merge_votes", "take_back_vote", "votes_among",
+    "votes_of",
 ]  # fmt: skip
 
 CHOICES = ("left", "right", "tie")
@@ -44,7 +46,9 @@ class Vote:
 
 
 def add_vote(log: RunLog, ballot: str, vote: Vote) -> int:
-    """Write a vote down, and give its number.
+    """Write a vote to the log and return its number.
+
+    A voter has one vote on a pair of a ballot, whichever side each image was on: a second vote replaces the first.
 
     Raises:
         MagicUsageError: There is no such choice, or both sides are one result.
@@ -54,17 +58,32 @@ def add_vote(log: RunLog, ballot: str, vote: Vote) -> int:
         raise MagicUsageError(f"choice {vote.choice!r}: it is one of {', '.join(CHOICES)}")
     if vote.left == vote.right:
         raise MagicUsageError("a vote is between two results; these are one")
-    row = {
-        "ballot": ballot[:200], "left_uuid": vote.left[0], "left_position": vote.left[1],
-        "right_uuid": vote.right[0], "right_position": vote.right[1], "choice": vote.choice,
-        "voter": vote.voter[:100], "created_at_utc": vote.created_at_utc,
+    name, voter, pair = _identity(ballot, vote)
+    choice = {
+        "left_uuid": vote.left[0], "left_position": vote.left[1], "right_uuid": vote.right[0],
+        "right_position": vote.right[1], "choice": vote.choice, "created_at_utc": vote.created_at_utc,
     }  # fmt: skip
     with log.changing() as connection:
-        return int(connection.execute(sa.insert(votes).values(row).returning(votes.c.id)).scalar_one())
+        insert = upsert_for(connection.dialect)(votes).values(ballot=name, voter=voter, pair=pair, **choice)
+        replace = insert.on_conflict_do_update(index_elements=["ballot", "voter", "pair"], set_=choice)
+        return int(connection.execute(replace.returning(votes.c.id)).scalar_one())
+
+
+def find_vote(log: RunLog, ballot: str, vote: Vote) -> Vote | None:
+    """Return the vote that this one would replace; None where it would be the voter's first on this pair.
+
+    Raises:
+        RunLogError: The log cannot be read.
+    """
+    name, voter, pair = _identity(ballot, vote)
+    same = sa.and_(votes.c.ballot == name, votes.c.voter == voter, votes.c.pair == pair)
+    with log.reading() as connection:
+        row = connection.execute(sa.select(votes).where(same)).mappings().first()
+    return None if row is None else _vote_of(row)
 
 
 def take_back_vote(log: RunLog, number: int) -> None:
-    """Remove a vote that was a slip.
+    """Delete a vote.
 
     Raises:
         RunLogError: The log cannot be written.
@@ -81,11 +100,7 @@ def votes_of(log: RunLog, ballot: str) -> list[Vote]:
     """
     with log.reading() as connection:
         rows = connection.execute(sa.select(votes).where(votes.c.ballot == ballot).order_by(votes.c.id)).mappings()
-        return [
-            Vote((row["left_uuid"], row["left_position"]), (row["right_uuid"], row["right_position"]), row["choice"],
-                 row["voter"], row["created_at_utc"], row["id"])
-            for row in rows
-        ]  # fmt: skip
+        return [_vote_of(row) for row in rows]
 
 
 def votes_among(log: RunLog, task_uuids: Collection[str]) -> list[tuple[str, Vote]]:
@@ -101,22 +116,38 @@ def votes_among(log: RunLog, task_uuids: Collection[str]) -> list[tuple[str, Vot
 
 
 def merge_votes(log: RunLog, given: Sequence[tuple[str, Vote]]) -> int:
-    """Add votes of another log, once each, and only on runs that are here.
+    """Add votes of another log, on runs that are here; of two votes of one voter on one pair, the later one counts.
 
     Returns:
-        How many are new.
+        How many are new, or replace an older one.
 
     Raises:
         MagicUsageError: One of them is none.
         RunLogError: The log cannot be written.
     """
-    known = {(name, dataclasses.replace(vote, id=0)) for name in ballots_of(log) for vote in votes_of(log, name)}
-    new = [each for each in dict.fromkeys(given) if each not in known]
-    here = runs_of(log, [place for _, vote in new for place in (vote.left, vote.right)])
-    added = [(name, vote) for name, vote in new if vote.left[0] in here and vote.right[0] in here]
-    for name, vote in added:
+    latest = {_identity(name, vote): vote for name in ballots_of(log) for vote in votes_of(log, name)}
+    here = runs_of(log, [place for _, vote in given for place in (vote.left, vote.right)])
+    changed: dict[tuple[str, str, str], tuple[str, Vote]] = {}
+    for name, vote in given:
+        key = _identity(name, vote)
+        known = latest.get(key)
+        is_newer = known is None or vote.created_at_utc > known.created_at_utc
+        if is_newer and vote.left[0] in here and vote.right[0] in here:
+            latest[key], changed[key] = vote, (name, vote)
+    for name, vote in changed.values():
         add_vote(log, name, vote)
-    return len(added)
+    return len(changed)
+
+
+def _identity(ballot: str, vote: Vote) -> tuple[str, str, str]:
+    """Return what a vote is known by: ballot, voter, and the pair whichever side each image was on."""
+    sides = sorted([vote.left, vote.right])
+    return ballot[:200], vote.voter[:100], " ".join(f"{uuid}#{position}" for uuid, position in sides)
+
+
+def _vote_of(row: RowMapping) -> Vote:
+    return Vote((row["left_uuid"], row["left_position"]), (row["right_uuid"], row["right_position"]), row["choice"],
+                row["voter"], row["created_at_utc"], row["id"])  # fmt: skip
 
 
 def ballots_of(log: RunLog) -> dict[str, int]:

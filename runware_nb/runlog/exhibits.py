@@ -18,11 +18,9 @@ __all__ = ["Place", "list_images", "runs_of"]
 Place = tuple[str, int]
 """A result: the task UUID of its run, and its position from 0."""
 
-_MOST_RUNS = 100_000
-
 
 def list_images(log: RunLog, wanted: RunFilter, *, favourites: bool = False) -> list[Place]:
-    """List the images of the runs that a filter lets pass, in its order; of the first 100,000 runs at most.
+    """List the images of the runs that a filter lets pass, in its order.
 
     Args:
         log: Where to look.
@@ -32,7 +30,7 @@ def list_images(log: RunLog, wanted: RunFilter, *, favourites: bool = False) -> 
     Raises:
         RunLogError: The log cannot be read.
     """
-    every = dataclasses.replace(wanted, limit=min(wanted.limit, _MOST_RUNS), page=1)
+    every = dataclasses.replace(wanted, page=1)
     pictures = sa.and_(results.c.error.is_(None), results.c.media_type.like("image/%"))
     if wanted.min_rating is not None:
         pictures = sa.and_(pictures, results.c.rating >= wanted.min_rating)

@@ -13,7 +13,6 @@ from .records import State
 __all__ = ["SORTS", "RunFilter", "parse_since"]
 
 SORTS = ("newest", "oldest", "cost", "time", "rating")
-_MOST = 1_000_000
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([mhdw])")
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -36,9 +35,10 @@ class RunFilter:
         provider: Who was asked.
         is_imported: True for runs of others only, False for one's own; None for both.
         with_discarded: Whether hidden runs are among them.
+        with_replays: Whether runs that `replay` and `verify` made are among them.
         sort: One of `SORTS`.
-        limit: How many at most.
-        page: From 1.
+        limit: How many at most; None for all.
+        page: Which stretch of so many, from 1.
 
     Raises:
         MagicUsageError: A value makes no sense.
@@ -56,13 +56,14 @@ class RunFilter:
     provider: str | None = None
     is_imported: bool | None = None
     with_discarded: bool = False
+    with_replays: bool = False
     sort: str = "newest"
-    limit: int = 20
+    limit: int | None = None
     page: int = 1
 
     def __post_init__(self) -> None:
-        if not 1 <= self.limit <= _MOST:
-            raise MagicUsageError(f"--limit {self.limit}: it is 1 to {_MOST:,}")
+        if self.limit is not None and self.limit < 1:
+            raise MagicUsageError(f"--limit {self.limit}: expected 1 or more, or `all` (None in Python)")
         if self.page < 1:
             raise MagicUsageError(f"--page {self.page}: it is 1 or more")
         if self.sort not in SORTS:

@@ -13,10 +13,11 @@ from .filters import RunFilter
 from .records import State
 from .schema import SEARCHED, run_tags, runs
 
-__all__ = ["cell_number", "cells_beginning", "in_chunks", "notebooks_named", "select_runs"]
+__all__ = ["MOST_CELLS", "cell_number", "cells_beginning", "in_chunks", "notebooks_named", "select_runs"]
 
 _SHORTEST_TERM = 3
-_MOST_CELLS = 100
+MOST_CELLS = 100
+"""Cells that the beginning of an id may mean; more than that is a mistake, and would make the query slow."""
 
 
 def select_runs(
@@ -45,7 +46,12 @@ def select_runs(
         found = found.where(condition)
     if wanted.search is not None:
         found, order = _searched(found, wanted, order, dialect)
-    return found.order_by(*order).limit(wanted.limit).offset((wanted.page - 1) * wanted.limit)
+    found = found.order_by(*order)
+    if wanted.limit is None:
+        if wanted.page > 1:
+            raise MagicUsageError(f"--page {wanted.page} needs --limit: without it, page 1 has every run")
+        return found
+    return found.limit(wanted.limit).offset((wanted.page - 1) * wanted.limit)
 
 
 def _conditions(
@@ -74,6 +80,8 @@ def _conditions(
         made.append(runs.c.is_imported == int(wanted.is_imported))
     if not wanted.with_discarded and wanted.state != State.DISCARDED.value:
         made.append(its("state") != sa.literal_column("'discarded'"))
+    if not wanted.with_replays:
+        made.append(its("replay_of").is_(None))
     return made
 
 
@@ -97,7 +105,7 @@ def cells_beginning(cell: str) -> sa.Select[Any]:
     if len(cell) < 4:
         raise MagicUsageError(f"--cell {cell}: give the number of a cell, or 4 characters or more of its id")
     among = sa.and_(runs.c.cell_id >= cell, runs.c.cell_id < cell + "\U0010ffff")
-    return sa.select(runs.c.cell_id).where(among).distinct().limit(_MOST_CELLS)
+    return sa.select(runs.c.cell_id).where(among).distinct().limit(MOST_CELLS + 1)
 
 
 def notebooks_named(name: str) -> sa.Select[Any]:

@@ -21,7 +21,7 @@ __all__ = [
     "votes",
 ]
 
-HEAD = "0003"
+HEAD = "0005"
 """The newest migration; a log of this version is opened without Alembic."""
 
 LONGEST_KEY = 300
@@ -89,6 +89,9 @@ for _column in ("model", "state", "created_at_utc", "cell_id", "execution_count"
     sa.Index(f"ix_runs_{_column}", runs.c[_column], runs.c.id)  # each serves a filter, newest first without sorting
 _is_rated = runs.c.best_rating.is_not(None)
 sa.Index("ix_runs_rated", runs.c.id, runs.c.best_rating, sqlite_where=_is_rated, postgresql_where=_is_rated)
+
+_is_imported = runs.c.is_imported == sa.literal_column("1")
+sa.Index("ix_runs_imported", runs.c.id, sqlite_where=_is_imported, postgresql_where=_is_imported)
 
 SEARCHED = "coalesce(prompt, '') || ' ' || coalesce(note, '')"
 """What a search looks through, in PostgreSQL's words; SQLite has a table of its own for it."""
@@ -210,7 +213,13 @@ votes = sa.Table(
     sa.Column("right_position", sa.Integer, nullable=False),
     sa.Column("choice", sa.String(5), nullable=False),
     sa.Column("voter", sa.String(100), nullable=False),
+    sa.Column("pair", sa.String(100), nullable=False, server_default=""),
     sa.Column("created_at_utc", sa.String(32), nullable=False),
 )
-"""Blind choices between two results: `left`, `right` or `tie`. A ballot is what votes are counted under."""
+"""Blind choices between two results: `left`, `right` or `tie`. A ballot is what votes are counted under.
+
+A vote is known by its ballot, its pair and its voter, whichever side each image was shown on: voting again replaces it.
+*pair* is the two places in order, as text, so that one index holds them whichever side they were on.
+"""
 sa.Index("ix_votes_ballot", votes.c.ballot, votes.c.id)
+sa.Index("ux_votes_pair", votes.c.ballot, votes.c.voter, votes.c.pair, unique=True)

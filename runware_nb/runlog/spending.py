@@ -16,11 +16,12 @@ from ..reprs import short_repr
 from ..wire.tasks import expected_results
 from .databases import upsert_for
 from .records import UNFINISHED_STATES, State
-from .schema import LONGEST_KEY, budgets, runs, spending
+from .schema import LONGEST_KEY, budgets, results, run_tags, runs, spending
 
 __all__ = [
     "FROM_SETTINGS", "Budget", "OwnCosts", "Spent", "budget_name", "budgets_in_force", "budgets_of",
-    "count_for_settings", "limit_values", "median_cost", "refuse_over_budget", "set_budget", "sum_spending",
+    "count_for_settings", "limit_values", "median_cost", "refuse_over_budget", "set_budget", "sum_imported",
+    "sum_spending",
 ]  # fmt: skip
 
 FROM_SETTINGS = "*settings*"
@@ -119,6 +120,51 @@ def sum_spending(
     found = found.order_by(*keys) if by == "day" else found.order_by(cost.desc(), *keys)
     width = len(keys)
     return [Spent(tuple(map(str, row[:width])), *row[width:]) for row in connection.execute(found)]
+
+
+def sum_imported(
+    connection: sa.Connection,
+    by: str,
+    *,
+    since: str | None = None,
+    provider: str | None = None,
+    notebook: str | None = None,
+) -> list[Spent]:
+    """Return what the imported runs cost those who generated them, as `sum_spending` does for one's own runs.
+
+    They are in no roll-up, since nobody here paid for them; an index of their own keeps this quick.
+    """
+    cell = sa.func.coalesce(runs.c.cell_id, "In [" + sa.cast(runs.c.execution_count, sa.String) + "]", "")
+    book, day = sa.func.coalesce(runs.c.notebook, ""), sa.func.substr(runs.c.created_at_utc, 1, 10)
+    keys: tuple[sa.ColumnElement[Any], ...] = {
+        "cell": (book, cell), "notebook": (book,), "day": (day,), "model": (sa.func.coalesce(runs.c.model, ""),),
+        "tag": (run_tags.c.tag,),
+    }[by]  # fmt: skip
+    count = sa.select(sa.func.count()).where(results.c.run_uuid == runs.c.task_uuid, results.c.error.is_(None))
+    is_unknown = sa.and_(runs.c.cost_usd.is_(None), runs.c.state != State.FAILED.value)
+    selected = sa.select(
+        *(key.label(f"key{number}") for number, key in enumerate(keys)),
+        count.scalar_subquery().label("results"), sa.func.coalesce(runs.c.cost_usd, 0.0).label("cost_usd"),
+        sa.case((is_unknown, 1), else_=0).label("unknown"),
+    ).where(runs.c.is_imported == sa.literal_column("1"))  # fmt: skip
+    if by == "tag":
+        selected = selected.join(run_tags, run_tags.c.run_id == runs.c.id)
+    if since is not None:
+        selected = selected.where(runs.c.created_at_utc >= since[:10])
+    if provider is not None:
+        selected = selected.where(runs.c.provider == provider)
+    if notebook is not None:
+        selected = selected.where(runs.c.notebook == notebook)
+    each = selected.subquery()
+    names = [each.c[f"key{number}"] for number in range(len(keys))]
+    cost = sa.func.sum(each.c.cost_usd)
+    summed = sa.select(*names, sa.func.count(), sa.func.sum(each.c.results), cost, sa.func.sum(each.c.unknown))
+    order = names if by == "day" else [cost.desc(), *names]
+    rows = connection.execute(summed.group_by(*names).order_by(*order))
+    width = len(names)
+    return [
+        Spent(tuple(map(str, row[:width])), int(row[-4]), int(row[-3]), float(row[-2]), int(row[-1])) for row in rows
+    ]
 
 
 def budgets_of(connection: sa.Connection, provider: str | None = None) -> list[Budget]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,12 +12,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ..errors import RunLogError, RunNotFound
+from ..errors import MagicUsageError, RunLogError, RunNotFound
 from ..forking import block_fork, disconnect, release_before_fork, restart_after_fork
 from .databases import ONE_WRITER, Change, in_words
 from .filters import RunFilter
 from .opening import open_engine
-from .queries import cell_number, cells_beginning, in_chunks, notebooks_named, select_runs
+from .queries import MOST_CELLS, cell_number, cells_beginning, in_chunks, notebooks_named, select_runs
 from .records import UNFINISHED_STATES, ResultRecord, RunClaimed, RunRecord, State, this_process
 from .rows import result_of, result_row, run_of, run_row
 from .schema import LONGEST_KEY, attempts, cells, environments, results, run_tags, runs
@@ -255,10 +256,25 @@ class RunLog:
                 notebooks = list(connection.execute(notebooks_named(name)).scalars())
             if cell and cell_number(cell) is None:
                 cells = list(connection.execute(cells_beginning(cell)).scalars())
+        if len(cells) > MOST_CELLS:
+            raise MagicUsageError(f"--cell {cell}: more than {MOST_CELLS} cells have an id that begins with this")
         return select_runs(wanted, self._engine.dialect.name, notebooks=notebooks, cells=cells)
 
-    def recent(self, limit: int = 20) -> list[RunRecord]:
-        """List runs, newest first."""
+    def count_matching(self, wanted: RunFilter, *, at_most: int) -> int:
+        """Return how many runs a filter selects on all pages together; *at_most* + 1 stands for any larger number.
+
+        The bound keeps the count as quick as the query itself in a log of a million runs.
+
+        Raises:
+            RunLogError: The log cannot be read.
+        """
+        every = dataclasses.replace(wanted, limit=at_most + 1, page=1)
+        counted = self.statement(every).with_only_columns(runs.c.id).order_by(None).subquery()
+        with self.reading() as connection:
+            return int(connection.execute(sa.select(sa.func.count()).select_from(counted)).scalar_one())
+
+    def recent(self, limit: int | None = 20) -> list[RunRecord]:
+        """List runs, newest first, without re-runs; None for all."""
         return self.select(RunFilter(limit=limit))
 
     def pending(self) -> list[RunRecord]:
@@ -301,7 +317,7 @@ class RunLog:
         found = self.read(sa.select(runs).where(same).order_by(runs.c.id.desc()).limit(1))
         return found[0] if found else None
 
-    def asked(self, hashes: Sequence[str], limit: int = 200) -> list[RunRecord]:
+    def asked(self, hashes: Sequence[str]) -> list[RunRecord]:
         """List finished runs that asked for the same, newest first, whoever made them."""
         ended = [State.SUCCEEDED.value, State.PARTIAL.value, State.FAILED.value, State.DISCARDED.value]
         same = sa.and_(
@@ -310,7 +326,7 @@ class RunLog:
             runs.c.finished_at_utc.is_not(None),
             runs.c.replay_of.is_(None),
         )
-        return self.read(sa.select(runs).where(same).order_by(runs.c.id.desc()).limit(limit))
+        return self.read(sa.select(runs).where(same).order_by(runs.c.id.desc()))
 
     def find_result(
         self, *, sha256: str | None = None, item_uuid: str | None = None

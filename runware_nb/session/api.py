@@ -21,7 +21,7 @@ from ..wire.tasks import WIRE_NAMES, ImageTask, LoRA, Task
 from .jobs import Job
 from .pictures import first_picture
 from .session import Session, current_session
-from .show import runs_table
+from .show import extent_of, runs_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -198,8 +198,8 @@ def read(image: Any) -> Provenance:
 class LogBook:
     """The run log, as `rw.log`: shows itself as a table, newest first."""
 
-    def recent(self, limit: int = 20) -> list[RunRecord]:
-        """List runs, newest first."""
+    def recent(self, limit: int | None = 20) -> list[RunRecord]:
+        """List the last runs, newest first, without those that `replay` and `verify` made; None for all."""
         return current_session().log.recent(limit)
 
     def select(
@@ -211,15 +211,15 @@ class LogBook:
         until: str | dt.datetime | None = None,
         **others: Any,
     ) -> list[RunRecord]:
-        """List the runs that filters choose, newest first.
+        """List all runs that filters choose, newest first.
 
         Args:
             model: AIR identifier or alias.
             tag: A label, or several that must all be there.
             since: A time, or words such as `2026-11-01`, `today`, `7d`.
             until: Likewise.
-            **others: `cell`, `notebook`, `state`, `search`, `min_rating`, `provider`, `sort`, `limit`, `page`: see
-                `runlog.filters.RunFilter`.
+            **others: `cell`, `notebook`, `state`, `search`, `min_rating`, `provider`, `with_replays`, `sort`, `limit`,
+                `page`: see `runlog.filters.RunFilter`. There is no limit by default.
 
         Raises:
             MagicUsageError: A value makes no sense, or a filter has an unknown name.
@@ -255,12 +255,12 @@ class LogBook:
 
         Args:
             per: One row for each `run`, or for each `result`.
-            **filters: As `select` takes them; all runs by default.
+            **filters: As `select` takes them; all runs by default, without re-runs.
 
         Raises:
             ConfigError: pandas is not installed.
         """
-        runs = self.select(**{"limit": 1_000_000, **filters})
+        runs = self.select(**filters)
         try:
             return frame_of(runs, per=per, media_folder=current_session().media.folder)
         except ImportError as error:
@@ -296,19 +296,21 @@ class LogBook:
             return sum_spending(connection, by)
 
     def __iter__(self) -> Iterator[RunRecord]:
-        return iter(self.recent(1_000_000))
+        return iter(self.recent(None))
 
     def __len__(self) -> int:
         return current_session().log.count()
 
     def __repr__(self) -> str:
-        return f"<run log in {current_session().settings.home}>"
+        count = len(self)
+        return f"<run log in {current_session().settings.home}: {count:,} run{'' if count == 1 else 's'}>"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         session = current_session()
-        runs = self.recent()
-        pictures = [first_picture(session, each) for each in runs]
-        return render_table(runs_table(runs, pictures, is_full=len(runs) == 20))
+        wanted = RunFilter(limit=20)
+        runs = session.log.select(wanted)
+        pictures = [first_picture(session, run) for run in runs]
+        return render_table(runs_table(runs, pictures, extent=extent_of(session.log, wanted, len(runs))))
 
 
 _RESULT = re.compile(r"([^#]+)(?:#([1-9]\d{0,3}))?")

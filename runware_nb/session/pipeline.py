@@ -29,7 +29,7 @@ from ..wire.tasks import expected_results
 from .estimates import estimate
 from .lineage import storable_request
 from .media_recovery import expects_file, missing_sentence
-from .show import OutcomeRenderer, ResultRenderer
+from .show import OutcomePresenter, OutcomeRenderer, ResultRenderer
 from .storing import Storing, record_of
 
 if TYPE_CHECKING:
@@ -354,7 +354,8 @@ class RunOnItsWay:
     def _lend(self, outcome: Outcome) -> None:
         """Let outcome and results draw themselves."""
         display = self._session.settings.display
-        outcome.renderer = OutcomeRenderer(self._job.notices, display)
+        outcome.renderer = OutcomeRenderer(display)
+        outcome.presenter = OutcomePresenter(self._job.notices, display)
         prompt = self._job.record.prompt or self._job.record.task_type
         renderer = ResultRenderer(prompt, outcome.task, display)
         for result in outcome.results:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from ..errors import NotRecorded, RunLogError
+from ..errors import MagicUsageError, NotRecorded, RunLogError
 from ..runlog import RunRecord
+from ..runlog.filters import RunFilter
 from ..settings import SERVICES
 from ..wire.canonical import request_hash
 from ..wire.frames import Item
-from ..wire.tasks import prompt_of
-from .lineage import by_content, look_into
+from ..wire.parameters import differences, parameters_of
+from ..wire.tasks import current_task_type, prompt_of
+from .lineage import Input, by_content, look_into
 
 if TYPE_CHECKING:
     from .context import CellContext
     from .session import Session
 
 __all__ = ["find_replay"]
+
+_LOOKED_AT = 500
+"""Newest runs among which the nearest record is looked for: a message need not read a million of them."""
+_PROTOCOL_DEFAULTS: Mapping[str, Any] = {"number_results": 1, "output_format": "JPG", "output_quality": 95}
 
 
 def find_replay(session: Session, task: Item) -> RunRecord:
@@ -27,7 +33,7 @@ def find_replay(session: Session, task: Item) -> RunRecord:
     else the newest.
 
     Raises:
-        NotRecorded: There is none; the message names the cell.
+        NotRecorded: There is none; the message names the cell, the nearest record and what differs.
     """
     context = session.context()
     inputs = look_into(session, task, keeps=False)
@@ -37,7 +43,7 @@ def find_replay(session: Session, task: Item) -> RunRecord:
     except RunLogError as error:
         raise NotRecorded(f"replay mode: {error}") from error
     if not found:
-        raise NotRecorded(_sentence(session, task, context))
+        raise NotRecorded(_sentence(session, task, inputs, context))
     return max(enumerate(found), key=lambda each: (_nearness(each[1], context), -each[0]))[1]
 
 
@@ -54,29 +60,68 @@ def _nearness(run: RunRecord, context: CellContext) -> Sequence[bool]:
     )
 
 
-def _sentence(session: Session, task: Item, context: CellContext) -> str:
+def _sentence(session: Session, task: Item, inputs: Sequence[Input], context: CellContext) -> str:
     cell = "this call" if context.execution_count is None else f"cell [{context.execution_count}]"
     if context.cell_id:
         cell += f" (id {context.cell_id})"
-    asked = " ".join((prompt_of(task) or str(task.get("taskType", ""))).split())
-    shown = asked if len(asked) <= 80 else f"{asked[:79]}…"
+    asked = _clip(prompt_of(task) or str(task.get("taskType", "")))
     return (
-        f"replay mode: {cell} has no record of this request ({shown!r}, model {task.get('model')}); "
-        f"{_what_was(session, context)}`%runware config mode live` asks the service"
+        f"replay mode: {cell} has no record of this request ({asked!r}, model {task.get('model')}). "
+        f"{_nearest(session, task, inputs, context)}Nothing was sent. `%runware config mode live` asks the service"
     )
 
 
-def _what_was(session: Session, context: CellContext) -> str:
-    """Say what the same cell asked for when it was recorded."""
-    from ..runlog.filters import RunFilter
+def _nearest(session: Session, task: Item, inputs: Sequence[Input], context: CellContext) -> str:
+    """Name the record that differs in the fewest parameters, and each of them, then and now."""
+    try:
+        records = [*_of_cell(session, context), *session.log.select(RunFilter(limit=_LOOKED_AT))]
+    except (RunLogError, MagicUsageError):
+        return ""
+    now = _compared(task, [medium.as_item() for medium in inputs])
+    task_type = current_task_type(str(task.get("taskType", "")))
+    best: tuple[tuple[bool, int], RunRecord, dict[str, tuple[Any, Any]]] | None = None
+    for run in records:  # of equals the first: the same cell, then the newest
+        then = _compared(run.request, run.inputs)
+        if not run.seed_given:
+            then.pop("seed", None)  # it was picked for that run: nobody asked for it
+        differing = differences(then, now)
+        rank = (current_task_type(run.task_type) != task_type, len(differing))
+        if best is None or rank < best[0]:
+            best = rank, run, differing
+    if best is None:
+        return "There is no record of any run. "
+    _, run, differing = best
+    parts = [f"{name}: {_value(then)} then, {_value(value)} now" for name, (then, value) in differing.items()]
+    if best[0][0]:
+        parts.insert(0, f"operation: {run.task_type} then, {task.get('taskType')} now")
+    what = "; ".join(parts) or "nothing but the service that it was recorded with"
+    return f"The nearest record is run {run.task_uuid[:8]} of {run.created_at_utc[:10]}. It differs in {what}. "
 
+
+def _of_cell(session: Session, context: CellContext) -> list[RunRecord]:
+    """List what the same cell asked for when it was recorded."""
     if context.cell_id is not None and len(context.cell_id) >= 4:
         cell = context.cell_id
     elif context.execution_count is not None:
-        cell = str(context.execution_count)  # nbclient tells no ids
+        cell = str(context.execution_count)  # nbclient gives no ids
     else:
-        return ""
-    earlier = session.log.select(RunFilter(cell=cell, notebook=context.notebook, limit=1))
-    if not earlier or earlier[0].prompt is None:
-        return ""
-    return f"recorded for it: {' '.join(earlier[0].prompt.split())[:80]!r}; "
+        return []
+    return session.log.select(RunFilter(cell=cell, notebook=context.notebook, limit=_LOOKED_AT))
+
+
+def _compared(request: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the parameters that decide the result, with media by their content and without the protocol's defaults."""
+    by_hash = [{"named": f"sha256:{medium['sha256'][:12]}…"} if medium.get("sha256") else medium for medium in inputs]
+    parameters = parameters_of(request, by_hash)
+    return {name: value for name, value in parameters.items() if _PROTOCOL_DEFAULTS.get(name) != value}
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "not given"
+    return repr(_clip(value, 120)) if isinstance(value, str) else _clip(str(value), 120)
+
+
+def _clip(words: str, most: int = 80) -> str:
+    line = " ".join(words.split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"

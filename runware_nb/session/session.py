@@ -372,7 +372,7 @@ class Session:
         if hooks.show_job is not None:
             hooks.show_job(job)
         else:
-            print(render_job(job)["text/plain"])  # noqa: T201 - a terminal's display
+            print("\n".join([render_job(job)["text/plain"], *job.notices]))  # noqa: T201 - a terminal's display
 
     def client(self) -> Client:
         """The client, for utilities that need no log."""

@@ -20,27 +20,36 @@ from ..runlog import RunRecord, State
 from ..view.results import ResultsView, Tile, format_usd, render_plain, render_progress, render_results
 from ..view.table import Table
 from ..wire.media import IMAGE_TYPES, sniff
-from ..wire.redact import redact_task
+from ..wire.parameters import in_order
 from ..wire.results import Outcome, Result
 from ..wire.tasks import prompt_of
 from .hooks import hooks
+from .lineage import storable_request
 
 if TYPE_CHECKING:
+    from ..runlog import RunLog
+    from ..runlog.filters import RunFilter
     from .jobs import Job
 
 __all__ = [
+    "COUNTED_AT_MOST",
+    "OutcomePresenter",
     "OutcomeRenderer",
     "ResultRenderer",
     "error_sentence",
+    "extent_of",
     "relative_link",
     "relative_path",
     "render_job",
     "render_outcome",
     "render_result",
     "runs_table",
+    "show_outcome",
 ]
 
 
+COUNTED_AT_MOST = 10_000
+"""More runs than this are not counted one by one, so that a list stays quick in a log of a million."""
 _IN_WORDS = {
     State.PREPARED: "waiting for a free slot",
     State.SENT: "sent",
@@ -49,12 +58,15 @@ _IN_WORDS = {
 }
 
 
-def render_outcome(outcome: Outcome, notices: Sequence[str] = (), *, display: str = "html") -> dict[str, str]:
-    """Show an outcome: its images, what failed, and one line about all.
+def render_outcome(outcome: Outcome, *, display: str = "html") -> dict[str, str]:
+    """Return an outcome as a MIME bundle: its images, what failed, and one line about all.
+
+    It depends on the run alone. An answer from the log gives the same bytes as the first one, so that a notebook that
+    was run again differs from the saved one only where an image does. What is new about this time is shown beside it:
+    see `show_outcome`.
 
     Args:
         outcome: What came of a task.
-        notices: Sentences a user should know.
         display: `html`, or `image` for what reads no HTML.
     """
     prompt = prompt_of(outcome.task) or str(outcome.task.get("taskType", ""))
@@ -65,9 +77,20 @@ def render_outcome(outcome: Outcome, notices: Sequence[str] = (), *, display: st
         tiles=[] if is_plain else [_tile(result, prompt, outcome.task, several=several) for result in outcome.results],
         failures=[error_sentence(error) for error in outcome.errors],
         facts=_facts(outcome),
-        notices=notices,
     )
     return _render_plain(view, outcome.results) if is_plain else render_results(view)
+
+
+def show_outcome(outcome: Outcome, notices: Sequence[str], *, display: str) -> None:
+    """Show an outcome in the running cell, and each notice as an output of its own below it. Only IPython calls this.
+
+    Always through `display`: as the value of a cell the same images would be an output of another kind.
+    """
+    from IPython.display import display as show
+
+    show(render_outcome(outcome, display=display), raw=True)  # type: ignore[no-untyped-call]
+    for notice in notices:
+        show({"text/plain": notice}, raw=True)  # type: ignore[no-untyped-call]
 
 
 def render_result(
@@ -87,16 +110,32 @@ class OutcomeRenderer:
     """What draws an outcome in a notebook; a value, so that an outcome can be pickled and is still drawn afterwards.
 
     Attributes:
-        notices: Sentences a user should know.
+        display: `html` or `image`.
+    """
+
+    display: str
+
+    def __call__(self, outcome: Outcome) -> dict[str, str]:
+        """Return the outcome's MIME bundle."""
+        return render_outcome(outcome, display=self.display)
+
+
+@short_repr()
+@dataclass(frozen=True, slots=True)
+class OutcomePresenter:
+    """What shows an outcome in a cell, with its notices as outputs of their own; a value, as `OutcomeRenderer` is.
+
+    Attributes:
+        notices: Sentences that a user should know.
         display: `html` or `image`.
     """
 
     notices: Sequence[str]
     display: str
 
-    def __call__(self, outcome: Outcome) -> dict[str, str]:
-        """Return the outcome's MIME bundle."""
-        return render_outcome(outcome, self.notices, display=self.display)
+    def __call__(self, outcome: Outcome) -> None:
+        """Show the outcome in the running cell."""
+        show_outcome(outcome, self.notices, display=self.display)
 
 
 @short_repr()
@@ -136,9 +175,9 @@ def render_job(job: Job) -> dict[str, str]:
     if job.is_done:
         error = job.future.exception()
         if error is None:
-            return render_outcome(job.future.result(), job.notices, display=job.session.settings.display)
+            return render_outcome(job.future.result(), display=job.session.settings.display)
         said = error_sentence(error) if isinstance(error, RunwareNBError) else f"{type(error).__name__}: {error}"
-        return render_results(ResultsView(_prompt(job.record), [], [said], [job.task_uuid], job.notices))
+        return render_results(ResultsView(_prompt(job.record), [], [said], [job.task_uuid]))
     request = job.record.request
     return render_progress(
         prompt=_prompt(job.record),
@@ -154,8 +193,7 @@ def runs_table(
     runs: Sequence[RunRecord],
     pictures: Sequence[object] = (),
     *,
-    page: int = 1,
-    is_full: bool = False,
+    extent: str = "",
     empty: str = "the log is empty: nothing has been run here yet",
 ) -> Table:
     """List runs, one line each.
@@ -163,8 +201,7 @@ def runs_table(
     Args:
         runs: In order.
         pictures: A small picture for each, or an empty text.
-        page: Which page of a longer list this is.
-        is_full: Whether there may be more behind it.
+        extent: Which part of a longer list this is, such as `20 of 73 runs`; empty where it is whole.
         empty: What to say where there is none.
     """
     rows: list[tuple[object, ...]] = [
@@ -198,12 +235,24 @@ def runs_table(
     columns = ("", *columns) if pictures else columns
     used = [i for i, name in enumerate(columns) if name not in {"stars", "tags", "cell"} or any(row[i] for row in rows)]
     known = [run.cost_usd for run in runs if run.cost_usd is not None]
-    noun = "run" if len(rows) == 1 else "runs"
-    caption = f"{len(rows)} {noun} · {format_usd(sum(known) if known else 0.0)}"
-    if page > 1 or is_full:
-        caption += f" · page {page}" + (f"; `--page {page + 1}` shows more" if is_full else "")
+    counted = extent or f"{len(rows)} run{'' if len(rows) == 1 else 's'}"
+    caption = f"{counted} · {format_usd(sum(known) if known else 0.0)}"
+    caption += " · `--page` and `--limit all` show the others" if extent else ""
     shown = [[row[i] for i in used] for row in rows]
     return Table([columns[i] for i in used], shown, caption, empty=empty)
+
+
+def extent_of(log: RunLog, wanted: RunFilter, shown: int) -> str:
+    """Return which part of the runs a list shows, such as `20 of 73 runs`; empty where it shows all."""
+    if wanted.limit is None or (wanted.page == 1 and shown < wanted.limit):
+        return ""  # nothing was left out, so nothing has to be counted
+    total = log.count_matching(wanted, at_most=COUNTED_AT_MOST)
+    if total == shown:
+        return ""
+    whole = f"more than {COUNTED_AT_MOST:,}" if total > COUNTED_AT_MOST else f"{total:,}"
+    first = (wanted.page - 1) * wanted.limit + 1
+    part = f"{shown:,}" if wanted.page == 1 or not shown else f"{first:,} to {first + shown - 1:,}"
+    return f"{part} of {whole} runs"
 
 
 def error_sentence(error: RunwareNBError) -> str:
@@ -246,12 +295,12 @@ def _other_medium(bare: Tile, body: bytes, kind: str) -> Tile:
 
 _DELIVERY = frozenset({"taskType", "taskUUID", "deliveryMethod", "includeCost", "outputType", "webhookURL",
                        "uploadEndpoint", "ttl", "numberResults", "width", "height"})  # fmt: skip
-_LONGEST_FACT = 300
 
 
 def _parameters(result: Result, task: Mapping[str, Any]) -> list[tuple[str, str]]:
     """List what made this one image, for the panel below it."""
-    values = {name: value for name, value in redact_task(task).items() if name not in _DELIVERY}
+    # as the log has it, in an order of its own: an answer from the log or from a bundle has lost that of the request
+    values = {name: value for name, value in in_order(storable_request(task)).items() if name not in _DELIVERY}
     if result.seed is not None:
         values["seed"] = result.seed
     if isinstance(task.get("width"), int) and isinstance(task.get("height"), int):
@@ -261,13 +310,13 @@ def _parameters(result: Result, task: Mapping[str, Any]) -> list[tuple[str, str]
     if result.path is not None:
         values["file"] = _from_notebook(result.path)
     values["run"] = result.task_uuid
-    return [(name, _clip(_fact(value), _LONGEST_FACT)) for name, value in values.items() if value is not None]
+    return [(name, _fact(value)) for name, value in values.items() if value is not None]
 
 
 def _fact(value: Any) -> str:
     if isinstance(value, str | int | float | bool):
         return str(value)
-    return json.dumps(value, ensure_ascii=False, default=lambda each: f"<{type(each).__name__}>")
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=lambda each: f"<{type(each).__name__}>")
 
 
 def relative_link(path: Path | None) -> str | None:
@@ -306,8 +355,8 @@ def _facts(outcome: Outcome) -> list[str]:
     facts = [f"{count} {noun}{'' if count == 1 else 's'}"]
     if outcome.errors:
         facts.append(f"{len(outcome.errors)} failed")
-    facts.append("$0.00, recorded" if outcome.is_recorded else format_usd(outcome.cost_usd))
-    if outcome.duration_s is not None and not outcome.is_recorded:
+    facts.append(format_usd(outcome.cost_usd))
+    if outcome.duration_s is not None:
         facts.append(f"{outcome.duration_s:.{1 if outcome.duration_s >= 0.1 else 2}f} s")
     seeds = sorted({result.seed for result in outcome.results if result.seed is not None})
     if seeds:

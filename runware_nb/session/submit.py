@@ -13,6 +13,7 @@ from ..images.incoming import is_sendable
 from ..loop import background_loop, wait
 from ..reprs import short_repr
 from ..runlog import RunRecord
+from ..view.results import format_usd
 from ..wire.canonical import request_hash
 from ..wire.frames import Item
 from ..wire.places import holds_media, replace_media
@@ -227,7 +228,8 @@ def answer_from_log(session: Session, record: RunRecord, how: str) -> Job:
     job.is_recorded = True
     made = record.created_at_utc[:16].replace("T", " ")
     remedy = "" if how == "replayed" else "; `--fresh` asks the service again"
-    job.notices.append(f"{how}: run {record.task_uuid[:8]} of {made} UTC{remedy}")
+    then = "" if record.cost_usd is None else f" (it cost {format_usd(record.cost_usd)} when it was generated)"
+    job.notices.append(f"{how}: run {record.task_uuid[:8]} of {made} UTC answered at $0.00{then}{remedy}")
     return session.start(job, dict(record.request), None)
 
 

@@ -22,8 +22,8 @@ class RankRow:
     """One line of a ranking.
 
     Attributes:
-        name: Which image.
-        strength: Log-odds against an average image.
+        name: Which image or condition.
+        strength: Log-odds against an average one.
         low: Lower end of the 95 % interval.
         high: Upper end.
         record: Wins and votes, in words.
@@ -38,12 +38,12 @@ class RankRow:
     picture: Picture | None = None
 
 
-def render_ranking(rows: Sequence[RankRow], caption: str) -> dict[str, str]:
+def render_ranking(rows: Sequence[RankRow], caption: str, *, what: str = "image") -> dict[str, str]:
     """Make the MIME bundle: a line for each, with its strength as a point and its interval as a bar."""
     left = min([row.low for row in rows], default=0.0)
     right = max([row.high for row in rows], default=0.0)
     span = (left - 0.1, right + 0.1)
-    heads = ("rank", "", "image", "strength and 95 % interval (log-odds)", "record")
+    heads = ("rank", "", what, "strength and 95 % interval (log-odds)", "record")
     head = "".join(element("th", text(name), scope="col", style=_CELL) for name in heads)
     body = "".join(_row(number, row, span) for number, row in enumerate(rows, 1))
     table = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..reprs import short_repr
 from .html import MUTED, element, muted, text
 
-__all__ = ["ResultsView", "Tile", "format_usd", "render_plain", "render_progress", "render_results"]
+__all__ = [
+    "ResultsView", "Tile", "format_usd", "render_plain", "render_progress", "render_results", "with_notices",
+]  # fmt: skip
 
 _GRID = "display:flex;flex-wrap:wrap;gap:8px;align-items:flex-start"
 _CHECKERS = (
@@ -85,6 +87,16 @@ def render_results(view: ResultsView) -> dict[str, str]:
         "text/html": element("div", "".join(parts), class_="runware-nb"),
         "text/plain": f"{' · '.join(plain)} · {_short(view.prompt)}",
     }
+
+
+def with_notices(bundle: Mapping[str, str], notices: Sequence[str]) -> dict[str, str]:
+    """Return a MIME bundle with sentences below it, for an output that has no other place for them."""
+    if not notices:
+        return dict(bundle)
+    made = dict(bundle)
+    made["text/html"] = made.get("text/html", "") + "".join(muted(notice) for notice in notices)
+    made["text/plain"] = "\n".join([made.get("text/plain", ""), *notices])
+    return made
 
 
 def render_plain(view: ResultsView, sheet: bytes | None, media_type: str) -> dict[str, str]:

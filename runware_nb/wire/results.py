@@ -254,6 +254,7 @@ class Outcome(Sequence[Result]):
         duration_s: Seconds from sending to the last result.
         is_recorded: Whether the log answered, at no cost: `cost_usd` is what it cost when it was made.
         renderer: Who draws it in a notebook; lent by the session.
+        presenter: Who shows it in a cell, with notices as outputs of their own; lent by the session.
     """
 
     task: Item
@@ -263,6 +264,7 @@ class Outcome(Sequence[Result]):
     duration_s: float | None = None
     is_recorded: bool = False
     renderer: Callable[[Outcome], Bundle] | None = field(default=None, repr=False)
+    presenter: Callable[[Outcome], None] | None = field(default=None, repr=False)
 
     @property
     def cost_usd(self) -> float | None:
@@ -311,6 +313,11 @@ class Outcome(Sequence[Result]):
         cost = "" if self.cost_usd is None else f" ${self.cost_usd:g}"
         failed = f" {len(self.errors)} failed" if self.errors else ""
         return f"<Outcome {self.task_uuid[:8]}: {len(self.results)} results{failed}{cost}>"
+
+    def _ipython_display_(self) -> None:
+        if self.presenter is None:
+            raise NotImplementedError  # IPython then asks for the MIME bundle
+        self.presenter(self)
 
     def _repr_mimebundle_(self, **_: Any) -> Bundle:
         return self.renderer(self) if self.renderer else {"text/plain": repr(self)}

@@ -83,16 +83,23 @@ def test_what_is_made_meanwhile_does_not_move_the_pages(session):
 def test_a_ballot_counts_ranks_and_takes_back(session):
     ballot = Ballot(session, "study", RunFilter(tags=("study",)), voter="ann")
     best = max(ballot.candidates)
-    for _ in range(30):
-        left, right = ballot.next_pair()
+    pairs = [(left, right) for left in ballot.candidates for right in ballot.candidates if left < right]
+    for left, right in [*pairs, *((right, left) for left, right in pairs)]:  # each pair twice, on either side
         ballot.vote(left, right, "left" if left == best else "right" if right == best else "tie")
-    assert len(ballot.votes) == 30
+    assert len(ballot.votes) == len(pairs) == 15
     assert ballot.ranks()[0].item == best
-    assert ballot.take_back()
-    assert len(votes_of(session.log, "study")) == 29
-    assert ballots_of(session.log) == {"study": 29}
+    ballot.vote(*pairs[0], "tie")
+    assert ballot.take_back(), "the vote that it replaced is there again"
+    assert len(votes_of(session.log, "study")) == 15
+    assert ballot.ranks()[0].item == best
+    for _ in range(15):
+        ballot.take_back()
+    last = votes_of(session.log, "study")[-1]
+    ballot.vote(last.left, last.right, "tie")
+    Ballot(session, "study", RunFilter(tags=("study",)), voter="bob").vote(last.right, last.left, "left")
+    assert ballots_of(session.log) == {"study": 16}, "bob's vote is his own"
     again = Ballot(session, "study", RunFilter(tags=("study",)))
-    assert len(again.votes) == 29
+    assert len(again.votes) == 16
     assert not again.take_back(), "only one's own last votes are taken back"
     with pytest.raises(MagicUsageError, match="choice 'both'"):
         ballot.vote(*ballot.next_pair(), "both")
@@ -100,6 +107,64 @@ def test_a_ballot_counts_ranks_and_takes_back(session):
         ballot.vote(best, best, "left")
     forget_runs(session.log, [best[0]])
     assert all(best[0] not in {vote.left[0], vote.right[0]} for vote in votes_of(session.log, "study"))
+
+
+def test_pairs_and_ranks_by_condition(session):
+    from runware_nb.curation.ballot import rank_conditions
+    from runware_nb.wire.parameters import parameters_of
+
+    for prompt in ("a fox", "a cat"):
+        for cfg in (2, 7.0, 9):
+            for steps in (10, 20):
+                session.submit({**SMALL, "positivePrompt": prompt, "seed": 5, "numberResults": 2, "CFGScale": cfg,
+                                "steps": steps}, tags=("cfg",)).result()  # fmt: skip
+    ballot = Ballot(session, "cfg", RunFilter(tags=("cfg",)), voter="ann", by=["cfg"])
+    assert len(ballot.candidates) == 24
+    runs = {run.task_uuid: run for run in session.log.select(RunFilter(tags=("cfg",)))}
+
+    def of(place):
+        run = runs[place[0]]
+        return {**parameters_of(run.request), "seed": run.results[place[1]].seed}
+
+    for _ in range(30):
+        left, right = ballot.next_pair()
+        one, other = of(left), of(right)
+        assert {name for name in one if one[name] != other[name]} == {"cfg_scale"}
+        ballot.vote(left, right, "left" if one["cfg_scale"] == 7 else "right" if other["cfg_scale"] == 7 else "tie")
+    assert len(ballot.votes) > 20, "a pair is not shown again while others have not been"
+    ranking = rank_conditions(session.log, ballot.votes, ["cfg"])
+    assert str(ranking.ranks[0].item) == "cfg_scale 7"
+    assert {str(rank.item) for rank in ranking.ranks} == {"cfg_scale 2", "cfg_scale 7", "cfg_scale 9"}
+    assert all(rank.low < rank.strength < rank.high for rank in ranking.ranks)
+    assert (ranking.alike, ranking.mixed) == (0, 0)
+    both = Ballot(session, "cfg", RunFilter(tags=("cfg",)), by=["cfg", "steps"])
+    assert all(of(left)["positive_prompt"] == of(right)["positive_prompt"] for left, right in [both.next_pair()])
+    same = next((left, right) for left in ballot.candidates for right in ballot.candidates
+                if left != right and of(left)["cfg_scale"] == of(right)["cfg_scale"])  # fmt: skip
+    with pytest.raises(MagicUsageError, match="make no pair here"):
+        ballot.vote(*same, "left")
+    with pytest.raises(MagicUsageError, match="no run here has a parameter cfg_scal; did you mean cfg_scale"):
+        Ballot(session, "cfg", RunFilter(tags=("cfg",)), by=["cfg_scal"])
+    with pytest.raises(MagicUsageError, match="no two of these 6 images differ in width"):
+        Ballot(session, "x", RunFilter(tags=("study",)), by=["width"])
+
+
+def test_a_ranking_by_condition_from_the_line(session, monkeypatch):
+    from runware_nb.commands import call
+
+    monkeypatch.setattr("runware_nb.session.session._session", session)
+    for steps in (10, 20):
+        session.submit({**SMALL, "positivePrompt": "a fox", "seed": 5, "steps": steps}, tags=("s",)).result()
+    left, right = list_images(session.log, RunFilter(tags=("s",)))
+    for _ in range(3):  # Run All
+        call.command("vote", f"{left[0]}#1", f"{right[0]}#1", "left", tag="s", by="steps")
+    ranked = call.command("ranking", "s", by="steps")
+    assert [(row["condition"], row["votes"]) for row in ranked.json] == [({"steps": "20"}, 1), ({"steps": "10"}, 1)]
+    assert "ballot s by steps: 1 votes on 2 conditions" in ranked.text
+    assert "1 of 2 are shown" in call.command("ranking", "s", by="steps", limit=1).text
+    assert "1 of 2 are shown" in call.command("ranking", "s", limit=1).text
+    with pytest.raises(MagicUsageError, match="between two images that differ in width"):
+        call.command("ranking", "s", by="width")
 
 
 def test_a_vote_needs_two_images_and_not_a_thousand(session):
@@ -166,6 +231,7 @@ def test_votes_travel_with_the_runs_once_each(session, sandbox, make_session, tm
     ballot = Ballot(session, "study", RunFilter(tags=("study",)), voter="ann")
     for choice in ("left", "right", "tie", "left"):
         ballot.vote(*ballot.next_pair(), choice)
+    assert len(ballot.votes) == 4
     file = tmp_path / "study.jsonl"
     file.write_text("".join(write_lines(session.log, session.log.recent())))
     assert list(write_lines(session.log, session.log.recent())) == file.read_text().splitlines(keepends=True)
@@ -175,6 +241,12 @@ def test_votes_travel_with_the_runs_once_each(session, sandbox, make_session, tm
         assert [(vote.left, vote.choice, vote.voter) for vote in votes_of(other.log, "study")] == [
             (vote.left, vote.choice, vote.voter) for vote in votes_of(session.log, "study")
         ]
+    changed = votes_of(session.log, "study")[0]
+    time.sleep(0.002)  # a later millisecond
+    ballot.vote(changed.right, changed.left, "tie")
+    file.write_text("".join(write_lines(session.log, session.log.recent())))
+    merge_bundle(other, file)
+    assert [vote.choice for vote in votes_of(other.log, "study")].count("tie") == 2, "the later vote replaces"
     some = [run for run in session.log.recent() if run.task_uuid != ballot.candidates[0][0]]
     assert not [line for line in write_lines(session.log, some) if ballot.candidates[0][0] in line]
 

@@ -77,7 +77,7 @@ def test_the_log_is_a_table_with_small_pictures_and_nothing_in_it_runs(session, 
 
 
 def test_pages_lead_to_each_other(session, run, two):
-    assert "`--page 2` shows more" in shown(session, "log", "--limit", "1")["text/plain"]
+    assert "1 of 2 runs" in shown(session, "log", "--limit", "1")["text/plain"]
     assert run("log", "--limit", "1", "--page", "2")[1][0]["task_uuid"] == two[0]
     assert run("log", "--limit", "1", "--page", "3")[1] == []
     assert shown(session, "log", "--search", "zebra")["text/plain"] == "no run fits"
@@ -271,8 +271,10 @@ def test_files_that_another_log_may_need_are_left_alone(session, run, two, tmp_p
 
 def test_the_paragraph_names_models_seeds_sizes_dates_and_cost(session, run, two):
     text = run("methods")[1]["methods"]
-    for part in ("3 results were generated in 2 runs", "(runware:101@1)", "The random seeds were 1 to 2", "256 × 256 pixels",
-                 "9 steps", "The cost was $", "runware_nb", "Python"):  # fmt: skip
+    for part in ("3 results were generated in 2 runs", "(runware:101@1)", "The random seeds were 1 to 2",
+                 "size 256 × 256 pixels", "steps was 9 in 1 run and the model's default in 1 run",
+                 "number of results was 2 in 1 run and the API's default, 1 in 1 run", "CFG scale (the model's default)",
+                 "negative prompt (none)", "The cost was $", "runware_nb", "Python"):  # fmt: skip
         assert part in text
     assert run("methods", "--tag", "red")[1]["runs"] == 1
 
@@ -345,6 +347,46 @@ def test_a_log_is_data(session, two):
     assert len(rw.log.select(since="today", limit=1)) == 1
     with pytest.raises(rw.RunwareNBError, match="no such filter: 'colour'"):
         rw.log.select(colour="red")
+
+
+def test_a_frame_has_every_parameter_and_the_same_columns_when_empty(session, monkeypatch):
+    import runware_nb as rw
+
+    monkeypatch.setattr("runware_nb.session.session._session", session)
+    session.submit({**TASK, "seed": 1, "steps": 9, "CFGScale": 3, "negativePrompt": "text", "scheduler": "Euler",
+                    "lora": [{"model": "civitai:1@1", "weight": 0.5}]}, tags=("plain",)).result()  # fmt: skip
+    session.submit({**TASK, "seed": 1, "clipSkip": 1}, tags=("more",)).result()
+    for per in ("run", "result"):
+        frame, empty = rw.log.df(per=per, tag="plain"), rw.log.df(per=per, tag="nothing")
+        assert list(frame.columns) == list(empty.columns)
+        assert dict(frame.dtypes) == dict(empty.dtypes)
+        row = frame.iloc[0]
+        assert (row.steps, row.cfg_scale, row.negative_prompt, row.scheduler, row.seed) == (9, 3.0, "text", "Euler", 1)
+        assert (row["loras.0.model"], row["loras.0.weight"], row.width) == ("civitai:1@1", 0.5, 256)
+        more = rw.log.df(per=per, tag="more")
+        assert list(more.columns) == [*empty.columns, "clip_skip"]
+        assert more.iloc[0].clip_skip == 1
+
+
+def test_a_list_says_what_it_leaves_out_and_leaves_re_runs_out(session, run, two):
+    import runware_nb as rw
+
+    assert rw.replay(two[0]).verdict == "exact"
+    code, rows, said = run("log", "--limit", "1")
+    assert (code, len(rows)) == (0, 1)
+    assert "1 of 2 runs; `--limit all` lists every run" in said
+    assert rows[0]["parameters"]["steps"] == 9
+    assert len(run("log", "--limit", "all")[1]) == 2
+    assert len(run("log", "--with-replays")[1]) == 3
+    assert "of" not in run("log", "--limit", "2")[2], "it is whole"
+    assert len(rw.log.select()) == len(rw.log.df()) == len(rw.log.recent(None)) == 2
+    assert len(rw.log.select(with_replays=True)) == 3
+    assert run("methods")[1]["runs"] == 2
+    assert run("methods", "--with-replays")[1]["runs"] == 3
+    assert len(run("verify", "--budget", "1")[1]["runs"]) == 2
+    assert len(run("log")[1]) == 2, "what verify made is no run of the list either"
+    assert ": 5 runs>" in repr(rw.log)
+    assert run("log", "--limit", "some")[0] == 2
 
 
 def test_without_pandas_a_frame_says_what_to_install(session, monkeypatch):

@@ -328,8 +328,27 @@ def test_replay_mode_prefers_the_cell_then_the_newest(sandbox, make_session, mon
     where.update(cell="three", ordinal=0)
     assert session.submit(TASK).result()[0].bytes == made["two", 0]
     where.update(cell="one")
-    with pytest.raises(NotRecorded, match=r"\(id cell-one\).*recorded for it: 'a small airship over a forest'"):
+    with pytest.raises(NotRecorded, match=r"\(id cell-one\).*'a small airship over a forest' then, 'something"):
         session.submit({**TASK, "positivePrompt": "something else"})
+
+
+def test_the_nearest_record_and_what_differs_are_named(sandbox, make_session):
+    session = make_session(sandbox)
+    picked = session.submit({**TASK, "steps": 9, "CFGScale": 3}).result()
+    near = session.submit({**SEEDED, "steps": 9, "lora": [{"model": "civitai:1@1", "weight": 0.5}]}).result()
+    session.configure(mode="replay")
+    with pytest.raises(NotRecorded) as caught:
+        session.submit({**SEEDED, "steps": 12, "lora": [{"model": "civitai:1@1", "weight": 1.0}], "numberResults": 1})
+    assert f"nearest record is run {near.task_uuid[:8]}" in str(caught.value)
+    assert "differs in steps: 9 then, 12 now; loras.0.weight: 0.5 then, 1.0 now. Nothing was sent" in str(caught.value)
+    with pytest.raises(NotRecorded, match=f"{picked.task_uuid[:8]} of .* differs in steps: 9 then, not given now"):
+        session.submit({**TASK, "CFGScale": 3})
+    assert len(sandbox.charges()) == 2
+
+
+def test_without_any_record_the_error_says_so(sandbox, make_session):
+    with pytest.raises(NotRecorded, match="There is no record of any run"):
+        make_session(sandbox, mode="replay").submit(SEEDED)
 
 
 def test_a_failure_is_replayed_as_a_failure(sandbox, make_session):

@@ -1,6 +1,7 @@
 """The same request is answered from the log: at no cost, and only when it really is the same."""
 
 import base64
+import re
 
 import pytest
 from PIL import Image, features
@@ -26,8 +27,42 @@ def test_the_same_request_costs_nothing_the_second_time(sandbox, make_session):
     assert second.task_uuid == first.task_uuid
     assert len(sandbox.charges()) == 1
     assert session.log.count() == 1
-    assert "$0.00, recorded" in second._repr_mimebundle_()["text/plain"]
-    assert any("--fresh" in notice for notice in job.notices)
+    assert second._repr_mimebundle_() == first._repr_mimebundle_(), "the same images are the same output"
+    assert [result._repr_mimebundle_() for result in second] == [result._repr_mimebundle_() for result in first]
+    (notice,) = job.notices
+    assert re.search(r"recorded: run \w{8} of .* answered at \$0\.00 \(it cost \$0\.\d+ when .*--fresh", notice)
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"taskType": "caption", "model": "runware:150@2", "inputs": {"image": None}},
+        {"taskType": "upscale", "model": "runware:504@1", "inputs": {"image": None}, "upscaleFactor": 2},
+        {**TASK, "seed": 7, "seedImage": None, "strength": 0.5},
+        {**TASK, "seed": 7, "numberResults": 3, "steps": 9, "CFGScale": 3.5, "negativePrompt": "x" * 500,
+         "lora": [{"weight": 0.5, "model": "civitai:1@1"}], "scheduler": "Euler"},
+    ],
+    ids=lambda task: task["taskType"] + ("-seed-image" if "seedImage" in task else ""),
+)  # fmt: skip
+def test_every_kind_of_answer_is_the_same_output_the_second_time(sandbox, make_session, task):
+    session = make_session(sandbox)
+    image = picture("red")
+    task = {**task, **({"inputs": {"image": image}} if "inputs" in task else {})}
+    task = {**task, **({"seedImage": image} if "seedImage" in task else {})}
+    first = session.submit(task).result()
+    again = session.submit(dict(reversed(task.items()))).result()
+    assert again.is_recorded
+    assert again._repr_mimebundle_() == first._repr_mimebundle_()
+
+
+def test_a_part_that_failed_is_the_same_output_in_replay_mode(sandbox, make_session):
+    session = make_session(sandbox)
+    sandbox.faults({"kind": "fail", "items": [1]})
+    first = session.submit({**SEEDED, "numberResults": 3}).result()
+    assert len(first.errors) == 1
+    session.configure(mode="replay")
+    again = session.submit({**SEEDED, "numberResults": 3}).result()
+    assert again._repr_mimebundle_() == first._repr_mimebundle_()
 
 
 def test_in_another_kernel_too_and_without_the_service(start_sandbox, make_session):

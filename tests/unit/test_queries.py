@@ -8,7 +8,7 @@ from runware_nb.errors import BudgetExceeded, MagicUsageError, RunLogError, RunN
 from runware_nb.runlog import ResultRecord, RunLog, State, TwinExists
 from runware_nb.runlog.filters import RunFilter, parse_since
 from runware_nb.runlog.keeping import add_runs, forget_runs, rate_result, stored_files
-from runware_nb.runlog.spending import budgets_of, set_budget, sum_spending
+from runware_nb.runlog.spending import budgets_of, set_budget, sum_imported, sum_spending
 from tests.runs import run_record
 
 
@@ -114,6 +114,37 @@ def test_finishing_twice_counts_once_and_a_later_cost_is_added(log, run_async):
 def test_a_filter_that_makes_no_sense_is_one_sentence(log, wanted, sentence):
     with pytest.raises(MagicUsageError, match=sentence):
         log.select(RunFilter(**wanted))
+
+
+def test_lists_have_no_hidden_limit_and_leave_re_runs_out(log):
+    write(log, *(run_record(number) for number in range(1, 31)))
+    write(log, *(run_record(number, replay_of=run_record(1).task_uuid) for number in range(31, 61)))
+    assert names(log.select(RunFilter())) == list(range(30, 0, -1))
+    assert names(log.recent(None)) == list(range(30, 0, -1))
+    assert names(log.recent()) == list(range(30, 10, -1))
+    assert len(log.select(RunFilter(with_replays=True))) == 60
+    assert log.count_matching(RunFilter(limit=20, page=2), at_most=100) == 30
+    assert log.count_matching(RunFilter(with_replays=True, search="größe", sort="cost"), at_most=10) == 11
+    with pytest.raises(MagicUsageError, match="--page 2 needs --limit"):
+        log.select(RunFilter(page=2))
+
+
+def test_what_imported_runs_cost_is_summed_apart(log):
+    theirs = [run_record(number, state=State.SUCCEEDED, finished_at_utc="t", cost_usd=cost, tags=("t",), cell_id=cell,
+                         execution_count=3, notebook="n.ipynb")
+              for number, cost, cell in ((1, 0.5, "cell"), (2, 0.25, None), (3, None, "cell"))]  # fmt: skip
+    for run in theirs:
+        run.results = [ResultRecord(position=0)]
+    write(log, run_record(9))
+    add_runs(log, theirs, sources={}, snapshots={})
+    with log.reading() as connection:
+        for by in ("day", "model", "tag", "notebook"):
+            (row,) = sum_imported(connection, by)
+            assert (row.runs, row.results, row.cost_usd, row.unknown) == (3, 3, 0.75, 1)
+        cells = {row.key: row.cost_usd for row in sum_imported(connection, "cell")}
+        assert cells == {("n.ipynb", "cell"): 0.5, ("n.ipynb", "In [3]"): 0.25}
+        assert sum_imported(connection, "day", since="2099-01-01") == []
+        assert sum_imported(connection, "day", provider="nobody") == []
 
 
 def test_points_in_time_are_read_as_people_write_them():

@@ -9,10 +9,11 @@ import sqlalchemy as sa
 
 from runware_nb.errors import RunLogError, RunNotFound, SchemaTooNew
 from runware_nb.runlog import MediaStore, ResultRecord, RunLog, State, opening
+from runware_nb.runlog.ballots import Vote, add_vote, votes_of
 from runware_nb.runlog.filters import RunFilter
 from runware_nb.runlog.opening import open_engine
 from runware_nb.runlog.records import RunClaimed
-from runware_nb.runlog.schema import metadata
+from runware_nb.runlog.schema import HEAD, metadata
 from runware_nb.runlog.spending import set_budget, sum_spending
 from tests.postgres import Postgres
 from tests.runs import run_record
@@ -277,7 +278,7 @@ def test_the_migrated_log_equals_the_new_one(tmp_path, two_urls):
     assert rules_of(made) == rules_of(migrated)
     for engine in (made, migrated):
         with engine.connect() as connection:
-            assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all() == ["0003"]
+            assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all() == [HEAD]
         engine.dispose()
 
 
@@ -312,6 +313,32 @@ def test_a_filled_log_of_the_first_version_keeps_everything(tmp_path, two_urls):
         (tag,) = sum_spending(connection, "tag")
     assert (cell.key, cell.runs, cell.results, cell.cost_usd, cell.unknown) == (("/n/x.ipynb", "In [4]"), 2, 2, 0.25, 1)
     assert (tag.runs, tag.cost_usd) == (2, 0.25)
+    log.close()
+
+
+def test_of_repeated_votes_the_migration_keeps_the_last(tmp_path, two_urls):
+    url = two_urls[1]
+    engine = old_engine(url, "0003")
+    first, second = (f"{number:08x}-0000-4000-8000-000000000000" for number in (1, 2))
+    rows = [
+        ("study", first, second, "left", "ann"), ("study", second, first, "left", "ann"),  # ann now prefers the second
+        ("study", first, second, "left", "bob"), ("other", first, second, "tie", "ann"),
+        ("study", first, second, "tie", ""), ("study", first, second, "right", ""),
+    ]  # fmt: skip
+    with engine.begin() as connection:
+        for ballot, left, right, choice, voter in rows:
+            connection.execute(
+                sa.text("INSERT INTO votes (ballot, left_uuid, left_position, right_uuid, right_position, choice, voter, "
+                        "created_at_utc) VALUES (:b, :l, 0, :r, 0, :c, :v, 't')"),
+                {"b": ballot, "l": left, "r": right, "c": choice, "v": voter},
+            )  # fmt: skip
+    engine.dispose()
+    log = RunLog(tmp_path, url)
+    kept = [(vote.left[0], vote.choice, vote.voter) for vote in votes_of(log, "study")]
+    assert kept == [(second, "left", "ann"), (first, "left", "bob"), (first, "right", "")]
+    assert len(votes_of(log, "other")) == 1
+    add_vote(log, "study", Vote((first, 0), (second, 0), "tie", "ann", "t2"))
+    assert len(votes_of(log, "study")) == 3
     log.close()
 
 

@@ -44,7 +44,7 @@ class ResultPlace:
                 del self._shown[old]
                 self._panels.pop(old, None)
         if self._handle is not None:
-            panel = Panel(job, self._handle, lambda bundle: self._with(job.task_uuid, bundle))
+            panel = Panel(job, self._handle, lambda bundle: self._with(job.task_uuid, bundle), tells_late=False)
             self._panels[job.task_uuid] = panel
             panel.show()
 

@@ -237,7 +237,8 @@ class Sender:
         count = len(outcome.results)
         failed = f", {len(outcome.errors)} failed" if outcome.errors else ""
         price = "$0.00, recorded" if outcome.is_recorded else format_usd(outcome.cost_usd)
-        self.say(f"Done: {count} result{'' if count == 1 else 's'}{failed} · {price}")
+        notices = "".join(f" · {notice}" for notice in job.notices)  # the saved output has the results alone
+        self.say(f"Done: {count} result{'' if count == 1 else 's'}{failed} · {price}{notices}")
         self._free()
 
     def _show_price(self) -> None:
