@@ -26,6 +26,7 @@ from ..wire.tasks import expected_results
 from .lineage import storable_request
 from .show import render_outcome, render_result
 from .storing import Storing, record_of
+from .uses import record_takeover
 
 if TYPE_CHECKING:
     from ..runlog import RunLog
@@ -118,7 +119,7 @@ class RunOnItsWay:
                 twin = await asyncio.to_thread(self._log.find, self._job.task_uuid)
             if twin is None:
                 continue  # it failed in the meantime
-            self._take_over(twin)
+            self._take_over(twin, cell_source)
             if twin.state is State.DISCARDED and not twin.attempts:
                 raise RunLogError(f"run {twin.task_uuid[:8]} was discarded before it was sent, and cost nothing")
             if twin.is_finished:
@@ -131,12 +132,15 @@ class RunOnItsWay:
         hashed = self._job.record.request_hash
         return self._log.find_twin(hashed) or self._log.find_recorded(hashed)
 
-    def _take_over(self, twin: RunRecord) -> None:
+    def _take_over(self, twin: RunRecord, cell_source: str | None) -> None:
         job = self._job
-        if twin.task_uuid != job.record.task_uuid:
+        own = job.record
+        if twin.task_uuid != own.task_uuid:
             job.notices.append(f"joined run {twin.task_uuid[:8]}, which was already on its way")
         job.record, job.is_recorded = twin, twin.is_finished
         job.is_logged = job.is_joined = job.resends = True
+        if twin.task_uuid != own.task_uuid:
+            record_takeover(self._session, job, own, cell_source)
         self._task = {**self._task, "taskUUID": twin.attempt_uuid}
         job.changed()
 

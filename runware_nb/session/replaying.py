@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["find_replay"]
 
 
-def find_replay(session: Session, task: Item) -> RunRecord:
+def find_replay(session: Session, task: Item, context: CellContext) -> RunRecord:
     """Find the run that answered this request before.
 
     The cell chooses among equals: the one of the same cell and the same place in it, else of the same notebook,
@@ -29,7 +29,6 @@ def find_replay(session: Session, task: Item) -> RunRecord:
     Raises:
         NotRecorded: There is none; the message names the cell.
     """
-    context = session.context()
     inputs = look_into(session, task, keeps=False)
     named = by_content(task, inputs)
     try:

@@ -22,6 +22,7 @@ from .lineage import by_content, look_into, parent_of, storable_request
 from .money import agree, question_about
 from .pipeline import utc_now
 from .replaying import find_replay
+from .uses import record_use
 
 if TYPE_CHECKING:
     from .session import Plan, Session
@@ -56,7 +57,10 @@ def submit(session: Session, task: Task, labels: Labels, *, fresh: bool, agreed:
     """Start a task. See `Session.submit`."""
     plan = session.plan(task)
     if session.settings.mode == "replay":
-        return answer_from_log(session, find_replay(session, plan.task), "replayed")
+        context = labels.context or session.context()
+        job = answer_from_log(session, find_replay(session, plan.task, context), "replayed")
+        record_use(session, job, context, tags=labels.tags, note=labels.note, how="replayed")
+        return job
     session.require_key()
     asking = _Asking(session, plan, labels, fresh=fresh)
     with session.lock:
@@ -99,8 +103,14 @@ class _Asking:
         """Find the same request on its way, or its answer in the log."""
         if not self._is_joinable:
             return None
-        twin = self._session.find_twin(self._sent, self._wire)
-        return twin or (None if self._fresh else _find_recorded(self._session, self._sent))
+        job, how = self._session.find_twin(self._sent, self._wire), "joined"
+        if job is None and not self._fresh:
+            job, how = _find_recorded(self._session, self._sent), "recorded"
+        if job is not None:
+            labels = self._labels
+            context = labels.context or self._session.context()
+            record_use(self._session, job, context, tags=labels.tags, note=labels.note, how=how)
+        return job
 
     def start(self) -> Job:
         """Make the run and send it on its way."""
