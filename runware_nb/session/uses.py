@@ -37,8 +37,9 @@ def record_use(
         note: Note given with this use.
         how: `recorded`, `joined` or `replayed`.
     """
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
     use = UseRecord(
-        run_uuid=job.task_uuid, how=how, used_at_utc=dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"), notebook=context.notebook, cell_id=context.cell_id,
+        run_uuid=job.task_uuid, how=how, used_at_utc=now, notebook=context.notebook, cell_id=context.cell_id,
         cell_hash=context.cell_hash, cell_ordinal=context.cell_ordinal, execution_count=context.execution_count,
         kernel=context.kernel, tags=tuple(dict.fromkeys(tags)), note=note,
     )  # fmt: skip
