@@ -71,7 +71,9 @@ def verify(*, budget_usd: float | None = None, agreed: bool = False, **filters: 
     return verify_plan(session, plan, agreed=agreed or budget_usd is not None)
 
 
-def bundle(out: str | Path, *, notebook: str | Path | None = None, add: Sequence[str | Path] = (), **filters: Any) -> Made:
+def bundle(
+    out: str | Path, *, notebook: str | Path | None = None, add: Sequence[str | Path] = (), **filters: Any
+) -> Made:
     """Make a bundle: notebook, pictures, records and checksums.
 
     Args:

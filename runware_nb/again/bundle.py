@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import BundleError
 from ..runlog import MediaStore, RunLog, RunRecord
@@ -22,18 +22,29 @@ from ..runlog.files import ensure_private_folder
 from ..runlog.keeping import Merged, add_runs
 from ..settings import save_to_project
 from .bundle_files import (
-    EXTRA, LOCK, MANIFEST, METADATA, PREVIEW, README, RECORDS, REQUIREMENTS, Bundle, is_extra_name, read_bundle,
+    EXTRA,
+    LOCK,
+    MANIFEST,
+    METADATA,
+    PREVIEW,
+    README,
+    RECORDS,
+    REQUIREMENTS,
+    Bundle,
+    is_extra_name,
+    read_bundle,
 )  # fmt: skip
 from .crate import CrateFile, crate_metadata
 from .gallery import gallery_page
-from .requirements import imported_modules, lock_text, requirements_text
 from .records import Records, read_lines, write_lines
+from .requirements import imported_modules, lock_text, requirements_text
 from .secrets import refuse_secrets, refuse_secrets_in_notebook, secrets_in_use
 
 if TYPE_CHECKING:
     from ..session import Session
 
 __all__ = ["Made", "make_bundle", "merge_bundle", "open_into"]
+
 
 @dataclass(frozen=True, slots=True)
 class Made:
@@ -90,7 +101,9 @@ def make_bundle(
     for line in texts[RECORDS].removesuffix("\n").split("\n"):
         refuse_secrets(line, _place_of(line), known)
     added = _extra_files(add, notebook, known)
-    files = {f"media/{name}": path for name, path in stored.items()} | {f"{EXTRA}{n}": path for n, path in added.items()}
+    files = {f"media/{name}": path for name, path in stored.items()} | {
+        f"{EXTRA}{n}": path for n, path in added.items()
+    }
     modules = imported_modules(json.loads(texts[notebook.name])) if notebook is not None else []
     texts[REQUIREMENTS], unknown = requirements_text(modules, extra=added)
     texts[LOCK] = lock_text(modules)
@@ -200,9 +213,7 @@ def _place_of(line: str) -> str:
     )
 
 
-def _with_media(
-    store: MediaStore, runs: Sequence[RunRecord]
-) -> tuple[list[RunRecord], dict[str, Path], int]:
+def _with_media(store: MediaStore, runs: Sequence[RunRecord]) -> tuple[list[RunRecord], dict[str, Path], int]:
     """Find the files of runs.
 
     Returns:

@@ -272,7 +272,9 @@ def is_extra_name(name: str) -> bool:
         return False
     first = parts[0].lower()
     module = first.removesuffix(".py")
-    shadows = (len(parts) > 1 or first.endswith(".py")) and (module in sys.stdlib_module_names or module == "runware_nb")
+    shadows = (len(parts) > 1 or first.endswith(".py")) and (
+        module in sys.stdlib_module_names or module == "runware_nb"
+    )
     return not shadows and parts[-1].lower() not in _RUN_BY_THEMSELVES
 
 

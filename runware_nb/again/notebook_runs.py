@@ -65,7 +65,8 @@ def find_runs(session: Session, notebook: Mapping[str, Any], name: str) -> Noteb
     by_name = [*log.select(RunFilter(notebook=name, limit=_EVERY_RUN)), *log.runs_used_in(name)]
     selected = {run.task_uuid: run for run in [*by_name, *of_cells]}
     uses = log.uses_of(list(selected))
-    known = {value for each in (*selected.values(), *uses) for value in (each.cell_hash, each.cell_id) if value}
+    known = {value for run in selected.values() for value in (run.cell_hash, run.cell_id)}
+    known |= {value for use in uses for value in (use.cell_hash, use.cell_id)}
     missing: list[str] = []
     for number, cell in enumerate(cells, 1):
         if cell.get("cell_type") != "code":

@@ -63,7 +63,7 @@ def write_lines(log: RunLog, runs: Sequence[RunRecord]) -> Iterator[str]:
     """
     used = log.uses_of([run.task_uuid for run in runs])
     yield _line({"kind": _HEAD, "version": _VERSIONS[bool(used)]})
-    for cell_hash in sorted({each.cell_hash for each in (*runs, *used) if each.cell_hash}):
+    for cell_hash in sorted({h for h in (*(run.cell_hash for run in runs), *(use.cell_hash for use in used)) if h}):
         source = log.cell_source(cell_hash)
         if source is not None:
             yield _line({"kind": "cell", "hash": cell_hash, "source": source})
@@ -245,7 +245,7 @@ def _checked(item: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
         wanted = _TYPES.get(name, (str,))
         if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
             raise BundleError(f"{name} is {str(value)[:60]!r}")
-        if wanted == (int,) and name not in _LARGE and abs(value) > _LARGEST_INTEGER:
+        if isinstance(value, int) and wanted == (int,) and name not in _LARGE and abs(value) > _LARGEST_INTEGER:
             raise BundleError(f"{name} is {str(value)[:60]}, which no log holds")
         values[name] = value
     return values

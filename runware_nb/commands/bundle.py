@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 SUMMARY = "make, check or open a bundle: notebook, pictures, records, checksums"
 
-_USAGE = {"make": "bundle make OUT.zip [--notebook FILE] [--add FILE]", "check": "bundle check FILE", "open": "bundle open FILE DIR"}
+_USAGE = {
+    "make": "bundle make OUT.zip [--notebook FILE] [--add FILE]",
+    "check": "bundle check FILE",
+    "open": "bundle open FILE DIR",
+}
 _PATHS = {"make": 1, "check": 1, "open": 2}
 
 
@@ -78,6 +82,7 @@ def _open(path: Path, folder: Path) -> Answer:
         "(mode replay); nothing was run"
     )
     return Answer(
-        {"text/plain": said}, {"folder": str(folder), "notebooks": bundle.notebooks, "runs": len(merged.added)},
+        {"text/plain": said},
+        {"folder": str(folder), "notebooks": bundle.notebooks, "runs": len(merged.added)},
         merged.skipped,
     )

@@ -132,7 +132,7 @@ class RunOnItsWay:
         hashed = self._job.record.request_hash
         return self._log.find_twin(hashed) or self._log.find_recorded(hashed)
 
-    def _take_over(self, twin: RunRecord, cell_source: str | None) -> None:
+    def _take_over(self, twin: RunRecord, cell_source: str | None = None) -> None:
         job = self._job
         own = job.record
         if twin.task_uuid != own.task_uuid:

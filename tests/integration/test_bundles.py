@@ -416,7 +416,9 @@ def test_a_missing_file_is_counted_and_said(filled, tmp_path):
 
 
 def test_a_bundle_says_what_the_notebook_imports_and_takes_files_along(filled, tmp_path):
-    source = "%load_ext runware_nb\nimport numpy as np, json\nfrom PIL import Image\nimport helpers, other\n!ls\nx = %time 1"
+    source = (
+        "%load_ext runware_nb\nimport numpy as np, json\nfrom PIL import Image\nimport helpers, other\n!ls\nx = %time 1"
+    )
     (tmp_path / "work" / "data").mkdir(parents=True)
     book = notebook(tmp_path / "work" / "nb.ipynb", source)
     for name, text in (("data/labels.csv", "a,b\n1,2\n"), ("helpers.py", "x = 1\n"), ("empty.bin", "")):
@@ -457,7 +459,7 @@ def test_an_added_file_that_would_escape_or_start_something_is_refused(bundle, t
 
 def test_a_key_in_an_added_file_stops_the_export(filled, tmp_path):
     (tmp_path / "notes.txt").write_text(f"the key is {KEY}")
-    with pytest.raises(BundleError, match="notes.txt holds"):
+    with pytest.raises(BundleError, match=r"notes\.txt holds"):
         make_bundle(filled, tmp_path / "out", every(filled), add=[tmp_path / "notes.txt"])
     for path in (tmp_path / "nowhere.csv", tmp_path):
         with pytest.raises(BundleError, match="is no file"):
@@ -500,4 +502,8 @@ def test_the_runs_that_cells_used_and_outputs_name_go_along(filled, tmp_path):
     assert "id gone" in of_notebook.missing[1]
     lines = list(write_lines(filled.log, of_notebook.runs))
     (use,) = read_lines(lines).uses
-    assert (use.run_uuid, use.notebook, read_lines(lines).sources[use.cell_hash]) == (used.task_uuid, "name.ipynb", source)
+    assert (use.run_uuid, use.notebook, read_lines(lines).sources[use.cell_hash]) == (
+        used.task_uuid,
+        "name.ipynb",
+        source,
+    )
