@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import BundleError
-from ..runlog import RunRecord
 from ..runlog.keeping import Merged
 from ..session import current_session
 from ..session.api import log
-from .bundle import Made, make_bundle, merge_bundle, open_into, runs_of_notebook
+from .bundle import Made, make_bundle, merge_bundle, open_into
 from .bundle_files import read_bundle
 from .code import code_for
+from .notebook_runs import NotebookRuns, find_runs
 from .replay import Replayed, find_original, only_one, send_again
 from .verify import Checked, plan_verification
 from .verify import verify as verify_plan
@@ -70,12 +71,15 @@ def verify(*, budget_usd: float | None = None, agreed: bool = False, **filters: 
     return verify_plan(session, plan, agreed=agreed or budget_usd is not None)
 
 
-def bundle(out: str | Path, *, notebook: str | Path | None = None, **filters: Any) -> Made:
+def bundle(
+    out: str | Path, *, notebook: str | Path | None = None, add: Sequence[str | Path] = (), **filters: Any
+) -> Made:
     """Make a bundle: notebook, pictures, records and checksums.
 
     Args:
         out: Where to; a name that ends in `.zip` is a file, any other a directory.
         notebook: The notebook that goes with it; then only its runs do.
+        add: Further files, which are put beside the notebook when the bundle is opened.
         **filters: Which runs, as `rw.log.select` takes them; all by default.
 
     Raises:
@@ -85,12 +89,14 @@ def bundle(out: str | Path, *, notebook: str | Path | None = None, **filters: An
     chosen = log.select(**{"with_replays": True, **filters})  # an archive of the runs is complete
     book = Path(notebook).expanduser() if notebook is not None else None
     if book is not None:
-        chosen = only_of_notebook(chosen, book)
-    return make_bundle(session, Path(out).expanduser(), chosen, notebook=book)
+        theirs = {run.task_uuid for run in find_in_notebook(book).runs}
+        chosen = [run for run in chosen if run.task_uuid in theirs]
+    files = [Path(path).expanduser() for path in ([add] if isinstance(add, str | Path) else add)]
+    return make_bundle(session, Path(out).expanduser(), chosen, notebook=book, add=files)
 
 
-def only_of_notebook(runs: list[RunRecord], notebook: Path) -> list[RunRecord]:
-    """Keep the runs that the cells of a notebook made.
+def find_in_notebook(notebook: Path) -> NotebookRuns:
+    """Find the runs that a notebook uses, and what the log does not have of it.
 
     Raises:
         BundleError: It is no notebook.
@@ -101,8 +107,7 @@ def only_of_notebook(runs: list[RunRecord], notebook: Path) -> list[RunRecord]:
         raise BundleError(f"{notebook} is no notebook: {error}") from error
     if not isinstance(read, dict):
         raise BundleError(f"{notebook} is no notebook: it has no cells")
-    theirs = {run.task_uuid for run in runs_of_notebook(current_session(), read, notebook.name)}
-    return [run for run in runs if run.task_uuid in theirs]
+    return find_runs(current_session(), read, notebook.name)
 
 
 def check_bundle(path: str | Path) -> int:

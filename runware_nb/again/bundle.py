@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import hashlib
 import json
 import shutil
 import uuid
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import BundleError
 from ..reprs import short_repr
 from ..runlog import MediaStore, RunLog, RunRecord
 from ..runlog.ballots import merge_votes
 from ..runlog.files import ensure_private_folder
-from ..runlog.filters import RunFilter
 from ..runlog.keeping import Merged, add_runs
 from ..settings import save_to_project
-from .bundle_files import MANIFEST, METADATA, PREVIEW, README, RECORDS, Bundle, read_bundle
+from .bundle_files import (
+    EXTRA,
+    LOCK,
+    MANIFEST,
+    METADATA,
+    PREVIEW,
+    README,
+    RECORDS,
+    REQUIREMENTS,
+    Bundle,
+    is_extra_name,
+    read_bundle,
+)  # fmt: skip
 from .crate import CrateFile, crate_metadata
 from .gallery import gallery_page
 from .records import Records, read_lines, write_lines
+from .requirements import imported_modules, lock_text, requirements_text
 from .secrets import refuse_secrets, refuse_secrets_in_notebook, secrets_in_use
 
 if TYPE_CHECKING:
     from ..session import Session
 
-__all__ = ["Made", "make_bundle", "merge_bundle", "open_into", "runs_of_notebook"]
+__all__ = ["Made", "make_bundle", "merge_bundle", "open_into"]
 
 
 @short_repr()
@@ -44,6 +58,7 @@ class Made:
         media: How many files.
         missing: Results whose file is not here, and so not in it.
         size_bytes: Of all files.
+        modules: Modules that the notebook imports and that neither an installed package nor an added file holds.
     """
 
     path: Path
@@ -51,20 +66,17 @@ class Made:
     media: int
     missing: int
     size_bytes: int
+    modules: tuple[str, ...] = ()
 
 
-def runs_of_notebook(session: Session, notebook: Mapping[str, Any], name: str) -> list[RunRecord]:
-    """Find the runs of a notebook: those of its cells, by their ids and sources, and those logged under its name."""
-    cells = [cell for cell in notebook.get("cells", []) if isinstance(cell, dict)]
-    sources = ["".join(cell.get("source") or "") for cell in cells]
-    hashes = {hashlib.sha256(source.encode()).hexdigest() for source in sources}
-    ids = {str(cell["id"]) for cell in cells if cell.get("id")}
-    by_name = session.log.select(RunFilter(notebook=name, with_replays=True))
-    of_cells = session.log.runs_of_cells(sorted(hashes), sorted(ids))
-    return list({run.task_uuid: run for run in [*by_name, *of_cells]}.values())
-
-
-def make_bundle(session: Session, out: Path, runs: Sequence[RunRecord], *, notebook: Path | None = None) -> Made:
+def make_bundle(
+    session: Session,
+    out: Path,
+    runs: Sequence[RunRecord],
+    *,
+    notebook: Path | None = None,
+    add: Sequence[Path] = (),
+) -> Made:
     """Make a bundle: a zip file where *out* ends in `.zip`, else a directory.
 
     Args:
@@ -72,6 +84,9 @@ def make_bundle(session: Session, out: Path, runs: Sequence[RunRecord], *, noteb
         out: Where to; nothing may be there yet.
         runs: What to put in; only finished ones go.
         notebook: The notebook that goes with them.
+        add: Further files, which are put beside the notebook when the bundle is opened.
+
+    It is read back and checked before it gets its name.
 
     Raises:
         BundleError: There is something already, a key was found, or it cannot be written. Then nothing is left behind.
@@ -84,13 +99,20 @@ def make_bundle(session: Session, out: Path, runs: Sequence[RunRecord], *, noteb
         texts[notebook.name] = _checked_notebook(notebook, known)
     finished = [run for run in runs if run.is_finished and not (run.is_imported and not run.results)]
     session.recovery.fetch(finished)
+    finished, stored, missing = _with_media(session, finished)
     texts[RECORDS] = "".join(write_lines(session.log, finished))
-    for line in texts[RECORDS].splitlines():
+    for line in texts[RECORDS].removesuffix("\n").split("\n"):
         refuse_secrets(line, _place_of(line), known)
-    files, missing = _media_of(session, finished)
+    added = _extra_files(add, notebook, known)
+    files = {f"media/{name}": path for name, path in stored.items()} | {
+        f"{EXTRA}{n}": path for n, path in added.items()
+    }
+    modules = imported_modules(json.loads(texts[notebook.name])) if notebook is not None else []
+    texts[REQUIREMENTS], unknown = requirements_text(modules, extra=added)
+    texts[LOCK] = lock_text(modules)
     title = notebook.stem if notebook is not None else out.stem
     texts[PREVIEW] = gallery_page(
-        session, finished, title=title, link=lambda result: f"media/{result.file}" if result.file in files else None
+        session, finished, title=title, link=lambda result: f"media/{result.file}" if result.file in stored else None
     )
     texts[README] = _readme(title, notebook)
     work: Path | None = None
@@ -103,13 +125,14 @@ def make_bundle(session: Session, out: Path, runs: Sequence[RunRecord], *, noteb
         if out.suffix.lower() == ".zip":
             _pack(work, out)
         else:
+            _read_back(work)
             work.rename(out)
     except OSError as error:
         raise BundleError(f"{out} cannot be written: {error.strerror or error}") from error
     finally:
         if work is not None:
             shutil.rmtree(work, ignore_errors=True)
-    return Made(out, len(finished), len(files), missing, sum(each.size_bytes for each in listed))
+    return Made(out, len(finished), len(stored), missing, sum(each.size_bytes for each in listed), unknown)
 
 
 def open_into(path: Path, folder: Path) -> tuple[Bundle, Merged]:
@@ -121,12 +144,14 @@ def open_into(path: Path, folder: Path) -> tuple[Bundle, Merged]:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BundleError(f"{folder} is not empty; give a new folder")
     with read_bundle(path) as bundle:
-        bundle.check()
-        records = bundle.records()
+        bundle.check(tolerant=True)
+        records = bundle.records(tolerant=True)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name in bundle.notebooks:
                 _copy(bundle, name, folder / name)
+            for name in bundle.extra_files:
+                _copy(bundle, f"{EXTRA}{name}", folder / name)
             _copy_media(bundle, records, MediaStore(folder / "runware_images"))
             home = folder / ".runware"
             ensure_private_folder(home)
@@ -151,13 +176,13 @@ def merge_bundle(session: Session, path: Path) -> Merged:
     if path.is_file() and not zipfile.is_zipfile(path):
         try:
             with path.open(encoding="utf-8") as lines:
-                records = read_lines(lines)
+                records = read_lines(lines, tolerant=True)
         except (OSError, UnicodeDecodeError) as error:
             raise BundleError(f"{path} cannot be read: {error}") from error
         return _merge(session.log, records)
     with read_bundle(path) as bundle:
-        bundle.check()
-        records = bundle.records()
+        bundle.check(tolerant=True)
+        records = bundle.records(tolerant=True)
         try:
             _copy_media(bundle, records, session.media)
         except OSError as error:
@@ -191,27 +216,60 @@ def _place_of(line: str) -> str:
     )
 
 
-def _media_of(session: Session, runs: Sequence[RunRecord]) -> tuple[dict[str, Path], int]:
-    wanted = {result.file for run in runs for result in run.results if result.file}
-    wanted |= {each["file"] for run in runs for each in run.inputs if each.get("file")}
-    found = {name: session.recovery.find_file(name) for name in sorted(wanted)}
-    return {name: path for name, path in found.items() if path is not None}, sum(p is None for p in found.values())
+def _with_media(session: Session, runs: Sequence[RunRecord]) -> tuple[list[RunRecord], dict[str, Path], int]:
+    """Find the files of runs.
+
+    Returns:
+        The runs, in which a result whose file is gone, or is not what was logged, says so: its reader must not look
+        for it; the files by name; and how many are missing.
+    """
+    digests: dict[str, str] = {}
+    paths: dict[str, Path] = {}
+    lost: set[str] = set()
+
+    def is_here(name: str, expected: str | None = None) -> bool:
+        path = session.recovery.find_file(name)
+        if path is None:
+            lost.add(name)
+            return False
+        if name not in digests:
+            digests[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        if expected is not None and digests[name] != expected:
+            lost.add(name)
+            return False
+        paths[name] = path
+        return True
+
+    shown = []
+    for run in runs:
+        results = [
+            result
+            if result.file is None or is_here(result.file, result.stored_sha256) or result.medium_state != "stored"
+            else dataclasses.replace(result, medium_state="missing")
+            for result in run.results
+        ]
+        for item in run.inputs:
+            if item.get("file"):
+                is_here(item["file"])
+        shown.append(dataclasses.replace(run, results=results))
+    return shown, dict(sorted(paths.items())), len(lost)
 
 
 def _write_all(work: Path, texts: Mapping[str, str], files: Mapping[str, Path]) -> list[CrateFile]:
     described = {RECORDS: "every run: request, seed, cost, hashes, cell", PREVIEW: "the pictures, to look at",
-                 README: "how to use this bundle"}  # fmt: skip
+                 README: "how to use this bundle",
+                 REQUIREMENTS: "what the notebook imports", LOCK: "the same with everything that needs"}  # fmt: skip
     listed = []
     for name, text in texts.items():
         body = text.encode()
         (work / name).write_bytes(body)
         listed.append(_listed(name, body, described.get(name, "the notebook")))
     for name, source in files.items():
-        target = work / "media" / name
+        target = work / name
         target.parent.mkdir(parents=True, exist_ok=True)
         body = source.read_bytes()
         target.write_bytes(body)
-        listed.append(_listed(f"media/{name}", body, ""))
+        listed.append(_listed(name, body, "added by hand" if name.startswith(EXTRA) else ""))
     return listed
 
 
@@ -247,11 +305,53 @@ def _pack(work: Path, out: Path) -> None:
             for path in sorted(work.rglob("*")):
                 if path.is_file():
                     is_text = path.suffix in {".jsonl", ".json", ".html", ".ipynb", ".txt", ".md"}
-                    how = zipfile.ZIP_DEFLATED if is_text else zipfile.ZIP_STORED
+                    how = zipfile.ZIP_DEFLATED if is_text and not _packs_too_well(path) else zipfile.ZIP_STORED
                     archive.write(path, path.relative_to(work).as_posix(), compress_type=how)
+        _read_back(packed)
         packed.rename(out)
     finally:
         packed.unlink(missing_ok=True)
+
+
+def _packs_too_well(path: Path) -> bool:
+    """Whether a text would pack so small that the reader takes it for a file made to fill the disk."""
+    body = path.read_bytes()
+    return len(zlib.compress(body)) * 100 < len(body)
+
+
+def _read_back(path: Path) -> None:
+    """Check what was written, as its reader will, before anybody hears that it is there.
+
+    Raises:
+        BundleError: It cannot be read back; this is a fault of ours.
+    """
+    try:
+        with read_bundle(path) as bundle:
+            bundle.check()
+    except BundleError as error:
+        raise BundleError(f"the bundle was written but cannot be read back, so it was removed: {error}") from error
+
+
+def _extra_files(add: Sequence[Path], notebook: Path | None, known: Sequence[str]) -> dict[str, Path]:
+    """Name the added files: by the path from the notebook's folder for those below it, else by the file name alone."""
+    base = (notebook.parent if notebook is not None else Path()).resolve()
+    named: dict[str, Path] = {}
+    for path in add:
+        full = path.resolve()
+        name = full.relative_to(base).as_posix() if full.is_relative_to(base) else full.name
+        if not full.is_file():
+            raise BundleError(f"{path} is no file, so it cannot be added; name each file with an --add of its own")
+        if not is_extra_name(name):
+            raise BundleError(f"{name} cannot be added: the name would hide, replace or start something when opened")
+        if name.lower() in {other.lower() for other in named}:
+            raise BundleError(f"{name} is added twice; rename one of the files")
+        body = full.read_bytes()
+        if any(key and key.encode() in body for key in known):
+            raise BundleError(f"{name} holds an API key in use; nothing was exported")
+        if b"\x00" not in body:
+            refuse_secrets(body.decode("utf-8", "replace"), name, known)
+        named[name] = full
+    return named
 
 
 def _copy(bundle: Bundle, name: str, target: Path) -> None:
@@ -279,6 +379,7 @@ def _readme(title: str, notebook: Path | None) -> str:
         f"    runware-nb bundle open THIS_BUNDLE {title}\n\n"
         "and open the notebook in that folder. Opening runs nothing.\n"
     )
+    run += f"\n{REQUIREMENTS} names what the notebook imports, with versions; {LOCK} all that needs.\n"
     return f"# {title}\n\nMade with runware_nb, as an RO-Crate 1.1. `sha256sum -c {MANIFEST}` checks it.\n\n{look}" + (
         run if notebook is not None else ""
     )
@@ -286,6 +387,6 @@ def _readme(title: str, notebook: Path | None) -> str:
 
 def _merge(log: RunLog, records: Records) -> Merged:
     """Add runs, and then the votes on them."""
-    merged = add_runs(log, records.runs, sources=records.sources, snapshots=records.snapshots)
+    merged = add_runs(log, records.runs, sources=records.sources, snapshots=records.snapshots, used=records.uses)
     merge_votes(log, records.votes)
-    return merged
+    return dataclasses.replace(merged, skipped=(*records.skipped, *merged.skipped))

@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 import stat
+import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,14 +18,27 @@ from ..errors import BundleError
 from ..wire.media import sniff
 from .records import Records, is_media_name, read_lines
 
-__all__ = ["MANIFEST", "METADATA", "PREVIEW", "RECORDS", "Bundle", "read_bundle"]
+__all__ = [
+    "EXTRA", "LOCK", "MANIFEST", "METADATA", "PREVIEW", "README", "RECORDS", "REQUIREMENTS", "Bundle", "is_extra_name",
+    "read_bundle",
+]  # fmt: skip
 
 METADATA = "ro-crate-metadata.json"
 PREVIEW = "ro-crate-preview.html"
 RECORDS = "records.jsonl"
 MANIFEST = "manifest-sha256.txt"
 README = "README.md"
-_ROOT_FILES = frozenset({METADATA, PREVIEW, RECORDS, MANIFEST, README})
+REQUIREMENTS = "requirements.txt"
+LOCK = "requirements-lock.txt"
+EXTRA = "files/"
+_ROOT_FILES = frozenset({METADATA, PREVIEW, RECORDS, MANIFEST, README, REQUIREMENTS, LOCK})
+_PART = re.compile(r"[^/\\\x00-\x1f:*?\"<>|.~][^/\\\x00-\x1f:*?\"<>|]{0,199}")
+_DEVICE = re.compile(r"(?i)(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?")
+_RUN_BY_THEMSELVES = frozenset({
+    "sitecustomize.py", "usercustomize.py", "conftest.py", "pyproject.toml", "runware_nb.py", "ipython_config.py",
+    "ipython_kernel_config.py", "jupyter_server_config.py", "jupyter_notebook_config.py", "jupyter_lab_config.py",
+})  # fmt: skip
+"""What Python, Jupyter or this package read by themselves in a folder: opening a bundle runs nothing."""
 _NOTEBOOK = re.compile(r"[^/\\\x00-\x1f:*?\"<>|]{1,200}\.ipynb")
 _MOST_FILES = 100_000
 _LARGEST_FILE = 2 * 1024**3
@@ -86,13 +100,22 @@ class Bundle:
         except (OSError, zipfile.BadZipFile, EOFError, ValueError, RuntimeError, NotImplementedError) as error:
             raise BundleError(f"{name} cannot be read: {error}") from error
 
-    def records(self) -> Records:
+    @property
+    def extra_files(self) -> list[str]:
+        """Names of the files that were added, relative to the notebook."""
+        return sorted(name.removeprefix(EXTRA) for name in self.sizes if name.startswith(EXTRA))
+
+    def records(self, *, tolerant: bool = False) -> Records:
         """Read its runs.
+
+        Args:
+            tolerant: Whether a record that cannot be read is left out and named, as `read_lines` does.
 
         Raises:
             BundleError: They are no records of ours.
         """
-        return read_lines(self.text(RECORDS).splitlines(keepends=True))
+        # not splitlines(): a prompt may hold U+2028 and its like, which JSON writes as they are
+        return read_lines(self.text(RECORDS).split("\n"), tolerant=tolerant)
 
     def text(self, name: str) -> str:
         """Read a file of text.
@@ -112,8 +135,11 @@ class Bundle:
         body = self.read(f"media/{name}")
         return f"data:{sniff(body) or 'application/octet-stream'};base64,{base64.b64encode(body).decode()}"
 
-    def check(self) -> int:
+    def check(self, *, tolerant: bool = False) -> int:
         """Check every file against the manifest, and what the records name against both.
+
+        Args:
+            tolerant: Whether a single record may be unreadable.
 
         Returns:
             How many files were checked.
@@ -131,12 +157,12 @@ class Bundle:
                 digest.update(piece)
             if digest.hexdigest() != expected:
                 raise BundleError(f"{name} has been changed: its SHA-256 is not the one in {MANIFEST}")
-        self._check_records(listed)
+        self._check_records(listed, tolerant=tolerant)
         self._check_crate()
         return len(listed)
 
-    def _check_records(self, listed: Mapping[str, str]) -> None:
-        for run in self.records().runs:
+    def _check_records(self, listed: Mapping[str, str], *, tolerant: bool) -> None:
+        for run in self.records(tolerant=tolerant).runs:
             for result in run.results:
                 if result.file is None or result.medium_state != "stored":
                     continue
@@ -210,7 +236,7 @@ def _sizes_in(archive: zipfile.ZipFile) -> dict[str, int]:
         name = info.filename
         if stat.S_ISLNK(info.external_attr >> 16):
             raise BundleError(f"{name[:80]!r} is a link; a bundle holds files only")
-        if info.is_dir() and name.rstrip("/") and re.fullmatch(r"media(/[0-9a-f]{2})?/", name):
+        if info.is_dir() and name.rstrip("/") and re.fullmatch(r"media(/[0-9a-f]{2})?/|files/(.+/)?", name):
             continue
         if name.lower() in seen:  # some file systems take both for one
             raise BundleError(f"{name[:80]!r} is in it twice")
@@ -232,7 +258,24 @@ def _checked_name(name: str) -> str:
         return name
     if name.startswith("media/") and is_media_name(name.removeprefix("media/")):
         return name
+    if name.startswith(EXTRA) and is_extra_name(name.removeprefix(EXTRA)):
+        return name
     raise BundleError(f"a file named {name[:80]!r} does not belong into a bundle")
+
+
+def is_extra_name(name: str) -> bool:
+    """Whether a file may be added under this name, and written beside the notebook when the bundle is opened."""
+    parts = name.split("/")
+    if not 1 <= len(parts) <= 8 or parts[0].lower() == "runware_images" or name.lower().endswith(".ipynb"):
+        return False
+    if not all(_PART.fullmatch(part) and not _DEVICE.fullmatch(part) and part[-1] not in ". " for part in parts):
+        return False
+    first = parts[0].lower()
+    module = first.removesuffix(".py")
+    shadows = (len(parts) > 1 or first.endswith(".py")) and (
+        module in sys.stdlib_module_names or module == "runware_nb"
+    )
+    return not shadows and parts[-1].lower() not in _RUN_BY_THEMSELVES
 
 
 def _checked_total(name: str, size: int, total: int, count: int) -> int:
@@ -245,7 +288,7 @@ def _checked_total(name: str, size: int, total: int, count: int) -> int:
 
 def _manifest(text: str) -> dict[str, str]:
     listed: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
         match = re.fullmatch(r"([0-9a-f]{64})  (.+)", line)
         if match is None:
             raise BundleError(f"line {number} of {MANIFEST} is not what sha256sum writes")

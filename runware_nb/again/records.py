@@ -11,14 +11,17 @@ from typing import Any
 
 from ..errors import BundleError
 from ..reprs import short_repr
-from ..runlog import FINAL_STATES, ResultRecord, RunLog, RunRecord, State
+from ..runlog import FINAL_STATES, ResultRecord, RunLog, RunRecord, State, UseRecord
 from ..runlog.ballots import CHOICES, Vote, votes_among
 from ..wire.tasks import is_uuid
 
 __all__ = ["Records", "is_media_name", "read_lines", "write_lines"]
 
-_VERSION = 1
-_LONGEST_LINE = 16 * 1024 * 1024
+_HEAD = "runware_nb records"
+_VERSIONS = (1, 2)
+"""Version 2 has uses, which version 1 would refuse; a file without any is written as version 1."""
+_LONGEST_LINE = 256 * 1024 * 1024
+_LARGEST_INTEGER = 2**31 - 1
 _MEDIA_NAME = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}\.[a-z0-9]{1,8}")
 _KEPT_HERE = frozenset({"kernel", "sender", "is_imported", "is_joinable", "best_rating", "results", "estimate_usd"})
 """What means nothing elsewhere, or is nobody's business there."""
@@ -28,6 +31,8 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "position": (int,), "seed": (int,), "size_bytes": (int,), "rating": (int,),
     "duration_s": (int, float), "cost_usd": (int, float),
 }  # fmt: skip
+_LARGE = frozenset({"seed", "size_bytes"})
+_LATER_USES = ("recorded", "joined", "replayed")
 _NEEDED = ("task_uuid", "provider", "task_type", "request", "request_hash", "asked_hash", "state", "created_at_utc")
 
 
@@ -41,21 +46,26 @@ class Records:
         sources: Sources of cells by hash.
         snapshots: Environments by hash, as JSON.
         votes: Choices between results, each with its ballot.
+        uses: Later uses of the runs.
+        skipped: One sentence for each record that could not be read.
     """
 
     runs: list[RunRecord] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
     snapshots: dict[str, str] = field(default_factory=dict)
     votes: list[tuple[str, Vote]] = field(default_factory=list)
+    uses: list[UseRecord] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
 
 
 def write_lines(log: RunLog, runs: Sequence[RunRecord]) -> Iterator[str]:
-    """Write finished runs, the cells and environments they name, and the votes between them.
+    """Format finished runs, the cells and environments they name, their later uses, and the votes between them.
 
     The order depends on nothing but the content, so that the file changes little from one export to the next.
     """
-    yield _line({"kind": "runware_nb records", "version": _VERSION})
-    for cell_hash in sorted({run.cell_hash for run in runs if run.cell_hash}):
+    used = log.uses_of([run.task_uuid for run in runs])
+    yield _line({"kind": _HEAD, "version": _VERSIONS[bool(used)]})
+    for cell_hash in sorted({h for h in (*(run.cell_hash for run in runs), *(use.cell_hash for use in used)) if h}):
         source = log.cell_source(cell_hash)
         if source is not None:
             yield _line({"kind": "cell", "hash": cell_hash, "source": source})
@@ -65,30 +75,49 @@ def write_lines(log: RunLog, runs: Sequence[RunRecord]) -> Iterator[str]:
             yield _line({"kind": "environment", "hash": environment_hash, "snapshot": snapshot})
     for run in sorted(runs, key=lambda each: (each.created_at_utc, each.task_uuid)):
         yield _line({"kind": "run", **_run_item(run)})
+    items = [{"kind": "use", **_use_item(use)} for use in used]
+    yield from sorted(_line(item) for item in items)
     for ballot, vote in votes_among(log, [run.task_uuid for run in runs]):
         yield _line({"kind": "vote", "ballot": ballot, "left": vote.left, "right": vote.right, "choice": vote.choice,
                      "voter": vote.voter, "created_at_utc": vote.created_at_utc})  # fmt: skip
 
 
-def read_lines(lines: Iterable[str]) -> Records:
-    """Read what `write_lines` wrote, here or elsewhere; nothing in it is believed.
+def read_lines(lines: Iterable[str], *, tolerant: bool = False) -> Records:
+    """Parse what `write_lines` wrote, here or elsewhere; nothing in it is believed.
+
+    Args:
+        lines: The file, line by line.
+        tolerant: Whether a record that cannot be read is left out and named in `Records.skipped`. Each record stands
+            for itself, so the others are as good without it. A line that is no JSON is refused all the same: then the
+            file was cut, or merged by hand, and nobody knows what else is missing.
 
     Raises:
-        BundleError: A line is no record of a run; the sentence names it.
+        BundleError: These are no records, or one cannot be read; the message names the line.
     """
-    made = Records()
+    records = Records()
     is_ours = False
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            _take(made, line, is_first=not is_ours)
+            item = _parsed(line)
+            is_head = item.get("kind") == _HEAD
+            if is_head or not is_ours:
+                _check_head(item)
         except BundleError as error:
             raise BundleError(f"line {number}: {error}") from error
         is_ours = True
+        if is_head:
+            continue
+        try:
+            _take(records, item)
+        except BundleError as error:
+            if not tolerant:
+                raise BundleError(f"line {number}: {error}") from error
+            records.skipped.append(f"line {number}: {error}")
     if not is_ours:
         raise BundleError("these are no records of ours: there is nothing in them")
-    return made
+    return records
 
 
 def is_media_name(name: object) -> bool:
@@ -96,16 +125,19 @@ def is_media_name(name: object) -> bool:
     return isinstance(name, str) and _MEDIA_NAME.fullmatch(name) is not None
 
 
-def _take(made: Records, line: str, *, is_first: bool) -> None:
-    item = _parsed(line)
+def _check_head(item: Mapping[str, Any]) -> None:
+    if item.get("kind") != _HEAD:
+        raise BundleError("these are no records of ours: the first line says otherwise")
+    if item.get("version") not in _VERSIONS:
+        raise BundleError(f"records of version {item.get('version')!r}; this package knows {_VERSIONS[-1]}")
+
+
+def _take(made: Records, item: Mapping[str, Any]) -> None:
     kind = item.get("kind")
-    if is_first or kind == "runware_nb records":
-        if kind != "runware_nb records":
-            raise BundleError("these are no records of ours: the first line says otherwise")
-        if item.get("version") != _VERSION:
-            raise BundleError(f"records of version {item.get('version')!r}; this package knows {_VERSION}")
-    elif kind == "run":
+    if kind == "run":
         made.runs.append(_run_of(item))
+    elif kind == "use":
+        made.uses.append(_use_of(item))
     elif kind == "cell" and isinstance(item.get("hash"), str) and isinstance(item.get("source"), str):
         made.sources[item["hash"]] = item["source"]
     elif kind == "environment" and isinstance(item.get("hash"), str) and isinstance(item.get("snapshot"), dict):
@@ -130,11 +162,32 @@ def _parsed(line: str) -> dict[str, Any]:
 
 def _run_item(run: RunRecord) -> dict[str, Any]:
     item = {each.name: getattr(run, each.name) for each in fields(RunRecord) if each.name not in _KEPT_HERE}
-    item["notebook"] = PurePath(run.notebook).name if run.notebook else None  # the folders above are nobody's business
+    item["notebook"] = _file_name(run.notebook)
     item["results"] = [
         {each.name: getattr(result, each.name) for each in fields(ResultRecord)} for result in run.results
     ]
     return item
+
+
+def _use_item(use: UseRecord) -> dict[str, Any]:
+    item = {each.name: getattr(use, each.name) for each in fields(UseRecord) if each.name != "kernel"}
+    item["notebook"] = _file_name(use.notebook)
+    return item
+
+
+def _file_name(path: str | None) -> str | None:
+    """Leave out the folders above, which are nobody's business."""
+    return PurePath(path).name or None if path else None
+
+
+def _use_of(item: Mapping[str, Any]) -> UseRecord:
+    if not is_uuid(str(item.get("run_uuid"))):
+        raise BundleError(f"a use of {str(item.get('run_uuid'))[:60]!r}, which is no task UUID")
+    values = _checked(item, {each.name for each in fields(UseRecord)} - {"kernel"})
+    if values.get("how") not in _LATER_USES or "used_at_utc" not in values:
+        raise BundleError(f"a use has a time, and is one of {', '.join(_LATER_USES)}")
+    values["tags"] = tuple(str(tag) for tag in values.get("tags") or ())
+    return UseRecord(**values)
 
 
 def _run_of(item: Mapping[str, Any]) -> RunRecord:
@@ -148,6 +201,7 @@ def _run_of(item: Mapping[str, Any]) -> RunRecord:
         raise BundleError(f"a run that is {str(values['state'])[:20]!r} has not ended")
     values["state"] = State(values["state"])
     values["tags"] = tuple(str(tag) for tag in values.get("tags") or ())
+    values.setdefault("model", None)  # many operations have none
     values["attempt_uuid"] = values.get("attempt_uuid") or values["task_uuid"]
     values["inputs"] = [each for each in values.get("inputs") or [] if isinstance(each, dict) and _is_ours(each)]
     parts = item.get("results", [])
@@ -193,9 +247,16 @@ def _checked(item: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
         wanted = _TYPES.get(name, (str,))
         if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
             raise BundleError(f"{name} is {str(value)[:60]!r}")
+        if isinstance(value, int) and wanted == (int,) and name not in _LARGE and abs(value) > _LARGEST_INTEGER:
+            raise BundleError(f"{name} is {str(value)[:60]}, which no log holds")
         values[name] = value
     return values
 
 
 def _line(item: Mapping[str, Any]) -> str:
-    return json.dumps(item, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
+    text = json.dumps(item, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which a request may hold and no file in UTF-8 can
+        text = json.dumps(item, sort_keys=True, separators=(",", ":"))
+    return text + "\n"

@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..again.api import only_of_notebook
+from ..again.api import find_in_notebook
 from ..again.bundle import make_bundle, open_into
 from ..again.bundle_files import read_bundle
 from ..errors import MagicUsageError
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 SUMMARY = "make, check or open a bundle: notebook, pictures, records, checksums"
 
-_USAGE = {"make": "bundle make OUT.zip [--notebook FILE]", "check": "bundle check FILE", "open": "bundle open FILE DIR"}
+_USAGE = {
+    "make": "bundle make OUT.zip [--notebook FILE] [--add FILE]",
+    "check": "bundle check FILE",
+    "open": "bundle open FILE DIR",
+}
 _PATHS = {"make": 1, "check": 1, "open": 2}
 
 
@@ -27,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("action", choices=tuple(_USAGE), help="; ".join(_USAGE.values()))
     parser.add_argument("paths", nargs="+", metavar="PATH", help="where to, or which; a name ending in .zip is a file")
+    parser.add_argument("--add", action="append", default=[], metavar="FILE", help="a further file; repeatable")
     add_filters(parser, limit=None)
 
 
@@ -44,14 +49,20 @@ def _make(session: Session, out: Path, options: argparse.Namespace) -> Answer:
     notebook = Path(options.notebook).expanduser() if options.notebook else None
     options.notebook = None  # it names the file here, and its cells choose the runs
     runs = session.log.select(dataclasses.replace(filter_from(options, session), with_replays=True))
+    lost: tuple[str, ...] = ()
     if notebook is not None:
-        runs = only_of_notebook(runs, notebook)
-    made = make_bundle(session, out, runs, notebook=notebook)
+        of_notebook = find_in_notebook(notebook)
+        theirs, lost = {run.task_uuid for run in of_notebook.runs}, of_notebook.missing
+        runs = [run for run in runs if run.task_uuid in theirs]
+    made = make_bundle(session, out, runs, notebook=notebook, add=[Path(path).expanduser() for path in options.add])
     said = f"{made.path}: {made.runs} runs, {made.media} files, {made.size_bytes / 1e6:.1f} MB"
-    notes = (f"{made.missing} files are not here, and not in it",) if made.missing else ()
+    notes = [*([f"{made.missing} files are not here, and not in it"] if made.missing else []), *lost]
+    if made.modules:
+        names = ", ".join(made.modules)
+        notes.append(f"the notebook imports {names}, which no installed package holds; give your own files with --add")
     written = {"path": str(made.path), "runs": made.runs, "media": made.media, "missing": made.missing,
-               "size_bytes": made.size_bytes}  # fmt: skip
-    return Answer({"text/plain": said}, written, notes, value=made)
+               "size_bytes": made.size_bytes, "not_found": list(lost), "modules": list(made.modules)}  # fmt: skip
+    return Answer({"text/plain": said}, written, tuple(notes), value=made)
 
 
 def _check(path: Path) -> Answer:
@@ -72,5 +83,7 @@ def _open(path: Path, folder: Path) -> Answer:
         "(mode replay); nothing was run"
     )
     return Answer(
-        {"text/plain": said}, {"folder": str(folder), "notebooks": bundle.notebooks, "runs": len(merged.added)}
+        {"text/plain": said},
+        {"folder": str(folder), "notebooks": bundle.notebooks, "runs": len(merged.added)},
+        merged.skipped,
     )

@@ -28,4 +28,5 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
         raise BundleError(f"there is no {path}")
     merged = merge_bundle(session, path)
     said = f"{len(merged.added)} runs added, {merged.known} were here already"
-    return Answer({"text/plain": said}, {"added": merged.added, "known": merged.known}, value=merged)
+    return Answer({"text/plain": said}, {"added": merged.added, "known": merged.known, "skipped": list(merged.skipped)},
+                  merged.skipped, value=merged)  # fmt: skip

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RunwareNBError
-from ..runlog import RunRecord
+from ..runlog import RunRecord, UseRecord
 from ..session.show import render_outcome
 from ..view.html import muted
 from ..view.results import format_usd
@@ -52,13 +54,41 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
         )
         for result in record.results
     ]
-    bundle = render_facts([(name, value) for name, value in facts if value not in {"", None}])
+    later = session.log.uses_of([record.task_uuid])
+    facts += [("used by", _use_text(use)) for use in later]
+    bundle = render_facts([(name, _value_text(value)) for name, value in facts if value is not None and value != ""])
     images = _images(session, record) if record.is_finished else ""
     return Answer(
         {"text/html": images + bundle["text/html"], "text/plain": bundle["text/plain"]},
-        {**row_of(record), "request": record.request, "inputs": record.inputs, **_origins(session, record)},
+        {
+            **row_of(record),
+            "request": record.request,
+            "inputs": record.inputs,
+            **_origins(session, record),
+            "uses": [_use_row(use) for use in later],
+        },
         value=record,
     )
+
+
+def _use_text(use: UseRecord) -> str:
+    """Format a later use of a run: what it was, when, by which cell, and what was given with it."""
+    cell = "" if use.execution_count is None else f"[{use.execution_count}] "
+    place = f"{cell}{PurePath(use.notebook).name if use.notebook else ''}".strip()
+    parts = [use.how, f"{use.used_at_utc[:16].replace('T', ' ')} UTC", place, ", ".join(use.tags), use.note]
+    return "; ".join(part for part in parts if part)
+
+
+def _use_row(use: UseRecord) -> dict[str, Any]:
+    row = {
+        name: getattr(use, name) for name in ("how", "used_at_utc", "notebook", "cell_id", "execution_count", "note")
+    }
+    return {**row, "tags": list(use.tags)}
+
+
+def _value_text(value: object) -> object:
+    """Format a list or an object of a request as JSON, and leave everything else as it is."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
 
 
 def _origins(session: Session, record: RunRecord) -> dict[str, Any]:

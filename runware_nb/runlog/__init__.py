@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .files import MediaStore, StoredFile
-from .records import FINAL_STATES, UNFINISHED_STATES, ResultRecord, RunClaimed, RunRecord, State, TwinExists
+from .records import FINAL_STATES, UNFINISHED_STATES, ResultRecord, RunClaimed, RunRecord, State, TwinExists, UseRecord
 
 if TYPE_CHECKING:
     from .store import RunLog
@@ -21,6 +21,7 @@ __all__ = [
     "State",
     "StoredFile",
     "TwinExists",
+    "UseRecord",
 ]
 
 

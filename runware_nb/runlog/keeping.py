@@ -11,11 +11,11 @@ import sqlalchemy as sa
 
 from ..errors import RunLogError, RunNotFound
 from ..reprs import short_repr
-from .databases import upsert_for
+from .databases import in_words, upsert_for
 from .queries import in_chunks
-from .records import RunRecord
-from .rows import result_row, run_row
-from .schema import attempts, cells, environments, results, run_tags, runs, votes
+from .records import RunRecord, UseRecord
+from .rows import result_row, run_row, use_row
+from .schema import attempts, cells, environments, results, run_tags, runs, uses, votes
 from .store import RunLog
 
 __all__ = ["Merged", "add_runs", "forget_runs", "mark_favourite", "note_perceptual_hash", "rate_result", "stored_files"]
@@ -29,10 +29,12 @@ class Merged:
     Attributes:
         added: Task UUIDs of runs that are new here.
         known: How many were here already, and were left alone.
+        skipped: One sentence for each record that cannot be used here.
     """
 
     added: list[str]
     known: int
+    skipped: tuple[str, ...] = ()
 
 
 def rate_result(log: RunLog, run_uuid: str, position: int | None, stars: int | None) -> None:
@@ -101,6 +103,9 @@ def forget_runs(log: RunLog, task_uuids: Sequence[str]) -> list[str]:
                 left.update(each["file"] for each in json.loads(text) if each.get("file"))
             hashed = sa.select(runs.c.cell_hash).where(mine, runs.c.cell_hash.is_not(None))
             sources.update(connection.execute(hashed).scalars())
+            used_by = sa.select(uses.c.cell_hash).where(uses.c.run_uuid.in_(some), uses.c.cell_hash.is_not(None))
+            sources.update(connection.execute(used_by).scalars())
+            connection.execute(sa.delete(uses).where(uses.c.run_uuid.in_(some)))
             ids = sa.select(runs.c.id).where(mine)
             connection.execute(sa.delete(run_tags).where(run_tags.c.run_id.in_(ids)))
             connection.execute(sa.delete(attempts).where(attempts.c.run_uuid.in_(some)))
@@ -108,7 +113,9 @@ def forget_runs(log: RunLog, task_uuids: Sequence[str]) -> list[str]:
             connection.execute(sa.delete(votes).where(votes.c.left_uuid.in_(some) | votes.c.right_uuid.in_(some)))
             connection.execute(sa.delete(runs).where(mine))
         for hashes in in_chunks(sorted(sources)):  # a cell's text holds the prompt
-            used = sa.select(runs.c.cell_hash).where(runs.c.cell_hash.is_not(None))
+            used = sa.select(runs.c.cell_hash).where(runs.c.cell_hash.is_not(None)).union(
+                sa.select(uses.c.cell_hash).where(uses.c.cell_hash.is_not(None))
+            )  # fmt: skip
             connection.execute(sa.delete(cells).where(cells.c.hash.in_(hashes), cells.c.hash.not_in(used)))
         unused = sorted(left - stored_files(connection, left))
     log.note_removed(sources)
@@ -138,47 +145,85 @@ def stored_files(connection: sa.Connection, among: Iterable[str] | None = None) 
 
 
 def add_runs(
-    log: RunLog, records: Iterable[RunRecord], *, sources: Mapping[str, str], snapshots: Mapping[str, Any]
+    log: RunLog,
+    records: Iterable[RunRecord],
+    *,
+    sources: Mapping[str, str],
+    snapshots: Mapping[str, Any],
+    used: Sequence[UseRecord] = (),
 ) -> Merged:
     """Add finished runs of another log; runs that are here already stay as they are.
+
+    A run that this database refuses (a number or a text that does not fit) is left out and named: each run stands for
+    itself, so the others are as good without it.
 
     Args:
         log: Where to.
         records: What to add, with results and tags.
         sources: Sources of cells by hash.
         snapshots: Environments by hash.
+        used: Later uses; those of runs that are added now are added too.
 
     Raises:
         RunLogError: The log cannot be written; then nothing was added.
     """
     added: list[str] = []
+    skipped: list[str] = []
     known = 0
+    by_run: dict[str, list[UseRecord]] = {}
+    for use in used:
+        by_run.setdefault(use.run_uuid, []).append(use)
     with log.changing() as connection:
-        upsert = upsert_for(connection.dialect)
         for record in records:
-            record.is_imported, record.is_joinable = True, False
-            row = {**run_row(record), "finished_at_utc": record.finished_at_utc, "duration_s": record.duration_s,
-                   "cost_usd": record.cost_usd, "best_rating": record.best_rating,
-                   "error": None if record.error is None else json.dumps(record.error)}  # fmt: skip
-            new = connection.execute(upsert(runs).values(row).on_conflict_do_nothing().returning(runs.c.id)).scalar()
-            if new is None:
-                known += 1
+            try:
+                with connection.begin_nested():
+                    is_new = _add_run(connection, record, by_run.get(record.task_uuid, ()), sources, snapshots)
+            except (sa.exc.DataError, sa.exc.IntegrityError, OverflowError, ValueError) as error:
+                skipped.append(f"run {record.task_uuid[:8]} does not fit into this log: {in_words(error)}")
                 continue
-            added.append(record.task_uuid)
-            for result in record.results:
-                extra = {"rating": result.rating, "perceptual_hash": result.perceptual_hash,
-                         "is_favourite": int(result.is_favourite)}  # fmt: skip
-                connection.execute(sa.insert(results).values(**result_row(record.task_uuid, result), **extra))
-            for tag in dict.fromkeys(record.tags):
-                connection.execute(sa.insert(run_tags).values(tag=tag[:200], run_id=new))
-            for table, key, column, texts in (
-                (cells, record.cell_hash, "source", sources),
-                (environments, record.environment_hash, "snapshot", snapshots),
-            ):
-                if key is not None and key in texts:
-                    text = texts[key] if isinstance(texts[key], str) else json.dumps(texts[key], sort_keys=True)
-                    connection.execute(upsert(table).values({"hash": key, column: text}).on_conflict_do_nothing())
-    return Merged(added, known)
+            if is_new:
+                added.append(record.task_uuid)
+            else:
+                known += 1
+    return Merged(added, known, tuple(skipped))
+
+
+def _add_run(
+    connection: sa.Connection,
+    record: RunRecord,
+    used: Iterable[UseRecord],
+    sources: Mapping[str, str],
+    snapshots: Mapping[str, Any],
+) -> bool:
+    """Add a run with all that belongs to it; return whether it is new."""
+    upsert = upsert_for(connection.dialect)
+    record.is_imported, record.is_joinable = True, False
+    row = {**run_row(record), "finished_at_utc": record.finished_at_utc, "duration_s": record.duration_s,
+           "cost_usd": record.cost_usd, "best_rating": record.best_rating,
+           "error": None if record.error is None else json.dumps(record.error)}  # fmt: skip
+    new = connection.execute(upsert(runs).values(row).on_conflict_do_nothing().returning(runs.c.id)).scalar()
+    if new is None:
+        return False
+    for result in record.results:
+        extra = {"rating": result.rating, "perceptual_hash": result.perceptual_hash,
+                 "is_favourite": int(result.is_favourite)}  # fmt: skip
+        connection.execute(sa.insert(results).values(**result_row(record.task_uuid, result), **extra))
+    texts = [
+        (cells, record.cell_hash, "source", sources),
+        (environments, record.environment_hash, "snapshot", snapshots),
+    ]
+    for use in used:
+        connection.execute(sa.insert(uses).values(use_row(use)))
+        texts.append((cells, use.cell_hash, "source", sources))
+    tags = {tag[:200]: 1 for use in used for tag in use.tags} | {tag[:200]: 0 for tag in record.tags}
+    for tag, of_use in tags.items():
+        connection.execute(sa.insert(run_tags).values(tag=tag, run_id=new, of_use=of_use))
+    for table, key, column, given in texts:
+        if key is not None and key in given:
+            text = given[key] if isinstance(given[key], str) else json.dumps(given[key], sort_keys=True)
+            text = text.replace("\x00", "\ufffd")
+            connection.execute(upsert(table).values({"hash": key, column: text}).on_conflict_do_nothing())
+    return True
 
 
 def _input_files(connection: sa.Connection, which: sa.ColumnElement[bool]) -> set[str]:

@@ -20,6 +20,7 @@ __all__ = [
     "RunRecord",
     "State",
     "TwinExists",
+    "UseRecord",
     "is_gone",
     "this_process",
 ]
@@ -179,6 +180,39 @@ class RunRecord:
     def is_finished(self) -> bool:
         """Whether nothing more will come of it."""
         return self.state in FINAL_STATES or (self.state is State.DISCARDED and self.finished_at_utc is not None)
+
+
+@short_repr()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseRecord:
+    """One use of a run by a cell or a script.
+
+    Attributes:
+        run_uuid: Task UUID of the run.
+        how: `sent` for the use that paid for it, `imported` where that was in another log; later ones are `recorded`
+            (answered from the log), `joined` (the same request was in flight) or `replayed` (replay mode).
+        used_at_utc: ISO 8601.
+        notebook: Path of the notebook or script.
+        cell_id: The cell, as the front end names it.
+        cell_hash: SHA-256 of the cell's source.
+        cell_ordinal: How many tasks this execution of the cell had before.
+        execution_count: The cell's number.
+        kernel: The kernel's session.
+        tags: Tags given with this use.
+        note: Note given with this use.
+    """
+
+    run_uuid: str
+    how: str
+    used_at_utc: str
+    notebook: str | None = None
+    cell_id: str | None = None
+    cell_hash: str | None = None
+    cell_ordinal: int | None = None
+    execution_count: int | None = None
+    kernel: str | None = None
+    tags: tuple[str, ...] = ()
+    note: str | None = None
 
 
 class TwinExists(RunLogError):

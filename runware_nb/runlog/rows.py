@@ -7,9 +7,11 @@ from typing import Any
 
 from sqlalchemy.engine import RowMapping
 
-from .records import ResultRecord, RunRecord, State
+from .records import ResultRecord, RunRecord, State, UseRecord
 
-__all__ = ["RESULT_COLUMNS", "RUN_COLUMNS", "result_of", "result_row", "run_of", "run_row"]
+__all__ = [
+    "RESULT_COLUMNS", "RUN_COLUMNS", "USE_COLUMNS", "result_of", "result_row", "run_of", "run_row", "use_of", "use_row",
+]  # fmt: skip
 
 RUN_COLUMNS = (
     "task_uuid", "attempt_uuid", "provider", "task_type", "model", "request", "request_hash", "asked_hash",
@@ -20,6 +22,10 @@ RUN_COLUMNS = (
 RESULT_COLUMNS = (
     "run_uuid", "position", "item_uuid", "url", "seed", "cost_usd", "media_type", "size_bytes",
     "received_sha256", "stored_sha256", "file", "medium_state", "raw", "error",
+)  # fmt: skip
+USE_COLUMNS = (
+    "run_uuid", "how", "notebook", "cell_id", "cell_hash", "cell_ordinal", "execution_count", "kernel", "tags", "note",
+    "used_at_utc",
 )  # fmt: skip
 _TYPED = ("prompt_template", "prompt", "note", "notebook", "cell_id", "model")
 _LARGEST_INTEGER = 2**63
@@ -75,6 +81,23 @@ def result_of(row: RowMapping) -> ResultRecord:
     values["raw"] = json.loads(row["raw"])
     values["error"] = None if row["error"] is None else json.loads(row["error"])
     return ResultRecord(**values)
+
+
+def use_row(use: UseRecord) -> dict[str, Any]:
+    """Build the row of a use."""
+    row = {name: getattr(use, name) for name in USE_COLUMNS}
+    for name in ("notebook", "cell_id", "kernel", "note"):
+        if row[name] is not None:
+            row[name] = _storable(row[name])
+    row["tags"] = json.dumps(list(use.tags)) if use.tags else None
+    return row
+
+
+def use_of(row: RowMapping) -> UseRecord:
+    """Build a use from its row."""
+    values = {name: row[name] for name in USE_COLUMNS}
+    values["tags"] = tuple(json.loads(row["tags"])) if row["tags"] else ()
+    return UseRecord(**values)
 
 
 def _storable(text: str) -> str:

@@ -18,6 +18,7 @@ __all__ = [
     "run_tags",
     "runs",
     "spending",
+    "uses",
     "votes",
 ]
 
@@ -159,8 +160,33 @@ run_tags = sa.Table(
     metadata,
     sa.Column("tag", sa.String(200), primary_key=True),
     sa.Column("run_id", sa.Integer, sa.ForeignKey("runs.id"), primary_key=True),
+    sa.Column("of_use", sa.Integer, nullable=False, server_default="0"),
 )
+"""Tags by run. One that came with a later use (`of_use` = 1) finds the run, but no money counts under it: the money
+was spent once, under the tags that the run was sent with."""
 sa.Index("ix_run_tags_run_id", run_tags.c.run_id)
+
+uses = sa.Table(
+    "uses",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("run_uuid", sa.String(36), nullable=False),
+    sa.Column("how", sa.String(10), nullable=False),
+    sa.Column("notebook", sa.Text),
+    sa.Column("cell_id", sa.Text),
+    sa.Column("cell_hash", sa.String(64)),
+    sa.Column("cell_ordinal", sa.Integer),
+    sa.Column("execution_count", sa.Integer),
+    sa.Column("kernel", sa.Text),
+    sa.Column("tags", sa.Text),
+    sa.Column("note", sa.Text),
+    sa.Column("used_at_utc", sa.String(32), nullable=False),
+)
+"""Each later use of a run: `recorded`, `joined` or `replayed`. The first use, which sent it, is its row of `runs`.
+
+There is no foreign key: a request may be joined before its run is on disk."""
+for _column in ("run_uuid", "cell_hash", "cell_id", "notebook"):
+    sa.Index(f"ix_uses_{_column}", uses.c[_column])
 
 cells = sa.Table(
     "cells",

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from .databases import upsert_for
 from .records import UNFINISHED_STATES
-from .rows import RESULT_COLUMNS, RUN_COLUMNS
-from .schema import LONGEST_KEY, attempts, budgets, cells, environments, results, run_tags, runs, spending
+from .rows import RESULT_COLUMNS, RUN_COLUMNS, USE_COLUMNS
+from .schema import LONGEST_KEY, attempts, budgets, cells, environments, results, run_tags, runs, spending, uses
 from .spending import FROM_SETTINGS
 
 __all__ = ["Statements"]
@@ -30,6 +30,11 @@ class Statements:
         self.insert_run = text(sa.insert(runs).values(_bind(*RUN_COLUMNS)))
         tagged = sa.select(sa.bindparam("tag", type_=sa.String), runs.c.id).where(mine)
         self.insert_tag = text(upsert(run_tags).from_select(["tag", "run_id"], tagged).on_conflict_do_nothing())
+        used = sa.select(sa.bindparam("tag", type_=sa.String), runs.c.id, _word(1)).where(mine)
+        self.insert_tag_of_use = text(
+            upsert(run_tags).from_select(["tag", "run_id", "of_use"], used).on_conflict_do_nothing()
+        )
+        self.insert_use = text(sa.insert(uses).values(_bind(*USE_COLUMNS)))
         body: Any = sa.bindparam("body")
         key: Any = sa.bindparam("hash")
         self.insert_cell = text(upsert(cells).values(hash=key, source=body).on_conflict_do_nothing())
@@ -96,7 +101,10 @@ class Statements:
             if not (by_day and dimension == "day")
         ]
         tags = [
-            _part(counted, "tag", run_tags.c.tag, by_day=by_day).where(run_tags.c.run_id == counted.c.run_id)
+            _part(counted, "tag", run_tags.c.tag, by_day=by_day).where(
+                run_tags.c.run_id == counted.c.run_id,
+                run_tags.c.of_use == _word(0),  # money counts under the tags it was spent for, and not again
+            )
             for by_day in (False, True)
         ]
         self.roll_up = text(_adding(upsert, sa.union_all(*parts)))

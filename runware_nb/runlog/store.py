@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from .databases import ONE_WRITER, Change, in_words
 from .filters import RunFilter
 from .opening import open_engine
 from .queries import MOST_CELLS, cell_number, cells_beginning, in_chunks, notebooks_named, select_runs
-from .records import UNFINISHED_STATES, ResultRecord, RunClaimed, RunRecord, State, this_process
-from .rows import result_of, result_row, run_of, run_row
-from .schema import LONGEST_KEY, attempts, cells, environments, results, run_tags, runs
+from .records import UNFINISHED_STATES, ResultRecord, RunClaimed, RunRecord, State, UseRecord, this_process
+from .rows import result_of, result_row, run_of, run_row, use_of, use_row
+from .schema import LONGEST_KEY, attempts, cells, environments, results, run_tags, runs, uses
 from .spending import OwnCosts, limit_values, median_cost, refuse_over_budget
 from .statements import Statements
 from .writer import Writer
@@ -215,6 +215,29 @@ class RunLog:
         dropped = {"run_uuid": run_uuid, "at_utc": at_utc}
         return self._writer.write([(self._sql.settle_unsent, freed, None), (self._sql.drop_unsent, dropped, None)])
 
+    def add_use(self, use: UseRecord, on_error: Callable[[Exception], None], *, cell_source: str | None = None) -> None:
+        """Record a later use of a run: queued at once, from any thread, and waited for by nobody.
+
+        Args:
+            use: What used it; its tags count in filters from then on.
+            on_error: Called with the failure, on any thread.
+            cell_source: Source of the cell.
+        """
+        steps: list[Change] = []
+        if use.cell_hash is not None and cell_source is not None and use.cell_hash not in self._stored:
+            body = cell_source.replace("\x00", "\ufffd")
+            steps.append((self._sql.insert_cell, {"hash": use.cell_hash, "body": body}, None))
+        steps.append((self._sql.insert_use, use_row(use), None))
+        self._writer.write_unawaited([*steps, *self._tag_steps(use)], on_error)
+
+    def add_tags_of_use(self, use: UseRecord, on_error: Callable[[Exception], None]) -> None:
+        """Put the tags of a use on its run once more: the run was perhaps not on disk when it was joined."""
+        if use.tags:
+            self._writer.write_unawaited(self._tag_steps(use), on_error)
+
+    def _tag_steps(self, use: UseRecord) -> list[Change]:
+        return [(self._sql.insert_tag_of_use, {"run_uuid": use.run_uuid, "tag": tag[:200]}, None) for tag in use.tags]
+
     # --- reading -------------------------------------------------------------------------------------
 
     def find(self, ref: str) -> RunRecord:
@@ -354,11 +377,38 @@ class RunLog:
         return found
 
     def runs_of_cells(self, hashes: Sequence[str], ids: Sequence[str]) -> list[RunRecord]:
-        """List the runs of cells, known by the hash of their source or by their id."""
-        found: list[RunRecord] = []
-        for column, values in ((runs.c.cell_hash, hashes), (runs.c.cell_id, ids)):
+        """List the runs that cells sent or used later; cells are known by the hash of their source or by their id."""
+        selected: dict[str, RunRecord] = {}
+        for name, values in (("cell_hash", hashes), ("cell_id", ids)):
             for some in in_chunks(values):
-                found += self.read(sa.select(runs).where(column.in_(some)))
+                used = sa.select(uses.c.run_uuid).where(uses.c[name].in_(some))
+                for which in (runs.c[name].in_(some), runs.c.task_uuid.in_(used)):
+                    selected.update((run.task_uuid, run) for run in self.read(sa.select(runs).where(which)))
+        return list(selected.values())
+
+    def runs_used_in(self, notebook: str) -> list[RunRecord]:
+        """List the runs that a notebook used later, by its path or its file name."""
+        ends = [uses.c.notebook.endswith(f"{slash}{notebook}", autoescape=True) for slash in ("/", "\\")]
+        used = sa.select(uses.c.run_uuid).where(sa.or_(uses.c.notebook == notebook, *ends))
+        return self.read(sa.select(runs).where(runs.c.task_uuid.in_(used)))
+
+    def runs_named(self, task_uuids: Sequence[str]) -> list[RunRecord]:
+        """List the runs among these UUIDs, which may be those of later attempts or of results."""
+        selected: dict[str, RunRecord] = {}
+        for some in in_chunks(task_uuids):
+            by_attempt = sa.select(attempts.c.run_uuid).where(attempts.c.task_uuid.in_(some))
+            by_result = sa.select(results.c.run_uuid).where(results.c.item_uuid.in_(some))
+            for which in (runs.c.task_uuid.in_(some), runs.c.task_uuid.in_(by_attempt.union(by_result))):
+                selected.update((run.task_uuid, run) for run in self.read(sa.select(runs).where(which)))
+        return list(selected.values())
+
+    def uses_of(self, task_uuids: Sequence[str]) -> list[UseRecord]:
+        """List the later uses of runs, oldest first; the first use of each is in the run itself."""
+        found: list[UseRecord] = []
+        for some in in_chunks(task_uuids):
+            mine = sa.select(uses).where(uses.c.run_uuid.in_(some)).order_by(uses.c.id)
+            with self.reading() as connection:
+                found += [use_of(row) for row in connection.execute(mine).mappings()]
         return found
 
     def median_cost(self, task: Mapping[str, Any], provider: str) -> OwnCosts | None:

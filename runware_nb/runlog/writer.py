@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,15 +29,17 @@ class _Write:
 
     Attributes:
         steps: What to run.
-        loop: Where the future lives.
-        done: Resolved once the commit is durable.
+        loop: Where the future lives; None where nobody waits.
+        done: Resolved once the commit is durable; None where nobody waits.
+        on_error: Called on the writing thread when nobody waits and the write failed.
         error: What went wrong.
         after: A write that this one has been merged into, and fails with.
     """
 
     steps: list[Change]
-    loop: asyncio.AbstractEventLoop
-    done: asyncio.Future[None]
+    loop: asyncio.AbstractEventLoop | None = None
+    done: asyncio.Future[None] | None = None
+    on_error: Callable[[Exception], None] | None = None
     error: Exception | None = field(default=None)
     after: _Write | None = field(default=None)
 
@@ -62,16 +64,33 @@ class Writer:
     def write(self, steps: list[Change]) -> asyncio.Future[None]:
         """Queue statements; they are committed in order, and the future is done once that is durable."""
         loop = asyncio.get_running_loop()
-        write = _Write(steps, loop, loop.create_future())
+        done = loop.create_future()
+        write = _Write(steps, loop, done)
         with self._closing:
             if self._is_closed:
-                write.done.set_exception(RunLogError("the log has been closed"))
+                done.set_exception(RunLogError("the log has been closed"))
             else:
-                self._queue.put(write)
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._write_forever, name="runware log", daemon=True)
-                    self._thread.start()
-        return write.done
+                self._enqueue(write)
+        return done
+
+    def write_unawaited(self, steps: list[Change], on_error: Callable[[Exception], None]) -> None:
+        """Queue statements that nothing waits for, from any thread; `close` still waits until they are durable.
+
+        Args:
+            steps: What to run.
+            on_error: Called with the failure, on any thread.
+        """
+        with self._closing:
+            if not self._is_closed:
+                self._enqueue(_Write(steps, on_error=on_error))
+                return
+        on_error(RunLogError("the log has been closed"))
+
+    def _enqueue(self, write: _Write) -> None:
+        self._queue.put(write)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write_forever, name="runware log", daemon=True)
+            self._thread.start()
 
     def close(self) -> None:
         """Write what is waiting, and end."""
@@ -166,7 +185,11 @@ def _resolve(batch: Sequence[_Write]) -> None:
     """Wake the waiters, with one call to each event loop."""
     by_loop: dict[asyncio.AbstractEventLoop, list[_Write]] = {}
     for write in batch:
-        by_loop.setdefault(write.loop, []).append(write)
+        if write.loop is not None:
+            by_loop.setdefault(write.loop, []).append(write)
+        elif write.error is not None and write.on_error is not None:
+            with contextlib.suppress(Exception):  # the thread must live
+                write.on_error(write.error)
     for loop, writes in by_loop.items():
         if not loop.is_closed():
             loop.call_soon_threadsafe(_settle, writes)
@@ -174,7 +197,7 @@ def _resolve(batch: Sequence[_Write]) -> None:
 
 def _settle(writes: list[_Write]) -> None:
     for write in writes:
-        if write.done.done():
+        if write.done is None or write.done.done():
             continue
         if write.error is None:
             write.done.set_result(None)

@@ -31,6 +31,7 @@ from .lineage import storable_request
 from .media_recovery import expects_file, missing_sentence
 from .show import OutcomePresenter, OutcomeRenderer, ResultRenderer
 from .storing import Storing, record_of
+from .uses import record_takeover
 
 if TYPE_CHECKING:
     from ..runlog import RunLog
@@ -158,7 +159,7 @@ class RunOnItsWay:
                 twin = await asyncio.to_thread(self._log.find, self._job.task_uuid)
             if twin is None:
                 continue  # it failed in the meantime
-            self._take_over(twin)
+            self._take_over(twin, cell_source)
             if twin.state is State.DISCARDED and not twin.attempts:
                 raise RunCancelled(f"Run {twin.task_uuid} was discarded before it was sent. It cost nothing.")
             if twin.is_finished:
@@ -171,12 +172,15 @@ class RunOnItsWay:
         hashed = self._job.record.request_hash
         return self._log.find_twin(hashed) or self._log.find_recorded(hashed)
 
-    def _take_over(self, twin: RunRecord) -> None:
+    def _take_over(self, twin: RunRecord, cell_source: str | None = None) -> None:
         job = self._job
-        if twin.task_uuid != job.record.task_uuid:
+        own = job.record
+        if twin.task_uuid != own.task_uuid:
             job.notices.append(f"joined run {twin.task_uuid[:8]}, which was already on its way")
         job.record, job.is_recorded = twin, twin.is_finished
         job.is_logged = job.is_joined = job.resends = True
+        if twin.task_uuid != own.task_uuid:
+            record_takeover(self._session, job, own, cell_source)
         self._task = self.storing.task = {**self._task, "taskUUID": twin.attempt_uuid}  # the file names the attempt
         job.changed()
 

@@ -26,7 +26,7 @@ _LOOKED_AT = 500
 _PROTOCOL_DEFAULTS: Mapping[str, Any] = {"number_results": 1, "output_format": "JPG", "output_quality": 95}
 
 
-def find_replay(session: Session, task: Item) -> RunRecord:
+def find_replay(session: Session, task: Item, context: CellContext) -> RunRecord:
     """Find the run that answered this request before.
 
     The cell chooses among equals: the one of the same cell and the same place in it, else of the same notebook,
@@ -35,7 +35,6 @@ def find_replay(session: Session, task: Item) -> RunRecord:
     Raises:
         NotRecorded: There is none; the message names the cell, the nearest record and what differs.
     """
-    context = session.context()
     inputs = look_into(session, task, keeps=False)
     named = by_content(task, inputs)
     try:

@@ -24,6 +24,7 @@ from .jobs import Job
 from .lineage import by_content, look_into, parent_of, storable_request
 from .pipeline import utc_now
 from .replaying import find_replay
+from .uses import record_use
 
 if TYPE_CHECKING:
     from .session import Plan, Session
@@ -69,7 +70,13 @@ def submit_all(
     """
     plans = [session.plan(task, as_is=as_is) for task in tasks]
     if session.settings.mode == "replay":
-        return [answer_from_log(session, find_replay(session, plan.task), "replayed") for plan in plans]
+        jobs = []
+        for plan in plans:
+            context = labels.context or session.context()
+            job = answer_from_log(session, find_replay(session, plan.task, context), "replayed")
+            record_use(session, job, context, tags=labels.tags, note=labels.note, how="replayed")
+            jobs.append(job)
+        return jobs
     session.require_key()
     submissions = [Submission(session, plan, labels, fresh=fresh, as_is=as_is) for plan in plans]
     known = [submission.find_known() for submission in submissions]
@@ -78,7 +85,10 @@ def submit_all(
         context=labels.context or session.context(counts=False),
         agreed=agreed,
     )
-    return [job or submission.start() for submission, job in zip(submissions, known, strict=True)]
+    return [
+        submission.start() if job is None else submission.use(job)
+        for submission, job in zip(submissions, known, strict=True)
+    ]
 
 
 class Submission:
@@ -100,6 +110,7 @@ class Submission:
         self._as_is = as_is
         self._seen_ended = 0
         self._unsent: RunRecord | None = None
+        self._how = "joined"
         self._inputs = [] if as_is and not _is_all_sendable(plan.task) else look_into(session, plan.task)
         named = by_content(plan.task, self._inputs)
         provider = session.settings.service
@@ -132,6 +143,7 @@ class Submission:
     def find_known(self) -> Job | None:
         """Find the same request in progress, or its recorded answer; None if it has to be sent."""
         self._seen_ended = self._session.jobs.number_ended
+        self._how = "joined"
         if self._names_uuid:
             job = self._find_uuid()
             if job is not None:
@@ -147,7 +159,10 @@ class Submission:
             return self._session.join(record, self._wire)
         # Nobody has sent that run yet. This request adopts it, after the user has agreed to its cost.
         self._unsent = record
-        return None if self._fresh or record is not None else _find_recorded(self._session, self._sent)
+        if self._fresh or record is not None:
+            return None
+        self._how = "recorded"
+        return _find_recorded(self._session, self._sent)
 
     def start(self) -> Job:
         """Write the run to the log and send it; or join the same request that another thread has just submitted."""
@@ -160,11 +175,18 @@ class Submission:
         while known is None:
             unsent = self._unsent
             if unsent is not None:
-                return self._session.join(unsent, self._wire)
+                return self.use(self._session.join(unsent, self._wire), context)
             if self._session.jobs.add_if_new(job, since=self._seen_ended):
                 return self._session.execute(job, self._wire, context.cell_source)
             known = self.find_known()
-        return known
+        return self.use(known, context)
+
+    def use(self, job: Job, context: CellContext | None = None) -> Job:
+        """Record that this cell uses the answer of a job that it did not send; return the job."""
+        context = context or self._labels.context or self._session.context()
+        labels = self._labels
+        record_use(self._session, job, context, tags=labels.tags, note=labels.note, how=self._how)
+        return job
 
     def _upload_media(self) -> None:
         """Upload the media that the task contains, once the user has agreed to its cost."""

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from runware_nb.again.bundle import make_bundle, merge_bundle, open_into, runs_of_notebook
+from runware_nb.again.bundle import make_bundle, merge_bundle, open_into
 from runware_nb.again.bundle_files import MANIFEST, METADATA, PREVIEW, RECORDS, read_bundle
+from runware_nb.again.notebook_runs import runs_of_notebook
 from runware_nb.again.records import read_lines, write_lines
 from runware_nb.again.secrets import find_secret
 from runware_nb.errors import BundleError
@@ -408,6 +409,105 @@ def test_a_missing_file_is_counted_and_said(sandbox, filled, tmp_path):
     run = every(filled)[-1]
     filled.media.find(run.results[0].file).unlink()
     sandbox.reset()  # the service has forgotten it too
+    filled.media.find(every(filled)[1].results[0].file).write_bytes(b"edited")
     made = make_bundle(filled, tmp_path / "out", every(filled))
-    assert made.missing == 1
+    assert made.missing == 2
+    open_into(tmp_path / "out", tmp_path / "opened")
     assert io.BytesIO((tmp_path / "out" / RECORDS).read_bytes()).readline().startswith(b'{"kind":"runware_nb records"')
+
+
+# --- what goes along --------------------------------------------------------------------------------
+
+
+def test_a_bundle_says_what_the_notebook_imports_and_takes_files_along(filled, tmp_path):
+    source = (
+        "%load_ext runware_nb\nimport numpy as np, json\nfrom PIL import Image\nimport helpers, other\n!ls\nx = %time 1"
+    )
+    (tmp_path / "work" / "data").mkdir(parents=True)
+    book = notebook(tmp_path / "work" / "nb.ipynb", source)
+    for name, text in (("data/labels.csv", "a,b\n1,2\n"), ("helpers.py", "x = 1\n"), ("empty.bin", "")):
+        (tmp_path / "work" / name).write_text(text)
+    files = [tmp_path / "work" / name for name in ("data/labels.csv", "helpers.py", "empty.bin")]
+    made = make_bundle(filled, tmp_path / "out.zip", every(filled), notebook=book, add=files)
+    assert made.modules == ("other",)
+    with read_bundle(tmp_path / "out.zip") as read:
+        required, locked = read.text("requirements.txt").splitlines(), read.text("requirements-lock.txt").splitlines()
+        crate = json.loads(read.text(METADATA))
+    names = {line.partition("==")[0] for line in required if "==" in line}
+    assert names == {"numpy", "pillow", "runware-nb"}
+    assert any(line.startswith("sqlalchemy==") for line in locked)
+    assert str(Path.home()) not in "".join(required + locked)
+    listed = {item["@id"] for item in crate["@graph"] if item.get("@type") == "File"}
+    assert {"requirements.txt", "requirements-lock.txt", "files/data/labels.csv", "files/helpers.py"} <= listed
+    open_into(tmp_path / "out.zip", tmp_path / "opened")
+    assert (tmp_path / "opened" / "data" / "labels.csv").read_text() == "a,b\n1,2\n"
+    assert (tmp_path / "opened" / "nb.ipynb").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "files/../evil.py", "files//etc/x", "files/.runware/config.toml", "files/a/../../b", "files/json.py", "files/json/__init__.py",
+        "files/sitecustomize.py", "files/runware_nb/__init__.py", "files/pyproject.toml", "files/x.ipynb", "files/runware_images/x",
+        "files/con.txt", "files/a\\b", "files/C:x", "files/a.", "files/" + "a/" * 9 + "b", "files/",
+    ],
+)  # fmt: skip
+def test_an_added_file_that_would_escape_or_start_something_is_refused(bundle, tmp_path, name):
+    hostile = rebuilt(bundle, tmp_path / "hostile.zip", lambda files: files.update({name: b"x"}))
+    if name.endswith("/"):
+        return
+    with pytest.raises(BundleError, match="does not belong into a bundle"):
+        open_into(hostile, tmp_path / "victim")
+    assert not (tmp_path / "victim").exists()
+
+
+def test_a_key_in_an_added_file_stops_the_export(filled, tmp_path):
+    (tmp_path / "notes.txt").write_text(f"the key is {KEY}")
+    with pytest.raises(BundleError, match=r"notes\.txt holds"):
+        make_bundle(filled, tmp_path / "out", every(filled), add=[tmp_path / "notes.txt"])
+    for path in (tmp_path / "nowhere.csv", tmp_path):
+        with pytest.raises(BundleError, match="is no file"):
+            make_bundle(filled, tmp_path / "out", every(filled), add=[path])
+
+
+def test_one_record_that_cannot_be_used_leaves_the_others_usable(filled, sandbox, make_session, tmp_path):
+    lines = list(write_lines(filled.log, every(filled)))
+    odd = json.dumps({**json.loads(lines[-1]), "task_uuid": "../x"}) + "\n"
+    path = tmp_path / "runs.jsonl"
+    path.write_text("".join([*lines, odd]), encoding="utf-8")
+    other = make_session(sandbox, home=tmp_path / "other" / ".runware")
+    merged = merge_bundle(other, path)
+    assert len(merged.added) == 4
+    assert len(merged.skipped) == 1
+    assert "is no task UUID" in merged.skipped[0]
+
+
+def test_the_runs_that_cells_used_and_outputs_name_go_along(filled, tmp_path):
+    """The notebook was renamed, a comment was edited, and another notebook had made the same requests."""
+    from runware_nb.again.notebook_runs import find_runs
+    from runware_nb.session import CellContext
+
+    source = "%%runware --seed 7  # edited\na small airship"
+    context = CellContext(notebook="/old/name.ipynb", cell_source=source)
+    used = filled.submit({**SEEDED, "numberResults": 2}, context=context)
+    used.result()
+    named = next(run for run in every(filled) if run.task_uuid != used.task_uuid)
+    outputs = [{"output_type": "display_data", "metadata": {}, "data": {"text/html": [f"<b>{named.task_uuid}</b>"]}},
+               printed("as in deadbeef#2")]  # fmt: skip
+    cells = [{"cell_type": "code", "id": "new", "source": source + "\n", "outputs": [], "execution_count": 1},
+             {"cell_type": "code", "id": "out", "source": "x", "outputs": outputs, "execution_count": 2},
+             {"cell_type": "code", "id": "gone", "source": "rw.image('never logged')", "outputs": [], "execution_count": 3},
+             {"cell_type": "code", "id": "not run", "source": "rw.image('later')", "outputs": []}]  # fmt: skip
+    filled.close()
+    of_notebook = find_runs(filled, {"cells": cells}, "renamed.ipynb")
+    assert {run.task_uuid for run in of_notebook.runs} == {used.task_uuid, named.task_uuid}
+    assert len(of_notebook.missing) == 2
+    assert "deadbeef" in of_notebook.missing[0]
+    assert "id gone" in of_notebook.missing[1]
+    lines = list(write_lines(filled.log, of_notebook.runs))
+    (use,) = read_lines(lines).uses
+    assert (use.run_uuid, use.notebook, read_lines(lines).sources[use.cell_hash]) == (
+        used.task_uuid,
+        "name.ipynb",
+        source,
+    )

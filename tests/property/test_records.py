@@ -1,0 +1,67 @@
+"""Reading accepts what writing wrote, whatever kind of run it is."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from runware_nb.again.records import read_lines, write_lines
+from runware_nb.runlog import FINAL_STATES, ResultRecord, RunLog, RunRecord, State
+from runware_nb.runlog.keeping import add_runs
+
+TASKS = ["imageInference", "upscale", "imageUpscale", "removeBackground", "caption", "imageMasking", "vectorize", "training",
+         "controlNetPreprocess", "promptEnhance", "textInference", "videoInference", "audioInference", "3dInference",
+         "tools", "modelSearch", "x" * 60]  # fmt: skip
+TEXT = st.text(st.characters(codec=None), max_size=12) | st.sampled_from(["\u2028", "a\x85b\x0c\x1c", "\r\n", "\ud800"])
+SAFE = TEXT.map(lambda text: text.encode("utf-8", "replace").decode().replace("\x00", ""))  # as the log keeps it
+JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
+                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=6)  # fmt: skip
+OBJECT = st.dictionaries(TEXT, JSON, max_size=3)
+UUIDS = st.uuids(version=4).map(str)
+NAME = st.sampled_from([f"ab/{'ab' * 32}.jpg", f"00/{'0' * 64}.svg"])
+
+
+def optional(values):
+    return st.none() | values
+
+
+RESULTS = st.builds(
+    ResultRecord, position=st.integers(0, 3), item_uuid=optional(UUIDS), url=optional(SAFE), seed=optional(st.integers()),
+    cost_usd=optional(st.floats(0, 9)), media_type=optional(st.just("image/png")), size_bytes=optional(st.integers(0, 2**40)),
+    file=optional(NAME), raw=OBJECT, error=optional(OBJECT), rating=optional(st.integers(1, 5)), is_favourite=st.booleans(),
+    medium_state=st.sampled_from(["none", "stored", "expired", "missing"]),
+)  # fmt: skip
+RUNS = st.builds(
+    RunRecord, task_uuid=UUIDS, attempt_uuid=UUIDS, provider=st.sampled_from(["runware", "sandbox"]),
+    task_type=st.sampled_from(TASKS), model=optional(SAFE), request=OBJECT, request_hash=st.just("1:r"),
+    asked_hash=st.just("1:a"), created_at_utc=st.just("2026-01-01T00:00:00.000+00:00"), prompt_template=optional(SAFE),
+    prompt=optional(SAFE), state=st.sampled_from(sorted({*FINAL_STATES, State.DISCARDED})), attempts=st.integers(0, 9),
+    seed_given=st.booleans(), notebook=st.none() | st.just("a.ipynb"), cell_id=optional(SAFE), cell_ordinal=optional(st.integers(0, 9)),
+    execution_count=optional(st.integers(0, 9)), finished_at_utc=st.just("t"), duration_s=optional(st.floats(0, 9)),
+    cost_usd=optional(st.floats(0, 9)), error=optional(OBJECT), tags=st.sets(SAFE, max_size=2).map(lambda t: tuple(sorted(t))),
+    note=optional(SAFE), parent_uuid=optional(UUIDS), replay_of=optional(UUIDS), is_imported=st.booleans(),
+    inputs=st.lists(st.fixed_dictionaries({"place": st.just("inputs.image")}, optional={"file": NAME}), max_size=2),
+    results=st.lists(RESULTS, max_size=2, unique_by=lambda result: result.position),
+)  # fmt: skip
+SHARED = ("task_uuid", "attempt_uuid", "task_type", "model", "request", "state", "prompt", "note", "tags", "error", "inputs",
+          "results", "cost_usd", "notebook", "replay_of")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    log = RunLog(tmp_path_factory.mktemp("log"))
+    yield log
+    log.close()
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
+@given(st.lists(RUNS, max_size=2, unique_by=lambda run: run.task_uuid))
+def test_reading_accepts_what_writing_wrote(log, runs):
+    text = "".join(write_lines(log, runs)).encode().decode()
+    read = {run.task_uuid: run for run in read_lines(text.split("\n")).runs}
+    assert len(read) == len(runs)
+    for run in runs:
+        for name in SHARED:
+            assert getattr(read[run.task_uuid], name) == getattr(run, name), name
+    merged = add_runs(log, read.values(), sources={}, snapshots={})
+    assert merged.skipped == ()
+    assert len(merged.added) + merged.known == len(runs)
