@@ -368,3 +368,22 @@ def test_a_refusal_leaves_nothing_behind(sandbox, make_session):
         with pytest.raises(SpendingRefused):
             send()
     assert (session.log.count(), len(session.jobs), sandbox.charges()) == (0, 0, [])
+
+
+def test_a_budget_of_the_environment_ends_with_its_variable(sandbox, monkeypatch):
+    """Also within one kernel: `del os.environ[...]` or `%env` takes effect with the next task."""
+    from runware_nb import Session
+
+    for name, value in {**sandbox.environment, "RUNWARE_NB_BUDGET_USD": "0.0001"}.items():
+        monkeypatch.setenv(name, value)
+    session = Session()
+    try:
+        with pytest.raises(BudgetExceeded, match="RUNWARE_NB_BUDGET_USD"):
+            session.submit({**BIG, "seed": 1}).result()
+        monkeypatch.delenv("RUNWARE_NB_BUDGET_USD")
+        assert len(session.submit({**BIG, "seed": 1}).result()) == 1
+        monkeypatch.setenv("RUNWARE_NB_BUDGET_USD", "0.0001")
+        with pytest.raises(BudgetExceeded):
+            session.submit({**BIG, "seed": 2}).result()
+    finally:
+        session.close()
