@@ -455,7 +455,7 @@ class Session:
         task: Task,
         *,
         template: str | None = None,
-        tags: tuple[str, ...] = (),
+        tags: str | Sequence[str] = (),
         note: str | None = None,
         fresh: bool = False,
         agreed: bool = False,
@@ -485,7 +485,9 @@ class Session:
             NotConfirmed: It costs more than is sent without a yes, and there was none.
             NotRecorded: Replay mode has no record of it.
         """
-        labels = Labels(template=template, tags=tags, note=note, replay_of=replay_of, context=context)
+        labels = Labels(
+            template=template, tags=_as_tuple(tags), note=note, replay_of=replay_of, context=context
+        )  # fmt: skip
         self.apply_budget()
         return submit(self, task, labels, fresh=fresh, agreed=agreed)
 
@@ -493,7 +495,7 @@ class Session:
         self,
         tasks: Sequence[Task],
         *,
-        tags: tuple[str, ...] = (),
+        tags: str | Sequence[str] = (),
         note: str | None = None,
         fresh: bool = False,
         agreed: bool = False,
@@ -521,7 +523,7 @@ class Session:
             BudgetExceeded: A budget cannot cover the batch. Nothing was sent.
         """
         self.apply_budget()
-        return submit_all(self, tasks, Labels(tags=tags, note=note), fresh=fresh, agreed=agreed, as_is=as_is)
+        return submit_all(self, tasks, Labels(tags=_as_tuple(tags), note=note), fresh=fresh, agreed=agreed, as_is=as_is)
 
     def job(self, ref: str) -> Job:
         """Take up a run again, in this kernel or the next.
@@ -905,6 +907,11 @@ def _sandbox_ended(how: str) -> TransportError:
     )
     error.retryable = False  # nothing answers before the user starts it again
     return error
+
+
+def _as_tuple(tags: str | Sequence[str]) -> tuple[str, ...]:
+    """Return tags as a tuple; one text is one tag, and not its letters."""
+    return (tags,) if isinstance(tags, str) else tuple(tags)
 
 
 def _sendable(request: Mapping[str, Any]) -> Item:
