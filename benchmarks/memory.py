@@ -158,7 +158,7 @@ def looks(log: RunLog, count: int) -> Iterator[tuple[str, Callable[[], Any]]]:
         return look
 
     yield "log", some()
-    yield "log --page 50", some(page=lambda: 50)
+    yield "log --page 50", some(page=lambda: 50, limit=lambda: 20)
     yield "log --model", some(model=lambda: chance.choice(MODELS))
     yield "log --model (none of it)", some(model=lambda: "nobody:1@1")
     yield "log --tag (of many runs)", some(tags=lambda: ("common",))

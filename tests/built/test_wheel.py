@@ -71,7 +71,7 @@ def test_the_oldest_supported_dependencies_still_work(wheel, tmp_path):
     subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
     python = home / "bin" / "python"
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    others = ["pytest", "pytest-timeout", "hypothesis", "keyring", "numpy"]
+    others = ["pytest", "pytest-timeout", "hypothesis", "keyring", "numpy", "pandas"]
     done = subprocess.run([*pip, str(wheel), *pins, *others], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     # Away from the checkout, so that the wheel is what is tested.

@@ -170,13 +170,12 @@ def test_tasks_without_a_model_are_asked_about_too(sandbox, make_session, answer
 def test_under_a_budget_runs_of_unknown_price_are_sent_one_at_a_time_until_one_has_a_cost(start_sandbox, make_session):
     sandbox = start_sandbox("--latency-s", "0.2")
     session = make_session(sandbox, budget_usd=0.02)
-    first = session.submit({**UNKNOWN, "seed": 1}, agreed=True)
-    jobs = [first, *(session.submit({**UNKNOWN, "seed": seed}, agreed=True) for seed in range(2, 30))]
+    jobs = [session.submit({**UNKNOWN, "seed": seed}, agreed=True) for seed in range(1, 30)]
     errors = [job.future.exception(timeout=60) for job in jobs]
-    assert errors[0] is None
-    assert BudgetExceeded in {type(error) for error in errors}
-    # only the first was sent without knowing its price
-    assert sandbox.ledger()["total_usd"] <= 0.02 + first.record.cost_usd
+    assert {type(error) for error in errors} == {type(None), BudgetExceeded}
+    # only one was sent without knowing its price
+    price = max(job.record.cost_usd or 0 for job in jobs)
+    assert 0 < sandbox.ledger()["total_usd"] <= 0.02 + price
 
 
 def test_a_cost_that_the_service_does_not_report_counts_with_its_estimate(sandbox, make_session):

@@ -340,7 +340,7 @@ def test_the_nearest_record_and_what_differs_are_named(sandbox, make_session):
     with pytest.raises(NotRecorded) as caught:
         session.submit({**SEEDED, "steps": 12, "lora": [{"model": "civitai:1@1", "weight": 1.0}], "numberResults": 1})
     assert f"nearest record is run {near.task_uuid[:8]}" in str(caught.value)
-    assert "differs in steps: 9 then, 12 now; loras.0.weight: 0.5 then, 1.0 now. Nothing was sent" in str(caught.value)
+    assert "differs in steps: 9 then, 12 now; loras.0.weight: 0.5 then, 1 now. Nothing was sent" in str(caught.value)
     with pytest.raises(NotRecorded, match=f"{picked.task_uuid[:8]} of .* differs in steps: 9 then, not given now"):
         session.submit({**TASK, "CFGScale": 3})
     assert len(sandbox.charges()) == 2

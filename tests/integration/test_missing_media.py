@@ -57,7 +57,7 @@ def test_an_answer_paid_for_on_another_machine_is_downloaded_and_not_paid_for_ag
     here, there = machines("here"), machines("there")
     operation = {**UPSCALE, "inputs": {"image": Image.new("RGB", (64, 64), "teal")}}
     for task in ({**SEEDED, "numberResults": 3}, operation):
-        paid = here.submit(task).result()
+        paid = here.submit(task, agreed=True).result()
         charges = len(sandbox.charges())
         job = there.submit(task)
         recorded = job.result()
@@ -182,7 +182,7 @@ def deleted(sandbox, make_session):
 USES = {
     "a result in memory": lambda session, runs, outcome: [result.image for result in outcome],
     "an input of a task": lambda session, runs, outcome: session.submit(
-        {**UPSCALE, "inputs": {"image": outcome[0].image}}
+        {**UPSCALE, "inputs": {"image": outcome[0].image}}, agreed=True
     ).result(),
     "a run's UUID as an input": lambda session, runs, outcome: find_image(f"{runs[0].task_uuid}#2", session, {}),
     "the inputs of a run": lambda session, runs, outcome: put_back(

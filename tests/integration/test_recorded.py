@@ -49,7 +49,7 @@ def test_every_kind_of_answer_is_the_same_output_the_second_time(sandbox, make_s
     image = picture("red")
     task = {**task, **({"inputs": {"image": image}} if "inputs" in task else {})}
     task = {**task, **({"seedImage": image} if "seedImage" in task else {})}
-    first = session.submit(task).result()
+    first = session.submit(task, agreed=True).result()
     again = session.submit(dict(reversed(task.items()))).result()
     assert again.is_recorded
     assert again._repr_mimebundle_() == first._repr_mimebundle_()
@@ -155,7 +155,7 @@ def test_an_avif_image_is_converted_for_the_service_whatever_carries_it(sandbox,
     picture().save(path)
     inline = f"data:image/avif;base64,{base64.b64encode(path.read_bytes()).decode()}"
     task = {"taskType": "upscale", "model": "runware:504@1", "upscaleFactor": 2}
-    results = [session.submit({**task, "inputs": {"image": value}}).result() for value in (path, inline)]
+    results = [session.submit({**task, "inputs": {"image": value}}, agreed=True).result() for value in (path, inline)]
     assert [result.is_recorded for result in results] == [False, True]
     assert results[0][0].image.size == (128, 128)
     assert len(sandbox.charges()) == 1

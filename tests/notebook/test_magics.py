@@ -101,7 +101,8 @@ def test_quiet_keeps_the_notice_for_the_outcome(shell, capsys):
     capsys.readouterr()
     shell.run(f"%%runware {SMALL} -q\na {{who}} ship")
     assert capsys.readouterr().out == ""
-    assert UNDEFINED in shell.names["_rw"]._repr_mimebundle_()["text/plain"]
+    shell.names["_rw"]._ipython_display_()
+    assert UNDEFINED in capsys.readouterr().out
 
 
 def test_rows_and_lists_are_replaced_by_their_path(shell, capsys):

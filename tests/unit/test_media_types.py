@@ -15,7 +15,9 @@ from runware_nb.errors import MediaError
 from runware_nb.images.incoming import is_sendable, media_bytes
 from runware_nb.wire.media import CONVERTED_TYPES, ending_for, sniff
 
-needs_avif = pytest.mark.skipif(not features.check("avif"), reason="this Pillow writes no AVIF; install Pillow 11.3")
+needs_avif = pytest.mark.skipif(
+    "avif" not in features.get_supported(), reason="this Pillow writes no AVIF; install Pillow 11.3"
+)
 
 
 def encoded(image, kind, **more):
