@@ -292,12 +292,12 @@ def test_settings_are_shown_changed_and_kept_with_the_project(session, run, tmp_
     assert code == 1
     assert "NotRecorded" in said
     code, _, said = run("raw", str(request))
-    assert (code, "replay mode" in said) == (1, True)
+    assert (code, "Replay mode" in said) == (1, True)
     for words in (["connect"], ["poll", "3f2a9c1b-1111-4222-8333-944455556666"]):
         code, _, said = run(*words)
         assert code == 2
-        assert "replay mode: all requests are answered from the log" in said
-    assert "bundled catalogue: replay mode" in run("models", "flux")[2]
+        assert "Replay mode answers all requests from the log" in said
+    assert "bundled catalogue: Replay mode" in run("models", "flux")[2]
     assert run("verify", "--budget", "1")[1] == {"runs": []}
     assert run("status")[1]["key"].endswith(", not checked")
 
@@ -307,9 +307,9 @@ def test_a_bundle_goes_through_the_terminal(session, run, two, tmp_path):
     assert run("bundle", "make", str(out), "--tag", "red")[1]["runs"] == 1
     assert run("bundle", "check", str(out))[1]["ok"]
     assert run("bundle", "open", str(out), str(tmp_path / "there"))[1]["runs"] == 1
-    assert run("import", str(out))[1] == {"added": [], "known": 1}
+    assert run("import", str(out))[1] == {"added": [], "known": 1, "skipped": []}
     assert run("export", str(tmp_path / "deep" / "runs.jsonl"))[1]["runs"] == 2
-    assert run("import", str(tmp_path / "deep" / "runs.jsonl"))[1] == {"added": [], "known": 2}
+    assert run("import", str(tmp_path / "deep" / "runs.jsonl"))[1] == {"added": [], "known": 2, "skipped": []}
     page = tmp_path / "page.html"
     assert run("gallery", str(page), "--title", "<b>Airships</b>")[1]["runs"] == 2
     text = page.read_text()
@@ -371,7 +371,7 @@ def test_a_frame_has_every_parameter_and_the_same_columns_when_empty(session, mo
 def test_a_list_says_what_it_leaves_out_and_leaves_re_runs_out(session, run, two):
     import runware_nb as rw
 
-    assert rw.replay(two[0]).verdict == "exact"
+    assert rw.replay(two[0], agreed=True).verdict == "exact"
     code, rows, said = run("log", "--limit", "1")
     assert (code, len(rows)) == (0, 1)
     assert "1 of 2 runs; `--limit all` lists every run" in said
