@@ -182,7 +182,7 @@ def _print(text: str | None = None) -> None:
 
 
 def _say(sentence: str, end: str = "\n") -> None:
-    """Write a sentence to stderr, beside the answer. If it cannot be written, the answer and the status remain.
+    """Print a sentence to stderr. If it cannot be written, the answer and the status remain.
 
     Raises:
         _ReaderGone: The reader has ended.

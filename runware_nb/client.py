@@ -129,14 +129,14 @@ class Client:
 
     @property
     def is_lost(self) -> bool:
-        """Whether there was a connection, and it is interrupted."""
+        """Return whether there was a connection, and it is interrupted."""
         return self._connection.is_lost
 
     async def aclose(self, reason: TransportError | None = None) -> None:
         """Close; tasks in flight go on at the service and can be collected by their UUIDs.
 
         Args:
-            reason: What whoever waits for a task gets; by default that the client was closed.
+            reason: Error for those that wait for a task; by default that the client was closed.
         """
         # The queue ends before what is in flight: a task in flight that ends makes room, and nothing may be sent then.
         self._slots.close(closed)
@@ -156,7 +156,7 @@ class Client:
         timeout_s: float | None = None,
         as_is: bool = False,
     ) -> Outcome:
-        """Send a task and wait for everything it makes.
+        """Send a task and wait for all its results.
 
         Args:
             task: A dict in wire spelling, or a typed task. Where it takes a medium, a path, bytes, a PIL image,

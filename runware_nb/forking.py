@@ -82,7 +82,7 @@ def release_before_fork(owner: Releasable) -> None:
 
 
 def disconnect(descriptors: Iterable[int], *inherited: object) -> None:
-    """Make a child's copies of the parent's sockets harmless, and keep the objects that use them.
+    """Redirect a child's copies of the parent's sockets to the null device, and keep the objects that use them.
 
     Whatever a destructor writes or deregisters in the child then reaches the null device instead of the service.
 
@@ -105,7 +105,7 @@ def disconnect(descriptors: Iterable[int], *inherited: object) -> None:
 
 
 def make_lock() -> threading.Lock:
-    """Return a lock that another thread cannot keep for ever by holding it at the moment of a fork.
+    """Return a lock that another thread cannot keep permanently by holding it at the moment of a fork.
 
     It is a plain lock, not a class around one: Stop could end a method written in Python between the moment when it
     takes the lock and the moment when `with` knows that it has to release it.
@@ -195,7 +195,7 @@ _gate = _Gate()
 
 @contextlib.contextmanager
 def block_fork() -> Iterator[None]:
-    """Make a fork in another thread wait until the end of this block, for a bounded time."""
+    """Delay a fork in another thread until the end of this block, for a bounded time."""
     _gate.enter()
     try:
         yield

@@ -17,7 +17,7 @@ __all__ = ["interrupts", "is_in_task"]
 
 
 class Interrupts:
-    """The interrupts of this process, counted while somebody watches. Use it as a context manager.
+    """The interrupts of this process, counted while this object is in use. Use it as a context manager.
 
     Attributes:
         count: Number of interrupts seen.

@@ -1,7 +1,7 @@
 """Loading of this package's modules on first use, in a way that neither Stop nor a fork leaves half done.
 
 Stop raises KeyboardInterrupt in the main thread, at any instruction. Raised inside an import, it can leave a library
-partly initialized, or Python's own import lock taken for ever, and the next cell then fails or hangs. So the main
+partly initialized, or Python's own import lock taken permanently, and the next cell then fails or hangs. So the main
 thread lets another thread import, and only waits.
 """
 
@@ -91,7 +91,7 @@ def _import_elsewhere(names: list[str]) -> None:
 
 
 def _is_importing() -> bool:
-    """Return whether this thread is inside an import: another thread could then wait for it for ever."""
+    """Return whether this thread is inside an import: another thread could then wait for it permanently."""
     frame: FrameType | None = sys._getframe()  # noqa: SLF001 - the public way, inspect, is slow to import
     while frame is not None:
         if frame.f_code.co_name == "_find_and_load" and frame.f_globals.get("__name__") == "importlib._bootstrap":

@@ -19,7 +19,7 @@ _shortening.maxstring = _shortening.maxother = _shortening.maxlong = _LONGEST_FI
 
 
 def short_repr(*names: str) -> Callable[[type[T]], type[T]]:
-    """Give a dataclass a repr of at most some 300 characters, whatever it contains.
+    """Replace the repr of a dataclass by one of at most about 300 characters, whatever it contains.
 
     Args:
         *names: Fields to show; by default, those that differ from their default, as far as they fit. Collections

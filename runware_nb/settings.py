@@ -377,7 +377,7 @@ class _Reader:
             return {}
 
     def _apply(self, table: Mapping[str, Any], allowed: Collection[str], where: str) -> None:
-        """Take over a table: each valid value, and a problem for each other one."""
+        """Read a table: each valid value, and a problem for each other one."""
         for name, value in table.items():
             try:
                 values, defaults = _checked(name, value, allowed, where)

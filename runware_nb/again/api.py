@@ -74,7 +74,7 @@ def verify(*, budget_usd: float | None = None, agreed: bool = False, **filters: 
 def bundle(
     out: str | Path, *, notebook: str | Path | None = None, add: Sequence[str | Path] = (), **filters: Any
 ) -> Made:
-    """Make a bundle: notebook, pictures, records and checksums.
+    """Write a bundle: notebook, pictures, records and checksums.
 
     Args:
         out: Where to; a name that ends in `.zip` is a file, any other a directory.

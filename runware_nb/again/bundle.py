@@ -77,7 +77,7 @@ def make_bundle(
     notebook: Path | None = None,
     add: Sequence[Path] = (),
 ) -> Made:
-    """Make a bundle: a zip file where *out* ends in `.zip`, else a directory.
+    """Write a bundle: a zip file where *out* ends in `.zip`, else a directory.
 
     Args:
         session: Whose log and store to take from.
@@ -258,7 +258,8 @@ def _with_media(session: Session, runs: Sequence[RunRecord]) -> tuple[list[RunRe
 def _write_all(work: Path, texts: Mapping[str, str], files: Mapping[str, Path]) -> list[CrateFile]:
     described = {RECORDS: "every run: request, seed, cost, hashes, cell", PREVIEW: "the pictures, to look at",
                  README: "how to use this bundle",
-                 REQUIREMENTS: "what the notebook imports", LOCK: "the same with everything that needs"}  # fmt: skip
+                 REQUIREMENTS: "the packages that the notebook imports",
+                 LOCK: "these packages and their dependencies"}  # fmt: skip
     listed = []
     for name, text in texts.items():
         body = text.encode()
@@ -269,7 +270,7 @@ def _write_all(work: Path, texts: Mapping[str, str], files: Mapping[str, Path]) 
         target.parent.mkdir(parents=True, exist_ok=True)
         body = source.read_bytes()
         target.write_bytes(body)
-        listed.append(_listed(name, body, "added by hand" if name.startswith(EXTRA) else ""))
+        listed.append(_listed(name, body, "added with --add" if name.startswith(EXTRA) else ""))
     return listed
 
 
@@ -314,22 +315,22 @@ def _pack(work: Path, out: Path) -> None:
 
 
 def _packs_too_well(path: Path) -> bool:
-    """Whether a text would pack so small that the reader takes it for a file made to fill the disk."""
+    """Return whether a text would pack so small that the reader takes it for a file made to fill the disk."""
     body = path.read_bytes()
     return len(zlib.compress(body)) * 100 < len(body)
 
 
 def _read_back(path: Path) -> None:
-    """Check what was written, as its reader will, before anybody hears that it is there.
+    """Check a bundle that was written, as its reader will, before it gets its name.
 
     Raises:
-        BundleError: It cannot be read back; this is a fault of ours.
+        BundleError: It cannot be read back, because of a fault in this package.
     """
     try:
         with read_bundle(path) as bundle:
             bundle.check()
     except BundleError as error:
-        raise BundleError(f"the bundle was written but cannot be read back, so it was removed: {error}") from error
+        raise BundleError(f"The bundle was written, but could not be read back, so it was deleted: {error}") from error
 
 
 def _extra_files(add: Sequence[Path], notebook: Path | None, known: Sequence[str]) -> dict[str, Path]:
@@ -340,14 +341,17 @@ def _extra_files(add: Sequence[Path], notebook: Path | None, known: Sequence[str
         full = path.resolve()
         name = full.relative_to(base).as_posix() if full.is_relative_to(base) else full.name
         if not full.is_file():
-            raise BundleError(f"{path} is no file, so it cannot be added; name each file with an --add of its own")
+            raise BundleError(f"Cannot add {path}: it is not a file. Nothing was exported. Use one --add for each file")
         if not is_extra_name(name):
-            raise BundleError(f"{name} cannot be added: the name would hide, replace or start something when opened")
+            raise BundleError(
+                f"Cannot add {name}: a file with this name could be hidden, replace another file or run by itself when "
+                "the bundle is opened. Nothing was exported. Rename the file"
+            )
         if name.lower() in {other.lower() for other in named}:
-            raise BundleError(f"{name} is added twice; rename one of the files")
+            raise BundleError(f"Cannot add two files named {name}. Nothing was exported. Rename one of them")
         body = full.read_bytes()
         if any(key and key.encode() in body for key in known):
-            raise BundleError(f"{name} holds an API key in use; nothing was exported")
+            raise BundleError(f"{name} contains an API key in use. Nothing was exported. Remove the key from the file")
         if b"\x00" not in body:
             refuse_secrets(body.decode("utf-8", "replace"), name, known)
         named[name] = full
@@ -379,7 +383,7 @@ def _readme(title: str, notebook: Path | None) -> str:
         f"    runware-nb bundle open THIS_BUNDLE {title}\n\n"
         "and open the notebook in that folder. Opening runs nothing.\n"
     )
-    run += f"\n{REQUIREMENTS} names what the notebook imports, with versions; {LOCK} all that needs.\n"
+    run += f"\n{REQUIREMENTS} pins the packages that the notebook imports; {LOCK} also pins their dependencies.\n"
     return f"# {title}\n\nMade with runware_nb, as an RO-Crate 1.1. `sha256sum -c {MANIFEST}` checks it.\n\n{look}" + (
         run if notebook is not None else ""
     )

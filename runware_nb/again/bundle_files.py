@@ -112,7 +112,7 @@ class Bundle:
             tolerant: Whether a record that cannot be read is left out and named, as `read_lines` does.
 
         Raises:
-            BundleError: They are no records of ours.
+            BundleError: They are not records of this package.
         """
         # not splitlines(): a prompt may hold U+2028 and its like, which JSON writes as they are
         return read_lines(self.text(RECORDS).split("\n"), tolerant=tolerant)
@@ -264,7 +264,7 @@ def _checked_name(name: str) -> str:
 
 
 def is_extra_name(name: str) -> bool:
-    """Whether a file may be added under this name, and written beside the notebook when the bundle is opened."""
+    """Return whether a file may be added under this name, and written next to the notebook on opening."""
     parts = name.split("/")
     if not 1 <= len(parts) <= 8 or parts[0].lower() == "runware_images" or name.lower().endswith(".ipynb"):
         return False

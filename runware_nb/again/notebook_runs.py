@@ -32,7 +32,7 @@ _SENDS = re.compile(
 @short_repr()
 @dataclass(frozen=True, slots=True)
 class NotebookRuns:
-    """What a search for the runs of a notebook gave.
+    """Result of a search for the runs of a notebook.
 
     Attributes:
         runs: Runs that its cells sent or used, or that its outputs name.
@@ -76,11 +76,11 @@ def find_runs(session: Session, notebook: Mapping[str, Any], name: str) -> Noteb
         named, unknown = _named_in_outputs(session, cell)
         selected |= {run.task_uuid: run for run in named}
         place = f"cell {number}" + (f" (id {cell['id']})" if cell.get("id") else "")
-        missing += [f"{place} shows {ref}, which is not in the log" for ref in unknown]
+        missing += [f"{place} refers to {ref}, which is not in the log" for ref in unknown]
         was_run = cell.get("execution_count") is not None or bool(cell.get("outputs"))
         is_known = bool(named) or bool(known & {*_hashes(cell), str(cell.get("id"))})
         if was_run and not is_known and _SENDS.search(_source(cell)):
-            missing.append(f"{place} generates, but the log has no run of it")
+            missing.append(f"{place} generates results, but the log has no run of this cell")
     return NotebookRuns(list(selected.values()), tuple(missing))
 
 

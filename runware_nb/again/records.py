@@ -83,7 +83,7 @@ def write_lines(log: RunLog, runs: Sequence[RunRecord]) -> Iterator[str]:
 
 
 def read_lines(lines: Iterable[str], *, tolerant: bool = False) -> Records:
-    """Parse what `write_lines` wrote, here or elsewhere; nothing in it is believed.
+    """Parse what `write_lines` wrote, here or elsewhere; nothing in it is trusted.
 
     Args:
         lines: The file, line by line.
@@ -116,7 +116,7 @@ def read_lines(lines: Iterable[str], *, tolerant: bool = False) -> Records:
                 raise BundleError(f"line {number}: {error}") from error
             records.skipped.append(f"line {number}: {error}")
     if not is_ours:
-        raise BundleError("these are no records of ours: there is nothing in them")
+        raise BundleError("this is not a file of runware_nb records: it is empty")
     return records
 
 
@@ -127,9 +127,12 @@ def is_media_name(name: object) -> bool:
 
 def _check_head(item: Mapping[str, Any]) -> None:
     if item.get("kind") != _HEAD:
-        raise BundleError("these are no records of ours: the first line says otherwise")
+        raise BundleError("this is not a file of runware_nb records: its first line has another format")
     if item.get("version") not in _VERSIONS:
-        raise BundleError(f"records of version {item.get('version')!r}; this package knows {_VERSIONS[-1]}")
+        raise BundleError(
+            f"records of version {item.get('version')!r}; this package reads versions up to {_VERSIONS[-1]}. "
+            "Upgrade runware-nb"
+        )
 
 
 def _take(made: Records, item: Mapping[str, Any]) -> None:
@@ -176,16 +179,16 @@ def _use_item(use: UseRecord) -> dict[str, Any]:
 
 
 def _file_name(path: str | None) -> str | None:
-    """Leave out the folders above, which are nobody's business."""
+    """Return the file name without its folders, which are private."""
     return PurePath(path).name or None if path else None
 
 
 def _use_of(item: Mapping[str, Any]) -> UseRecord:
     if not is_uuid(str(item.get("run_uuid"))):
-        raise BundleError(f"a use of {str(item.get('run_uuid'))[:60]!r}, which is no task UUID")
+        raise BundleError(f"invalid run_uuid {str(item.get('run_uuid'))[:60]!r} of a use: expected a task UUID")
     values = _checked(item, {each.name for each in fields(UseRecord)} - {"kernel"})
     if values.get("how") not in _LATER_USES or "used_at_utc" not in values:
-        raise BundleError(f"a use has a time, and is one of {', '.join(_LATER_USES)}")
+        raise BundleError(f"invalid use: expected used_at_utc, and how as one of {', '.join(_LATER_USES)}")
     values["tags"] = tuple(str(tag) for tag in values.get("tags") or ())
     return UseRecord(**values)
 
@@ -248,7 +251,7 @@ def _checked(item: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
         if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
             raise BundleError(f"{name} is {str(value)[:60]!r}")
         if isinstance(value, int) and wanted == (int,) and name not in _LARGE and abs(value) > _LARGEST_INTEGER:
-            raise BundleError(f"{name} is {str(value)[:60]}, which no log holds")
+            raise BundleError(f"{name} {str(value)[:60]} is too large for a run log")
         values[name] = value
     return values
 

@@ -137,7 +137,7 @@ def _pins(names: Iterable[str]) -> list[str]:
 
 
 def _origin(found: importlib.metadata.Distribution) -> str:
-    """Say that a package did not come from an index. Its URL may hold a password, and its path is private."""
+    """Format a comment for a package that is not from an index. Its URL may hold a password; its path is private."""
     try:
         direct = json.loads(found.read_text("direct_url.json") or "null")
     except ValueError:

@@ -58,8 +58,8 @@ class Plan:
     """What a verification would send.
 
     Attributes:
-        chosen: Runs that are made again, each with its estimate.
-        left_out: Runs that are not made again, with the reason.
+        chosen: Runs that are sent again, each with its estimate.
+        left_out: Runs that are not sent again, with the reason.
     """
 
     chosen: list[tuple[RunRecord, Original, Estimate]]
@@ -108,7 +108,7 @@ def plan_verification(session: Session, runs: Sequence[RunRecord], *, budget_usd
 
 
 def verify(session: Session, plan: Plan, *, agreed: bool) -> list[Checked]:
-    """Make the chosen runs again, several at once, and compare each with its original.
+    """Send the chosen runs again, several at once, and compare each with its original.
 
     Args:
         session: Whose client and log are used.

@@ -22,17 +22,17 @@ __all__ = ["COMMANDS", "Answer", "Command", "find_command"]
 @short_repr()
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a command has to say.
+    """Output of a command.
 
     Attributes:
         bundle: How a person sees it: `text/plain`, and `text/html` where that is better.
         json: How a program sees it.
-        notes: Sentences beside the answer; stderr in a terminal.
-        is_failure: Whether the service said no, or nothing was found.
+        notes: Further sentences; stderr in a terminal.
+        is_failure: Whether the service refused, or nothing was found.
         value: What Python code gets.
-        job: A run that is on its way; whoever called decides how to wait and show it.
+        job: A run in progress; the caller decides how to wait for it and show it.
         next_cell: Source for a new cell below this one, where there are cells.
-        json_notes: What the bundle says and the JSON does not; stderr in a terminal that prints JSON.
+        json_notes: Sentences that the bundle contains and the JSON does not; stderr in a terminal that prints JSON.
     """
 
     bundle: Mapping[str, str] = field(default_factory=dict)

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("action", choices=tuple(_USAGE), help="; ".join(_USAGE.values()))
     parser.add_argument("paths", nargs="+", metavar="PATH", help="where to, or which; a name ending in .zip is a file")
-    parser.add_argument("--add", action="append", default=[], metavar="FILE", help="a further file; repeatable")
+    parser.add_argument("--add", action="append", default=[], metavar="FILE", help="also include this file; repeatable")
     add_filters(parser, limit=None)
 
 
@@ -56,10 +56,19 @@ def _make(session: Session, out: Path, options: argparse.Namespace) -> Answer:
         runs = [run for run in runs if run.task_uuid in theirs]
     made = make_bundle(session, out, runs, notebook=notebook, add=[Path(path).expanduser() for path in options.add])
     said = f"{made.path}: {made.runs} runs, {made.media} files, {made.size_bytes / 1e6:.1f} MB"
-    notes = [*([f"{made.missing} files are not here, and not in it"] if made.missing else []), *lost]
+    notes = [
+        *(
+            [f"{made.missing} files are not on this machine, so the bundle does not contain them"]
+            if made.missing
+            else []
+        ),
+        *lost,
+    ]
     if made.modules:
         names = ", ".join(made.modules)
-        notes.append(f"the notebook imports {names}, which no installed package holds; give your own files with --add")
+        notes.append(
+            f"the notebook imports {names}, which no installed package contains; include your own modules with --add"
+        )
     written = {"path": str(made.path), "runs": made.runs, "media": made.media, "missing": made.missing,
                "size_bytes": made.size_bytes, "not_found": list(lost), "modules": list(made.modules)}  # fmt: skip
     return Answer({"text/plain": said}, written, tuple(notes), value=made)

@@ -94,7 +94,7 @@ def _recorded_line(recorded: list[Spent], *, has_own: bool) -> str:
     others = "; they are not part of the amounts above" if has_own else ""
     missing = f", and {unknown} of unknown cost" if unknown else ""
     return (
-        f"recorded runs, which came with a bundle or an import: {format_usd(cost)} when they were generated{missing}. "
+        f"Imported runs cost {format_usd(cost)} when they were generated{missing}. "
         f"Answers from them cost $0.00{others}."
     )
 
@@ -112,11 +112,11 @@ def _table(by: str, rows: list[Spent], *, limit: int | str, is_recorded: bool) -
         for row in listed
     ]  # fmt: skip
     total = format_usd(sum(row.cost_usd for row in rows))
-    caption = "a run with several tags counts for each" if by == "tag" else f"{total} in all"
+    caption = "a run with several tags is counted once for each tag" if by == "tag" else f"{total} in all"
     if is_recorded:
-        caption = f"recorded runs: {caption}, when they were generated; nothing was spent here"
+        caption = f"imported runs: {caption}, when they were generated; nothing was charged here"
     if len(listed) < len(rows):
         caption += (
             f" · {note_of_limit(len(listed), len(rows), at_most=len(rows), what='rows')}; `--limit all` lists all"
         )
-    return Table((*_HEADINGS[by], "runs", "results", "cost", ""), cells, caption, empty="nothing was spent yet")
+    return Table((*_HEADINGS[by], "runs", "results", "cost", ""), cells, caption, empty="no costs are recorded")

@@ -21,32 +21,34 @@ def add_filters(parser: argparse.ArgumentParser, *, limit: int | None = 20) -> N
     """Declare the filters.
 
     Args:
-        parser: Where to.
+        parser: Parser to add them to.
         limit: How many runs by default; None where the command decides, or takes all.
     """
     group = parser.add_argument_group("which runs")
     group.add_argument("-m", "--model", metavar="AIR", help="of this model: AIR identifier or alias")
-    group.add_argument("--tag", action="append", default=[], metavar="T", help="with this label; repeatable, all count")
+    group.add_argument(
+        "--tag", action="append", default=[], metavar="T", help="with this tag; repeatable, a run must have all of them"
+    )
     group.add_argument("--since", metavar="WHEN", help="made since: 2026-11-01, today, or 7d for the last seven days")
     group.add_argument("--until", metavar="WHEN", help="made before")
     group.add_argument("--cell", metavar="CELL", help="of this cell: its number, or its id or the beginning of it")
     group.add_argument("--notebook", metavar="FILE", help="of this notebook")
     group.add_argument("--state", metavar="STATE", help=", ".join(State))
     group.add_argument("--search", metavar="WORDS", help="with all these words in prompt or note")
-    group.add_argument("--min-rating", type=int, metavar="N", help="with N stars or more")
+    group.add_argument("--min-rating", type=int, metavar="N", help="with a rating of N or more")
     group.add_argument("--sort", default="newest", metavar="BY", help=", ".join(SORTS))
     group.add_argument(
         "--limit", type=read_limit, default=limit, metavar="N", help=f"how many, or `all` (default: {limit or ALL})"
     )
-    group.add_argument("--with-replays", action="store_true", help="also runs that replay and verify made")
-    group.add_argument("--page", type=int, default=1, metavar="N", help="which page of so many")
+    group.add_argument("--with-replays", action="store_true", help="include runs that replay and verify sent")
+    group.add_argument("--page", type=int, default=1, metavar="N", help="page number, from 1")
 
 
 def read_limit(text: str) -> int | str:
     """Parse a limit: a number, or `all`.
 
     Raises:
-        ValueError: It is neither; argparse says so.
+        ValueError: It is neither; argparse reports it.
     """
     return ALL if text.strip().lower() == ALL else int(text)
 

@@ -67,7 +67,7 @@ def _page(session: Session, wanted: RunFilter, target: Path, title: str | None) 
     selected = session.log.select(wanted)
     runs = [run for run in selected if run.results]
     extent = extent_of(session.log, wanted, len(selected))
-    notes = (f"{extent}; `--limit all` takes every run",) if extent else ()
+    notes = (f"{extent}; `--limit all` includes every run",) if extent else ()
     page = gallery_page(session, runs, title=title or target.stem, link=lambda _: None)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -199,10 +199,10 @@ def _completeness(runs: Sequence[RunRecord], failed: int, left_out: int) -> list
     sentences = []
     if partial:
         sentences.append(
-            f"{_count(partial, 'run')} gave only a part of the results; {_count(len(parts), 'result')} failed."
+            f"{_count(partial, 'run')} returned only a part of the results; {_count(len(parts), 'result')} failed."
         )
     if failed:
-        sentences.append(f"{_count(failed, 'further run')} failed and gave no result.")
+        sentences.append(f"{_count(failed, 'further run')} failed and returned no result.")
     if again:
         sentences.append(f"{again} of the runs repeat an earlier one, to verify it.")
     if left_out:
@@ -284,7 +284,7 @@ def _text(value: Any) -> str:
 
 
 def _value(value: str) -> tuple[str, bool]:
-    """Return a value as it stands in the paragraph, and whether it is too long to stand there."""
+    """Return a value as the paragraph contains it, and whether it had to be shortened."""
     line = " ".join(value.split())
     if len(line) > _LONGEST_VALUE:
         return f"a text of {len(value)} characters", True

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("ballot", nargs="?", metavar="BALLOT", help="its name; not needed where there is only one")
     parser.add_argument("--by", action="append", default=[], metavar="NAME",
-                        help="rank the values of a parameter, such as cfg, not images; repeatable")  # fmt: skip
+                        help="rank the values of a parameter, such as cfg, instead of images; repeatable")  # fmt: skip
     parser.add_argument(
         "--limit", type=read_limit, default=20, metavar="N", help="how many lines, or `all` (default: 20)"
     )
@@ -37,7 +37,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     name = options.ballot or _only_one(ballots_of(session.log))
     votes = votes_of(session.log, name)
     if not votes:
-        there = ", ".join(ballots_of(session.log)) or "nobody has voted yet: `vote --tag study` begins"
+        there = ", ".join(ballots_of(session.log)) or "the log has no votes yet: `vote --tag study` starts a ballot"
         raise MagicUsageError(f"ballot {name!r} has no votes; {there}")
     count = None if options.limit == ALL else max(options.limit, 1)
     if options.by:
@@ -50,7 +50,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     part = f"; {len(shown)} of {len(ranks)} are shown, `--limit all` shows every one" if len(shown) < len(ranks) else ""
     caption = (
         f"ballot {name}: {len(votes)} votes of {voters} voter{'' if voters == 1 else 's'} on {len(ranks)} images; "
-        f"0 is an average image, and where intervals overlap the order may be chance{part}"
+        f"0 is an average image; if intervals overlap, the order may be due to chance{part}"
     )
     written = [
         {"task_uuid": rank.item[0], "index": rank.item[1], "strength": rank.strength, "low": rank.low,
@@ -66,7 +66,7 @@ def _by_condition(session: Session, name: str, votes: list[Vote], by: list[str],
     names = ", ".join(ranking.names)
     if not ranking.ranks:
         raise MagicUsageError(
-            f"no vote of ballot {name!r} is between two images that differ in {names}; "
+            f"ballot {name!r} has no votes between two images that differ in {names}; "
             f"`vote --ballot {name} --by {by[0]}` shows such pairs"
         )
     shown = ranking.ranks[:count]
@@ -76,9 +76,9 @@ def _by_condition(session: Session, name: str, votes: list[Vote], by: list[str],
         for rank in shown
     ]  # fmt: skip
     parts = [f"ballot {name} by {names}: {ranking.votes} votes on {len(ranking.ranks)} conditions",
-             "0 is an average condition, and where intervals overlap the order may be chance"]  # fmt: skip
+             "0 is an average condition; if intervals overlap, the order may be due to chance"]  # fmt: skip
     if ranking.mixed:
-        parts.append(f"{ranking.mixed} of these votes are on pairs that differ in something else as well")
+        parts.append(f"{ranking.mixed} of these votes are on pairs that also differ in other parameters")
     if ranking.alike:
         parts.append(f"{ranking.alike} votes between images of one condition do not count")
     if len(shown) < len(ranking.ranks):
@@ -95,7 +95,9 @@ def _only_one(ballots: dict[str, int]) -> str:
     if len(ballots) == 1:
         return next(iter(ballots))
     there = ", ".join(f"{name} ({count} votes)" for name, count in ballots.items())
-    raise MagicUsageError(f"say which ballot: {there}" if there else "nobody has voted yet: `vote --tag study` begins")
+    raise MagicUsageError(
+        f"say which ballot: {there}" if there else "the log has no votes yet: `vote --tag study` starts a ballot"
+    )
 
 
 def _row(session: Session, rank: Rank[Place], found: dict[str, RunRecord]) -> RankRow:

@@ -1,4 +1,4 @@
-"""rate: a rating of 1 to 5 stars for a result, as data in the log."""
+"""rate: a rating of 1 to 5 for a result, recorded in the log."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .base import Answer
 if TYPE_CHECKING:
     from ..session import Session
 
-SUMMARY = "rate a result with 1 to 5 stars, or remove its rating with 0"
+SUMMARY = "rate a result from 1 to 5, or remove its rating with 0"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("ref", metavar="UUID[#N]", help="a run, or its result number N from 1, as its caption says")
+    parser.add_argument("ref", metavar="UUID[#N]", help="a run, or its result number N from 1, as in its caption")
     parser.add_argument("stars", type=whole_number, metavar="STARS", help="1 to 5; 0 removes the rating")
 
 
@@ -30,5 +30,5 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     """
     task_uuid, number = rate_reference(session, options.ref, options.stars)
     which = f"run {task_uuid[:8]}" if number is None else f"#{number} of run {task_uuid[:8]}"
-    text = f"{which}: {'★' * options.stars or 'no stars'}"
+    text = f"{which}: {'★' * options.stars or 'no rating'}"
     return Answer({"text/plain": text}, {"task_uuid": task_uuid, "index": number, "rating": options.stars})

@@ -45,7 +45,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     notes = [note for job in jobs for note in _wait(job)]
     if unsent and not sends:
         names = ", ".join(record.task_uuid[:8] for record in unsent)
-        notes.append(f"Not sent, and without cost: {names}. `resume --send` sends them.")
+        notes.append(f"Not sent, at no cost: {names}. `resume --send` sends them.")
     elsewhere = [record for record in named if not session.belongs_here(record)]
     if elsewhere:
         names = ", ".join(f"{record.task_uuid[:8]} ({record.provider})" for record in elsewhere)

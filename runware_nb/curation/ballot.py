@@ -38,12 +38,12 @@ class Ballot:
         session: Whose log.
         name: What the votes are counted under.
         wanted: Which images.
-        voter: Who votes; empty where nobody says.
+        voter: Who votes; empty if no name was set.
         by: Parameters to compare, such as `cfg`: then a pair differs in these and is equal in everything else, prompt
             and seed included.
 
     Raises:
-        MagicUsageError: There are fewer than two images, too many, or no two that make such a pair.
+        MagicUsageError: There are fewer than two images, too many, or no two that are such a pair.
     """
 
     def __init__(
@@ -63,8 +63,8 @@ class Ballot:
             self.candidates = list(self._partners)
         elif count > MOST_CANDIDATES:
             raise MagicUsageError(
-                f"{count:,} images are too many to vote on; choose at most {MOST_CANDIDATES}, by --tag for instance, "
-                "or compare conditions with --by"
+                f"{count:,} images are too many to vote on: the most is {MOST_CANDIDATES}. Select fewer, for example "
+                "with --tag, or compare conditions with --by"
             )
         else:
             self._partners = None
@@ -83,12 +83,13 @@ class Ballot:
         """Write a choice to the log; it replaces an earlier one of this voter on this pair.
 
         Raises:
-            MagicUsageError: There is no such choice, or these two make no pair of this ballot.
+            MagicUsageError: There is no such choice, or these two are not a pair of this ballot.
             RunLogError: The log cannot be written.
         """
         if self._partners is not None and right not in self._partners.get(left, ()):
             raise MagicUsageError(
-                "these two images make no pair here: they differ in more than --by names, or not in it"
+                "These two images are not a pair of this ballot: they must differ in the parameters of --by "
+                "and in nothing else"
             )
         now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
         vote = Vote(left, right, choice, self.voter, now)
@@ -185,13 +186,13 @@ def pair_of(
     mixed = chance.sample(list(candidates), len(candidates))
 
     def is_spent(place: Place) -> bool:
-        """Whether every pair of this image was voted on, so that it would only repeat one."""
+        """Return whether every pair of this image was voted on, so that it would only repeat one."""
         return partners is not None and all(met[frozenset((place, other))] for other in partners[place])
 
     one = min(mixed, key=lambda place: (is_spent(place), shown[place]))
 
     def success(place: Place) -> float:
-        """Give the share of votes won, near enough to a strength: fitting the model takes a second for 200 images."""
+        """Return the share of votes won, near enough to a strength: fitting the model takes a second for 200 images."""
         return (won.get(place, 0.0) + 1) / (shown[place] + 2)
 
     def fitness(other: Place) -> tuple[int, int, float]:
@@ -222,7 +223,7 @@ def _partners(session: Session, places: Sequence[Place], by: Sequence[str]) -> d
                 partners[place] = others
     if not partners:
         raise MagicUsageError(
-            f"no two of these {len(places)} images differ in {', '.join(names)} and are equal in everything else, "
-            "prompt and seed included; `rw.log.df()` lists their parameters"
+            f"No two of these {len(places)} images differ only in {', '.join(names)}: all other parameters, "
+            "prompt and seed included, must be equal. `rw.log.df()` lists their parameters"
         )
     return {place: partners[place] for place in places if place in partners}

@@ -1,4 +1,4 @@
-"""Conditions of a comparison: the values of the parameters that a study varies, and what must be equal besides."""
+"""Conditions of a comparison: the values of the parameters that a study varies, and what else must be equal."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def names_of(by: Iterable[str], runs: Iterable[RunRecord]) -> tuple[str, ...]:
         for name in _SHORT.get(word.strip().lower(), (word.strip().lower().replace("-", "_"),)):
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"they have: {', '.join(sorted(known))}"
+                hint = f"did you mean {near[0]}?" if near else f"their parameters are: {', '.join(sorted(known))}"
                 raise MagicUsageError(f"--by {word}: no run here has a parameter {name}; {hint}")
             names.append(name)
     return tuple(dict.fromkeys(names))

@@ -63,7 +63,7 @@ class Connection:
 
     @property
     def is_lost(self) -> bool:
-        """Whether the transport in use had a connection, and it is interrupted."""
+        """Return whether the transport in use had a connection, and it is interrupted."""
         return self._transport is not None and not self._transport.is_open
 
     def rest(self) -> RestTransport:

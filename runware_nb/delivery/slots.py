@@ -55,7 +55,7 @@ class Slots:
                 turn.set_result(None)
 
     def close(self, error: Callable[[], TransportError]) -> None:
-        """Give no more slots: those that wait, and those that come later, get an error.
+        """Refuse further slots: those that wait, and those that come later, get an error.
 
         Args:
             error: Builds the error, one for each.

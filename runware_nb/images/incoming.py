@@ -36,7 +36,7 @@ def is_sendable(value: Any) -> bool:
 
 
 def media_bytes(value: Any) -> tuple[bytes, str]:
-    """Give the bytes of a medium and its media type.
+    """Return the bytes of a medium and its media type.
 
     Args:
         value: Bytes; a path (`str` or `Path`); a data URI or base64; a PIL image; a numpy array of shape

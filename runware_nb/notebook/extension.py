@@ -159,7 +159,7 @@ def _first_line(settings: Settings) -> str:
         where = f"key from {key.source}"
     log = "log in a database" if settings.log_url else f"log in {_near(settings.home / 'runs.sqlite')}"
     if settings.mode == "replay":
-        where = "replay mode: everything is answered from the log, without key or network"
+        where = "replay mode: all requests are answered from the log, without a key or network"
     parts = [f"runware_nb {__version__}", where, log]
     unfinished = 0 if settings.log_url else _count_unfinished(settings.home / "runs.sqlite")
     if unfinished:

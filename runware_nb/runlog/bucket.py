@@ -56,7 +56,9 @@ class Bucket:
         except Exception as error:  # each kind of location has errors of its own
             with self._lock:
                 self._backlog[name] = path
-            raise MediaError(f"{name} is kept here, and not in the bucket yet: {_one_line(error)}") from error
+            raise MediaError(
+                f"{name} is stored on this machine, but could not be copied to the bucket yet: {_one_line(error)}"
+            ) from error
         self._retry_backlog()
 
     def pull(self, name: str, path: Path) -> bool:
@@ -70,7 +72,7 @@ class Bucket:
         except FileNotFoundError:
             return False
         except Exception as error:
-            raise MediaError(f"{name} cannot be fetched from the bucket: {_one_line(error)}") from error
+            raise MediaError(f"{name} cannot be downloaded from the bucket: {_one_line(error)}") from error
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, body)

@@ -24,12 +24,12 @@ class RunFilter:
 
     Attributes:
         model: AIR identifier.
-        tags: Labels, all of them.
+        tags: Tags that a run must all have.
         since: ISO 8601 in UTC; runs made then or later.
         until: ISO 8601 in UTC; runs made before then.
         cell: Execution count, or a cell's id or the beginning of one (4 characters or more).
         notebook: Its path as logged, or its file name.
-        state: Where it stands.
+        state: State of the run.
         search: Words of prompt or note, each as a part of any word, upper or lower case alike.
         min_rating: The best of its results has at least so many stars.
         provider: Who was asked.
@@ -71,7 +71,7 @@ class RunFilter:
         if self.state is not None and self.state not in set(State):
             raise MagicUsageError(f"--state {self.state}: it is one of {', '.join(State)}")
         if self.min_rating is not None and not 1 <= self.min_rating <= 5:
-            raise MagicUsageError(f"--min-rating {self.min_rating}: it is 1 to 5 stars")
+            raise MagicUsageError(f"Invalid --min-rating {self.min_rating}: expected 1 to 5")
         if self.search is not None and not self.search.strip():
             raise MagicUsageError("--search is empty: give a word of a prompt or a note")
 

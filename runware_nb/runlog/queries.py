@@ -49,7 +49,7 @@ def select_runs(
     found = found.order_by(*order)
     if wanted.limit is None:
         if wanted.page > 1:
-            raise MagicUsageError(f"--page {wanted.page} needs --limit: without it, page 1 has every run")
+            raise MagicUsageError(f"--page {wanted.page} needs --limit: without a limit, page 1 lists every run")
         return found
     return found.limit(wanted.limit).offset((wanted.page - 1) * wanted.limit)
 

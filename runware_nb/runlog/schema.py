@@ -226,7 +226,7 @@ budgets = sa.Table(
     sa.Column("spent_usd", sa.Float, nullable=False),
     sa.Column("reserved_usd", sa.Float, nullable=False),
 )
-"""Limits; an empty notebook is all of them. What is on its way is reserved in the transaction that prepares it."""
+"""Limits; an empty notebook is all of them. The estimate of a run is reserved in the transaction that prepares it."""
 
 votes = sa.Table(
     "votes",

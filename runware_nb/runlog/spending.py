@@ -64,7 +64,7 @@ class Budget:
         notebook: Which notebook; empty for all together; `FROM_SETTINGS` for the limit of a session's settings.
         limit_usd: What may be spent.
         spent_usd: What was.
-        reserved_usd: Estimates of what is on its way.
+        reserved_usd: Estimates of runs in progress.
     """
 
     provider: str
@@ -132,7 +132,7 @@ def sum_imported(
 ) -> list[Spent]:
     """Return what the imported runs cost those who generated them, as `sum_spending` does for one's own runs.
 
-    They are in no roll-up, since nobody here paid for them; an index of their own keeps this quick.
+    They are in no roll-up, since they were not paid for here; an index of their own keeps this quick.
     """
     cell = sa.func.coalesce(runs.c.cell_id, "In [" + sa.cast(runs.c.execution_count, sa.String) + "]", "")
     book, day = sa.func.coalesce(runs.c.notebook, ""), sa.func.substr(runs.c.created_at_utc, 1, 10)

@@ -216,7 +216,7 @@ class RunLog:
         return self._writer.write([(self._sql.settle_unsent, freed, None), (self._sql.drop_unsent, dropped, None)])
 
     def add_use(self, use: UseRecord, on_error: Callable[[Exception], None], *, cell_source: str | None = None) -> None:
-        """Record a later use of a run: queued at once, from any thread, and waited for by nobody.
+        """Record a later use of a run: queued at once, from any thread, without waiting.
 
         Args:
             use: What used it; its tags count in filters from then on.
@@ -231,7 +231,7 @@ class RunLog:
         self._writer.write_unawaited([*steps, *self._tag_steps(use)], on_error)
 
     def add_tags_of_use(self, use: UseRecord, on_error: Callable[[Exception], None]) -> None:
-        """Put the tags of a use on its run once more: the run was perhaps not on disk when it was joined."""
+        """Write the tags of a use to its run once more: the run was perhaps not on disk when it was joined."""
         if use.tags:
             self._writer.write_unawaited(self._tag_steps(use), on_error)
 

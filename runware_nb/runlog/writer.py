@@ -29,7 +29,7 @@ class _Write:
 
     Attributes:
         steps: What to run.
-        loop: Where the future lives; None where nobody waits.
+        loop: Loop of the future; None if nothing waits for it.
         done: Resolved once the commit is durable; None where nobody waits.
         on_error: Called on the writing thread when nobody waits and the write failed.
         error: What went wrong.
@@ -204,7 +204,7 @@ def _settle(writes: list[_Write]) -> None:
         elif isinstance(write.error, RunLogError | BudgetExceeded):
             write.done.set_exception(write.error)
         elif is_taken(write.error, "ux_runs_twin", "runs.request_hash"):
-            write.done.set_exception(TwinExists("the same request is on its way already"))
+            write.done.set_exception(TwinExists("the same request is already in progress"))
         else:
             failure = RunLogError(f"the log cannot be written: {in_words(write.error)}")
             failure.__cause__ = write.error

@@ -59,7 +59,7 @@ def image(
     Raises:
         TaskInvalid: The service would refuse it; the message says what to change.
         ConfigError: There is no key.
-        NotConfirmed: It costs more than is sent without a yes.
+        NotConfirmed: The user did not agree to the cost, or this session cannot ask. Nothing was sent.
         NotRecorded: Replay mode has no record of it.
         MagicUsageError: A parameter has an unknown name.
     """
@@ -215,7 +215,7 @@ class LogBook:
 
         Args:
             model: AIR identifier or alias.
-            tag: A label, or several that must all be there.
+            tag: A tag, or several that a run must all have.
             since: A time, or words such as `2026-11-01`, `today`, `7d`.
             until: Likewise.
             **others: `cell`, `notebook`, `state`, `search`, `min_rating`, `provider`, `with_replays`, `sort`, `limit`,
@@ -251,7 +251,7 @@ class LogBook:
             raise MagicUsageError(f"no such filter: {str(error).rpartition(' ')[2]}") from error
 
     def df(self, *, per: Literal["run", "result"] = "run", **filters: Any) -> pd.DataFrame:
-        """Give runs as a pandas data frame, newest first.
+        """Return runs as a pandas data frame, newest first.
 
         Args:
             per: One row for each `run`, or for each `result`.
@@ -275,7 +275,7 @@ class LogBook:
         return current_session().log.find(ref)
 
     def rate(self, ref: str, stars: int, *, index: int | None = None) -> None:
-        """Rate a result with 1 to 5 stars, or remove its rating with 0.
+        """Rate a result from 1 to 5, or remove its rating with 0.
 
         Args:
             ref: Task UUID or its first characters; `3f2a9c1b#2` is its second result.
@@ -326,7 +326,7 @@ def rate_reference(session: Session, ref: str, stars: int, *, index: int | None 
 
     rating = _whole(stars)
     if rating is None or not 0 <= rating <= 5:
-        raise MagicUsageError(f"Invalid rating {stars}: expected 1 to 5 stars, or 0 to remove the rating.")
+        raise MagicUsageError(f"Invalid rating {stars}: expected 1 to 5, or 0 to remove the rating.")
     match = _RESULT.fullmatch(ref)
     if match is None:
         raise MagicUsageError(f"{ref!r} names no result; write 3f2a9c1b, or 3f2a9c1b#3 for its third")

@@ -101,7 +101,7 @@ class Consent:
     def require(
         self, tasks: Sequence[Priced], *, context: CellContext, agreed: bool = False, announces: str | None = None
     ) -> None:
-        """Make sure that the user agrees to the cost of tasks that are about to be sent.
+        """Check that the user agrees to the cost of tasks that are about to be sent.
 
         Args:
             tasks: All of them; several are a batch that is refused as a whole if a budget cannot cover it.

@@ -126,7 +126,7 @@ class Job(Coroutine[Any, None, Outcome]):
             waiting.close()
 
     def _continue(self, step: Callable[[Generator[Any, None, Outcome]], Any]) -> Any:
-        """Take a step in the wait of the current task: each task that is made of this job has its own."""
+        """Continue the wait of the current task by a step: each task that waits for this job has its own."""
         task = _current_task()
         waiting = self._waits.get(task)
         if waiting is None:
@@ -158,16 +158,16 @@ class Job(Coroutine[Any, None, Outcome]):
 
     @property
     def is_queued(self) -> bool:
-        """Whether the run waits for its turn in this kernel, and can still be withdrawn."""
+        """Return whether the run waits for its turn in this kernel, and can still be withdrawn."""
         return self.is_new and not (self.is_leaving or self.is_done or self.withdrawn is not None)
 
     @property
     def is_withdrawn(self) -> bool:
-        """Whether the run was taken out of the queue before it was sent."""
+        """Return whether the run was taken out of the queue before it was sent."""
         return self.withdrawn is not None
 
     def withdraw(self, reason: RunwareNBError) -> bool:
-        """Take the run out of the queue, unless it is being sent; return whether it was. On the background loop only.
+        """Remove the run from the queue, unless it is being sent; return whether it was. On the background loop only.
 
         The loop runs this and the claim of an attempt one after the other: a run that is not leaving here has not
         been claimed, so not a byte of it has been sent.

@@ -51,7 +51,7 @@ class SettingLayers:
             self._is_key_forgotten = False
 
     def use_sandbox(self, values: Mapping[str, Any]) -> None:
-        """Put the URLs and the key of a sandbox over those of the service."""
+        """Replace the URLs and the key of the service by those of a sandbox."""
         self._sandbox = values
         self.effective = self._combine(self._given)
 
@@ -103,7 +103,7 @@ class SettingLayers:
         self.effective = self._combine(self._given)
 
     def look_into_keyring(self) -> None:
-        """Take the key from the system's keyring if no other source has one.
+        """Read the key from the system's keyring if no other source has one.
 
         Raises:
             ConfigError: The keyring contains an unusable key.

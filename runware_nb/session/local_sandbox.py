@@ -85,7 +85,7 @@ class LocalSandbox:
 
     @property
     def is_running(self) -> bool:
-        """Whether the process is alive."""
+        """Return whether the process is alive."""
         if self._is_ours:
             return self._process.poll() is None
         try:

@@ -176,7 +176,7 @@ class RunOnItsWay:
         job = self._job
         own = job.record
         if twin.task_uuid != own.task_uuid:
-            job.notices.append(f"joined run {twin.task_uuid[:8]}, which was already on its way")
+            job.notices.append(f"Joined run {twin.task_uuid[:8]}, which was already in progress.")
         job.record, job.is_recorded = twin, twin.is_finished
         job.is_logged = job.is_joined = job.resends = True
         if twin.task_uuid != own.task_uuid:

@@ -37,7 +37,7 @@ class RawResponse:
 
 
 def send_raw(session: Session, tasks: Sequence[Item], *, fresh: bool = False, agreed: bool = False) -> RawResponse:
-    """Send tasks as they are, completed only by a UUID where one is missing, and wait for everything they make.
+    """Send tasks as they are, completed only by a UUID where one is missing, and wait for all their results.
 
     All tasks that cost money are submitted as one batch: budgets, the question about the cost, recorded answers and the
     log apply as for any other task. Utilities, such as a model search, cost nothing and are sent once.

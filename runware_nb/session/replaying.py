@@ -65,7 +65,7 @@ def _sentence(session: Session, task: Item, inputs: Sequence[Input], context: Ce
         cell += f" (id {context.cell_id})"
     asked = _clip(prompt_of(task) or str(task.get("taskType", "")))
     return (
-        f"replay mode: {cell} has no record of this request ({asked!r}, model {task.get('model')}). "
+        f"Replay mode: {cell} has no record of this request ({asked!r}, model {task.get('model')}). "
         f"{_nearest(session, task, inputs, context)}Nothing was sent. `%runware config mode live` asks the service"
     )
 
@@ -93,7 +93,7 @@ def _nearest(session: Session, task: Item, inputs: Sequence[Input], context: Cel
     parts = [f"{name}: {_value(then)} then, {_value(value)} now" for name, (then, value) in differing.items()]
     if best[0][0]:
         parts.insert(0, f"operation: {run.task_type} then, {task.get('taskType')} now")
-    what = "; ".join(parts) or "nothing but the service that it was recorded with"
+    what = "; ".join(parts) or "only the service that it was recorded with"
     return f"The nearest record is run {run.task_uuid[:8]} of {run.created_at_utc[:10]}. It differs in {what}. "
 
 

@@ -134,7 +134,7 @@ class Session:
     def restart_in_child(self) -> None:
         """Start again after a fork: the parent goes on with its jobs and its connection, and this process has none.
 
-        The log starts again by itself. Seeds are drawn anew, so that parent and child do not pick the same ones.
+        The log starts again by itself. New seeds are drawn, so that parent and child do not pick the same ones.
         """
         disconnect((), self._client, self._kept, self.jobs, self._fresh, self._opening, self._media)
         self._client = self._media = None
@@ -327,7 +327,7 @@ class Session:
 
     @property
     def media(self) -> MediaStore:
-        """The folder of media: beside the home folder, since Jupyter serves no hidden ones; a bucket where one is set.
+        """The folder of media: next to the home folder, since Jupyter serves no hidden ones; a bucket where one is set.
 
         Raises:
             ConfigError: The bucket cannot be used, or the setting could not be read.
@@ -402,7 +402,7 @@ class Session:
         self.follow_environment()
         if self.settings.mode == "replay":
             raise ConfigError(
-                "replay mode: everything is answered from the log, and nobody is asked; `%runware config mode live` "
+                "Replay mode answers all requests from the log and sends nothing. `%runware config mode live` "
                 "asks the service"
             )
         self._check_sandbox()

@@ -70,7 +70,7 @@ class Storing:
         record = record_of(result)
         record.medium_state = "pending"
         self.records[result.index] = record
-        await self.surely(lambda: self._log.add_results(self._job.task_uuid, [record]), "the answer")
+        await self.surely(lambda: self._log.add_results(self._job.task_uuid, [record]), "the result")
         await self._fetch(result, record)
         self._arrived(result)
 
@@ -87,7 +87,7 @@ class Storing:
             notice = await store_file(self._session, self._job.record, self.task, result, record)
         except TransportError as error:
             record.medium_state = "missing"
-            self._say(f"{name} could not be fetched yet: {error}; it is still at {result.url}")
+            self._say(f"{name} could not be downloaded yet: {error}. It is still available at {result.url}")
         except Exception as error:  # noqa: BLE001 - see above
             is_expired = isinstance(error, MediaError) and error.is_expired
             record.medium_state = "expired" if is_expired else "missing"

@@ -245,7 +245,7 @@ def _is_all_sendable(task: Mapping[str, Any]) -> bool:
 
 
 def answer_from_log(session: Session, record: RunRecord, how: str) -> Job:
-    """Give a finished run as the answer, and send nothing."""
+    """Return a job that answers with a finished run, and send nothing."""
     job = Job(session, record, is_new=False)
     job.is_recorded = True
     made = record.created_at_utc[:16].replace("T", " ")

@@ -26,7 +26,7 @@ def record_use(
 ) -> None:
     """Record a use of a run that was not sent for it.
 
-    One write is queued and nobody waits for it: the answer is there already, and a log that is locked, full or
+    One write is queued without waiting for it: the answer is there already, and a log that is locked, full or
     read-only must not take it away.
 
     Args:

@@ -42,7 +42,7 @@ class Transport(Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether a task could leave now, as far as is known."""
+        """Return whether a task could be sent now, as far as is known."""
 
     async def open(self) -> None:
         """Connect and authenticate.

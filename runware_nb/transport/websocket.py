@@ -76,7 +76,7 @@ class WebSocketTransport:
 
     @property
     def is_open(self) -> bool:
-        """Whether the connection is there. See `Transport.is_open`."""
+        """Return whether the connection is open. See `Transport.is_open`."""
         return self._socket is not None
 
     async def open(self) -> None:

@@ -25,7 +25,7 @@ _SCALARS = frozenset(_PLAIN)
 
 
 def is_media_key(key: str, *, is_inside: bool = False) -> bool:
-    """Return whether a medium stands at *key*; *is_inside* states that an object such as `inputs` is around it."""
+    """Return whether a medium is at *key*; *is_inside* states that an object such as `inputs` is around it."""
     return key in _KEYS or (is_inside and key in _INSIDE)
 
 

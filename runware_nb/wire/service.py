@@ -32,7 +32,7 @@ class Service(Protocol):
         timeout_s: float | None = None,
         as_is: bool = False,
     ) -> Outcome:
-        """Send a task, completed or (with *as_is*) exactly as it is written, and wait for everything it makes."""
+        """Send a task, completed or (with *as_is*) exactly as it is written, and wait for all its results."""
 
     async def collect(
         self,

@@ -118,7 +118,7 @@ def form(page: Page, request: pytest.FixtureRequest) -> None:
     )
     shown.get_by_role("button", name="Unlock seed").click()
     shown.get_by_role("button", name=re.compile("^Generate")).click()
-    shown.get_by_text("on its way").wait_for()
+    shown.get_by_text("Submitted:").wait_for()
     page.wait_for_timeout(400)  # sent by now: in the first moment a run may still be dropped
     shown.get_by_role("button", name="Cancel").click()
     shown.get_by_text("is paid for: its result appears below").wait_for()
@@ -369,7 +369,7 @@ def run_in_form(page: Page) -> None:
     shown = page.locator(".runware-nb-form").first
     shown.get_by_label("Prompt (needed)", exact=True).fill("a green hill")
     shown.get_by_role("button", name=re.compile("^Generate")).click()
-    shown.get_by_text("on its way").wait_for()
+    shown.get_by_text("Submitted:").wait_for()
     page.wait_for_timeout(400)  # sent by now: in the first moment a run may still be dropped
     shown.get_by_role("button", name="Cancel").click()
     shown.get_by_text("is paid for: its result appears below").wait_for()

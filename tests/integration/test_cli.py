@@ -151,8 +151,8 @@ def test_an_empty_poll_is_printed_explained_and_exits_1(cli):
         (["text-to-image", "--prompt", "xy", "-m", "sdxl", "-s", "1000x1024"], "960 or 1024"),
         (["text-to-image", "--prompt", "xy", "--set", "novalue"], "--set novalue"),
         (["text-to-image", "--prompt", "xy", "--api-key", "aB3dE6gH9jK2mN5pQ8sT1vW4"], "there is a key in this line"),
-        (["modls"], "did you mean models?"), (["read", "--frsh", "x"], "no option --frsh; `runware-nb read -h`"),
-        (["text-to-image", "xy", "--quux", "x"], "no option --quux; `runware-nb"), (["log", "--limit", "0"], "--limit 0"), (["log", "extra"], "one word too many"),
+        (["modls"], "did you mean models?"), (["read", "--frsh", "x"], "unknown option --frsh; `runware-nb read -h`"),
+        (["text-to-image", "xy", "--quux", "x"], "unknown option --quux; `runware-nb"), (["log", "--limit", "0"], "--limit 0"), (["log", "extra"], "one word too many"),
         (["poll", "x"], "no task UUID"),
     ],
 )  # fmt: skip

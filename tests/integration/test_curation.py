@@ -141,11 +141,11 @@ def test_pairs_and_ranks_by_condition(session):
     assert all(of(left)["positive_prompt"] == of(right)["positive_prompt"] for left, right in [both.next_pair()])
     same = next((left, right) for left in ballot.candidates for right in ballot.candidates
                 if left != right and of(left)["cfg_scale"] == of(right)["cfg_scale"])  # fmt: skip
-    with pytest.raises(MagicUsageError, match="make no pair here"):
+    with pytest.raises(MagicUsageError, match="not a pair of this ballot"):
         ballot.vote(*same, "left")
     with pytest.raises(MagicUsageError, match="no run here has a parameter cfg_scal; did you mean cfg_scale"):
         Ballot(session, "cfg", RunFilter(tags=("cfg",)), by=["cfg_scal"])
-    with pytest.raises(MagicUsageError, match="no two of these 6 images differ in width"):
+    with pytest.raises(MagicUsageError, match="No two of these 6 images differ only in width"):
         Ballot(session, "x", RunFilter(tags=("study",)), by=["width"])
 
 

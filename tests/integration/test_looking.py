@@ -88,7 +88,7 @@ def test_pages_lead_to_each_other(session, run, two):
     [
         (["log", "--since", "tomorrowish"], "is no time"), (["log", "--sort", "luck"], "newest, oldest"),
         (["rate", "abcd", "6"], "Invalid rating 6"), (["rate", "#", "5"], "names no result"), (["rate", "abcd#0", "5"], "names no result"), (["budget", "lots"], "Invalid budget .lots."),
-        (["budget", "-1"], "Invalid budget .-1.|one word|no option"), (["bundle", "make"], "PATH"), (["bundle", "open", "x"], "bundle open FILE DIR"),
+        (["budget", "-1"], "Invalid budget .-1.|one word|unknown option"), (["bundle", "make"], "PATH"), (["bundle", "open", "x"], "bundle open FILE DIR"),
         (["bundle", "pack", "x"], "invalid choice"), (["verify", "--budget", "-1"], "--budget -1"), (["config", "nosuch", "1"], "`config` lists"),
         (["config", "api_key", "x"], "Use `login`"), (["config", "mode", "offline"], "'live' or 'replay'"), (["config", "max_in_flight", "many"], "expected a number"),
         (["config", "rest_url", "http://x", "--save"], "cannot be saved with a project"), (["prune", "--page", "2"], "--page means nothing"),
@@ -292,12 +292,12 @@ def test_settings_are_shown_changed_and_kept_with_the_project(session, run, tmp_
     assert code == 1
     assert "NotRecorded" in said
     code, _, said = run("raw", str(request))
-    assert (code, "replay mode" in said) == (1, True)
+    assert (code, "Replay mode" in said) == (1, True)
     for words in (["connect"], ["poll", "3f2a9c1b-1111-4222-8333-944455556666"]):
         code, _, said = run(*words)
         assert code == 2
-        assert "replay mode: everything is answered from the log" in said
-    assert "bundled catalogue: replay mode" in run("models", "flux")[2]
+        assert "Replay mode answers all requests from the log" in said
+    assert "bundled catalogue: Replay mode" in run("models", "flux")[2]
     assert run("verify", "--budget", "1")[1] == {"runs": []}
     assert run("status")[1]["key"].endswith(", not checked")
 

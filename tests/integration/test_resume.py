@@ -59,7 +59,7 @@ def test_resume_collects_what_was_sent_and_sends_nothing(sandbox, make_session, 
     assert states[left_behind["lost"]] == "sent"
     assert answer.is_failure
     assert any("does not know" in note for note in answer.notes)
-    assert any("Not sent, and without cost" in note and left_behind["prepared"][:8] in note for note in answer.notes)
+    assert any("Not sent, at no cost" in note and left_behind["prepared"][:8] in note for note in answer.notes)
     assert len(sandbox.charges()) == 2
 
 

@@ -104,7 +104,7 @@ def test_the_bundle_of_the_notebook_runs_anywhere_to_the_same_bytes(study, tmp_p
     with pytest.raises(CellExecutionError) as caught:
         execute(empty / "study" / "changed.ipynb", monkeypatch)
     said = str(caught.value)
-    assert "NotRecorded: replay mode: cell [4]" in said
+    assert "NotRecorded: Replay mode: cell [4]" in said
     assert "in a snowstorm" in said
     assert "differs in positive_prompt: 'a small airship over a forest in a storm' then, 'a small" in said
 

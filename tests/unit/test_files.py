@@ -167,7 +167,7 @@ def test_a_failure_is_reported_for_its_own_file_only_and_tried_again(tmp_path):
     blocked = tmp_path / "bucket" / files[0][0].partition("/")[0]
     blocked.write_text("a file where a folder has to be")
     for _ in range(2):
-        with pytest.raises(MediaError, match=f"{files[0][0]} is kept here"):
+        with pytest.raises(MediaError, match=f"{files[0][0]} is stored on this machine"):
             bucket.push(*files[0])
     bucket.push(*files[1])  # not a word about the other
     blocked.unlink()

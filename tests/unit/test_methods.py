@@ -92,8 +92,8 @@ def test_operations_services_failures_and_re_runs_are_told_apart(session):
     said = paragraph(session, [run_of(1, {"seed": 1}), caption, part], failed=2, left_out=3)
     for words in (
         "the service's default model for caption in 1 run", "inputs.image https://x/a.png", "the Runware API",
-        "local sandbox", "1 run gave only a part of the results; 1 result failed.",
-        "2 further runs failed and gave no result.", "3 re-runs made to verify or replay others are not counted.",
+        "local sandbox", "1 run returned only a part of the results; 1 result failed.",
+        "2 further runs failed and returned no result.", "3 re-runs made to verify or replay others are not counted.",
         "1 of the runs is imported", 'from the template "a {animal}"', "The random seeds were 1 and 7",
     ):  # fmt: skip
         assert words in said, (words, said)

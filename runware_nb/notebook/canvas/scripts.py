@@ -10,5 +10,5 @@ _FOLDER = Path(__file__).parent
 
 
 def script(name: str) -> str:
-    """Give the module of a widget."""
+    """Return the module of a widget."""
     return "\n".join((_FOLDER / f"{each}.js").read_text(encoding="utf-8") for each in ("element", name))

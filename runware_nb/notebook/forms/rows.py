@@ -158,7 +158,7 @@ class RowsControl:
 
 
 def _read_all(controls: Sequence[Control]) -> dict[str, Any]:
-    """Give the values of several controls by name; what was left out is left out."""
+    """Return the values of several controls by name; what was left out is left out."""
     values = {}
     for control in controls:
         try:

@@ -199,7 +199,7 @@ class Sender:
         job = self._session.submit(task, agreed=True, context=self.context)
         self.job = self._awaited = job
         self.cancel_button.disabled = False
-        self.say(f"on its way: {job.task_uuid}")
+        self.say(f"Submitted: {job.task_uuid}")
         if self.place is not None:
             self.place.add(job)
         self._begun.set_result(job)
@@ -218,7 +218,7 @@ class Sender:
     def _drop(self, job: Job) -> None:
         self._awaited = None  # it ends with an error that is none
         if job.cancel():
-            self.say("Cancelled before it was sent; nothing was spent.")
+            self.say("Cancelled before it was sent. It cost nothing.")
         else:  # it was sent at the moment of the click
             job.detach()
             self._tell_stopped(job)
