@@ -65,7 +65,9 @@ def oldest(requirements):
 @pytest.mark.timeout(600)
 def test_the_oldest_supported_dependencies_still_work(wheel, tmp_path):
     project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
-    extras = [name for extra in ("sandbox", "postgres") for name in project["optional-dependencies"][extra]]
+    extras = [
+        name for extra in ("sandbox", "postgres", "cloud", "canvas") for name in project["optional-dependencies"][extra]
+    ]
     pins = oldest([*project["dependencies"], *extras])
     home = tmp_path / "oldest"
     subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
