@@ -7,7 +7,6 @@ import hashlib
 import json
 import logging
 import os
-import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
@@ -457,10 +456,13 @@ def save_to_project(home: Path, values: Mapping[str, Any]) -> Path:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        import tomllib  # only where there is a file: most notebooks have none, and `%load_ext` is quicker without
+
+        return tomllib.loads(text)
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # a ValueError: the file is neither UTF-8 nor TOML
         raise ConfigError(f"{path} cannot be read: {error}") from error
 
 

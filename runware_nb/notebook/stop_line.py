@@ -8,15 +8,16 @@ print a traceback.
 from __future__ import annotations
 
 import asyncio
+import sys
 from types import TracebackType
 from typing import Any
-
-from ..loop import is_awaited, take_stop_sentence
 
 __all__ = ["install_stop_line", "remove_stop_line"]
 
 _STOPPED = "Stopped. %runware pending lists the runs that were sent and are not finished."
 _OURS = __name__.partition(".")[0]
+_LOOP = f"{_OURS}.loop"
+"""Looked up when a cell ends badly: importing it here would make `%load_ext` slower."""
 
 
 def install_stop_line(shell: Any) -> None:
@@ -34,15 +35,20 @@ def remove_stop_line(shell: Any) -> None:
 
 
 def _forget(_: Any) -> None:
-    take_stop_sentence()  # of an earlier cell
+    loop = sys.modules.get(_LOOP)  # before it is loaded, nothing can have waited
+    if loop is not None:
+        loop.take_stop_sentence()  # of an earlier cell
 
 
 def _show(
     shell: Any, kind: type[BaseException], error: BaseException, traceback: TracebackType, tb_offset: int | None = None
 ) -> list[str] | None:
-    sentence = take_stop_sentence()
+    loop = sys.modules.get(_LOOP)
+    sentence = None if loop is None else loop.take_stop_sentence()
     if not hasattr(error, "_render_traceback_"):
-        is_ours = _is_ours(traceback) if isinstance(error, KeyboardInterrupt) else is_awaited()
+        is_ours = (
+            _is_ours(traceback) if isinstance(error, KeyboardInterrupt) else loop is not None and loop.is_awaited()
+        )
         if sentence is None and is_ours:
             sentence = _STOPPED
         if sentence is not None:

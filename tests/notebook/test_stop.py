@@ -83,7 +83,8 @@ def trial(delay_s):
     done = shell.run_cell(CELL)
     signal.setitimer(signal.ITIMER_REAL, 0)
     shell.events.unregister("pre_run_cell", begin)
-    assert len(lines) <= 1 and all(len(stb) == 1 for stb in lines), lines
+    # what interrupts IPython's own code, before it has called ours, is shown as IPython shows it
+    assert len(lines) <= 1 and all(len(stb) == 1 or "runware_nb" + os.sep not in "".join(stb) for stb in lines), lines
     assert lines or done.success
     lines.clear()
     again = shell.run_cell("%reload_ext runware_nb\\nimport runware_nb as rw\\nimage = rw.image('a ship', width=128, height=128, seed=2).result()")
