@@ -153,8 +153,13 @@ class Consent:
                 return
             state = self._scope(scope)
             state.sum_usd += _known_usd(tasks)
-            # A yes to an unknown price says nothing about the sum: below the threshold, the threshold still asks.
-            if state.sum_usd > self._session.settings.ask_above_usd:
+            # A yes to an unknown price says nothing about the sum. Below the threshold, the threshold still asks; after
+            # a yes to a sum, twice that sum still asks, so the yes must not raise it.
+            if state.agreed_usd is None:
+                names_sum = state.sum_usd > self._session.settings.ask_above_usd
+            else:
+                names_sum = state.sum_usd >= 2 * state.agreed_usd - _ROUNDING_USD
+            if names_sum:
                 state.agreed_usd = state.sum_usd
 
     # --- inside --------------------------------------------------------------------------------------
