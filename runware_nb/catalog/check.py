@@ -6,10 +6,10 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TaskInvalid
+from ..forking import block_fork
 from ..reprs import short_repr
 from ..wire.air import parse_air
 from ..wire.tasks import current_task_type, is_utility
@@ -42,13 +42,22 @@ class Rulebook:
     documentation: str
     task_type: str = ""
 
-    @cached_property
+    @property
     def validator(self) -> Draft202012Validator:
-        """The compiled schema."""
-        from jsonschema_rs import Draft202012Validator
+        """The compiled schema, compiled on first use.
 
-        required = [name for name in self.schema.get("required", ()) if name not in _OURS]
-        return Draft202012Validator({**self.schema, "required": required})
+        Not a `functools.cached_property`: on Python 3.11 that has one lock for all instances, and a child that is
+        forked while another thread compiles would wait for this lock permanently. Two threads may both compile.
+        """
+        compiled: Draft202012Validator | None = self.__dict__.get("_validator")
+        if compiled is None:
+            with block_fork():  # the first use imports the library, and the child cannot take a lock of that import
+                from jsonschema_rs import Draft202012Validator
+
+                required = [name for name in self.schema.get("required", ()) if name not in _OURS]
+                compiled = Draft202012Validator({**self.schema, "required": required})
+                self.__dict__["_validator"] = compiled
+        return compiled
 
     @property
     def names(self) -> list[str]:

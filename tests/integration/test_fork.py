@@ -1,11 +1,14 @@
 """A forked child works on its own, and leaves everything of the parent's alone. Each program is a real process."""
 
 import os
+import pathlib
 import subprocess
 import sys
 import textwrap
 
 import pytest
+
+import runware_nb
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork; nothing to enable")
 
@@ -165,6 +168,37 @@ def test_a_fork_may_come_at_any_moment(run, sandbox):
         assert rw.pending() == []
         """
     )
+
+
+def test_a_fork_may_come_while_another_thread_compiles_a_schema(run):
+    """The child then compiles one too: neither the parent's compilation nor its import may hold a lock there."""
+    run(
+        """
+        from runware_nb.catalog import Rulebook
+        compiling = threading.Event()
+        class Schema(dict):
+            "Takes long to read, so that the fork comes in the middle."
+            def get(self, *arguments):
+                compiling.set()
+                time.sleep(0.5)
+                return super().get(*arguments)
+        slow = Rulebook("slow", Schema(type="object"), "")
+        thread = threading.Thread(target=lambda: slow.validator)
+        thread.start()
+        assert compiling.wait(20)
+        def child():
+            assert Rulebook("quick", {"type": "object"}, "").validator.is_valid({})
+        assert forked(child) == 0
+        thread.join()
+        assert slow.validator is slow.validator
+        """
+    )
+
+
+def test_no_lock_of_functools_outlives_a_fork():
+    """Until Python 3.12, `functools.cached_property` has a lock that a forked child can never take."""
+    package = pathlib.Path(runware_nb.__file__).parent
+    assert [str(path) for path in package.rglob("*.py") if "import cached_property" in path.read_text()] == []
 
 
 def test_the_log_survives_a_parent_that_ends_first(run, sandbox):
