@@ -8,11 +8,14 @@ here; `multiprocessing` with "fork" and `os.forkpty` do.
 
 from __future__ import annotations
 
+import _imp
 import concurrent.futures
 import concurrent.futures.thread  # registers a hook of its own, which must not happen while ours waits
 import contextlib
+import importlib
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
@@ -193,6 +196,46 @@ class _Gate:
 _gate = _Gate()
 
 
+class _Imports:
+    """Python's import locks, taken at a moment when no other thread is in the middle of an import.
+
+    Python renews its global import lock in a forked child, but not the lock of each module: a module that another
+    thread was importing at that moment could never be imported in the child.
+    """
+
+    def __init__(self) -> None:
+        self._is_held = False
+
+    def hold(self, timeout_s: float) -> None:
+        """Keep other threads from beginning an import, once none of them is in one. Give up after *timeout_s*."""
+        until = time.monotonic() + timeout_s
+        while True:
+            _imp.acquire_lock()  # new locks of modules are made under it
+            if not self._is_any_importing():
+                self._is_held = True
+                return
+            _imp.release_lock()
+            if time.monotonic() >= until:
+                return
+            time.sleep(0.001)
+
+    def release(self) -> None:
+        """Let imports go on, in the parent and in the child."""
+        if self._is_held:
+            self._is_held = False
+            _imp.release_lock()
+
+    @staticmethod
+    def _is_any_importing() -> bool:
+        mine = threading.get_ident()
+        locks = getattr(importlib._bootstrap, "_module_locks", {})  # noqa: SLF001 - no public way
+        owners = (getattr(reference(), "owner", None) for reference in list(locks.values()))
+        return any(owner not in {None, mine} for owner in owners)
+
+
+_imports = _Imports()
+
+
 @contextlib.contextmanager
 def block_fork() -> Iterator[None]:
     """Delay a fork in another thread until the end of this block, for a bounded time."""
@@ -209,15 +252,18 @@ def _before() -> None:
     if _gate.close(_LONGEST_PAUSE_S):
         for owner in list(_releasable):
             owner.release()
+    _imports.hold(_LONGEST_PAUSE_S)  # last: what the others wait for may import something
 
 
 def _after_in_parent() -> None:
+    _imports.release()
     _gate.open()
     for owner in list(_pausable):
         owner.resume()
 
 
 def _after_in_child() -> None:
+    _imports.release()
     _gate.start_again()
     for lock in list(_locks):
         lock._at_fork_reinit()  # noqa: SLF001 - as the standard library does; no code of ours forks inside a lock

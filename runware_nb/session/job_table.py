@@ -54,6 +54,8 @@ class JobTable:
             since: The value of `number_ended` before the caller looked into the log.
         """
         with self._lock:
+            if job.task_uuid in self._by_uuid:
+                return False
             if job.record.is_joinable and self._may_be_known(job.record.request_hash, since):
                 return False
             self._insert(job)

@@ -80,8 +80,12 @@ def submit_all(
     session.require_key()
     submissions = [Submission(session, plan, labels, fresh=fresh, as_is=as_is) for plan in plans]
     known = [submission.find_known() for submission in submissions]
+    # The same request twice in a batch is sent once: the second joins the first, and costs nothing.
+    unsent = {
+        submission.identity: submission for submission, job in zip(submissions, known, strict=True) if job is None
+    }
     session.consent.require(
-        [submission.priced for submission, job in zip(submissions, known, strict=True) if job is None],
+        [submission.priced for submission in unsent.values()],
         context=labels.context or session.context(counts=False),
         agreed=agreed,
     )
@@ -140,6 +144,11 @@ class Submission:
         """What the user is asked to agree to."""
         return priced(self._plan.task, self._plan.price)
 
+    @property
+    def identity(self) -> str:
+        """What is sent once: the request if another may join it, else the task UUID."""
+        return self._sent if self._is_joinable else str(self._wire["taskUUID"])
+
     def find_known(self) -> Job | None:
         """Find the same request in progress, or its recorded answer; None if it has to be sent."""
         self._seen_ended = self._session.jobs.number_ended
@@ -195,9 +204,12 @@ class Submission:
 
     def _find_uuid(self) -> Job | None:
         """Find the run of a task that names its own UUID: a UUID is sent once, and then it is asked about."""
-        name = str(self._wire["taskUUID"]).lower()
+        name = str(self._wire["taskUUID"])
+        running = self._session.jobs.get(name)  # its row may not be in the log yet
+        if running is not None and running.record.request_hash == self._sent:
+            return running
         try:
-            record = self._session.log.find(name)
+            record = self._session.log.find(name) if running is None else running.record
         except RunLogError:
             return None  # a new UUID; any other fault of the log is met again when the run is written
         if record.request_hash != self._sent or record.is_imported:

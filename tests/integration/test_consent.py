@@ -386,3 +386,16 @@ def test_a_budget_of_the_environment_ends_with_its_variable(sandbox, monkeypatch
             session.submit({**BIG, "seed": 2}).result()
     finally:
         session.close()
+
+
+def test_the_same_task_twice_in_a_batch_is_sent_and_priced_once(sandbox, make_session):
+    session = make_session(sandbox, ask_above_usd=0.005)  # covers one of them, not two
+    seeded = session.submit_all([{**BIG, "seed": 1}, {**BIG, "seed": 1}])
+    assert seeded[0] is seeded[1]
+    named = {**BIG, "taskUUID": "3f2a9c1b-1111-4222-8333-944455556666"}
+    for jobs in (seeded, session.submit_all([named, named], as_is=True, agreed=True)):
+        assert len({job.task_uuid for job in jobs}) == 1
+        assert [len(job.result()) for job in jobs] == [1, 1]
+    with pytest.raises(TaskInvalid, match="has another request under taskUUID"):
+        session.submit_all([named, {**named, "positivePrompt": "another"}], as_is=True, agreed=True)
+    assert len(sandbox.charges()) == 2

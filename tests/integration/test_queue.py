@@ -268,3 +268,32 @@ def test_a_closed_client_sends_nothing_that_was_queued(slow, run_async):
     assert all("closed" in str(error) for error in errors)
     time.sleep(1.2)
     assert len(slow.charges()) == 2
+
+
+def test_cancelled_and_discarded_at_random_moments_every_charge_has_its_run(start_sandbox, make_session):
+    """What was dropped cost nothing, what was charged is collected, and no job waits for ever."""
+    import random
+
+    sandbox = start_sandbox("--latency-s", "0.02")
+    session = make_session(sandbox)
+    chance = random.Random(10)
+    jobs = [session.submit({**TASK, "width": 128, "height": 128, "seed": seed}) for seed in range(1, 121)]
+    shuffled = chance.sample(jobs, len(jobs))
+    acts = (
+        lambda job: job.cancel(),
+        lambda job: job.discard(),
+        lambda job: job.detach(),
+        lambda job: session.stop_cell(),
+    )
+    for job in shuffled[:60]:
+        chance.choices(acts, weights=(10, 10, 10, 0.1))[0](job)
+        time.sleep(chance.random() * 0.01)
+    errors = settle(jobs)
+    assert {type(error) for error in errors} <= {type(None), RunCancelled}
+    charged = {charge["task_uuid"] for charge in sandbox.charges()}
+    assert charged == {job.task_uuid for job, error in zip(jobs, errors, strict=True) if error is None}
+    assert len(sandbox.charges()) == len(charged)
+    assert session.pending() == []
+    for job, error in zip(jobs, errors, strict=True):
+        run = session.log.find(job.task_uuid) if job.record.attempts else None
+        assert (error is None) == (run is not None and bool(run.results))
