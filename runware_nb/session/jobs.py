@@ -233,8 +233,8 @@ class Job(Coroutine[Any, None, Outcome]):
                 "`%runware pending --cancel` or rw.cancel_queued() cancels queued runs."
             )
         return (
-            f"{what}. Task {self.task_uuid} continues at the service (it is paid for), and its result goes to the log: "
-            f'rw.job("{self.task_uuid[:8]}")'
+            f"{what}. Task {self.task_uuid} continues at the service (it is paid for), and its result goes to the log. "
+            f"`%runware resume {self.task_uuid[:8]}` waits for it."
         )
 
     def __repr__(self) -> str:
