@@ -8,7 +8,6 @@ here; `multiprocessing` with "fork" and `os.forkpty` do.
 
 from __future__ import annotations
 
-import _imp
 import concurrent.futures
 import concurrent.futures.thread  # registers a hook of its own, which must not happen while ours waits
 import contextlib
@@ -196,44 +195,21 @@ class _Gate:
 _gate = _Gate()
 
 
-class _Imports:
-    """Python's import locks, taken at a moment when no other thread is in the middle of an import.
+def _wait_for_imports(timeout_s: float) -> None:
+    """Wait until no other thread is in the middle of an import, or *timeout_s* is over.
 
     Python renews its global import lock in a forked child, but not the lock of each module: a module that another
-    thread was importing at that moment could never be imported in the child.
+    thread was importing at that moment could never be imported in the child. The import lock is not kept until the
+    fork: the hooks that follow take locks, such as that of `logging`, whose owner may be waiting for an import.
     """
-
-    def __init__(self) -> None:
-        self._is_held = False
-
-    def hold(self, timeout_s: float) -> None:
-        """Keep other threads from beginning an import, once none of them is in one. Give up after *timeout_s*."""
-        until = time.monotonic() + timeout_s
-        while True:
-            _imp.acquire_lock()  # new locks of modules are made under it
-            if not self._is_any_importing():
-                self._is_held = True
-                return
-            _imp.release_lock()
-            if time.monotonic() >= until:
-                return
-            time.sleep(0.001)
-
-    def release(self) -> None:
-        """Let imports go on, in the parent and in the child."""
-        if self._is_held:
-            self._is_held = False
-            _imp.release_lock()
-
-    @staticmethod
-    def _is_any_importing() -> bool:
-        mine = threading.get_ident()
-        locks = getattr(importlib._bootstrap, "_module_locks", {})  # noqa: SLF001 - no public way
+    mine = threading.get_ident()
+    until = time.monotonic() + timeout_s
+    while time.monotonic() < until:
+        locks = getattr(importlib._bootstrap, "_module_locks", {})  # noqa: SLF001 - there is no public way to see them
         owners = (getattr(reference(), "owner", None) for reference in list(locks.values()))
-        return any(owner not in {None, mine} for owner in owners)
-
-
-_imports = _Imports()
+        if all(owner in {None, mine} for owner in owners):
+            return
+        time.sleep(0.001)
 
 
 @contextlib.contextmanager
@@ -252,18 +228,16 @@ def _before() -> None:
     if _gate.close(_LONGEST_PAUSE_S):
         for owner in list(_releasable):
             owner.release()
-    _imports.hold(_LONGEST_PAUSE_S)  # last: what the others wait for may import something
+    _wait_for_imports(_LONGEST_PAUSE_S)  # last: what the others wait for may import something
 
 
 def _after_in_parent() -> None:
-    _imports.release()
     _gate.open()
     for owner in list(_pausable):
         owner.resume()
 
 
 def _after_in_child() -> None:
-    _imports.release()
     _gate.start_again()
     for lock in list(_locks):
         lock._at_fork_reinit()  # noqa: SLF001 - as the standard library does; no code of ours forks inside a lock
