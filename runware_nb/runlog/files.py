@@ -72,13 +72,14 @@ class MediaStore:
         name = f"{sha256[:2]}/{sha256}{ending_for(kind)}"
         path = self.folder / name
         try:
-            if path.is_file() and path.stat().st_size >= len(body):
+            is_there = path.is_file()
+            if is_there and path.stat().st_size >= len(body):
                 stored = path.read_bytes()
             else:
                 stored = dress(body) if dress is not None else body
                 ensure_private_folder(self.folder)
                 path.parent.mkdir(exist_ok=True)
-                if path.is_file():  # shorter than what was received: cut short by something other than us
+                if is_there:  # shorter than what was received: cut short by something other than us
                     write_whole(path, stored)
                 elif not write_new(path, stored):  # another run stored the same bytes at this moment, as it made them
                     stored = path.read_bytes()

@@ -524,7 +524,7 @@ def test_a_bucket_that_cannot_be_written_is_said_and_nothing_is_lost(sandbox, ma
     session = make_session(sandbox, media_url=f"file://{tmp_path / 'blocked'}")
     job = session.submit(SEEDED)
     assert job.result()[0].path.is_file()
-    assert any("not in the bucket yet" in notice for notice in job.notices)
+    assert any("could not be copied to the bucket yet" in notice for notice in job.notices)
     assert session.log.find(job.task_uuid).results[0].medium_state == "stored"
 
 

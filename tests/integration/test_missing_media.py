@@ -234,7 +234,7 @@ def test_an_unexpected_fault_of_the_bucket_is_reported_and_the_run_completed(san
     session = make_session(sandbox, media_url=f"odd://{kind}")
     job = session.submit(SEEDED)
     assert job.result()[0].path.is_file()
-    assert any("not in the bucket yet" in notice for notice in job.notices)
+    assert any("could not be copied to the bucket yet" in notice for notice in job.notices)
     assert session.log.find(job.task_uuid).state is State.SUCCEEDED
 
 
