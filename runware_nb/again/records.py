@@ -88,11 +88,11 @@ def read_lines(lines: Iterable[str], *, tolerant: bool = False) -> Records:
     Args:
         lines: The file, line by line.
         tolerant: Whether a record that cannot be read is left out and named in `Records.skipped`. Each record stands
-            for itself, so the others are as good without it. A line that is no JSON is refused all the same: then the
-            file was cut, or merged by hand, and nobody knows what else is missing.
+            for itself, so the others are usable without it. A line that is not valid JSON is always refused: the file
+            was cut or merged by hand, and more may be missing.
 
     Raises:
-        BundleError: These are no records, or one cannot be read; the message names the line.
+        BundleError: The lines are not records, or one of them cannot be read; the message names the line.
     """
     records = Records()
     is_ours = False
