@@ -5,7 +5,7 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 export PIP_ROOT_USER_ACTION := ignore
 
 .NOTPARALLEL:
-.PHONY: help demo lab test programs rest lint bench bench-memory bench-workshop chaos clean
+.PHONY: help demo lab test programs rest lint bench bench-memory bench-workshop bench-path chaos clean
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make bench  compare with the official SDK, side by side"
 	@echo "make bench-memory  a log of a million runs, on SQLite and PostgreSQL: lookups, sums, durable writes"
 	@echo "make bench-workshop  Stop in each kernel, a form's comms, a gallery of 10,000, bytes per image"
+	@echo "make bench-path  the files and functions of the package that one warm cell passes through"
 	@echo "make chaos  2,000 tasks through a storm of faults, four times; SEED=N repeats one"
 	@echo "make clean  remove what these made"
 
@@ -76,6 +77,9 @@ bench-memory: .venv/test.stamp
 
 bench-workshop: .venv/test.stamp .kernels/stamp
 	@$(PY) benchmarks/workshop.py
+
+bench-path: .venv/test.stamp
+	@$(PY) benchmarks/call_path.py
 
 chaos: .venv/test.stamp
 	@$(PY) -m tests.chaos $(if $(SEED),--seed $(SEED))

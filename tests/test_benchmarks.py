@@ -32,3 +32,15 @@ def test_each_measure_gives_its_figure(start_sandbox, tmp_path, measure, who, fi
     done = subprocess.run([sys.executable, str(WORKER), request], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])[figure]
+
+
+def test_the_path_of_a_cell_through_the_code_is_counted():
+    """The count covers both ends of the path: the magic in the main thread and the socket in the background thread."""
+    script = WORKER.parent / "call_path.py"
+    done = subprocess.run([sys.executable, str(script), "--list"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    counts = json.loads(done.stdout.splitlines()[-1])
+    assert 20 < counts["files"] < counts["functions"]
+    assert "RunwareMagics.runware" in done.stdout
+    assert "WebSocketTransport.send" in done.stdout
