@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from ..errors import MediaError, TaskError
 from ..reprs import shortened
+from .amounts import parse_amount
 from .frames import Item
 
 if TYPE_CHECKING:
@@ -176,8 +177,7 @@ class Result:
     @property
     def cost_usd(self) -> float | None:
         """What it cost, in US dollars; None is unknown, not free."""
-        value = self.raw.get("cost")
-        return float(value) if isinstance(value, int | float) else None
+        return parse_amount(self.raw.get("cost"))
 
     @property
     def item_uuid(self) -> str | None:

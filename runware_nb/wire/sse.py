@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import ProtocolError
 from ..reprs import short_repr
+from .amounts import parse_amount
 from .frames import Frame, Item, parse_frame
 
 __all__ = ["Delta", "EventDecoder", "delta_of"]
@@ -151,7 +152,7 @@ def delta_of(event: str) -> Delta | Frame:
         reasoning=_text(delta.get("reasoningContent")),
         finish_reason=body["finishReason"] if isinstance(body.get("finishReason"), str) else None,
         usage=body["usage"] if isinstance(body.get("usage"), dict) else None,
-        cost_usd=_number(body.get("cost")),
+        cost_usd=parse_amount(body.get("cost")),
         index=body["resultIndex"] if isinstance(body.get("resultIndex"), int) else 0,
         raw=body,
     )
@@ -159,7 +160,3 @@ def delta_of(event: str) -> Delta | Frame:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
