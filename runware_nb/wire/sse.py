@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,9 @@ from typing import Any
 from ..errors import ProtocolError
 from ..reprs import short_repr
 from .amounts import parse_amount
-from .frames import Frame, Item, parse_frame
+from .frames import Frame, Item, frame_of
+from .parsing import parse_json
+from .results import result_index
 
 __all__ = ["Delta", "EventDecoder", "delta_of"]
 
@@ -134,15 +135,15 @@ def delta_of(event: str) -> Delta | Frame:
         ProtocolError: It is neither.
     """
     try:
-        body: Any = json.loads(event)
-    except (ValueError, RecursionError) as error:
+        body: Any = parse_json(event)
+    except ValueError as error:
         raise ProtocolError(f"the stream holds {event[:60]!r}, which is no JSON", frame=event) from error
     if isinstance(body, dict) and isinstance(body.get("data"), dict):
         body = body["data"]  # a form that older clients accept
     if not isinstance(body, dict):
         raise ProtocolError("the stream holds JSON that is no object", frame=event)
     if "errors" in body or "error" in body or body.get("status") == "error":
-        frame = parse_frame(event if "errors" in body or "error" in body else json.dumps({"data": [body]}))
+        frame = frame_of(body if "errors" in body or "error" in body else {"data": [body]}, text=event)
         if frame.errors:
             return frame
     delta = body.get("delta")
@@ -153,7 +154,7 @@ def delta_of(event: str) -> Delta | Frame:
         finish_reason=body["finishReason"] if isinstance(body.get("finishReason"), str) else None,
         usage=body["usage"] if isinstance(body.get("usage"), dict) else None,
         cost_usd=parse_amount(body.get("cost")),
-        index=body["resultIndex"] if isinstance(body.get("resultIndex"), int) else 0,
+        index=result_index(body) or 0,
         raw=body,
     )
 
