@@ -318,8 +318,7 @@ class Client:
         Raises:
             TaskNotFound: The service does not know it.
         """
-        (details,) = await self._courier.call({"taskType": "getTaskDetails"}, task_uuid=task_uuid)
-        return details
+        return await self._courier.ask({"taskType": "getTaskDetails"}, task_uuid=task_uuid)
 
     # --- models, media, account --------------------------------------------------------------------
 
@@ -333,8 +332,7 @@ class Client:
         Returns:
             `totalResults` and `results`, as they came.
         """
-        (answer,) = await self._courier.call({"taskType": "modelSearch", "search": search, **filters})
-        return answer
+        return await self._courier.ask({"taskType": "modelSearch", "search": search, **filters})
 
     async def upload_model(self, model: Mapping[str, Any], *, timeout_s: float = _MODEL_UPLOAD_TIMEOUT_S) -> Item:
         """Bring a model of your own to the service.
@@ -434,7 +432,7 @@ class Client:
         return Outcome(wire, wire["taskUUID"], results, [], now() - started_at)
 
     async def _ask_account(self, task: Item) -> Item:
-        (answer,) = await self._courier.call({"taskType": "accountManagement", **task})
+        answer = await self._courier.ask({"taskType": "accountManagement", **task})
         redacted: Item = redact_account(answer)
         return redacted
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import ProtocolError
@@ -19,8 +21,10 @@ __all__ = [
     "encode_frame",
     "encode_task",
     "frame_of",
+    "names_task",
     "parse_frame",
     "ping_task",
+    "split_orphans",
 ]
 
 Item = dict[str, Any]
@@ -33,6 +37,7 @@ ITEM_IDS = (
 _SCOPE = ("taskType", "taskUUID")
 _IDENTIFIERS = (*_SCOPE, *ITEM_IDS, "connectionSessionUUID")
 _FAILED = {"error", "failed"}  # the second in model uploads
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _OLD_INVALID_KEY = 19  # errorId of "Invalid api key" in the oldest WebSocket form (reference 1.3)
 
 
@@ -144,6 +149,34 @@ def frame_of(body: Any, *, text: str = "", http_status: int | None = None, retry
         if data not in ([], None):
             raise ProtocolError("the service answered data that are no objects", frame=text, http_status=http_status)
     return Frame(tuple(items), tuple(errors), http_status, retry_after_s)
+
+
+def split_orphans(frame: Frame, tasks: Sequence[Mapping[str, Any]]) -> tuple[Frame, tuple[Item, ...]]:
+    """Separate what an HTTP response states about tasks from the errors in it that name no task.
+
+    Args:
+        frame: The response.
+        tasks: Those of its request. If there is one, items without a name are its items: nothing else was asked for.
+
+    Returns:
+        The frame without the orphaned errors, and these.
+    """
+    names = {task["taskUUID"] for task in tasks if task.get("taskUUID")}
+    scope = {key: tasks[0][key] for key in _SCOPE if key in tasks[0]} if len(tasks) == 1 else {}
+    items = [item if item.get("taskUUID") else {**item, **scope, **_named(item)} for item in frame.items]
+    is_named = [error.get("taskUUID") in names or names_task(error) for error in frame.errors]
+    errors = itertools.compress(frame.errors, is_named)
+    orphans = itertools.compress(frame.errors, [not named for named in is_named])
+    return replace(frame, items=tuple(items), errors=tuple(errors)), tuple(orphans)
+
+
+def names_task(entry: Mapping[str, Any]) -> bool:
+    """Return whether an item or error names a task by a UUID, ours or another one."""
+    return _UUID.fullmatch(str(entry.get("taskUUID"))) is not None
+
+
+def _named(item: Item) -> Item:
+    return {key: item[key] for key in _SCOPE if item.get(key)}
 
 
 def _not_json(shown: str, http_status: int | None) -> str:
