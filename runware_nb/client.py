@@ -14,7 +14,7 @@ from .delivery import Board, Connection, Courier, Flight, Slots, StreamLine, Tex
 from .delivery.connection import closed
 from .delivery.courier import jitter, pause
 from .delivery.flight import now
-from .errors import MediaError, RateLimited, TaskInvalid, TransportError, TransportTimeout
+from .errors import MediaError, RateLimited, RunwareNBError, TaskInvalid, TransportError, TransportTimeout
 from .forking import disconnect, restart_after_fork
 from .images.medium import MemoryMedium
 from .settings import Settings, load_settings
@@ -25,6 +25,7 @@ from .wire.results import Outcome, Result, is_final
 from .wire.retries import Step, backoff_s, decide
 from .wire.service import OnAttempt, OnProgress, OnResult
 from .wire.tasks import ImageTask, Task, as_wire, is_utility, prepare
+from .wire.urls import check_media_url
 
 __all__ = ["Client"]
 
@@ -440,6 +441,7 @@ class Client:
         url = result.url
         if url is None:
             raise MediaError(f"result {result.index} of task {result.task_uuid} has no file")
+        check_media_url(url)
         failures = 0
         while True:
             try:
@@ -448,6 +450,14 @@ class Client:
                 failures += 1
                 if failures >= _DOWNLOAD_TRIES:
                     raise
+            except RunwareNBError:
+                raise
+            except Exception as error:
+                # A redirect may lead to a URL that a library refuses in its own way. The other images are not affected.
+                raise MediaError(
+                    f"result {result.index} of task {result.task_uuid} could not be downloaded "
+                    f"({type(error).__name__}: {error})"
+                ) from error
                 await asyncio.sleep(backoff_s(failures, jitter=jitter(), first_s=0.2))
 
     def _deadline(self, timeout_s: float | None) -> float:

@@ -94,4 +94,7 @@ def _wait(job: Job) -> list[str]:
         job.result()
     except RunwareNBError as error:
         return [*job.notices, f"{job.task_uuid[:8]}: {error_sentence(error)}"]
+    except Exception as error:  # noqa: BLE001 - the runs after this one are collected all the same
+        name = f"{type(error).__name__}: {error}"
+        return [*job.notices, f"{job.task_uuid[:8]}: an unexpected error ended the collection ({name})"]
     return job.notices
