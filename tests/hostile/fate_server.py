@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -97,23 +98,21 @@ class FateServer:
 
     async def _http(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                if head.startswith("GET"):
-                    self._write(writer, 200, PNG)
-                    continue
-                length = next(
-                    int(line.split(":")[1]) for line in head.splitlines() if line.lower().startswith("content-length")
-                )
-                tasks = json.loads(await reader.readexactly(length))
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            if head.startswith("GET"):
+                self._write(writer, 200, PNG)
+            else:
+                (length,) = re.findall(r"(?i)content-length: (\d+)", head)
+                tasks = json.loads(await reader.readexactly(int(length)))
                 for task in tasks:
                     (self.questions if task["taskType"] in QUESTIONS else self.submitted).append(task)
                 status, body = self.on_post(tasks)
                 self._write(writer, status, body if isinstance(body, bytes) else json.dumps(body).encode())
+            await writer.drain()
         writer.close()
 
     def _write(self, writer: asyncio.StreamWriter, status: int, body: bytes) -> None:
-        writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        writer.write(f"HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
 
 
 CONFIRMED = {"data": [{"taskType": "authentication", "connectionSessionUUID": "s"}]}
