@@ -458,7 +458,7 @@ class Client:
                     f"result {result.index} of task {result.task_uuid} could not be downloaded "
                     f"({type(error).__name__}: {error})"
                 ) from error
-                await asyncio.sleep(backoff_s(failures, jitter=jitter(), first_s=0.2))
+            await asyncio.sleep(backoff_s(failures, jitter=jitter(), first_s=0.2))
 
     def _deadline(self, timeout_s: float | None) -> float:
         return now() + (self.settings.timeout_s if timeout_s is None else timeout_s)

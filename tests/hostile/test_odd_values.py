@@ -21,7 +21,7 @@ from runware_nb.wire.results import Result, is_final, item_id
 from runware_nb.wire.sse import delta_of
 from tests.conftest import TASK as IMAGE
 
-from .fate_server import FateServer, play, result
+from .fate_server import FateServer, connect, play, result
 
 TASK = {"taskType": "imageInference", "taskUUID": "10000000-0000-4000-8000-000000000000", "numberResults": 2}
 
@@ -271,6 +271,26 @@ def make(tmp_path):
     yield start
     for session in made:
         session.close()
+
+
+def test_a_download_that_fails_is_tried_again_after_a_pause(monkeypatch):
+    from runware_nb.errors import TransportError
+
+    pauses = []
+    monkeypatch.setattr("runware_nb.client.backoff_s", lambda failures, **_: pauses.append(failures) or 0.0)
+
+    async def work(server):
+        async with connect(server) as client:
+
+            async def download(url):
+                raise TransportError("the connection broke")
+
+            client._connection.rest().download = download
+            await client.fetch(Result({"imageURL": server.urls["rest_url"]}, "u"))
+
+    with pytest.raises(TransportError):
+        play(work)
+    assert pauses == [1, 2, 3]
 
 
 def image_of(server, task, number=0, **values):
