@@ -14,7 +14,7 @@ from .delivery import Board, Connection, Courier, Flight, Slots, StreamLine, Tex
 from .delivery.connection import closed
 from .delivery.courier import jitter, pause
 from .delivery.flight import now
-from .errors import MediaError, RateLimited, TaskInvalid, TransportError, TransportTimeout
+from .errors import MediaError, RateLimited, RunwareNBError, TaskInvalid, TransportError, TransportTimeout
 from .forking import disconnect, restart_after_fork
 from .images.medium import MemoryMedium
 from .settings import Settings, load_settings
@@ -25,6 +25,7 @@ from .wire.results import Outcome, Result, is_final
 from .wire.retries import Step, backoff_s, decide
 from .wire.service import OnAttempt, OnProgress, OnResult
 from .wire.tasks import ImageTask, Task, as_wire, is_utility, prepare
+from .wire.urls import check_media_url
 
 __all__ = ["Client"]
 
@@ -318,8 +319,7 @@ class Client:
         Raises:
             TaskNotFound: The service does not know it.
         """
-        (details,) = await self._courier.call({"taskType": "getTaskDetails"}, task_uuid=task_uuid)
-        return details
+        return await self._courier.ask({"taskType": "getTaskDetails"}, task_uuid=task_uuid)
 
     # --- models, media, account --------------------------------------------------------------------
 
@@ -333,8 +333,7 @@ class Client:
         Returns:
             `totalResults` and `results`, as they came.
         """
-        (answer,) = await self._courier.call({"taskType": "modelSearch", "search": search, **filters})
-        return answer
+        return await self._courier.ask({"taskType": "modelSearch", "search": search, **filters})
 
     async def upload_model(self, model: Mapping[str, Any], *, timeout_s: float = _MODEL_UPLOAD_TIMEOUT_S) -> Item:
         """Bring a model of your own to the service.
@@ -434,7 +433,7 @@ class Client:
         return Outcome(wire, wire["taskUUID"], results, [], now() - started_at)
 
     async def _ask_account(self, task: Item) -> Item:
-        (answer,) = await self._courier.call({"taskType": "accountManagement", **task})
+        answer = await self._courier.ask({"taskType": "accountManagement", **task})
         redacted: Item = redact_account(answer)
         return redacted
 
@@ -442,6 +441,7 @@ class Client:
         url = result.url
         if url is None:
             raise MediaError(f"result {result.index} of task {result.task_uuid} has no file")
+        check_media_url(url)
         failures = 0
         while True:
             try:
@@ -450,7 +450,15 @@ class Client:
                 failures += 1
                 if failures >= _DOWNLOAD_TRIES:
                     raise
-                await asyncio.sleep(backoff_s(failures, jitter=jitter(), first_s=0.2))
+            except RunwareNBError:
+                raise
+            except Exception as error:
+                # A redirect may lead to a URL that a library refuses in its own way. The other images are not affected.
+                raise MediaError(
+                    f"result {result.index} of task {result.task_uuid} could not be downloaded "
+                    f"({type(error).__name__}: {error})"
+                ) from error
+            await asyncio.sleep(backoff_s(failures, jitter=jitter(), first_s=0.2))
 
     def _deadline(self, timeout_s: float | None) -> float:
         return now() + (self.settings.timeout_s if timeout_s is None else timeout_s)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from .errors import ConfigError
 from .reprs import short_repr
+from .wire.amounts import MOST_USD, parse_amount
 
 __all__ = [
     "Key",
@@ -169,8 +170,10 @@ class Settings:
             )
         for name in ("ask_above_usd", "budget_usd"):
             amount = getattr(self, name)
-            if amount is not None and not 0 <= amount < _MOST_USD:
-                raise ConfigError(f"Invalid {name} {amount!r}: expected an amount in US dollars, 0 or more.")
+            if amount is not None and parse_amount(amount) is None:
+                raise ConfigError(
+                    f"Invalid {name} {amount!r}: expected an amount in US dollars, from 0 to below {MOST_USD:,.0f}."
+                )
         if self.max_retries < 0:
             raise ConfigError(f"Invalid max_retries {self.max_retries}: expected 0 (no retries) or more.")
 
@@ -226,7 +229,6 @@ class Settings:
         return "sandbox" if self.is_local else "runware"
 
 
-_MOST_USD = 1e9
 _NUMBERS: Mapping[str, type] = {
     "max_in_flight": int, "max_retries": int, "timeout_s": float, "connect_timeout_s": float, "ping_s": float,
     "max_frame_bytes": int, "ask_above_usd": float, "budget_usd": float,

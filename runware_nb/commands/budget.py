@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import MagicUsageError
 from ..runlog.schema import LONGEST_KEY
 from ..runlog.spending import budgets_of, set_budget
+from ..wire.amounts import parse_amount
 from .base import Answer
 from .cost import budget_line, budget_row
 
@@ -71,10 +72,10 @@ def _amount(text: str) -> float | None:
     if text.lower() in {"off", "none"}:
         return None
     try:
-        amount = float(text.removeprefix("$"))
+        amount = parse_amount(float(text.removeprefix("$")))
     except ValueError:
-        amount = -1.0
-    if not 0 <= amount < 1e9:
+        amount = None
+    if amount is None:
         raise MagicUsageError(
             f"Invalid budget {text!r}: expected an amount in US dollars, such as 5 or 0.25, or `off`."
         )

@@ -9,6 +9,7 @@ from ..errors import MagicUsageError
 from ..loop import background_loop, wait
 from ..view.table import render_facts
 from ..wire.frames import Frame
+from ..wire.results import Result
 from ..wire.tasks import is_uuid
 from .base import Answer
 
@@ -50,7 +51,7 @@ def _shown(frame: Frame) -> dict[str, str]:
     for index, item in enumerate(frame.items):
         status = item.get("status", "success")
         progress = f" {item['progress']} %" if "progress" in item else ""
-        url = next((item[key] for key in item if key.endswith("URL")), "")
+        url = Result(item, "").url or ""
         facts.append((f"#{index + 1}", f"{status}{progress} {url}".strip()))
     facts += [("error", f"{error['code']}: {error['message']}") for error in frame.errors]
     return render_facts(facts)

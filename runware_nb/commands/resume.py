@@ -37,12 +37,18 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     queued = {job.task_uuid for job in session.jobs.unsent()}
     unsent = [record for record in chosen if record.attempts == 0 and record.task_uuid not in queued]
     sends = _may_send(session, unsent, options)
-    jobs = [
-        session.take_up(record, sends=options.send or record.attempts == 0)
-        for record in chosen
-        if sends or record not in unsent
-    ]
-    notes = [note for job in jobs for note in _wait(job)]
+    jobs: list[Job] = []
+    notes: list[str] = []
+    failed = False
+    for record in chosen:
+        if record in unsent and not sends:
+            continue
+        try:
+            jobs.append(session.take_up(record, sends=options.send or record.attempts == 0))
+        except Exception as error:  # noqa: BLE001 - the runs after this one are taken up all the same
+            failed = True
+            notes.append(_sentence(record.task_uuid, error))
+    notes += [note for job in jobs for note in _wait(job)]
     if unsent and not sends:
         names = ", ".join(record.task_uuid[:8] for record in unsent)
         notes.append(f"Not sent, at no cost: {names}. `resume --send` sends them.")
@@ -55,7 +61,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
         )
     runs: list[RunRecord] = [session.log.find(record.task_uuid) for record in chosen]
     bundle = render_table(runs_table(runs)) if runs else {"text/plain": "nothing is pending"}
-    failed = any(job.future.exception() is not None for job in jobs)
+    failed = failed or any(job.future.exception() is not None for job in jobs)
     return Answer(bundle, [row_of(record) for record in runs], tuple(notes), is_failure=failed, value=runs)
 
 
@@ -92,6 +98,13 @@ def _price(session: Session, record: RunRecord) -> Estimate:
 def _wait(job: Job) -> list[str]:
     try:
         job.result()
-    except RunwareNBError as error:
-        return [*job.notices, f"{job.task_uuid[:8]}: {error_sentence(error)}"]
+    except Exception as error:  # noqa: BLE001 - the runs after this one are collected all the same
+        return [*job.notices, _sentence(job.task_uuid, error)]
     return job.notices
+
+
+def _sentence(task_uuid: str, error: Exception) -> str:
+    """Format what went wrong with one run; an error that is not ours is named with its class."""
+    if isinstance(error, RunwareNBError):
+        return f"{task_uuid[:8]}: {error_sentence(error)}"
+    return f"{task_uuid[:8]}: an unexpected error ended the collection ({type(error).__name__}: {error})."

@@ -11,6 +11,7 @@ from ..loop import background_loop, wait
 from ..runlog.spending import budgets_of
 from ..view.results import format_usd
 from ..view.table import render_facts
+from ..wire.amounts import parse_amount
 from .base import Answer
 from .cost import budget_line
 
@@ -70,8 +71,8 @@ def _add_connection(session: Session, facts: dict[str, Any], notes: list[str]) -
         facts["key"] = f"{source}, accepted"
         account = wait(background_loop().submit(session.client().account()))
         balance = account.get("balance")
-        amount = balance.get("amount") if isinstance(balance, dict) else balance
-        facts["balance"] = format_usd(float(amount)) if isinstance(amount, int | float) else "unknown"
+        known = parse_amount(balance.get("amount") if isinstance(balance, dict) else balance)
+        facts["balance"] = "unknown" if known is None else format_usd(known)
     except AuthenticationFailed as error:
         facts["key"] = f"{source}, refused"
         facts["connection"] = f"{type(error).__name__}: {error}"

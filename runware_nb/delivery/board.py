@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import copy
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..errors import ProtocolError, RunwareNBError, TransportError
+from ..errors import (
+    AuthenticationFailed,
+    OutOfCredit,
+    ProtocolError,
+    RateLimited,
+    RunwareNBError,
+    TaskError,
+    TransportError,
+)
 from ..wire.classify import CONFLICT, task_error
-from ..wire.frames import Frame, Item
+from ..wire.frames import Frame, Item, names_task
+from ..wire.tasks import current_task_type, is_utility
 from .flight import Flight, now
 
 __all__ = ["Board"]
 
+logger = logging.getLogger("runware_nb")
+
+_QUESTIONS = frozenset({"getResponse", "getTaskDetails"})
+_SERVER_FAULTS = frozenset(
+    {"internalServerError", "serviceUnavailable", "serverUnavailable", "gatewayTimeout", "requestTimeout"}
+)
 _NOT_KNOWN = {"taskFailedOrNotFound", "taskNotFound"}  # one way of saying so; an empty answer is the other
 
 Key = tuple[str, str]
@@ -109,7 +126,7 @@ class Board:
             item = frame.items[0]
             flight = self.flights.get(item.get("taskUUID", ""))
             if flight is not None and item.get("taskType") == flight.task_type:
-                flight.take(frame.items, ())
+                self._deliver(flight, frame.items, (), frame)
                 return
         if not frame.items and not frame.errors:
             self._on_empty_poll()
@@ -117,16 +134,17 @@ class Board:
         calls: dict[Key, tuple[list[Item], list[Item]]] = {}
         for position, entries in enumerate((frame.items, frame.errors)):
             for entry in entries:
-                addressee = self._addressee(entry)
-                if addressee is not None:
-                    flights.setdefault(addressee, ([], []))[position].append(entry)
-                else:
-                    key = (str(entry.get("taskType")), str(entry.get("taskUUID") or ""))
+                key = (str(entry.get("taskType")), str(entry.get("taskUUID") or ""))
+                if key in self._calls:
                     calls.setdefault(key, ([], []))[position].append(entry)
+                elif key[1] in self.flights:
+                    flights.setdefault(key[1], ([], []))[position].append(entry)
+                elif position == 1 and not names_task(entry):
+                    self._on_orphan(entry, frame)
         for key, (items, errors) in calls.items():
             self._answer_call(key, items, errors, frame)
         for task_uuid, (items, errors) in flights.items():
-            self.hand_over(self.flights[task_uuid], items, errors, frame)
+            self._deliver(self.flights[task_uuid], items, errors, frame)
 
     def on_gap(self) -> None:
         """Let utilities ask again; tasks wait on, and `on_resumed` follows."""
@@ -141,65 +159,77 @@ class Board:
 
     def on_unreadable(self, error: ProtocolError) -> None:
         """Ask about everything in flight; a utility whose answer it may have been fails with it."""
-        self.on_resumed()
+        for flight in self.flights.values():
+            flight.ask_soon(copy.copy(error))
         self._fail_calls(error)
 
     def on_broken(self, error: RunwareNBError) -> None:
         """Let every waiting call know."""
         for flight in self.flights.values():
-            flight.broken = error
+            flight.broken = copy.copy(error)  # each carries the outcome of its own task
             flight.wake()
         self._fail_calls(error)
 
     def hand_over(self, flight: Flight, items: Sequence[Item], errors: Sequence[Item], frame: Frame) -> None:
-        """Give a flight its part of a frame."""
+        """Give a flight its part of a frame: what names its UUID, or is archived under it."""
         failed = []
         for entry in errors:
             if entry.get("code") == CONFLICT and flight.times_sent > 1:
-                flight.should_ask = True  # our own second sending met the first: it was accepted
+                flight.ask_soon()  # our own second sending met the first: it was accepted
                 continue
             if str(entry.get("code")) in _NOT_KNOWN and flight.is_polling:
                 flight.poll_answer, flight.is_polling = False, False
                 flight.wake()
                 continue
-            error = task_error(entry, http_status=frame.http_status, retry_after_s=_asked_wait_s(entry, frame))
-            if error.retryable and not error.task_uuid:
-                flight.broken = error  # it names no task, so the fate of ours is unknown
-            else:
-                failed.append(error)
-        flight.take(items, failed)
+            error = _error_of(entry, frame)
+            if _is_about_question(entry, error):
+                # The question was refused, and the task may be running. A refused key is told to whoever waits, who
+                # can collect the task with another one; anything else is asked again after the usual pause.
+                flight.poll_answer, flight.complaint = True, error
+                flight.broken = error if isinstance(error, AuthenticationFailed) else flight.broken
+                flight.wake()
+                continue
+            failed.append(error)
+        if items or failed:
+            flight.take(items, failed)
+
+    def _deliver(self, flight: Flight, items: Sequence[Item], errors: Sequence[Item], frame: Frame) -> None:
+        """Give a flight its part of a frame. A fault in it ends in an error of this flight, and of no other."""
+        try:
+            self.hand_over(flight, items, errors, frame)
+        except Exception as error:
+            logger.exception("a response could not be used")
+            flight.broken = ProtocolError(
+                f"a response about task {flight.task_uuid} could not be used ({type(error).__name__}: {error}). The "
+                "task may have been charged, and can be collected later"
+            )
+            flight.wake()
 
     def _fail_calls(self, error: RunwareNBError) -> None:
         for call in self._calls.values():
             if not call.answer.done():
                 call.answer.set_exception(error)
 
-    def _addressee(self, entry: Item) -> str | None:
-        """Find the flight an item or error is about; None for a utility call's answer."""
-        task_uuid = entry.get("taskUUID")
-        task_type = entry.get("taskType")
-        if isinstance(task_uuid, str) and task_uuid:
-            if (str(task_type), task_uuid) in self._calls:
-                return None
-            return task_uuid if task_uuid in self.flights else None
-        if "code" not in entry or (str(task_type), "") in self._calls:
-            return None
-        fitting = [f.task_uuid for f in self.flights.values() if task_type in {None, f.task_type}]
-        if len(fitting) == 1:
-            return fitting[0]
-        for key in fitting:  # which of them it means, only the service knows: ask about each
-            self.flights[key].should_ask = True
-            self.flights[key].wake()
-        return None
+    def _on_orphan(self, entry: Item, frame: Frame) -> None:
+        """Ask about each task that an error without a task's UUID may concern.
+
+        It is never evidence about a task, not even about the only one in flight: it may announce maintenance, refuse a
+        poll, or belong to a task that another process has sent under the same key. If it were believed, the result that
+        follows would be dropped, and the same request would be paid for again.
+        """
+        task_type = current_task_type(str(entry.get("taskType") or ""))
+        if is_utility(task_type) and task_type not in _QUESTIONS:
+            return
+        for flight in self.flights.values():
+            if not task_type or task_type in _QUESTIONS or task_type == current_task_type(flight.task_type):
+                flight.ask_soon(_error_of(entry, frame))
 
     def _answer_call(self, key: Key, items: list[Item], errors: list[Item], frame: Frame) -> None:
         call = self._calls.get(key)
         if call is None or call.answer.done():
             return
         if errors:
-            call.answer.set_exception(
-                task_error(errors[0], http_status=frame.http_status, retry_after_s=_asked_wait_s(errors[0], frame))
-            )
+            call.answer.set_exception(_error_of(errors[0], frame))
         elif call.until is None or any(call.until(item) for item in items):
             call.answer.set_result(items)
 
@@ -221,6 +251,19 @@ class _Call:
     until: Callable[[Item], bool] | None
 
 
-def _asked_wait_s(entry: Item, frame: Frame) -> float | None:
+def _error_of(entry: Item, frame: Frame) -> TaskError:
     value = entry.get("retry_after_s", frame.retry_after_s)
-    return float(value) if isinstance(value, int | float) else None
+    wait_s = max(0.0, float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return task_error(entry, http_status=frame.http_status, retry_after_s=wait_s)
+
+
+def _is_about_question(entry: Item, error: TaskError) -> bool:
+    """Return whether an error that names a task is about a question, such as a poll, and not about the task.
+
+    Some services state the failure of a task under the type of the poll, so the type alone does not tell. A task that
+    was accepted is not refused any more for the rate, the key or the balance, and a fault of the server while it looks
+    something up says nothing about the task.
+    """
+    if entry.get("taskType") not in _QUESTIONS:
+        return False
+    return isinstance(error, RateLimited | AuthenticationFailed | OutOfCredit) or error.code in _SERVER_FAULTS

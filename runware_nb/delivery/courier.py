@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import (
+    AuthenticationFailed,
+    OutOfCredit,
     ProtocolError,
     RateLimited,
     RunwareNBError,
@@ -24,10 +26,11 @@ from ..errors import (
     TransportTimeout,
 )
 from ..settings import Settings
-from ..wire.frames import Frame, Item
+from ..wire.classify import CONFLICT, task_error
+from ..wire.frames import Frame, Item, frame_of, names_task, split_orphans
 from ..wire.polling import SYNC_SILENCE_S, UNANSWERED_POLL_S, first_poll_s, poll_delay_s
 from ..wire.results import Outcome
-from ..wire.retries import Step, decide
+from ..wire.retries import Step, decide, refuses_request
 from .board import Board
 from .connection import Connection
 from .flight import Flight, now
@@ -128,8 +131,19 @@ class Courier:
                 raise _too_late(flight) from error
             raise
         except TaskError as error:
-            flight.has_left = flight.has_left or error.retryable
-            raise
+            if error.code == CONFLICT and flight.times_sent > 1:
+                flight.has_left = flight.should_ask = True  # our own second sending met the first: it was accepted
+                return
+            if error.retryable or refuses_request(error):
+                flight.has_left = flight.has_left or error.retryable
+                raise
+            # The response names no task, and does not mean a refusal: the task may be running, and is asked about.
+            flight.has_left = True
+            raise TransportError(
+                f"the service reported an error without naming the task: {error}",
+                http_status=error.http_status,
+                retry_after_s=error.retry_after_s,
+            ) from error
         flight.has_left = True
         if not transport.pushes and not flight.collector.is_done:
             flight.next_poll = now() + (0 if flight.is_sync else first_poll_s(flight.task_type))
@@ -145,7 +159,7 @@ class Courier:
             if flight.should_ask or collector.wants_poll or now() >= flight.next_poll:
                 flight.should_ask = collector.wants_poll = False
                 unknown = 0 if await self._ask(flight, deadline) else unknown + 1
-                flight.next_poll = now() + poll_delay_s(polls)
+                flight.next_poll = flight.may_ask_at = now() + poll_delay_s(polls)
                 polls += 1
                 if unknown and not collector.is_done:
                     await self._recover(flight, deadline, unknown)
@@ -176,18 +190,25 @@ class Courier:
 
         That it cannot be reached says nothing about the task, and is put up with for a while.
         """
+        flight.is_asking = True
         try:
             is_known = await self._poll_once(flight, deadline)
-        except TaskError as error:
-            if not error.retryable:
+        except (TransportError, ProtocolError, TaskError) as error:
+            # What the service says about the question is not about the task. Only a refused key ends the waiting: no
+            # further question could be answered, and the task can be collected with another key.
+            flight.complaint = error
+            if isinstance(error, AuthenticationFailed):
                 raise
-        except (TransportError, ProtocolError):
+            if isinstance(error, TaskError) and error.retryable:
+                return True
             flight.unheard_since = flight.unheard_since or now()
             if now() - flight.unheard_since > _LONGEST_SILENCE_S:
                 raise
         else:
             flight.unheard_since = None
             return is_known
+        finally:
+            flight.is_asking = False
         return True
 
     async def _poll_once(self, flight: Flight, deadline: float) -> bool:
@@ -195,10 +216,18 @@ class Courier:
         flight.begin_poll()
         poll = {"taskType": "getResponse", "taskUUID": flight.task_uuid}
         if not transport.pushes:
-            frame = await self._connection.rest().exchange([poll], timeout_s=UTILITY_TIMEOUT_S)
-            self._board.on_frame(frame)
-            flight.collector.settle_poll()
-            return flight.poll_answer is not False and bool(frame.items or frame.errors)
+            response = await self._connection.rest().exchange([poll], timeout_s=UTILITY_TIMEOUT_S)
+            frame, orphans = split_orphans(response, [poll])
+            if frame.items or frame.errors:
+                self._board.on_frame(frame)
+            if flight.poll_answer is not None:
+                flight.collector.settle_poll()
+                return flight.poll_answer
+            status = frame.http_status or 200
+            if orphans or status >= 400:
+                entry = orphans[0] if orphans else {"message": f"HTTP {status} in response to a poll"}
+                raise task_error(entry, http_status=status, retry_after_s=frame.retry_after_s)
+            return bool(frame.items or frame.errors)  # what names other tasks says nothing about this one
         for _ in range(3):
             self._board.expect_poll(flight)
             await transport.send([poll], timeout_s=max(0.1, deadline - now()))
@@ -219,10 +248,17 @@ class Courier:
             TaskNotFound: It is not ours to send, or was accepted and forgotten: the service does not know it.
         """
         try:
-            (details,) = await self.call({"taskType": "getTaskDetails"}, task_uuid=flight.task_uuid)
+            details = await self.ask({"taskType": "getTaskDetails"}, task_uuid=flight.task_uuid)
         except (TransportError, ProtocolError):
             return  # that it could not be asked says nothing about the task
         except TaskError as error:
+            if error.retryable or isinstance(error, AuthenticationFailed | OutOfCredit):
+                return  # nor does a question that was refused
+            complaint, flight.complaint = flight.complaint, None
+            if isinstance(complaint, TaskError) and flight.is_ours and (complaint.retryable or flight.times_sent > 1):
+                # Twice the service does not know the task, and it has reported an error without naming one. That error
+                # is the likely reason, and decides whether and when the task is sent again, under the same UUID.
+                raise complaint from error
             if unknown >= (_MOST_UNKNOWN if flight.is_ours else 3):
                 raise TaskNotFound(
                     f"the service does not know task {flight.task_uuid}",
@@ -232,11 +268,13 @@ class Courier:
             if flight.is_ours and (unknown >= 2 or flight.times_sent <= 1):
                 await self._submit(flight, deadline)
             return
-        response = details.get("response")
-        if isinstance(response, dict):
-            items, errors = response.get("data"), response.get("errors")
-            self._board.hand_over(flight, items if isinstance(items, list) else [],
-                                  errors if isinstance(errors, list) else [], Frame())  # fmt: skip
+        frame = archived_frame(details, flight.task_uuid)
+        if frame.items or frame.errors:
+            self._board.hand_over(flight, frame.items, frame.errors, frame)
+
+    async def ask(self, task: Mapping[str, Any], *, task_uuid: str | None = None, over_rest: bool = False) -> Item:
+        """Send a utility task and return its one item; a response that came twice counts once. See `call`."""
+        return (await self.call(task, task_uuid=task_uuid, over_rest=over_rest))[0]
 
     async def call(
         self,
@@ -284,8 +322,28 @@ class Courier:
                 self._board.forget_call(task_type, task_uuid)
 
 
+def archived_frame(details: Item, task_uuid: str) -> Frame:
+    """Return what a task's archived response states about it; an empty frame if it states nothing.
+
+    The archive has the response to a whole request, so entries that name another task are left out. An error without a
+    name is this task's only if the request held no other.
+    """
+    try:
+        frame = frame_of(details.get("response"))
+    except ProtocolError:
+        return Frame()
+    request = details.get("request")
+    tasks = [task for task in request if isinstance(task, dict)] if isinstance(request, list) else []
+    is_alone = len([task for task in tasks if task.get("taskType") != "authentication"]) == 1
+    items = [item for item in frame.items if item.get("taskUUID", task_uuid) == task_uuid]
+    errors = [{**error, "taskUUID": task_uuid} for error in frame.errors
+              if error.get("taskUUID") == task_uuid or (is_alone and not names_task(error))]  # fmt: skip
+    return Frame(tuple(items), tuple(errors))
+
+
 def _too_late(flight: Flight) -> TransportTimeout:
+    last = f". The service last reported: {flight.complaint}" if flight.complaint is not None else ""
     return TransportTimeout(
-        f"task {flight.task_uuid} is not finished at its deadline; it goes on and can be collected later",
+        f"task {flight.task_uuid} is not finished at its deadline; it goes on and can be collected later{last}",
         task_uuid=flight.task_uuid,
     )

@@ -29,10 +29,14 @@ class Flight:
         has_left: Whether any byte of it can have reached the service.
         times_sent: How often it was sent under this UUID.
         should_ask: Whether to ask the service about it now.
-        is_polling: Whether a poll is on its way.
+        is_asking: Whether the answer to a poll is being waited for.
+        is_polling: Whether a poll has been sent.
         poll_answer: What the poll on its way brought: True something, False nothing, None no answer yet.
         unheard_since: Since when the service could not be reached about it; None when it can.
         broken: What ended the connection, until somebody has dealt with it.
+        complaint: The last thing the service said that may concern this task and settles nothing; None if it said
+            something certain since.
+        may_ask_at: When `ask_soon` may ask at the earliest, by the monotonic clock.
         next_poll: When to ask next, by the monotonic clock.
         wake_at: When whoever waits wants to be woken at the latest.
     """
@@ -43,12 +47,15 @@ class Flight:
         "_was_woken",
         "broken",
         "collector",
+        "complaint",
         "has_left",
+        "is_asking",
         "is_confirmed",
         "is_ours",
         "is_polling",
         "is_sent",
         "is_sync",
+        "may_ask_at",
         "next_poll",
         "on_progress",
         "on_result",
@@ -75,10 +82,12 @@ class Flight:
         self.is_confirmed = False
         self.times_sent = 0
         self.should_ask = False
-        self.is_polling = False
+        self.is_asking = self.is_polling = False
         self.poll_answer: bool | None = None
         self.unheard_since: float | None = None
         self.broken: RunwareNBError | None = None
+        self.complaint: RunwareNBError | None = None
+        self.may_ask_at = 0.0
         self.next_poll = self.wake_at = float("inf")
         self.collector = Collector(task)
         self._waiter: asyncio.Future[None] | None = None
@@ -96,6 +105,7 @@ class Flight:
         collector = self.collector
         if items or errors:
             self.poll_answer = True
+            self.complaint = None
         before = collector.progress
         for result in collector.add(items):
             if self.on_result is not None:
@@ -105,6 +115,19 @@ class Flight:
         if self.on_progress is not None and collector.progress != before:
             _observe(self.on_progress, collector.progress)
         self.wake()
+
+    def ask_soon(self, complaint: RunwareNBError | None = None) -> None:
+        """Ask what became of the task, because something arrived that may concern it and settles nothing.
+
+        However often that happens, the service is asked once until it has answered, and then again after a pause.
+
+        Args:
+            complaint: What arrived; shown if the task is not heard of any more.
+        """
+        self.complaint = complaint or self.complaint
+        if self.is_sent and not self.is_asking:
+            self.next_poll = min(self.next_poll, self.may_ask_at)
+            self.wake()
 
     def outcome(self) -> Outcome:
         """Sum up what has come."""

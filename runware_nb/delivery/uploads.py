@@ -8,10 +8,12 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from ..errors import ProtocolError
 from ..images.incoming import is_sendable, media_bytes
 from ..wire.frames import Item
 from ..wire.places import holds_media, replace_media
 from ..wire.results import Result
+from ..wire.tasks import is_uuid
 from .courier import Courier
 
 __all__ = ["UploadDesk"]
@@ -85,12 +87,19 @@ class UploadDesk:
 
     async def _name_of(self, value: Any) -> str:
         """Name a medium for the wire: an earlier result of this service has a UUID already."""
-        if isinstance(value, Result) and value.item_uuid and value.text is None:
-            return value.item_uuid
+        if isinstance(value, Result) and value.text is None and is_uuid(value.item_uuid or ""):
+            return str(value.item_uuid)
         return await self.upload(value)
 
     async def _send(self, body: bytes, media_type: str) -> str:
         uri = f"data:{media_type};base64,{base64.b64encode(body).decode()}"
         task = {"taskType": "mediaStorage", "operation": "upload", "media": uri}
-        (answer,) = await self._courier.call(task, over_rest=True)
-        return str(answer.get("mediaUUID", ""))
+        response = await self._courier.ask(task, over_rest=True)
+        media_uuid = response.get("mediaUUID")
+        if not isinstance(media_uuid, str) or not is_uuid(media_uuid):
+            # Sent as it is, it would be an empty or unknown image in a task that is paid for.
+            raise ProtocolError(
+                f"the service's response to the upload of a medium has no usable mediaUUID ({str(media_uuid)[:60]!r}); "
+                "the task that needs it was not sent, and nothing was charged"
+            )
+        return media_uuid

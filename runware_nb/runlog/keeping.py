@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from ..errors import RunLogError, RunNotFound
 from ..reprs import short_repr
+from ..wire.amounts import parse_amount
 from .databases import in_words, upsert_for
 from .queries import in_chunks
 from .records import RunRecord, UseRecord
@@ -199,7 +200,7 @@ def _add_run(
     upsert = upsert_for(connection.dialect)
     record.is_imported, record.is_joinable = True, False
     row = {**run_row(record), "finished_at_utc": record.finished_at_utc, "duration_s": record.duration_s,
-           "cost_usd": record.cost_usd, "best_rating": record.best_rating,
+           "cost_usd": parse_amount(record.cost_usd), "best_rating": record.best_rating,
            "error": None if record.error is None else json.dumps(record.error)}  # fmt: skip
     new = connection.execute(upsert(runs).values(row).on_conflict_do_nothing().returning(runs.c.id)).scalar()
     if new is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy.engine import RowMapping
 
+from ..wire.amounts import parse_amount
 from .records import ResultRecord, RunRecord, State, UseRecord
 
 __all__ = [
@@ -28,6 +29,7 @@ USE_COLUMNS = (
     "used_at_utc",
 )  # fmt: skip
 _TYPED = ("prompt_template", "prompt", "note", "notebook", "cell_id", "model")
+_AMOUNTS = ("cost_usd", "estimate_usd")
 _LARGEST_INTEGER = 2**63
 
 
@@ -39,6 +41,7 @@ def run_row(run: RunRecord) -> dict[str, Any]:
             row[name] = _storable(row[name])
     row["request"] = json.dumps(run.request)
     row["inputs"] = json.dumps(run.inputs) if run.inputs else None
+    row["estimate_usd"] = parse_amount(run.estimate_usd)
     row["state"] = run.state.value
     row["seed_given"] = int(run.seed_given)
     row["is_joinable"] = int(run.is_joinable)
@@ -57,6 +60,8 @@ def run_of(row: RowMapping) -> RunRecord:
     values["is_joinable"] = bool(row["is_joinable"])
     values["is_imported"] = bool(row["is_imported"])
     values["state"] = State(row["state"])
+    for name in _AMOUNTS:
+        values[name] = parse_amount(values[name])
     return RunRecord(**values)
 
 
@@ -66,6 +71,7 @@ def result_row(run_uuid: str, record: ResultRecord) -> dict[str, Any]:
     row["run_uuid"] = run_uuid
     row["raw"] = json.dumps(record.raw)
     row["error"] = None if record.error is None else json.dumps(record.error)
+    row["cost_usd"] = parse_amount(record.cost_usd)
     row["item_uuid"] = None if record.item_uuid is None else _storable(record.item_uuid)[:36]
     row["url"] = None if record.url is None else _storable(record.url)
     if record.seed is not None and not -_LARGEST_INTEGER <= record.seed < _LARGEST_INTEGER:
@@ -78,6 +84,7 @@ def result_of(row: RowMapping) -> ResultRecord:
     values = {name: row[name] for name in RESULT_COLUMNS if name != "run_uuid"}
     values |= {"rating": row["rating"], "perceptual_hash": row["perceptual_hash"]}
     values["is_favourite"] = bool(row["is_favourite"])
+    values["cost_usd"] = parse_amount(row["cost_usd"])
     values["raw"] = json.loads(row["raw"])
     values["error"] = None if row["error"] is None else json.loads(row["error"])
     return ResultRecord(**values)

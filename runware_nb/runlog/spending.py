@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from ..errors import BudgetExceeded
 from ..reprs import short_repr
+from ..wire.amounts import MOST_USD
 from ..wire.tasks import expected_results
 from .databases import upsert_for
 from .records import UNFINISHED_STATES, State
@@ -308,7 +309,7 @@ def median_cost(connection: sa.Connection, task: Mapping[str, Any], provider: st
     rows = (
         sa.select(runs.c.request, runs.c.cost_usd)
         .where(runs.c.model.is_(None) if model is None else runs.c.model == str(model), runs.c.cost_usd > 0,
-               runs.c.provider == provider, finished, runs.c.is_imported == 0,
+               runs.c.cost_usd < MOST_USD, runs.c.provider == provider, finished, runs.c.is_imported == 0,
                runs.c.task_type == task.get("taskType", "imageInference"))
         .order_by(runs.c.id.desc())
         .limit(_LOOKED_AT)

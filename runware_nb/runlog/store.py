@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from ..errors import MagicUsageError, RunLogError, RunNotFound
 from ..forking import block_fork, disconnect, release_before_fork, restart_after_fork
+from ..wire.amounts import parse_amount
 from .databases import ONE_WRITER, Change, in_words
 from .filters import RunFilter
 from .opening import open_engine
@@ -116,7 +117,7 @@ class RunLog:
                 fresh.add(key)
                 steps.append((statement, {"hash": key, "body": body.replace("\x00", "\ufffd")}, None))
         steps += [(self._sql.insert_tag, {"run_uuid": run.task_uuid, "tag": tag}, None) for tag in run.tags]
-        estimate = run.estimate_usd or 0.0
+        estimate = parse_amount(run.estimate_usd) or 0.0
         price: dict[str, Any] = {
             "provider": run.provider,
             "notebook": (run.notebook or "")[:LONGEST_KEY],
@@ -179,6 +180,7 @@ class RunLog:
             RunLogError: It cannot be written.
         """
         steps: list[Change] = [(self._sql.put_result, result_row(run_uuid, record), _gone) for record in records]
+        cost_usd = parse_amount(cost_usd)  # a sum that is not finite could never be corrected in the roll-up
         unknown = int(cost_usd is None and state in {State.SUCCEEDED, State.PARTIAL})
         amounts = {"run_uuid": run_uuid, "cost_usd": cost_usd, "unknown": unknown}
         steps.append((self._sql.roll_up, amounts, None))

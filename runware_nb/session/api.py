@@ -165,7 +165,18 @@ def pending() -> list[RunRecord]:
 def resume() -> list[Job]:
     """Collect every run of the service in use that was sent and is not finished; nothing is sent again."""
     session = current_session()
-    return [session.job(run.task_uuid) for run in session.pending() if run.attempts > 0 and session.belongs_here(run)]
+    runs = [run for run in session.pending() if run.attempts > 0 and session.belongs_here(run)]
+    return [_taken_up(session, run) for run in runs]
+
+
+def _taken_up(session: Session, run: RunRecord) -> Job:
+    """Take up a run; if that fails, its job carries the error, and the other runs are collected all the same."""
+    try:
+        return session.job(run.task_uuid)
+    except Exception as error:  # noqa: BLE001 - see above
+        job = Job(session, run, is_new=False)
+        job.settle(None, error)
+        return job
 
 
 def cancel_queued(*, of_other_kernels: bool = False) -> list[str]:

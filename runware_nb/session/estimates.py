@@ -10,6 +10,7 @@ from ..catalog import estimate_usd
 from ..errors import RunLogError
 from ..reprs import short_repr
 from ..view.results import format_usd
+from ..wire.amounts import parse_amount
 
 if TYPE_CHECKING:
     from .session import Session
@@ -48,7 +49,8 @@ def estimate(session: Session, task: Mapping[str, Any]) -> Estimate:
         own = session.log.median_cost(task, session.settings.service)
     except RunLogError:
         own = None
-    if own is None:
+    usual = None if own is None else parse_amount(own.usd)
+    if own is None or usual is None:
         return Estimate(None, "no price is listed, and the log has no run of this kind with a known cost")
     what = "similar runs" if own.is_similar else "runs with other parameters"
-    return Estimate(round(own.usd, 6), f"median of {own.runs} of your {what}")
+    return Estimate(round(usual, 6), f"median of {own.runs} of your {what}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import logging
 from collections.abc import Callable, Coroutine, Generator, Hashable
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from .session import Session
 
 __all__ = ["Job"]
+
+logger = logging.getLogger("runware_nb")
 
 
 class Job(Coroutine[Any, None, Outcome]):
@@ -191,7 +194,10 @@ class Job(Coroutine[Any, None, Outcome]):
         with self._lock:
             observers = list(self._observers)
         for observer in observers:
-            observer()
+            try:
+                observer()
+            except Exception:  # what a display raises must not keep a paid result from the log
+                logger.exception("an observer of run %s failed", self.task_uuid)
 
     def settle(self, outcome: Outcome | None, error: BaseException | None) -> None:
         """Resolve the future, once."""

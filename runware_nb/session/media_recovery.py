@@ -18,7 +18,7 @@ from ..loop import background_loop, wait
 from ..reprs import short_repr
 from ..runlog import ResultRecord, RunRecord
 from ..wire.results import Medium, Result, is_final
-from .storing import record_of, store_file
+from .storing import described, record_of, store_file
 
 if TYPE_CHECKING:
     from .session import Session
@@ -123,6 +123,8 @@ class MediaRecovery:
             return Located(None, str(error))
         except RunwareNBError as error:
             return Located(None, str(error))
+        except Exception as error:  # noqa: BLE001 - one file that cannot be had must not hide the other results
+            return Located(None, described(error))
         return await self._keep(run, kept, result)
 
     # --- inside --------------------------------------------------------------------------------------
@@ -204,7 +206,8 @@ class MediaRecovery:
         """Ask the service once for the same result; return None if it does not return it with another location."""
         service = await self._session.open_service()
         frame = await service.poll(run.attempt_uuid)
-        for index, item in enumerate(item for item in frame.items if is_final(item)):
+        own = [item for item in frame.items if item.get("taskUUID", run.attempt_uuid) == run.attempt_uuid]
+        for index, item in enumerate(item for item in own if is_final(item)):
             result = Result(item, run.attempt_uuid, kept.position)
             is_same = result.item_uuid == kept.item_uuid if kept.item_uuid else index == kept.position
             if is_same and (result.inline is not None or result.url not in {None, kept.url}):
@@ -218,7 +221,7 @@ class MediaRecovery:
         try:
             await store_file(self._session, run, task, result, kept)
         except Exception as error:  # noqa: BLE001 - whatever the disk or the bucket raises, the bytes are here
-            return Located(result.medium, str(error))
+            return Located(result.medium, described(error))
         if result.url != kept.url and result.url is not None:
             fresh = record_of(result)
             kept.url, kept.raw = fresh.url, fresh.raw

@@ -73,6 +73,9 @@ async def drive(session: Session, job: Job, task: Item, *, cell_source: str | No
         job.settle(None, TransportError("the session was closed; the task can be collected by the next one"))
         raise
     except BaseException as error:  # noqa: BLE001 - it reaches whoever waits, not this loop's log
+        if not isinstance(error, RunwareNBError) and job.is_leaving:
+            # The run stays unfinished in the log: the same request joins it, and nothing is paid for twice.
+            error.add_note(f"Run {job.task_uuid} may have been charged. `%runware resume` collects its results.")
         job.settle(None, error)
     else:
         job.settle(outcome, None)
@@ -133,6 +136,9 @@ class RunOnItsWay:
             raise
         except (TaskError, TransportError, ProtocolError) as error:
             await self._fail(error)
+            raise
+        except Exception:
+            await self.storing.finish()  # what has arrived was paid for, whatever went wrong afterwards
             raise
         await self.finish(outcome, None)
         return outcome

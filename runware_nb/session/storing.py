@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .jobs import Job
     from .session import Session
 
-__all__ = ["Storing", "record_of", "store_file"]
+__all__ = ["Storing", "described", "record_of", "store_file"]
 
 _WRITE_TRIES = 4
 
@@ -61,17 +61,23 @@ class Storing:
                 return
             except Exception as error:  # noqa: BLE001 - a fault of any kind must not lose the paid results in memory
                 if attempt + 1 == _WRITE_TRIES or not isinstance(error, RunLogError):
-                    self._say(f"{what} is not in the log: {_described(error)}")
+                    self._say(f"{what} is not in the log: {described(error)}")
                     return
                 await asyncio.sleep(0.1 * 4**attempt)
 
     async def _store(self, result: Result) -> None:
-        """Record the answer, fetch the file, keep it. The answer is durable before the download begins."""
-        record = record_of(result)
-        record.medium_state = "pending"
-        self.records[result.index] = record
-        await self.surely(lambda: self._log.add_results(self._job.task_uuid, [record]), "the result")
-        await self._fetch(result, record)
+        """Record the answer, fetch the file, keep it. The answer is durable before the download begins.
+
+        A fault with one result is reported and ends here: the others are stored, and the run is completed.
+        """
+        try:
+            record = record_of(result)
+            record.medium_state = "pending"
+            self.records[result.index] = record
+            await self.surely(lambda: self._log.add_results(self._job.task_uuid, [record]), "the result")
+            await self._fetch(result, record)
+        except Exception as error:  # noqa: BLE001 - see above
+            self._say(f"image #{result.index + 1} could not be stored: {described(error)}")
         self._arrived(result)
 
     async def _fetch(self, result: Result, record: ResultRecord) -> None:
@@ -93,14 +99,14 @@ class Storing:
             record.medium_state = "expired" if is_expired else "missing"
             if result.text is None and result.structured is None:
                 kept = "" if result.medium is None else "; kept in memory"
-                self._say(f"{name}: {_described(error)}{kept}")
+                self._say(f"{name}: {described(error)}{kept}")
         else:
             if notice is not None:
                 self._say(notice)
 
     def _arrived(self, result: Result) -> None:
         self._job.arrived.append(result)
-        self._job.changed()
+        self._job.changed()  # what an observer raises, such as a display, is its own affair
 
     def _say(self, sentence: str) -> None:
         self._job.notices.append(sentence)
@@ -132,7 +138,7 @@ async def store_file(session: Session, run: RunRecord, task: Item, result: Resul
     try:
         await asyncio.to_thread(store.share, stored)
     except Exception as error:  # noqa: BLE001 - the file is safe on this disk, whatever the bucket's library raises
-        return _described(error)
+        return described(error)
     return None
 
 
@@ -144,7 +150,7 @@ def record_of(result: Result) -> ResultRecord:
     )  # fmt: skip
 
 
-def _described(error: Exception) -> str:
+def described(error: Exception) -> str:
     """Format an error; one that is not ours with its class, since its text alone may be a bare word."""
     return str(error) if isinstance(error, RunwareNBError) else f"{type(error).__name__}: {error}"
 

@@ -15,7 +15,7 @@ import httpx
 from ..errors import MediaError, ProtocolError, TransportError
 from ..settings import Settings
 from ..wire.classify import task_error
-from ..wire.frames import Frame, Item, authentication_task, encode_frame, parse_frame
+from ..wire.frames import Frame, Item, authentication_task, encode_frame, parse_frame, split_orphans
 from ..wire.redact import redact_text
 from .base import Listener
 from .safety import check_address, check_hop
@@ -58,11 +58,16 @@ class RestTransport:
 
     async def send(self, tasks: Sequence[Item], *, timeout_s: float) -> None:
         """Post tasks and hand on the answer. See `Transport.send`."""
-        frame = await self.exchange(tasks, timeout_s=timeout_s)
-        orphans = [error for error in frame.errors if not error.get("taskUUID")]
-        if orphans and not frame.items:
-            raise task_error(orphans[0], http_status=frame.http_status, retry_after_s=frame.retry_after_s)
-        if self._listener is not None:
+        frame, orphans = split_orphans(await self.exchange(tasks, timeout_s=timeout_s), tasks)
+        names = {task.get("taskUUID") for task in tasks}
+        is_answered = any(entry.get("taskUUID") in names for entry in (*frame.items, *frame.errors))
+        status = frame.http_status or 200
+        if not is_answered and (orphans or status >= 400):
+            # The response is about exactly this request, whatever its errors name. The caller judges what it means.
+            reason = {"message": f"the service responded with HTTP {status} and gave no reason"}
+            entry = next(iter((*orphans, *frame.errors)), reason)
+            raise task_error({**entry, "taskUUID": ""}, http_status=status, retry_after_s=frame.retry_after_s)
+        if self._listener is not None and (frame.items or frame.errors):
             self._listener.on_frame(frame)
 
     async def exchange(self, tasks: Sequence[Item], *, timeout_s: float) -> Frame:

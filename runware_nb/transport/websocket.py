@@ -13,11 +13,20 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
-from ..errors import AuthenticationFailed, ProtocolError, RunwareNBError, TransportError
+from ..errors import AuthenticationFailed, ProtocolError, RunwareNBError, TaskError, TaskFailed, TransportError
 from ..forking import disconnect, restart_after_fork
 from ..settings import Settings
 from ..wire.classify import task_error
-from ..wire.frames import Frame, Item, authentication_task, encode_frame, encode_task, parse_frame, ping_task
+from ..wire.frames import (
+    Frame,
+    Item,
+    authentication_task,
+    encode_frame,
+    encode_task,
+    names_task,
+    parse_frame,
+    ping_task,
+)
 from ..wire.redact import redact_text
 from ..wire.retries import falls_back_to_rest, reconnect_delay_s
 from .base import Listener
@@ -31,8 +40,12 @@ _chance = random.Random()  # noqa: S311 - spreads retries; our own, so that a us
 _SILENCE_PINGS = 4
 _LONGEST_GAP_S = 120.0
 _CLOCK_JUMP_S = 5.0
+_SHORT_LIFE_S = 5.0
+_MOST_SHORT_LIVES = 5
 _MOST_TASKS = 16
 _LARGEST_FRAME = 256 * 1024
+_PASSING = (OSError, TimeoutError, InvalidHandshake, InvalidURI, ConnectionClosed, ProtocolError, TaskError)
+"""What ends a try to connect without being a fault of this package. Only `AuthenticationFailed` is final among them."""
 
 
 class HandshakeFailed(TransportError):
@@ -60,6 +73,7 @@ class WebSocketTransport:
         self._user_agent = user_agent
         self._socket: ClientConnection | None = None
         self._session_uuid: str | None = None
+        self._early: list[Frame] = []
         self._supervisor: asyncio.Task[None] | None = None
         self._ready: asyncio.Future[None] | None = None
         self._heard_at = 0.0
@@ -145,17 +159,33 @@ class WebSocketTransport:
         return urlsplit(self._settings.ws_url).netloc
 
     async def _supervise(self) -> None:
-        """Keep a connection until closed; see the class."""
+        """Keep a connection until closed. An unexpected error reaches everyone who waits; none ends in silence."""
+        try:
+            await self._keep_connected()
+        except Exception as error:
+            _logger.exception("an unexpected error ended the connection")
+            self._give_up(TransportError(
+                f"the connection to {self._host} ended by an unexpected error ({_reason(error)}); "
+                "what was sent is in the log and can be collected later"))  # fmt: skip
+
+    async def _keep_connected(self) -> None:
+        """Connect, read, and connect again; see the class."""
         was_connected = False
-        failures = 0
+        failures = short_lives = 0
         lost_at = time.monotonic()
         while not self._is_closing:
             try:
                 socket = await self._connect()
-            except (AuthenticationFailed, ProtocolError) as error:
+            except AuthenticationFailed as error:
+                # The service says that the key is wrong: no further try can succeed. Tasks that were sent stay
+                # collectable, with another key.
                 self._give_up(error)
                 return
-            except (OSError, TimeoutError, InvalidHandshake, InvalidURI, ConnectionClosed) as error:
+            except Exception as error:
+                # Anything else may pass: a fault of the server, a web page of a gateway, a network that is down. The
+                # tasks in flight may be paid for, so the connection is opened again to collect them.
+                if not isinstance(error, _PASSING):
+                    _logger.exception("an unexpected error while connecting")
                 failures += 1
                 if falls_back_to_rest(failed_handshakes=failures, was_connected=was_connected):
                     self._give_up(HandshakeFailed(
@@ -169,16 +199,23 @@ class WebSocketTransport:
                 await asyncio.sleep(reconnect_delay_s(failures, jitter=_chance.random()))
                 continue
             failures = 0
-            self._on_connected(socket, resumed=was_connected)
-            was_connected = True
+            connected_at = time.monotonic()
             try:
+                self._on_connected(socket, resumed=was_connected)
+                was_connected = True
                 await self._read(socket)
+            except Exception:
+                _logger.exception("an unexpected error ended the connection; it is opened again")
+                was_connected = True
             finally:
                 self._socket = None
                 await socket.close()
             lost_at = time.monotonic()
             self._ready = asyncio.get_running_loop().create_future()
             self._listener.on_gap()
+            # A service that accepts connections and ends them at once is not asked again in a tight loop.
+            short_lives = min(short_lives + 1, _MOST_SHORT_LIVES) if lost_at - connected_at < _SHORT_LIFE_S else 0
+            await asyncio.sleep(reconnect_delay_s(short_lives - 1, jitter=_chance.random()))
 
     async def _connect(self) -> ClientConnection:
         socket = await connect(
@@ -200,19 +237,36 @@ class WebSocketTransport:
 
     async def _authenticate(self, socket: ClientConnection) -> None:
         await socket.send(encode_frame([authentication_task(self._key, self._session_uuid)]))
+        self._early = []
         async with asyncio.timeout(self._settings.connect_timeout_s):
             while True:
                 frame = self._parse(await socket.recv())
-                if frame.errors:
-                    error = task_error(frame.errors[0])
-                    if isinstance(error, AuthenticationFailed):
-                        raise error
-                    raise AuthenticationFailed(str(error), code=error.code, raw=error.raw)
+                self._early.append(frame)
                 for item in frame.items:
                     if item.get("taskType") == "authentication":
-                        session_uuid = item.get("connectionSessionUUID")
-                        self._session_uuid = session_uuid if isinstance(session_uuid, str) else None
+                        self._session_uuid = item.get("connectionSessionUUID")
                         return
+                for entry in frame.errors:
+                    self._check_refusal(entry)
+
+    def _check_refusal(self, entry: Item) -> None:
+        """Raise what an error says about the authentication, if it is about that.
+
+        A resumed session may deliver errors of tasks first, and an announcement may come at any time: the confirmation
+        can still follow them.
+
+        Raises:
+            AuthenticationFailed: The key is wrong. This is final.
+            TaskError: The service could not confirm the key. It is asked again.
+        """
+        if names_task(entry) or entry.get("taskType") not in {None, "authentication"}:
+            return
+        error = task_error(entry)
+        if isinstance(error, TaskFailed):
+            return
+        if not error.retryable:
+            self._session_uuid = None  # perhaps it is the session that is refused; polls find what it would deliver
+        raise error
 
     def _on_connected(self, socket: ClientConnection, *, resumed: bool) -> None:
         self._socket = socket
@@ -221,6 +275,9 @@ class WebSocketTransport:
             self._ready.set_result(None)
         if resumed:
             self._listener.on_resumed()
+        frames, self._early = self._early, []
+        for frame in frames:  # what a resumed session delivers before it confirms the key
+            self._hand_on(frame)
 
     async def _read(self, socket: ClientConnection) -> None:
         """Hand on frames until the connection ends."""
@@ -232,12 +289,23 @@ class WebSocketTransport:
                     frame = self._parse(message)
                 except ProtocolError as error:
                     self._listener.on_unreadable(error)
+                except Exception as error:
+                    _logger.exception("a frame could not be parsed")
+                    self._listener.on_unreadable(_unexpected(error))
                 else:
-                    self._listener.on_frame(frame)
+                    self._hand_on(frame)
         except ConnectionClosed:
             pass
         finally:
             pinger.cancel()
+
+    def _hand_on(self, frame: Frame) -> None:
+        """Hand a frame to the listener. Whatever goes wrong with one frame, the next ones are read."""
+        try:
+            self._listener.on_frame(frame)
+        except Exception as error:
+            _logger.exception("a frame could not be handled")
+            self._listener.on_unreadable(_unexpected(error))
 
     async def _ping(self, socket: ClientConnection) -> None:
         """Show that we live, notice when the service does not, and when this machine has slept."""
@@ -285,7 +353,14 @@ def _retrieve(sending: asyncio.Future[None]) -> None:
         sending.exception()
 
 
+def _unexpected(error: Exception) -> ProtocolError:
+    """Build the error for a frame that made this package fail: whom it was for is unknown."""
+    return ProtocolError(f"a response could not be handled ({type(error).__name__}: {error})")
+
+
 def _reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    return str(error) or type(error).__name__
+    if isinstance(error, _PASSING):
+        return str(error) or type(error).__name__
+    return f"{type(error).__name__}: {error}"

@@ -16,10 +16,12 @@ from ..errors import (
     TaskInvalid,
     TaskNotFound,
 )
+from .parsing import as_identifier
 
 __all__ = ["CONFLICT", "classify", "task_error"]
 
 CONFLICT = "conflictTaskUUID"
+_LONGEST_MESSAGE = 2000
 
 _MONEY = {"quotaExceeded", "paymentRequired", "environmentPaused"}
 _SAFETY = {
@@ -88,19 +90,24 @@ def task_error(
     item: Mapping[str, Any], *, http_status: int | None = None, retry_after_s: float | None = None
 ) -> TaskError:
     """Make the exception for one error object, with everything it says kept."""
-    code = str(item.get("code", ""))
+    code = as_identifier(item.get("code")) or ""
     parameter = item.get("parameter")
     if isinstance(parameter, list):
         parameter = parameter[0] if parameter else None
     allowed = item.get("allowedValues")
     return classify(code, http_status)(
-        str(item.get("message") or code or "the service gave no reason"),
-        task_uuid=str(item.get("taskUUID") or ""),
+        _shortened(str(item.get("message") or code or "the service gave no reason")),
+        task_uuid=as_identifier(item.get("taskUUID")) or "",
         code=code,
-        parameter=None if parameter is None else str(parameter),
+        parameter=None if parameter is None else _shortened(str(parameter)),
         allowed_values=allowed if isinstance(allowed, list) else (),
         documentation=item["documentation"] if isinstance(item.get("documentation"), str) else None,
         http_status=http_status,
         retry_after_s=retry_after_s,
         raw=item,
     )
+
+
+def _shortened(text: str) -> str:
+    """Keep a message readable in a cell; `raw` has all of it."""
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}…"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..errors import AuthenticationFailed, OutOfCredit, RateLimited, TaskError, TaskInvalid
 from .frames import Item
-from .results import Outcome, Result, is_final, item_id
+from .results import Outcome, Result, is_final, item_id, result_index
 from .tasks import expected_results
 
 __all__ = ["Collector"]
@@ -110,12 +111,14 @@ class Collector:
             listed += "status" in item
             if not is_final(item):
                 if "status" in item:
-                    progress = item.get("progress")
-                    running.append(float(progress) if isinstance(progress, int | float) else 0.0)
+                    running.append(_percent(item.get("progress")))
                 continue
             name = item_id(item)
             key = name or _nameless_key(item, nameless)
             known = self._results.get(key)
+            if known is not None and name is not None and _are_different(known.raw, item):
+                key = str(Result(item, self.task_uuid).item_uuid)  # two paid results under one index: keep both
+                known = self._results.get(key)
             if known is None and name is None and len(self._results) >= self.expected:
                 continue  # an answer that came twice, each of its items without a name
             if known is None:
@@ -148,14 +151,32 @@ class Collector:
         return Outcome(self.task, self.task_uuid, ordered, self.errors, duration_s)
 
     def _index(self, item: Item) -> int:
-        """Place a result: by the service's index, by its seed in the batch, else by arrival."""
-        index = item.get("resultIndex")
-        if isinstance(index, int):
+        """Place a result: by the service's index, by its seed in the batch, else by arrival.
+
+        Each result has a place of its own, because the log keeps one result for each place: of two that claim the same
+        one, the second would replace the first, which was paid for as well.
+        """
+        taken = {result.index for result in self._results.values()}
+        index = result_index(item)
+        if index is None:
+            first, seed = self.task.get("seed"), item.get("seed")
+            if isinstance(first, int) and isinstance(seed, int) and 0 <= seed - first < self.expected:
+                index = seed - first
+        if index is not None and index not in taken:
             return index
-        first, seed = self.task.get("seed"), item.get("seed")
-        if isinstance(first, int) and isinstance(seed, int) and 0 <= seed - first < self.expected:
-            return seed - first
-        return len(self._results)
+        return next(free for free in itertools.count() if free not in taken)
+
+
+def _percent(value: Any) -> float:
+    """Return a progress that the service states, from 0 to 100; 0 if it is not a number."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return min(100.0, max(0.0, float(value))) if is_number else 0.0
+
+
+def _are_different(one: Item, other: Item) -> bool:
+    """Return whether two items are different results, as far as their UUIDs tell."""
+    names = Result(one, "").item_uuid, Result(other, "").item_uuid
+    return None not in names and names[0] != names[1]
 
 
 def _nameless_key(item: Item, seen: dict[str, int]) -> str:

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import ProtocolError
 from ..reprs import short_repr
+from .parsing import as_identifier, parse_json
 
-__all__ = ["Frame", "Item", "authentication_task", "encode_frame", "encode_task", "parse_frame", "ping_task"]
+__all__ = [
+    "ITEM_IDS",
+    "Frame",
+    "Item",
+    "authentication_task",
+    "encode_frame",
+    "encode_task",
+    "frame_of",
+    "names_task",
+    "parse_frame",
+    "ping_task",
+    "split_orphans",
+]
 
 Item = dict[str, Any]
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+ITEM_IDS = (
+    "imageUUID", "videoUUID", "audioUUID", "maskImageUUID", "guideImageUUID", "mediaUUID", "modelUUID",
+)  # fmt: skip
+"""Names of the UUID of one result."""
 _SCOPE = ("taskType", "taskUUID")
+_IDENTIFIERS = (*_SCOPE, *ITEM_IDS, "connectionSessionUUID")
 _FAILED = {"error", "failed"}  # the second in model uploads
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _OLD_INVALID_KEY = 19  # errorId of "Invalid api key" in the oldest WebSocket form (reference 1.3)
 
 
@@ -82,31 +103,80 @@ def parse_frame(text: str | bytes, *, http_status: int | None = None, retry_afte
     Raises:
         ProtocolError: It is not JSON, or JSON of no known shape.
     """
+    shown = text if isinstance(text, str) else text.decode("utf-8", "replace")
     try:
-        body = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        shown = text if isinstance(text, str) else text.decode("utf-8", "replace")
+        body = parse_json(text)
+    except ValueError as error:
         raise ProtocolError(_not_json(shown, http_status), frame=shown, http_status=http_status) from error
+    return frame_of(body, text=shown, http_status=http_status, retry_after_s=retry_after_s)
+
+
+def frame_of(body: Any, *, text: str = "", http_status: int | None = None, retry_after_s: float | None = None) -> Frame:
+    """Build the frame of a response that `parse_json` has parsed, or of an archived one.
+
+    Every item and error is an object. Task types and UUIDs in it are printable text of at most 200 characters; one that
+    is no text is left out, so that the entry names no task.
+
+    Args:
+        body: The response.
+        text: The same as it came, for the error.
+        http_status: See `parse_frame`.
+        retry_after_s: See `parse_frame`.
+
+    Raises:
+        ProtocolError: It has no known shape.
+    """
     if not isinstance(body, dict):
         raise ProtocolError(
             f"the service answered a JSON {type(body).__name__} where an object was due",
-            frame=str(text),
+            frame=text,
             http_status=http_status,
         )
     items: list[Item] = []
     errors: list[Item] = []
-    for item in _as_items(body.get("data")):
+    data = body.get("data")
+    for item in _as_items(data):
         failure = _item_error(item)
         if failure is None:
-            items.append(item)
+            items.append(_identified(item))
         else:
-            errors.append(failure)
-    errors.extend(_body_errors(body))
-    if not items and not errors and "data" not in body and "errors" not in body:
-        raise ProtocolError(
-            "the service answered JSON without data or errors", frame=str(text), http_status=http_status
-        )
+            errors.append(_identified(failure))
+    errors.extend(map(_identified, _body_errors(body)))
+    if not items and not errors:
+        # Only an empty `data` states that there is nothing. Anything else in its place states nothing at all.
+        if "data" not in body and "errors" not in body:
+            raise ProtocolError("the service answered JSON without data or errors", frame=text, http_status=http_status)
+        if data not in ([], None):
+            raise ProtocolError("the service answered data that are no objects", frame=text, http_status=http_status)
     return Frame(tuple(items), tuple(errors), http_status, retry_after_s)
+
+
+def split_orphans(frame: Frame, tasks: Sequence[Mapping[str, Any]]) -> tuple[Frame, tuple[Item, ...]]:
+    """Separate what an HTTP response states about tasks from the errors in it that name no task.
+
+    Args:
+        frame: The response.
+        tasks: Those of its request. If there is one, items without a name are its items: nothing else was asked for.
+
+    Returns:
+        The frame without the orphaned errors, and these.
+    """
+    names = {task["taskUUID"] for task in tasks if task.get("taskUUID")}
+    scope = {key: tasks[0][key] for key in _SCOPE if key in tasks[0]} if len(tasks) == 1 else {}
+    items = [item if item.get("taskUUID") else {**item, **scope, **_named(item)} for item in frame.items]
+    is_named = [error.get("taskUUID") in names or names_task(error) for error in frame.errors]
+    errors = itertools.compress(frame.errors, is_named)
+    orphans = itertools.compress(frame.errors, [not named for named in is_named])
+    return replace(frame, items=tuple(items), errors=tuple(errors)), tuple(orphans)
+
+
+def names_task(entry: Mapping[str, Any]) -> bool:
+    """Return whether an item or error names a task by a UUID, ours or another one."""
+    return _UUID.fullmatch(str(entry.get("taskUUID"))) is not None
+
+
+def _named(item: Item) -> Item:
+    return {key: item[key] for key in _SCOPE if item.get(key)}
 
 
 def _not_json(shown: str, http_status: int | None) -> str:
@@ -125,11 +195,35 @@ def _as_items(value: Any) -> list[Item]:
     return []
 
 
+def _as_errors(value: Any) -> list[Item]:
+    """Accept what `_as_items` accepts, and text in place of an error object."""
+    entries = value if isinstance(value, list) else [value]
+    return [
+        entry if isinstance(entry, dict) else {"message": entry}
+        for entry in entries
+        if isinstance(entry, dict) or (isinstance(entry, str) and entry)
+    ]
+
+
+def _identified(entry: Item) -> Item:
+    """Leave out or clean what is no identifier where one belongs; most entries stay as they came."""
+    for key in _IDENTIFIERS:
+        value = entry.get(key)
+        if value is None or (type(value) is str and value.isprintable() and len(value) <= 200):
+            continue
+        name = as_identifier(value)
+        if name is None:
+            del entry[key]
+        else:
+            entry[key] = name
+    return entry
+
+
 def _body_errors(body: Item) -> list[Item]:
-    found = [_with_scope(error, {}) for error in _as_items(body.get("errors"))]
+    found = [_with_scope(error, {}) for error in _as_errors(body.get("errors"))]
     single = body.get("error")
     if isinstance(single, dict | list):
-        found += [_with_scope(error, body) for error in _as_items(single)]
+        found += [_with_scope(error, body) for error in _as_errors(single)]
     elif single and not found:
         found.append(_oldest_form(body))
     elif not found and "data" not in body and isinstance(body.get("message"), str):
@@ -153,7 +247,7 @@ def _item_error(item: Item) -> Item | None:
 def _with_scope(error: Item, scope: Item) -> Item:
     made = {"code": "unknownError", "message": "the service gave no reason", **error}
     for key in _SCOPE:
-        if key not in made and key in scope:
+        if as_identifier(made.get(key)) is None and key in scope:
             made[key] = scope[key]
     return made
 

@@ -11,18 +11,21 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from ..errors import MediaError, TaskError
 from ..reprs import shortened
-from .frames import Item
+from .amounts import parse_amount
+from .frames import ITEM_IDS, Item
+from .parsing import as_identifier
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["ITEM_IDS", "Medium", "Outcome", "Result", "is_final", "item_id"]
+__all__ = ["ITEM_IDS", "Medium", "Outcome", "Result", "is_final", "item_id", "result_index"]
 
-ITEM_IDS = (
-    "imageUUID", "videoUUID", "audioUUID", "maskImageUUID", "guideImageUUID", "mediaUUID", "modelUUID",
-)  # fmt: skip
-_FINAL_KEYS = ("text", "structuredData", "outputs", "air", "result")
-_FINAL_ENDS = ("URL", "Base64Data", "DataURI")
+_MEDIA = ("image", "video", "audio", "maskImage", "guideImage", "media")
+"""What the names of result fields begin with, as in `imageURL`. A result with several is known by the first."""
+_FINAL_TEXTS = ("text", "air")
+_FINAL_VALUES = ("structuredData", "result")
+_MOST_RESULTS = 10_000
+"""No task has as many results; a larger index is a fault, and would not fit into the log."""
 _UNFINISHED = {"processing", "pending", "validated", "downloaded", "optimized", "stored"}
 """Words for "not yet": of polls, and of a model upload on its way (reference 3.2, 5.15)."""
 _FINISHED = {"success", "ready"}
@@ -52,19 +55,53 @@ class Medium(Protocol):
 
 def item_id(item: Mapping[str, Any]) -> str | None:
     """Find what tells one item of a task from another; None when nothing does."""
+    index = result_index(item)
+    return _uuid_of(item) if index is None else f"#{index}"
+
+
+def result_index(item: Mapping[str, Any]) -> int | None:
+    """Return the place of an item among the results of its task, from 0; None if it states none that makes sense."""
     index = item.get("resultIndex")
-    if isinstance(index, int):
-        return f"#{index}"
-    found = None
+    is_index = isinstance(index, int) and not isinstance(index, bool) and 0 <= index < _MOST_RESULTS
+    return index if is_index else None
+
+
+def _uuid_of(item: Mapping[str, Any]) -> str | None:
+    """Return the service's UUID of an item, or of the first of its files; None if it has none."""
     for key in ITEM_IDS:  # on the hottest path: the first name fits nearly always
-        if item.get(key):
-            found = str(item[key])
-            break
-    if found is None and isinstance(item.get("outputs"), dict):
-        files = item["outputs"].get("files")
-        if isinstance(files, list) and files and isinstance(files[0], dict):
-            return str(files[0].get("uuid") or "") or None
-    return found
+        name = item.get(key)
+        if name and (name := as_identifier(name)) is not None:
+            return name
+    for file in _files_of(item):
+        name = as_identifier(file.get("uuid"))
+        if name is not None:
+            return name
+    return None
+
+
+def _files_of(item: Mapping[str, Any]) -> list[Item]:
+    outputs = item.get("outputs")
+    files = outputs.get("files") if isinstance(outputs, dict) else None
+    return [file for file in files if isinstance(file, dict)] if isinstance(files, list) else []
+
+
+def _media_field(item: Mapping[str, Any], *ends: str) -> str | None:
+    """Return the name of the field that holds a result's medium, as a URL or inline; None if there is none.
+
+    Other fields with such names may stand beside it or come before it, such as `previewURL` or `inputImageURL`. A kind
+    of media that is not known here counts if its UUID is beside it, as `imageUUID` is beside `imageURL`.
+    """
+    for kind in _MEDIA:
+        for end in ends:
+            value = item.get(kind + end)
+            if value and isinstance(value, str):
+                return kind + end
+    for key, value in item.items():
+        if value and isinstance(value, str) and key.endswith(ends):
+            end = next(end for end in ends if key.endswith(end))
+            if as_identifier(item.get(f"{key.removesuffix(end)}UUID")) and not key.startswith("input"):
+                return key
+    return None
 
 
 def is_final(item: Mapping[str, Any]) -> bool:
@@ -74,12 +111,11 @@ def is_final(item: Mapping[str, Any]) -> bool:
         status = None  # whatever else came in its place says nothing
     if status in _UNFINISHED:
         return False
-    if status in _FINISHED or item.get("imageURL"):
+    if status in _FINISHED or _media_field(item, "URL", "Base64Data", "DataURI") is not None:
         return True
-    for key, value in item.items():  # noqa: SIM110 - on the hottest path, and twice as fast as any()
-        if value is not None and (key.endswith(_FINAL_ENDS) or key in _FINAL_KEYS):
-            return True
-    return False
+    if any(isinstance(item.get(key), str) for key in _FINAL_TEXTS) or isinstance(item.get("outputs"), dict):
+        return True
+    return any(item.get(key) is not None for key in _FINAL_VALUES)
 
 
 @dataclass(slots=True, eq=False)
@@ -103,16 +139,13 @@ class Result:
     @property
     def url(self) -> str | None:
         """Where the service keeps it; None for text and inline data. Such addresses expire."""
-        ends = (self.raw[key] for key in self.raw if key.endswith("URL") and isinstance(self.raw[key], str))
-        return next(ends, None) or next((file["url"] for file in self.files), None)
+        field_name = _media_field(self.raw, "URL")
+        return self.raw[field_name] if field_name else next((file["url"] for file in self.files), None)
 
     @property
     def files(self) -> list[Item]:
         """The files of a task that makes several, each with `uuid` and `url`: 3D, training, tools."""
-        outputs = self.raw.get("outputs")
-        files = outputs.get("files") if isinstance(outputs, dict) else None
-        listed = files if isinstance(files, list) else []
-        return [file for file in listed if isinstance(file, dict) and isinstance(file.get("url"), str)]
+        return [file for file in _files_of(self.raw) if isinstance(file.get("url"), str)]
 
     @property
     def inline(self) -> bytes | None:
@@ -121,10 +154,11 @@ class Result:
         Raises:
             MediaError: They are not valid base64.
         """
-        for key, value in self.raw.items():
-            if isinstance(value, str) and key.endswith(("Base64Data", "DataURI")):
-                return _decode_base64(value.partition(",")[2] if value.startswith("data:") else value)
-        return None
+        field_name = _media_field(self.raw, "Base64Data", "DataURI")
+        if field_name is None:
+            return None
+        value = self.raw[field_name]
+        return _decode_base64(value.partition(",")[2] if value.startswith("data:") else value)
 
     @property
     def text(self) -> str | None:
@@ -171,19 +205,17 @@ class Result:
     def seed(self) -> int | None:
         """The seed that made it; None when the service named none."""
         value = self.raw.get("seed")
-        return value if isinstance(value, int) else None
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
 
     @property
     def cost_usd(self) -> float | None:
         """What it cost, in US dollars; None is unknown, not free."""
-        value = self.raw.get("cost")
-        return float(value) if isinstance(value, int | float) else None
+        return parse_amount(self.raw.get("cost"))
 
     @property
     def item_uuid(self) -> str | None:
         """The service's UUID of this one result."""
-        found = next((str(self.raw[key]) for key in ITEM_IDS if self.raw.get(key)), None)
-        return found or next((str(file["uuid"]) for file in self.files if file.get("uuid")), None)
+        return _uuid_of(self.raw)
 
     @property
     def is_flagged(self) -> bool:

@@ -5,7 +5,19 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from ..errors import ProtocolError, RateLimited, RunwareNBError, TaskError, TransportError, TransportTimeout
+from ..errors import (
+    AuthenticationFailed,
+    ContentRefused,
+    OutOfCredit,
+    ProtocolError,
+    RateLimited,
+    RunwareNBError,
+    TaskError,
+    TaskInvalid,
+    TaskNotFound,
+    TransportError,
+    TransportTimeout,
+)
 from ..reprs import short_repr
 
 __all__ = [
@@ -17,12 +29,14 @@ __all__ = [
     "decide",
     "falls_back_to_rest",
     "reconnect_delay_s",
+    "refuses_request",
 ]
 
 NEVER_AUTOMATIC = frozenset({"videoInference", "3dInference", "training"})
 """Kinds of task too dear to make again without being asked."""
 
 _TRANSIENT_STATUS = {408, 425, 429}
+_REFUSALS = (TaskInvalid, AuthenticationFailed, OutOfCredit, RateLimited, ContentRefused, TaskNotFound)
 
 
 class Step(enum.Enum):
@@ -98,6 +112,23 @@ def decide(
     if isinstance(error, ProtocolError) and (_is_transient_status(error.http_status) or error.is_cut_short):
         return Decision(Step.ASK_FIRST, delay_s)
     return GIVE_UP
+
+
+def refuses_request(error: TaskError) -> bool:
+    """Return whether an HTTP response that names no task refuses the tasks of its request all the same.
+
+    * 5xx: the service or a gateway failed, before or after it accepted the task. The fate is unknown.
+    * 408 and 425: the request may have been read, and the response was given up. The fate is unknown.
+    * Other 4xx: exactly this request was refused, and all of its tasks.
+    * 200 with an error: a refusal if the code means one, such as `invalidWidth`. Any other code, such as an
+      announcement, can stand beside a task that was accepted. The fate is unknown.
+    """
+    status = error.http_status or 200
+    if status >= 500:
+        return False
+    if isinstance(error, _REFUSALS):
+        return True
+    return status >= 400 and status not in _TRANSIENT_STATUS
 
 
 def _is_transient_status(http_status: int | None) -> bool:

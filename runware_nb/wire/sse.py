@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ProtocolError
 from ..reprs import short_repr
-from .frames import Frame, Item, parse_frame
+from .amounts import parse_amount
+from .frames import Frame, Item, frame_of
+from .parsing import parse_json
+from .results import result_index
 
 __all__ = ["Delta", "EventDecoder", "delta_of"]
 
@@ -133,15 +135,15 @@ def delta_of(event: str) -> Delta | Frame:
         ProtocolError: It is neither.
     """
     try:
-        body: Any = json.loads(event)
-    except (ValueError, RecursionError) as error:
+        body: Any = parse_json(event)
+    except ValueError as error:
         raise ProtocolError(f"the stream holds {event[:60]!r}, which is no JSON", frame=event) from error
     if isinstance(body, dict) and isinstance(body.get("data"), dict):
         body = body["data"]  # a form that older clients accept
     if not isinstance(body, dict):
         raise ProtocolError("the stream holds JSON that is no object", frame=event)
     if "errors" in body or "error" in body or body.get("status") == "error":
-        frame = parse_frame(event if "errors" in body or "error" in body else json.dumps({"data": [body]}))
+        frame = frame_of(body if "errors" in body or "error" in body else {"data": [body]}, text=event)
         if frame.errors:
             return frame
     delta = body.get("delta")
@@ -151,15 +153,11 @@ def delta_of(event: str) -> Delta | Frame:
         reasoning=_text(delta.get("reasoningContent")),
         finish_reason=body["finishReason"] if isinstance(body.get("finishReason"), str) else None,
         usage=body["usage"] if isinstance(body.get("usage"), dict) else None,
-        cost_usd=_number(body.get("cost")),
-        index=body["resultIndex"] if isinstance(body.get("resultIndex"), int) else 0,
+        cost_usd=parse_amount(body.get("cost")),
+        index=result_index(body) or 0,
         raw=body,
     )
 
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
