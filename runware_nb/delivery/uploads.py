@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from ..errors import ProtocolError
 from ..images.incoming import is_sendable, media_bytes
 from ..wire.frames import Item
 from ..wire.places import holds_media, replace_media
@@ -20,13 +21,18 @@ __all__ = ["UploadDesk"]
 class UploadDesk:
     """Uploads what a task brings along.
 
+    Args:
+        courier: Carries the uploads.
+        timeout_s: Longest time for one upload, every try included, in seconds.
+
     Attributes:
         hashes: SHA-256 of each medium that went through here, by the UUID the service gave it.
     """
 
-    def __init__(self, courier: Courier) -> None:
+    def __init__(self, courier: Courier, *, timeout_s: float) -> None:
         self.hashes: dict[str, str] = {}
         self._courier = courier
+        self._timeout_s = timeout_s
         self._known: dict[str, asyncio.Future[str]] = {}
 
     async def upload(self, value: Any) -> str:
@@ -92,5 +98,9 @@ class UploadDesk:
     async def _send(self, body: bytes, media_type: str) -> str:
         uri = f"data:{media_type};base64,{base64.b64encode(body).decode()}"
         task = {"taskType": "mediaStorage", "operation": "upload", "media": uri}
-        (answer,) = await self._courier.call(task, over_rest=True)
-        return str(answer.get("mediaUUID", ""))
+        answers = await self._courier.call(task, over_rest=True, timeout_s=self._timeout_s)
+        media_uuid = answers[0].get("mediaUUID") if answers else None
+        if not isinstance(media_uuid, str) or not media_uuid:
+            # A task with an empty medium would be charged for the wrong image.
+            raise ProtocolError("the service's response to an upload contains no mediaUUID; the task was not sent")
+        return media_uuid
