@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from ..reprs import short_repr
@@ -32,7 +32,7 @@ class Proxy:
             description of where else it was set.
     """
 
-    url: str
+    url: str = field(repr=False)
     variable: str
 
     @property

@@ -9,7 +9,7 @@ import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from typing import NoReturn
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import httpcore
 import httpx
@@ -448,6 +448,7 @@ class RestTransport:
         if proxy is None:
             return _Line(httpx.AsyncHTTPTransport(verify=self._certificates, limits=limits), None)
         try:
+            _ = urlsplit(proxy.url).port  # httpx connects to a port of 99999
             transport = httpx.AsyncHTTPTransport(verify=self._certificates, limits=limits, proxy=httpx.Proxy(proxy.url))
         except (ValueError, ImportError, httpx.InvalidURL) as error:
             # the library's text may quote the proxy's URL, which may contain a password
@@ -500,7 +501,7 @@ _BROKEN = (
     httpx.HTTPError, httpx.RequestError, httpx.TransportError, httpx.NetworkError, httpx.ReadError, httpx.WriteError,
     httpx.CloseError, httpx.ProtocolError, httpx.RemoteProtocolError, httpx.DecodingError, httpx.TooManyRedirects,
     httpx.HTTPStatusError, httpx.StreamError, httpx.StreamConsumed, httpx.StreamClosed, httpx.ResponseNotRead,
-    httpx.RequestNotRead, httpcore.ConnectionNotAvailable, ssl.SSLError, OSError,
+    httpx.RequestNotRead, httpcore.ConnectionNotAvailable, ssl.SSLError, OSError, ExceptionGroup,
 )  # fmt: skip
 
 

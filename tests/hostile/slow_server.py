@@ -7,7 +7,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Self
 
 Script = Callable[["Exchange"], Awaitable[None]]
 
@@ -84,7 +84,7 @@ class SlowServer:
         self._thread.join(10)
         self._loop.close()
 
-    def __enter__(self) -> SlowServer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -147,7 +147,7 @@ class SlowSocket:
     def urls(self) -> dict[str, str]:
         return {"rest_url": "http://127.0.0.1:9/v1", "ws_url": f"ws://127.0.0.1:{self.port}/v1"}
 
-    def __enter__(self) -> SlowSocket:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
