@@ -51,6 +51,20 @@ class _Line:
         self.proxy = proxy
         self.aclose = transport.aclose
 
+    async def drop_poisoned(self) -> None:
+        """Close idle connections on which more has arrived than the response that was read.
+
+        httpcore would take those bytes for the response to the next request, which is about another task. It offers
+        no way to see them, so its own state is looked at; where that is gone, nothing is closed.
+        """
+        pool = getattr(self.transport, "_pool", None)
+        for connection in list(getattr(pool, "connections", ())):
+            inner = connection
+            while inner is not None and not hasattr(inner, "_h11_state"):
+                inner = getattr(inner, "_connection", None)
+            if inner is not None and connection.is_idle() and inner._h11_state.trailing_data[0]:  # noqa: SLF001
+                await connection.aclose()
+
 
 class _CheckedTransport(httpx.AsyncHTTPTransport):
     """httpx's transport on a network that connects to checked addresses only."""
@@ -224,6 +238,7 @@ class RestTransport:
         try:
             async with Deadline(deadline, late):
                 response = await self._respond(line, self._request(body, accept="text/event-stream"), body)
+                _refuse_partial(response, self._settings.rest_url)
                 if not response.headers.get("content-type", "").startswith("text/event-stream"):
                     content = await self._read(response, body, line.proxy)
                     frame = parse_frame(self._without_key(content), http_status=response.status_code)
@@ -277,6 +292,7 @@ class RestTransport:
                     )  # fmt: skip
                 finally:
                     await response.aclose()
+                    await line.drop_poisoned()
         return response.status_code, content, response.headers.get("etag")
 
     async def download(
@@ -359,6 +375,7 @@ class RestTransport:
             return response, await self._read(response, body, line.proxy)
         finally:
             await response.aclose()
+            await line.drop_poisoned()
 
     async def _read(self, response: httpx.Response, body: _TaskBody, proxy: Proxy | None) -> bytes:
         """Read a response of the service, up to the largest size accepted."""
@@ -397,6 +414,7 @@ class RestTransport:
                 return await _read_file(response, url, max_bytes), None
             finally:
                 await response.aclose()
+                await line.drop_poisoned()
 
     # --- connections -----------------------------------------------------------------------------------
 
