@@ -99,15 +99,23 @@ class _TaskBody:
             were sent, so no task can have been accepted: this is the proof that nothing was charged.
     """
 
-    def __init__(self, tasks: Sequence[Item], settings: Settings, on_leaving: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        tasks: Sequence[Item],
+        settings: Settings,
+        on_leaving: Callable[[], None] | None = None,
+        *,
+        authenticates: bool = False,
+    ) -> None:
         self._tasks = tasks
+        self._authenticates = authenticates or settings.auth_in_payload
         self._settings = settings
         self._on_leaving = on_leaving
         self.has_left = False
 
     def encoded(self) -> bytes:
-        """Encode the tasks, after the key where it travels in the payload."""
-        if not self._settings.auth_in_payload:
+        """Encode the tasks, after an authentication task if the key is in the payload."""
+        if not self._authenticates:
             return encode_frame(self._tasks).encode()
         return encode_frame([authentication_task(self._settings.require_key().reveal()), *self._tasks]).encode()
 
@@ -169,7 +177,9 @@ class RestTransport:
             TransportError: It was not sent, or its response was lost or is too large.
             ProtocolError: The response cannot be read.
         """
-        body = _TaskBody(tasks, self._settings, on_leaving)
+        return await self._exchange(_TaskBody(tasks, self._settings, on_leaving), timeout_s)
+
+    async def _exchange(self, body: _TaskBody, timeout_s: float) -> Frame:
         if wire_trace.is_on:
             wire_trace.note("sent", self._host, body.encoded(), self._settings.require_key().reveal())
         proxy: Proxy | None = None
@@ -202,11 +212,8 @@ class RestTransport:
             reference/runware.md section 1.2: an authentication task may be posted alone; its response contains
             `errors` for a wrong key.
         """
-        in_payload = self._settings.auth_in_payload  # the body adds the task then
-        frame = await self.exchange(
-            [] if in_payload else [authentication_task(self._settings.require_key().reveal())],
-            timeout_s=self._settings.connect_timeout_s,
-        )
+        body = _TaskBody([], self._settings, authenticates=True)
+        frame = await self._exchange(body, self._settings.connect_timeout_s)
         if frame.errors:
             error = task_error(frame.errors[0], http_status=frame.http_status, retry_after_s=frame.retry_after_s)
             raise error

@@ -331,6 +331,6 @@ def test_the_endpoints_user_and_password_are_in_no_message(run_async):
         async with Client("key", max_retries=0, on_notice=notices.append, **endpoint) as client:
             await client.run(TASK)
 
-    with pytest.raises(TransportError, match="127.0.0.1:9 cannot be reached") as caught:
+    with pytest.raises(TransportError, match=r"127\.0\.0\.1:9 cannot be reached") as caught:
         run_async(main())
     assert "secret" not in f"{caught.value} {notices}"
