@@ -222,6 +222,7 @@ def test_row_12_each_call_has_a_deadline_of_its_own(start_sandbox, run_async):
 
     async def main():
         async with connect(sandbox) as client:
+            await client.ping()  # connecting counts as well
             started = time.monotonic()
             with pytest.raises(TransportTimeout, match="goes on") as caught:
                 await client.run(TASK, timeout_s=0.4)
