@@ -109,14 +109,15 @@ class _TaskBody:
     ) -> None:
         self._tasks = tasks
         self._authenticates = authenticates or settings.auth_in_payload
+        self._encoded = None if self._authenticates else encode_frame(tasks).encode()  # a medium is large: only once
         self._settings = settings
         self._on_leaving = on_leaving
         self.has_left = False
 
     def encoded(self) -> bytes:
-        """Encode the tasks, after an authentication task if the key is in the payload."""
-        if not self._authenticates:
-            return encode_frame(self._tasks).encode()
+        """Encode the tasks, after an authentication task if the key is in the payload; then nothing keeps the text."""
+        if self._encoded is not None:
+            return self._encoded
         return encode_frame([authentication_task(self._settings.require_key().reveal()), *self._tasks]).encode()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:

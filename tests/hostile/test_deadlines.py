@@ -251,8 +251,11 @@ def refuse(retry_after, status="429 Too Many"):
     return http(respond)
 
 
-@pytest.mark.parametrize("retry_after", ["100000", "1e400", "inf", "Fri, 31 Dec 2100 23:59:59 GMT"])
-@pytest.mark.parametrize("what", ["stream", "run", "utility", "upload", "raw utility"])
+@pytest.mark.parametrize(
+    ("what", "retry_after"),
+    [("stream", "100000"), ("run", "1e400"), ("utility", "inf"), ("upload", "100000"), ("raw utility", "100000"),
+     ("stream", "Fri, 31 Dec 2100 23:59:59 GMT"), ("run", "100000")],
+)  # fmt: skip
 def test_a_pause_that_does_not_fit_fails_at_once_and_says_so(run_async, what, retry_after):
     with SlowServer(refuse(retry_after)) as server:
 
