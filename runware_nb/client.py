@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -12,12 +11,13 @@ from typing import Any, Self
 from .catalog.placing import place_media
 from .delivery import Board, Connection, Courier, Flight, Slots, StreamLine, TextStream, UploadDesk
 from .delivery.connection import closed
-from .delivery.courier import jitter, pause
+from .delivery.courier import UTILITY_TIMEOUT_S, jitter, pause
 from .delivery.flight import now
 from .errors import MediaError, RateLimited, RunwareNBError, TaskInvalid, TransportError, TransportTimeout
 from .forking import disconnect, restart_after_fork
 from .images.medium import MemoryMedium
 from .settings import Settings, load_settings
+from .transport.deadlines import Deadline
 from .wire.frames import Frame, Item
 from .wire.places import holds_media
 from .wire.redact import redact_account
@@ -87,7 +87,7 @@ class Client:
         self._slots = Slots(self.settings.max_in_flight)
         self._connection = Connection(self.settings, self._board, user_agent=_user_agent(), on_notice=self._on_notice)
         self._courier = Courier(self.settings, self._board, self._connection, self._slots)
-        self._uploads = UploadDesk(self._courier)
+        self._uploads = UploadDesk(self._courier, timeout_s=self.settings.timeout_s)
 
     async def __aenter__(self) -> Self:
         return self
@@ -181,7 +181,7 @@ class Client:
         """
         wire = _exact(task) if as_is else await self._prepare_until(self._deadline(timeout_s), task)
         if is_utility(wire["taskType"]):
-            return await self._run_utility(wire)
+            return await self._run_utility(wire, self.settings.timeout_s if timeout_s is None else timeout_s)
         if wire.get("deliveryMethod") == "stream":
             raise TaskInvalid("a stream is read with `client.stream(task)`", parameter="deliveryMethod")
         attempt, times_sent = 1, 0
@@ -282,7 +282,8 @@ class Client:
 
         Args:
             task: A `textInference`, for one result.
-            timeout_s: Longest wait for the next piece, in seconds.
+            timeout_s: Longest time until the text is complete, in seconds, from the moment when the task is sent; None
+                takes the setting. Your own code between two pieces counts.
 
         Returns:
             Something to iterate over, best in `async with`; see `TextStream`.
@@ -293,17 +294,24 @@ class Client:
         wire = dict(prepare(as_wire(task), new_uuid=_new_uuid), deliveryMethod="stream")
         if wire["taskType"] != "textInference" or wire.get("numberResults", 1) != 1:
             raise TaskInvalid("only a textInference with one result can be streamed", parameter="deliveryMethod")
-        silence_s = self.settings.timeout_s if timeout_s is None else timeout_s
-        return TextStream(wire, StreamLine(self.settings, self._connection, self._slots, self.collect, silence_s))
+        limit_s = self.settings.timeout_s if timeout_s is None else timeout_s
+        return TextStream(wire, StreamLine(self.settings, self._connection, self._slots, self.collect, limit_s))
 
-    async def send(self, tasks: Sequence[Mapping[str, Any]]) -> Frame:
+    async def send(self, tasks: Sequence[Mapping[str, Any]], *, timeout_s: float | None = None) -> Frame:
         """Send tasks over REST just as they are, and return the answer just as it comes. Nothing is retried.
 
+        Args:
+            tasks: In wire spelling.
+            timeout_s: Longest time until the whole answer is here, in seconds; None takes the setting.
+
         Raises:
+            TransportTimeout: The time is over.
             TransportError: It could not be sent, or the answer was lost.
             ProtocolError: The answer cannot be read.
         """
-        return await self._connection.rest().exchange([dict(task) for task in tasks], timeout_s=self.settings.timeout_s)
+        return await self._connection.rest().exchange(
+            [dict(task) for task in tasks], timeout_s=self.settings.timeout_s if timeout_s is None else timeout_s
+        )
 
     async def poll(self, task_uuid: str) -> Frame:
         """Ask once about a task; an empty frame means that the service does not know it (yet).
@@ -311,7 +319,7 @@ class Client:
         Raises:
             TransportError: The service could not be reached.
         """
-        return await self.send([{"taskType": "getResponse", "taskUUID": task_uuid}])
+        return await self.send([{"taskType": "getResponse", "taskUUID": task_uuid}], timeout_s=UTILITY_TIMEOUT_S)
 
     async def task_details(self, task_uuid: str) -> Item:
         """Ask for a task's `request` and archived `response`, which is None where there is none.
@@ -400,15 +408,22 @@ class Client:
         """
         await self._courier.call({"taskType": "ping", "ping": True}, task_uuid="")
 
-    async def fetch(self, result: Result) -> Result:
+    async def fetch(self, result: Result, *, timeout_s: float | None = None) -> Result:
         """Load a result's bytes, so that `.bytes` and `.image` work.
+
+        Args:
+            result: With a URL, or with its bytes inside.
+            timeout_s: Longest time for all tries, in seconds; None takes the setting.
 
         Raises:
             MediaError: It has no file, the file is gone, or it may not be fetched.
+            TransportTimeout: The time is over; the file may be fetched later.
             TransportError: Every try to download it failed.
         """
         inline = result.inline
-        result.medium = MemoryMedium(await self._download(result) if inline is None else inline)
+        if inline is None:
+            inline = await self._download(result, self._deadline(timeout_s))
+        result.medium = MemoryMedium(inline)
         return result
 
     # --- inside ------------------------------------------------------------------------------------
@@ -417,18 +432,21 @@ class Client:
         """Prepare a task; where it brings media along, by its deadline."""
         if not holds_media(as_wire(task)):
             return await self.prepare(task)
-        try:
-            async with asyncio.timeout(max(0.0, deadline - now())):
-                return await self.prepare(task)
-        except TransportTimeout:
-            raise
-        except TimeoutError as error:
-            raise TransportTimeout("the task's media were not uploaded by its deadline; it was not sent") from error
 
-    async def _run_utility(self, wire: Item) -> Outcome:
+        def late() -> TransportTimeout:
+            return TransportTimeout(
+                "the task's media were not uploaded by its deadline; it was not sent", may_have_arrived=False
+            )
+
+        async with Deadline(deadline, late):
+            return await self.prepare(task)
+
+    async def _run_utility(self, wire: Item, timeout_s: float) -> Outcome:
         task = {name: value for name, value in wire.items() if name != "taskUUID"}
         started_at = now()
-        items = await self._courier.call(task, task_uuid=wire["taskUUID"], until=_until_final(wire))
+        items = await self._courier.call(
+            task, task_uuid=wire["taskUUID"], until=_until_final(wire), timeout_s=timeout_s
+        )
         results = [Result(item, wire["taskUUID"], index) for index, item in enumerate(items)]
         return Outcome(wire, wire["taskUUID"], results, [], now() - started_at)
 
@@ -437,7 +455,7 @@ class Client:
         redacted: Item = redact_account(answer)
         return redacted
 
-    async def _download(self, result: Result) -> bytes:
+    async def _download(self, result: Result, deadline: float) -> bytes:
         url = result.url
         if url is None:
             raise MediaError(f"result {result.index} of task {result.task_uuid} has no file")
@@ -445,11 +463,14 @@ class Client:
         failures = 0
         while True:
             try:
-                return await self._connection.rest().download(url)
-            except TransportError:
+                return await self._connection.rest().download(url, timeout_s=deadline - now())
+            except TransportTimeout:
+                raise
+            except TransportError as error:
                 failures += 1
-                if failures >= _DOWNLOAD_TRIES:
+                if failures >= _DOWNLOAD_TRIES or not error.retryable:
                     raise
+                await pause(backoff_s(failures, jitter=jitter(), first_s=0.2), deadline, error)
             except RunwareNBError:
                 raise
             except Exception as error:
@@ -458,7 +479,6 @@ class Client:
                     f"result {result.index} of task {result.task_uuid} could not be downloaded "
                     f"({type(error).__name__}: {error})"
                 ) from error
-            await asyncio.sleep(backoff_s(failures, jitter=jitter(), first_s=0.2))
 
     def _deadline(self, timeout_s: float | None) -> float:
         return now() + (self.settings.timeout_s if timeout_s is None else timeout_s)

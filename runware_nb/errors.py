@@ -135,11 +135,11 @@ class TransportTimeout(TransportError, TimeoutError):
     """A deadline passed. The task may still be running, and is paid for: ask for it by *task_uuid*.
 
     Attributes:
-        task_uuid: The task that was waited for; None when the wait was not about a task.
+        task_uuid: The task that was waited for; None when the wait was not about a task, or the task was not sent.
     """
 
-    def __init__(self, message: str, *, task_uuid: str | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, task_uuid: str | None = None, may_have_arrived: bool = True) -> None:
+        super().__init__(message, may_have_arrived=may_have_arrived)
         self.task_uuid = task_uuid
 
 

@@ -117,7 +117,7 @@ class Settings:
         timeout_s: Longest wait for a task, in seconds.
         connect_timeout_s: Longest wait for a connection and its authentication, in seconds.
         ping_s: Seconds between pings.
-        max_frame_bytes: Largest WebSocket message accepted, in bytes.
+        max_frame_bytes: Largest WebSocket message or HTTP response accepted, in bytes, after decompression.
         mode: `live` asks the service; `replay` answers every task from the log, without key or network.
         ask_above_usd: What costs more, in US dollars, is asked about first.
         budget_usd: What may be spent in all with this log, in US dollars; None is no limit.

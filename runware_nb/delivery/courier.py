@@ -26,6 +26,9 @@ from ..errors import (
     TransportTimeout,
 )
 from ..settings import Settings
+from ..transport.deadlines import Deadline
+from ..transport.proxies import proxy_for
+from ..transport.safety import host_of
 from ..wire.classify import CONFLICT, task_error
 from ..wire.frames import Frame, Item, frame_of, names_task, split_orphans
 from ..wire.polling import SYNC_SILENCE_S, UNANSWERED_POLL_S, first_poll_s, poll_delay_s
@@ -51,8 +54,14 @@ def jitter() -> float:
 
 
 async def pause(delay_s: float, deadline: float, error: RunwareNBError) -> None:
-    """Wait before another try; when the deadline comes first, raise what there is to say."""
-    if now() + delay_s >= deadline:
+    """Wait before another try. If the deadline comes first, raise the error at once, and state why.
+
+    The delay may be a server's `Retry-After`, which can be any number of seconds.
+    """
+    left_s = max(0.0, deadline - now())
+    if not delay_s < left_s:
+        reason = f"The next try would be in {delay_s:.3g} s, but only {left_s:.3g} s are left of the time limit"
+        error.args = (f"{str(error).removesuffix('.')}. {reason}", *error.args[1:])
         raise error
     await asyncio.sleep(delay_s)
 
@@ -87,14 +96,15 @@ class Courier:
         self._board.flights[flight.task_uuid] = flight
         failures = 0
         try:
-            while True:
-                try:
-                    if not flight.is_sent and flight.is_ours:
-                        await self._submit(flight, deadline)
-                    return await self._follow(flight, deadline)
-                except (TransportError, ProtocolError, TaskError) as error:
-                    failures += 1
-                    await self._weigh(flight, error, failures, deadline)
+            async with Deadline(deadline, lambda: self._too_late(flight)):
+                while True:
+                    try:
+                        if not flight.is_sent and flight.is_ours:
+                            await self._submit(flight, deadline)
+                        return await self._follow(flight, deadline)
+                    except (TransportError, ProtocolError, TaskError) as error:
+                        failures += 1
+                        await self._weigh(flight, error, failures, deadline)
         finally:
             self._board.flights.pop(flight.task_uuid, None)
 
@@ -106,10 +116,12 @@ class Courier:
             self._slots.limit.on_rate_limited()
         decision = decide(error, attempt=failures, max_retries=self._settings.max_retries,
                           task_type=flight.task_type, has_results=False, jitter=jitter())  # fmt: skip
+        # The decision is about this try. The error is about the task: an earlier try may have arrived, and then the
+        # run must not be recorded as never sent, even if this try certainly did not arrive.
+        error.may_have_arrived = error.may_have_arrived or flight.has_left
+        if isinstance(error, TransportError):
+            error.outcome = flight.outcome()
         if decision.step not in {Step.ASK_FIRST, Step.SEND_AGAIN}:
-            if isinstance(error, TransportError):
-                error.outcome = flight.outcome()
-            error.may_have_arrived = error.may_have_arrived or flight.has_left
             raise error
         await pause(decision.delay_s, deadline, error)
         flight.should_ask = decision.step is Step.ASK_FIRST or not flight.is_ours
@@ -123,12 +135,17 @@ class Courier:
         flight.times_sent += 1
         sent_at = now()
         flight.next_poll = sent_at + (SYNC_SILENCE_S if flight.is_sync else first_poll_s(flight.task_type))
+        had_left = flight.has_left
+
+        def on_leaving() -> None:
+            flight.has_left = True
+
         try:
-            await transport.send([flight.task], timeout_s=max(0.1, deadline - sent_at))
+            await transport.send([flight.task], timeout_s=max(0.1, deadline - sent_at), on_leaving=on_leaving)
         except TransportError as error:
-            flight.has_left = flight.has_left or error.may_have_arrived
+            flight.has_left = had_left or error.may_have_arrived
             if now() >= deadline:
-                raise _too_late(flight) from error
+                raise self._too_late(flight) from error
             raise
         except TaskError as error:
             if error.code == CONFLICT and flight.times_sent > 1:
@@ -166,7 +183,7 @@ class Courier:
                 continue
             await self._board.wait(flight, min(flight.next_poll, deadline))
             if now() >= deadline and not collector.is_done:
-                raise _too_late(flight)
+                raise self._too_late(flight)
         return await self._confirmed(flight, deadline)
 
     async def _confirmed(self, flight: Flight, deadline: float) -> Outcome:
@@ -216,7 +233,9 @@ class Courier:
         flight.begin_poll()
         poll = {"taskType": "getResponse", "taskUUID": flight.task_uuid}
         if not transport.pushes:
-            response = await self._connection.rest().exchange([poll], timeout_s=UTILITY_TIMEOUT_S)
+            response = await self._connection.rest().exchange(
+                [poll], timeout_s=min(UTILITY_TIMEOUT_S, max(0.1, deadline - now()))
+            )
             frame, orphans = split_orphans(response, [poll])
             if frame.items or frame.errors:
                 self._board.on_frame(frame)
@@ -272,9 +291,16 @@ class Courier:
         if frame.items or frame.errors:
             self._board.hand_over(flight, frame.items, frame.errors, frame)
 
-    async def ask(self, task: Mapping[str, Any], *, task_uuid: str | None = None, over_rest: bool = False) -> Item:
+    async def ask(
+        self,
+        task: Mapping[str, Any],
+        *,
+        task_uuid: str | None = None,
+        over_rest: bool = False,
+        timeout_s: float = UTILITY_TIMEOUT_S,
+    ) -> Item:
         """Send a utility task and return its one item; a response that came twice counts once. See `call`."""
-        return (await self.call(task, task_uuid=task_uuid, over_rest=over_rest))[0]
+        return (await self.call(task, task_uuid=task_uuid, over_rest=over_rest, timeout_s=timeout_s))[0]
 
     async def call(
         self,
@@ -292,7 +318,7 @@ class Courier:
             task_uuid: Its UUID; a fresh one where None, none at all where empty.
             over_rest: Whether it goes over REST whatever carries the tasks, as large bodies should.
             until: Tells an answer from news on the way to it; the first answer counts where None.
-            timeout_s: Longest wait for the answer, in seconds.
+            timeout_s: Longest time for all of it, every try and pause included, in seconds.
 
         Raises:
             TransportTimeout: No answer came.
@@ -302,24 +328,52 @@ class Courier:
         task_uuid = str(uuid.uuid4()) if task_uuid is None else task_uuid
         wire = {**task, "taskUUID": task_uuid} if task_uuid else dict(task)
         task_type = str(task["taskType"])
-        failures = 0
-        while True:
-            answer = self._board.expect_call(task_type, task_uuid, until=until)
-            try:
-                transport = self._connection.rest() if over_rest else await self._connection.ready()
-                await transport.send([wire], timeout_s=timeout_s)
-                return await asyncio.wait_for(answer, timeout_s if transport.pushes else 0.01)
-            except TimeoutError as error:
-                raise TransportTimeout(f"no answer to {task_type} within {timeout_s:.0f} s") from error
-            except (TransportError, ProtocolError, TaskError) as error:
-                failures += 1
-                decision = decide(error, attempt=failures, max_retries=self._settings.max_retries,
-                                  task_type=task_type, has_results=False, jitter=jitter())  # fmt: skip
-                if decision.step is Step.GIVE_UP or {task.get("operation"), task_type} & _NOT_REPEATED:
-                    raise
-                await asyncio.sleep(min(decision.delay_s, UTILITY_TIMEOUT_S))
-            finally:
-                self._board.forget_call(task_type, task_uuid)
+        deadline = now() + timeout_s
+
+        def late() -> TransportTimeout:
+            return TransportTimeout(f"no answer to {task_type} within {timeout_s:.3g} s")
+
+        async with Deadline(deadline, late):
+            failures = 0
+            while True:
+                answer = self._board.expect_call(task_type, task_uuid, until=until)
+                try:
+                    transport = self._connection.rest() if over_rest else await self._connection.ready()
+                    await transport.send([wire], timeout_s=max(0.1, deadline - now()))
+                    return await asyncio.wait_for(answer, None if transport.pushes else 0.01)
+                except TimeoutError as error:
+                    raise (error if isinstance(error, TransportTimeout) else late()) from None
+                except (TransportError, ProtocolError, TaskError) as error:
+                    failures += 1
+                    decision = decide(error, attempt=failures, max_retries=self._settings.max_retries,
+                                      task_type=task_type, has_results=False, jitter=jitter())  # fmt: skip
+                    if decision.step is Step.GIVE_UP or {task.get("operation"), task_type} & _NOT_REPEATED:
+                        raise
+                    await pause(decision.delay_s, deadline, error)
+                finally:
+                    self._board.forget_call(task_type, task_uuid)
+
+    def _too_late(self, flight: Flight) -> TransportTimeout:
+        """Build the error of a task whose deadline has passed; what it says depends on whether a byte has left."""
+        if flight.has_left:
+            last = f". The service last reported: {flight.complaint}" if flight.complaint is not None else ""
+            late = TransportTimeout(
+                f"task {flight.task_uuid} is not finished at its deadline; it goes on and can be collected later{last}",
+                task_uuid=flight.task_uuid,
+            )
+        else:  # nothing was handed to a connection, so the service cannot have charged for it
+            settings = self._settings
+            url = settings.rest_url if settings.transport == "rest" else settings.ws_url
+            proxy = proxy_for(url)
+            reason = "no connection before the deadline"
+            sentence = f"{host_of(url)} cannot be reached ({reason}). Nothing was sent"
+            if proxy is not None:
+                sentence = proxy.failure(host_of(url), reason)
+            late = TransportTimeout(
+                f"task {flight.task_uuid} was not sent, and cost nothing: {sentence}", may_have_arrived=False
+            )
+        late.outcome = flight.outcome()
+        return late
 
 
 def archived_frame(details: Item, task_uuid: str) -> Frame:
@@ -339,11 +393,3 @@ def archived_frame(details: Item, task_uuid: str) -> Frame:
     errors = [{**error, "taskUUID": task_uuid} for error in frame.errors
               if error.get("taskUUID") == task_uuid or (is_alone and not names_task(error))]  # fmt: skip
     return Frame(tuple(items), tuple(errors))
-
-
-def _too_late(flight: Flight) -> TransportTimeout:
-    last = f". The service last reported: {flight.complaint}" if flight.complaint is not None else ""
-    return TransportTimeout(
-        f"task {flight.task_uuid} is not finished at its deadline; it goes on and can be collected later{last}",
-        task_uuid=flight.task_uuid,
-    )

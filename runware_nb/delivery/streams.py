@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Self
 
-from ..errors import ProtocolError, RateLimited, RunwareNBError, TaskError, TransportError
+from ..errors import ProtocolError, RateLimited, RunwareNBError, TaskError, TransportError, TransportTimeout
 from ..settings import Settings
 from ..wire.classify import task_error
 from ..wire.frames import Frame, Item
@@ -17,7 +16,7 @@ from ..wire.results import Outcome, Result
 from ..wire.retries import Decision, Step, decide
 from ..wire.sse import Delta, EventDecoder, delta_of
 from .connection import Connection
-from .courier import jitter
+from .courier import jitter, pause
 from .flight import now
 from .slots import Slots
 
@@ -32,7 +31,7 @@ class StreamLine:
         connection: The way to the service.
         slots: Places in flight.
         collect: The client's own.
-        silence_s: Longest wait for the next piece, in seconds.
+        timeout_s: Longest time until the text is complete, from the moment when the task has a slot, in seconds.
     """
 
     def __init__(
@@ -41,17 +40,17 @@ class StreamLine:
         connection: Connection,
         slots: Slots,
         collect: Callable[..., Awaitable[Outcome]],
-        silence_s: float,
+        timeout_s: float,
     ) -> None:
         self._settings = settings
         self._connection = connection
         self._slots = slots
         self._collect = collect
-        self._silence_s = silence_s
+        self.timeout_s = timeout_s
 
-    def open(self, task: Item) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Send the task, and give the bytes of its answer as they come."""
-        return self._connection.rest().stream([task], timeout_s=self._silence_s)
+    def open(self, task: Item, deadline: float) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Send the task, and give the bytes of its answer as they come, up to the deadline."""
+        return self._connection.rest().stream([task], timeout_s=deadline - now())
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
@@ -69,9 +68,9 @@ class StreamLine:
         return decide(error, attempt=attempt, max_retries=self._settings.max_retries, task_type="textInference",
                       has_results=False, jitter=jitter())  # fmt: skip
 
-    async def collect(self, task: Item) -> Outcome:
+    async def collect(self, task: Item, deadline: float) -> Outcome:
         """Wait for the whole text; send the task again, under its own UUID, if the service does not know it."""
-        return await self._collect({**task, "deliveryMethod": "sync"}, resends=True, timeout_s=self._silence_s)
+        return await self._collect({**task, "deliveryMethod": "sync"}, resends=True, timeout_s=deadline - now())
 
 
 class TextStream:
@@ -137,38 +136,45 @@ class TextStream:
 
         Raises:
             TaskError: The service refused or broke off; `.outcome` has what came.
+            TransportTimeout: The time is over; the task goes on, and `.outcome` has what came.
             TransportError: The connection broke, and the task could not be collected either.
             ProtocolError: What came is no stream.
         """
         attempt = 0
+        left_s = self._line.timeout_s
         while True:
             attempt += 1
+            deadline = now() + left_s
             try:
                 async with self._line.place():
-                    async for delta in self._once():
+                    deadline = now() + left_s  # the wait for a slot does not count
+                    async for delta in self._once(deadline):
                         yield delta
                 break
             except (TaskError, TransportError, ProtocolError) as error:
                 has_begun = bool(self.text or self.reasoning)
                 decision = self._line.decide(error, attempt)
-                if isinstance(error, TaskError):
+                if not isinstance(error, ProtocolError):
                     error.outcome = self._summed_up()
+                if isinstance(error, TransportTimeout):
+                    raise
                 if has_begun and not isinstance(error, TaskError):
                     decision = Decision(Step.ASK_FIRST)
                 elif has_begun or decision.step is Step.GIVE_UP:
                     raise
-                await asyncio.sleep(decision.delay_s)
+                await pause(decision.delay_s, deadline, error)
+                left_s = deadline - now()
                 if decision.step is Step.ASK_FIRST:
-                    yield await self._rest(error)
+                    yield await self._rest(error, deadline)
                     break
                 if decision.step is Step.NEW_ATTEMPT:
                     self.task = {**self.task, "taskUUID": str(uuid.uuid4())}
         self._outcome = self._outcome or self._summed_up()
 
-    async def _once(self) -> AsyncIterator[Delta]:
+    async def _once(self, deadline: float) -> AsyncIterator[Delta]:
         """Read one answer to its end."""
         decoder = EventDecoder()
-        async with self._line.open(self.task) as chunks:
+        async with self._line.open(self.task, deadline) as chunks:
             async for chunk in chunks:
                 for event in decoder.feed(chunk):
                     yield self._take(event)
@@ -179,10 +185,10 @@ class TextStream:
         if not decoder.is_done and self._last.finish_reason is None:
             raise TransportError("the stream broke off")
 
-    async def _rest(self, cause: Exception) -> Delta:
+    async def _rest(self, cause: Exception, deadline: float) -> Delta:
         """Collect what a broken stream did not bring, and give it as one piece."""
         try:
-            outcome = await self._line.collect(self.task)
+            outcome = await self._line.collect(self.task, deadline)
         except (TaskError, TransportError) as error:
             error.outcome = self._summed_up()
             raise error from cause

@@ -22,13 +22,18 @@ __all__ = ["UploadDesk"]
 class UploadDesk:
     """Uploads what a task brings along.
 
+    Args:
+        courier: Carries the uploads.
+        timeout_s: Longest time for one upload, every try included, in seconds.
+
     Attributes:
         hashes: SHA-256 of each medium that went through here, by the UUID the service gave it.
     """
 
-    def __init__(self, courier: Courier) -> None:
+    def __init__(self, courier: Courier, *, timeout_s: float) -> None:
         self.hashes: dict[str, str] = {}
         self._courier = courier
+        self._timeout_s = timeout_s
         self._known: dict[str, asyncio.Future[str]] = {}
 
     async def upload(self, value: Any) -> str:
@@ -94,7 +99,7 @@ class UploadDesk:
     async def _send(self, body: bytes, media_type: str) -> str:
         uri = f"data:{media_type};base64,{base64.b64encode(body).decode()}"
         task = {"taskType": "mediaStorage", "operation": "upload", "media": uri}
-        response = await self._courier.ask(task, over_rest=True)
+        response = await self._courier.ask(task, over_rest=True, timeout_s=self._timeout_s)
         media_uuid = response.get("mediaUUID")
         if not isinstance(media_uuid, str) or not is_uuid(media_uuid):
             # Sent as it is, it would be an empty or unknown image in a task that is paid for.

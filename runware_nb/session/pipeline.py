@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,8 @@ _JOIN_TRIES = 4
 _ON_ITS_WAY_S = 60.0
 """What another living kernel has claimed is on the wire within this time, or never."""
 _LOOK_AGAIN_S = 1.0
+_LEAST_DOWNLOAD_S = 10.0
+"""Time for downloads after a further attempt: it may have waited for a slot, which the first deadline did not count."""
 
 
 def utc_now() -> str:
@@ -129,8 +132,10 @@ class RunOnItsWay:
         record = self._job.record
         try:
             outcome = await work
-        except TransportTimeout:
-            if record.attempts:
+        except TransportTimeout as error:
+            if record.attempts and not error.may_have_arrived:
+                await self._fail(error)  # proven not to have been sent: there is nothing to collect later
+            elif record.attempts:
                 await self._mark(State.DETACHED)
                 self._session.keep(self._collect_later())
             raise
@@ -237,6 +242,7 @@ class RunOnItsWay:
         async def before_attempt(task: Item, number: int) -> None:
             # Nothing is awaited between the slot and this line. From here on the run counts as sent: Stop and close
             # leave it alone, because its claim is being written and its first byte may follow.
+            self._set_deadline(self._session.settings.timeout_s if number == 1 else _LEAST_DOWNLOAD_S)
             if not self._job.is_leaving:
                 self._job.is_leaving = True
                 self._session.jobs.count_sent(self._job.scope)
@@ -268,6 +274,9 @@ class RunOnItsWay:
 
     async def _collect(self, timeout_s: float | None = None, *, resends: bool | None = None) -> Outcome:
         service = await self._session.open_service()
+        self.storing.deadline = None
+        if timeout_s is None:
+            self._set_deadline(self._session.settings.timeout_s)
         return await service.collect(
             self._task,
             resends=self._job.resends if resends is None else resends,
@@ -284,6 +293,11 @@ class RunOnItsWay:
             await self._fail(error)
         else:
             await self.finish(outcome, None)
+
+    def _set_deadline(self, timeout_s: float) -> None:
+        """Let downloads take until then, or longer if they may already: the deadline of a run is one for all of it."""
+        deadline = time.monotonic() + timeout_s
+        self.storing.deadline = max(deadline, self.storing.deadline or deadline)
 
     async def _recall(self) -> Outcome:
         """Give a finished run as the log has it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +30,13 @@ class Storing:
     Attributes:
         task: As it was sent last.
         records: What the log has of each result, by position.
+        deadline: When downloads end, by the monotonic clock; None leaves the limit to the client.
     """
 
     def __init__(self, session: Session, job: Job, task: Item, log: RunLog) -> None:
         self.task = task
         self.records: dict[int, ResultRecord] = {}
+        self.deadline: float | None = None
         self._session = session
         self._job = job
         self._log = log
@@ -89,7 +92,8 @@ class Storing:
         name = f"image #{result.index + 1}"
         try:
             service = await self._session.open_service()
-            await service.fetch(result)
+            left_s = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+            await service.fetch(result, timeout_s=left_s)
             notice = await store_file(self._session, self._job.record, self.task, result, record)
         except TransportError as error:
             record.medium_state = "missing"

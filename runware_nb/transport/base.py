@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ..errors import ProtocolError, RunwareNBError
@@ -52,8 +52,16 @@ class Transport(Protocol):
             AuthenticationFailed: The key is refused.
         """
 
-    async def send(self, tasks: Sequence[Item], *, timeout_s: float) -> None:
+    async def send(
+        self, tasks: Sequence[Item], *, timeout_s: float, on_leaving: Callable[[], None] | None = None
+    ) -> None:
         """Send one frame; hold it back while a lost connection is made again.
+
+        Args:
+            tasks: In wire spelling.
+            timeout_s: Longest time, in seconds.
+            on_leaving: Called before the first byte of the tasks can leave. If sending is cancelled before that, the
+                service has not received them. That is the only proof that a cancelled task was not charged.
 
         Raises:
             TransportError: It was not sent, or its answer was lost; `may_have_arrived` tells which.

@@ -1,41 +1,138 @@
-"""HTTP: one POST carries tasks out and their answer back. The only importer of httpx."""
+"""HTTP: one POST carries tasks out and their response back; media are downloaded. The only importer of httpx."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import email.utils
+import math
 import ssl
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
+from typing import NoReturn
 from urllib.parse import urljoin, urlsplit
 
+import httpcore
 import httpx
 
-from ..errors import MediaError, ProtocolError, TransportError
+from ..errors import MediaError, ProtocolError, RunwareNBError, TransportError, TransportTimeout
 from ..settings import Settings
 from ..wire.classify import task_error
 from ..wire.frames import Frame, Item, authentication_task, encode_frame, parse_frame, split_orphans
 from ..wire.redact import redact_text
+from .addresses import CheckedBackend
 from .base import Listener
-from .safety import check_address, check_hop
+from .bodies import ACCEPTED_ENCODINGS, read_body, read_pieces
+from .deadlines import Deadline, now
+from .proxies import Proxy, proxy_for
+from .safety import check_hop, host_of, is_own_host, shown_url
 from .trace import wire_trace
 
-__all__ = ["MAX_MEDIA_BYTES", "RestTransport"]
+__all__ = ["DOWNLOAD_TIMEOUT_S", "MAX_MEDIA_BYTES", "RestTransport", "translated"]
 
 MAX_MEDIA_BYTES = 512 * 1024 * 1024
 """Largest file downloaded, in bytes."""
+DOWNLOAD_TIMEOUT_S = 600.0
+"""Longest download, in seconds, unless the caller has a deadline of its own."""
 
+_MAX_DOCUMENT_BYTES = 8 * 1024 * 1024
+_DOCUMENT_TIMEOUT_S = 10.0
+_DOWNLOAD_SILENCE_S = 60.0
 _MAX_REDIRECTS = 5
 _GONE = {401, 403, 404, 410}
+_PARTIAL = 206
+_PROXY_WANTS_PASSWORD = 407
+
+
+class _Line:
+    """A transport of httpx's, with the proxy that it goes through."""
+
+    def __init__(self, transport: httpx.AsyncHTTPTransport, proxy: Proxy | None) -> None:
+        self.transport = transport
+        self.proxy = proxy
+        self.aclose = transport.aclose
+
+    async def drop_poisoned(self) -> None:
+        """Close idle connections on which more has arrived than the response that was read.
+
+        httpcore would take those bytes for the response to the next request, which is about another task. It offers
+        no way to see them, so its own state is looked at; where that is gone, nothing is closed.
+        """
+        pool = getattr(self.transport, "_pool", None)
+        for connection in list(getattr(pool, "connections", ())):
+            inner = connection
+            while inner is not None and not hasattr(inner, "_h11_state"):
+                inner = getattr(inner, "_connection", None)
+            if inner is not None and connection.is_idle() and inner._h11_state.trailing_data[0]:  # noqa: SLF001
+                await connection.aclose()
+
+
+class _CheckedTransport(httpx.AsyncHTTPTransport):
+    """httpx's transport on a network that connects to checked addresses only."""
+
+    def __init__(self, certificates: ssl.SSLContext, may_be_private: Callable[[str, int], bool]) -> None:
+        super().__init__(verify=certificates)
+        # httpx has no argument for the network; a slow download may not keep a connection from the others, so there
+        # is no limit on connections
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=certificates, max_connections=None, max_keepalive_connections=20, keepalive_expiry=5.0,
+            network_backend=CheckedBackend(may_be_private),
+        )  # fmt: skip
+
+
+class _KeyAuth(httpx.Auth):
+    """Adds the key to a request. No other object of this module and no variable in its frames holds the header."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Add the header."""
+        request.headers["Authorization"] = f"Bearer {self._settings.require_key().reveal()}"
+        yield request
+
+
+class _TaskBody:
+    """Tasks on their way out, encoded when the connection takes them.
+
+    Attributes:
+        has_left: Whether a byte of them can have been sent. As long as the body was not asked for, at most headers
+            were sent, so no task can have been accepted: this is the proof that nothing was charged.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Item],
+        settings: Settings,
+        on_leaving: Callable[[], None] | None = None,
+        *,
+        authenticates: bool = False,
+    ) -> None:
+        self._tasks = tasks
+        self._authenticates = authenticates or settings.auth_in_payload
+        self._encoded = None if self._authenticates else encode_frame(tasks).encode()  # a medium is large: only once
+        self._settings = settings
+        self._on_leaving = on_leaving
+        self.has_left = False
+
+    def encoded(self) -> bytes:
+        """Encode the tasks, after an authentication task if the key is in the payload; then nothing keeps the text."""
+        if self._encoded is not None:
+            return self._encoded
+        return encode_frame([authentication_task(self._settings.require_key().reveal()), *self._tasks]).encode()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.has_left = True
+        if self._on_leaving is not None:
+            self._on_leaving()
+        yield self.encoded()
 
 
 class RestTransport:
     """Tasks over HTTP, and media downloads.
 
     Args:
-        settings: Addresses, key and bounds.
-        listener: Hears the answers; None for a transport that is only asked through `exchange`.
+        settings: URLs, key and bounds.
+        listener: Hears the responses; None for a transport that is only asked through `exchange`.
         user_agent: How we call ourselves.
     """
 
@@ -46,19 +143,21 @@ class RestTransport:
         self._settings = settings
         self._listener = listener
         self._user_agent = user_agent
-        self._rest_url = httpx.URL(settings.rest_url)
-        self._lines: set[httpx.AsyncHTTPTransport] = set()
-        self._free_lines: list[httpx.AsyncHTTPTransport] = []
-        self._is_proxied: bool | None = None
-        self._media: httpx.AsyncClient | None = None
+        self._host = host_of(settings.rest_url)
+        self._lines: set[_Line] = set()
+        self._free_lines: list[_Line] = []
+        self._shared_lines: dict[tuple[Proxy | None, bool], _Line] = {}
         self._certificates: ssl.SSLContext | None = None
 
     async def open(self) -> None:
-        """Nothing to do: every request stands alone."""
+        """Do nothing: every request stands alone."""
 
-    async def send(self, tasks: Sequence[Item], *, timeout_s: float) -> None:
-        """Post tasks and hand on the answer. See `Transport.send`."""
-        frame, orphans = split_orphans(await self.exchange(tasks, timeout_s=timeout_s), tasks)
+    async def send(
+        self, tasks: Sequence[Item], *, timeout_s: float, on_leaving: Callable[[], None] | None = None
+    ) -> None:
+        """Post tasks and hand on the response. See `Transport.send`."""
+        response = await self.exchange(tasks, timeout_s=timeout_s, on_leaving=on_leaving)
+        frame, orphans = split_orphans(response, tasks)
         names = {task.get("taskUUID") for task in tasks}
         is_answered = any(entry.get("taskUUID") in names for entry in (*frame.items, *frame.errors))
         status = frame.http_status or 200
@@ -70,33 +169,43 @@ class RestTransport:
         if self._listener is not None and (frame.items or frame.errors):
             self._listener.on_frame(frame)
 
-    async def exchange(self, tasks: Sequence[Item], *, timeout_s: float) -> Frame:
-        """Post tasks and return the answer as it comes.
+    async def exchange(
+        self, tasks: Sequence[Item], *, timeout_s: float, on_leaving: Callable[[], None] | None = None
+    ) -> Frame:
+        """Post tasks and return the response as it comes.
+
+        Args:
+            tasks: In wire spelling.
+            timeout_s: Longest time for all of it, from connecting to the last byte of the response, in seconds.
+            on_leaving: See `Transport.send`.
 
         Raises:
-            TransportError: It was not sent, or its answer was lost.
-            ProtocolError: The answer cannot be read.
+            TransportTimeout: The time is over.
+            TransportError: It was not sent, or its response was lost or is too large.
+            ProtocolError: The response cannot be read.
         """
-        key = self._settings.require_key().reveal()
-        headers = {"Content-Type": "application/json"}
-        if self._settings.auth_in_payload:
-            tasks = [authentication_task(key), *tasks]
-        else:
-            headers["Authorization"] = f"Bearer {key}"
-        timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, self._settings.connect_timeout_s))
-        body, host = encode_frame(tasks), urlsplit(self._settings.rest_url).netloc
+        return await self._exchange(_TaskBody(tasks, self._settings, on_leaving), timeout_s)
+
+    async def _exchange(self, body: _TaskBody, timeout_s: float) -> Frame:
         if wire_trace.is_on:
-            wire_trace.note("sent", host, body, key)
-        try:
-            answer = await self._post(body.encode(), headers, timeout)
-        except httpx.HTTPError as error:
-            raise _translated(error, self._settings.rest_url) from error
-        text = answer.content
+            wire_trace.note("sent", self._host, body.encoded(), self._settings.require_key().reveal())
+        proxy: Proxy | None = None
+        async with Deadline(now() + timeout_s, lambda: self._late(body, proxy, timeout_s)):
+            line = self._take_line()
+            proxy = line.proxy
+            is_usable = False
+            try:
+                response, content = await self._post(line, body)
+                is_usable = True
+            finally:
+                await self._return_line(line, is_usable=is_usable)
         if wire_trace.is_on:
-            wire_trace.note("received", host, text, key)
-        if key.encode() in text:
-            text = redact_text(answer.text, [key]).encode()
-        return parse_frame(text, http_status=answer.status_code, retry_after_s=_retry_after_s(answer.headers))
+            wire_trace.note("received", self._host, content, self._settings.require_key().reveal())
+        return parse_frame(
+            self._without_key(content),
+            http_status=response.status_code,
+            retry_after_s=_retry_after_s(response.headers),
+        )
 
     async def authenticate(self) -> None:
         """Have the service confirm the key by an authentication task, which costs nothing.
@@ -110,213 +219,459 @@ class RestTransport:
             reference/runware.md section 1.2: an authentication task may be posted alone; its response contains
             `errors` for a wrong key.
         """
-        key = self._settings.require_key().reveal()
-        tasks = [] if self._settings.auth_in_payload else [authentication_task(key)]  # `exchange` adds it then
-        frame = await self.exchange(tasks, timeout_s=self._settings.connect_timeout_s)
+        body = _TaskBody([], self._settings, authenticates=True)
+        frame = await self._exchange(body, self._settings.connect_timeout_s)
         if frame.errors:
             error = task_error(frame.errors[0], http_status=frame.http_status, retry_after_s=frame.retry_after_s)
             raise error
         if not any(item.get("taskType") == "authentication" for item in frame.items):
-            host = urlsplit(self._settings.rest_url).netloc.rpartition("@")[2]
-            raise ProtocolError(f"{host} neither accepted nor refused the key (HTTP {frame.http_status}).")
+            raise ProtocolError(f"{self._host} neither accepted nor refused the key (HTTP {frame.http_status}).")
 
     @contextlib.asynccontextmanager
     async def stream(self, tasks: Sequence[Item], *, timeout_s: float) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Post a task whose answer is a stream of events, and give its bytes as they come.
+        """Post a task whose response is a stream of events, and give its bytes as they come.
 
         Args:
             tasks: One text task with `deliveryMethod` stream.
-            timeout_s: Longest silence, in seconds.
+            timeout_s: Longest time until the stream ends, in seconds.
 
         Raises:
             TaskError: The service refused it before the stream began.
+            TransportTimeout: The time is over. It is also raised by the iterator.
             TransportError: It was not sent, or the connection broke.
-            ProtocolError: The answer is neither a stream nor an error.
+            ProtocolError: The response is neither a stream nor an error.
         """
-        timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, self._settings.connect_timeout_s))
-        key = self._settings.require_key().reveal()
-        headers = {"Content-Type": "application/json", "Accept": "text/event-stream", "Authorization": f"Bearer {key}"}
-        client = self._make_client()  # its own: a long stream must not keep a place from short requests
-        try:
-            async with client.stream("POST", self._settings.rest_url, content=encode_frame(tasks).encode(),
-                                     headers=headers, timeout=timeout) as answer:  # fmt: skip
-                if not answer.headers.get("content-type", "").startswith("text/event-stream"):
-                    body = redact_text((await answer.aread()).decode("utf-8", "replace"), [key])
-                    frame = parse_frame(body, http_status=answer.status_code)
-                    error = frame.errors[0] if frame.errors else {"message": "the service sent no stream"}
-                    raise task_error({**error, "taskUUID": tasks[0]["taskUUID"]}, http_status=answer.status_code,
-                                     retry_after_s=_retry_after_s(answer.headers))  # fmt: skip
-                yield answer.aiter_bytes()
-        except httpx.HTTPError as error:
-            raise _translated(error, self._settings.rest_url) from error
-        finally:
-            await client.aclose()
+        deadline = now() + timeout_s
+        body = _TaskBody(tasks, self._settings)
+        line = self._new_line(self._settings.rest_url)  # its own: a long stream must not keep one from short requests
+        response: httpx.Response | None = None
 
-    async def get(self, url: str, etag: str | None) -> tuple[int, bytes, str | None]:
+        def late() -> TransportTimeout:
+            return self._late(body, line.proxy, timeout_s, tasks[0]["taskUUID"])
+
+        try:
+            async with Deadline(deadline, late):
+                response = await self._respond(line, self._request(body, accept="text/event-stream"), body)
+                _refuse_partial(response, self._settings.rest_url)
+                if not response.headers.get("content-type", "").startswith("text/event-stream"):
+                    content = await self._read(response, body, line.proxy)
+                    frame = parse_frame(self._without_key(content), http_status=response.status_code)
+                    error = frame.errors[0] if frame.errors else {"message": "the service sent no stream"}
+                    raise task_error({**error, "taskUUID": tasks[0]["taskUUID"]}, http_status=response.status_code,
+                                     retry_after_s=_retry_after_s(response.headers))  # fmt: skip
+            async with contextlib.aclosing(self._pieces(response, line.proxy, deadline, late)) as pieces:
+                yield pieces
+        finally:
+            if response is not None:
+                await response.aclose()
+            await line.aclose()
+
+    async def get(
+        self,
+        url: str,
+        etag: str | None,
+        *,
+        timeout_s: float = _DOCUMENT_TIMEOUT_S,
+        max_bytes: int = _MAX_DOCUMENT_BYTES,
+    ) -> tuple[int, bytes, str | None]:
         """Fetch a public document, without the key, unless it is the one with this ETag.
+
+        Args:
+            url: Where it is.
+            etag: Of the version that is known.
+            timeout_s: Longest time for all of it, in seconds.
+            max_bytes: Largest document, after decompression.
 
         Returns:
             HTTP status (304 where nothing has changed), body, and the ETag of what came.
 
         Raises:
-            TransportError: The server could not be reached.
+            TransportError: The server could not be reached, or the document is too large or incomplete.
         """
-        self._media = self._media or self._make_client()
-        try:
-            answer = await self._media.get(url, headers={"If-None-Match": etag} if etag else {}, timeout=10.0)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise TransportError(f"{url[:200]} cannot be fetched: {error}") from error
-        return answer.status_code, answer.content, answer.headers.get("etag")
+        shown = shown_url(url)
 
-    async def download(self, url: str, *, max_bytes: int = MAX_MEDIA_BYTES) -> bytes:
+        def late() -> TransportTimeout:
+            return TransportTimeout(f"{shown} was not fetched within {timeout_s:g} s")
+
+        async with Deadline(now() + timeout_s, late):
+            line = self._shared_line(url, checks=False)
+            with translating(url, line.proxy):
+                request = self._get_request(url, {"If-None-Match": etag} if etag else {})
+                response = await line.transport.handle_async_request(request)
+                try:
+                    _refuse_partial(response, url)
+                    content = await read_body(
+                        response.aiter_raw(), response.headers, host_of(url), max_bytes=max_bytes,
+                        too_large=lambda: TransportError(f"{shown} has more than the {max_bytes:,} bytes accepted"),
+                    )  # fmt: skip
+                finally:
+                    await response.aclose()
+                    await line.drop_poisoned()
+        return response.status_code, content, response.headers.get("etag")
+
+    async def download(
+        self, url: str, *, max_bytes: int = MAX_MEDIA_BYTES, timeout_s: float = DOWNLOAD_TIMEOUT_S
+    ) -> bytes:
         """Fetch a medium, without the key, from where it may come.
 
         Args:
-            url: Its address.
-            max_bytes: Largest file taken.
+            url: Where it is.
+            max_bytes: Largest file accepted, after decompression.
+            timeout_s: Longest time for all of it, redirects included, in seconds.
 
         Raises:
-            MediaError: The address is not allowed, the file is gone or too large.
-            TransportError: The connection failed; trying again may help.
+            MediaError: The URL is not allowed, the file is gone or too large.
+            TransportTimeout: The time is over.
+            TransportError: The connection failed, or the file is incomplete; trying again may help.
         """
-        if self._media is None:
-            self._media = self._make_client()
-        came_from: str | None = None
-        for _ in range(_MAX_REDIRECTS + 1):
-            is_local = check_hop(url, came_from=came_from, endpoint=self._settings.rest_url)
-            await _check_name(url, is_local=is_local)
-            try:
-                async with self._media.stream("GET", url, timeout=60.0) as answer:
-                    _check_connection(answer, is_local=is_local)
-                    if not answer.is_redirect:
-                        return await _read(answer, url, max_bytes)
-                    came_from, url = url, urljoin(url, answer.headers.get("location", ""))
-            except httpx.HTTPError as error:
-                raise _translated(error, url) from error
-        raise MediaError(f"media address {url[:200]!r} refused: more than {_MAX_REDIRECTS} redirects")
+
+        def late() -> TransportTimeout:
+            return TransportTimeout(f"{host_of(url)} did not send the whole file within {timeout_s:.3g} s")
+
+        async with Deadline(now() + timeout_s, late):
+            came_from: str | None = None
+            for _ in range(_MAX_REDIRECTS + 1):
+                hop = _normalized(url)
+                check_hop(hop, came_from=came_from, endpoint=self._settings.rest_url)
+                content, location = await self._hop(hop, max_bytes)
+                if location is None:
+                    return content
+                came_from, url = hop, location
+        raise MediaError(f"media URL {shown_url(url)} refused: more than {_MAX_REDIRECTS} redirects")
 
     async def aclose(self) -> None:
         """Close all connections."""
-        lines, self._lines, self._free_lines = self._lines, set(), []
-        media, self._media = self._media, None
+        lines = [*self._lines, *self._shared_lines.values()]
+        self._lines, self._free_lines, self._shared_lines = set(), [], {}
         for line in lines:
             await line.aclose()
-        if media is not None:
-            await media.aclose()
 
-    async def _post(self, body: bytes, headers: dict[str, str], timeout: httpx.Timeout) -> httpx.Response:
-        """Post to the service, on a connection of its own while it lasts.
+    # --- requests --------------------------------------------------------------------------------------
+
+    def _request(self, body: _TaskBody, *, accept: str = "*/*") -> httpx.Request:
+        headers = {
+            "Content-Type": "application/json", "Content-Length": str(len(body.encoded())), "Accept": accept,
+            "Accept-Encoding": ACCEPTED_ENCODINGS, "User-Agent": self._user_agent,
+        }  # fmt: skip
+        timeouts = {"connect": self._settings.connect_timeout_s, "read": None, "write": None, "pool": None}
+        with translating(self._settings.rest_url, None, body):
+            request = httpx.Request(
+                "POST", self._settings.rest_url, headers=headers, content=body, extensions={"timeout": timeouts}
+            )
+        if self._settings.auth_in_payload:
+            return request
+        return next(_KeyAuth(self._settings).auth_flow(request))
+
+    def _get_request(self, url: str, headers: Mapping[str, str]) -> httpx.Request:
+        timeouts = {
+            "connect": self._settings.connect_timeout_s,
+            "read": _DOWNLOAD_SILENCE_S,
+            "write": None,
+            "pool": None,
+        }
+        return httpx.Request(
+            "GET", url, extensions={"timeout": timeouts},
+            headers={"Accept": "*/*", "Accept-Encoding": ACCEPTED_ENCODINGS, "User-Agent": self._user_agent, **headers},
+        )  # fmt: skip
+
+    async def _respond(self, line: _Line, request: httpx.Request, body: _TaskBody) -> httpx.Response:
+        """Send a request to the service and wait for the head of its response."""
+        with translating(self._settings.rest_url, line.proxy, body):
+            response = await line.transport.handle_async_request(request)
+        if response.status_code == _PROXY_WANTS_PASSWORD and line.proxy is not None:
+            await response.aclose()
+            _proxy_failed(line.proxy, self._host, "it asks for a user and a password", may_have_arrived=False)
+        return response
+
+    async def _post(self, line: _Line, body: _TaskBody) -> tuple[httpx.Response, bytes]:
+        response = await self._respond(line, self._request(body), body)
+        try:
+            return response, await self._read(response, body, line.proxy)
+        finally:
+            await response.aclose()
+            await line.drop_poisoned()
+
+    async def _read(self, response: httpx.Response, body: _TaskBody, proxy: Proxy | None) -> bytes:
+        """Read a response of the service, up to the largest size accepted."""
+        with translating(self._settings.rest_url, proxy, body):
+            _refuse_partial(response, self._settings.rest_url)
+            return await read_body(response.aiter_raw(), response.headers, self._host,
+                                   max_bytes=self._settings.max_frame_bytes, too_large=self._too_large)  # fmt: skip
+
+    async def _pieces(
+        self, response: httpx.Response, proxy: Proxy | None, deadline: float, late: Callable[[], TransportTimeout]
+    ) -> AsyncGenerator[bytes]:
+        """Give the bytes of a stream as they come, up to its deadline and the largest size accepted."""
+        size = 0
+        async with contextlib.aclosing(read_pieces(response.aiter_raw(), response.headers, self._host)) as pieces:
+            while True:
+                # The deadline is set for each wait, because the reader's own code runs between two pieces, and must
+                # not be cancelled.
+                async with Deadline(deadline, late):
+                    with translating(self._settings.rest_url, proxy):
+                        piece = await anext(pieces, None)
+                if piece is None:
+                    return
+                size += len(piece)
+                if size > self._settings.max_frame_bytes:
+                    raise self._too_large()
+                yield piece
+
+    async def _hop(self, url: str, max_bytes: int) -> tuple[bytes, str | None]:
+        """Ask for a medium; return its bytes, or where it has moved."""
+        line = self._shared_line(url, checks=True)
+        with translating(url, line.proxy):
+            response = await line.transport.handle_async_request(self._get_request(url, {}))
+            try:
+                if response.has_redirect_location:
+                    return b"", _joined(url, response.headers["location"])
+                return await _read_file(response, url, max_bytes), None
+            finally:
+                await response.aclose()
+                await line.drop_poisoned()
+
+    # --- connections -----------------------------------------------------------------------------------
+
+    def _take_line(self) -> _Line:
+        """Take a connection to the service, for one request at a time.
 
         httpx's client spends half of its time on redirects, cookies, authentication and a pool that looks at every
-        connection for each request. A bare transport for each connection spares that; where a proxy is to be used,
-        which the client knows how to, it is taken all the same.
+        connection for each request. A bare transport for each connection spares that.
         """
-        if self._is_proxied is None:
-            self._is_proxied = _uses_proxy(self._settings.rest_url)
-        if self._is_proxied:
-            self._media = self._media or self._make_client()
-            return await self._media.post(self._settings.rest_url, content=body, headers=headers, timeout=timeout)
-        line = self._free_lines.pop() if self._free_lines else self._make_line()
-        request = httpx.Request(
-            "POST", self._rest_url, headers={**headers, "User-Agent": self._user_agent, "Accept": "*/*"}, content=body,
-            extensions={"timeout": timeout.as_dict()},
-        )  # fmt: skip
-        try:
-            answer = await line.handle_async_request(request)
-            try:
-                await answer.aread()
-            finally:
-                await answer.aclose()
-        finally:
-            if line in self._lines:
-                self._free_lines.append(line)
-        return answer
-
-    def _make_line(self) -> httpx.AsyncHTTPTransport:
-        if self._certificates is None:
-            self._certificates = httpx.create_ssl_context()
-        line = httpx.AsyncHTTPTransport(verify=self._certificates, limits=httpx.Limits(max_connections=1))
+        if self._free_lines:
+            return self._free_lines.pop()
+        line = self._new_line(self._settings.rest_url)
         self._lines.add(line)
         return line
 
-    def _make_client(self) -> httpx.AsyncClient:
+    async def _return_line(self, line: _Line, *, is_usable: bool) -> None:
+        if line not in self._lines:
+            return  # closed in the meantime
+        if is_usable or line.proxy is None:
+            self._free_lines.append(line)
+            return
+        self._lines.discard(line)  # the next request looks for a proxy again: the user may have changed the variable
+        await line.aclose()
+
+    def _shared_line(self, url: str, *, checks: bool) -> _Line:
+        """Return the connections for downloads, which all URLs with the same proxy share."""
+        place = (proxy_for(url), checks)
+        line = self._shared_lines.get(place)
+        if line is None:
+            line = self._shared_lines[place] = self._new_line(url, checks=checks)
+        return line
+
+    def _new_line(self, url: str, *, checks: bool = False) -> _Line:
+        """Build a transport for a URL, through the proxy that applies to it.
+
+        Args:
+            url: Where requests go.
+            checks: Whether direct connections are made to checked addresses only.
+
+        Raises:
+            TransportError: The proxy cannot be used.
+        """
         if self._certificates is None:
             self._certificates = httpx.create_ssl_context()
-        return httpx.AsyncClient(verify=self._certificates, headers={"User-Agent": self._user_agent})
+        proxy = proxy_for(url)
+        if proxy is None and checks:
+            return _Line(_CheckedTransport(self._certificates, self._is_own_host), None)
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=20 if checks else 1)
+        if proxy is None:
+            return _Line(httpx.AsyncHTTPTransport(verify=self._certificates, limits=limits), None)
+        try:
+            _ = urlsplit(proxy.url).port  # httpx connects to a port of 99999
+            transport = httpx.AsyncHTTPTransport(verify=self._certificates, limits=limits, proxy=httpx.Proxy(proxy.url))
+        except (ValueError, ImportError, httpx.InvalidURL) as error:
+            # the library's text may quote the proxy's URL, which may contain a password
+            is_missing = isinstance(error, ImportError)
+            reason = "the package httpx[socks] is not installed" if is_missing else "its URL is not valid"
+            _proxy_failed(proxy, host_of(url), reason, may_have_arrived=False)
+        return _Line(transport, proxy)
 
+    def _is_own_host(self, host: str, port: int) -> bool:
+        """Return whether a connection goes to the endpoint's own host, which may be in a private network."""
+        return is_own_host(host, port, scheme="", endpoint=self._settings.rest_url)
 
-def _translated(error: httpx.HTTPError, url: str) -> TransportError:
-    """Make our error of httpx's, with the host and what to try."""
-    host = urlsplit(url).netloc.rpartition("@")[2]
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.ProxyError):
-        return TransportError(
-            f"{host} cannot be reached ({str(error) or type(error).__name__}); check the network and the address",
-            may_have_arrived=False,
+    # --- what is said ----------------------------------------------------------------------------------
+
+    def _without_key(self, content: bytes) -> bytes:
+        key = self._settings.require_key().reveal()
+        if key.encode() not in content:
+            return content
+        return redact_text(content.decode("utf-8", "replace"), [key]).encode()
+
+    def _late(
+        self, body: _TaskBody, proxy: Proxy | None, timeout_s: float, task_uuid: str | None = None
+    ) -> TransportTimeout:
+        if body.has_left:
+            return TransportTimeout(f"{self._host} did not answer in time ({timeout_s:.3g} s)", task_uuid=task_uuid)
+        reason = f"no connection within {timeout_s:.3g} s"
+        sentence = f"{self._host} cannot be reached ({reason}). Nothing was sent"
+        if proxy is not None:
+            sentence = proxy.failure(self._host, reason)
+        return TransportTimeout(sentence, may_have_arrived=False)
+
+    def _too_large(self) -> TransportError:
+        error = TransportError(
+            f"The response of {self._host} has more than the {self._settings.max_frame_bytes:,} bytes accepted "
+            "(setting max_frame_bytes). A task in it may have been charged. Raise the setting and collect the task, "
+            "and request outputType URL instead of images inside the response"
         )
-    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL | httpx.LocalProtocolError):
-        return TransportError(f"{url[:200]!r} is no address to send to: {error}", may_have_arrived=False)
-    if isinstance(error, httpx.TimeoutException):
-        return TransportError(f"{host} did not answer in time")
-    return TransportError(f"the connection to {host} broke ({str(error) or type(error).__name__})")
+        error.retryable = False  # the same response would come again
+        return error
+
+
+# What each exception of httpx means for a request. Its subclasses are listed too, so that a test finds a new one.
+_UNREACHABLE = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_PROXY_FAILED = (httpx.ProxyError,)
+_UNUSABLE = (
+    httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.CookieConflict, UnicodeError,
+)  # fmt: skip
+_SILENT = (httpx.TimeoutException, httpx.ReadTimeout, httpx.WriteTimeout)
+_BROKEN = (
+    httpx.HTTPError, httpx.RequestError, httpx.TransportError, httpx.NetworkError, httpx.ReadError, httpx.WriteError,
+    httpx.CloseError, httpx.ProtocolError, httpx.RemoteProtocolError, httpx.DecodingError, httpx.TooManyRedirects,
+    httpx.HTTPStatusError, httpx.StreamError, httpx.StreamConsumed, httpx.StreamClosed, httpx.ResponseNotRead,
+    httpx.RequestNotRead, httpcore.ConnectionNotAvailable, ssl.SSLError, OSError, ExceptionGroup,
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def translating(url: str, proxy: Proxy | None, body: _TaskBody | None = None) -> Iterator[None]:
+    """Translate every exception of httpx in a block into one of ours.
+
+    Args:
+        url: Where the request goes.
+        proxy: What it goes through.
+        body: What it carries; None for a download, which can be repeated freely.
+
+    Raises:
+        TransportError: Of any of them.
+    """
+    try:
+        yield
+    except RunwareNBError:
+        raise
+    except (*_UNREACHABLE, *_PROXY_FAILED, *_UNUSABLE, *_SILENT, *_BROKEN) as error:
+        _forget_frames(error)
+        raise translated(error, url, proxy, has_left=body is None or body.has_left) from error
+
+
+def translated(error: Exception, url: str, proxy: Proxy | None = None, *, has_left: bool = True) -> TransportError:
+    """Translate an exception of httpx, with the host and what to try.
+
+    Args:
+        error: Of httpx, or one that it lets through.
+        url: Where the request went.
+        proxy: What it went through.
+        has_left: Whether a part of a task can have reached the service.
+    """
+    host = host_of(url) or shown_url(url)
+    reason = str(error)[:200] or type(error).__name__
+    if isinstance(error, _UNUSABLE):
+        unusable = TransportError(f"{shown_url(url)} cannot be used as a URL: {reason}", may_have_arrived=has_left)
+        unusable.retryable = False
+        return unusable
+    if proxy is not None and (isinstance(error, (*_PROXY_FAILED, *_UNREACHABLE)) or not has_left):
+        # Before the body has left, only the proxy can have failed: the tunnel through it was not ready.
+        failed = TransportError(proxy.failure(host, reason), may_have_arrived=has_left)
+        failed.retryable = not isinstance(error, _PROXY_FAILED)  # such as a wrong password: it stays wrong
+        return failed
+    if isinstance(error, _UNREACHABLE):
+        return TransportError(
+            f"{host} cannot be reached ({reason}); check the network and the address", may_have_arrived=has_left
+        )
+    if isinstance(error, _SILENT):
+        return TransportError(f"{host} did not answer in time", may_have_arrived=has_left)
+    return TransportError(f"the connection to {host} broke ({reason})", may_have_arrived=has_left)
+
+
+def _proxy_failed(proxy: Proxy, host: str, reason: str, *, may_have_arrived: bool) -> NoReturn:
+    error = TransportError(proxy.failure(host, reason), may_have_arrived=may_have_arrived)
+    error.retryable = False
+    raise error from None
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Drop the frames of an exception and its causes: those of the library hold the bytes of the request's head."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def _retry_after_s(headers: httpx.Headers) -> float | None:
-    """Read `Retry-After`: seconds, or a date."""
+    """Read `Retry-After`: seconds, or a date. None for what is neither."""
     value = headers.get("retry-after")
     if value is None:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
-        pass
+        try:
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return None if math.isnan(seconds) else max(0.0, seconds)
+
+
+def _normalized(url: str) -> str:
+    """Return a URL as httpx reads it, so that what is checked is what is asked for.
+
+    Raises:
+        MediaError: It is not a URL.
+    """
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError):
-        return None
+        return str(httpx.URL(url))
+    except (httpx.InvalidURL, ValueError, TypeError) as error:
+        raise MediaError(f"media URL {shown_url(url)} refused: {error}") from error
 
 
-async def _check_name(url: str, *, is_local: bool) -> None:
-    """Look the name up first, so that no request is even sent to a private address."""
-    parts = urlsplit(url)
-    if is_local or _uses_proxy(url):
-        return
+def _joined(url: str, location: str) -> str:
+    """Return where a redirect leads.
+
+    Raises:
+        MediaError: It is not a URL.
+    """
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, None)
-    except OSError as error:
-        raise TransportError(f"{parts.hostname} cannot be found: {error}", may_have_arrived=False) from error
-    for entry in found:
-        check_address(str(entry[4][0]), is_local=is_local)
+        return urljoin(url, location)
+    except ValueError as error:
+        raise MediaError(f"media URL {shown_url(url)} refused: it redirects to an invalid URL ({error})") from error
 
 
-def _check_connection(answer: httpx.Response, *, is_local: bool) -> None:
-    stream = answer.extensions.get("network_stream")
-    address = stream.get_extra_info("server_addr") if stream is not None else None
-    if address and not _uses_proxy(str(answer.url)):
-        check_address(str(address[0]), is_local=is_local)
+def _refuse_partial(response: httpx.Response, url: str) -> None:
+    """Refuse a 206: no part was asked for, and a part must never count as the whole.
 
-
-def _uses_proxy(url: str) -> bool:
-    """Whether a proxy makes the connection: then its address says nothing about the target."""
-    import urllib.request
-
-    parts = urlsplit(url)
-    has_proxy = parts.scheme in urllib.request.getproxies() or "all" in urllib.request.getproxies()
-    return has_proxy and not urllib.request.proxy_bypass(parts.hostname or "")
-
-
-async def _read(answer: httpx.Response, url: str, max_bytes: int) -> bytes:
-    host = urlsplit(url).netloc
-    if answer.status_code in _GONE:
-        raise MediaError(f"{host} no longer has this file (HTTP {answer.status_code})", is_expired=True)
-    if not answer.is_success:
-        raise TransportError(f"{host} answered HTTP {answer.status_code}", http_status=answer.status_code)
-    if int(answer.headers.get("content-length") or 0) > max_bytes:
-        raise MediaError(
-            f"a file of {answer.headers['content-length']} bytes from {host} is over the {max_bytes} taken"
+    Raises:
+        TransportError: It is one.
+    """
+    if response.status_code == _PARTIAL:
+        raise TransportError(
+            f"{host_of(url)} sent only a part (HTTP 206), although the whole was asked for", http_status=_PARTIAL
         )
-    body = bytearray()
-    async for chunk in answer.aiter_bytes():
-        body += chunk
-        if len(body) > max_bytes:
-            raise MediaError(f"a file from {host} is over the {max_bytes} bytes taken")
-    return bytes(body)
+
+
+async def _read_file(response: httpx.Response, url: str, max_bytes: int) -> bytes:
+    """Read a medium.
+
+    Raises:
+        MediaError: It is gone, or too large.
+        TransportError: It did not come, or not as a whole.
+    """
+    host = host_of(url)
+    if response.status_code in _GONE:
+        raise MediaError(f"{host} no longer has this file (HTTP {response.status_code})", is_expired=True)
+    _refuse_partial(response, url)
+    if not response.is_success:
+        raise TransportError(f"{host} answered HTTP {response.status_code}", http_status=response.status_code)
+
+    def too_large() -> MediaError:
+        return MediaError(f"the file from {host} has more than the {max_bytes:,} bytes accepted for a download")
+
+    content = await read_body(response.aiter_raw(), response.headers, host, max_bytes=max_bytes, too_large=too_large)
+    if not content:
+        status = response.status_code
+        raise TransportError(f"{host} sent an empty file (HTTP {status})", http_status=status)
+    return content

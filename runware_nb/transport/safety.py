@@ -7,9 +7,35 @@ from urllib.parse import urlsplit
 
 from ..errors import MediaError
 
-__all__ = ["check_address", "check_hop"]
+__all__ = ["check_address", "check_hop", "host_of", "is_own_host", "shown_url"]
 
 _PORTS = {"http": 80, "https": 443}
+
+
+def host_of(url: str) -> str:
+    """Return host and port of a URL, without user and password; "" if it cannot be parsed."""
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2][:200]
+    except ValueError:
+        return ""
+
+
+def shown_url(url: str) -> str:
+    """Format a URL for a message: without user, password, query and fragment, where secrets travel."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(a URL that cannot be parsed)"
+    host = host_of(url)
+    if parts.scheme in {*_PORTS, "ws", "wss"} and host:
+        return repr(f"{parts.scheme}://{host}{parts.path}"[:200])
+    return repr(url.partition("?")[0].partition("#")[0].rpartition("@")[2][:200])
+
+
+def is_own_host(host: str, port: int | None, *, scheme: str, endpoint: str) -> bool:
+    """Return whether a host and port are the endpoint's own, which may be inside a private network."""
+    own = urlsplit(endpoint)
+    return (host, port or _PORTS.get(scheme)) == (own.hostname, own.port or _PORTS.get(own.scheme))
 
 
 def check_hop(url: str, *, came_from: str | None, endpoint: str) -> bool:
@@ -29,25 +55,24 @@ def check_hop(url: str, *, came_from: str | None, endpoint: str) -> bool:
     try:
         parts, port = urlsplit(url), urlsplit(url).port
     except ValueError as error:
-        raise MediaError(f"media address {url[:200]!r} refused: {error}") from error
+        raise MediaError(f"media URL {shown_url(url)} refused: {error}") from error
     if parts.scheme not in _PORTS or not parts.hostname:
-        raise MediaError(f"media address {url[:200]!r} refused: only http and https are fetched")
+        raise MediaError(f"media URL {shown_url(url)} refused: only http and https are fetched")
     if came_from is not None and urlsplit(came_from).scheme == "https" and parts.scheme == "http":
-        raise MediaError(f"media address {url[:200]!r} refused: a redirect from https to http")
-    own = urlsplit(endpoint)
-    is_own = (parts.hostname, port or _PORTS[parts.scheme]) == (own.hostname, own.port or _PORTS[own.scheme])
+        raise MediaError(f"media URL {shown_url(url)} refused: a redirect from https to http")
+    is_own = is_own_host(parts.hostname, port, scheme=parts.scheme, endpoint=endpoint)
     is_local = is_own and _is_private(parts.hostname) is not False
     if not is_local and _is_private(parts.hostname):
-        raise MediaError(f"media address {url[:200]!r} refused: it points into a private network")
+        raise MediaError(f"media URL {shown_url(url)} refused: it points into a private network")
     return is_local
 
 
 def check_address(address: str, *, is_local: bool) -> None:
-    """Check the address that a connection really has, so that no name can hide a private one.
+    """Check an address that a name was resolved to, before a connection to exactly this address is made.
 
     Args:
         address: IP address in text form.
-        is_local: What `check_hop` said.
+        is_local: Whether the host is the endpoint's own.
 
     Raises:
         MediaError: It is private and must not be.

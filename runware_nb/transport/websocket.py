@@ -7,11 +7,10 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Sequence
-from urllib.parse import urlsplit
+from collections.abc import Callable, Sequence
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidProxy, InvalidStatus, InvalidURI, WebSocketException
 
 from ..errors import AuthenticationFailed, ProtocolError, RunwareNBError, TaskError, TaskFailed, TransportError
 from ..forking import disconnect, restart_after_fork
@@ -30,6 +29,8 @@ from ..wire.frames import (
 from ..wire.redact import redact_text
 from ..wire.retries import falls_back_to_rest, reconnect_delay_s
 from .base import Listener
+from .proxies import Proxy, proxy_for
+from .safety import host_of
 from .trace import wire_trace
 
 __all__ = ["HandshakeFailed", "WebSocketTransport"]
@@ -44,12 +45,25 @@ _SHORT_LIFE_S = 5.0
 _MOST_SHORT_LIVES = 5
 _MOST_TASKS = 16
 _LARGEST_FRAME = 256 * 1024
-_PASSING = (OSError, TimeoutError, InvalidHandshake, InvalidURI, ConnectionClosed, ProtocolError, TaskError)
+_CONNECT_ERRORS = (WebSocketException, OSError, EOFError, ValueError, ImportError)
+"""What a failed connection raises: all of websockets' own exceptions; sockets, TLS and timeouts (all `OSError`); an
+unusable proxy or host name; a missing package for SOCKS."""
+_PASSING = (*_CONNECT_ERRORS, ProtocolError, TaskError)
 """What ends a try to connect without being a fault of this package. Only `AuthenticationFailed` is final among them."""
+_FINAL_ERRORS = (InvalidURI, InvalidProxy, ValueError, ImportError)
+"""What the next try would end in as well."""
 
 
 class HandshakeFailed(TransportError):
     """No WebSocket can be had here; REST may work."""
+
+
+class _Handshake(connect):
+    """A handshake that follows no redirects: the key is sent right after it, and another host must not get it."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Return the error itself, which is then raised."""
+        return exc
 
 
 class WebSocketTransport:
@@ -68,7 +82,6 @@ class WebSocketTransport:
 
     def __init__(self, settings: Settings, listener: Listener, *, user_agent: str) -> None:
         self._settings = settings
-        self._key = settings.require_key().reveal()
         self._listener = listener
         self._user_agent = user_agent
         self._socket: ClientConnection | None = None
@@ -103,7 +116,9 @@ class WebSocketTransport:
         assert self._ready is not None
         await asyncio.shield(self._ready)
 
-    async def send(self, tasks: Sequence[Item], *, timeout_s: float) -> None:
+    async def send(
+        self, tasks: Sequence[Item], *, timeout_s: float, on_leaving: Callable[[], None] | None = None
+    ) -> None:
         """Send one frame. See `Transport.send`."""
         texts = [encode_task(task) for task in tasks]
         if self._socket is None:
@@ -117,6 +132,8 @@ class WebSocketTransport:
                 )
                 lost.retryable = False  # the tries were made here
                 raise lost from error
+        if on_leaving is not None:
+            on_leaving()  # what is in the outbox is sent even if nothing waits for it any more
         self._outbox += texts
         if self._sending is None:
             self._sending = asyncio.ensure_future(self._send_outbox())
@@ -141,7 +158,7 @@ class WebSocketTransport:
                 wire_trace.note("sent", self._host, text, self._key)
             try:
                 await socket.send(text)
-            except ConnectionClosed as error:
+            except (WebSocketException, OSError) as error:
                 raise TransportError(f"the connection to {self._host} was lost while sending") from error
             texts, has_left = texts[size:], True
 
@@ -156,7 +173,12 @@ class WebSocketTransport:
 
     @property
     def _host(self) -> str:
-        return urlsplit(self._settings.ws_url).netloc
+        return host_of(self._settings.ws_url)
+
+    @property
+    def _key(self) -> str:
+        """The key, read where it is used, so that no attribute or variable keeps it as text."""
+        return self._settings.require_key().reveal()
 
     async def _supervise(self) -> None:
         """Keep a connection until closed. An unexpected error reaches everyone who waits; none ends in silence."""
@@ -186,10 +208,9 @@ class WebSocketTransport:
                 # tasks in flight may be paid for, so the connection is opened again to collect them.
                 if not isinstance(error, _PASSING):
                     _logger.exception("an unexpected error while connecting")
-                failures += 1
+                failures += 2 if isinstance(error, _FINAL_ERRORS) else 1
                 if falls_back_to_rest(failed_handshakes=failures, was_connected=was_connected):
-                    self._give_up(HandshakeFailed(
-                        f"no WebSocket to {self._host} ({_reason(error)})", may_have_arrived=False))  # fmt: skip
+                    self._give_up(HandshakeFailed(self._failure(error), may_have_arrived=False))
                     return
                 if was_connected and time.monotonic() - lost_at > _LONGEST_GAP_S:
                     self._give_up(TransportError(
@@ -218,8 +239,10 @@ class WebSocketTransport:
             await asyncio.sleep(reconnect_delay_s(short_lives - 1, jitter=_chance.random()))
 
     async def _connect(self) -> ClientConnection:
-        socket = await connect(
+        proxy = proxy_for(self._settings.ws_url)
+        socket = await _Handshake(
             self._settings.ws_url,
+            proxy=None if proxy is None else proxy.url,
             open_timeout=self._settings.connect_timeout_s,
             close_timeout=0.3,
             ping_interval=None,  # the service's own ping is a task
@@ -267,6 +290,13 @@ class WebSocketTransport:
         if not error.retryable:
             self._session_uuid = None  # perhaps it is the session that is refused; polls find what it would deliver
         raise error
+
+    def _failure(self, error: BaseException) -> str:
+        """Format why there is no WebSocket; a proxy is named, because it is the likely cause."""
+        proxy: Proxy | None = proxy_for(self._settings.ws_url)
+        if proxy is None:
+            return f"no WebSocket to {self._host} ({_reason(error)})"
+        return f"no WebSocket to {proxy.failure(self._host, _reason(error))}"
 
     def _on_connected(self, socket: ClientConnection, *, resumed: bool) -> None:
         self._socket = socket
@@ -359,8 +389,15 @@ def _unexpected(error: Exception) -> ProtocolError:
 
 
 def _reason(error: BaseException) -> str:
+    """Format the cause of a failed connection, without the URLs that the library quotes with their passwords."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, InvalidURI | InvalidProxy):
+        return error.msg
+    if isinstance(error, ImportError):
+        return "the package python-socks[asyncio] is not installed"
+    if isinstance(error, InvalidStatus) and 300 <= error.response.status_code < 400:
+        return f"it redirects to another address (HTTP {error.response.status_code}), which is not followed"
     if isinstance(error, _PASSING):
-        return str(error) or type(error).__name__
+        return str(error)[:200] or type(error).__name__
     return f"{type(error).__name__}: {error}"

@@ -48,11 +48,11 @@ class Service(Protocol):
     async def poll(self, task_uuid: str) -> Frame:
         """Ask once about a task."""
 
-    async def send(self, tasks: Sequence[Mapping[str, Any]]) -> Frame:
+    async def send(self, tasks: Sequence[Mapping[str, Any]], *, timeout_s: float | None = None) -> Frame:
         """Send tasks as they are, and return the answer as it comes."""
 
-    async def fetch(self, result: Result) -> Result:
-        """Load a result's bytes."""
+    async def fetch(self, result: Result, *, timeout_s: float | None = None) -> Result:
+        """Load a result's bytes within *timeout_s* seconds; None takes the setting."""
 
     async def aclose(self) -> None:
         """Close connections; tasks go on at the service."""

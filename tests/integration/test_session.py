@@ -212,8 +212,8 @@ def test_a_deadline_detaches_and_names_the_task(start_sandbox, make_session):
 
 
 def test_a_run_that_outlives_the_sessions_own_deadline_is_collected_all_the_same(start_sandbox, make_session):
-    sandbox = start_sandbox("--latency-s", "1.5")
-    session = make_session(sandbox, timeout_s=0.5)
+    sandbox = start_sandbox("--latency-s", "4")
+    session = make_session(sandbox, timeout_s=1.5)  # connecting counts as well
     job = session.submit({**TASK, "numberResults": 2})
     with pytest.raises(TransportTimeout, match=job.task_uuid):
         job.result()
