@@ -16,7 +16,7 @@ from ..errors import MediaError, ProtocolError, TransportError
 from ..settings import Settings
 from ..wire.classify import task_error
 from ..wire.frames import Frame, Item, authentication_task, encode_frame, parse_frame
-from ..wire.redact import redact_text
+from ..wire.redact import host_of, redact_text, show_url
 from .base import Listener
 from .safety import check_address, check_hop
 from .trace import wire_trace
@@ -79,7 +79,7 @@ class RestTransport:
         else:
             headers["Authorization"] = f"Bearer {key}"
         timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, self._settings.connect_timeout_s))
-        body, host = encode_frame(tasks), urlsplit(self._settings.rest_url).netloc
+        body, host = encode_frame(tasks), host_of(self._settings.rest_url)
         if wire_trace.is_on:
             wire_trace.note("sent", host, body, key)
         try:
@@ -160,7 +160,7 @@ class RestTransport:
         try:
             answer = await self._media.get(url, headers={"If-None-Match": etag} if etag else {}, timeout=10.0)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise TransportError(f"{url[:200]} cannot be fetched: {error}") from error
+            raise TransportError(f"{show_url(url)[:200]} cannot be fetched: {error}") from error
         return answer.status_code, answer.content, answer.headers.get("etag")
 
     async def download(self, url: str, *, max_bytes: int = MAX_MEDIA_BYTES) -> bytes:
@@ -188,7 +188,7 @@ class RestTransport:
                     came_from, url = url, urljoin(url, answer.headers.get("location", ""))
             except httpx.HTTPError as error:
                 raise _translated(error, url) from error
-        raise MediaError(f"media address {url[:200]!r} refused: more than {_MAX_REDIRECTS} redirects")
+        raise MediaError(f"media address {show_url(url)[:200]!r} refused: more than {_MAX_REDIRECTS} redirects")
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -249,7 +249,7 @@ def _translated(error: httpx.HTTPError, url: str) -> TransportError:
             may_have_arrived=False,
         )
     if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL | httpx.LocalProtocolError):
-        return TransportError(f"{url[:200]!r} is no address to send to: {error}", may_have_arrived=False)
+        return TransportError(f"{show_url(url)[:200]!r} is no address to send to: {error}", may_have_arrived=False)
     if isinstance(error, httpx.TimeoutException):
         return TransportError(f"{host} did not answer in time")
     return TransportError(f"the connection to {host} broke ({str(error) or type(error).__name__})")
@@ -300,7 +300,7 @@ def _uses_proxy(url: str) -> bool:
 
 
 async def _read(answer: httpx.Response, url: str, max_bytes: int) -> bytes:
-    host = urlsplit(url).netloc
+    host = host_of(url)
     if answer.status_code in _GONE:
         raise MediaError(f"{host} no longer has this file (HTTP {answer.status_code})", is_expired=True)
     if not answer.is_success:

@@ -6,6 +6,7 @@ import ipaddress
 from urllib.parse import urlsplit
 
 from ..errors import MediaError
+from ..wire.redact import show_url
 
 __all__ = ["check_address", "check_hop"]
 
@@ -29,16 +30,16 @@ def check_hop(url: str, *, came_from: str | None, endpoint: str) -> bool:
     try:
         parts, port = urlsplit(url), urlsplit(url).port
     except ValueError as error:
-        raise MediaError(f"media address {url[:200]!r} refused: {error}") from error
+        raise MediaError(f"media address {show_url(url)[:200]!r} refused: {error}") from error
     if parts.scheme not in _PORTS or not parts.hostname:
-        raise MediaError(f"media address {url[:200]!r} refused: only http and https are fetched")
+        raise MediaError(f"media address {show_url(url)[:200]!r} refused: only http and https are fetched")
     if came_from is not None and urlsplit(came_from).scheme == "https" and parts.scheme == "http":
-        raise MediaError(f"media address {url[:200]!r} refused: a redirect from https to http")
+        raise MediaError(f"media address {show_url(url)[:200]!r} refused: a redirect from https to http")
     own = urlsplit(endpoint)
     is_own = (parts.hostname, port or _PORTS[parts.scheme]) == (own.hostname, own.port or _PORTS[own.scheme])
     is_local = is_own and _is_private(parts.hostname) is not False
     if not is_local and _is_private(parts.hostname):
-        raise MediaError(f"media address {url[:200]!r} refused: it points into a private network")
+        raise MediaError(f"media address {show_url(url)[:200]!r} refused: it points into a private network")
     return is_local
 
 

@@ -8,7 +8,6 @@ import logging
 import random
 import time
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
@@ -18,7 +17,7 @@ from ..forking import disconnect, restart_after_fork
 from ..settings import Settings
 from ..wire.classify import task_error
 from ..wire.frames import Frame, Item, authentication_task, encode_frame, encode_task, parse_frame, ping_task
-from ..wire.redact import redact_text
+from ..wire.redact import host_of, redact_text
 from ..wire.retries import falls_back_to_rest, reconnect_delay_s
 from .base import Listener
 from .trace import wire_trace
@@ -142,7 +141,7 @@ class WebSocketTransport:
 
     @property
     def _host(self) -> str:
-        return urlsplit(self._settings.ws_url).netloc
+        return host_of(self._settings.ws_url)
 
     async def _supervise(self) -> None:
         """Keep a connection until closed; see the class."""

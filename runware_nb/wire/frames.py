@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import ProtocolError
 from ..reprs import short_repr
+from .redact import known_secrets, redact_text, redact_values
 
 __all__ = ["Frame", "Item", "authentication_task", "encode_frame", "encode_task", "parse_frame", "ping_task"]
 
@@ -17,6 +18,7 @@ Item = dict[str, Any]
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _SCOPE = ("taskType", "taskUUID")
 _FAILED = {"error", "failed"}  # the second in model uploads
+_LONG = 100_000
 _OLD_INVALID_KEY = 19  # errorId of "Invalid api key" in the oldest WebSocket form (reference 1.3)
 
 
@@ -84,8 +86,12 @@ def parse_frame(text: str | bytes, *, http_status: int | None = None, retry_afte
     """
     try:
         body = json.loads(text)
+        # Redacted as values: in the text, an escape could hide a key. In a long one each value is looked at anyway.
+        if len(text) > _LONG or known_secrets.is_in(text):
+            body = redact_values(body)
+            text = text if len(text) > _LONG else json.dumps(body)
     except (ValueError, RecursionError) as error:
-        shown = text if isinstance(text, str) else text.decode("utf-8", "replace")
+        shown = redact_text(text if isinstance(text, str) else text.decode("utf-8", "replace"))
         raise ProtocolError(_not_json(shown, http_status), frame=shown, http_status=http_status) from error
     if not isinstance(body, dict):
         raise ProtocolError(
