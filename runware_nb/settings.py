@@ -60,6 +60,7 @@ class Key:
     __slots__ = ("_value", "source")
 
     def __init__(self, value: str, source: str) -> None:
+        self.source = source
         value = HiddenText(value.strip(), f"<key from {source}>")  # this frame, too, may be shown with its variables
         if not value:
             raise ConfigError(f"The key from {source} is empty. Get a key at https://runware.ai/signup.")
@@ -68,7 +69,6 @@ class Key:
                 f"The key from {source} contains blanks, control characters or characters outside ASCII. Copy it again."
             )
         self._value = value
-        self.source = source
         known_secrets.add(str(value))
         filter_logs()
 

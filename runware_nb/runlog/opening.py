@@ -67,6 +67,11 @@ def _make_engine(log_url: str) -> Engine:
         url = sa.engine.make_url(log_url)
     except (sa.exc.ArgumentError, ValueError):
         raise RunLogError(f"RUNWARE_NB_LOG_URL is no database address; {remedy}") from None  # it quotes the URL
+    if "@" in (url.host or ""):
+        del url  # its repr shows the second half of the password
+        raise RunLogError(
+            "Invalid RUNWARE_NB_LOG_URL: its password contains an @, which ends the password. Write %40 instead."
+        )
     if "password" in url.query:  # SQLAlchemy hides a password only where it expects it
         password = url.query["password"]
         url = url.set(password=password if isinstance(password, str) else password[-1])

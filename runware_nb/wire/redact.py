@@ -250,10 +250,11 @@ def redact_account(value: Any) -> Any:
 # --- URLs --------------------------------------------------------------------------------------------
 
 _USER_INFO = re.compile(
-    r"(?P<scheme>[A-Za-z][\w+.-]*:)?//(?!\[)(?:[^/?#\s@]*@|(?![^/?#\s@:]*\.[^/?#\s@:]*:\d{1,5}[/?#])[^/?#\s@:]*:[^@\s]*@)"
+    r"(?P<scheme>[A-Za-z][\w+.-]*:)?//(?:[^/?#\s@]*@|(?!\[)(?![^/?#\s@:]*\.[^/?#\s@:]*:\d{1,5}[/?#])[^/?#\s@:]*:[^@\s]*@)"
 )
 """The second form is a password with a slash, which a parser takes for the end of the host, unless a host with a dot
 and a port stand there."""
+_USER_ALONE = re.compile(r"^[^/\s@]*:[^\s@]*@")
 _PARAMETER = re.compile(r"(?P<before>[?&;#])(?P<name>[^=&;#?\s]+)=(?P<value>[^&;#\s]*)")
 _SECRET_PARAMETER = re.compile(
     r"(?i)token|passw|pwd|secret|key(?!word)|(?:^|[_-])sig|signature|credential|auth(?!or(?!i[sz]))|^sas$|session|jwt|^code$"
@@ -269,8 +270,10 @@ def show_url(url: str) -> str:
     """
     url = str(url)
     before = None
-    while url != before:  # several "@"
-        before, url = url, _USER_INFO.sub(r"\g<scheme>//", url, count=1) if "@" in url else url
+    while "@" in url and url != before:  # several "@"
+        before, url = url, _USER_INFO.sub(r"\g<scheme>//", url, count=1)
+    if "://" not in url:
+        url = _USER_ALONE.sub("", url)
     if "=" in url:
         url = _PARAMETER.sub(_masked, url)
     return known_secrets.redact(url)
@@ -296,8 +299,7 @@ def host_of(url: str) -> str:
 def redact_url(url: str) -> str:
     """Make the form of a URL that is stored: without its query, where tokens travel, and without any password."""
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(show_url(url))
     except ValueError:
         return REDACTED  # it cannot be taken apart, so nothing of it is known to be harmless
-    host = parts.netloc.rpartition("@")[2]
-    return known_secrets.redact(urlunsplit((parts.scheme, host, parts.path, REDACTED if parts.query else "", "")))
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, REDACTED if parts.query else "", ""))
