@@ -39,7 +39,7 @@ _WORD = re.compile(r"[A-Za-z0-9_-]{24,}")
 _HEX = re.compile(r"[0-9a-fA-F-]+")
 _URL = re.compile(r"https?://\S+")
 _SECRET_NAME = re.compile(
-    r"(?i)(?:api_?key|access_?key|secret_?key|(?:^|[_-])(?:secret|token|password|passwd|authorization))$"
+    r"(?i)(?:api[_-]?key|access[_-]?key|secret[_-]?key|(?:^|[_-])(?:secret|token|password|passwd|authorization))$"
 )
 
 

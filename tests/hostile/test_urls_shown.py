@@ -68,14 +68,14 @@ def test_the_host_is_still_named():
     assert show_url(HIDDEN[5]) == "postgresql+psycopg://h.example/db?password=[redacted]&sslmode=require"
 
 
-WORDS = st.text(st.sampled_from(string.ascii_letters + string.digits), min_size=10, max_size=20)
+WORDS = st.text(st.sampled_from(string.ascii_uppercase + string.digits), min_size=10, max_size=20)
 
 
 @settings(deadline=None, max_examples=100)
 @given(
     password=st.text(st.characters(exclude_characters="@"), max_size=10).map(quote), secret=WORDS,
     name=st.sampled_from(["token", "Password", "api_key", "X-Amz-Credential", "signature", "auth"]),
-    path=st.text(st.sampled_from(string.ascii_letters + "/.-"), max_size=20),
+    path=st.text(st.sampled_from(string.ascii_lowercase + "/.-"), max_size=20),
 )  # fmt: skip
 def test_no_password_and_no_secret_parameter_is_shown(password, secret, name, path):
     url = f"https://user:{password}{secret}@h.example/{path}?a=1&{name}={secret}&b=2"
