@@ -36,7 +36,7 @@ _SECRET_QUERIES = ("webhookURL", "uploadEndpoint")
 _SECRET_FIELDS = {"apiKey", "email"}
 _SHORTEST = 8
 """Characters of the shortest secret that is searched for, and of the shortest part of one. Services issue keys of 20
-and more; a shorter text, typed by mistake, could be any word."""
+and more. A shorter text, or a word, is no key: typed by mistake, it would make every prompt with that word one."""
 _PREFIX = re.compile(r"(?:[A-Za-z]+[-_])+")
 _ENCODED = re.compile(r"%(?:25)*[2-7][0-9A-Fa-f]|\\(?:u00|x)[2-7]|&#|&(?:amp|lt|gt|quot);")
 _LONGEST_DECODED = 1_000_000
@@ -87,7 +87,8 @@ class KnownSecrets:
 
     def add(self, text: str) -> None:
         """Search for a secret from now on, as long as the process lives: it may stand in a cell that ran before."""
-        if len(text) >= _SHORTEST and text not in self._secrets:
+        is_word = text.isalpha() and len(text) < 2 * _SHORTEST
+        if len(text) >= _SHORTEST and not is_word and text not in self._secrets:
             self._secrets = {**self._secrets, text: _Secret(text)}  # replaced, because other threads iterate over it
 
     def is_in(self, text: str | bytes) -> bool:
