@@ -203,7 +203,7 @@ def places_of(key, folder):
 @pytest.fixture
 def own_sandbox(start_sandbox, tmp_path_factory):
     """A sandbox with a random key that has no prefix."""
-    key = secrets.token_urlsafe(24) + "a1B"
+    key = secrets.token_urlsafe(24).replace("-", "x").replace("_", "y") + "a1B"
     file = tmp_path_factory.mktemp("key") / "key"
     file.write_text(key)
     return start_sandbox("--key-file", str(file))
@@ -242,7 +242,7 @@ SENT = {
     "pieces": "k = '{first}' '{second}'\n",
     "variables": "a = '{first}'; b = '{second}'\n",
     "comment": "# {key}\n",
-    "notebook path": "__vsc_ipynb_file__ = '/home/{key}/n.ipynb'\n",
+    "notebook path": "__vsc_ipynb_file__ = '/home/{key}/{key}.ipynb'\n",
 }
 REFUSED = {
     "prompt": "rw.image('says {key}', width=128, height=128).result()",
