@@ -16,6 +16,7 @@ from .commands.correcting import corrected_line
 from .commands.image_options import refuse_keys
 from .errors import ConfigError, MagicUsageError, NotConfirmed, RunwareNBError, TaskError, TaskInvalid
 from .loop import WaitInterrupted
+from .settings import child_environment
 
 __all__ = ["main"]
 
@@ -142,10 +143,10 @@ def _foreground_sandbox(words: list[str]) -> int:
     command = [sys.executable, "-m", "runware_nb.sandbox", *words]
     if os.name == "posix":
         _print()
-        os.execv(sys.executable, command)  # noqa: S606 - our own module, no shell
+        os.execve(sys.executable, command, child_environment())  # noqa: S606 - our own module, no shell
     import subprocess
 
-    return subprocess.call(command)  # noqa: S603 - our own module, no shell
+    return subprocess.call(command, env=child_environment())  # noqa: S603 - our own module, no shell
 
 
 def _print_errors(error: TaskError) -> None:

@@ -20,7 +20,7 @@ from .settings import Settings, load_settings
 from .transport.deadlines import Deadline
 from .wire.frames import Frame, Item
 from .wire.places import holds_media
-from .wire.redact import redact_account
+from .wire.redact import HiddenText, redact_account
 from .wire.results import Outcome, Result, is_final
 from .wire.retries import Step, backoff_s, decide
 from .wire.service import OnAttempt, OnProgress, OnResult
@@ -68,6 +68,8 @@ class Client:
         settings: Settings | None = None,
         on_notice: Callable[[str], None] | None = None,
     ) -> None:
+        if api_key is not None and not isinstance(api_key, HiddenText):
+            api_key = HiddenText(api_key, "<key from the argument api_key>")  # see `hide_key`
         self.settings = (settings or load_settings()).with_values(
             api_key=api_key, rest_url=rest_url, ws_url=ws_url, transport=transport,
             max_in_flight=max_in_flight, max_retries=max_retries, timeout_s=timeout_s,

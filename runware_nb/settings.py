@@ -17,16 +17,22 @@ from urllib.parse import urlsplit
 from .errors import ConfigError
 from .reprs import short_repr
 from .wire.amounts import MOST_USD, parse_amount
+from .wire.key_shapes import PROVIDER_VARIABLES, key_like_spans, looks_like_key
+from .wire.log_filter import filter_logs
+from .wire.redact import HiddenText, known_secrets, redact_urls, show_url
 
 __all__ = [
     "Key",
     "SettingProblem",
     "Settings",
+    "child_environment",
     "environment_fingerprint",
     "forget_key",
+    "hide_key",
     "jupyter_session_name",
     "load_settings",
     "notebook_name",
+    "remember_secrets",
     "save_to_project",
     "secrets_of_environment",
     "store_key",
@@ -55,18 +61,20 @@ class Key:
     __slots__ = ("_value", "source")
 
     def __init__(self, value: str, source: str) -> None:
-        cleaned = value.strip()
-        if not cleaned:
+        self.source = source
+        value = HiddenText(value.strip(), f"<key from {source}>")  # this frame, too, may be shown with its variables
+        if not value:
             raise ConfigError(f"The key from {source} is empty. Get a key at https://runware.ai/signup.")
-        if not cleaned.isascii() or not cleaned.isprintable() or " " in cleaned:
+        if not value.isascii() or not value.isprintable() or " " in value:
             raise ConfigError(
                 f"The key from {source} contains blanks, control characters or characters outside ASCII. Copy it again."
             )
-        self._value = cleaned
-        self.source = source
+        self._value = value
+        known_secrets.add(str(value))
+        filter_logs()
 
     def reveal(self) -> str:
-        """Give the key itself, for the two places where the protocol wants it."""
+        """Give the key itself, for the two places where the protocol wants it. Its repr does not show it."""
         return self._value
 
     def __repr__(self) -> str:
@@ -153,8 +161,12 @@ class Settings:
     problems: tuple[SettingProblem, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in _URLS:
+            url = getattr(self, name)
+            if isinstance(url, str) and not isinstance(url, HiddenText) and (shown := show_url(url)) != url:
+                object.__setattr__(self, name, HiddenText(url, repr(shown)))
         if self.transport not in {"websocket", "rest"}:
-            raise ConfigError(f"Invalid transport {self.transport!r}: expected 'websocket' or 'rest'.")
+            raise ConfigError(f"Invalid transport {_quoted(self.transport)}: expected 'websocket' or 'rest'.")
         for name, schemes in (("rest_url", ("http", "https")), ("ws_url", ("ws", "wss"))):
             _check_url(name, getattr(self, name), schemes)
         if self.schemas_url:
@@ -163,10 +175,10 @@ class Settings:
             if not getattr(self, name) > 0:
                 raise ConfigError(f"Invalid {name} {getattr(self, name)!r}: expected a number above 0.")
         if self.mode not in {"live", "replay"}:
-            raise ConfigError(f"Invalid mode {self.mode!r}: expected 'live' or 'replay'.")
+            raise ConfigError(f"Invalid mode {_quoted(self.mode)}: expected 'live' or 'replay'.")
         if self.display not in {"html", "image"}:
             raise ConfigError(
-                f"Invalid display {self.display!r}: expected 'html', or 'image' for PDF export and GitHub."
+                f"Invalid display {_quoted(self.display)}: expected 'html', or 'image' for PDF export and GitHub."
             )
         for name in ("ask_above_usd", "budget_usd"):
             amount = getattr(self, name)
@@ -183,6 +195,7 @@ class Settings:
         Raises:
             ConfigError: A name is unknown or a value is wrong.
         """
+        hide_key(values)
         given = {name: value for name, value in values.items() if value is not None}
         unknown = sorted(given.keys() - {each.name for each in fields(self)})
         if unknown:
@@ -229,6 +242,7 @@ class Settings:
         return "sandbox" if self.is_local else "runware"
 
 
+_URLS = ("rest_url", "ws_url", "schemas_url", "log_url", "media_url")
 _NUMBERS: Mapping[str, type] = {
     "max_in_flight": int, "max_retries": int, "timeout_s": float, "connect_timeout_s": float, "ping_s": float,
     "max_frame_bytes": int, "ask_above_usd": float, "budget_usd": float,
@@ -283,9 +297,11 @@ def load_settings(
     Raises:
         ConfigError: *strict*, and a value is invalid or a file cannot be read; the message names the variable or file.
     """
-    environ = os.environ if environ is None else environ
-    settings = _Reader(environ, cwd or Path.cwd()).read(profile)
-    for name in environ:
+    remember_secrets()
+    # The environment is in no local variable: a traceback that shows variables would show every key in it.
+    reader = _Reader(os.environ if environ is None else environ, cwd or Path.cwd())
+    settings = reader.read(profile)
+    for name in reader.variables:
         if name.startswith("RUNWARE_NB_") and name not in _ENVIRONMENT and name not in _OTHER_VARIABLES:
             _report_unknown(name)
     if strict and settings.problems:
@@ -302,6 +318,11 @@ class _Reader:
         self._problems: list[SettingProblem] = []
         self._values: dict[str, Any] = {}
         self._defaults: dict[str, Any] = {}
+
+    @property
+    def variables(self) -> list[str]:
+        """The names of all variables of the environment."""
+        return list(self._environ)
 
     def read(self, profile: str | None) -> Settings:
         profile = self._environ.get("RUNWARE_NB_PROFILE", "") if profile is None else profile
@@ -333,7 +354,7 @@ class _Reader:
         if not isinstance(profiles, dict) or not isinstance(profiles.get(profile), dict):
             known = ", ".join(profiles) if isinstance(profiles, dict) and profiles else "none"
             self._report(
-                f"Cannot find the profile {profile!r}: {path} has no table [profiles.{profile}]. "
+                f"Cannot find the profile {_quoted(profile)}: {path} has no table [profiles.{profile}]. "
                 f"Known profiles: {known}.",
                 everything,
             )
@@ -345,7 +366,7 @@ class _Reader:
         try:
             return self._cwd / Path(text).expanduser()
         except RuntimeError as error:  # no such user, or no home folder
-            self._report(f"Invalid home {text!r}: {error} Set RUNWARE_NB_HOME to a folder.", {"home"})
+            self._report(f"Invalid home {_quoted(text)}: {error} Set RUNWARE_NB_HOME to a folder.", {"home"})
             return self._cwd / ".runware"
 
     def _read_pyproject(self) -> None:
@@ -477,7 +498,7 @@ def _checked(name: str, value: Any, allowed: Iterable[str], where: str) -> tuple
     if name in _DEFAULTS:
         if not isinstance(value, _DEFAULTS[name]) or isinstance(value, bool):
             types = " or ".join(kind.__name__ for kind in _DEFAULTS[name])
-            raise ConfigError(f"Invalid {name} {value!r} in {where}: expected {types}.")
+            raise ConfigError(f"Invalid {name} {_quoted(value)} in {where}: expected {types}.")
         return {}, {name: value}
     if name not in allowed:
         raise ConfigError(f"{where} sets {name}; it may set only {', '.join(sorted({*allowed, *_DEFAULTS}))}.")
@@ -489,38 +510,90 @@ def _of_right_type(name: str, value: Any, *, source: str = "") -> Any:
     kind = _NUMBERS.get(name)
     if kind is None:
         if name in {*_FOR_USERS, *_FOR_PROFILES} and not isinstance(value, str | Path):
-            raise ConfigError(f"Invalid {source or name} {value!r}: expected text.")
+            raise ConfigError(f"Invalid {source or name} {_quoted(value)}: expected text.")
+        if name == "api_key_from" and (not value.isidentifier() or (looks_like_key(value) and value.upper() != value)):
+            known_secrets.add(value)  # it is not quoted: somebody may have written the key itself here
+            raise ConfigError(
+                f"Invalid {source or name}: expected the name of the environment variable that contains the key, such "
+                "as RUNWARE_API_KEY, and not a key. A key in a file is a key that others can read: replace it."
+            )
         return value
     try:
         if isinstance(value, bool):
             raise ValueError(value)  # noqa: TRY004 - reported as any other wrong value, below
         return kind(value)
     except (ValueError, TypeError, OverflowError) as error:
-        raise ConfigError(f"Invalid {source or name} {value!r}: expected a number.") from error
+        raise ConfigError(f"Invalid {source or name} {_quoted(value)}: expected a number.") from error
+
+
+def _quoted(value: object) -> str:
+    """Return a value for a message, unless it looks like a key that was given to the wrong setting."""
+    text = redact_urls(repr(value))
+    return "(not shown, because it looks like a key)" if next(key_like_spans(text), None) is not None else text
+
+
+def hide_key(values: dict[str, Any]) -> None:
+    """Replace a key among keyword arguments by one whose repr does not show it.
+
+    A function that takes a key as text calls this first: a traceback with local variables then does not show the key.
+    """
+    value = values.get("api_key")
+    if isinstance(value, str) and not isinstance(value, HiddenText):
+        values["api_key"] = HiddenText(value, "<key from the argument api_key>")
 
 
 def forget_key(profile: str = "") -> bool:
     """Delete a profile's key from the system's keyring; return whether there was one."""
     try:
         import keyring
-        from keyring.errors import KeyringError
     except ImportError:
         return False
     try:
         if keyring.get_password(_KEYRING_SERVICE, profile or "default") is None:
             return False
         keyring.delete_password(_KEYRING_SERVICE, profile or "default")
-    except KeyringError:
+    except Exception:  # noqa: BLE001 - as in `stored_key`
         return False
     return True
 
 
 def secrets_of_environment() -> list[str]:
     """Return the keys in the environment, to search for them in what is shared."""
-    return [os.environ[name].strip() for name in _KEY_VARIABLES if os.environ.get(name, "").strip()]
+    return [os.environ[name].strip() for name in PROVIDER_VARIABLES if os.environ.get(name, "").strip()]
 
 
-_KEY_VARIABLES = ("RUNWARE_API_KEY", "RUNKEY_API_KEY", "RUNKEY_WEBHOOK_SECRET", "USEAPI_TOKEN")
+def remember_secrets() -> None:
+    """Add the keys that the environment contains by now to those that are redacted everywhere."""
+    for name in PROVIDER_VARIABLES:
+        if name in os.environ:
+            known_secrets.add(os.environ[name].strip())
+    if known_secrets.version:
+        filter_logs()
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment for a child process: what a program needs to run, and no secret.
+
+    It lists what is passed on. Which variables of other programs contain secrets cannot be known.
+    """
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if (name.upper() in _FOR_CHILDREN or name.upper().startswith(_PREFIXES_FOR_CHILDREN))
+        and not known_secrets.is_in(value)
+    }
+
+
+_FOR_CHILDREN = frozenset(
+    {
+        "PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "COLUMNS", "LINES", "LANG", "LANGUAGE", "TZ", "TMPDIR",
+        "TEMP", "TMP", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH",
+        "SSL_CERT_FILE", "SSL_CERT_DIR", "FONTCONFIG_PATH", "FONTCONFIG_FILE",
+        "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "USERPROFILE", "HOMEDRIVE", "HOMEPATH", "APPDATA",
+        "LOCALAPPDATA", "PROGRAMDATA", "PROGRAMFILES", "NUMBER_OF_PROCESSORS", "PROCESSOR_ARCHITECTURE",
+    }
+)  # fmt: skip
+_PREFIXES_FOR_CHILDREN = ("LC_", "PYTHON", "XDG_", "CONDA_", "COV_", "COVERAGE_", "OMP_", "OPENBLAS_", "MKL_")
 _KEYRING_SERVICE = "runware_nb"
 
 
@@ -532,13 +605,13 @@ def stored_key(profile: str = "") -> Key | None:
     """
     try:
         import keyring
-        from keyring.errors import KeyringError
     except ImportError:
         return None
     try:
         value = keyring.get_password(_KEYRING_SERVICE, profile or "default")
-    except KeyringError:
+    except Exception:  # noqa: BLE001 - each backend has errors of its own, and some of them quote what they were given
         return None
+    value = HiddenText(value, "<key from the keyring>") if value else None
     return Key(value, "the keyring") if value else None
 
 
@@ -546,18 +619,18 @@ def store_key(key: Key, profile: str = "") -> bool:
     """Store a profile's key in the system's keyring; return whether there is a keyring to store it in."""
     try:
         import keyring
-        from keyring.errors import KeyringError
     except ImportError:
         return False
     try:
         keyring.set_password(_KEYRING_SERVICE, profile or "default", key.reveal())
-    except KeyringError:
+    except Exception:  # noqa: BLE001 - as in `stored_key`
         return False
     return True
 
 
 def environment_fingerprint(key_variable: str) -> str:
     """Return a text that changes whenever the key or the budget in the environment changes."""
+    remember_secrets()
     values = [os.environ.get(name, "").strip() for name in (key_variable, "RUNWARE_NB_BUDGET_USD")]
     return hashlib.sha256("\0".join(values).encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -576,7 +649,8 @@ def _check_url(name: str, url: str, schemes: tuple[str, ...]) -> None:
     try:
         parts = urlsplit(url)
         _ = parts.port
-    except (ValueError, AttributeError, TypeError) as error:
-        raise ConfigError(f"Invalid {name} {url!r}: {error}.") from error
+    except (ValueError, AttributeError, TypeError):
+        # The parser's own message is not used, nor chained: it quotes what stands before the host, such as a password.
+        raise ConfigError(f"Invalid {name} {_quoted(url)}: its host or its port cannot be read.") from None
     if parts.scheme not in schemes or not parts.hostname:
-        raise ConfigError(f"Invalid {name} {url!r}: expected {schemes[0]}:// or {schemes[1]}:// and a host.")
+        raise ConfigError(f"Invalid {name} {_quoted(url)}: expected {schemes[0]}:// or {schemes[1]}:// and a host.")

@@ -13,6 +13,7 @@ from ..errors import RunNotFound
 from ..reprs import short_repr
 from ..runlog import RunRecord
 from ..runlog.filters import RunFilter
+from ..session.context import hash_of_source
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -130,4 +131,8 @@ def _source(cell: Mapping[str, Any]) -> str:
 def _hashes(cell: Mapping[str, Any]) -> set[str]:
     """Hash the source of a cell as the log does; IPython's history drops the line breaks at its end."""
     source = _source(cell)
-    return {hashlib.sha256(text.encode("utf-8", "replace")).hexdigest() for text in (source, source.rstrip("\n"))}
+    return {hash_of_source(text) for text in (source, source.rstrip("\n"))} | {
+        # as earlier versions hashed it, with any key that it contains
+        hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+        for text in (source, source.rstrip("\n"))
+    }

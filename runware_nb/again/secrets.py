@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import BundleError
 from ..settings import Settings, secrets_of_environment, stored_key
-from ..wire.redact import looks_like_key
+from ..wire.key_shapes import key_like_spans
+from ..wire.redact import known_secrets
 
 __all__ = ["find_secret", "refuse_secrets", "refuse_secrets_in_notebook", "secrets_in_use"]
-
-_MEDIA = re.compile(r"data:[\w.+/-]+;base64,[A-Za-z0-9+/=\s]+|[A-Za-z0-9+/]{300,}={0,2}")
-_KNOWN = re.compile(
-    r"\b(?:sk-[A-Za-z0-9_-]{16,}|hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|r8_[A-Za-z0-9]{20,}"
-    r"|AKIA[A-Z0-9]{16}|xox[abps]-[A-Za-z0-9-]{10,}|AIza[A-Za-z0-9_-]{30,})"
-)
-_NAMED = re.compile(
-    r"(?i)(?:api[_-]?key|apikey|access[_-]?key|secret|token|password|passwd|bearer|authorization)"
-    r"[\"'\s:=(,>]{1,12}([^\s\"'<>,;)]{8,})"
-)
-_WORD = re.compile(r"[A-Za-z0-9_-]{24,}")
-_HEX = re.compile(r"[0-9a-fA-F-]+")
-_URL = re.compile(r"https?://\S+")
 
 
 def secrets_in_use(settings: Settings) -> list[str]:
@@ -43,20 +30,9 @@ def find_secret(text: str, known: Sequence[str]) -> str | None:
     Returns:
         What gives it away, without the key itself; None where there is none.
     """
-    for key in known:
-        if key and key in text:
-            return "an API key in use"
-    text = _MEDIA.sub(" ", text)
-    if _KNOWN.search(text):
-        return "a key of a well-known shape"
-    for match in _NAMED.finditer(text):
-        value = match[1]
-        if any(c.isdigit() for c in value) and any(c.isalpha() for c in value) and "[redacted]" not in value:
-            return f"something that follows {match[0][: match.start(1) - match.start(0)].strip()!r}"
-    for word in _WORD.findall(_URL.sub(" ", text)):
-        if looks_like_key(word) and not _HEX.fullmatch(word) and word.lower() != word and word.upper() != word:
-            return f"a word of {len(word)} letters and digits, as keys are"
-    return None
+    if known_secrets.is_in(text) or any(key and key in text for key in known):
+        return "an API key in use"
+    return next((sign for _, _, sign in key_like_spans(text)), None)
 
 
 def refuse_secrets(text: str, what: str, known: Sequence[str]) -> None:

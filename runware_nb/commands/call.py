@@ -12,6 +12,7 @@ from ..reprs import short_repr
 from ..wire.plain import plain_task
 from .arguments import LineParser
 from .base import Answer, find_command
+from .image_options import refuse_known_keys
 
 __all__ = ["Said", "command"]
 
@@ -63,7 +64,9 @@ def command(name: str, *words: object, **options: Any) -> Said:
     parser = LineParser(f"rw.command({name!r})", found.SUMMARY)
     found.add_arguments(parser)
     line = [str(_plain(word, f"{name} {number}")) for number, word in enumerate(words, 1)]
-    parsed = parser.read(line + list(_written(options)))
+    line += _written(options)
+    refuse_known_keys(line)
+    parsed = parser.read(line)
     answer = found.run(current_session(), parsed)
     return _waited(answer) if answer.job is not None else _said(answer)
 

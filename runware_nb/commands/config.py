@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import MagicUsageError
 from ..settings import Settings, save_to_project
 from ..view.table import render_facts
-from ..wire.redact import redact_url
+from ..wire.redact import show_url
 from .base import Answer
 
 if TYPE_CHECKING:
@@ -58,6 +58,6 @@ def _change(session: Session, name: str, value: str, *, saves: bool) -> None:
 def _shown(settings: Settings) -> dict[str, Any]:
     values = {each.name: getattr(settings, each.name) for each in fields(Settings) if each.name not in _NOT_SHOWN}
     values["home"] = str(settings.home)
-    for name in ("log_url", "media_url"):
-        values[name] = redact_url(values[name]) if values[name] else None
+    for name in ("rest_url", "ws_url", "schemas_url", "log_url", "media_url"):
+        values[name] = show_url(values[name]) if values[name] is not None else None
     return values

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ..view.table import render_facts
+from ..wire.redact import show_url
 from .base import Answer
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     session.configure(transport=options.transport, rest_url=options.rest_url, ws_url=options.ws_url)
     key = session.require_key()
     transport = session.connect()
-    url = session.settings.rest_url if transport == "rest" else session.settings.ws_url
+    url = show_url(session.settings.rest_url if transport == "rest" else session.settings.ws_url)
     facts = {"transport": transport, "service": f"{session.settings.service} ({url})",
              "key": f"from {key.source}, accepted"}  # fmt: skip
     bundle = render_facts(list(facts.items()), title="connected")

@@ -9,11 +9,13 @@ from typing import Any
 
 from ..errors import MagicUsageError
 from ..session.api import as_tags, make_image_task, parse_size
-from ..wire.redact import looks_like_key
+from ..settings import remember_secrets
+from ..wire.key_shapes import looks_like_key
+from ..wire.redact import known_secrets
 from ..wire.tasks import ImageTask, LoRA
 from .arguments import whole_number
 
-__all__ = ["OPTIONS_OF", "add_image_options", "fill_in", "refuse_keys", "task_from"]
+__all__ = ["OPTIONS_OF", "add_image_options", "fill_in", "refuse_keys", "refuse_known_keys", "task_from"]
 
 OPTIONS_OF = {
     "model": "-m", "numberResults": "-n", "seed": "--seed", "steps": "--steps", "CFGScale": "--cfg",
@@ -101,13 +103,28 @@ def refuse_keys(words: Sequence[str], known: Sequence[str] = ()) -> None:
     Raises:
         MagicUsageError: A word looks like a key; the message does not repeat it.
     """
+    refuse_known_keys(words)
     for word in words:
         value = word.partition("=")[2] or word
         if looks_like_key(value) or word.lower().startswith(("--api-key", "--key")) or any(k in word for k in known):
-            raise MagicUsageError(
-                "there is a key in this line; nothing was sent. Delete it from the cell, and use `%runware login` "
-                "(hidden prompt) or set RUNWARE_API_KEY: cells are saved and shared"
-            )
+            raise MagicUsageError(_KEY_IN_LINE)
+
+
+def refuse_known_keys(words: Sequence[str]) -> None:
+    """Refuse a line that contains a key which this process knows, in whatever spelling.
+
+    Raises:
+        MagicUsageError: A word contains one; the message does not repeat it.
+    """
+    remember_secrets()
+    if any(known_secrets.is_in(word) for word in words):
+        raise MagicUsageError(_KEY_IN_LINE)
+
+
+_KEY_IN_LINE = (
+    "there is a key in this line; nothing was sent. Delete it from the cell, and use `%runware login` "
+    "(hidden prompt) or set RUNWARE_API_KEY: cells are saved and shared"
+)
 
 
 def _lora(text: str) -> LoRA:

@@ -6,9 +6,10 @@ import argparse
 import getpass
 from typing import TYPE_CHECKING
 
-from ..errors import AuthenticationFailed, ConfigError, RunwareNBError
+from ..errors import AuthenticationFailed, ConfigError, MagicUsageError, RunwareNBError
 from ..loop import background_loop, wait
 from ..settings import Key, store_key
+from ..wire.redact import HiddenText, show_url
 from .base import Answer
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ SUMMARY = "enter the key at a hidden prompt, check it, and store it in the keyri
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
+    parser.add_argument("key", nargs="*", help=argparse.SUPPRESS)  # refused, without repeating it
     parser.add_argument("--forget", action="store_true", help="use the key for this session only")
 
 
@@ -29,11 +31,18 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     session, because its first task will be refused at no cost if it is wrong.
 
     Raises:
+        MagicUsageError: The line contains a key.
         ConfigError: No key can be entered here, or the key is unusable.
         AuthenticationFailed: The service refused the key. The session keeps the key that it had.
     """
+    if options.key:
+        raise MagicUsageError(
+            "`login` takes no key on its line, because lines are saved and shared. Nothing was sent or stored. Delete "
+            "the key from the line, and enter it at the hidden prompt of `login`. If the notebook or the history of a "
+            "shell was shared, replace the key."
+        )
     try:
-        typed = getpass.getpass("Runware API key (not shown): ")
+        typed = HiddenText(getpass.getpass("Runware API key (not shown): "), "<key from the prompt>")
     except Exception as error:  # EOF in a terminal, StdinNotImplementedError in nbclient
         raise ConfigError("This session cannot ask for the key. Set RUNWARE_API_KEY instead.") from error
     key = Key(typed, "the prompt")
@@ -52,7 +61,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
         where += " and stored in the keyring"
     elif not options.forget:
         where += " only. To store it: pip install 'runware-nb[keyring]', or set RUNWARE_API_KEY"
-    host = session.settings.rest_url if transport == "rest" else session.settings.ws_url
+    host = show_url(session.settings.rest_url if transport == "rest" else session.settings.ws_url)
     sentence = f"{host} accepted the key ({transport}). It is used {where}."
     return Answer({"text/plain": sentence}, {"is_checked": True, "transport": transport, "key": where},
                   tuple(session.take_notices()))  # fmt: skip

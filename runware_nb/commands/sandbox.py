@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ..view.table import render_facts
+from ..wire.redact import show_url
 from .base import Answer
 
 if TYPE_CHECKING:
@@ -46,15 +47,17 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
 def _stop(session: Session) -> Answer:
     unfinished = [job for job in session.running_jobs() if job.record.provider == "sandbox"]
     was_running = session.sandbox is not None and session.sandbox.is_running
-    if not session.leave_sandbox(tells=False):
-        sentence = f"This session uses no sandbox of its own. The service is {session.settings.rest_url}."
-        return Answer({"text/plain": sentence}, {"running": False, "rest_url": session.settings.rest_url})
+    was_used = session.leave_sandbox(tells=False)
+    url = show_url(session.settings.rest_url)
+    if not was_used:
+        sentence = f"This session uses no sandbox of its own. The service is {url}."
+        return Answer({"text/plain": sentence}, {"running": False, "rest_url": url})
     key = session.settings.api_key
     whose = f"with the key from {key.source}" if key is not None else "and there is no key yet: run `login`"
     start = "The sandbox was stopped." if was_running else "The sandbox had already ended."
-    sentence = f"{start} The service is {session.settings.rest_url} again, {whose}."
+    sentence = f"{start} The service is {url} again, {whose}."
     if unfinished:
         count = f"{len(unfinished)} run{'' if len(unfinished) == 1 else 's'}"
         sentence += f" {count} of the sandbox did not finish. To collect them, start it again, then run `resume`."
-    written = {"running": False, "rest_url": session.settings.rest_url, "unfinished": len(unfinished)}
+    written = {"running": False, "rest_url": url, "unfinished": len(unfinished)}
     return Answer({"text/plain": sentence}, written)

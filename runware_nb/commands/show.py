@@ -13,6 +13,7 @@ from ..session.show import render_outcome
 from ..view.html import muted
 from ..view.results import format_usd
 from ..view.table import render_facts
+from ..wire.cell_source import redact_source
 from .base import Answer
 from .log import row_of
 
@@ -94,7 +95,8 @@ def _value_text(value: object) -> object:
 def _origins(session: Session, record: RunRecord) -> dict[str, Any]:
     source = session.log.cell_source(record.cell_hash) if record.cell_hash else None
     environment = session.log.environment(record.environment_hash) if record.environment_hash else None
-    return {"cell_source": source, "environment": environment}
+    # Redacted here as well: earlier versions stored sources as they were
+    return {"cell_source": None if source is None else redact_source(source), "environment": environment}
 
 
 def _environment(session: Session, record: RunRecord) -> str:

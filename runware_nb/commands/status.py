@@ -12,6 +12,7 @@ from ..runlog.spending import budgets_of
 from ..view.results import format_usd
 from ..view.table import render_facts
 from ..wire.amounts import parse_amount
+from ..wire.redact import show_url
 from .base import Answer
 from .cost import budget_line
 
@@ -63,7 +64,7 @@ def _add_connection(session: Session, facts: dict[str, Any], notes: list[str]) -
     key = session.settings.api_key
     source = "none" if key is None else f"from {key.source}"
     facts["key"] = f"{source}, not checked"
-    facts["service"] = f"{session.settings.service} ({session.settings.rest_url})"
+    facts["service"] = f"{session.settings.service} ({show_url(session.settings.rest_url)})"
     if "connection" in facts:
         return
     try:

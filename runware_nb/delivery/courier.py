@@ -28,10 +28,10 @@ from ..errors import (
 from ..settings import Settings
 from ..transport.deadlines import Deadline
 from ..transport.proxies import proxy_for
-from ..transport.safety import host_of
 from ..wire.classify import CONFLICT, task_error
 from ..wire.frames import Frame, Item, frame_of, names_task, split_orphans
 from ..wire.polling import SYNC_SILENCE_S, UNANSWERED_POLL_S, first_poll_s, poll_delay_s
+from ..wire.redact import host_of
 from ..wire.results import Outcome
 from ..wire.retries import Step, decide, refuses_request
 from .board import Board

@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import ConfigError, MediaError
 from ..forking import make_lock
 from ..images.medium import write_whole
+from ..wire.redact import redact_urls, show_url
 
 __all__ = ["Bucket"]
 
@@ -37,7 +38,11 @@ class Bucket:
         try:
             self._files, self._root = url_to_fs(url)
         except (ValueError, ImportError, OSError) as error:
-            raise ConfigError(f"RUNWARE_NB_MEDIA_URL={url!r} cannot be used: {error}") from error
+            shown = f"RUNWARE_NB_MEDIA_URL={show_url(url)!r}"
+            # Not chained: what fsspec raises may quote the URL with its password, in its message and its variables.
+            raise ConfigError(
+                f"{shown} cannot be used: {redact_urls(str(error).replace(url, show_url(url)))}"
+            ) from None
         protocol = self._files.protocol
         self._is_whole_at_once = bool(
             _WHOLE_UPLOADS.intersection([protocol] if isinstance(protocol, str) else protocol)
@@ -126,4 +131,4 @@ class Bucket:
 
 
 def _one_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0] or type(error).__name__
+    return redact_urls((str(error).splitlines() or [""])[0]) or type(error).__name__

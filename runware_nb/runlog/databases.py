@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 import sqlite3
 from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+
+from ..wire.redact import known_secrets, redact_urls
 
 __all__ = [
     "BUSY_S",
@@ -19,7 +22,9 @@ __all__ = [
     "is_locked",
     "is_taken",
     "quieten_driver",
+    "redact_parameters",
     "upsert_for",
+    "without_secrets",
 ]
 
 ONE_WRITER = "SELECT pg_advisory_xact_lock(5786249313)"
@@ -74,6 +79,38 @@ def _on_sqlite(connection: Any, steps: Sequence[Change], probe: str, probed: Con
     cursor.close()
 
 
+def without_secrets(steps: Sequence[Change]) -> list[Change]:
+    """Redact the known secrets in everything that statements write. All writing of runs passes through here."""
+    if not known_secrets.version:
+        return list(steps)
+    return [
+        (sql, {name: known_secrets.redact(value) if isinstance(value, str) else value
+               for name, value in values.items()}, check)
+        for sql, values, check in steps
+    ]  # fmt: skip
+
+
+def redact_parameters(*event: Any) -> tuple[str, Any]:
+    """Redact the known secrets in what any other statement of an engine writes, such as imported records.
+
+    Args:
+        *event: The arguments of SQLAlchemy's event `before_cursor_execute`: the third is the statement, the fourth its
+            parameters.
+    """
+    _, _, statement, parameters, *_ = event
+    return statement, _redacted(parameters) if known_secrets.version else parameters
+
+
+def _redacted(parameters: Any) -> Any:
+    if isinstance(parameters, str):
+        return known_secrets.redact(parameters)
+    if isinstance(parameters, dict):
+        return {name: _redacted(value) for name, value in parameters.items()}
+    if type(parameters) in {list, tuple}:
+        return type(parameters)(map(_redacted, parameters))
+    return parameters
+
+
 def quieten_driver() -> None:
     """Drop psycopg's remark on ending a pipeline that failed: the failure itself is raised, and handled."""
     driver = logging.getLogger("psycopg")
@@ -116,7 +153,7 @@ def is_locked(error: sa.exc.DBAPIError) -> bool:
 
 
 def in_words(error: BaseException) -> str:
-    """Say in one line what a database complains of, and what to do."""
+    """Say in one line what a database complains of, and what to do; without passwords that it quotes."""
     original = getattr(error, "orig", None) or error
     said = (str(original).splitlines() or [""])[0].strip() or type(original).__name__
     if isinstance(original, sqlite3.Error):
@@ -130,4 +167,8 @@ def in_words(error: BaseException) -> str:
         ):
             if sign in said:
                 return words
-    return said
+    return _USER_IN_HOST.sub('"', redact_urls(said))
+
+
+_USER_IN_HOST = re.compile(r'"[^"\s]*@')
+"""A password with an unescaped `@` is taken for the beginning of the host, which a driver quotes."""

@@ -12,11 +12,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine
 
 from ..errors import RunLogError, SchemaTooNew
-from .databases import BUSY_S, in_words, is_locked, quieten_driver
+from ..wire.redact import show_url
+from .databases import BUSY_S, in_words, is_locked, quieten_driver, redact_parameters
 from .files import ensure_private_folder
 from .schema import HEAD, metadata
 
-__all__ = ["open_engine"]
+__all__ = ["name_of_log", "open_engine"]
 
 _CONNECT_S = 10
 _AGAIN_S = 0.02
@@ -42,8 +43,8 @@ def open_engine(home: Path, log_url: str | None) -> Engine:
             raise RunLogError(f"the folder {home} cannot be made: {error.strerror or error}") from error
         log_url = URL.create("sqlite", database=str(home / "runs.sqlite")).render_as_string()
     engine = _make_engine(log_url)
-    url = engine.url
-    name = str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string()
+    sa.event.listen(engine, "before_cursor_execute", redact_parameters, retval=True)
+    name = name_of_log(engine.url)
     try:
         _patiently(lambda: _bring_up_to_date(engine, name))
     except sa.exc.SQLAlchemyError as error:
@@ -55,12 +56,26 @@ def open_engine(home: Path, log_url: str | None) -> Engine:
     return engine
 
 
+def name_of_log(url: URL) -> str:
+    """Return where a log is, in words, without passwords."""
+    return str(url.database) if url.get_backend_name() == "sqlite" else show_url(url.render_as_string())
+
+
 def _make_engine(log_url: str) -> Engine:
     remedy = "write sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
     try:
         url = sa.engine.make_url(log_url)
-    except (sa.exc.ArgumentError, ValueError) as error:
-        raise RunLogError(f"RUNWARE_NB_LOG_URL is no database address; {remedy}") from error
+    except (sa.exc.ArgumentError, ValueError):
+        raise RunLogError(f"RUNWARE_NB_LOG_URL is no database address; {remedy}") from None  # it quotes the URL
+    if "@" in (url.host or ""):
+        del url  # its repr shows the second half of the password
+        raise RunLogError(
+            "Invalid RUNWARE_NB_LOG_URL: its password contains an @, which ends the password. Write %40 instead."
+        )
+    if "password" in url.query:  # SQLAlchemy hides a password only where it expects it
+        password = url.query["password"]
+        url = url.set(password=password if isinstance(password, str) else password[-1])
+        url = url.difference_update_query(["password"])
     kind = url.get_backend_name()
     if kind == "sqlite":
         engine = sa.create_engine(url, paramstyle="named", connect_args={"timeout": BUSY_S})

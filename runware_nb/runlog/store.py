@@ -17,7 +17,7 @@ from ..forking import block_fork, disconnect, release_before_fork, restart_after
 from ..wire.amounts import parse_amount
 from .databases import ONE_WRITER, Change, in_words
 from .filters import RunFilter
-from .opening import open_engine
+from .opening import name_of_log, open_engine
 from .queries import MOST_CELLS, cell_number, cells_beginning, in_chunks, notebooks_named, select_runs
 from .records import UNFINISHED_STATES, ResultRecord, RunClaimed, RunRecord, State, UseRecord, this_process
 from .rows import result_of, result_row, run_of, run_row, use_of, use_row
@@ -56,8 +56,7 @@ class RunLog:
     def __init__(self, home: Path, log_url: str | None = None) -> None:
         with block_fork():
             self._engine = open_engine(home, log_url)
-        url = self._engine.url
-        self.name = str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string()
+        self.name = name_of_log(self._engine.url)
         self._sql = Statements(self._engine.dialect)
         self._writer = Writer(self._engine, self._sql)
         self._stored: set[str] = set()

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Engine
 
 from ..errors import BudgetExceeded, RunLogError
 from ..forking import block_fork, make_lock
-from .databases import Change, execute_all, in_words, is_connection_lost, is_taken
+from .databases import Change, execute_all, in_words, is_connection_lost, is_taken, without_secrets
 from .records import TwinExists
 from .statements import Statements
 
@@ -65,7 +65,7 @@ class Writer:
         """Queue statements; they are committed in order, and the future is done once that is durable."""
         loop = asyncio.get_running_loop()
         done = loop.create_future()
-        write = _Write(steps, loop, done)
+        write = _Write(without_secrets(steps), loop, done)
         with self._closing:
             if self._is_closed:
                 done.set_exception(RunLogError("the log has been closed"))
@@ -82,7 +82,7 @@ class Writer:
         """
         with self._closing:
             if not self._is_closed:
-                self._enqueue(_Write(steps, on_error=on_error))
+                self._enqueue(_Write(without_secrets(steps), on_error=on_error))
                 return
         on_error(RunLogError("the log has been closed"))
 

@@ -15,6 +15,7 @@ from ..images.provenance import Provenance, read_provenance
 from ..runlog import RunRecord
 from ..runlog.filters import RunFilter, parse_since
 from ..runlog.frames import frame_of
+from ..settings import hide_key
 from ..view.table import render_table
 from ..wire.plain import plain_task
 from ..wire.tasks import WIRE_NAMES, ImageTask, LoRA, Task
@@ -149,6 +150,7 @@ def run(
 
 def connect(**values: Any) -> str:
     """Connect now, with other settings if given; returns the transport in use. See `Session.connect`."""
+    hide_key(values)
     return current_session().connect(**values)
 
 

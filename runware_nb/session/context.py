@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ..reprs import short_repr
+from ..wire.cell_source import redact_source
 
-__all__ = ["CellContext", "environment_snapshot", "git_commit", "script_path"]
+__all__ = ["CellContext", "environment_snapshot", "git_commit", "hash_of_source", "script_path"]
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _WATCHED = ("runware-nb", "httpx", "websockets", "pillow", "sqlalchemy", "ipython", "ipykernel")
@@ -29,7 +30,7 @@ class CellContext:
     Attributes:
         notebook: Path of the notebook, or of the script.
         cell_id: The cell, as the front end names it.
-        cell_source: Its text.
+        cell_source: Its text, as it is stored: without keys, see `redact_source`.
         cell_ordinal: How many runs this execution of the cell made before.
         execution_count: Its number.
         kernel: The kernel's session.
@@ -49,8 +50,18 @@ class CellContext:
 
     @property
     def cell_hash(self) -> str | None:
-        """SHA-256 of the source."""
-        return None if self.cell_source is None else hashlib.sha256(self.cell_source.encode()).hexdigest()
+        """SHA-256 of the source, see `hash_of_source`."""
+        return None if self.cell_source is None else hash_of_source(self.cell_source)
+
+
+def hash_of_source(source: str) -> str:
+    """Return the SHA-256 of a cell's source as the log stores it, without keys.
+
+    It is over the stored form for three reasons: a record can be checked against its hash; the hash of a text with a
+    key would let anybody test guesses of the key; and a cell keeps its hash when only the key in it changes. A source
+    without keys is stored, and hashed, as it is.
+    """
+    return hashlib.sha256(redact_source(source).encode("utf-8", "replace")).hexdigest()
 
 
 @cache

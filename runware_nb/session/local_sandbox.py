@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 from ..errors import ConfigError, TransportError
 from ..forking import disconnect, restart_after_fork
-from ..settings import Key
+from ..settings import Key, child_environment
+from ..wire.redact import HiddenText, redact_text
 
 __all__ = ["LocalSandbox", "check_listening"]
 
@@ -54,6 +55,7 @@ class LocalSandbox:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            env=child_environment(),  # it does not need the user's keys, and its environment can be read while it runs
             start_new_session=os.name == "posix",  # Stop is meant for the cell, not for it
         )
         assert self._process.stdout is not None
@@ -62,6 +64,8 @@ class LocalSandbox:
             self.info: dict[str, Any] = json.loads(line)
         except ValueError:
             raise ConfigError(self._why()) from None
+        del line  # it contains the key, and a traceback may show variables
+        self.info["api_key"] = HiddenText(self.info["api_key"], "<key from the sandbox>")
         for pipe in (self._process.stdout, self._process.stderr):
             if pipe is not None:
                 pipe.close()
@@ -123,7 +127,7 @@ class LocalSandbox:
         if "No module named" in text:
             missing = text.rpartition("No module named")[2].strip().strip("'\"")
             return f"The sandbox needs {missing}: pip install 'runware-nb[sandbox]'"
-        return text.splitlines()[-1] if text else "The sandbox did not start, and reported no reason."
+        return redact_text(text.splitlines()[-1]) if text else "The sandbox did not start, and reported no reason."
 
 
 def check_listening(url: str) -> None:

@@ -189,7 +189,7 @@ class MediaRecovery:
         Raises:
             MediaError: See `_download`; it is also raised if the host could not be reached a moment ago.
         """
-        host = urlsplit(result.url or "").netloc
+        host = urlsplit(result.url or "").netloc.rpartition("@")[2]
         if time.monotonic() < self._unreachable.get(host, 0.0):
             raise MediaError(f"{host} could not be reached a moment ago")
         service = await self._session.open_service()

@@ -11,6 +11,7 @@ from ..images.provenance import embed
 from ..runlog import RunRecord
 from ..wire.frames import Item
 from ..wire.infotext import write_infotext
+from ..wire.redact import known_secrets, redact_values
 from ..wire.results import Result
 from .lineage import storable_request
 
@@ -40,7 +41,8 @@ def origin_record(run: RunRecord, task: Mapping[str, Any], result: Result) -> It
         "execution_count": run.execution_count, "parent_uuid": run.parent_uuid,
         "request": _shortened(storable_request(task)),
     }  # fmt: skip
-    return {name: value for name, value in made.items() if value is not None}
+    record: Item = redact_values({name: value for name, value in made.items() if value is not None})
+    return record
 
 
 def with_origin(run: RunRecord, task: Mapping[str, Any], result: Result) -> Callable[[bytes], bytes]:
@@ -48,7 +50,7 @@ def with_origin(run: RunRecord, task: Mapping[str, Any], result: Result) -> Call
     from .. import __version__
 
     seed = result.seed if result.seed is not None else task.get("seed")
-    infotext = write_infotext(task, seed=seed, version=f"runware_nb {__version__}")
+    infotext = known_secrets.redact(write_infotext(task, seed=seed, version=f"runware_nb {__version__}"))
     record = origin_record(run, task, result)
 
     def dress(body: bytes) -> bytes:

@@ -9,7 +9,7 @@ import random
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +22,12 @@ from ..loop import background_loop, wait
 from ..reprs import short_repr
 from ..runlog import MediaStore, RunRecord, State
 from ..runlog.bucket import Bucket
-from ..settings import Key, Settings, notebook_name
+from ..settings import Key, Settings, hide_key, notebook_name, remember_secrets
+from ..wire.cell_source import redact_source
 from ..wire.classify import task_error
 from ..wire.frames import Item
 from ..wire.places import holds_media, replace_media
-from ..wire.redact import REDACTED
+from ..wire.redact import REDACTED, show_url
 from ..wire.service import Service
 from ..wire.tasks import ImageTask, Task, as_wire
 from .aliases import AliasBook
@@ -159,6 +160,7 @@ class Session:
             TransportError: The service cannot be reached.
             AuthenticationFailed: The key is refused.
         """
+        hide_key(values)
         self.configure(**values)
         self.require_key()
         return wait(background_loop().submit(self._connect()))
@@ -171,6 +173,7 @@ class Session:
         Raises:
             ConfigError: A name is unknown or a value is invalid.
         """
+        hide_key(values)
         given = {name: value for name, value in values.items() if value is not None}
         self.settings.with_values(**given)  # raises before anything has changed
         if given.keys() & SERVICE_SETTINGS:
@@ -268,7 +271,7 @@ class Session:
             wait(background_loop().submit(client.aclose(_sandbox_ended("was stopped"))))
         sandbox.stop()
         if tells:
-            self._notices.append(f"The sandbox was stopped. The service is {self.settings.rest_url} again.")
+            self._notices.append(f"The sandbox was stopped. The service is {show_url(self.settings.rest_url)} again.")
         return True
 
     def _on_sandbox_ended(self, sandbox: LocalSandbox) -> None:
@@ -287,7 +290,7 @@ class Session:
             TransportError: It has ended, or nothing listens at its URL.
         """
         if self._sandbox is not None and not self._sandbox.is_running:
-            before = self._layers.rest_url_before_sandbox
+            before = show_url(self._layers.rest_url_before_sandbox)
             raise TransportError(
                 f"The sandbox has ended ({self._sandbox.end}). Nothing was sent. Start it again with "
                 f"`%runware sandbox`, or return to {before} with `%runware sandbox --stop`.",
@@ -363,9 +366,12 @@ class Session:
         Args:
             counts: Whether a run of the cell begins, which counts towards the ordinals of its runs.
         """
+        remember_secrets()
         if hooks.find_cell is None:
             return CellContext(notebook=script_path() or notebook_name())
-        return hooks.find_cell(counts=counts)
+        found = hooks.find_cell(counts=counts)
+        # Here, because from here on the source is stored, hashed and compared, and it must be the same text each time.
+        return found if found.cell_source is None else replace(found, cell_source=redact_source(found.cell_source))
 
     def show_job(self, job: Job) -> None:
         """Show a job where the user is looking."""

@@ -13,10 +13,12 @@ from ..images.incoming import is_sendable
 from ..loop import background_loop, wait
 from ..reprs import short_repr
 from ..runlog import RunRecord
+from ..settings import remember_secrets
 from ..view.results import format_usd
 from ..wire.canonical import request_hash
 from ..wire.frames import Item
 from ..wire.places import holds_media, replace_media
+from ..wire.redact import known_secrets
 from ..wire.tasks import Task, is_uuid, prepare, prompt_of
 from .consent import Priced, priced
 from .context import CellContext, environment_snapshot
@@ -70,6 +72,7 @@ def submit_all(
     """
     plans = [session.plan(task, as_is=as_is) for task in tasks]
     if session.settings.mode == "replay":
+        _refuse_keys(plans, labels)
         jobs = []
         for plan in plans:
             context = labels.context or session.context()
@@ -78,6 +81,7 @@ def submit_all(
             jobs.append(job)
         return jobs
     session.require_key()
+    _refuse_keys(plans, labels)
     submissions = [Submission(session, plan, labels, fresh=fresh, as_is=as_is) for plan in plans]
     known = [submission.find_known() for submission in submissions]
     # The same request twice in a batch is sent once: the second joins the first, and costs nothing.
@@ -242,6 +246,42 @@ class Submission:
             replay_of=labels.replay_of, seed_given=self._seed_given, is_joinable=self._is_joinable,
             estimate_usd=self._plan.price.usd,
         )  # fmt: skip
+
+
+def _refuse_keys(plans: Sequence[Plan], labels: Labels) -> None:
+    """Raise if a request, or what the log records with it, contains a key that this process knows.
+
+    It is refused, and not redacted: a request that differs from what is stored could not be sent again, and a prompt
+    with a key is a mistake that its author wants to hear of before it is sent.
+
+    Raises:
+        TaskInvalid: It does; the message names the place, and not the key.
+    """
+    remember_secrets()
+    typed = {"prompt": labels.template, "note": labels.note, "tags": list(labels.tags)}
+    for values in (*(plan.task for plan in plans), typed):
+        path = _find_key("", values)
+        if path is not None:
+            raise TaskInvalid(
+                f"Invalid {path}: it contains an API key or another secret of this session. Nothing was sent or "
+                "stored. Remove it. If the notebook was shared, replace the key.",
+                parameter=path,
+            )
+
+
+def _find_key(path: str, value: Any) -> str | None:
+    """Return the path of the first text in a value that contains a known secret; None if there is none."""
+    if isinstance(value, str):
+        return path if known_secrets.is_in(value) else None
+    if isinstance(value, Mapping):
+        if known_secrets.is_in("\n".join(map(str, value))):
+            return path or "parameter name"
+        inner = ((f"{path}.{name}" if path else name, part) for name, part in value.items())
+    elif isinstance(value, list | tuple):
+        inner = ((f"{path}[{number}]", part) for number, part in enumerate(value))
+    else:
+        return None
+    return next((place for name, part in inner if (place := _find_key(name, part)) is not None), None)
 
 
 def _new_uuid() -> str:

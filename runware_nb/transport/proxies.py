@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from ..reprs import short_repr
-from .safety import host_of
+from ..wire.redact import host_of
 
 __all__ = ["Proxy", "proxy_for"]
 

@@ -18,13 +18,13 @@ from ..errors import MediaError, ProtocolError, RunwareNBError, TransportError, 
 from ..settings import Settings
 from ..wire.classify import task_error
 from ..wire.frames import Frame, Item, authentication_task, encode_frame, parse_frame, split_orphans
-from ..wire.redact import redact_text
+from ..wire.redact import host_of, redact_text
 from .addresses import CheckedBackend
 from .base import Listener
 from .bodies import ACCEPTED_ENCODINGS, read_body, read_pieces
 from .deadlines import Deadline, now
 from .proxies import Proxy, proxy_for
-from .safety import check_hop, host_of, is_own_host, shown_url
+from .safety import check_hop, is_own_host, shown_url
 from .trace import wire_trace
 
 __all__ = ["DOWNLOAD_TIMEOUT_S", "MAX_MEDIA_BYTES", "RestTransport", "translated"]

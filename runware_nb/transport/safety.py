@@ -6,22 +6,16 @@ import ipaddress
 from urllib.parse import urlsplit
 
 from ..errors import MediaError
+from ..wire.redact import host_of, show_url
 
-__all__ = ["check_address", "check_hop", "host_of", "is_own_host", "shown_url"]
+__all__ = ["check_address", "check_hop", "is_own_host", "shown_url"]
 
 _PORTS = {"http": 80, "https": 443}
 
 
-def host_of(url: str) -> str:
-    """Return host and port of a URL, without user and password; "" if it cannot be parsed."""
-    try:
-        return urlsplit(url).netloc.rpartition("@")[2][:200]
-    except ValueError:
-        return ""
-
-
 def shown_url(url: str) -> str:
     """Format a URL for a message: without user, password, query and fragment, where secrets travel."""
+    url = show_url(url)
     try:
         parts = urlsplit(url)
     except ValueError:

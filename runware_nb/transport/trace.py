@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..reprs import short_repr
-from ..wire.redact import redact_account, redact_task, redact_text
+from ..wire.redact import redact_account, redact_task, redact_text, redact_values
 
 __all__ = ["TracedFrame", "WireTrace", "wire_trace"]
 
@@ -52,14 +52,14 @@ class WireTrace:
             direction: `sent` or `received`.
             host: Of the service.
             text: As it travels.
-            key: The secret that must not be in it.
+            key: The secret that must not be in it, beside those that this process knows.
         """
         written = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-        clean = redact_text(written, [key])
-        try:
-            frame = _shortened(json.loads(clean)) if len(clean) <= _LARGEST else f"{len(clean):,} characters"
+        try:  # first parsed, then redacted: an escape in JSON must not hide a key
+            parsed = json.loads(redact_text(written, [key])) if len(written) <= _LARGEST else None
+            frame = f"{len(written):,} characters" if parsed is None else _shortened(redact_values(parsed))
         except (ValueError, RecursionError):
-            frame = clean[:_LONGEST]
+            frame = redact_text(written, [key])[:_LONGEST]
         self.frames.append(
             TracedFrame(dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"), direction, host, frame)
         )

@@ -26,11 +26,10 @@ from ..wire.frames import (
     parse_frame,
     ping_task,
 )
-from ..wire.redact import redact_text
+from ..wire.redact import host_of, redact_text
 from ..wire.retries import falls_back_to_rest, reconnect_delay_s
 from .base import Listener
 from .proxies import Proxy, proxy_for
-from .safety import host_of
 from .trace import wire_trace
 
 __all__ = ["HandshakeFailed", "WebSocketTransport"]

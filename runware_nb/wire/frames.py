@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import ProtocolError
 from ..reprs import short_repr
 from .parsing import as_identifier, parse_json
+from .redact import known_secrets, redact_text, redact_values
 
 __all__ = [
     "ITEM_IDS",
@@ -38,6 +39,7 @@ _SCOPE = ("taskType", "taskUUID")
 _IDENTIFIERS = (*_SCOPE, *ITEM_IDS, "connectionSessionUUID")
 _FAILED = {"error", "failed"}  # the second in model uploads
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_LONG = 100_000
 _OLD_INVALID_KEY = 19  # errorId of "Invalid api key" in the oldest WebSocket form (reference 1.3)
 
 
@@ -106,7 +108,12 @@ def parse_frame(text: str | bytes, *, http_status: int | None = None, retry_afte
     shown = text if isinstance(text, str) else text.decode("utf-8", "replace")
     try:
         body = parse_json(text)
+        # Redacted as values: in the text, an escape could hide a key. In a long one each value is looked at anyway.
+        if len(text) > _LONG or known_secrets.is_in(text):
+            body = redact_values(body)
+            shown = shown if len(text) > _LONG else json.dumps(body)
     except ValueError as error:
+        shown = redact_text(shown)
         raise ProtocolError(_not_json(shown, http_status), frame=shown, http_status=http_status) from error
     return frame_of(body, text=shown, http_status=http_status, retry_after_s=retry_after_s)
 

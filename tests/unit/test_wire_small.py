@@ -5,10 +5,11 @@ import pytest
 from runware_nb.errors import MediaError, TaskInvalid
 from runware_nb.wire.air import parse_air
 from runware_nb.wire.canonical import canonical_request, request_hash
+from runware_nb.wire.key_shapes import looks_like_key
 from runware_nb.wire.limits import InFlightLimit
 from runware_nb.wire.media import ending_for, sniff
 from runware_nb.wire.polling import first_poll_s, poll_delay_s
-from runware_nb.wire.redact import looks_like_key, redact_account, redact_task, redact_text, redact_url
+from runware_nb.wire.redact import redact_account, redact_task, redact_text, redact_url
 from runware_nb.wire.results import Outcome, Result
 from runware_nb.wire.tasks import ImageTask, LoRA, expected_results, is_utility, is_uuid, prepare
 

@@ -1,0 +1,99 @@
+"""What a key looks like: the one home of these patterns.
+
+A key in use is found by its value (`redact`). These patterns find the others: a key of another service, or one that a
+cell contains and no code has used yet. They are guesses, so they decide only what is stored with a cell's source, what
+a magic's line may contain and what may be exported. They never change a request.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+__all__ = [
+    "PROVIDER_VARIABLES",
+    "is_secret_name",
+    "key_like_spans",
+    "looks_like_key",
+    "passwords_in_urls",
+    "spans_in_line",
+]
+
+PROVIDER_VARIABLES = ("RUNWARE_API_KEY", "RUNKEY_API_KEY", "RUNKEY_WEBHOOK_SECRET", "USEAPI_TOKEN")
+"""Environment variables whose values are secrets of a provider."""
+
+_KEY_SHAPE = re.compile(r"(?=[A-Za-z0-9_-]*\d)(?=[A-Za-z0-9_-]*[A-Za-z])[A-Za-z0-9_-]{24,}")
+_UUID_SHAPE = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_MEDIA = re.compile(r"data:[\w.+/-]+;base64,[A-Za-z0-9+/=\s]+|[A-Za-z0-9+/]{300,}={0,2}")
+_KNOWN = re.compile(
+    r"\b(?:sk-[A-Za-z0-9_-]{16,}|hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|r8_[A-Za-z0-9]{20,}"
+    r"|AKIA[A-Z0-9]{16}|xox[abps]-[A-Za-z0-9-]{10,}|AIza[A-Za-z0-9_-]{30,})"
+)
+_NAMED = re.compile(
+    r"(?i)(?:api[_-]?key|apikey|access[_-]?key|secret|token|password|passwd|bearer|authorization)"
+    r"(?:[\"'\s:=(,>]{1,12}|[\"']\]\s*=\s*[rbfu]{0,2}[\"']{1,3})([^\s\"'<>,;)]{8,})"
+)
+_PROVIDER_VALUE = re.compile(rf"\b(?:{'|'.join(PROVIDER_VARIABLES)})\b[\"'\]\s:=,]+(?![{{$\[])([^\s\"']+)")
+_PASSWORD_IN_URL = re.compile(r"[A-Za-z][\w+.-]*://[^\s/:@\"'{}]*:([^\s@\"'{}]+)@")
+_WORD = re.compile(r"[A-Za-z0-9_-]{24,}")
+_HEX = re.compile(r"[0-9a-fA-F-]+")
+_URL = re.compile(r"https?://\S+")
+_SECRET_NAME = re.compile(
+    r"(?i)(?:api[_-]?key|access[_-]?key|secret[_-]?key|(?:^|[_-])(?:secret|token|password|passwd|authorization))$"
+)
+
+
+def looks_like_key(word: str) -> bool:
+    """Return whether a word has the shape of an API key: 24 or more letters and digits mixed, and no UUID."""
+    return bool(_KEY_SHAPE.fullmatch(word)) and not _UUID_SHAPE.fullmatch(word)
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether a variable, argument or field of this name holds a secret, such as `api_key` or `HF_TOKEN`."""
+    return bool(_SECRET_NAME.search(name))
+
+
+def key_like_spans(text: str) -> Iterator[tuple[int, int, str]]:
+    """Find what looks like a key in a text; media in base64 are skipped.
+
+    Args:
+        text: Any text.
+
+    Yields:
+        Start, end, and what gives it away, without the key.
+    """
+    text = _MEDIA.sub(_blank, text)
+    for match in _KNOWN.finditer(text):
+        yield match.start(), match.end(), "a key of a well-known shape"
+    for match in _NAMED.finditer(text):
+        value = match[1]
+        if any(c.isdigit() for c in value) and any(c.isalpha() for c in value) and "[redacted]" not in value:
+            name = match[0][: match.start(1) - match.start(0)].strip()
+            yield match.start(1), match.end(1), f"something that follows {name!r}"
+    for match in _WORD.finditer(_URL.sub(_blank, text)):
+        word = match[0]
+        if looks_like_key(word) and not _HEX.fullmatch(word) and word.lower() != word and word.upper() != word:
+            yield match.start(), match.end(), f"a word of {len(word)} letters and digits, as keys are"
+
+
+def spans_in_line(line: str) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each key or password in a line of a magic or of a shell.
+
+    There, any value of a provider's variable is one, and so is a password in a URL.
+    """
+    yield from ((start, end) for start, end, _ in key_like_spans(line))
+    for match in _PROVIDER_VALUE.finditer(line):
+        if match[1] != "[redacted]":
+            yield match.start(1), match.end(1)
+    yield from passwords_in_urls(line)
+
+
+def passwords_in_urls(text: str) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each password in a URL."""
+    for match in _PASSWORD_IN_URL.finditer(text):
+        if match[1] != "[redacted]":
+            yield match.start(1), match.end(1)
+
+
+def _blank(match: re.Match[str]) -> str:
+    return " " * len(match[0])
