@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
@@ -30,6 +31,7 @@ __all__ = [
     "secrets_of_environment",
     "store_key",
     "stored_key",
+    "user_cache_folder",
     "user_file",
 ]
 
@@ -428,6 +430,25 @@ def user_file(environ: Mapping[str, str]) -> Path:
     with contextlib.suppress(RuntimeError):  # a container's user may have no home folder, and therefore no file
         base = base.expanduser()
     return base / "runware_nb" / "config.toml"
+
+
+def user_cache_folder() -> Path | None:
+    """Return the user's folder for what can be fetched again; None where there is no home folder.
+
+    It is never the project's: a file that comes with a cloned project must not be taken for a response of a service.
+    """
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    if Path(given).is_absolute():
+        return Path(given) / "runware_nb"
+    if sys.platform == "win32" and Path(os.environ.get("LOCALAPPDATA", "")).is_absolute():
+        return Path(os.environ["LOCALAPPDATA"]) / "runware_nb" / "cache"
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return None
+    if not home.is_absolute():
+        return None
+    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "runware_nb"
 
 
 def save_to_project(home: Path, values: Mapping[str, Any]) -> Path:

@@ -448,7 +448,9 @@ class Session:
         shown = wire
         if holds_media(wire):
             shown = replace_media(wire, lambda value: value if is_sendable(value) else "<medium>")
-        return Plan(wire, check_task(shown, rules=rules), estimate(self, wire))
+        warnings = check_task(shown, rules=rules)
+        refused = self._fresh.take_notice(wire)
+        return Plan(wire, warnings if refused is None else [refused, *warnings], estimate(self, wire))
 
     def submit(
         self,
