@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import ConfigError
+from .printable import printable
 from .reprs import short_repr
 
 __all__ = [
@@ -421,7 +422,8 @@ def _report_unknown(name: str) -> None:
 
     near = difflib.get_close_matches(name, [*_ENVIRONMENT, *_OTHER_VARIABLES], n=1, cutoff=0.6)
     hint = f"Did you mean {near[0]}?" if near else f"Known variables: {', '.join([*_ENVIRONMENT, *_OTHER_VARIABLES])}."
-    logging.getLogger("runware_nb").warning("The environment variable %s is unknown and has no effect. %s", name, hint)
+    sentence = printable(f"The environment variable {name} is unknown and has no effect. {hint}")
+    logging.getLogger("runware_nb").warning("%s", sentence)
 
 
 def user_file(environ: Mapping[str, str]) -> Path:

@@ -288,5 +288,7 @@ def _kind(schema: Mapping[str, Any]) -> str:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, int) and abs(value) > _LARGEST_STEPPED:
+        return f"a number of {math.ceil(value.bit_length() * math.log10(2))} digits"
     text = f"{value:g}" if isinstance(value, float) else repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

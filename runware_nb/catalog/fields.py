@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..printable import printable
 from ..reprs import short_repr
 from .check import Rulebook
 
@@ -24,6 +25,7 @@ _MEDIA = frozenset({
     "images", "mask", "video", "videos", "audio", "audios", "inputVideo", "inputAudio", "documents", "referenceVideos",
 })  # fmt: skip
 _DEEPEST = 6
+_LONGEST_TITLE = 200
 _MOST_FIELDS = 600
 _MOST_CHOICES = 1000
 """A menu of more choices than this is slow to open; the value is typed then, and the service checks it."""
@@ -329,7 +331,7 @@ def _kind_of_list(items: Any, depth: int) -> Kind:
 def _choices(schema: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     """List titles and values; of two spellings of one value, as `PNG` and `png`, the first."""
     if "const" in schema:
-        return ((str(schema["const"]), schema["const"]),)
+        return ((printable(str(schema["const"])[:_LONGEST_TITLE]), schema["const"]),)
     listed = _list(schema.get("enum"))
     if len(listed) > _MOST_CHOICES:
         return ()
@@ -341,7 +343,7 @@ def _choices(schema: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     made: dict[str, tuple[str, Any]] = {}
     for title, value in zip(titles, listed, strict=False):
         if value is not None:
-            made.setdefault(str(value).lower(), (str(title), value))
+            made.setdefault(str(value).lower(), (printable(str(title)[:_LONGEST_TITLE]), value))
     return tuple(made.values())
 
 
@@ -365,7 +367,7 @@ def _title(name: str, schema: Mapping[str, Any]) -> str:
 
 
 def _words(value: Any) -> str:
-    return " ".join(value.split())[:400] if isinstance(value, str) else ""
+    return printable(" ".join(value.split())[:400]) if isinstance(value, str) else ""
 
 
 def _list(value: Any) -> list[Any]:

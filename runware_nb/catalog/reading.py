@@ -298,10 +298,10 @@ class _Reader:
         return list(dict.fromkeys(_named(name) for name in names))
 
     def _pattern(self, value: Any) -> str:
-        """Check a regular expression: only what a linear engine accepts is kept, so that no text takes long to check.
+        r"""Check a regular expression: only what a linear engine accepts is kept, so that no text takes long to check.
 
         Raises:
-            _Odd: It is none, is too large, or needs an engine that backtracks (`(?=...)`, `\\1`).
+            _Odd: It is none, is too large, or needs an engine that backtracks (`(?=...)`, `\1`).
         """
         if not isinstance(value, str) or len(value) > _LONGEST_PATTERN:
             raise _Odd

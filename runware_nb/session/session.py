@@ -19,6 +19,7 @@ from ..forking import Workers, disconnect, make_lock, restart_after_fork
 from ..images.incoming import is_sendable
 from ..loading import FIRST_NEEDED, load
 from ..loop import background_loop, wait
+from ..printable import printable
 from ..reprs import short_repr
 from ..runlog import MediaStore, RunRecord, State
 from ..runlog.bucket import Bucket
@@ -372,7 +373,7 @@ class Session:
         if hooks.show_job is not None:
             hooks.show_job(job)
         else:
-            print("\n".join([render_job(job)["text/plain"], *job.notices]))  # noqa: T201 - a terminal's display
+            print(printable("\n".join([render_job(job)["text/plain"], *job.notices])))  # noqa: T201 - in a terminal
 
     def client(self) -> Client:
         """The client, for utilities that need no log."""
