@@ -128,7 +128,7 @@ class _Reader:
         self._patterns: dict[str, bool] = {}
         self._targets: dict[str, Any] = {}
         self._anchors: dict[str, Any] | None = None
-        self._open: list[str] = []  # the references on the way from the root to here
+        self._open = ["#"]  # the references on the way from the root to here; the root is one to itself
 
     def read(self) -> dict[str, Any]:
         plain = self._schema(self._root, 0, strict=False)
