@@ -75,6 +75,9 @@ class RunwareNBError(Exception):
     def __str__(self) -> str:
         return printable(super().__str__())
 
+    def __repr__(self) -> str:
+        return printable(super().__repr__())
+
     def add_note(self, note: str, /) -> None:
         """Add a sentence that a traceback shows below the message."""
         super().add_note(printable(note))
