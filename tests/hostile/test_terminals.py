@@ -381,20 +381,29 @@ def test_letters_that_an_encoding_does_not_have_are_escaped(sandbox):
 # --- nothing goes past it --------------------------------------------------------------------------------
 
 
-def calls_in(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call):
-            name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-            yield name, ast.unparse(node)
+@pytest.fixture(scope="module")
+def nodes():
+    """Every call and every `__repr__` of the package, outside of the sandbox, which is a program of its own."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE).as_posix()
+        source = path.read_text()
+        if not name.startswith("sandbox/") and re.search(r"\b(print|input|display)\(|__repr__", source):
+            wanted = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call | ast.FunctionDef)]
+            found += [(name, node) for node in wanted]
+    return found
 
 
-def test_only_a_few_functions_print_and_each_makes_its_text_plain():
+def called(node):
+    return node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+
+
+def test_only_a_few_functions_print_and_each_makes_its_text_plain(nodes):
     """A new `print`, `input` or `display` elsewhere fails here: use `_say`, `show_bundle` and their like."""
     found = [
-        f"{path.relative_to(PACKAGE)}: {source}"
-        for path in sorted(PACKAGE.rglob("*.py")) if "sandbox" not in path.relative_to(PACKAGE).parts
-        for name, source in calls_in(path)
-        if name in {"print", "input", "display"} and "printable" not in source and not source.startswith(("widgets.", "self."))
+        f"{name}: {ast.unparse(node)}" for name, node in nodes
+        if isinstance(node, ast.Call) and called(node) in {"print", "input", "display"}
+        and "printable" not in ast.unparse(node)
     ]  # fmt: skip
     assert found == [
         "cli.py: print(text, end=end, file=sys.stderr, flush=True)",  # two lines below `printable`
@@ -403,12 +412,10 @@ def test_only_a_few_functions_print_and_each_makes_its_text_plain():
     ]
 
 
-def test_every_repr_of_ours_is_plain():
+def test_every_repr_of_ours_is_plain(nodes):
     allowed = {"settings.py", "notebook/forms/media_words.py"}  # a key's repr is constant; an expression becomes code
-    wrong = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        name = str(path.relative_to(PACKAGE))
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef) and node.name == "__repr__" and "printable" not in ast.unparse(node):
-                wrong.append(name)
-    assert set(wrong) <= allowed | {name for name in wrong if name.startswith("sandbox/")} | {"session/api.py"}
+    wrong = {
+        name for name, node in nodes
+        if isinstance(node, ast.FunctionDef) and node.name == "__repr__" and "printable" not in ast.unparse(node)
+    }  # fmt: skip
+    assert wrong <= allowed | {"reprs.py", "session/api.py"}
