@@ -72,9 +72,13 @@ class LiveCatalogue:
         """Whether the service was asked about a model within the last five minutes."""
         return time.monotonic() - self._asked_at.get(name, -_FRESH_S) < _FRESH_S
 
+    def refusal(self, name: str) -> str | None:
+        """Return why the schema of a model was refused; None where it was not."""
+        return self._refused.get(name)
+
     def take_refusal(self, name: str) -> str | None:
         """Return why the schema of a model was refused, once for each reason; None where it was not."""
-        reason = self._refused.pop(name, None)
+        reason = self._refused.get(name)
         if reason is None or (name, reason) in self._told:
             return None
         self._told.add((name, reason))
@@ -106,6 +110,7 @@ class LiveCatalogue:
                     rules = await self._in_thread(self._take_in, name, body, etag)
                     if rules is not None:
                         self._rules[name] = rules
+                        self._refused.pop(name, None)
         except SchemaRefused as error:
             self._refused[name] = str(error)
         except (RunwareNBError, TimeoutError, OSError):

@@ -61,6 +61,10 @@ class FreshSchemas:
         """Give the rules that are here already."""
         return self._live().known_rules(str(task.get("model", "")))
 
+    def refusal(self, name: str) -> str | None:
+        """Return why the schema of a model was refused; None where it was not."""
+        return self._live().refusal(name)
+
     def take_notice(self, task: Mapping[str, Any]) -> str | None:
         """Return a sentence about a schema that was refused, once for each reason; None where there is none."""
         name = str(task.get("model", ""))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..catalog import Rulebook, check_task, find_model, place_media, rulebook_of
-from ..errors import ConfigError, RunCancelled, RunLogError, TaskError, TransportError
+from ..errors import ConfigError, MagicUsageError, RunCancelled, RunLogError, TaskError, TransportError
 from ..forking import Workers, disconnect, make_lock, restart_after_fork
 from ..images.incoming import is_sendable
 from ..loading import FIRST_NEEDED, load
@@ -426,6 +426,24 @@ class Session:
         model = find_model(air)
         fresh = self._fresh.rules_for({"model": air, "taskType": "imageInference"})
         return fresh or (rulebook_of(model) if model is not None else None)
+
+    def check_refused(self, name: str, consequence: str) -> None:
+        """Check that the schema of a model was not refused.
+
+        Args:
+            name: AIR identifier, slug, name or alias.
+            consequence: A sentence on what is missing without a schema.
+
+        Raises:
+            MagicUsageError: It was refused; the model can still be used.
+        """
+        air = self.aliases.air_of(name)
+        reason = self._fresh.refusal(air)
+        if reason is not None:
+            raise MagicUsageError(
+                f"The schema of model {air} is not used: {reason}. {consequence} "
+                "Cells and rw.run() accept the model; the service checks its parameters."
+            )
 
     def plan(self, task: Task, *, as_is: bool = False) -> Plan:
         """Complete and check a task without sending it.

@@ -60,7 +60,7 @@ def plain_task(task: Mapping[str, Any]) -> Item:
     """
     is_upload = task.get("taskType") == "imageUpload"
     return {
-        str(key): _sendable(value, str(key))
+        str(key): (value if is_media_key(key) else _sendable(value, str(key)))
         if type(value) in _AS_IT_IS
         else _plain(value, str(key), str(key), is_medium=is_media_key(key) or (is_upload and key == "image"),
                     is_inside=False)
@@ -71,7 +71,7 @@ def plain_task(task: Mapping[str, Any]) -> Item:
 def _plain(value: Any, key: str, path: str, *, is_medium: bool, is_inside: bool) -> Any:
     """Convert one value; *key* decides whether a medium may stand here, *path* names the value in a message."""
     if type(value) in _AS_IT_IS:
-        return _sendable(value, path)
+        return value if is_medium else _sendable(value, path)
     if isinstance(value, float):
         return _number(value, path)
     if isinstance(value, Mapping):
@@ -89,7 +89,7 @@ def _plain(value: Any, key: str, path: str, *, is_medium: bool, is_inside: bool)
     if isinstance(value, enum.Enum):
         return _plain(value.value, key, path, is_medium=is_medium, is_inside=is_inside)
     if isinstance(value, str):
-        return _sendable(str.__str__(value), path)
+        return str.__str__(value) if is_medium else _sendable(str.__str__(value), path)
     if isinstance(value, int):
         return _sendable(int(value), path)
     if isinstance(value, Decimal | Fraction):
@@ -107,6 +107,8 @@ def _plain(value: Any, key: str, path: str, *, is_medium: bool, is_inside: bool)
 
 def _sendable(value: Any, path: str) -> Any:
     """Return a text or an integer, if JSON can hold it and every reader of JSON can read it.
+
+    Not for media: a file's name may contain bytes that are no text, which Python has as halves of surrogate pairs.
 
     Raises:
         TaskInvalid: Half of a surrogate pair is not a character, or the number is larger than any floating number.

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from runware_nb.catalog import LiveCatalogue, Rulebook, check_task, fields_of, size_pairs
 from runware_nb.catalog.fields import Kind
 from runware_nb.catalog.reading import SchemaRefused, compile_schema, plain_schema
-from runware_nb.errors import RunwareNBError, TaskInvalid
+from runware_nb.errors import MagicUsageError, RunwareNBError, TaskInvalid
+from runware_nb.notebook.forms.api import rules_of as rules_of_form
 from runware_nb.session.fresh import FreshSchemas
 from runware_nb.wire.tasks import as_wire
 
@@ -387,6 +388,11 @@ def test_odd_values_of_a_request_give_one_sentence(number):
             check_task({**TASK, name: value}, rules=rules)
 
 
+def test_a_file_name_that_is_not_text_still_names_a_medium():
+    wire = as_wire({**TASK, "seedImage": "caf\udce9.png", "inputs": {"image": "caf\udce9.png"}})
+    assert wire["seedImage"] == wire["inputs"]["image"] == "caf\udce9.png"
+
+
 def test_size_pairs_are_numbers_of_pixels():
     pair = {
         "oneOf": [
@@ -471,6 +477,8 @@ def test_a_model_with_a_refused_schema_is_used_and_one_sentence_says_so_once(san
     assert "the service checks them" in refused[0]
     assert first.task["style"] == "ink"
     assert not any("is not used" in warning for warning in session.plan(TASK).warnings)
+    with pytest.raises(MagicUsageError, match=r"is not used: it refers to .*It has no form\."):
+        rules_of_form(session, MODEL)
 
 
 @pytest.mark.parametrize(
@@ -502,8 +510,8 @@ def test_a_link_to_documentation_is_one(run_async, link):
     ],
 )  # fmt: skip
 def test_odd_results_of_a_model_search_are_left_out(answer, sandbox, make_session, monkeypatch):
-    from runware_nb.commands.models import add_arguments, run
     from runware_nb.commands.arguments import LineParser
+    from runware_nb.commands.models import add_arguments, run
     from runware_nb.notebook.forms.picker import search_service
 
     class Client:

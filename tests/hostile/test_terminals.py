@@ -61,13 +61,23 @@ def test_no_control_character_is_left_and_what_was_converted_stays(text):
     plain = printable(text)
     for letter in plain:
         assert letter in "\n\t" or unicodedata.category(letter) not in {"Cc", "Cs", "Zl", "Zp"}
-        assert letter in "\u200c\u200d" or unicodedata.category(letter) != "Cf" or 0x600 <= ord(letter) < 0x900 or ord(letter) > 0xFFFF
+        assert (
+            letter in "\u200c\u200d"
+            or unicodedata.category(letter) != "Cf"
+            or 0x600 <= ord(letter) < 0x900
+            or ord(letter) > 0xFFFF
+        )
     assert printable(plain) == plain
     assert hides(text) == (plain != text)
     plain.encode()
 
 
-@given(st.recursive(texts | st.integers() | st.none(), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3)))
+@given(
+    st.recursive(
+        texts | st.integers() | st.none(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    )
+)
 def test_json_is_plain_and_means_the_same(value):
     written = printable_json(value)
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", written)
@@ -114,11 +124,25 @@ def test_an_error_is_plain_wherever_it_is_printed(name):
     kind = getattr(errors, name)
     error = kind(EVIL)
     if isinstance(error, errors.TaskError):
-        error = kind(EVIL, task_uuid=EVIL, code=EVIL, parameter=EVIL, documentation=EVIL, allowed_values=[EVIL], raw={"message": EVIL})
+        error = kind(
+            EVIL,
+            task_uuid=EVIL,
+            code=EVIL,
+            parameter=EVIL,
+            documentation=EVIL,
+            allowed_values=[EVIL],
+            raw={"message": EVIL},
+        )
     if hasattr(error, "corrected"):
         error.corrected = EVIL
     error.add_note(EVIL)
-    for written in (str(error), repr(error), f"{error}", *error._render_traceback_(), *traceback.format_exception(error)):
+    for written in (
+        str(error),
+        repr(error),
+        f"{error}",
+        *error._render_traceback_(),
+        *traceback.format_exception(error),
+    ):
         assert_plain(written, name)
     assert error.args[0] == EVIL  # nothing is lost
 
@@ -147,7 +171,9 @@ def poisoned(value):
     """Return a JSON value with evil text in each place that holds words."""
     if isinstance(value, dict):
         kept = {"taskUUID", "taskType", "model", "outputFormat", "imageUUID", "imageURL", "task_uuid"}
-        return {key: inner if key in kept else poisoned(inner) for key, inner in value.items()} | {f"x{STORABLE}": STORABLE}
+        return {key: inner if key in kept else poisoned(inner) for key, inner in value.items()} | {
+            f"x{STORABLE}": STORABLE
+        }
     if isinstance(value, list):
         return [poisoned(inner) for inner in value]
     return f"{value} {STORABLE}" if isinstance(value, str) else value
@@ -176,7 +202,9 @@ def poison(path):
                             continue
                         written = STORABLE
                     with contextlib.suppress(sqlite3.IntegrityError):
-                        changed += database.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (written, row)).rowcount
+                        changed += database.execute(
+                            f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (written, row)
+                        ).rowcount
         assert changed > 20
 
 
@@ -322,7 +350,10 @@ def test_no_command_of_a_notebook_shows_a_control_character(session, tmp_path, m
                     seen += written
             for bundle in shown:
                 assert_plain(bundle.get("text/plain", ""), f"text/plain of {name} {line[:20]!r}")
-                assert_plain(html_module.unescape(bundle.get("text/html", "")).replace("\u00a0", ""), f"text/html of {name} {line[:20]!r}")
+                assert_plain(
+                    html_module.unescape(bundle.get("text/html", "")).replace("\u00a0", ""),
+                    f"text/html of {name} {line[:20]!r}",
+                )
                 seen += bundle.get("text/plain", "")
             last = shell.user_ns.get("_rw")
             if last is not None:
@@ -372,7 +403,9 @@ def test_letters_that_an_encoding_does_not_have_are_escaped(sandbox):
     import os
 
     environment = {**os.environ, **sandbox.environment, "PYTHONIOENCODING": "ascii"}
-    done = subprocess.run([sys.executable, "-m", "runware_nb", "show", "größe\u202e"], capture_output=True, env=environment, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "runware_nb", "show", "größe\u202e"], capture_output=True, env=environment, check=False
+    )
     assert done.returncode in {1, 2}
     assert b"gr\\xf6\\xdfe\\u202e" in done.stderr
     assert b"Traceback" not in done.stderr

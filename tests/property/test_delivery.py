@@ -6,8 +6,8 @@ import uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runware_nb.catalog.reading import SchemaRefused, plain_schema
 from runware_nb.catalog.placing import place_media
+from runware_nb.catalog.reading import SchemaRefused, plain_schema
 from runware_nb.delivery import Board, Flight
 from runware_nb.errors import ProtocolError
 from runware_nb.wire.frames import parse_frame
