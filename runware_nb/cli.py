@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
-from typing import IO
+from typing import IO, TextIO
 
 from . import __version__
 from .commands import COMMANDS, Answer, find_command
@@ -39,6 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _CannotWrite as error:
         with contextlib.suppress(_ReaderGone):
             _say(f"runware-nb: cannot write the output: {error}")
+        status = 1
+    except Exception:  # noqa: BLE001 - a fault of ours: Python would print the same, with whatever its message contains
+        with contextlib.suppress(_ReaderGone):
+            _say(traceback.format_exc(), end="")
         status = 1
     _leave_nothing_to_flush()
     return status
@@ -205,7 +210,7 @@ def _say(sentence: str, *, start: str = "", end: str = "\n") -> None:
         _silence(sys.stderr)
 
 
-def _encodable(text: str, stream: IO[str]) -> str:
+def _encodable(text: str, stream: TextIO) -> str:
     """Return a text with escapes in place of letters that the encoding of a stream does not have."""
     encoding = stream.encoding or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)

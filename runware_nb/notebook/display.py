@@ -31,7 +31,8 @@ def show_bundle(bundle: Mapping[str, Any]) -> None:
 
 def open_place(bundle: Mapping[str, Any]) -> DisplayHandle:
     """Show a MIME bundle in the running cell, and return the handle by which it is replaced."""
-    return display(printable_bundle(bundle), raw=True, display_id=True)
+    handle: DisplayHandle = display(printable_bundle(bundle), raw=True, display_id=True)
+    return handle
 
 
 def fill_place(handle: DisplayHandle, bundle: Mapping[str, Any]) -> None:

@@ -399,6 +399,20 @@ def test_progress_and_questions_are_plain(capsys, monkeypatch):
     assert_plain(out + err.replace("\r", ""), "stderr")
 
 
+def test_the_traceback_of_an_unexpected_error_is_plain(session, capsys, monkeypatch):
+    from runware_nb.commands import log
+
+    def broken(*_):
+        raise ValueError(EVIL)
+
+    monkeypatch.setattr(log, "run", broken)
+    assert cli.main(["log"]) == 1
+    out, err = capsys.readouterr()
+    assert_plain(out + err, "stderr")
+    assert "Traceback" in err
+    assert "ValueError: \\x1b]0;owned" in err
+
+
 def test_letters_that_an_encoding_does_not_have_are_escaped(sandbox):
     import os
 
