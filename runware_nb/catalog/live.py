@@ -64,7 +64,7 @@ class LiveCatalogue:
         if self.is_on and name not in self._rules:
             kept = self._read(name)
             if kept is not None:
-                with contextlib.suppress(SchemaRefused):  # an older version of this package kept it
+                with contextlib.suppress(Exception):  # a damaged file, or one that an older version wrote: ask again
                     self._rules[name] = _rules(name, kept.get("body"))
         return self._rules.get(name)
 
@@ -115,6 +115,8 @@ class LiveCatalogue:
             self._refused[name] = str(error)
         except (RunwareNBError, TimeoutError, OSError):
             return known
+        except Exception as error:  # noqa: BLE001 - no schema may prevent a task from being sent
+            self._refused[name] = f"it cannot be read ({type(error).__name__})"
         return self._rules.get(name)
 
     async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -161,7 +163,7 @@ class LiveCatalogue:
             return
         from ..images.medium import write_whole
 
-        with contextlib.suppress(OSError, MediaError):
+        with contextlib.suppress(OSError, MediaError, ValueError, RecursionError):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_whole(path, json.dumps(kept).encode())
 

@@ -268,6 +268,26 @@ def test_a_wait_for_a_schema_ends_although_compiling_does_not(run_async, monkeyp
         goes_on.set()
 
 
+@pytest.mark.parametrize(
+    "error", [RecursionError("deep"), KeyError("x"), MemoryError(), AttributeError("odd")], ids=repr
+)
+def test_whatever_reading_a_schema_raises_the_task_can_be_sent(run_async, monkeypatch, tmp_path, error):
+    def broken(schema):
+        raise error
+
+    run_async(catalogue(document(), tmp_path).rules(MODEL))
+    monkeypatch.setattr("runware_nb.catalog.live.plain_schema", broken)
+    live = catalogue(document(), tmp_path)
+    assert live.known_rules(MODEL) is None
+    assert run_async(live.rules(MODEL)) is None
+    assert live.take_refusal(MODEL) == f"it cannot be read ({type(error).__name__})"
+
+
+def test_a_response_that_is_deep_elsewhere_is_not_kept_but_used(run_async, tmp_path):
+    body = json.dumps(document())[:-1] + ', "more": ' + "[" * 900 + "]" * 900 + "}"
+    assert run_async(catalogue(body.encode(), tmp_path).rules(MODEL)) is not None
+
+
 def test_a_validator_fetches_nothing_even_from_a_schema_that_was_not_read_strictly(listener):
     url, asked = listener
     with pytest.raises(ValueError, match="nothing is fetched"):
