@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
+import traceback
 from collections.abc import Sequence
-from typing import IO
+from typing import IO, TextIO
 
 from . import __version__
 from .commands import COMMANDS, Answer, find_command
@@ -16,6 +16,7 @@ from .commands.correcting import corrected_line
 from .commands.image_options import refuse_keys
 from .errors import ConfigError, MagicUsageError, NotConfirmed, RunwareNBError, TaskError, TaskInvalid
 from .loop import WaitInterrupted
+from .printable import printable, printable_json
 from .settings import child_environment
 
 __all__ = ["main"]
@@ -40,6 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _CannotWrite as error:
         with contextlib.suppress(_ReaderGone):
             _say(f"runware-nb: cannot write the output: {error}")
+        status = 1
+    except Exception:  # noqa: BLE001 - a fault of ours: Python would print the same, with whatever its message contains
+        with contextlib.suppress(_ReaderGone):
+            _say(traceback.format_exc(), end="")
         status = 1
     _leave_nothing_to_flush()
     return status
@@ -103,7 +108,7 @@ def _run(name: str, words: list[str]) -> int:
     for note in answer.notes + (answer.json_notes if as_json else ()):
         _say(note)
     if as_json:
-        _print(json.dumps(answer.json, indent=2, ensure_ascii=False))
+        _print(printable_json(answer.json))
     else:
         _print(answer.bundle.get("text/plain", ""))
     return int(answer.is_failure)
@@ -135,7 +140,7 @@ def _ask(question: str) -> bool:
 
 def _show_progress(done: int, total: int, what: str) -> None:
     end = "\n" if done == total else ""
-    _say(f"\r{done} of {total} {what}", end=end)
+    _say(f"{done} of {total} {what}", start="\r", end=end)
 
 
 def _foreground_sandbox(words: list[str]) -> int:
@@ -152,7 +157,7 @@ def _foreground_sandbox(words: list[str]) -> int:
 def _print_errors(error: TaskError) -> None:
     _say("\n".join(error._render_traceback_()))
     if error.raw:
-        _print(json.dumps({"data": [], "errors": [error.raw]}, indent=2, ensure_ascii=False))
+        _print(printable_json({"data": [], "errors": [error.raw]}))
 
 
 class _ReaderGone(Exception):
@@ -164,7 +169,7 @@ class _CannotWrite(Exception):
 
 
 def _print(text: str | None = None) -> None:
-    """Write a line to stdout and flush it; None only flushes.
+    """Write a line to stdout and flush it; None only flushes. Whatever the text contains, only plain text is written.
 
     Raises:
         _ReaderGone: The reader has ended.
@@ -174,7 +179,7 @@ def _print(text: str | None = None) -> None:
         return  # closed by the caller
     try:
         if text is not None:
-            print(text)  # noqa: T201 - what a terminal is for
+            print(_encodable(printable(text), sys.stdout))  # noqa: T201 - what a terminal is for
         sys.stdout.flush()
     except BrokenPipeError:
         raise _ReaderGone from None
@@ -182,8 +187,13 @@ def _print(text: str | None = None) -> None:
         raise _CannotWrite(error.strerror or str(error)) from None
 
 
-def _say(sentence: str, end: str = "\n") -> None:
-    """Print a sentence to stderr. If it cannot be written, the answer and the status remain.
+def _say(sentence: str, *, start: str = "", end: str = "\n") -> None:
+    """Print a sentence to stderr as plain text. If it cannot be written, the answer and the status remain.
+
+    Args:
+        sentence: Any text.
+        start: Printed before it as it is, such as a carriage return.
+        end: Printed after it as it is.
 
     Raises:
         _ReaderGone: The reader has ended.
@@ -193,11 +203,18 @@ def _say(sentence: str, end: str = "\n") -> None:
     # Remedies are written for a notebook; the same commands exist here.
     sentence = sentence.replace("%%runware ", "%runware ").replace("%runware ", "runware-nb ")
     try:
-        print(sentence, end=end, file=sys.stderr, flush=True)  # noqa: T201 - beside the answer
+        text = start + _encodable(printable(sentence), sys.stderr)
+        print(text, end=end, file=sys.stderr, flush=True)  # noqa: T201 - beside the answer
     except BrokenPipeError:
         raise _ReaderGone from None
     except OSError:
         _silence(sys.stderr)
+
+
+def _encodable(text: str, stream: TextIO) -> str:
+    """Return a text with escapes in place of letters that the encoding of a stream does not have."""
+    encoding = stream.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _leave_nothing_to_flush() -> None:

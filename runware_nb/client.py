@@ -16,6 +16,7 @@ from .delivery.flight import now
 from .errors import MediaError, RateLimited, RunwareNBError, TaskInvalid, TransportError, TransportTimeout
 from .forking import disconnect, restart_after_fork
 from .images.medium import MemoryMedium
+from .printable import printable
 from .settings import Settings, load_settings
 from .transport.deadlines import Deadline
 from .wire.frames import Frame, Item
@@ -30,6 +31,12 @@ from .wire.urls import check_media_url
 __all__ = ["Client"]
 
 logger = logging.getLogger("runware_nb")
+
+
+def _warn(sentence: str) -> None:
+    """Write a notice into the log of a program that has no other place for it."""
+    logger.warning("%s", printable(sentence))
+
 
 _DOWNLOAD_TRIES = 4
 _MODEL_UPLOAD_TIMEOUT_S = 900.0
@@ -75,7 +82,7 @@ class Client:
             max_in_flight=max_in_flight, max_retries=max_retries, timeout_s=timeout_s,
         )  # fmt: skip
         self.settings.require_key()
-        self._on_notice = on_notice or logger.warning
+        self._on_notice = on_notice or _warn
         self._start()
         restart_after_fork(self)
 

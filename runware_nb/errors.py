@@ -34,6 +34,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .printable import printable
+
 __all__ = [
     "AuthenticationFailed",
     "BudgetExceeded",
@@ -64,10 +66,28 @@ __all__ = [
 
 
 class RunwareNBError(Exception):
-    """The root. In a notebook it is shown as its one line, without a traceback."""
+    """The root. In a notebook it is shown as its one line, without a traceback.
+
+    Its text is printable, although it may quote a service, a file or a record: Python prints it to stderr, and others
+    put it into a log or a page. `args` has it as it came.
+    """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
+    def __repr__(self) -> str:
+        return printable(super().__repr__())
+
+    def add_note(self, note: str, /) -> None:
+        """Add a sentence that a traceback shows below the message."""
+        super().add_note(printable(note))
 
     def _render_traceback_(self) -> list[str]:
         """Tell IPython what to print instead of a traceback (IPython's own hook for exceptions)."""
+        return [printable(line) for line in self._lines()]
+
+    def _lines(self) -> list[str]:
+        """Return what is shown in place of a traceback."""
         return [f"{type(self).__name__}: {self}"]
 
 
@@ -86,8 +106,8 @@ class MagicUsageError(RunwareNBError):
         super().__init__(message)
         self.corrected = corrected
 
-    def _render_traceback_(self) -> list[str]:
-        lines = super()._render_traceback_()
+    def _lines(self) -> list[str]:
+        lines = super()._lines()
         return [*lines, f"Try: {self.corrected}"] if self.corrected else lines
 
 
@@ -209,7 +229,7 @@ class TaskError(RunwareNBError):
         self.may_have_arrived = False
         self.outcome: Any = None
 
-    def _render_traceback_(self) -> list[str]:
+    def _lines(self) -> list[str]:
         details = [f"code {self.code}"] if self.code else []
         if self.parameter:
             details.append(f"parameter {self.parameter}")
@@ -232,8 +252,8 @@ class TaskInvalid(TaskError):
 
     corrected: str | None = None
 
-    def _render_traceback_(self) -> list[str]:
-        lines = super()._render_traceback_()
+    def _lines(self) -> list[str]:
+        lines = super()._lines()
         return [*lines, f"Try: {self.corrected}"] if self.corrected else lines
 
 

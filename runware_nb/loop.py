@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from .errors import TransportTimeout
 from .forking import disconnect, make_lock, pause_before_fork, restart_after_fork
 from .interrupts import interrupts, is_in_task
+from .printable import printable
 
 __all__ = [
     "BackgroundLoop",
@@ -41,7 +42,7 @@ class _OneLine:
     """An exception that a notebook shows as its one line, without a traceback."""
 
     def _render_traceback_(self) -> list[str]:
-        return [str(self)]
+        return [printable(str(self))]
 
 
 class WaitInterrupted(_OneLine, KeyboardInterrupt):

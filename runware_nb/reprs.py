@@ -8,6 +8,8 @@ import reprlib
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
+from .printable import printable
+
 __all__ = ["short_repr", "shortened"]
 
 T = TypeVar("T")
@@ -28,7 +30,7 @@ def short_repr(*names: str) -> Callable[[type[T]], type[T]]:
 
     def decorate(kind: type[T]) -> type[T]:
         def __repr__(self: Any) -> str:  # noqa: N807 - it becomes the method of that name
-            return _format(self, names)
+            return printable(_format(self, names))
 
         kind.__repr__ = __repr__  # type: ignore[method-assign]
         return kind

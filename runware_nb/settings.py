@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
@@ -15,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import ConfigError
+from .printable import printable
 from .reprs import short_repr
 from .wire.amounts import MOST_USD, parse_amount
 from .wire.key_shapes import PROVIDER_VARIABLES, key_like_spans, looks_like_key
@@ -37,6 +39,7 @@ __all__ = [
     "secrets_of_environment",
     "store_key",
     "stored_key",
+    "user_cache_folder",
     "user_file",
 ]
 
@@ -442,7 +445,8 @@ def _report_unknown(name: str) -> None:
 
     near = difflib.get_close_matches(name, [*_ENVIRONMENT, *_OTHER_VARIABLES], n=1, cutoff=0.6)
     hint = f"Did you mean {near[0]}?" if near else f"Known variables: {', '.join([*_ENVIRONMENT, *_OTHER_VARIABLES])}."
-    logging.getLogger("runware_nb").warning("The environment variable %s is unknown and has no effect. %s", name, hint)
+    sentence = printable(f"The environment variable {name} is unknown and has no effect. {hint}")
+    logging.getLogger("runware_nb").warning("%s", sentence)
 
 
 def user_file(environ: Mapping[str, str]) -> Path:
@@ -451,6 +455,25 @@ def user_file(environ: Mapping[str, str]) -> Path:
     with contextlib.suppress(RuntimeError):  # a container's user may have no home folder, and therefore no file
         base = base.expanduser()
     return base / "runware_nb" / "config.toml"
+
+
+def user_cache_folder() -> Path | None:
+    """Return the user's folder for what can be fetched again; None where there is no home folder.
+
+    It is never the project's: a file that comes with a cloned project must not be taken for a response of a service.
+    """
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    if Path(given).is_absolute():
+        return Path(given) / "runware_nb"
+    if sys.platform == "win32" and Path(os.environ.get("LOCALAPPDATA", "")).is_absolute():
+        return Path(os.environ["LOCALAPPDATA"]) / "runware_nb" / "cache"
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return None
+    if not home.is_absolute():
+        return None
+    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "runware_nb"
 
 
 def save_to_project(home: Path, values: Mapping[str, Any]) -> Path:

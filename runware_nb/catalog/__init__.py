@@ -2,6 +2,7 @@
 
 from .check import Rulebook, check_task, rulebook_of
 from .fields import Field, FieldProblem, Kind, check_value, fields_of, read_value, size_pairs
+from .listed import ListedModel, listed_models
 from .live import LiveCatalogue
 from .models import DEFAULT_MODEL, Model, Sizes, all_models, find_model, nearest_names
 from .placing import place_media
@@ -12,6 +13,7 @@ __all__ = [
     "Field",
     "FieldProblem",
     "Kind",
+    "ListedModel",
     "LiveCatalogue",
     "Model",
     "Rulebook",
@@ -22,6 +24,7 @@ __all__ = [
     "estimate_usd",
     "fields_of",
     "find_model",
+    "listed_models",
     "nearest_names",
     "place_media",
     "read_value",

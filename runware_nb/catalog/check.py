@@ -15,13 +15,18 @@ from ..wire.air import parse_air
 from ..wire.tasks import current_task_type, is_utility
 from .models import Model, find_model, nearest_names
 from .placing import place_media
+from .reading import compile_schema
 
 if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator, ValidationError
 
 __all__ = ["Rulebook", "check_task", "find_pairs", "rulebook_of"]
 
+_LARGEST_SIDE_PX = 100_000
+_LARGEST_STEPPED = 2**64
 _UNITS = {"width": " px", "height": " px", "duration": " s", "ttl": " s"}
+_MOST_COMPARED = 500
+"""Of a longer list of allowed values, these are compared with a refused one."""
 _OURS = {"taskType", "taskUUID", "deliveryMethod"}  # put in by the client, after the check
 
 
@@ -52,10 +57,8 @@ class Rulebook:
         compiled: Draft202012Validator | None = self.__dict__.get("_validator")
         if compiled is None:
             with block_fork():  # the first use imports the library, and the child cannot take a lock of that import
-                from jsonschema_rs import Draft202012Validator
-
                 required = [name for name in self.schema.get("required", ()) if name not in _OURS]
-                compiled = Draft202012Validator({**self.schema, "required": required})
+                compiled = compile_schema({**self.schema, "required": required})
                 self.__dict__["_validator"] = compiled
         return compiled
 
@@ -104,12 +107,25 @@ def check_task(task: Mapping[str, Any], *, rules: Rulebook | None = None) -> lis
                           documentation=rules.documentation)  # fmt: skip
     placed = place_media(task, schema=rules.schema)
     warnings = []
-    for error in sorted(rules.validator.iter_errors(placed), key=lambda each: _importance(each, list(placed))):
+    for error in sorted(_errors(placed, rules), key=lambda error: _importance(error, list(placed))):
         if error.kind.name == "additionalProperties":
             warnings += _unknown(error, rules)
         else:
             raise _refusal(error, rules)
     return warnings
+
+
+def _errors(task: Mapping[str, Any], rules: Rulebook) -> list[ValidationError]:
+    """List the errors of a task.
+
+    Raises:
+        TaskInvalid: The task is too deep, or contains text that is not Unicode: it cannot be sent as JSON either.
+    """
+    try:
+        return list(rules.validator.iter_errors(task))
+    except (ValueError, RecursionError) as error:
+        reason = "it contains text that is not Unicode" if isinstance(error, UnicodeError) else "it is too deep"
+        raise TaskInvalid(f"The request cannot be sent: {reason}. Nothing was sent.") from error
 
 
 def _without_rules(task_type: str, name: Any) -> list[str]:
@@ -172,7 +188,8 @@ def _refusal(error: ValidationError, rules: Rulebook) -> TaskInvalid:
         return _wrong_pair(error.instance, rules)
     if rule in {"enum", "const"}:
         allowed = list(details["options"]) if "options" in details else [details["expected_value"]]
-        near = difflib.get_close_matches(str(error.instance), [str(each) for each in allowed], n=1, cutoff=0.4)
+        allowed = allowed[:_MOST_COMPARED]
+        near = difflib.get_close_matches(str(error.instance)[:100], [str(each) for each in allowed], n=1, cutoff=0.4)
         hint = f"nearest: {near[0]}" if near else "allowed: " + ", ".join(str(each) for each in allowed[:8])
         return _invalid(f"{said}; {hint}", name, rules, allowed)
     if rule in {"minimum", "maximum", "multipleOf"} and isinstance(error.instance, int | float):
@@ -217,7 +234,7 @@ def find_pairs(schema: Any) -> list[tuple[int, int]]:
         if isinstance(properties, Mapping):
             pair = [properties.get(side, {}).get("const") for side in ("width", "height")
                     if isinstance(properties.get(side), Mapping)]  # fmt: skip
-            if len(pair) == 2 and all(isinstance(side, int) for side in pair):
+            if len(pair) == 2 and all(type(side) is int and 0 < side <= _LARGEST_SIDE_PX for side in pair):
                 return [(pair[0], pair[1])]
         for value in schema.values():
             found += find_pairs(value)
@@ -233,10 +250,11 @@ def _invalid(message: str, name: str, rules: Rulebook, allowed: Sequence[Any] = 
 
 
 def _schema_at(path: Sequence[Any], rules: Rulebook) -> Mapping[str, Any]:
-    schema: Mapping[str, Any] = rules.schema
+    schema: Any = rules.schema
     for part in path:
-        schema = schema.get("items", {}) if isinstance(part, int) else schema.get("properties", {}).get(part, {})
-    return schema
+        inner = schema.get("items") if isinstance(part, int) else schema.get("properties", {}).get(part)
+        schema = inner if isinstance(inner, Mapping) else {}
+    return schema  # type: ignore[no-any-return]
 
 
 def _nearest(value: float, schema: Mapping[str, Any]) -> list[int | float]:
@@ -246,7 +264,7 @@ def _nearest(value: float, schema: Mapping[str, Any]) -> list[int | float]:
         schema.get("maximum", math.inf),
         schema.get("multipleOf"),
     )
-    if step:
+    if step and abs(value) <= _LARGEST_STEPPED:
         first = math.ceil(low / step) * step if low > -math.inf else -math.inf
         last = math.floor(high / step) * step if high < math.inf else math.inf
         around = {min(max(math.floor(value / step) * step, first), last),
@@ -270,5 +288,7 @@ def _kind(schema: Mapping[str, Any]) -> str:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, int) and abs(value) > _LARGEST_STEPPED:
+        return f"a number of {math.ceil(value.bit_length() * math.log10(2))} digits"
     text = f"{value:g}" if isinstance(value, float) else repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -8,9 +8,10 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ..printable import printable
 from ..reprs import short_repr
 from .check import Rulebook
 
@@ -24,6 +25,10 @@ _MEDIA = frozenset({
     "images", "mask", "video", "videos", "audio", "audios", "inputVideo", "inputAudio", "documents", "referenceVideos",
 })  # fmt: skip
 _DEEPEST = 6
+_LONGEST_TITLE = 200
+_MOST_FIELDS = 600
+_MOST_CHOICES = 1000
+"""A menu of more choices than this is slow to open; the value is typed then, and the service checks it."""
 
 
 class Kind(enum.StrEnum):
@@ -105,9 +110,8 @@ def fields_of(rules: Rulebook) -> tuple[Field, ...]:
     Source:
         Runware reference 7 (request schemas).
     """
-    root = rules.schema
-    made = _of_object(root, root, (), 0)
-    return tuple(each for each in made if each.name not in _OF_THE_CLIENT)
+    fields = _FieldBuilder().of_object(rules.schema, (), 0)
+    return tuple(field for field in fields if field.name not in _OF_THE_CLIENT)
 
 
 def size_pairs(rules: Rulebook) -> list[tuple[int, int]]:
@@ -210,68 +214,82 @@ def _expected(field: Field) -> str:
 # --- from schema to fields -------------------------------------------------------------------------------
 
 
-def _of_object(schema: Mapping[str, Any], root: Mapping[str, Any], path: tuple[str, ...], depth: int) -> list[Field]:
-    properties, required = _merged(schema, root)
-    spelled: dict[str, str] = {}
-    for name in properties:  # of two spellings of one name, as `puLID` and `pulid`, the first
-        spelled.setdefault(name.lower(), name)
-    return [
-        _field((*path, name), _resolved(properties[name], root), root, name in required, depth)
-        for name in spelled.values()
-        if isinstance(properties[name], Mapping)
-    ]
+class _FieldBuilder:
+    """Builds the fields of one form.
+
+    The schema is a finite tree, see `plain_schema`; the number of fields has a limit of its own, because each becomes
+    a widget of the browser. Objects beyond it are asked for as JSON.
+    """
+
+    def __init__(self) -> None:
+        self._left = _MOST_FIELDS
+
+    def of_object(self, schema: Mapping[str, Any], path: tuple[str, ...], depth: int) -> list[Field]:
+        properties, required = _merged(schema)
+        spelled: dict[str, str] = {}
+        for name in properties:  # of two spellings of one name, as `puLID` and `pulid`, the first
+            spelled.setdefault(name.lower(), name)
+        names = [name for name in spelled.values() if isinstance(properties[name], Mapping)]
+        self._left -= len(names)
+        return [self._field((*path, name), properties[name], name in required, depth) for name in names]
+
+    def _field(self, path: tuple[str, ...], schema: Mapping[str, Any], needed: bool, depth: int) -> Field:
+        schema = _without_null(schema)
+        kind = _kind(path, schema, depth)
+        inner: list[Field] = []
+        within = schema if kind is Kind.GROUP else schema.get("items") if kind is Kind.ROWS else None
+        if isinstance(within, Mapping):
+            if self._left < len(_merged(within)[0]):
+                kind = Kind.JSON
+            else:
+                inner = self.of_object(within, path if kind is Kind.GROUP else (*path, "*"), depth + 1)
+        shortest, longest = ("minItems", "maxItems") if kind in _COUNTED else ("minLength", "maxLength")
+        step = _amount(schema.get("multipleOf"))
+        field = Field(
+            path, kind, _title(path[-1], schema), _words(schema.get("description")), needed, None,
+            _amount(schema.get("minimum")), _amount(schema.get("maximum")), step if step and step > 0 else None,
+            _count(schema.get(shortest)), _count(schema.get(longest)),
+            _choices(schema) if kind is Kind.CHOICE else (), tuple(inner),
+        )  # fmt: skip
+        return replace(field, default=schema["default"]) if _is_default(field, schema.get("default")) else field
 
 
-def _merged(schema: Mapping[str, Any], root: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:
+def _is_default(field: Field, value: Any) -> bool:
+    """Return whether a default is a value of its field; a form that began with another one would send it."""
+    simple: dict[Kind, type | tuple[type, ...]] = {
+        Kind.TEXT: str, Kind.LONG_TEXT: str, Kind.WHOLE: int, Kind.NUMBER: (int, float), Kind.FLAG: bool,
+        Kind.LIST: list, Kind.MEDIUM: str, Kind.MEDIA: list,
+    }  # fmt: skip
+    if value is None or (isinstance(value, bool) and field.kind in {Kind.WHOLE, Kind.NUMBER}):
+        return False
+    if not isinstance(value, simple.get(field.kind, object)):
+        return False
+    try:
+        check_value(field, value)
+    except FieldProblem:
+        return False
+    return True
+
+
+def _merged(schema: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:
     """Gather properties, those of `allOf` too; conditions stay with the check of the whole request."""
     properties: dict[str, Any] = {}
     required: set[str] = set()
-    for one in (schema, *[_resolved(each, root) for each in _list(schema.get("allOf"))]):
-        inner = one.get("properties")
+    for one in (schema, *_list(schema.get("allOf"))):
+        inner = one.get("properties") if isinstance(one, Mapping) else None
         properties |= inner if isinstance(inner, Mapping) else {}
-        required |= {each for each in _list(one.get("required")) if isinstance(each, str)}
+        names = one.get("required") if isinstance(one, Mapping) else None
+        required |= {name for name in _list(names) if isinstance(name, str)}
     return properties, required
-
-
-def _resolved(schema: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Follow references within the schema; one that leads nowhere allows anything."""
-    for _ in range(_DEEPEST):
-        ref = schema.get("$ref") if isinstance(schema, Mapping) else None
-        if not isinstance(ref, str):
-            break
-        found: Any = root
-        for part in ref.removeprefix("#").strip("/").split("/"):
-            found = found.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(found, Mapping) else None
-        schema = {**(found if isinstance(found, Mapping) else {}), **{k: v for k, v in schema.items() if k != "$ref"}}
-    return schema if isinstance(schema, Mapping) else {}
-
-
-def _field(
-    path: tuple[str, ...], schema: Mapping[str, Any], root: Mapping[str, Any], needed: bool, depth: int
-) -> Field:
-    schema = _without_null(schema, root)
-    kind = _kind(path, schema, depth)
-    inner: list[Field] = []
-    if kind is Kind.GROUP:
-        inner = _of_object(schema, root, path, depth + 1)
-    elif kind is Kind.ROWS:
-        inner = _of_object(_resolved(schema.get("items"), root), root, (*path, "*"), depth + 1)
-    shortest, longest = ("minItems", "maxItems") if kind in _COUNTED else ("minLength", "maxLength")
-    step = _amount(schema.get("multipleOf"))
-    return Field(
-        path, kind, _title(path[-1], schema), _words(schema.get("description")), needed, schema.get("default"),
-        _amount(schema.get("minimum")), _amount(schema.get("maximum")), step if step and step > 0 else None,
-        _count(schema.get(shortest)), _count(schema.get(longest)), _choices(schema), tuple(inner),
-    )  # fmt: skip
 
 
 _COUNTED = frozenset({Kind.LIST, Kind.ROWS, Kind.MEDIA})
 
 
-def _without_null(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+def _without_null(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     """Take `anyOf: [something, null]` and `type: [something, null]` for that something."""
     for word in ("anyOf", "oneOf"):
-        forms = [_resolved(each, root) for each in _list(schema.get(word))]
+        forms = [form for form in _list(schema.get(word)) if isinstance(form, Mapping)]
         real = [each for each in forms if each.get("type") != "null"]
         if len(forms) > 1 and len(real) == 1:
             return {**{key: value for key, value in schema.items() if key != word}, **real[0]}
@@ -313,8 +331,10 @@ def _kind_of_list(items: Any, depth: int) -> Kind:
 def _choices(schema: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     """List titles and values; of two spellings of one value, as `PNG` and `png`, the first."""
     if "const" in schema:
-        return ((str(schema["const"]), schema["const"]),)
+        return ((printable(str(schema["const"])[:_LONGEST_TITLE]), schema["const"]),)
     listed = _list(schema.get("enum"))
+    if len(listed) > _MOST_CHOICES:
+        return ()
     titles = [*_list(schema.get("x-titles")), *listed[len(_list(schema.get("x-titles"))) :]]
     forms = [each for each in _list(schema.get("oneOf")) if isinstance(each, Mapping) and "const" in each]
     if not listed and forms and len(forms) == len(_list(schema.get("oneOf"))):
@@ -323,7 +343,7 @@ def _choices(schema: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     made: dict[str, tuple[str, Any]] = {}
     for title, value in zip(titles, listed, strict=False):
         if value is not None:
-            made.setdefault(str(value).lower(), (str(title), value))
+            made.setdefault(str(value).lower(), (printable(str(title)[:_LONGEST_TITLE]), value))
     return tuple(made.values())
 
 
@@ -347,7 +367,7 @@ def _title(name: str, schema: Mapping[str, Any]) -> str:
 
 
 def _words(value: Any) -> str:
-    return " ".join(value.split())[:400] if isinstance(value, str) else ""
+    return printable(" ".join(value.split())[:400]) if isinstance(value, str) else ""
 
 
 def _list(value: Any) -> list[Any]:

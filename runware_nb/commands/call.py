@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from ..errors import MagicUsageError, RunwareNBError, TaskInvalid
+from ..printable import printable, printable_bundle
 from ..reprs import short_repr
 from ..wire.plain import plain_task
 from .arguments import LineParser
@@ -38,10 +39,10 @@ class Said:
     _bundle: Mapping[str, str]
 
     def __str__(self) -> str:
-        return "\n".join([self.text, *self.notes])
+        return printable("\n".join([self.text, *self.notes]))
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return dict(self._bundle) or {"text/plain": str(self)}
+        return printable_bundle(self._bundle) or {"text/plain": str(self)}
 
 
 def command(name: str, *words: object, **options: Any) -> Said:
@@ -97,8 +98,9 @@ def _plain(value: Any, name: str) -> Any:
 
 
 def _said(answer: Answer) -> Said:
-    text = answer.bundle.get("text/plain", "")
-    return Said(answer.json, answer.value, answer.notes, answer.is_failure, text, answer.bundle)
+    text = printable(answer.bundle.get("text/plain", ""))
+    notes = tuple(map(printable, answer.notes))
+    return Said(answer.json, answer.value, notes, answer.is_failure, text, answer.bundle)
 
 
 def _waited(answer: Answer) -> Said:
@@ -114,4 +116,5 @@ def _waited(answer: Answer) -> Said:
             error.add_note(notice)
         raise
     bundle = outcome._repr_mimebundle_()
-    return Said(answer_of(outcome), outcome, tuple(job.notices), bool(outcome.errors), bundle["text/plain"], bundle)
+    notes = tuple(map(printable, job.notices))
+    return Said(answer_of(outcome), outcome, notes, bool(outcome.errors), bundle["text/plain"], bundle)

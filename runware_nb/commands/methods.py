@@ -187,7 +187,7 @@ def _taken(session: Session, run: RunRecord) -> dict[str, Any]:
     model = find_model(run.model) if run.model else None
     rules = session.known_rules(run.request) or (None if model is None else rulebook_of(model))
     properties = {} if rules is None else rules.schema.get("properties", {})
-    return {name: properties[wire] for name, wire in WIRE_NAMES.items() if wire in properties}
+    return {name: properties[wire] for name, wire in WIRE_NAMES.items() if isinstance(properties.get(wire), Mapping)}
 
 
 def _completeness(runs: Sequence[RunRecord], failed: int, left_out: int) -> list[str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..catalog import Model, all_models
+from ..catalog import Model, all_models, listed_models
 from ..errors import ConfigError
 from ..loop import background_loop, wait
 from ..view.table import Table, render_table
@@ -46,9 +46,9 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
             session.client().search_models(search, limit=options.limit, offset=options.offset, **given)
         )
     )
-    results = found.get("results") or []
-    rows = [(_get(one, "air"), _get(one, "name"), _get(one, "category"), _get(one, "architecture")) for one in results]
-    caption = f"{len(rows)} of {found.get('totalResults', len(rows))}"
+    rows = [(model.air, model.name, model.category, model.architecture) for model in listed_models(found)]
+    total = found.get("totalResults")
+    caption = f"{len(rows)} of {total if isinstance(total, int) else len(rows)}"
     table = Table(("model", "name", "category", "architecture"), rows, caption, empty=f"no model for {search!r}")
     return Answer(render_table(table), {"data": [found]}, is_failure=not rows)
 
@@ -83,7 +83,3 @@ def _sizes(model: Model) -> str:
         return ", ".join(f"{width}x{height}" for width, height in sizes.pairs_px[:3]) + " and others"
     of = f", multiples of {sizes.step_px}" if sizes.step_px > 1 else ""
     return f"{sizes.low_px} to {sizes.high_px} px{of}"
-
-
-def _get(entry: dict[str, Any], name: str) -> str:
-    return str(entry.get(name) or "")

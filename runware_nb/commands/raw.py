@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MagicUsageError
+from ..printable import printable_json
 from ..session.raw import send_raw
 from .base import Answer
 
@@ -31,7 +32,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     written: dict[str, Any] = {"data": response.items}
     if response.errors:
         written["errors"] = response.errors
-    shown = {"text/plain": json.dumps(written, indent=2, ensure_ascii=False)}
+    shown = {"text/plain": printable_json(written)}
     return Answer(shown, written, tuple(response.notices), is_failure=bool(response.errors))
 
 

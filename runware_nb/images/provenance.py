@@ -17,6 +17,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from ..errors import MediaError
+from ..printable import printable
 from ..reprs import shortened
 from ..wire.infotext import Infotext, parse_infotext
 from ..wire.media import sniff
@@ -67,7 +68,7 @@ class Provenance:
                                               if read is not None and name in read.settings),
                  "marked as generated" if self.is_marked_generated else "", *self.others]  # fmt: skip
         prompt = "" if read is None else f": {read.prompt[:80]!r}"
-        return f"<Provenance {shortened(', '.join(filter(None, parts)), 200)}{prompt}>"
+        return printable(f"<Provenance {shortened(', '.join(filter(None, parts)), 200)}{prompt}>")
 
     @property
     def parameters(self) -> Infotext | None:

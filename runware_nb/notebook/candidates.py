@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RunwareNBError
+from ..printable import hides
 
 if TYPE_CHECKING:
     from ..runlog import RunRecord
@@ -37,11 +38,20 @@ def after_option(option: str, session: Session, names: Mapping[str, Any]) -> lis
         "--ballot": lambda: _ballots(session), "--by": lambda: ["cell", "day", "model", "tag", "notebook"],
     }  # fmt: skip
     make = makers.get(option)
-    return None if make is None else make()
+    return None if make is None else _typable(make())
 
 
 def after_command(command: str, session: Session, names: Mapping[str, Any]) -> list[str]:
     """List what a command may be about."""
+    return _typable(_after_command(command, session, names))
+
+
+def _typable(candidates: list[str]) -> list[str]:
+    """Leave out what a terminal cannot show: a tag of an imported run may contain control characters."""
+    return [candidate for candidate in candidates if not hides(candidate) and "\n" not in candidate]
+
+
+def _after_command(command: str, session: Session, names: Mapping[str, Any]) -> list[str]:
     if command in _ABOUT_RUNS:
         return [run.task_uuid[:8] for run in _recent(session)]
     if command in _ABOUT_IMAGES:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from html import escape
 from typing import Any
 
 from IPython.display import DisplayHandle, display
 
 from ..forking import Workers, make_lock
+from ..printable import printable_bundle
 from ..session import Job
 from ..session.show import render_job
+from ..view.html import text
 from ..view.results import with_notices
 from ..wire.results import Outcome
 
-__all__ = ["Panel", "show_bundle", "show_count", "show_widget", "wait_and_show"]
+__all__ = ["Panel", "fill_place", "open_place", "show_bundle", "show_count", "show_widget", "wait_and_show"]
 
 _SHOW_AFTER_S = 0.4
 _UPDATE_EVERY_S = 0.2
@@ -23,9 +24,20 @@ _UPDATE_EVERY_S = 0.2
 _drawing = Workers(1, "runware display")
 
 
-def show_bundle(bundle: Mapping[str, str]) -> None:
-    """Show a MIME bundle in the running cell."""
-    display(dict(bundle), raw=True)
+def show_bundle(bundle: Mapping[str, Any]) -> None:
+    """Show a MIME bundle in the running cell. Whatever its text contains, only plain text is shown."""
+    display(printable_bundle(bundle), raw=True)
+
+
+def open_place(bundle: Mapping[str, Any]) -> DisplayHandle:
+    """Show a MIME bundle in the running cell, and return the handle by which it is replaced."""
+    handle: DisplayHandle = display(printable_bundle(bundle), raw=True, display_id=True)
+    return handle
+
+
+def fill_place(handle: DisplayHandle, bundle: Mapping[str, Any]) -> None:
+    """Show another MIME bundle in the place of an earlier one."""
+    handle.update(printable_bundle(bundle), raw=True)
 
 
 def show_widget(widget: Any, words: str) -> None:
@@ -37,7 +49,7 @@ def show_widget(widget: Any, words: str) -> None:
     """
     made = widget._repr_mimebundle_()
     bundle = made[0] if isinstance(made, tuple) else made
-    display({**bundle, "text/plain": words}, raw=True)
+    show_bundle({**bundle, "text/plain": words})
 
 
 _counts: dict[str, DisplayHandle] = {}
@@ -50,13 +62,13 @@ def show_count(done: int, total: int, what: str) -> None:
     if done >= total:
         _counts.pop(what, None)
         if handle is not None:
-            handle.update({"text/html": "", "text/plain": ""}, raw=True)
+            fill_place(handle, {"text/html": "", "text/plain": ""})
         return
-    bundle = {"text/html": f"<progress max='{total}' value='{done}'></progress> {escape(said)}", "text/plain": said}
+    bundle = {"text/html": f"<progress max='{total}' value='{done}'></progress> {text(said)}", "text/plain": said}
     if handle is None:
-        _counts[what] = display(bundle, raw=True, display_id=True)
+        _counts[what] = open_place(bundle)
     else:
-        handle.update(bundle, raw=True)
+        fill_place(handle, bundle)
 
 
 def wait_and_show(job: Job, *, is_live: bool) -> Outcome:
@@ -129,7 +141,7 @@ class Panel:
     def show(self) -> None:
         """Take a place in the running cell, or the one that was given."""
         if self._handle is None:
-            self._handle = display(self._frame(render_job(self._job)), raw=True, display_id=True)
+            self._handle = open_place(self._frame(render_job(self._job)))
             self.tell()
         else:
             self._update(self._rendered())
@@ -183,4 +195,4 @@ class Panel:
 
     def _update(self, bundle: Mapping[str, Any]) -> None:
         if self._handle is not None:
-            self._handle.update(dict(self._frame(bundle)), raw=True)
+            fill_place(self._handle, self._frame(bundle))

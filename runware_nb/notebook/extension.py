@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..loading import FIRST_NEEDED
 from ..loading import load as load_modules
+from ..printable import printable
 from ..session.hooks import hooks
 from ..settings import Settings, load_settings
 from .completion import install_completion, remove_completion
@@ -40,9 +41,9 @@ def load(shell: Any) -> None:
     allow_empty_bodies(shell)
     install_completion(shell)
     install_stop_line(shell)
-    print(_first_line(settings))  # noqa: T201 - the one line that loading prints
+    _say(_first_line(settings))
     for problem in settings.problems:
-        print(f"{problem.sentence} Until this is corrected, nothing is sent.")  # noqa: T201 - as above
+        _say(f"{problem.sentence} Until this is corrected, nothing is sent.")
     warm_up = threading.Timer(_WARM_UP_AFTER_S, _warm_up)
     warm_up.daemon = True
     warm_up.start()
@@ -81,7 +82,7 @@ def attach(shell: Any) -> None:
         Panel(job).show()
 
     def ask(question: str) -> bool:
-        return input(question).strip().lower() in {"y", "yes"}
+        return input(printable(question)).strip().lower() in {"y", "yes"}
 
     def show_progress(done: int, total: int, what: str) -> None:
         from .display import show_count
@@ -109,7 +110,12 @@ def _after_cell(result: Any) -> None:
 
     sentence = stop_current_cell()
     if sentence:
-        print(sentence)  # noqa: T201 - the one line after Stop
+        _say(sentence)
+
+
+def _say(sentence: str) -> None:
+    """Print one line below the cell: when the extension is loaded, and after Stop."""
+    print(printable(sentence))  # noqa: T201 - see above
 
 
 def _notebook_folder(shell: Any) -> Path:

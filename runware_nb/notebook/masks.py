@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
-from IPython.display import display
 
 from ..commands.images_in import find_image
 from ..errors import MagicUsageError, MediaError
 from ..images import decode
 from ..images.incoming import media_bytes
+from ..printable import printable
 from ..session import Session, current_session
 from ..session.pictures import small_picture
 from ..session.show import relative_path
 from ..view.compare import Side, render_sides
 from ..view.html import element, text
-from .display import show_widget
+from .display import fill_place, open_place, show_widget
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -76,7 +76,7 @@ class Mask:
         white = painted.histogram()[255] / (painted.width * painted.height)
         said = f"mask kept: {relative_path(self.path)}, {white:.0%} is painted anew"
         if self._handle is not None:
-            self._handle.update(self._record(said), raw=True)
+            fill_place(self._handle, self._record(said))
         return said
 
     def rectangle(self, left: int, top: int, right: int, bottom: int) -> str:
@@ -93,14 +93,14 @@ class Mask:
         return str(self.path)
 
     def __repr__(self) -> str:
-        return f"<Mask {'not painted yet' if self.path is None else relative_path(self.path)}>"
+        return printable(f"<Mask {'not painted yet' if self.path is None else relative_path(self.path)}>")
 
     def _ipython_display_(self) -> None:
         show_widget(self._controls(), "[brush: run the cell to paint]")
         said = (
             "no mask yet: paint, and press Use this mask" if self.path is None else f"mask: {relative_path(self.path)}"
         )
-        self._handle = display(self._record(said), raw=True, display_id=True)
+        self._handle = open_place(self._record(said))
 
     def _controls(self) -> Any:
         try:

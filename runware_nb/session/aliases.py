@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..catalog import find_model, nearest_names
+from ..catalog import find_model, listed_models, nearest_names
 from ..errors import ConfigError, MagicUsageError
 from ..images.medium import write_whole
 from ..loop import background_loop, wait
@@ -116,10 +116,10 @@ class AliasBook:
             return air
         client = self._session.client()
         found = wait(background_loop().submit(client.search_models(meant.rpartition(":")[2] or meant, limit=50)))
-        listed = [each for each in found.get("results") or [] if isinstance(each, Mapping)]
-        airs = [str(each.get("air")) for each in listed]
+        listed = listed_models(found)
+        airs = [model.air for model in listed]
         same = [each for each in airs if each.partition("@")[0] == meant]
-        names = [str(each.get("air")) for each in listed if str(each.get("name", "")).lower() == meant.lower()]
+        names = [model.air for model in listed if model.name.lower() == meant.lower()]
         if same or len(names) == 1:
             return max(same, key=_version) if same else names[0]
         near = [*airs[:3], *nearest_names(meant)]

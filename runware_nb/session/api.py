@@ -12,6 +12,7 @@ from ..catalog import DEFAULT_MODEL
 from ..errors import ConfigError, MagicUsageError, TaskInvalid
 from ..images.incoming import media_bytes
 from ..images.provenance import Provenance, read_provenance
+from ..printable import printable, printable_bundle
 from ..runlog import RunRecord
 from ..runlog.filters import RunFilter, parse_since
 from ..runlog.frames import frame_of
@@ -316,14 +317,16 @@ class LogBook:
 
     def __repr__(self) -> str:
         count = len(self)
-        return f"<run log in {current_session().settings.home}: {count:,} run{'' if count == 1 else 's'}>"
+        home = printable(str(current_session().settings.home))
+        return f"<run log in {home}: {count:,} run{'' if count == 1 else 's'}>"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         session = current_session()
         wanted = RunFilter(limit=20)
         runs = session.log.select(wanted)
         pictures = [first_picture(session, run) for run in runs]
-        return render_table(runs_table(runs, pictures, extent=extent_of(session.log, wanted, len(runs))))
+        table = runs_table(runs, pictures, extent=extent_of(session.log, wanted, len(runs)))
+        return printable_bundle(render_table(table))
 
 
 _RESULT = re.compile(r"([^#]+)(?:#([1-9]\d{0,3}))?")

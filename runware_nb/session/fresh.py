@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from ..catalog import LiveCatalogue, Rulebook, find_model
 from ..loop import background_loop, wait
-from ..settings import SCHEMAS_URL
+from ..settings import SCHEMAS_URL, user_cache_folder
 from ..wire.air import parse_air
 from ..wire.tasks import is_utility
 
@@ -19,6 +21,13 @@ if TYPE_CHECKING:
     from .session import Session
 
 __all__ = ["FreshSchemas"]
+
+
+def _cache_of(url: str) -> Path | None:
+    """Return where the schemas of a service are kept; None for one on this machine, whose port others use later."""
+    cache = user_cache_folder()
+    is_local = urlsplit(url).hostname in {"localhost", "127.0.0.1", "::1"}
+    return None if cache is None or is_local else cache / "schemas"
 
 
 class FreshSchemas:
@@ -52,6 +61,25 @@ class FreshSchemas:
         """Give the rules that are here already."""
         return self._live().known_rules(str(task.get("model", "")))
 
+    def refusal(self, name: str) -> str | None:
+        """Return why the schema of a model was refused; None where it was not."""
+        return self._live().refusal(name)
+
+    def take_notice(self, task: Mapping[str, Any]) -> str | None:
+        """Return a sentence about a schema that was refused, once for each reason; None where there is none."""
+        name = str(task.get("model", ""))
+        live = self._live()
+        reason = live.take_refusal(name)
+        if reason is None:
+            return None
+        if live.known_rules(name) is not None:
+            instead = "The schema that was received before is used."
+        elif find_model(name) is not None:
+            instead = "The bundled schema is used."
+        else:
+            instead = "Parameters are not checked here before they are sent; the service checks them."
+        return f"The schema of model {name} from {live.url} is not used: {reason}. {instead}"
+
     def close(self) -> None:
         """Stop asking, and close the connection to the schema service."""
         if self._catalogues:
@@ -83,7 +111,7 @@ class FreshSchemas:
         asks_nobody = settings.mode == "replay" or (settings.is_local and settings.schemas_url == SCHEMAS_URL)
         url = "" if asks_nobody else settings.schemas_url
         if url not in self._catalogues:
-            self._catalogues[url] = LiveCatalogue(url, settings.home / "schemas", self._get)
+            self._catalogues[url] = LiveCatalogue(url, _cache_of(url), self._get)
         return self._catalogues[url]
 
     async def _get(self, url: str, etag: str | None) -> Answer:

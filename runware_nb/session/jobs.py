@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import RunwareNBError, TransportError, TransportTimeout
 from ..forking import make_lock, restart_after_fork
 from ..loop import WaitInterrupted, wait, wait_async
+from ..printable import printable, printable_bundle
 from ..runlog import RunRecord, State
 from ..wire.results import Outcome, Result
 from .show import render_job
@@ -245,7 +246,7 @@ class Job(Coroutine[Any, None, Outcome]):
 
     def __repr__(self) -> str:
         progress = "" if self.progress is None or self.is_done else f" {self.progress:.0f} %"
-        return f"<Job {self.task_uuid} {self.state.value}{progress}>"
+        return printable(f"<Job {self.task_uuid} {self.state.value}{progress}>")
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError(
@@ -264,7 +265,7 @@ class Job(Coroutine[Any, None, Outcome]):
         self.session.show_job(self)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return render_job(self)
+        return printable_bundle(render_job(self))
 
 
 def _current_task() -> asyncio.Task[Any] | None:

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..catalog import Rulebook, check_task, find_model, place_media, rulebook_of
-from ..errors import ConfigError, RunCancelled, RunLogError, TaskError, TransportError
+from ..errors import ConfigError, MagicUsageError, RunCancelled, RunLogError, TaskError, TransportError
 from ..forking import Workers, disconnect, make_lock, restart_after_fork
 from ..images.incoming import is_sendable
 from ..loading import FIRST_NEEDED, load
 from ..loop import background_loop, wait
+from ..printable import printable
 from ..reprs import short_repr
 from ..runlog import MediaStore, RunRecord, State
 from ..runlog.bucket import Bucket
@@ -378,7 +379,7 @@ class Session:
         if hooks.show_job is not None:
             hooks.show_job(job)
         else:
-            print("\n".join([render_job(job)["text/plain"], *job.notices]))  # noqa: T201 - a terminal's display
+            print(printable("\n".join([render_job(job)["text/plain"], *job.notices])))  # noqa: T201 - in a terminal
 
     def client(self) -> Client:
         """The client, for utilities that need no log."""
@@ -432,6 +433,24 @@ class Session:
         fresh = self._fresh.rules_for({"model": air, "taskType": "imageInference"})
         return fresh or (rulebook_of(model) if model is not None else None)
 
+    def check_refused(self, name: str, consequence: str) -> None:
+        """Check that the schema of a model was not refused.
+
+        Args:
+            name: AIR identifier, slug, name or alias.
+            consequence: A sentence on what is missing without a schema.
+
+        Raises:
+            MagicUsageError: It was refused; the model can still be used.
+        """
+        air = self.aliases.air_of(name)
+        reason = self._fresh.refusal(air)
+        if reason is not None:
+            raise MagicUsageError(
+                f"The schema of model {air} is not used: {reason}. {consequence} "
+                "Cells and rw.run() accept the model; the service checks its parameters."
+            )
+
     def plan(self, task: Task, *, as_is: bool = False) -> Plan:
         """Complete and check a task without sending it.
 
@@ -454,7 +473,9 @@ class Session:
         shown = wire
         if holds_media(wire):
             shown = replace_media(wire, lambda value: value if is_sendable(value) else "<medium>")
-        return Plan(wire, check_task(shown, rules=rules), estimate(self, wire))
+        warnings = check_task(shown, rules=rules)
+        refused = self._fresh.take_notice(wire)
+        return Plan(wire, warnings if refused is None else [refused, *warnings], estimate(self, wire))
 
     def submit(
         self,

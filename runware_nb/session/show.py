@@ -15,6 +15,7 @@ from urllib.parse import quote
 from ..errors import MediaError, RunwareNBError, TaskError
 from ..images import decode, make_thumbnail
 from ..images.thumbnail import THUMBNAIL_BYTES
+from ..printable import printable_bundle
 from ..reprs import short_repr
 from ..runlog import RunRecord, State
 from ..view.results import ResultsView, Tile, format_usd, render_plain, render_progress, render_results
@@ -88,9 +89,8 @@ def show_outcome(outcome: Outcome, notices: Sequence[str], *, display: str) -> N
     """
     from IPython.display import display as show
 
-    show(render_outcome(outcome, display=display), raw=True)  # type: ignore[no-untyped-call]
-    for notice in notices:
-        show({"text/plain": notice}, raw=True)  # type: ignore[no-untyped-call]
+    for bundle in (render_outcome(outcome, display=display), *({"text/plain": notice} for notice in notices)):
+        show(printable_bundle(bundle), raw=True)  # type: ignore[no-untyped-call]
 
 
 def render_result(

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from ..errors import RunwareNBError
+from ..printable import printable
 from ..runlog import RunRecord, UseRecord
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _reporter(session: Session, use: UseRecord) -> Callable[[Exception], None]:
     def report(error: Exception) -> None:
         _logger.log(
             level, "The use of run %s was not recorded: %s. Its answer is not affected, and nothing was sent.",
-            use.run_uuid[:8], error,
+            use.run_uuid[:8], printable(str(error)),
         )  # fmt: skip
 
     return report

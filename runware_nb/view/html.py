@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from html import escape
 
+from ..printable import printable
+
 __all__ = ["MUTED", "element", "muted", "text"]
 
 MUTED = "color:var(--jp-ui-font-color2,#616161)"
 
 
 def text(value: object) -> str:
-    """Escape anything for use between or inside tags."""
-    return escape(str(value), quote=True)
+    """Escape anything for use between or inside tags.
+
+    Characters that set a direction are shown as escapes, as in plain text: otherwise a prompt could reorder what is
+    written beside it.
+    """
+    return escape(printable(str(value)), quote=True)
 
 
 def element(name: str, inner: str, **attributes: str | int | None) -> str:

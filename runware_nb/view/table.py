@@ -6,6 +6,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..printable import printable
 from ..reprs import short_repr
 from .html import MUTED, element, muted, text
 
@@ -77,7 +78,7 @@ def render_table(table: Table) -> dict[str, str]:
     if not table.rows:
         return {"text/html": muted(table.empty), "text/plain": table.empty}
     shown = [i for i, name in enumerate(table.columns) if name or any(str(row[i]) for row in table.rows)]
-    cells = [[" ".join(str(row[i]).split()) for i in shown] for row in table.rows]
+    cells = [[printable(" ".join(str(row[i]).split())) for i in shown] for row in table.rows]
     names = [table.columns[i] for i in shown]
     head = "".join(element("th", text(name), scope="col", style=_CELL) for name in table.columns)
     body = "".join(

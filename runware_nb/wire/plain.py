@@ -24,6 +24,9 @@ _AS_IT_IS = frozenset({str, int, bool, type(None)})
 _LARGEST_EXACT = 2**53
 """Above this, a float does not name one integer; such a value stays a float."""
 
+_MOST_BITS = 1024
+"""Of an integer: as many as the largest floating number has."""
+
 _NEVER_MEDIA = frozenset(
     {
         "taskType", "taskUUID", "positivePrompt", "negativePrompt", "prompt", "model", "width", "height",
@@ -57,7 +60,7 @@ def plain_task(task: Mapping[str, Any]) -> Item:
     """
     is_upload = task.get("taskType") == "imageUpload"
     return {
-        str(key): value
+        str(key): (value if is_media_key(key) else _sendable(value, str(key)))
         if type(value) in _AS_IT_IS
         else _plain(value, str(key), str(key), is_medium=is_media_key(key) or (is_upload and key == "image"),
                     is_inside=False)
@@ -68,7 +71,7 @@ def plain_task(task: Mapping[str, Any]) -> Item:
 def _plain(value: Any, key: str, path: str, *, is_medium: bool, is_inside: bool) -> Any:
     """Convert one value; *key* decides whether a medium may stand here, *path* names the value in a message."""
     if type(value) in _AS_IT_IS:
-        return value
+        return value if is_medium else _sendable(value, path)
     if isinstance(value, float):
         return _number(value, path)
     if isinstance(value, Mapping):
@@ -86,9 +89,9 @@ def _plain(value: Any, key: str, path: str, *, is_medium: bool, is_inside: bool)
     if isinstance(value, enum.Enum):
         return _plain(value.value, key, path, is_medium=is_medium, is_inside=is_inside)
     if isinstance(value, str):
-        return str.__str__(value)
+        return str.__str__(value) if is_medium else _sendable(str.__str__(value), path)
     if isinstance(value, int):
-        return int(value)
+        return _sendable(int(value), path)
     if isinstance(value, Decimal | Fraction):
         return _exact_number(value, path)
     if type(value).__name__ in _MISSING:
@@ -100,6 +103,31 @@ def _plain(value: Any, key: str, path: str, *, is_medium: bool, is_inside: bool)
     if is_medium or (key not in _NEVER_MEDIA and not _is_array(value) and _may_be_medium(value)):
         return value
     raise _refused(value, path)
+
+
+def _sendable(value: Any, path: str) -> Any:
+    """Return a text or an integer, if JSON can hold it and every reader of JSON can read it.
+
+    Not for media: a file's name may contain bytes that are no text, which Python has as halves of surrogate pairs.
+
+    Raises:
+        TaskInvalid: Half of a surrogate pair is not a character, or the number is larger than any floating number.
+    """
+    if type(value) is str and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            half = ord(value[error.start])
+            raise TaskInvalid(
+                f"Invalid {path}: the text contains U+{half:04X}, which is half of a character. Remove it. "
+                "Nothing was sent.", parameter=path,
+            ) from error  # fmt: skip
+    elif type(value) is int and value.bit_length() > _MOST_BITS:
+        digits = math.ceil(value.bit_length() * math.log10(2))
+        raise TaskInvalid(
+            f"Invalid {path}: a number of {digits:,} digits is too large. Nothing was sent.", parameter=path
+        )
+    return value
 
 
 def _number(value: float, path: str) -> int | float:
@@ -114,7 +142,7 @@ def _number(value: float, path: str) -> int | float:
 def _exact_number(value: Decimal | Fraction, path: str) -> int | float:
     if isinstance(value, Decimal) and not value.is_finite():
         return _number(float(value) if not value.is_snan() else math.nan, path)
-    return int(value) if value == int(value) else _number(float(value), path)
+    return _sendable(int(value), path) if value == int(value) else _number(float(value), path)
 
 
 def _missing(value: Any, path: str) -> TaskInvalid:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from ..errors import MediaError, TaskError
+from ..printable import printable, printable_bundle
 from ..reprs import shortened
 from .amounts import parse_amount
 from .frames import ITEM_IDS, Item
@@ -268,10 +269,10 @@ class Result:
     def __repr__(self) -> str:
         what = shortened(str(self.path or self.url or self.text or "inline"), 100)
         seed = "" if self.seed is None else f" seed={shortened(str(self.seed), 24)}"
-        return f"<Result {self.index} of {self.task_uuid[:8]}{seed} {what}>"
+        return printable(f"<Result {self.index} of {self.task_uuid[:8]}{seed} {what}>")
 
     def _repr_mimebundle_(self, **_: Any) -> Bundle:
-        return self.renderer(self) if self.renderer else {"text/plain": repr(self)}
+        return printable_bundle(self.renderer(self)) if self.renderer else {"text/plain": repr(self)}
 
 
 @dataclass(slots=True, eq=False)
@@ -344,7 +345,7 @@ class Outcome(Sequence[Result]):
     def __repr__(self) -> str:
         cost = "" if self.cost_usd is None else f" ${self.cost_usd:g}"
         failed = f" {len(self.errors)} failed" if self.errors else ""
-        return f"<Outcome {self.task_uuid[:8]}: {len(self.results)} results{failed}{cost}>"
+        return printable(f"<Outcome {self.task_uuid[:8]}: {len(self.results)} results{failed}{cost}>")
 
     def _ipython_display_(self) -> None:
         if self.presenter is None:
@@ -352,7 +353,7 @@ class Outcome(Sequence[Result]):
         self.presenter(self)
 
     def _repr_mimebundle_(self, **_: Any) -> Bundle:
-        return self.renderer(self) if self.renderer else {"text/plain": repr(self)}
+        return printable_bundle(self.renderer(self)) if self.renderer else {"text/plain": repr(self)}
 
 
 def _decode_base64(text: str) -> bytes:

@@ -11,6 +11,7 @@ from ...curation import Exhibition
 from ...curation.exhibition import Exhibit
 from ...errors import RunwareNBError
 from ...forking import Workers
+from ...printable import printable
 from ...runlog.filters import RunFilter
 from ..reusing import reuse
 from ..wall import models_in_use
@@ -101,7 +102,8 @@ class Gallery(anywidget.AnyWidget):
         for uuid, position in content["places"][:4]:
             each = self._exhibition.find((str(uuid), int(position)))
             original = self._exhibition.original(each)
-            shown = {**_item(each), "facts": each.facts(), "words": "the file is not here", "buffer": None}
+            facts = [(name, printable(words), parameter) for name, words, parameter in each.facts()]
+            shown = {**_item(each), "facts": facts, "words": "the file is not here", "buffer": None}
             if original is not None:
                 shown |= {"buffer": len(buffers), "media_type": original[1]}
                 buffers.append(original[0])
@@ -121,7 +123,7 @@ def _item(each: Exhibit) -> dict[str, Any]:
     from ...wire.media import sniff
 
     return {
-        "uuid": each.place[0], "position": each.place[1], "prompt": each.run.prompt or each.run.task_type,
+        "uuid": each.place[0], "position": each.place[1], "prompt": printable(each.run.prompt or each.run.task_type),
         "stars": each.result.rating or 0, "is_favourite": each.result.is_favourite, "is_flagged": each.is_flagged,
         "media_type": "" if each.body is None else sniff(each.body) or "image/jpeg",
     }  # fmt: skip

@@ -10,6 +10,7 @@ import ipywidgets as widgets
 from traitlets import TraitError
 
 from ...catalog import Field, FieldProblem, Kind, check_value, read_value
+from ...reprs import shortened
 from .look import Look
 
 __all__ = ["ChoiceControl", "Control", "NumberControl", "TextControl", "plain_control"]
@@ -154,5 +155,5 @@ def label_of(field: Field) -> str:
 
 def _hint(field: Field) -> str:
     bounds = "one on each line" if field.kind is Kind.LIST else "JSON" if field.kind is Kind.JSON else field.bounds
-    default = "" if field.default is None else f"default {field.default}"
+    default = "" if field.default is None else shortened(f"default {field.default}")
     return " · ".join(filter(None, [default, bounds]))

@@ -18,6 +18,8 @@ __all__ = ["Parts", "nested", "sort_fields", "value_at"]
 
 _FIRST = ("positivePrompt", "prompt", "negativePrompt", "width", "height", "numberResults", "seed", "steps",
           "CFGScale", "scheduler", "duration", "fps", "upscaleFactor")  # fmt: skip
+_NO_SIDES = frozenset({Kind.TEXT, Kind.LONG_TEXT, Kind.FLAG, Kind.LIST, Kind.ROWS, Kind.GROUP})
+"""A width of one of these kinds has a field of its own: it is not a number of pixels."""
 _ADAPTATIONS = frozenset({"lora", "lycoris", "embeddings", "controlNet", "ipAdapters"})
 
 
@@ -61,7 +63,9 @@ class Parts:
     def make_all(self, fields: Sequence[Field]) -> list[Control]:
         """Make the controls of several fields; width and height share one."""
         named = {each.name: each for each in fields if len(each.path) == 1}
-        has_size = {"width", "height"} <= named.keys()
+        has_size = {"width", "height"} <= named.keys() and _NO_SIDES.isdisjoint(
+            {named["width"].kind, named["height"].kind}
+        )
         made: list[Control] = []
         for each in fields:
             if has_size and each.name == "width":

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
-from ...catalog import Model, all_models, find_model
+from ...catalog import ListedModel, Model, all_models, find_model, listed_models
 from ...errors import ConfigError, MagicUsageError, RunwareNBError
 from ...forking import Workers
 from ...images import decode, make_thumbnail
@@ -79,7 +79,7 @@ def search_service(session: Session, search: str) -> list[Choice]:
     """
     session.require_key()
     found = wait(background_loop().submit(session.client().search_models(search, limit=_MOST_LISTED)))
-    return [_of_answer(each) for each in found.get("results") or [] if isinstance(each, Mapping) and each.get("air")]
+    return [_of_listed(model) for model in listed_models(found)]
 
 
 class ModelPicker:
@@ -208,15 +208,11 @@ def _size(model: Model) -> str:
     return f"{model.sizes.low_px} to {model.sizes.high_px} px"
 
 
-def _of_answer(answer: Mapping[str, Any]) -> Choice:
-    known = find_model(str(answer["air"]))
+def _of_listed(model: ListedModel) -> Choice:
+    known = find_model(model.air)
     if known is not None:
         return _of_model(known)
-    usual = [f"{answer['defaultSteps']} steps" if answer.get("defaultSteps") else "",
-             f"CFG {answer['defaultCFG']}" if answer.get("defaultCFG") else "",
-             str(answer.get("defaultScheduler") or "")]  # fmt: skip
-    hero, name = answer.get("heroImage"), str(answer.get("name") or answer["air"])
-    return Choice(
-        str(answer["air"]), name, str(answer.get("architecture") or ""), "price not listed",
-        ", ".join(filter(None, usual)), hero=hero if isinstance(hero, str) else "",
-    )  # fmt: skip
+    usual = [f"{model.steps} steps" if model.steps else "", f"CFG {model.cfg_scale}" if model.cfg_scale else "",
+             model.scheduler]  # fmt: skip
+    settings = ", ".join(filter(None, usual))
+    return Choice(model.air, model.name, model.architecture, "price not listed", settings, hero=model.hero)

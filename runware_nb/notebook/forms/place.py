@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from IPython.display import display
-
 from ...forking import make_lock
 from ...session import Job
 from ...view.html import element, muted
-from ..display import Panel
+from ..display import Panel, open_place
 
 __all__ = ["ResultPlace"]
 
@@ -34,7 +32,7 @@ class ResultPlace:
 
     def open(self) -> None:
         """Take a place in the running cell."""
-        self._handle = display(self._composed(), raw=True, display_id=True)
+        self._handle = open_place(self._composed())
 
     def add(self, job: Job) -> None:
         """Show a job, and go on showing it while it runs; from any thread."""

@@ -132,7 +132,7 @@ def _nearest(width: Field, height: Field, one: int, other: int) -> tuple[int, in
 
 
 def _stepped(field: Field, pixels: float) -> int:
-    step = int(field.step or 8)
-    low, high = int(field.low or step), int(field.high or 1_000_000)
-    first, last = math.ceil(low / step) * step, high // step * step
+    step = max(1, int(field.step or 8))
+    low, high = max(1, int(field.low or step)), max(1, int(field.high or 1_000_000))
+    first, last = math.ceil(low / step) * step, max(1, high // step) * step
     return min(max(round(pixels / step) * step, first), last)
