@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from .databases import BUSY_S, in_words, is_locked, quieten_driver
 from .files import ensure_private_folder
 from .schema import HEAD, metadata
 
-__all__ = ["open_engine"]
+__all__ = ["bring_up_to_date", "open_engine", "sqlite_path"]
 
 _CONNECT_S = 10
 _AGAIN_S = 0.02
@@ -35,27 +36,50 @@ def open_engine(home: Path, log_url: str | None) -> Engine:
         SchemaTooNew: A newer version of this package wrote it.
         RunLogError: It cannot be opened, read or written.
     """
-    if log_url is None:
-        try:
-            ensure_private_folder(home)
-        except OSError as error:
-            raise RunLogError(f"the folder {home} cannot be made: {error.strerror or error}") from error
-        log_url = URL.create("sqlite", database=str(home / "runs.sqlite")).render_as_string()
-    engine = _make_engine(log_url)
-    url = engine.url
-    name = str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string()
+    engine = _make_engine(URL.create("sqlite", database=str(home / "runs.sqlite")) if log_url is None else log_url)
     try:
-        _patiently(lambda: _bring_up_to_date(engine, name))
-    except sa.exc.SQLAlchemyError as error:
-        engine.dispose()
-        raise RunLogError(f"the log {name} cannot be opened: {in_words(error)}") from error
+        bring_up_to_date(engine, home if log_url is None else None)
     except BaseException:
         engine.dispose()
         raise
     return engine
 
 
-def _make_engine(log_url: str) -> Engine:
+def bring_up_to_date(engine: Engine, home: Path | None) -> None:
+    """Create what is missing: the folder, the database, its tables, and newer versions of them.
+
+    Args:
+        engine: The database.
+        home: Folder of the SQLite file, created if needed; None where the user named the database.
+
+    Raises:
+        SchemaTooNew: A newer version of this package wrote it.
+        RunLogError: It cannot be opened, read or written.
+    """
+    if home is not None:
+        try:
+            ensure_private_folder(home)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise RunLogError(f"the folder {home} cannot be created: {reason}") from error
+    url = engine.url
+    name = str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string()
+    try:
+        _patiently(lambda: _bring_up_to_date(engine, name))
+    except sa.exc.SQLAlchemyError as error:
+        raise RunLogError(f"the log {name} cannot be opened: {in_words(error)}") from error
+
+
+def sqlite_path(engine: Engine) -> Path | None:
+    """Return the path of the file that an engine opens; None if there is none to look at."""
+    url = engine.url
+    name = url.database
+    if url.get_backend_name() != "sqlite" or not name or name == ":memory:" or name.startswith("file:"):
+        return None
+    return Path(name)
+
+
+def _make_engine(log_url: str | URL) -> Engine:
     remedy = "write sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
     try:
         url = sa.engine.make_url(log_url)
@@ -63,6 +87,8 @@ def _make_engine(log_url: str) -> Engine:
         raise RunLogError(f"RUNWARE_NB_LOG_URL is no database address; {remedy}") from error
     kind = url.get_backend_name()
     if kind == "sqlite":
+        if url.database and url.database != ":memory:" and not url.database.startswith("file:"):
+            url = url.set(database=_absolute(url.database))  # the working directory may change, or be deleted
         engine = sa.create_engine(url, paramstyle="named", connect_args={"timeout": BUSY_S})
         sa.event.listen(engine, "connect", _set_pragmas)
         return engine
@@ -75,6 +101,13 @@ def _make_engine(log_url: str) -> Engine:
         )
     except ImportError as error:
         raise RunLogError("a log in PostgreSQL needs its driver: pip install 'runware-nb[postgres]'") from error
+
+
+def _absolute(path: str) -> str:
+    try:
+        return os.path.abspath(path)  # noqa: PTH100 - Path.resolve would follow links, which may be changed later
+    except OSError as error:
+        raise RunLogError(f"the log {path} cannot be opened: the working directory was deleted; change to another one") from error
 
 
 def _set_pragmas(connection: Any, _: Any) -> None:

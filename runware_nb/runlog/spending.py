@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from .schema import LONGEST_KEY, budgets, results, run_tags, runs, spending
 
 __all__ = [
     "FROM_SETTINGS", "Budget", "OwnCosts", "Spent", "budget_name", "budgets_in_force", "budgets_of",
-    "count_for_settings", "limit_values", "median_cost", "refuse_over_budget", "set_budget", "sum_imported",
+    "carry_budgets", "count_for_settings", "limit_values", "median_cost", "refuse_over_budget", "set_budget", "sum_imported",
     "sum_spending",
 ]  # fmt: skip
 
@@ -213,6 +213,22 @@ def count_for_settings(connection: sa.Connection, provider: str) -> None:
     have = sa.select(budgets.c.provider).where(budgets.c.provider == provider, budgets.c.notebook == FROM_SETTINGS)
     if connection.execute(have).first() is None:
         set_budget(connection, provider, FROM_SETTINGS, 0.0)
+
+
+def carry_budgets(connection: sa.Connection, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write the limits of a log that was replaced into the one in its place: a limit must not end because a file did.
+
+    What was spent counts on; of two counts, the larger one is nearer to what was paid. What was reserved does not: the
+    runs in flight reserve it again.
+    """
+    for row in rows:
+        put = upsert_for(connection.dialect)(budgets).values({**row, "reserved_usd": 0.0})
+        larger = sa.case(
+            (put.excluded.spent_usd > budgets.c.spent_usd, put.excluded.spent_usd), else_=budgets.c.spent_usd
+        )
+        connection.execute(
+            put.on_conflict_do_update(index_elements=["provider", "notebook"], set_={"spent_usd": larger})
+        )
 
 
 def set_budget(connection: sa.Connection, provider: str, notebook: str, limit_usd: float | None) -> None:

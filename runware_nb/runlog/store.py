@@ -14,11 +14,21 @@ import sqlalchemy as sa
 
 from ..errors import MagicUsageError, RunLogError, RunNotFound
 from ..forking import block_fork, disconnect, release_before_fork, restart_after_fork
-from .databases import ONE_WRITER, Change, in_words
+from .databases import BUSY_S, ONE_WRITER, Change, in_words
 from .filters import RunFilter
 from .opening import open_engine
 from .queries import MOST_CELLS, cell_number, cells_beginning, in_chunks, notebooks_named, select_runs
-from .records import UNFINISHED_STATES, ResultRecord, RunClaimed, RunRecord, State, UseRecord, this_process
+from .records import (
+    UNFINISHED_STATES,
+    ResultRecord,
+    RunClaimed,
+    RunMissing,
+    RunRecord,
+    State,
+    UseRecord,
+    this_process,
+)
+from .reopening import Database
 from .rows import result_of, result_row, run_of, run_row, use_of, use_row
 from .schema import LONGEST_KEY, attempts, cells, environments, results, run_tags, runs, uses
 from .spending import OwnCosts, limit_values, median_cost, refuse_over_budget
@@ -30,7 +40,10 @@ __all__ = ["RunLog"]
 
 def _gone(cursor: Any) -> None:
     if cursor.rowcount != 1:
-        raise RunLogError("this run has left the log")
+        raise RunMissing("this run has left the log")
+
+
+_NOT_SENT = "Nothing was sent."
 
 
 def _claimed(cursor: Any) -> None:
@@ -58,7 +71,8 @@ class RunLog:
         url = self._engine.url
         self.name = str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string()
         self._sql = Statements(self._engine.dialect)
-        self._writer = Writer(self._engine, self._sql)
+        self._database = Database(self._engine, self._sql, None if log_url else home, on_replaced=self._on_replaced)
+        self._writer = Writer(self._database, self._sql)
         self._stored: set[str] = set()
         self._is_closed = False
         release_before_fork(self)
@@ -73,14 +87,23 @@ class RunLog:
         """
         if self._engine.dialect.name == "sqlite" and not self._is_closed:
             self._writer.release()
-            self._engine.dispose()
+            self._database.release()
 
     def restart_in_child(self) -> None:
         """Start a writer and connections of this process; what the parent has queued, the parent writes."""
         disconnect((), self._writer, self._engine.pool)
         self._engine.dispose(close=False)
+        self._database.restart_in_child()
         if not self._is_closed:
-            self._writer = Writer(self._engine, self._sql)
+            self._writer = Writer(self._database, self._sql)
+
+    def hold(self, run: RunRecord) -> None:
+        """Keep an unfinished run that this process continues: it is written again if the log is replaced."""
+        if not run.is_finished:
+            self._database.in_flight.hold(run)
+
+    def _on_replaced(self) -> None:
+        self._stored.clear()  # the new log has none of these texts
 
     # --- writing: queued at once, in order; each future is done once the commit is durable ---------
 
@@ -108,13 +131,19 @@ class RunLog:
         """
         steps: list[Change] = [(self._sql.insert_run, run_row(run), _gone)]
         fresh = set()
+        kept: list[Change] = []
         for key, statement, body in (
             (run.cell_hash, self._sql.insert_cell, cell_source),
             (run.environment_hash, self._sql.insert_environment, environment),
         ):
-            if key is not None and body is not None and key not in self._stored:
+            if key is None or body is None:
+                continue
+            text: Change = (statement, {"hash": key, "body": body.replace("\x00", "\ufffd")}, None)
+            if key in self._stored:
+                kept.append(text)
+            else:
                 fresh.add(key)
-                steps.append((statement, {"hash": key, "body": body.replace("\x00", "\ufffd")}, None))
+                steps.append(text)
         steps += [(self._sql.insert_tag, {"run_uuid": run.task_uuid, "tag": tag}, None) for tag in run.tags]
         estimate = run.estimate_usd or 0.0
         price: dict[str, Any] = {
@@ -125,7 +154,9 @@ class RunLog:
         steps.append((self._sql.reserve, price, None))
         limits = {**price, **limit_values(limit_usd)}
         steps.append((self._sql.over_budget, limits, lambda cursor: refuse_over_budget(cursor.fetchall(), estimate)))
-        done = self._writer.write(steps)
+        if limit_usd is not None:
+            self._database.limited.add(run.provider)
+        done = self._writer.write(steps, run_uuid=run.task_uuid, kept=kept, consequence=_NOT_SENT)
         if fresh:
             done.add_done_callback(lambda _: self._note_stored(done, fresh))
         return done
@@ -144,7 +175,7 @@ class RunLog:
         steps: list[Change] = [(self._sql.claim, claim, _claimed)]
         if number > 1:
             steps.append((self._sql.insert_attempt, values, _gone))
-        return self._writer.write(steps)
+        return self._writer.write(steps, run_uuid=run_uuid, consequence=_NOT_SENT if number == 1 else "")
 
     def add_results(
         self, run_uuid: str, records: Iterable[ResultRecord], *, accepted: bool = True
@@ -157,7 +188,7 @@ class RunLog:
         steps: list[Change] = [(self._sql.put_result, result_row(run_uuid, record), _gone) for record in records]
         if accepted:
             steps.append((self._sql.accept, {"run_uuid": run_uuid}, None))
-        return self._writer.write(steps)
+        return self._writer.write(steps, run_uuid=run_uuid)
 
     def finish(
         self, run_uuid: str, state: State, *, at_utc: str, duration_s: float | None, cost_usd: float | None,
@@ -187,7 +218,7 @@ class RunLog:
         steps.append((self._sql.settle, amounts, None))
         values = {"run_uuid": run_uuid, "state": state.value, "at_utc": at_utc, "duration_s": duration_s,
                   "cost_usd": cost_usd, "error": None if error is None else json.dumps(error)}  # fmt: skip
-        return self._writer.write([*steps, (self._sql.finish, values, _gone)])
+        return self._writer.write([*steps, (self._sql.finish, values, _gone)], run_uuid=run_uuid, ends=True)
 
     def set_state(self, run_uuid: str, state: State) -> asyncio.Future[None]:
         """Mark an unfinished run as detached or discarded.
@@ -195,7 +226,8 @@ class RunLog:
         Raises:
             RunLogError: It cannot be written.
         """
-        return self._writer.write([(self._sql.set_state, {"run_uuid": run_uuid, "state": state.value}, None)])
+        change: Change = (self._sql.set_state, {"run_uuid": run_uuid, "state": state.value}, None)
+        return self._writer.write([change], run_uuid=run_uuid)
 
     def restore(self, run_uuid: str) -> asyncio.Future[None]:
         """Show a discarded run again that is still in progress, because the same request was made again.
@@ -213,7 +245,8 @@ class RunLog:
         """
         freed = {"run_uuid": run_uuid}
         dropped = {"run_uuid": run_uuid, "at_utc": at_utc}
-        return self._writer.write([(self._sql.settle_unsent, freed, None), (self._sql.drop_unsent, dropped, None)])
+        steps: list[Change] = [(self._sql.settle_unsent, freed, None), (self._sql.drop_unsent, dropped, None)]
+        return self._writer.write(steps, run_uuid=run_uuid)
 
     def add_use(self, use: UseRecord, on_error: Callable[[Exception], None], *, cell_source: str | None = None) -> None:
         """Record a later use of a run: queued at once, from any thread, without waiting.
@@ -462,7 +495,7 @@ class RunLog:
             RunLogError: The log cannot be read.
         """
         try:
-            with block_fork(), self._engine.connect() as connection:
+            with block_fork(), self._connected() as connection:
                 yield connection
         except sa.exc.SQLAlchemyError as error:
             raise RunLogError(f"the log cannot be read: {in_words(error)}") from error
@@ -475,7 +508,7 @@ class RunLog:
             RunLogError: The log cannot be written.
         """
         try:
-            with block_fork(), self._engine.connect() as connection:
+            with block_fork(), self._connected() as connection:
                 if connection.dialect.name == "sqlite":
                     connection.exec_driver_sql("BEGIN IMMEDIATE")  # a reader that turns writer may be refused
                 else:
@@ -485,12 +518,18 @@ class RunLog:
         except sa.exc.SQLAlchemyError as error:
             raise RunLogError(f"the log cannot be written: {in_words(error)}") from error
 
+    def _connected(self) -> sa.Connection:
+        """Return a connection to the database that is at its place now."""
+        if not self._is_closed and self._database.is_changed():
+            self._writer.renew(BUSY_S)
+        return self._database.lend()
+
     def close(self) -> None:
         """Write what is waiting and close."""
         self._writer.close()
         self._is_closed = True
         with block_fork():
-            if self._engine.dialect.name == "sqlite":
+            if self._engine.dialect.name == "sqlite" and not self._database.is_changed():
                 with contextlib.suppress(sa.exc.SQLAlchemyError), self._engine.connect() as connection:
                     connection.exec_driver_sql("PRAGMA analysis_limit=400")
                     connection.exec_driver_sql("PRAGMA optimize")  # samples briefly, so that it picks the best index

@@ -215,7 +215,7 @@ def test_a_corrupt_log_is_one_sentence(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(RunLogError, match="cannot be made"):
+    with pytest.raises(RunLogError, match="cannot be created"):
         RunLog(tmp_path / "file" / "home")
 
 
