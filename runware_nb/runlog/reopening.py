@@ -58,15 +58,16 @@ class Database:
         path = sqlite_path(engine)
         self._file = None if path is None else LogFile(path)
         self._budgets: list[Mapping[str, Any]] = []
-        self._is_carried = True
+        self._is_ready = True
+        self._is_other = False
         self._opening = make_lock()
         """Held while a connection is taken from the pool, and while the file is opened again."""
 
     # --- for readers, on any thread ------------------------------------------------------------------
 
     def is_changed(self) -> bool:
-        """Return whether the file at the path is no longer the one that is open."""
-        return self._file is not None and self._file.change() is not None
+        """Return whether the file at the path is no longer the one that is open, or could not be opened again yet."""
+        return not self._is_ready or (self._file is not None and self._file.change() is not None)
 
     def lend(self) -> sa.Connection:
         """Return a connection; the first one after all were closed decides which file is open."""
@@ -78,14 +79,12 @@ class Database:
     def release(self) -> None:
         """Close the connections of the pool before a fork; the writer's is closed already."""
         self._engine.dispose()
-        if self._file is not None:
-            self._file.forget()
+        self._file_closed()
 
     def restart_in_child(self) -> None:
         """Drop what belongs to the parent, which also keeps its runs."""
         self.in_flight = InFlight(self._sql)
-        if self._file is not None:
-            self._file.forget()
+        self._file_closed()
 
     # --- for the writer, on its thread ---------------------------------------------------------------
 
@@ -100,24 +99,26 @@ class Database:
             RunLogError: The place cannot be used. Nothing may be sent.
         """
         change = None if self._file is None else self._file.change()
-        if held is not None and change is None and not again and self._is_carried:
+        if held is not None and change is None and not again and self._is_ready:
             return held
         with self._opening:
             if change is not None or again:
                 self._close_all(held, change)
                 held = None
-                self._is_carried = False
-                bring_up_to_date(self._engine, self._home)
+                self._is_ready = False
+                self._is_other = True
             elif held is None and len(self.in_flight):
-                self._is_carried = False  # the server, or another process, may have another database there by now
+                self._is_ready = False  # a server, or another process, may have another database there by now
+            if not self._is_ready:
+                self._engine.dispose()  # an attempt that failed may have left a connection to what was there then
                 bring_up_to_date(self._engine, self._home)
             connection = held or self._engine.raw_connection()
             try:
                 self._note_opened(connection.driver_connection)
                 if change is FileChange.DISTURBED or again:
                     self._check(connection)
-                if not self._is_carried:
-                    self._carry_all(connection, is_other=change is not None or again)
+                if not self._is_ready:
+                    self._carry_all(connection)
             except BaseException:
                 _close(connection)
                 raise
@@ -145,6 +146,12 @@ class Database:
         """Return a connection as `connect` does if unfinished runs would be lost otherwise; else the one that is held."""
         return self.connect(held) if len(self.in_flight) and self.is_changed() else held
 
+    def _file_closed(self) -> None:
+        """Note that nothing holds the file: until the next connection, it can be replaced without a sign."""
+        if self._file is not None:
+            self._file.forget()
+            self._is_ready = False
+
     # --- inside --------------------------------------------------------------------------------------
 
     def _note_opened(self, driver: Any) -> None:
@@ -158,7 +165,8 @@ class Database:
         """Close every connection of this process to the file that was open."""
         assert self._file is not None or change is None
         if held is not None:
-            self._remember_budgets(held)
+            if not self._budgets:
+                self._remember_budgets(held)
             if change is FileChange.DISTURBED:
                 # What is in the log that was removed is in no other file: it goes to the database first.
                 with contextlib.suppress(Exception):
@@ -185,24 +193,22 @@ class Database:
             cursor.close()
             self._budgets = [dict(zip(names, row, strict=True)) for row in rows]
 
-    def _carry_all(self, connection: Any, *, is_other: bool) -> None:
+    def _carry_all(self, connection: Any) -> None:
         """Write to the database what must not be lost: limits first, then the unfinished runs, in their order."""
         try:
             with self._engine.connect() as changing:
-                if is_other:
+                if self._is_other:
                     carry_budgets(changing, self._budgets)
                 missing = self.in_flight.missing(changing)
-                if is_other or missing:
-                    for provider in sorted(self.limited):
-                        count_for_settings(changing, provider)
+                for provider in sorted(self.limited):
+                    count_for_settings(changing, provider)
                 changing.commit()
         except sa.exc.SQLAlchemyError as error:
             raise RunLogError(f"the log {self.name} cannot be written: {in_words(error)}") from error
-        if is_other or missing:
-            self._on_replaced()
+        self._on_replaced()
         execute_all(connection, self.in_flight.steps(missing))
         self._budgets = []
-        self._is_carried = True
+        self._is_ready, self._is_other = True, False
 
     def _check(self, connection: Any) -> None:
         """Refuse a file that was cut short or overwritten: what would be written to it could not be read again.

@@ -173,6 +173,13 @@ class Writer:
             with contextlib.suppress(Exception):
                 connection.close()
 
+    def _drop_lost(self) -> None:
+        """Drop a connection whose server has gone, without a word to it: SQLAlchemy would log a traceback."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(Exception):
+                connection.invalidate()
+
     def _write_forever(self) -> None:
         is_open = True
         while is_open:
@@ -182,20 +189,24 @@ class Writer:
             with block_fork():
                 try:
                     # Before every commit, so that no task leaves whose record is in a file that nobody will read again.
-                    self._connection = self._source.connect(self._connection)
+                    self._connect()
                     self._commit(self._connection, batch)
                     self._try_again(batch)
                 except Exception as error:  # noqa: BLE001 - the thread must live; every waiter is told
                     for write in batch:
                         write.error = write.error or error
                 if any(write.error is not None and is_connection_lost(write.error) for write in batch):
-                    self.release()
+                    self._drop_lost()
                 self._source.note([write for write in batch if write.error is None])
             _resolve(batch)
         with block_fork():
             with contextlib.suppress(Exception):
                 self._connection = self._source.finish(self._connection)
             self.release()
+
+    def _connect(self, *, again: bool = False) -> None:
+        held, self._connection = self._connection, None  # where no connection can be had, this one is closed
+        self._connection = self._source.connect(held, again=again)
 
     def _try_again(self, batch: list[Written]) -> None:
         """Write once more what failed because the database is not the one that it was.
@@ -205,7 +216,7 @@ class Writer:
         """
         failed = [write for write in batch if write.error is not None]
         if any(is_misplaced(write.error) for write in failed if write.error is not None):
-            self._connection = self._source.connect(self._connection, again=True)
+            self._connect(again=True)
         elif not any(_lacks_run(write.error) for write in failed) or not self._source.carry(self._connection):
             return
         for write in failed:
@@ -298,11 +309,12 @@ def _settle(writes: list[Written]) -> None:
 
 def _failure(error: Exception, consequence: str) -> Exception:
     """Return the error for those who wait."""
-    if isinstance(error, RunLogError | BudgetExceeded):
+    is_of_run = isinstance(error, BudgetExceeded | RunMissing | RunClaimed)
+    if is_of_run or (isinstance(error, RunLogError) and not consequence):
         return error
-    reason = in_words(error)
-    sentence = f"the log cannot be written: {reason}"
-    failure = RunLogError(f"{sentence}. {consequence}" if consequence else sentence)
+    sentence = str(error) if isinstance(error, RunLogError) else f"the log cannot be written: {in_words(error)}"
+    kind = type(error) if isinstance(error, RunLogError) else RunLogError
+    failure = kind(f"{sentence.rstrip('.')}. {consequence}" if consequence else sentence)
     failure.__cause__ = error
     return failure
 
