@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from .rows import result_row, run_row, use_row
 from .schema import attempts, cells, environments, results, run_tags, runs, uses, votes
 from .store import RunLog
 
+_FILE = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}\.\w+")
 __all__ = ["Merged", "add_runs", "forget_runs", "mark_favourite", "note_perceptual_hash", "rate_result", "stored_files"]
 
 
@@ -100,7 +102,7 @@ def forget_runs(log: RunLog, task_uuids: Sequence[str]) -> list[str]:
                 connection.execute(sa.select(results.c.file).where(theirs, results.c.file.is_not(None))).scalars()
             )
             for text in connection.execute(sa.select(runs.c.inputs).where(mine, runs.c.inputs.is_not(None))).scalars():
-                left.update(each["file"] for each in json.loads(text) if each.get("file"))
+                left.update(_files_in(text))
             hashed = sa.select(runs.c.cell_hash).where(mine, runs.c.cell_hash.is_not(None))
             sources.update(connection.execute(hashed).scalars())
             used_by = sa.select(uses.c.cell_hash).where(uses.c.run_uuid.in_(some), uses.c.cell_hash.is_not(None))
@@ -229,4 +231,11 @@ def _add_run(
 def _input_files(connection: sa.Connection, which: sa.ColumnElement[bool]) -> set[str]:
     """Give the files that runs were made from."""
     texts = connection.execute(sa.select(runs.c.inputs).where(which, runs.c.inputs.is_not(None))).scalars()
-    return {each["file"] for text in texts for each in json.loads(text) if each.get("file")}
+    return {name for text in texts for name in _files_in(text)}
+
+
+def _files_in(text: Any) -> list[str]:
+    """List the files that a column names. It may be damaged: what it still names must not be deleted as unused."""
+    return _FILE.findall(
+        text if isinstance(text, str) else bytes(text).decode("ascii", "replace") if isinstance(text, bytes) else ""
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -107,11 +108,15 @@ def _absolute(path: str) -> str:
     try:
         return os.path.abspath(path)  # noqa: PTH100 - Path.resolve would follow links, which may be changed later
     except OSError as error:
-        raise RunLogError(f"the log {path} cannot be opened: the working directory was deleted; change to another one") from error
+        raise RunLogError(
+            f"the log {path} cannot be opened: the working directory was deleted; change to another one"
+        ) from error
 
 
 def _set_pragmas(connection: Any, _: Any) -> None:
     """Make each commit durable, and readers free of writers."""
+    # Bytes that are not UTF-8 would end the reading of all rows; so they are shown, and JSON that has them is damaged.
+    connection.text_factory = functools.partial(str, encoding="utf-8", errors="backslashreplace")
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")  # where WAL cannot work SQLite keeps its rollback journal
     cursor.execute("PRAGMA synchronous=FULL")

@@ -46,9 +46,7 @@ class Database:
         limited: Services whose runs had a limit from the session's settings, which counts in the next database too.
     """
 
-    def __init__(
-        self, engine: Engine, sql: Statements, home: Path | None, *, on_replaced: Callable[[], None]
-    ) -> None:
+    def __init__(self, engine: Engine, sql: Statements, home: Path | None, *, on_replaced: Callable[[], None]) -> None:
         self._engine = engine
         self._sql = sql
         self._home = home

@@ -332,9 +332,15 @@ def median_cost(connection: sa.Connection, task: Mapping[str, Any], provider: st
     similar: list[float] = []
     others: list[float] = []
     for request, cost in connection.execute(rows):
-        earlier = json.loads(request)
+        try:
+            earlier = json.loads(request)
+            count = expected_results(earlier)
+            if not isinstance(cost, int | float) or not math.isfinite(cost):
+                continue
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            continue  # a damaged row, which `log` names
         is_similar = all(earlier.get(name) == task.get(name) for name in ("width", "height", "steps", "duration"))
-        (similar if is_similar else others).append(cost / expected_results(earlier))
+        (similar if is_similar else others).append(cost / count)
     costs = similar or others
     if not costs:
         return None

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from ..errors import MagicUsageError, RunLogError, RunNotFound
 from ..forking import block_fork, disconnect, release_before_fork, restart_after_fork
+from .damage import Damage, DamagedRow, RunDamaged
 from .databases import BUSY_S, ONE_WRITER, Change, in_words
 from .filters import RunFilter
 from .opening import open_engine
@@ -29,7 +30,7 @@ from .records import (
     this_process,
 )
 from .reopening import Database
-from .rows import result_of, result_row, run_of, run_row, use_of, use_row
+from .rows import RowError, result_of, result_row, run_of, run_row, use_of, use_row
 from .schema import LONGEST_KEY, attempts, cells, environments, results, run_tags, runs, uses
 from .spending import OwnCosts, limit_values, median_cost, refuse_over_budget
 from .statements import Statements
@@ -43,6 +44,8 @@ def _gone(cursor: Any) -> None:
         raise RunMissing("this run has left the log")
 
 
+_STRETCH = 1000
+"""Runs that are read at a time while all are looked at."""
 _NOT_SENT = "Nothing was sent."
 
 
@@ -60,6 +63,7 @@ class RunLog:
 
     Attributes:
         name: Where it is, in words, without passwords.
+        damage: The rows that could not be read.
 
     Raises:
         RunLogError: It cannot be opened.
@@ -73,6 +77,7 @@ class RunLog:
         self._sql = Statements(self._engine.dialect)
         self._database = Database(self._engine, self._sql, None if log_url else home, on_replaced=self._on_replaced)
         self._writer = Writer(self._database, self._sql)
+        self.damage = Damage()
         self._stored: set[str] = set()
         self._is_closed = False
         release_before_fork(self)
@@ -278,15 +283,21 @@ class RunLog:
 
         Raises:
             RunNotFound: None fits, or more than one.
+            RunDamaged: It is there, but its row cannot be read.
         """
         by_attempt = sa.select(attempts.c.run_uuid).where(attempts.c.task_uuid == ref)
         exact = runs.c.task_uuid.in_(sa.select(sa.literal(ref)).union_all(by_attempt))
-        found = [] if "\x00" in ref else self.read(sa.select(runs).where(exact))
-        if not found and len(ref) >= 4 and all(c in "0123456789abcdefABCDEF-" for c in ref):
+        number = ref.removeprefix("row:")
+        if number != ref and number.isascii() and number.isdecimal() and len(number) < 10:
+            exact = runs.c.id == int(number)
+        found, damaged = ([], []) if "\x00" in ref else self._read(sa.select(runs).where(exact))
+        if not found and not damaged and len(ref) >= 4 and all(c in "0123456789abcdefABCDEF-" for c in ref):
             begin = ref.lower()
             among = sa.and_(runs.c.task_uuid >= begin, runs.c.task_uuid < begin + "g")
-            found = self.read(sa.select(runs).where(among).limit(2))
-        if len(found) != 1:
+            found, damaged = self._read(sa.select(runs).where(among).limit(2))
+        if damaged and not found:
+            raise RunDamaged(damaged)
+        if len(found) + len(damaged) != 1:
             why = "several runs begin with" if found else "the log has no run"
             raise RunNotFound(f"{why} {ref!r}; `%runware log` lists them")
         return found[0]
@@ -399,7 +410,7 @@ class RunLog:
                 same = wanted.where(results.c[name] == (item_uuid or sha256)).order_by(results.c.id.desc())
                 row = connection.execute(same).first()
                 if row is not None and row[1] is not None:
-                    return row[0], row[1], row[2]
+                    return str(row[0]), str(row[1]), row[2] if isinstance(row[2], str) else None
         return None
 
     def children_of(self, task_uuids: Sequence[str]) -> list[RunRecord]:
@@ -441,7 +452,7 @@ class RunLog:
         for some in in_chunks(task_uuids):
             mine = sa.select(uses).where(uses.c.run_uuid.in_(some)).order_by(uses.c.id)
             with self.reading() as connection:
-                found += [use_of(row) for row in connection.execute(mine).mappings()]
+                found += self.damage.read(connection.execute(mine).mappings(), use_of, table="uses")
         return found
 
     def median_cost(self, task: Mapping[str, Any], provider: str) -> OwnCosts | None:
@@ -457,35 +468,89 @@ class RunLog:
     def cell_source(self, cell_hash: str) -> str | None:
         """Give the source of a cell by its hash."""
         with self.reading() as connection:
-            return connection.execute(sa.select(cells.c.source).where(cells.c.hash == cell_hash)).scalar()
+            source = connection.execute(sa.select(cells.c.source).where(cells.c.hash == cell_hash)).scalar()
+        if source is not None and not isinstance(source, str):
+            self.damage.note("cells", cell_hash, None, RowError("the source is not a text"))
+            return None
+        return source
 
     def environment(self, environment_hash: str) -> dict[str, Any] | None:
         """Give the snapshot of versions by its hash."""
         with self.reading() as connection:
             found = sa.select(environments.c.snapshot).where(environments.c.hash == environment_hash)
             text = connection.execute(found).scalar()
-        return None if text is None else dict(json.loads(text))
+        try:
+            snapshot = {} if text is None else json.loads(text)
+            if not isinstance(snapshot, dict):
+                raise RowError("the snapshot is not a JSON object")  # noqa: TRY301, TRY004 - handled as any damage
+        except (ValueError, TypeError, RecursionError) as error:
+            self.damage.note("environments", environment_hash, None, RowError(f"the snapshot cannot be read: {error}"))
+            return None
+        return None if text is None else snapshot
 
     def read(self, statement: sa.Select[Any]) -> list[RunRecord]:
-        """Read runs with their results and labels, in the statement's order.
+        """Read runs with their results and tags, in the statement's order; damaged rows are left out (see `damage`).
 
         Raises:
             RunLogError: The log cannot be read.
         """
+        return self._read(statement)[0]
+
+    def _read(self, statement: sa.Select[Any]) -> tuple[list[RunRecord], list[DamagedRow]]:
+        """Read runs one by one, and name the rows of runs that cannot be read."""
+        selected: list[RunRecord] = []
+        damaged: list[DamagedRow] = []
+        by_id: dict[Any, RunRecord] = {}
         with self.reading() as connection:
-            rows = connection.execute(statement).mappings().all()
-            found = [run_of(row) for row in rows]
-            by_uuid = {run.task_uuid: run for run in found}
-            by_id = {row["id"]: by_uuid[row["task_uuid"]] for row in rows}
+            for row in connection.execute(statement).mappings():
+                try:
+                    run = run_of(row)
+                except RowError as error:
+                    damaged.append(self.damage.note("runs", row["id"], row["task_uuid"], error))
+                    continue
+                selected.append(run)
+                by_id[row["id"]] = run
+            by_uuid = {run.task_uuid: run for run in selected}
             for some in in_chunks(list(by_uuid)):
                 parts = sa.select(results).where(results.c.run_uuid.in_(some)).order_by(results.c.position)
                 for row in connection.execute(parts).mappings():
-                    by_uuid[row["run_uuid"]].results.append(result_of(row))
+                    for result in self.damage.read([row], result_of, table="results"):
+                        by_uuid[row["run_uuid"]].results.append(result)
             for some in in_chunks(list(by_id)):
                 labels = sa.select(run_tags).where(run_tags.c.run_id.in_(some)).order_by(run_tags.c.tag)
                 for row in connection.execute(labels).mappings():
-                    by_id[row["run_id"]].tags += (row["tag"],)
-        return found
+                    run = by_id[row["run_id"]]
+                    if isinstance(row["tag"], str):
+                        run.tags += (row["tag"],)
+                    else:
+                        error = RowError("the tag is not a text")
+                        self.damage.note("run_tags", row["run_id"], run.task_uuid, error)
+        return selected, damaged
+
+    def find_damaged(self, *, newest: int | None = None) -> list[DamagedRow]:
+        """List the rows of runs that cannot be read.
+
+        Args:
+            newest: How many runs to look at, newest first; None for all.
+        """
+        damaged: list[DamagedRow] = []
+        before: int | None = None
+        looked_at = 0
+        while newest is None or looked_at < newest:
+            stretch = sa.select(runs).order_by(runs.c.id.desc()).limit(_STRETCH)
+            if before is not None:
+                stretch = stretch.where(runs.c.id < before)
+            with self.reading() as connection:
+                rows = connection.execute(stretch).mappings().all()
+            for row in rows:
+                try:
+                    run_of(row)
+                except RowError as error:
+                    damaged.append(self.damage.note("runs", row["id"], row["task_uuid"], error))
+            if len(rows) < _STRETCH:
+                break
+            before, looked_at = rows[-1]["id"], looked_at + len(rows)
+        return damaged
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sa.Connection]:

@@ -302,9 +302,7 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize(
-    "replace", [replace_with_other, remove_wal_and_index, remove_index, replace_with_older_copy]
-)
+@pytest.mark.parametrize("replace", [replace_with_other, remove_wal_and_index, remove_index, replace_with_older_copy])
 def test_two_kernels_write_to_the_new_log(log, home, replace, run_async):
     """Two kernels notice on their own, and their runs in flight come together in the log at the path."""
     shutil.copy(home / "runs.sqlite", home.parent / "copy.sqlite")
