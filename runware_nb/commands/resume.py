@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from typing import TYPE_CHECKING
 
-from ..errors import NotConfirmed, RunwareNBError
+from ..errors import NotConfirmed, RunNotFound, RunwareNBError
 from ..runlog import RunRecord
 from ..session.consent import can_ask, priced
 from ..session.estimates import Estimate, estimate
@@ -37,12 +38,17 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     queued = {job.task_uuid for job in session.jobs.unsent()}
     unsent = [record for record in chosen if record.attempts == 0 and record.task_uuid not in queued]
     sends = _may_send(session, unsent, options)
-    jobs = [
-        session.take_up(record, sends=options.send or record.attempts == 0)
-        for record in chosen
-        if sends or record not in unsent
-    ]
-    notes = [note for job in jobs for note in _wait(job)]
+    jobs: list[Job] = []
+    notes: list[str] = []
+    for record in chosen:
+        if not sends and record in unsent:
+            continue
+        try:
+            jobs.append(session.take_up(record, sends=options.send or record.attempts == 0))
+        except Exception as error:  # noqa: BLE001 - one run that cannot be taken up must not leave the others behind
+            notes.append(f"{record.task_uuid[:8]}: {_described(error)}")
+    failed = bool(notes)
+    notes += [note for job in jobs for note in _wait(job)]
     if unsent and not sends:
         names = ", ".join(record.task_uuid[:8] for record in unsent)
         notes.append(f"Not sent, at no cost: {names}. `resume --send` sends them.")
@@ -53,9 +59,12 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
             f"Not collected, because they belong to a service that is not in use: {names}. `sandbox` starts the "
             "sandbox, and `sandbox --stop` returns to the service."
         )
-    runs: list[RunRecord] = [session.log.find(record.task_uuid) for record in chosen]
+    runs: list[RunRecord] = []
+    for record in chosen:
+        with contextlib.suppress(RunNotFound):  # damaged meanwhile, which a note states
+            runs.append(session.log.find(record.task_uuid))
     bundle = render_table(runs_table(runs)) if runs else {"text/plain": "nothing is pending"}
-    failed = any(job.future.exception() is not None for job in jobs)
+    failed = failed or any(job.future.exception() is not None for job in jobs)
     return Answer(bundle, [row_of(record) for record in runs], tuple(notes), is_failure=failed, value=runs)
 
 
@@ -92,6 +101,10 @@ def _price(session: Session, record: RunRecord) -> Estimate:
 def _wait(job: Job) -> list[str]:
     try:
         job.result()
-    except RunwareNBError as error:
-        return [*job.notices, f"{job.task_uuid[:8]}: {error_sentence(error)}"]
+    except Exception as error:  # noqa: BLE001 - of any kind: the other runs are waited for all the same
+        return [*job.notices, f"{job.task_uuid[:8]}: {_described(error)}"]
     return job.notices
+
+
+def _described(error: Exception) -> str:
+    return error_sentence(error) if isinstance(error, RunwareNBError) else f"{type(error).__name__}: {error}"
