@@ -21,6 +21,7 @@ __all__ = [
     "Key",
     "SettingProblem",
     "Settings",
+    "current_folder",
     "environment_fingerprint",
     "forget_key",
     "jupyter_session_name",
@@ -282,7 +283,7 @@ def load_settings(
         ConfigError: *strict*, and a value is invalid or a file cannot be read; the message names the variable or file.
     """
     environ = os.environ if environ is None else environ
-    settings = _Reader(environ, cwd or Path.cwd()).read(profile)
+    settings = _Reader(environ, cwd or current_folder()).read(profile)
     for name in environ:
         if name.startswith("RUNWARE_NB_") and name not in _ENVIRONMENT and name not in _OTHER_VARIABLES:
             _report_unknown(name)
@@ -291,10 +292,18 @@ def load_settings(
     return settings
 
 
+def current_folder() -> Path | None:
+    """Return the working directory; None if it was deleted while the process was in it."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
+
+
 class _Reader:
     """One reading of all sources, which collects problems instead of raising the first."""
 
-    def __init__(self, environ: Mapping[str, str], cwd: Path) -> None:
+    def __init__(self, environ: Mapping[str, str], cwd: Path | None) -> None:
         self._environ = environ
         self._cwd = cwd
         self._problems: list[SettingProblem] = []
@@ -340,15 +349,29 @@ class _Reader:
         return str(self._values.pop("home", ""))
 
     def _home(self, text: str) -> Path:
+        """Return the folder of the log. Where a problem is reported instead, the path is only a placeholder."""
         try:
-            return self._cwd / Path(text).expanduser()
+            home = Path(text).expanduser()
         except RuntimeError as error:  # no such user, or no home folder
-            self._report(f"Invalid home {text!r}: {error} Set RUNWARE_NB_HOME to a folder.", {"home"})
-            return self._cwd / ".runware"
+            self._report(
+                f"Invalid home {text!r}: {str(error).rstrip('.')}. Set RUNWARE_NB_HOME to a folder. Nothing was sent.",
+                {"home"},
+            )
+            home = Path(".runware")
+        if "\x00" in text:
+            self._report(f"Invalid home {text!r}: a path contains no NUL character.", {"home"})
+            home = Path(".runware")
+        if self._cwd is None and not home.is_absolute():
+            self._report(
+                f"Cannot find the home folder {str(home)!r}: the working directory was deleted. Change to another one, "
+                "or set RUNWARE_NB_HOME to an absolute path. Nothing was sent.",
+                {"home"},
+            )
+        return home if self._cwd is None else self._cwd / home
 
     def _read_pyproject(self) -> None:
         """Read `[tool.runware-nb]` of the nearest `pyproject.toml`; there may be none."""
-        for folder in (self._cwd, *self._cwd.parents):
+        for folder in () if self._cwd is None else (self._cwd, *self._cwd.parents):
             path = folder / "pyproject.toml"
             if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where a folder may not be searched
                 tool = self._parse(path, frozenset({*_FOR_PROJECTS, *_DEFAULTS})).get("tool", {})
@@ -462,7 +485,7 @@ def _parse(path: Path) -> dict[str, Any]:
         return tomllib.loads(text)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:  # a ValueError: the file is neither UTF-8 nor TOML
+    except (OSError, ValueError, RecursionError) as error:  # a ValueError: the file is neither UTF-8 nor TOML
         raise ConfigError(f"{path} cannot be read: {error}") from error
 
 

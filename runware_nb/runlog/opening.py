@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,10 +19,11 @@ from .databases import BUSY_S, in_words, is_locked, quieten_driver
 from .files import ensure_private_folder
 from .schema import HEAD, metadata
 
-__all__ = ["bring_up_to_date", "open_engine", "sqlite_path"]
+__all__ = ["bring_up_to_date", "open_engine", "printable_path", "sqlite_path"]
 
 _CONNECT_S = 10
 _AGAIN_S = 0.02
+_VERSIONS = tuple(f"{number:04}" for number in range(1, int(HEAD) + 1))
 _LOCK = 5_786_249_312
 """Held while tables are made or changed: kernels may open a new PostgreSQL log at the same moment."""
 
@@ -62,13 +64,18 @@ def bring_up_to_date(engine: Engine, home: Path | None) -> None:
             ensure_private_folder(home)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise RunLogError(f"the folder {home} cannot be created: {reason}") from error
+            raise RunLogError(f"the folder {printable_path(home)} cannot be created: {reason}") from error
     url = engine.url
-    name = str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string()
+    name = printable_path(str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string())
     try:
         _patiently(lambda: _bring_up_to_date(engine, name))
     except sa.exc.SQLAlchemyError as error:
         raise RunLogError(f"the log {name} cannot be opened: {in_words(error)}") from error
+
+
+def printable_path(path: object) -> str:
+    """Format a path for a message: bytes that are not UTF-8 are shown, since no output takes them as they are."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 def sqlite_path(engine: Engine) -> Path | None:
@@ -145,10 +152,13 @@ def _bring_up_to_date(engine: Engine, name: str) -> None:
         version = _version(connection)
     if version == HEAD:
         return
-    if version is not None and not version.isdecimal():
-        raise RunLogError(f"{name} is no run log of ours (version {version!r})")
-    if version is not None and version > HEAD:
-        raise SchemaTooNew(f"the log {name} has version {version}, this package knows {HEAD}; upgrade runware-nb")
+    if version is not None and version not in _VERSIONS:
+        if re.fullmatch(r"[0-9]{4,9}", version) and version > HEAD:
+            raise SchemaTooNew(f"the log {name} has version {version}, this package knows {HEAD}; upgrade runware-nb")
+        raise RunLogError(
+            f"{name} is not a run log, or its version {version[:40]!r} is damaged: expected {_VERSIONS[0]} to "
+            f"{HEAD}. Nothing was changed. Move it away to begin a new log"
+        )
     with _alone(engine) as connection:
         if _version(connection) == HEAD:
             return  # another kernel was quicker
@@ -173,7 +183,10 @@ def _alone(engine: Engine) -> Iterator[sa.Connection]:
 def _version(connection: sa.Connection) -> str | None:
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
-    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    versions = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all()
+    if not versions and sa.inspect(connection).has_table("runs"):
+        return ""
+    return ", ".join(str(version) for version in versions) if versions else None
 
 
 def _create(connection: sa.Connection) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..reprs import short_repr
+from ..settings import current_folder
 
 __all__ = ["CellContext", "environment_snapshot", "git_commit", "script_path"]
 
@@ -69,7 +70,8 @@ def environment_snapshot() -> tuple[str, str]:
     described: dict[str, Any] = {
         "python": sys.version.split()[0], "platform": platform.platform(), "packages": versions,
     }  # fmt: skip
-    commit = git_commit(Path.cwd())
+    folder = current_folder()
+    commit = None if folder is None else git_commit(folder)
     if commit is not None:
         described["git_commit"] = commit
     text = json.dumps(described, sort_keys=True)
