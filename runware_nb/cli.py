@@ -16,6 +16,7 @@ from .commands.correcting import corrected_line
 from .commands.image_options import refuse_keys
 from .errors import ConfigError, MagicUsageError, NotConfirmed, RunwareNBError, TaskError, TaskInvalid
 from .loop import WaitInterrupted
+from .reprs import printable
 
 __all__ = ["main"]
 
@@ -173,7 +174,7 @@ def _print(text: str | None = None) -> None:
         return  # closed by the caller
     try:
         if text is not None:
-            print(text)  # noqa: T201 - what a terminal is for
+            print(printable(text))  # noqa: T201 - what a terminal is for
         sys.stdout.flush()
     except BrokenPipeError:
         raise _ReaderGone from None
@@ -192,7 +193,7 @@ def _say(sentence: str, end: str = "\n") -> None:
     # Remedies are written for a notebook; the same commands exist here.
     sentence = sentence.replace("%%runware ", "%runware ").replace("%runware ", "runware-nb ")
     try:
-        print(sentence, end=end, file=sys.stderr, flush=True)  # noqa: T201 - beside the answer
+        print(printable(sentence), end=end, file=sys.stderr, flush=True)  # noqa: T201 - beside the answer
     except BrokenPipeError:
         raise _ReaderGone from None
     except OSError:

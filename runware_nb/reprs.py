@@ -8,7 +8,7 @@ import reprlib
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
-__all__ = ["short_repr", "shortened"]
+__all__ = ["printable", "short_repr", "shortened"]
 
 T = TypeVar("T")
 _LONGEST = 300
@@ -16,6 +16,15 @@ _LONGEST_FIELD = 72
 
 _shortening = reprlib.Repr()
 _shortening.maxstring = _shortening.maxother = _shortening.maxlong = _LONGEST_FIELD
+
+
+def printable(text: object) -> str:
+    """Format a text for output: the bytes of a file name that are not UTF-8 are shown as escapes.
+
+    Python reads such a byte as half of a surrogate pair, which neither a terminal nor a notebook file takes. Inside
+    JSON the escape is read as the same half again, and so names the same file.
+    """
+    return str(text).encode("utf-8", "backslashreplace").decode()
 
 
 def short_repr(*names: str) -> Callable[[type[T]], type[T]]:

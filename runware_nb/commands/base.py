@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from ..errors import MagicUsageError
+from ..errors import ConfigError, MagicUsageError
 from ..reprs import short_repr
+from ..settings import current_folder
 
 if TYPE_CHECKING:
     from ..session import Job, Session
@@ -133,7 +134,12 @@ def run_command(command: Command, session: Session, options: argparse.Namespace)
     """
     if session.has_log:
         session.log.damage.take()  # what an earlier cell met is not about this command
-    answer = command.run(session, options)
+    try:
+        answer = command.run(session, options)
+    except FileNotFoundError as error:
+        if current_folder() is not None:
+            raise
+        raise ConfigError("The working directory was deleted. Change to another one and run this again.") from error
     rows = session.log.damage.take() if session.has_log else []
     if not rows:
         return answer

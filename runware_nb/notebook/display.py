@@ -10,6 +10,7 @@ from typing import Any
 from IPython.display import DisplayHandle, display
 
 from ..forking import Workers, make_lock
+from ..reprs import printable
 from ..session import Job
 from ..session.show import render_job
 from ..view.results import with_notices
@@ -25,7 +26,7 @@ _drawing = Workers(1, "runware display")
 
 def show_bundle(bundle: Mapping[str, str]) -> None:
     """Show a MIME bundle in the running cell."""
-    display(dict(bundle), raw=True)
+    display({kind: printable(text) if isinstance(text, str) else text for kind, text in bundle.items()}, raw=True)
 
 
 def show_widget(widget: Any, words: str) -> None:

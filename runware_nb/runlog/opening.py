@@ -15,11 +15,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine
 
 from ..errors import RunLogError, SchemaTooNew
+from ..reprs import printable
 from .databases import BUSY_S, in_words, is_locked, quieten_driver
 from .files import ensure_private_folder
 from .schema import HEAD, metadata
 
-__all__ = ["bring_up_to_date", "open_engine", "printable_path", "sqlite_path"]
+__all__ = ["bring_up_to_date", "open_engine", "sqlite_path"]
 
 _CONNECT_S = 10
 _AGAIN_S = 0.02
@@ -64,18 +65,13 @@ def bring_up_to_date(engine: Engine, home: Path | None) -> None:
             ensure_private_folder(home)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise RunLogError(f"the folder {printable_path(home)} cannot be created: {reason}") from error
+            raise RunLogError(f"the folder {printable(home)} cannot be created: {reason}") from error
     url = engine.url
-    name = printable_path(str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string())
+    name = printable(str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string())
     try:
         _patiently(lambda: _bring_up_to_date(engine, name))
     except sa.exc.SQLAlchemyError as error:
         raise RunLogError(f"the log {name} cannot be opened: {in_words(error)}") from error
-
-
-def printable_path(path: object) -> str:
-    """Format a path for a message: bytes that are not UTF-8 are shown, since no output takes them as they are."""
-    return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 def sqlite_path(engine: Engine) -> Path | None:

@@ -13,9 +13,10 @@ from sqlalchemy.engine import Engine
 
 from ..errors import RunLogError
 from ..forking import make_lock
+from ..reprs import printable
 from .databases import execute_all, in_words
 from .in_flight import InFlight
-from .opening import bring_up_to_date, printable_path, sqlite_path
+from .opening import bring_up_to_date, sqlite_path
 from .presence import FileChange, LogFile
 from .schema import budgets
 from .spending import carry_budgets, count_for_settings
@@ -227,7 +228,7 @@ class Database:
     def name(self) -> str:
         """Where the database is, in words, without passwords."""
         url = self._engine.url
-        return printable_path(str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string())
+        return printable(str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string())
 
 
 def _close(connection: Any) -> None:

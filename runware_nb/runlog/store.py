@@ -14,10 +14,11 @@ import sqlalchemy as sa
 
 from ..errors import MagicUsageError, RunLogError, RunNotFound
 from ..forking import block_fork, disconnect, release_before_fork, restart_after_fork
+from ..reprs import printable
 from .damage import Damage, DamagedRow, RunDamaged
 from .databases import BUSY_S, ONE_WRITER, Change, in_words
 from .filters import RunFilter
-from .opening import open_engine, printable_path
+from .opening import open_engine
 from .queries import MOST_CELLS, cell_number, cells_beginning, in_chunks, notebooks_named, select_runs
 from .records import (
     UNFINISHED_STATES,
@@ -74,7 +75,7 @@ class RunLog:
             self._engine = open_engine(home, log_url)
         url = self._engine.url
         name = str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string()
-        self.name = printable_path(name)
+        self.name = printable(name)
         self._sql = Statements(self._engine.dialect)
         self._database = Database(self._engine, self._sql, None if log_url else home, on_replaced=self._on_replaced)
         self._writer = Writer(self._database, self._sql)

@@ -118,7 +118,9 @@ class Journal:
     def _give_up(self, error: Exception) -> None:
         """Remember nothing from now on, and report it."""
         reason = getattr(error, "strerror", None) or error
-        _report(f"The state folder {self._folder} cannot be used ({reason}). Tasks are forgotten when the sandbox ends.")
+        _report(
+            f"The state folder {self._folder} cannot be used ({reason}). Tasks are forgotten when the sandbox ends."
+        )
         self._folder = None
 
 

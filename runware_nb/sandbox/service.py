@@ -364,7 +364,10 @@ class Service:
         """
         op = event["op"]
         if op == "accept":
-            self._remember(restored_work(event, seed=self.seed))
+            work = restored_work(event, seed=self.seed)
+            if work.uuid in self.works or not work.items:  # a UUID is accepted once: this would undo a charge
+                raise ValueError(work.uuid)
+            self._remember(work)
         elif op == "upload":
             self.uploads.restore(event["uuid"], event["name"])
         elif op == "delete":

@@ -84,7 +84,10 @@ def script_path() -> str | None:
     path = getattr(sys.modules.get("__main__"), "__file__", None)
     if not isinstance(path, str) or not path.endswith(".py") or "site-packages" in path or "runware_nb" in path:
         return None
-    return str(Path(path).resolve())
+    try:
+        return str(Path(path).resolve())
+    except OSError:  # the working directory was deleted
+        return path
 
 
 def git_commit(folder: Path) -> str | None:

@@ -174,3 +174,132 @@ def filter_of(session, **values):
     from runware_nb.runlog.filters import RunFilter
 
     return RunFilter(**values)
+
+
+# --- naming, counting and removing --------------------------------------------------------------------
+
+
+@pytest.fixture
+def session(tmp_path):
+    made = session_of(tmp_path / ".runware")
+    asyncio.run(fill(made.log))
+    yield made
+    made.close()
+
+
+def break_row(session, number, column="state", value="exploded"):
+    with session.log.changing() as connection:
+        connection.execute(sa.text(f"UPDATE runs SET {column} = :v WHERE task_uuid = :u"),
+                           {"v": value, "u": run_record(number).task_uuid})  # fmt: skip
+
+
+def test_the_damaged_row_is_named_after_the_command_and_counted_by_status(session):
+    """The user is told which row and why, once for each command, and `status` counts."""
+    break_row(session, 1)
+    break_row(session, 2, "request", "{")
+    answer = call(session, "log")
+    assert len(answer.json) == 2
+    assert len(answer.notes) == 2
+    assert any(
+        "row 2" in note.lower() and "request" in note and run_record(2).task_uuid in note for note in answer.notes
+    )
+    assert any("'exploded'" in note for note in answer.notes)
+    status = call(session, "status")
+    assert status.json["damaged"].startswith("2 runs cannot be read (row:2, row:1)")
+    break_row(session, 1, value="succeeded")
+    break_row(session, 2, "request", "{}")
+    assert "damaged" not in call(session, "status").json
+    assert call(session, "log").notes == ()
+
+
+def test_a_damaged_run_is_named_where_it_is_asked_for(session):
+    break_row(session, 2)
+    for ref in (run_record(2).task_uuid, "00000002", "row:2"):
+        with pytest.raises(RunDamaged, match=r"exploded.*%runware forget row:2"):
+            session.log.find(ref)
+
+
+def test_forget_removes_a_damaged_run_and_prune_all_of_them(session):
+    """Finished or not: what cannot be read cannot be collected either, and the question states what is lost."""
+    break_row(session, 4, "created_at_utc", "yesterday")
+    assert call(session, "forget row:4 --yes").json["removed"] == 1
+    break_row(session, 1)
+    break_row(session, 2, "inputs", "{")
+    assert call(session, "prune --damaged --yes").json["removed"] == 2
+    assert [run.task_uuid for run in session.log.recent(None)] == [run_record(3).task_uuid]
+    with session.log.reading() as connection:
+        for table in ("results", "uses", "votes", "run_tags"):
+            left = connection.execute(sa.text(f"SELECT count(*) FROM {table}")).scalar()
+            assert left == (1 if table in {"results", "run_tags"} else 0), table
+    assert session.log.find_damaged() == []
+
+
+def test_a_healthy_unfinished_run_is_still_not_forgotten(session):
+    with pytest.raises(RunLogError, match="may be paid for"):
+        forget_runs(session.log, [run_record(4).task_uuid])
+
+
+def test_a_file_that_a_damaged_row_names_is_not_a_stray(session):
+    """Prune deletes files that no run refers to; a row that cannot be read may still refer to one."""
+    from runware_nb.runlog.keeping import stored_files
+
+    break_row(session, 1, "inputs", '[{"place": "inputImage", "file": "' + FILE + '"')
+    with session.log.reading() as connection:
+        connection.execute(sa.text("DELETE FROM results"))
+        assert FILE in stored_files(connection)
+
+
+def test_malformed_pages_are_one_sentence(tmp_path, original):
+    """Pages that SQLite cannot read end a command with what can be done about it."""
+    home = tmp_path / ".runware"
+    home.mkdir()
+    body = bytearray(original)
+    for start in range(4096 * 4, len(body), 4096):
+        body[start : start + 2048] = b"\xa5" * 2048
+    (home / "runs.sqlite").write_bytes(body)
+    session = session_of(home)
+    try:
+        with pytest.raises(RunLogError) as caught:
+            for listing in LISTINGS:
+                call(session, listing.format(tmp_path))
+        assert "\n" not in str(caught.value)
+        assert ".recover" in str(caught.value)
+    finally:
+        session.close()
+
+
+def test_on_postgresql_too(tmp_path, postgres):
+    """JSON, states and times are text there as well."""
+    session = session_of(tmp_path / ".runware", log_url=postgres.database())
+    try:
+        asyncio.run(fill(session.log))
+        break_row(session, 1)
+        break_row(session, 2, "request", "[")
+        break_row(session, 3, "finished_at_utc", "soon")
+        for listing in ("log --limit all", "methods", "cost", "pending", f"export {tmp_path}/x.jsonl", "gallery"):
+            answer = call(session, listing)
+            if listing.startswith("log"):
+                assert [run["task_uuid"] for run in answer.json] == [run_record(4).task_uuid]
+                assert len(answer.notes) == 3
+        assert call(session, "prune --damaged --yes").json["removed"] == 3
+    finally:
+        session.close()
+
+
+def test_resume_collects_the_others(sandbox, make_session):
+    """Runs in flight of which one row is damaged: the others are collected, and the damaged one is named."""
+    sandbox.faults({"kind": "mute", "count": None})
+    session = make_session(sandbox, timeout_s=1)
+    jobs = [session.submit({"taskType": "imageInference", "model": "runware:101@1", "positivePrompt": "a ship",
+                            "width": 128, "height": 128, "seed": seed}) for seed in (1, 2, 3)]  # fmt: skip
+    for job in jobs:
+        while not job.record.attempts:
+            pass
+    second = make_session(sandbox)
+    with second.log.changing() as connection:
+        connection.execute(sa.text("UPDATE runs SET request = '{' WHERE task_uuid = :u"), {"u": jobs[0].task_uuid})
+    answer = call(second, "resume")
+    assert {run["task_uuid"] for run in answer.json} == {job.task_uuid for job in jobs[1:]}
+    assert {run["state"] for run in answer.json} == {"succeeded"}
+    assert any(jobs[0].task_uuid in note for note in answer.notes)
+    assert len(sandbox.charges()) == 3
