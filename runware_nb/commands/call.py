@@ -11,7 +11,7 @@ from ..errors import MagicUsageError, RunwareNBError, TaskInvalid
 from ..reprs import short_repr
 from ..wire.plain import plain_task
 from .arguments import LineParser
-from .base import Answer, find_command
+from .base import Answer, find_command, run_command
 
 __all__ = ["Said", "command"]
 
@@ -64,7 +64,7 @@ def command(name: str, *words: object, **options: Any) -> Said:
     found.add_arguments(parser)
     line = [str(_plain(word, f"{name} {number}")) for number, word in enumerate(words, 1)]
     parsed = parser.read(line + list(_written(options)))
-    answer = found.run(current_session(), parsed)
+    answer = run_command(found, current_session(), parsed)
     return _waited(answer) if answer.job is not None else _said(answer)
 
 

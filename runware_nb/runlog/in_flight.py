@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -77,7 +76,7 @@ class InFlight:
             for sql, values, _ in written:
                 if sql == self._sql.insert_run:
                     steps.append((self._sql.carry_run, values, None))
-                    # The index of joinable runs may hold another run of the same request: this one is kept all the same.
+                    # The index of joinable runs may hold another run of the same request; this one is kept too.
                     steps.append((self._sql.carry_run, {**values, "is_joinable": 0}, None))
                 elif sql in self._sql.carried:
                     steps.append((self._sql.carried[sql], values, None))

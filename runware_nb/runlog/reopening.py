@@ -142,7 +142,7 @@ class Database:
                 self.in_flight.note(write.run_uuid, [*write.steps, *write.kept])
 
     def finish(self, held: Any) -> Any:
-        """Return a connection as `connect` does if unfinished runs would be lost otherwise; else the one that is held."""
+        """Return a connection as `connect` does if unfinished runs would be lost otherwise, else *held*."""
         return self.connect(held) if len(self.in_flight) and self.is_changed() else held
 
     def _file_closed(self) -> None:

@@ -14,7 +14,8 @@ from sqlalchemy.engine import RowMapping
 from .records import ResultRecord, RunRecord, State, UseRecord
 
 __all__ = [
-    "RESULT_COLUMNS", "RUN_COLUMNS", "USE_COLUMNS", "RowError", "result_of", "result_row", "run_of", "run_row", "use_of", "use_row",
+    "RESULT_COLUMNS", "RUN_COLUMNS", "USE_COLUMNS", "RowError", "result_of", "result_row", "run_of", "run_row",
+    "use_of", "use_row",
 ]  # fmt: skip
 
 RUN_COLUMNS = (

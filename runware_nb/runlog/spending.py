@@ -20,8 +20,8 @@ from .schema import LONGEST_KEY, budgets, results, run_tags, runs, spending
 
 __all__ = [
     "FROM_SETTINGS", "Budget", "OwnCosts", "Spent", "budget_name", "budgets_in_force", "budgets_of",
-    "carry_budgets", "count_for_settings", "limit_values", "median_cost", "refuse_over_budget", "set_budget", "sum_imported",
-    "sum_spending",
+    "carry_budgets", "count_for_settings", "limit_values", "median_cost", "refuse_over_budget", "set_budget",
+    "sum_imported", "sum_spending",
 ]  # fmt: skip
 
 FROM_SETTINGS = "*settings*"

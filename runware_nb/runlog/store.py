@@ -484,7 +484,7 @@ class RunLog:
         try:
             snapshot = {} if text is None else json.loads(text)
             if not isinstance(snapshot, dict):
-                raise RowError("the snapshot is not a JSON object")  # noqa: TRY301, TRY004 - handled as any damage
+                raise RowError("the snapshot is not a JSON object")
         except (ValueError, TypeError, RecursionError) as error:
             self.damage.note("environments", environment_hash, None, RowError(f"the snapshot cannot be read: {error}"))
             return None

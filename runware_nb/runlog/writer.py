@@ -40,7 +40,7 @@ class Source(Protocol):
         """Note what was committed."""
 
     def finish(self, held: Any) -> Any:
-        """Return a connection as `connect` does if unfinished runs would be lost otherwise; else the one that is held."""
+        """Return a connection as `connect` does if unfinished runs would be lost otherwise, else *held*."""
 
 
 @dataclass(slots=True)

@@ -138,4 +138,4 @@ def _is_applied(line: bytes, apply: Callable[[dict[str, Any]], None]) -> bool:
 
 def _report(sentence: str) -> None:
     text = f"sandbox: {sentence}".encode("utf-8", "backslashreplace").decode()
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - stdout has the first line only
+    print(text, file=sys.stderr, flush=True)

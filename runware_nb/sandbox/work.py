@@ -152,7 +152,7 @@ def restored_work(event: Json, *, seed: int) -> Work:
     return work
 
 
-def _restored_item(name: str, seed: int, ready_at: float, error: Json | None, flagged: bool) -> Item:  # noqa: FBT001 - as it is written
+def _restored_item(name: str, seed: int, ready_at: float, error: Json | None, flagged: bool) -> Item:
     if not isinstance(name, str) or not isinstance(seed, int) or not math.isfinite(ready_at):
         raise ValueError(name)
     return Item(name, seed, float(ready_at), None if error is None else dict(error), bool(flagged))
