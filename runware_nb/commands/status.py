@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ..runlog import RunLog
     from ..session import Session
 
-_LOOKED_AT = 5000
-"""Runs that are looked at for damage: 0.1 s."""
+_LOOKED_AT = 2000
+"""Runs that are looked at for damage: a fifth of a second."""
 _MOST_NAMED = 5
 SUMMARY = "show the connection, the balance, and where log and images are"
 

@@ -122,13 +122,13 @@ def _storable(text: str) -> str:
 
 
 def _checked(row: Mapping[Any, Any], kinds: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
+    plain = dict(row)  # the mapping of SQLAlchemy takes longer for each value
     values = {}
-    for name, kind in kinds.items():
-        value = row[name]
-        try:
-            values[name] = kind(value)
-        except (ValueError, TypeError, OverflowError, RecursionError) as error:
-            raise RowError(f"the column {name} contains {_shown(value)}, {_expected(kind)}") from error
+    try:
+        for name, kind in kinds.items():
+            values[name] = kind(plain[name])
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise RowError(f"the column {name} contains {_shown(plain[name])}, {_expected(kind)}") from error
     return values
 
 

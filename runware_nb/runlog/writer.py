@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from ..errors import BudgetExceeded, RunLogError
 from ..forking import block_fork, make_lock
+from ..reprs import short_repr
 from .databases import Change, execute_all, in_words, is_connection_lost, is_misplaced, is_taken
 from .records import RunClaimed, RunMissing, TwinExists
 from .statements import Statements
@@ -43,6 +44,7 @@ class Source(Protocol):
         """Return a connection as `connect` does if unfinished runs would be lost otherwise, else *held*."""
 
 
+@short_repr("run_uuid", "ends", "error")
 @dataclass(slots=True)
 class Written:
     """Statements that are committed together.
