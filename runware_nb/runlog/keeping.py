@@ -107,8 +107,8 @@ def forget_runs(log: RunLog, task_uuids: Sequence[str], *, damaged: Sequence[int
         chosen += [runs.c.id.in_(some) for some in in_chunks(damaged)]
         for mine in chosen:
             # by subquery: the UUID of a damaged row need not be a text
-            some = sa.select(runs.c.task_uuid).where(mine, runs.c.task_uuid.is_not(None))
-            theirs = results.c.run_uuid.in_(some)
+            named_runs = sa.select(runs.c.task_uuid).where(mine, runs.c.task_uuid.is_not(None))
+            theirs = results.c.run_uuid.in_(named_runs)
             named = sa.select(results.c.file).where(theirs, results.c.file.is_not(None))
             for name in connection.execute(named).scalars():
                 left.update(_files_in(name))
@@ -116,14 +116,16 @@ def forget_runs(log: RunLog, task_uuids: Sequence[str], *, damaged: Sequence[int
                 left.update(_files_in(text))
             hashed = sa.select(runs.c.cell_hash).where(mine, runs.c.cell_hash.is_not(None))
             sources.update(key for key in connection.execute(hashed).scalars() if isinstance(key, str))
-            used_by = sa.select(uses.c.cell_hash).where(uses.c.run_uuid.in_(some), uses.c.cell_hash.is_not(None))
+            used_by = sa.select(uses.c.cell_hash).where(uses.c.run_uuid.in_(named_runs), uses.c.cell_hash.is_not(None))
             sources.update(key for key in connection.execute(used_by).scalars() if isinstance(key, str))
-            connection.execute(sa.delete(uses).where(uses.c.run_uuid.in_(some)))
+            connection.execute(sa.delete(uses).where(uses.c.run_uuid.in_(named_runs)))
             ids = sa.select(runs.c.id).where(mine)
             connection.execute(sa.delete(run_tags).where(run_tags.c.run_id.in_(ids)))
-            connection.execute(sa.delete(attempts).where(attempts.c.run_uuid.in_(some)))
+            connection.execute(sa.delete(attempts).where(attempts.c.run_uuid.in_(named_runs)))
             connection.execute(sa.delete(results).where(theirs))
-            connection.execute(sa.delete(votes).where(votes.c.left_uuid.in_(some) | votes.c.right_uuid.in_(some)))
+            connection.execute(
+                sa.delete(votes).where(votes.c.left_uuid.in_(named_runs) | votes.c.right_uuid.in_(named_runs))
+            )
             connection.execute(sa.delete(runs).where(mine))
         for hashes in in_chunks(sorted(sources)):  # a cell's text holds the prompt
             used = sa.select(runs.c.cell_hash).where(runs.c.cell_hash.is_not(None)).union(

@@ -288,7 +288,7 @@ class RunLog:
             RunDamaged: It is there, but its row cannot be read.
         """
         by_attempt = sa.select(attempts.c.run_uuid).where(attempts.c.task_uuid == ref)
-        exact = runs.c.task_uuid.in_(sa.select(sa.literal(ref)).union_all(by_attempt))
+        exact: sa.ColumnElement[bool] = runs.c.task_uuid.in_(sa.select(sa.literal(ref)).union_all(by_attempt))
         number = ref.removeprefix("row:")
         if number != ref and number.isascii() and number.isdecimal() and len(number) < 10:
             exact = runs.c.id == int(number)
@@ -525,8 +525,8 @@ class RunLog:
                     if isinstance(row["tag"], str):
                         run.tags += (row["tag"],)
                     else:
-                        error = RowError("the tag is not a text")
-                        self.damage.note("run_tags", row["run_id"], run.task_uuid, error)
+                        odd = RowError("the tag is not a text")
+                        self.damage.note("run_tags", row["run_id"], run.task_uuid, odd)
         return selected, damaged
 
     def find_damaged(self, *, newest: int | None = None) -> list[DamagedRow]:
