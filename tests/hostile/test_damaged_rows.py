@@ -135,7 +135,7 @@ COLUMNS = st.sampled_from([
 ])  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(COLUMNS, VALUES, st.integers(1, 4))
 @example(("runs", "state"), ("?", ("exploded",)), 1)
 @example(("runs", "request"), ("?", ("{",)), 1)

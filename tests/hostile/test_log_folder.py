@@ -413,11 +413,11 @@ def task(seed):
             "seed": seed}  # fmt: skip
 
 
-def test_a_run_is_recorded_although_both_folders_were_deleted_while_it_ran(start_sandbox, make_session, home):
+def test_a_run_is_recorded_although_both_folders_were_deleted_while_it_ran(sandbox, make_session, home):
     """The run, its file and the next run are at the path; each was paid for once."""
-    sandbox = start_sandbox("--latency-s", "0.7")
     session = make_session(sandbox)
     session.submit(task(1)).result(timeout_s=20)
+    sandbox.faults({"kind": "latency", "seconds": 1})
     job = session.submit(task(2))
     while not job.record.attempts:
         time.sleep(0.01)
@@ -434,9 +434,9 @@ def test_a_run_is_recorded_although_both_folders_were_deleted_while_it_ran(start
     assert len(sandbox.charges()) == 2
 
 
-def test_a_run_that_resume_collects_is_recorded_in_the_new_log(start_sandbox, make_session, home):
+def test_a_run_that_resume_collects_is_recorded_in_the_new_log(sandbox, make_session, home):
     """A run of an earlier kernel is known only from the log: its record is kept while it is collected."""
-    sandbox = start_sandbox("--latency-s", "0.7")
+    sandbox.faults({"kind": "latency", "seconds": 1})
     first = make_session(sandbox)
     job = first.submit(task(1))
     while not job.record.attempts:

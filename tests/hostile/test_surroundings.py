@@ -159,7 +159,7 @@ def start(folder, capsys):
     return [charge["task_uuid"][-1] for charge in service.ledger()["charges"]], capsys.readouterr().err
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.one_of(
     st.binary(max_size=40).map(lambda line: line.replace(b"\n", b"")),
     st.recursive(st.none() | st.integers() | st.floats() | st.text(max_size=4),
@@ -209,18 +209,13 @@ def test_a_state_folder_that_cannot_be_used_is_one_sentence(tmp_path, capsys, da
         assert (len(list(folder.glob("journal.damaged-*"))), start(folder, capsys)) == (1, ([], ""))
 
 
-@pytest.mark.parametrize("damage", ["half", "file_for_folder"])
-def test_a_sandbox_with_a_damaged_journal_starts_and_reports_it(start_sandbox, tmp_path, damage, capfd):
+def test_a_sandbox_with_a_damaged_journal_starts_and_reports_it(start_sandbox, tmp_path, capfd):
     """A real process: its first line is printed, its stderr states what was damaged and where it is kept."""
     folder = tmp_path / "state"
-    if damage == "file_for_folder":
-        folder.write_text("x")
-    else:
-        folder.mkdir()
-    if damage == "half":
-        (folder / "journal.jsonl").write_bytes(accepted(1) + accepted(2)[:50])
+    folder.mkdir()
+    (folder / "journal.jsonl").write_bytes(accepted(1) + accepted(2)[:50])
     sandbox = start_sandbox("--state-dir", str(folder))
-    assert len(sandbox.charges()) == (damage == "half")
+    assert len(sandbox.charges()) == 1
     body = json.dumps([{**ACCEPTED["task"], "taskUUID": "8e4b0f6e-0000-4000-8000-000000000005"}]).encode()
     headers = {"Authorization": f"Bearer {sandbox.api_key}", "Content-Type": "application/json"}
     with urllib.request.urlopen(urllib.request.Request(sandbox.rest_url, body, headers)) as response:
@@ -229,6 +224,5 @@ def test_a_sandbox_with_a_damaged_journal_starts_and_reports_it(start_sandbox, t
     sentences = capfd.readouterr().err
     assert str(folder) in sentences
     assert "Traceback" not in sentences
-    if damage == "half":
-        assert len(list(folder.glob("journal.damaged-*"))) == 1
-        assert len(start_sandbox("--state-dir", str(folder)).charges()) == 2
+    assert len(list(folder.glob("journal.damaged-*"))) == 1
+    assert len(start_sandbox("--state-dir", str(folder)).charges()) == 2
