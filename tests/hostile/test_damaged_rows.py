@@ -289,8 +289,8 @@ def test_on_postgresql_too(tmp_path, postgres):
 
 def test_resume_collects_the_others(sandbox, make_session):
     """Runs in flight of which one row is damaged: the others are collected, and the damaged one is named."""
-    sandbox.faults({"kind": "mute", "count": None})
-    session = make_session(sandbox, timeout_s=1)
+    sandbox.faults({"kind": "latency", "seconds": 3, "count": None})
+    session = make_session(sandbox)
     jobs = [session.submit({"taskType": "imageInference", "model": "runware:101@1", "positivePrompt": "a ship",
                             "width": 128, "height": 128, "seed": seed}) for seed in (1, 2, 3)]  # fmt: skip
     for job in jobs:
