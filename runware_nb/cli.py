@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import IO, TextIO
 
 from . import __version__
-from .commands import COMMANDS, Answer, find_command
+from .commands import COMMANDS, Answer, find_command, run_command
 from .commands.arguments import HelpRequested, LineParser
 from .commands.correcting import corrected_line
 from .commands.image_options import refuse_keys
@@ -98,7 +98,7 @@ def _run(name: str, words: list[str]) -> int:
     if _is_terminal(sys.stderr):
         hooks.show_progress = _show_progress
     try:
-        answer = command.run(current_session(), options)
+        answer = run_command(command, current_session(), options)
     except TaskInvalid as error:
         error.corrected = corrected_line(f"runware-nb {name}", words, error)
         raise

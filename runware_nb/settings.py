@@ -28,6 +28,7 @@ __all__ = [
     "SettingProblem",
     "Settings",
     "child_environment",
+    "current_folder",
     "environment_fingerprint",
     "forget_key",
     "hide_key",
@@ -302,7 +303,7 @@ def load_settings(
     """
     remember_secrets()
     # The environment is in no local variable: a traceback that shows variables would show every key in it.
-    reader = _Reader(os.environ if environ is None else environ, cwd or Path.cwd())
+    reader = _Reader(os.environ if environ is None else environ, cwd or current_folder())
     settings = reader.read(profile)
     for name in reader.variables:
         if name.startswith("RUNWARE_NB_") and name not in _ENVIRONMENT and name not in _OTHER_VARIABLES:
@@ -312,10 +313,18 @@ def load_settings(
     return settings
 
 
+def current_folder() -> Path | None:
+    """Return the working directory; None if it was deleted while the process was in it."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
+
+
 class _Reader:
     """One reading of all sources, which collects problems instead of raising the first."""
 
-    def __init__(self, environ: Mapping[str, str], cwd: Path) -> None:
+    def __init__(self, environ: Mapping[str, str], cwd: Path | None) -> None:
         self._environ = environ
         self._cwd = cwd
         self._problems: list[SettingProblem] = []
@@ -366,15 +375,30 @@ class _Reader:
         return str(self._values.pop("home", ""))
 
     def _home(self, text: str) -> Path:
+        """Return the folder of the log. Where a problem is reported instead, the path is only a placeholder."""
         try:
-            return self._cwd / Path(text).expanduser()
+            home = Path(text).expanduser()
         except RuntimeError as error:  # no such user, or no home folder
-            self._report(f"Invalid home {_quoted(text)}: {error} Set RUNWARE_NB_HOME to a folder.", {"home"})
-            return self._cwd / ".runware"
+            self._report(
+                f"Invalid home {_quoted(text)}: {str(error).rstrip('.')}. Set RUNWARE_NB_HOME to a folder. "
+                "Nothing was sent.",
+                {"home"},
+            )
+            home = Path(".runware")
+        if "\x00" in text:
+            self._report(f"Invalid home {_quoted(text)}: a path contains no NUL character.", {"home"})
+            home = Path(".runware")
+        if self._cwd is None and not home.is_absolute():
+            self._report(
+                f"Cannot find the home folder {str(home)!r}: the working directory was deleted. Change to another one, "
+                "or set RUNWARE_NB_HOME to an absolute path. Nothing was sent.",
+                {"home"},
+            )
+        return home if self._cwd is None else self._cwd / home
 
     def _read_pyproject(self) -> None:
         """Read `[tool.runware-nb]` of the nearest `pyproject.toml`; there may be none."""
-        for folder in (self._cwd, *self._cwd.parents):
+        for folder in () if self._cwd is None else (self._cwd, *self._cwd.parents):
             path = folder / "pyproject.toml"
             if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where a folder may not be searched
                 tool = self._parse(path, frozenset({*_FOR_PROJECTS, *_DEFAULTS})).get("tool", {})
@@ -508,7 +532,7 @@ def _parse(path: Path) -> dict[str, Any]:
         return tomllib.loads(text)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:  # a ValueError: the file is neither UTF-8 nor TOML
+    except (OSError, ValueError, RecursionError) as error:  # a ValueError: the file is neither UTF-8 nor TOML
         raise ConfigError(f"{path} cannot be read: {error}") from error
 
 

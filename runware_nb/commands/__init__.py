@@ -1,5 +1,5 @@
 """The commands, one file each, for magics and terminal alike."""
 
-from .base import COMMANDS, Answer, Command, find_command
+from .base import COMMANDS, Answer, Command, find_command, run_command
 
-__all__ = ["COMMANDS", "Answer", "Command", "find_command"]
+__all__ = ["COMMANDS", "Answer", "Command", "find_command", "run_command"]

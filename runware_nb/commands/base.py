@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import difflib
 import importlib
 from collections.abc import Mapping
@@ -10,13 +11,17 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from ..errors import MagicUsageError
+from ..errors import ConfigError, MagicUsageError
 from ..reprs import short_repr
+from ..settings import current_folder
 
 if TYPE_CHECKING:
     from ..session import Job, Session
 
-__all__ = ["COMMANDS", "Answer", "Command", "find_command"]
+__all__ = ["COMMANDS", "Answer", "Command", "find_command", "run_command"]
+
+_MOST_DAMAGED = 20
+"""Damaged rows that one command names."""
 
 
 @short_repr()
@@ -119,6 +124,29 @@ def find_command(name: str) -> Command:
             raise MagicUsageError(f"no command {name!r}; did you mean {meant}?", corrected=f"%runware {meant}")
         raise MagicUsageError(f"no command {name!r}; there are: {', '.join(COMMANDS)}")
     return cast("Command", importlib.import_module(f".{module}", __package__))
+
+
+def run_command(command: Command, session: Session, options: argparse.Namespace) -> Answer:
+    """Run a command, and add a sentence for each row of the log that it had to leave out.
+
+    Raises:
+        RunwareNBError: The command failed.
+    """
+    if session.has_log:
+        session.log.damage.take()  # what an earlier cell met is not about this command
+    try:
+        answer = command.run(session, options)
+    except FileNotFoundError as error:
+        if current_folder() is not None:
+            raise
+        raise ConfigError("The working directory was deleted. Change to another one and run this again.") from error
+    rows = session.log.damage.take() if session.has_log else []
+    if not rows:
+        return answer
+    sentences = [row.sentence for row in rows[:_MOST_DAMAGED]]
+    if len(rows) > _MOST_DAMAGED:
+        sentences.append(f"{len(rows) - _MOST_DAMAGED} more rows are damaged; `%runware status` counts them.")
+    return dataclasses.replace(answer, notes=(*answer.notes, *sentences))
 
 
 def _likeness(typed: str, name: str) -> float:

@@ -12,7 +12,7 @@ from ..printable import printable, printable_bundle
 from ..reprs import short_repr
 from ..wire.plain import plain_task
 from .arguments import LineParser
-from .base import Answer, find_command
+from .base import Answer, find_command, run_command
 from .image_options import refuse_known_keys
 
 __all__ = ["Said", "command"]
@@ -68,7 +68,7 @@ def command(name: str, *words: object, **options: Any) -> Said:
     line += _written(options)
     refuse_known_keys(line)
     parsed = parser.read(line)
-    answer = found.run(current_session(), parsed)
+    answer = run_command(found, current_session(), parsed)
     return _waited(answer) if answer.job is not None else _said(answer)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..runlog import RunRecord
+from ..runlog.damage import DamagedRow, RunDamaged
 from ..runlog.keeping import forget_runs
 from ..session.consent import confirm
 from ..session.pictures import forget_copies
@@ -19,29 +21,53 @@ SUMMARY = "remove runs with their files, after a question"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("refs", nargs="+", metavar="UUID", help="task UUIDs, or their first characters")
+    parser.add_argument(
+        "refs", nargs="+", metavar="UUID", help="task UUIDs, or their first characters; row:N for a damaged row"
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
     """Ask, and remove them."""
-    return remove(session, [session.log.find(ref) for ref in options.refs], agreed=options.yes)
+    runs: list[RunRecord] = []
+    damaged: list[DamagedRow] = []
+    for ref in options.refs:
+        try:
+            runs.append(session.log.find(ref))
+        except RunDamaged as error:
+            if len(error.rows) > 1:
+                raise
+            damaged += error.rows
+    return remove(session, runs, agreed=options.yes, damaged=damaged)
 
 
-def remove(session: Session, runs: list[RunRecord], *, agreed: bool, strays: list[str] | None = None) -> Answer:
-    """Remove runs and stray files after a question."""
+def remove(
+    session: Session,
+    runs: list[RunRecord],
+    *,
+    agreed: bool,
+    strays: list[str] | None = None,
+    damaged: Sequence[DamagedRow] = (),
+) -> Answer:
+    """Remove runs, damaged rows of runs, and stray files after a question."""
     files = sum(result.file is not None for each in runs for result in each.results) + len(strays or ())
-    noun = "run" if len(runs) == 1 else "runs"
-    what = f"{len(runs)} {noun} and up to {files} files"
-    if not runs and not strays:
+    count = len(runs) + len(damaged)
+    noun = "run" if count == 1 else "runs"
+    what = f"{count} {noun} and up to {files} files"
+    if not count and not strays:
         return Answer({"text/plain": "nothing to remove"}, {"removed": 0, "files": 0, "freed_bytes": 0})
     if not agreed:
         statement = f"{what} will be deleted permanently. Their costs stay in the summaries."
+        if damaged:
+            # Whether such a run has ended cannot be read: its result may be paid for, and not collected yet.
+            statement += f" {len(damaged)} of them cannot be read: results that were not collected are lost."
         confirm(statement, verb="Delete them", undone="Nothing was deleted.", remedy="Add --yes to delete them.")
-    left = forget_runs(session.log, [each.task_uuid for each in runs]) if runs else []
+    numbers = [int(row.number) for row in damaged]
+    left = forget_runs(session.log, [run.task_uuid for run in runs], damaged=numbers) if count else []
+    session.log.damage.take()  # what was removed is not left out any more
     gone = [*left, *(strays or ())] if session.owns_media else []
     freed = session.media.remove(gone)
     forget_copies(session, left)
     notes = () if session.owns_media else ("the files stay: other logs may share them",)
-    said = f"removed {len(runs)} {noun} and {len(gone)} files ({freed / 1e6:.1f} MB)"
-    return Answer({"text/plain": said}, {"removed": len(runs), "files": len(gone), "freed_bytes": freed}, notes)
+    said = f"removed {count} {noun} and {len(gone)} files ({freed / 1e6:.1f} MB)"
+    return Answer({"text/plain": said}, {"removed": count, "files": len(gone), "freed_bytes": freed}, notes)

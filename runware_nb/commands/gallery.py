@@ -49,10 +49,13 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     found = runs_of(session.log, shown)
     written: list[dict[str, Any]] = []
     for uuid, position in shown:
-        result = next(each for each in found[uuid].results if each.position == position)
-        path = session.recovery.find(found[uuid], result)
+        run = found.get(uuid)
+        result = next((each for each in run.results if each.position == position), None) if run is not None else None
+        if run is None or result is None:
+            continue  # its row is damaged, which a note states
+        path = session.recovery.find(run, result)
         written.append({
-            "task_uuid": uuid, "index": position, "model": found[uuid].model, "prompt": found[uuid].prompt,
+            "task_uuid": uuid, "index": position, "model": run.model, "prompt": run.prompt,
             "seed": result.seed, "rating": result.rating, "is_favourite": result.is_favourite,
             "file": None if path is None else str(path),
         })  # fmt: skip

@@ -26,11 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_filters(parser, limit=None)
     parser.add_argument("--keep-rated", action="store_true", help="leave runs that have stars")
+    parser.add_argument("--damaged", action="store_true", help="remove the runs that cannot be read, and no others")
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
     """Choose, ask, and remove; files that no run refers to go too."""
+    if options.damaged:
+        return remove(session, [], agreed=options.yes, damaged=session.log.find_damaged())
     chosen = _chosen(session, filter_from(options, session))
     if options.keep_rated:
         chosen = [each for each in chosen if each.best_rating is None]

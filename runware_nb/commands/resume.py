@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from typing import TYPE_CHECKING
 
-from ..errors import NotConfirmed, RunwareNBError
+from ..errors import NotConfirmed, RunNotFound, RunwareNBError
 from ..runlog import RunRecord
 from ..session.consent import can_ask, priced
 from ..session.estimates import Estimate, estimate
@@ -59,7 +60,10 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
             f"Not collected, because they belong to a service that is not in use: {names}. `sandbox` starts the "
             "sandbox, and `sandbox --stop` returns to the service."
         )
-    runs: list[RunRecord] = [session.log.find(record.task_uuid) for record in chosen]
+    runs: list[RunRecord] = []
+    for record in chosen:
+        with contextlib.suppress(RunNotFound):  # damaged meanwhile, which a note states
+            runs.append(session.log.find(record.task_uuid))
     bundle = render_table(runs_table(runs)) if runs else {"text/plain": "nothing is pending"}
     failed = failed or any(job.future.exception() is not None for job in jobs)
     return Answer(bundle, [row_of(record) for record in runs], tuple(notes), is_failure=failed, value=runs)

@@ -17,8 +17,12 @@ from .base import Answer
 from .cost import budget_line
 
 if TYPE_CHECKING:
+    from ..runlog import RunLog
     from ..session import Session
 
+_LOOKED_AT = 2000
+"""Runs that are looked at for damage: a fifth of a second."""
+_MOST_NAMED = 5
 SUMMARY = "show the connection, the balance, and where log and images are"
 
 
@@ -40,6 +44,9 @@ def run(session: Session, options: argparse.Namespace) -> Answer:  # noqa: ARG00
             lines = map(budget_line, budgets_of(connection))
             facts |= {line.partition(":")[0]: line.partition(": ")[2] for line in lines}
         facts["runs"] = f"{log.count()}, {len(log.pending())} unfinished"
+        damaged = _damaged(log)
+        if damaged:
+            facts["damaged"] = damaged
         facts["images"] = f"{session.media.folder} ({_size_of(session.media.folder) / 1e6:.1f} MB)"
     except ConfigError as error:  # a setting that could not be read
         notes.append(str(error))
@@ -79,6 +86,17 @@ def _add_connection(session: Session, facts: dict[str, Any], notes: list[str]) -
         facts["connection"] = f"{type(error).__name__}: {error}"
     except RunwareNBError as error:
         facts["connection"] = f"{type(error).__name__}: {error}"
+
+
+def _damaged(log: RunLog) -> str:
+    """Count the runs that cannot be read; in a large log among the newest, so that this takes a moment only."""
+    rows = log.find_damaged(newest=_LOOKED_AT)
+    if not rows:
+        return ""
+    names = ", ".join(f"row:{row.number}" for row in rows[:_MOST_NAMED]) + (", ..." if len(rows) > _MOST_NAMED else "")
+    among = f" among the newest {_LOOKED_AT:,}" if log.count() > _LOOKED_AT else ""
+    noun = "run" if len(rows) == 1 else "runs"
+    return f"{len(rows)} {noun}{among} cannot be read ({names}); `%runware forget {names.split(',')[0]}` removes one"
 
 
 def _size_of_log(home: Path) -> int:

@@ -96,7 +96,7 @@ def _papermill_path(value: object) -> str | None:
     text = _text(value)
     if text is None or text == "-":
         return None
-    path = (hooks.notebook_folder or Path.cwd()) / text
+    path = (hooks.notebook_folder or Path()) / text
     return str(path.resolve()) if os.path.isfile(path) else text  # noqa: PTH113 - Path.is_file may raise
 
 

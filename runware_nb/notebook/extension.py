@@ -14,7 +14,7 @@ from ..loading import FIRST_NEEDED
 from ..loading import load as load_modules
 from ..printable import printable
 from ..session.hooks import hooks
-from ..settings import Settings, load_settings
+from ..settings import Settings, current_folder, load_settings
 from .completion import install_completion, remove_completion
 from .magics import RunwareMagics, allow_empty_bodies, forbid_empty_bodies
 from .stop_line import install_stop_line, remove_stop_line
@@ -64,7 +64,7 @@ def attach(shell: Any) -> None:
     """Connect the session to its notebook: where a cell is, how a job is shown, and which folders were in use first."""
     hooks.notebook_folder = _notebook_folder(shell)
     if hooks.working_folder is None:
-        hooks.working_folder = Path.cwd()
+        hooks.working_folder = current_folder()
     finder: Any = None
 
     def find_cell(*, counts: bool = True) -> CellContext:
@@ -124,7 +124,7 @@ def _notebook_folder(shell: Any) -> Path:
     if isinstance(file, str) and Path(file).is_absolute():
         return Path(file).parent
     start = getattr(shell, "starting_dir", None)
-    return Path(start) if isinstance(start, str) and start else Path.cwd()
+    return Path(start) if isinstance(start, str) and start else current_folder() or Path()
 
 
 def _open_gallery(wanted: RunFilter) -> None:
@@ -176,7 +176,7 @@ def _first_line(settings: Settings) -> str:
 def _near(path: Path) -> str:
     try:
         return str(path.relative_to(Path.cwd()))
-    except ValueError:
+    except (ValueError, OSError):
         return str(path)
 
 

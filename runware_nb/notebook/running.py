@@ -6,7 +6,7 @@ from collections import ChainMap
 from collections.abc import Mapping
 from typing import Any
 
-from ..commands import COMMANDS, Answer, find_command
+from ..commands import COMMANDS, Answer, find_command, run_command
 from ..commands.arguments import HelpRequested, LineParser, split_line
 from ..commands.correcting import corrected_line
 from ..commands.image_options import fill_in, refuse_keys
@@ -106,7 +106,7 @@ class Runner:
         if notice:
             show_bundle({"text/plain": notice})
         try:
-            answer = command.run(self._session, options)
+            answer = run_command(command, self._session, options)
         except TaskInvalid as error:
             error.corrected = corrected_line(f"%runware {words[0]}", typed[1:], error)
             raise

@@ -36,7 +36,9 @@ def wall_of(session: Session, wanted: RunFilter, *, words: str, count: int = _PA
     found = runs_of(session.log, shown)
     tiles = []
     for uuid, position in shown:
-        run = found[uuid]
+        run = found.get(uuid)
+        if run is None:
+            continue  # its row is damaged, which a note states
         picture = next(
             (picture_of(session, run, each, side_px=_SIDE_PX) for each in run.results if each.position == position),
             None,

@@ -12,6 +12,7 @@ from ..errors import MagicUsageError
 from ..reprs import short_repr
 from .databases import upsert_for
 from .exhibits import Place, runs_of
+from .rows import RowError
 from .schema import votes
 from .store import RunLog
 
@@ -79,7 +80,8 @@ def find_vote(log: RunLog, ballot: str, vote: Vote) -> Vote | None:
     same = sa.and_(votes.c.ballot == name, votes.c.voter == voter, votes.c.pair == pair)
     with log.reading() as connection:
         row = connection.execute(sa.select(votes).where(same)).mappings().first()
-    return None if row is None else _vote_of(row)
+    votes_found = [] if row is None else log.damage.read([row], _vote_of, table="votes", run="left_uuid")
+    return votes_found[0] if votes_found else None
 
 
 def take_back_vote(log: RunLog, number: int) -> None:
@@ -100,7 +102,7 @@ def votes_of(log: RunLog, ballot: str) -> list[Vote]:
     """
     with log.reading() as connection:
         rows = connection.execute(sa.select(votes).where(votes.c.ballot == ballot).order_by(votes.c.id)).mappings()
-        return [_vote_of(row) for row in rows]
+        return log.damage.read(rows, _vote_of, table="votes", run="left_uuid")
 
 
 def votes_among(log: RunLog, task_uuids: Collection[str]) -> list[tuple[str, Vote]]:
@@ -146,6 +148,15 @@ def _identity(ballot: str, vote: Vote) -> tuple[str, str, str]:
 
 
 def _vote_of(row: RowMapping) -> Vote:
+    texts = ("left_uuid", "right_uuid", "choice", "voter", "created_at_utc")
+    for name in texts:
+        if not isinstance(row[name], str):
+            raise RowError(f"the column {name} does not contain a text")
+    for name in ("left_position", "right_position"):
+        if not isinstance(row[name], int) or row[name] < 0:
+            raise RowError(f"the column {name} contains {str(row[name])[:40]!r}, which is not a position")
+    if row["choice"] not in CHOICES:
+        raise RowError(f"the column choice contains {row['choice'][:40]!r}: expected one of {', '.join(CHOICES)}")
     return Vote((row["left_uuid"], row["left_position"]), (row["right_uuid"], row["right_position"]), row["choice"],
                 row["voter"], row["created_at_utc"], row["id"])  # fmt: skip
 
@@ -158,4 +169,4 @@ def ballots_of(log: RunLog) -> dict[str, int]:
     """
     counted = sa.select(votes.c.ballot, sa.func.count()).group_by(votes.c.ballot).order_by(votes.c.ballot)
     with log.reading() as connection:
-        return {name: int(count) for name, count in connection.execute(counted)}
+        return {name: int(count) for name, count in connection.execute(counted) if isinstance(name, str)}

@@ -20,6 +20,7 @@ __all__ = [
     "in_words",
     "is_connection_lost",
     "is_locked",
+    "is_misplaced",
     "is_taken",
     "quieten_driver",
     "redact_parameters",
@@ -145,6 +146,15 @@ def is_connection_lost(error: BaseException) -> bool:
     return type(error).__module__.startswith("psycopg") and type(error).__name__ in {
         "OperationalError", "InterfaceError", "AdminShutdown", "CrashShutdown", "IdleInTransactionSessionTimeout",
     }  # fmt: skip
+
+
+def is_misplaced(error: BaseException) -> bool:
+    """Whether what was read makes no sense, as after another file was written over the one that is open."""
+    if isinstance(error, sqlite3.DatabaseError):
+        name = getattr(error, "sqlite_errorname", "") or ""
+        is_odd = name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR", "SQLITE_READONLY_DBMOVED"))
+        return is_odd or "no such table" in str(error)
+    return type(error).__name__ == "UndefinedTable"
 
 
 def is_locked(error: sa.exc.DBAPIError) -> bool:

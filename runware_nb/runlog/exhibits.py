@@ -43,6 +43,8 @@ def list_images(log: RunLog, wanted: RunFilter, *, favourites: bool = False) -> 
         for some in in_chunks(uuids):
             theirs = sa.select(results.c.run_uuid, results.c.position).where(results.c.run_uuid.in_(some), pictures)
             for uuid, position in connection.execute(theirs.order_by(results.c.position)):
+                if not isinstance(position, int):
+                    continue  # damaged; the run itself is listed without it
                 found.setdefault(uuid, []).append(position)
     return [(uuid, position) for uuid in uuids for position in found.get(uuid, ())]
 

@@ -72,20 +72,27 @@ class MediaStore:
         name = f"{sha256[:2]}/{sha256}{ending_for(kind)}"
         path = self.folder / name
         try:
-            is_there = path.is_file()
-            if is_there and path.stat().st_size >= len(body):
-                stored = path.read_bytes()
-            else:
-                stored = dress(body) if dress is not None else body
-                ensure_private_folder(self.folder)
-                path.parent.mkdir(exist_ok=True)
-                if is_there:  # shorter than what was received: cut short by something other than us
-                    write_whole(path, stored)
-                elif not write_new(path, stored):  # another run stored the same bytes at this moment, as it made them
-                    stored = path.read_bytes()
+            try:
+                stored = self._write(path, body, dress)
+            except FileNotFoundError:  # the folder was deleted or replaced at this moment
+                stored = self._write(path, body, dress)
         except OSError as error:
             raise MediaError(f"{path} cannot be written: {error.strerror or error}") from error
         return StoredFile(path, name, sha256, hashlib.sha256(stored).hexdigest(), len(stored), kind)
+
+    def _write(self, path: Path, body: bytes, dress: Callable[[bytes], bytes] | None) -> bytes:
+        """Write a file into the folder that is at the path now, unless it is there; return what the file contains."""
+        is_there = path.is_file()
+        if is_there and path.stat().st_size >= len(body):
+            return path.read_bytes()
+        stored = dress(body) if dress is not None else body
+        ensure_private_folder(self.folder)
+        path.parent.mkdir(exist_ok=True)
+        if is_there:  # shorter than what was received: cut short by something other than us
+            write_whole(path, stored)
+        elif not write_new(path, stored):  # another run stored the same bytes at this moment, as it made them
+            return path.read_bytes()
+        return stored
 
     def share(self, file: StoredFile) -> None:
         """Copy a stored file to the bucket, where there is one.

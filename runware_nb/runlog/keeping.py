@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from .rows import result_row, run_row, use_row
 from .schema import attempts, cells, environments, results, run_tags, runs, uses, votes
 from .store import RunLog
 
+_FILE = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}\.\w+")
 __all__ = ["Merged", "add_runs", "forget_runs", "mark_favourite", "note_perceptual_hash", "rate_result", "stored_files"]
 
 
@@ -78,8 +80,13 @@ def note_perceptual_hash(log: RunLog, run_uuid: str, position: int, value: str) 
         connection.execute(sa.update(results).where(mine).values(perceptual_hash=value))
 
 
-def forget_runs(log: RunLog, task_uuids: Sequence[str]) -> list[str]:
+def forget_runs(log: RunLog, task_uuids: Sequence[str], *, damaged: Sequence[int] = ()) -> list[str]:
     """Remove finished runs, and the texts of cells that no other run came from; what they cost stays in the summaries.
+
+    Args:
+        log: From where.
+        task_uuids: Which runs.
+        damaged: Numbers of rows that cannot be read, which are removed whether they are finished or not.
 
     Returns:
         Files of the store that no other run refers to any more.
@@ -91,27 +98,35 @@ def forget_runs(log: RunLog, task_uuids: Sequence[str]) -> list[str]:
     sources: set[str] = set()
     with log.changing() as connection:
         for some in in_chunks(task_uuids):
-            mine = runs.c.task_uuid.in_(some)
-            open_ones = sa.select(runs.c.task_uuid).where(mine, runs.c.finished_at_utc.is_(None)).limit(1)
+            open_ones = sa.select(runs.c.task_uuid).where(
+                runs.c.task_uuid.in_(some), runs.c.finished_at_utc.is_(None)
+            ).limit(1)  # fmt: skip
             unfinished = connection.execute(open_ones).scalar()
             if unfinished is not None:
                 raise RunLogError(f"run {unfinished[:8]} is unfinished and may be paid for; `%runware resume` first")
-            theirs = results.c.run_uuid.in_(some)
-            left.update(
-                connection.execute(sa.select(results.c.file).where(theirs, results.c.file.is_not(None))).scalars()
-            )
+        chosen = [runs.c.task_uuid.in_(some) for some in in_chunks(task_uuids)]
+        chosen += [runs.c.id.in_(some) for some in in_chunks(damaged)]
+        for mine in chosen:
+            # by subquery: the UUID of a damaged row need not be a text
+            named_runs = sa.select(runs.c.task_uuid).where(mine, runs.c.task_uuid.is_not(None))
+            theirs = results.c.run_uuid.in_(named_runs)
+            named = sa.select(results.c.file).where(theirs, results.c.file.is_not(None))
+            for name in connection.execute(named).scalars():
+                left.update(_files_in(name))
             for text in connection.execute(sa.select(runs.c.inputs).where(mine, runs.c.inputs.is_not(None))).scalars():
-                left.update(each["file"] for each in json.loads(text) if each.get("file"))
+                left.update(_files_in(text))
             hashed = sa.select(runs.c.cell_hash).where(mine, runs.c.cell_hash.is_not(None))
-            sources.update(connection.execute(hashed).scalars())
-            used_by = sa.select(uses.c.cell_hash).where(uses.c.run_uuid.in_(some), uses.c.cell_hash.is_not(None))
-            sources.update(connection.execute(used_by).scalars())
-            connection.execute(sa.delete(uses).where(uses.c.run_uuid.in_(some)))
+            sources.update(key for key in connection.execute(hashed).scalars() if isinstance(key, str))
+            used_by = sa.select(uses.c.cell_hash).where(uses.c.run_uuid.in_(named_runs), uses.c.cell_hash.is_not(None))
+            sources.update(key for key in connection.execute(used_by).scalars() if isinstance(key, str))
+            connection.execute(sa.delete(uses).where(uses.c.run_uuid.in_(named_runs)))
             ids = sa.select(runs.c.id).where(mine)
             connection.execute(sa.delete(run_tags).where(run_tags.c.run_id.in_(ids)))
-            connection.execute(sa.delete(attempts).where(attempts.c.run_uuid.in_(some)))
+            connection.execute(sa.delete(attempts).where(attempts.c.run_uuid.in_(named_runs)))
             connection.execute(sa.delete(results).where(theirs))
-            connection.execute(sa.delete(votes).where(votes.c.left_uuid.in_(some) | votes.c.right_uuid.in_(some)))
+            connection.execute(
+                sa.delete(votes).where(votes.c.left_uuid.in_(named_runs) | votes.c.right_uuid.in_(named_runs))
+            )
             connection.execute(sa.delete(runs).where(mine))
         for hashes in in_chunks(sorted(sources)):  # a cell's text holds the prompt
             used = sa.select(runs.c.cell_hash).where(runs.c.cell_hash.is_not(None)).union(
@@ -134,13 +149,17 @@ def stored_files(connection: sa.Connection, among: Iterable[str] | None = None) 
     wanted = None if among is None else set(among)
     found: set[str] = set()
     if wanted is None:
-        found.update(connection.execute(named).scalars())
+        found.update(name for text in connection.execute(named).scalars() for name in _files_in(text))
     else:
         for some in in_chunks(sorted(wanted)):
             hashes = [
                 name.rpartition("/")[2].partition(".")[0] for name in some
             ]  # a file is named by what was received
-            found.update(connection.execute(named.where(results.c.received_sha256.in_(hashes))).scalars())
+            found.update(
+                name
+                for text in connection.execute(named.where(results.c.received_sha256.in_(hashes))).scalars()
+                for name in _files_in(text)
+            )
     found.update(_input_files(connection, sa.true()))
     return found if wanted is None else found & wanted
 
@@ -230,4 +249,11 @@ def _add_run(
 def _input_files(connection: sa.Connection, which: sa.ColumnElement[bool]) -> set[str]:
     """Give the files that runs were made from."""
     texts = connection.execute(sa.select(runs.c.inputs).where(which, runs.c.inputs.is_not(None))).scalars()
-    return {each["file"] for text in texts for each in json.loads(text) if each.get("file")}
+    return {name for text in texts for name in _files_in(text)}
+
+
+def _files_in(text: Any) -> list[str]:
+    """List the files that a column names. It may be damaged: what it still names must not be deleted as unused."""
+    return _FILE.findall(
+        text if isinstance(text, str) else bytes(text).decode("ascii", "replace") if isinstance(text, bytes) else ""
+    )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,15 +15,17 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine
 
 from ..errors import RunLogError, SchemaTooNew
+from ..printable import printable
 from ..wire.redact import show_url
 from .databases import BUSY_S, in_words, is_locked, quieten_driver, redact_parameters
 from .files import ensure_private_folder
 from .schema import HEAD, metadata
 
-__all__ = ["name_of_log", "open_engine"]
+__all__ = ["bring_up_to_date", "name_of_log", "open_engine", "sqlite_path"]
 
 _CONNECT_S = 10
 _AGAIN_S = 0.02
+_VERSIONS = tuple(f"{number:04}" for number in range(1, int(HEAD) + 1))
 _LOCK = 5_786_249_312
 """Held while tables are made or changed: kernels may open a new PostgreSQL log at the same moment."""
 
@@ -36,20 +41,10 @@ def open_engine(home: Path, log_url: str | None) -> Engine:
         SchemaTooNew: A newer version of this package wrote it.
         RunLogError: It cannot be opened, read or written.
     """
-    if log_url is None:
-        try:
-            ensure_private_folder(home)
-        except OSError as error:
-            raise RunLogError(f"the folder {home} cannot be made: {error.strerror or error}") from error
-        log_url = URL.create("sqlite", database=str(home / "runs.sqlite")).render_as_string()
-    engine = _make_engine(log_url)
+    engine = _make_engine(URL.create("sqlite", database=str(home / "runs.sqlite")) if log_url is None else log_url)
     sa.event.listen(engine, "before_cursor_execute", redact_parameters, retval=True)
-    name = name_of_log(engine.url)
     try:
-        _patiently(lambda: _bring_up_to_date(engine, name))
-    except sa.exc.SQLAlchemyError as error:
-        engine.dispose()
-        raise RunLogError(f"the log {name} cannot be opened: {in_words(error)}") from error
+        bring_up_to_date(engine, home if log_url is None else None)
     except BaseException:
         engine.dispose()
         raise
@@ -58,10 +53,43 @@ def open_engine(home: Path, log_url: str | None) -> Engine:
 
 def name_of_log(url: URL) -> str:
     """Return where a log is, in words, without passwords."""
-    return str(url.database) if url.get_backend_name() == "sqlite" else show_url(url.render_as_string())
+    return printable(str(url.database) if url.get_backend_name() == "sqlite" else show_url(url.render_as_string()))
 
 
-def _make_engine(log_url: str) -> Engine:
+def bring_up_to_date(engine: Engine, home: Path | None) -> None:
+    """Create what is missing: the folder, the database, its tables, and newer versions of them.
+
+    Args:
+        engine: The database.
+        home: Folder of the SQLite file, created if needed; None where the user named the database.
+
+    Raises:
+        SchemaTooNew: A newer version of this package wrote it.
+        RunLogError: It cannot be opened, read or written.
+    """
+    if home is not None:
+        try:
+            ensure_private_folder(home)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise RunLogError(f"the folder {printable(str(home))} cannot be created: {reason}") from error
+    name = name_of_log(engine.url)
+    try:
+        _patiently(lambda: _bring_up_to_date(engine, name))
+    except sa.exc.SQLAlchemyError as error:
+        raise RunLogError(f"the log {name} cannot be opened: {in_words(error)}") from error
+
+
+def sqlite_path(engine: Engine) -> Path | None:
+    """Return the path of the file that an engine opens; None if there is none to look at."""
+    url = engine.url
+    name = url.database
+    if url.get_backend_name() != "sqlite" or not name or name == ":memory:" or name.startswith("file:"):
+        return None
+    return Path(name)
+
+
+def _make_engine(log_url: str | URL) -> Engine:
     remedy = "write sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
     try:
         url = sa.engine.make_url(log_url)
@@ -78,6 +106,8 @@ def _make_engine(log_url: str) -> Engine:
         url = url.difference_update_query(["password"])
     kind = url.get_backend_name()
     if kind == "sqlite":
+        if url.database and url.database != ":memory:" and not url.database.startswith("file:"):
+            url = url.set(database=_absolute(url.database))  # the working directory may change, or be deleted
         engine = sa.create_engine(url, paramstyle="named", connect_args={"timeout": BUSY_S})
         sa.event.listen(engine, "connect", _set_pragmas)
         return engine
@@ -92,8 +122,19 @@ def _make_engine(log_url: str) -> Engine:
         raise RunLogError("a log in PostgreSQL needs its driver: pip install 'runware-nb[postgres]'") from error
 
 
+def _absolute(path: str) -> str:
+    try:
+        return os.path.abspath(path)  # noqa: PTH100 - Path.resolve would follow links, which may be changed later
+    except OSError as error:
+        raise RunLogError(
+            f"the log {path} cannot be opened: the working directory was deleted; change to another one"
+        ) from error
+
+
 def _set_pragmas(connection: Any, _: Any) -> None:
     """Make each commit durable, and readers free of writers."""
+    # Bytes that are not UTF-8 would end the reading of all rows; so they are shown, and JSON that has them is damaged.
+    connection.text_factory = functools.partial(str, encoding="utf-8", errors="backslashreplace")
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")  # where WAL cannot work SQLite keeps its rollback journal
     cursor.execute("PRAGMA synchronous=FULL")
@@ -122,10 +163,13 @@ def _bring_up_to_date(engine: Engine, name: str) -> None:
         version = _version(connection)
     if version == HEAD:
         return
-    if version is not None and not version.isdecimal():
-        raise RunLogError(f"{name} is no run log of ours (version {version!r})")
-    if version is not None and version > HEAD:
-        raise SchemaTooNew(f"the log {name} has version {version}, this package knows {HEAD}; upgrade runware-nb")
+    if version is not None and version not in _VERSIONS:
+        if re.fullmatch(r"[0-9]{4,9}", version) and version > HEAD:
+            raise SchemaTooNew(f"the log {name} has version {version}, this package knows {HEAD}; upgrade runware-nb")
+        raise RunLogError(
+            f"{name} is not a run log, or its version {version[:40]!r} is damaged: expected {_VERSIONS[0]} to "
+            f"{HEAD}. Nothing was changed. Move it away to begin a new log"
+        )
     with _alone(engine) as connection:
         if _version(connection) == HEAD:
             return  # another kernel was quicker
@@ -150,7 +194,10 @@ def _alone(engine: Engine) -> Iterator[sa.Connection]:
 def _version(connection: sa.Connection) -> str | None:
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
-    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    versions = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all()
+    if not versions and sa.inspect(connection).has_table("runs"):
+        return ""
+    return ", ".join(str(version) for version in versions) if versions else None
 
 
 def _create(connection: sa.Connection) -> None:

@@ -17,6 +17,7 @@ __all__ = [
     "UNFINISHED_STATES",
     "ResultRecord",
     "RunClaimed",
+    "RunMissing",
     "RunRecord",
     "State",
     "TwinExists",
@@ -221,6 +222,10 @@ class TwinExists(RunLogError):
 
 class RunClaimed(RunLogError):
     """Another process is sending this run: collect it."""
+
+
+class RunMissing(RunLogError):
+    """The log does not contain the run that something was to be written about."""
 
 
 def this_process() -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from sqlalchemy.engine import RowMapping
@@ -11,7 +15,8 @@ from ..wire.amounts import parse_amount
 from .records import ResultRecord, RunRecord, State, UseRecord
 
 __all__ = [
-    "RESULT_COLUMNS", "RUN_COLUMNS", "USE_COLUMNS", "result_of", "result_row", "run_of", "run_row", "use_of", "use_row",
+    "RESULT_COLUMNS", "RUN_COLUMNS", "USE_COLUMNS", "RowError", "result_of", "result_row", "run_of", "run_row",
+    "use_of", "use_row",
 ]  # fmt: skip
 
 RUN_COLUMNS = (
@@ -29,7 +34,6 @@ USE_COLUMNS = (
     "used_at_utc",
 )  # fmt: skip
 _TYPED = ("prompt_template", "prompt", "note", "notebook", "cell_id", "model")
-_AMOUNTS = ("cost_usd", "estimate_usd")
 _LARGEST_INTEGER = 2**63
 
 
@@ -49,20 +53,17 @@ def run_row(run: RunRecord) -> dict[str, Any]:
     return row
 
 
+class RowError(ValueError):
+    """A row contains a value that its column cannot have."""
+
+
 def run_of(row: RowMapping) -> RunRecord:
-    """Read a run from its row, without results and tags."""
-    values = {name: row[name] for name in RUN_COLUMNS}
-    values |= {name: row[name] for name in ("finished_at_utc", "duration_s", "cost_usd", "best_rating")}
-    values["request"] = json.loads(row["request"])
-    values["inputs"] = json.loads(row["inputs"]) if row["inputs"] else []
-    values["error"] = None if row["error"] is None else json.loads(row["error"])
-    values["seed_given"] = bool(row["seed_given"])
-    values["is_joinable"] = bool(row["is_joinable"])
-    values["is_imported"] = bool(row["is_imported"])
-    values["state"] = State(row["state"])
-    for name in _AMOUNTS:
-        values[name] = parse_amount(values[name])
-    return RunRecord(**values)
+    """Read a run from its row, without results and tags.
+
+    Raises:
+        RowError: A value is not of the kind of its column.
+    """
+    return RunRecord(**_checked(row, _RUN))
 
 
 def result_row(run_uuid: str, record: ResultRecord) -> dict[str, Any]:
@@ -80,14 +81,12 @@ def result_row(run_uuid: str, record: ResultRecord) -> dict[str, Any]:
 
 
 def result_of(row: RowMapping) -> ResultRecord:
-    """Read a result from its row."""
-    values = {name: row[name] for name in RESULT_COLUMNS if name != "run_uuid"}
-    values |= {"rating": row["rating"], "perceptual_hash": row["perceptual_hash"]}
-    values["is_favourite"] = bool(row["is_favourite"])
-    values["cost_usd"] = parse_amount(row["cost_usd"])
-    values["raw"] = json.loads(row["raw"])
-    values["error"] = None if row["error"] is None else json.loads(row["error"])
-    return ResultRecord(**values)
+    """Read a result from its row.
+
+    Raises:
+        RowError: A value is not of the kind of its column.
+    """
+    return ResultRecord(**_checked(row, _RESULT))
 
 
 def use_row(use: UseRecord) -> dict[str, Any]:
@@ -101,10 +100,12 @@ def use_row(use: UseRecord) -> dict[str, Any]:
 
 
 def use_of(row: RowMapping) -> UseRecord:
-    """Build a use from its row."""
-    values = {name: row[name] for name in USE_COLUMNS}
-    values["tags"] = tuple(json.loads(row["tags"])) if row["tags"] else ()
-    return UseRecord(**values)
+    """Build a use from its row.
+
+    Raises:
+        RowError: A value is not of the kind of its column.
+    """
+    return UseRecord(**_checked(row, _USE))
 
 
 def _storable(text: str) -> str:
@@ -116,3 +117,181 @@ def _storable(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-8", "replace").decode()
     return text
+
+
+# --- what a column can contain ------------------------------------------------------------------------
+#
+# SQLite stores any value in any column, and a file may have been edited, cut or merged by other programs.
+
+
+def _checked(row: Mapping[Any, Any], kinds: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
+    plain = dict(row)  # the mapping of SQLAlchemy takes longer for each value
+    values = {}
+    try:
+        for name, kind in kinds.items():
+            values[name] = kind(plain[name])
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise RowError(f"the column {name} contains {_shown(plain[name])}, {_expected(kind)}") from error
+    return values
+
+
+def _shown(value: Any) -> str:
+    """Quote a value in a few characters."""
+    text = "no value" if value is None else repr(value[:40] if isinstance(value, str | bytes) else value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _expected(kind: Callable[[Any], Any]) -> str:
+    text = (kind.__doc__ or "").rstrip(".")
+    return f"which is not {text[:1].lower()}{text[1:]}"
+
+
+def _word(value: Any) -> str:
+    """A text."""
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _text(value: Any) -> str | None:
+    """A text."""
+    return None if value is None else _word(value)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """A JSON object."""
+    body = json.loads(_word(value))
+    if not isinstance(body, dict):
+        raise TypeError
+    return body
+
+
+def _object_or_none(value: Any) -> dict[str, Any] | None:
+    """A JSON object."""
+    return None if value is None else _object(value)
+
+
+def _inputs(value: Any) -> list[dict[str, Any]]:
+    """A JSON list of media."""
+    if value is None or value == "":
+        return []
+    media = json.loads(_word(value))
+    if not isinstance(media, list):
+        raise TypeError
+    for medium in media:
+        _word(medium["place"])
+        for name in ("sha256", "named"):
+            _text(medium.get(name))
+        _file(medium.get("file"))
+    return media
+
+
+def _tags(value: Any) -> tuple[str, ...]:
+    """A JSON list of texts."""
+    tags = json.loads(_word(value)) if value else []
+    if not isinstance(tags, list):
+        raise TypeError
+    return tuple(map(_word, tags))
+
+
+def _file(value: Any) -> str | None:
+    """A file of the media folder."""
+    path = PurePosixPath(value) if value is not None else None
+    if path is not None and (path.is_absolute() or ".." in path.parts or "\x00" in value):
+        raise ValueError(value)
+    return _text(value)
+
+
+def _whole(value: Any) -> int:
+    """A whole number."""
+    if not isinstance(value, int) or abs(value) >= _LARGEST_INTEGER:
+        raise TypeError
+    return value
+
+
+def _whole_or_none(value: Any) -> int | None:
+    """A whole number."""
+    return None if value is None else _whole(value)
+
+
+def _count(value: Any) -> int:
+    """A count."""
+    if not 0 <= _whole(value) < _LARGEST_COUNT:
+        raise ValueError(value)
+    return int(value)
+
+
+def _count_or_none(value: Any) -> int | None:
+    """A count."""
+    return None if value is None else _count(value)
+
+
+def _stars(value: Any) -> int | None:
+    """A number of stars from 1 to 5."""
+    if value is not None and not 1 <= _whole(value) <= _MOST_STARS:
+        raise ValueError(value)
+    return None if value is None else int(value)
+
+
+def _flag(value: Any) -> bool:
+    """0 or 1."""
+    return bool(_whole(value))
+
+
+def _amount(value: Any) -> float | None:
+    """A number."""
+    if value is None:
+        return None
+    if not isinstance(value, int | float):
+        raise TypeError
+    # As for amounts that a service states: what is not finite, negative or absurd is unknown. The run itself is sound.
+    return value if math.isfinite(value) and 0 <= value < _LARGEST_AMOUNT else None
+
+
+def _time(value: Any) -> str:
+    """A time in ISO 8601."""
+    moment = dt.datetime.fromisoformat(_word(value))
+    if moment.tzinfo is None:  # as older versions imported it: all our times are in UTC
+        return moment.replace(tzinfo=dt.UTC).isoformat(timespec="milliseconds")
+    return str(value)
+
+
+def _time_or_none(value: Any) -> str | None:
+    """A time in ISO 8601."""
+    return None if value is None else _time(value)
+
+
+def _state(value: Any) -> State:
+    """A state of a run."""
+    return State(value)
+
+
+_LARGEST_COUNT = 10**15
+_LARGEST_AMOUNT = 1e12
+_MOST_STARS = 5
+_RUN: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("task_uuid", "attempt_uuid", "provider", "task_type", "request_hash", "asked_hash"), _word),
+    **dict.fromkeys(
+        ("model", "prompt_template", "prompt", "notebook", "cell_id", "cell_hash", "kernel", "parent_uuid",
+         "environment_hash", "note", "sender", "replay_of"), _text
+    ),
+    **dict.fromkeys(("cell_ordinal", "execution_count"), _count_or_none),
+    **dict.fromkeys(("seed_given", "is_joinable", "is_imported"), _flag),
+    **dict.fromkeys(("duration_s", "cost_usd", "estimate_usd"), _amount),
+    **dict.fromkeys(("sent_at_utc", "finished_at_utc"), _time_or_none),
+    "request": _object, "inputs": _inputs, "error": _object_or_none, "state": _state, "attempts": _count,
+    "created_at_utc": _time, "best_rating": _stars,
+}  # fmt: skip
+_RESULT: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(
+        ("item_uuid", "url", "media_type", "received_sha256", "stored_sha256", "perceptual_hash"), _text
+    ),
+    "position": _count, "seed": _whole_or_none, "cost_usd": _amount, "size_bytes": _count_or_none, "file": _file,
+    "medium_state": _word, "raw": _object, "error": _object_or_none, "rating": _stars, "is_favourite": _flag,
+}  # fmt: skip
+_USE: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("run_uuid", "how"), _word),
+    **dict.fromkeys(("notebook", "cell_id", "cell_hash", "kernel", "note"), _text),
+    **dict.fromkeys(("cell_ordinal", "execution_count"), _count_or_none),
+    "tags": _tags, "used_at_utc": _time,
+}  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +21,8 @@ from .schema import LONGEST_KEY, budgets, results, run_tags, runs, spending
 
 __all__ = [
     "FROM_SETTINGS", "Budget", "OwnCosts", "Spent", "budget_name", "budgets_in_force", "budgets_of",
-    "count_for_settings", "limit_values", "median_cost", "refuse_over_budget", "set_budget", "sum_imported",
-    "sum_spending",
+    "carry_budgets", "count_for_settings", "limit_values", "median_cost", "refuse_over_budget", "set_budget",
+    "sum_imported", "sum_spending",
 ]  # fmt: skip
 
 FROM_SETTINGS = "*settings*"
@@ -216,6 +216,22 @@ def count_for_settings(connection: sa.Connection, provider: str) -> None:
         set_budget(connection, provider, FROM_SETTINGS, 0.0)
 
 
+def carry_budgets(connection: sa.Connection, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write the limits of a log that was replaced into the one in its place: a limit must not end because a file did.
+
+    What was spent counts on; of two counts, the larger one is nearer to what was paid. What was reserved does not: the
+    runs in flight reserve it again.
+    """
+    for row in rows:
+        put = upsert_for(connection.dialect)(budgets).values({**row, "reserved_usd": 0.0})
+        larger = sa.case(
+            (put.excluded.spent_usd > budgets.c.spent_usd, put.excluded.spent_usd), else_=budgets.c.spent_usd
+        )
+        connection.execute(
+            put.on_conflict_do_update(index_elements=["provider", "notebook"], set_={"spent_usd": larger})
+        )
+
+
 def set_budget(connection: sa.Connection, provider: str, notebook: str, limit_usd: float | None) -> None:
     """Set or (with None) remove a limit; what was spent and reserved counts from the beginning of the log."""
     if limit_usd is None:
@@ -317,9 +333,15 @@ def median_cost(connection: sa.Connection, task: Mapping[str, Any], provider: st
     similar: list[float] = []
     others: list[float] = []
     for request, cost in connection.execute(rows):
-        earlier = json.loads(request)
+        try:
+            earlier = json.loads(request)
+            count = expected_results(earlier)
+            if not isinstance(cost, int | float) or not math.isfinite(cost):
+                continue
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            continue  # a damaged row, which `log` names
         is_similar = all(earlier.get(name) == task.get(name) for name in ("width", "height", "steps", "duration"))
-        (similar if is_similar else others).append(cost / expected_results(earlier))
+        (similar if is_similar else others).append(cost / count)
     costs = similar or others
     if not costs:
         return None

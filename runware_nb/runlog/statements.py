@@ -87,6 +87,19 @@ class Statements:
             .where(mine, runs.c.attempts == _word(0), runs.c.finished_at_utc.is_(None))
             .values(state=discarded, finished_at_utc=sa.bindparam("at_utc"))
         )
+        # What `InFlight` writes again to a log that lost it: nothing that is there already is changed or counted twice.
+        self.carry_run = text(upsert(runs).values(_bind(*RUN_COLUMNS)).on_conflict_do_nothing())
+        carried_attempt = upsert(attempts).values(
+            task_uuid=sa.bindparam("attempt_uuid"), run_uuid=sa.bindparam("run_uuid"),
+            number=sa.bindparam("number"), sent_at_utc=sa.bindparam("at_utc"),
+        )  # fmt: skip
+        unchanged = (self.insert_tag, self.insert_cell, self.insert_environment, self.claim, self.accept,
+                     self.set_state)  # fmt: skip
+        self.carried: dict[str, str] = {
+            **{sql: sql for sql in unchanged},
+            self.insert_attempt: text(carried_attempt.on_conflict_do_nothing()),
+            self.put_result: text(put.on_conflict_do_nothing()),
+        }
         self._add_money(upsert, text)
 
     def _add_money(self, upsert: Any, text: Any) -> None:

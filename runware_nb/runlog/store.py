@@ -15,12 +15,23 @@ import sqlalchemy as sa
 from ..errors import MagicUsageError, RunLogError, RunNotFound
 from ..forking import block_fork, disconnect, release_before_fork, restart_after_fork
 from ..wire.amounts import parse_amount
-from .databases import ONE_WRITER, Change, in_words
+from .damage import Damage, DamagedRow, RunDamaged
+from .databases import BUSY_S, ONE_WRITER, Change, in_words
 from .filters import RunFilter
 from .opening import name_of_log, open_engine
 from .queries import MOST_CELLS, cell_number, cells_beginning, in_chunks, notebooks_named, select_runs
-from .records import UNFINISHED_STATES, ResultRecord, RunClaimed, RunRecord, State, UseRecord, this_process
-from .rows import result_of, result_row, run_of, run_row, use_of, use_row
+from .records import (
+    UNFINISHED_STATES,
+    ResultRecord,
+    RunClaimed,
+    RunMissing,
+    RunRecord,
+    State,
+    UseRecord,
+    this_process,
+)
+from .reopening import Database
+from .rows import RowError, result_of, result_row, run_of, run_row, use_of, use_row
 from .schema import LONGEST_KEY, attempts, cells, environments, results, run_tags, runs, uses
 from .spending import OwnCosts, limit_values, median_cost, refuse_over_budget
 from .statements import Statements
@@ -31,7 +42,12 @@ __all__ = ["RunLog"]
 
 def _gone(cursor: Any) -> None:
     if cursor.rowcount != 1:
-        raise RunLogError("this run has left the log")
+        raise RunMissing("this run has left the log")
+
+
+_STRETCH = 1000
+"""Runs that are read at a time while all are looked at."""
+_NOT_SENT = "Nothing was sent."
 
 
 def _claimed(cursor: Any) -> None:
@@ -48,6 +64,7 @@ class RunLog:
 
     Attributes:
         name: Where it is, in words, without passwords.
+        damage: The rows that could not be read.
 
     Raises:
         RunLogError: It cannot be opened.
@@ -58,7 +75,9 @@ class RunLog:
             self._engine = open_engine(home, log_url)
         self.name = name_of_log(self._engine.url)
         self._sql = Statements(self._engine.dialect)
-        self._writer = Writer(self._engine, self._sql)
+        self._database = Database(self._engine, self._sql, None if log_url else home, on_replaced=self._on_replaced)
+        self._writer = Writer(self._database, self._sql)
+        self.damage = Damage()
         self._stored: set[str] = set()
         self._is_closed = False
         release_before_fork(self)
@@ -73,14 +92,23 @@ class RunLog:
         """
         if self._engine.dialect.name == "sqlite" and not self._is_closed:
             self._writer.release()
-            self._engine.dispose()
+            self._database.release()
 
     def restart_in_child(self) -> None:
         """Start a writer and connections of this process; what the parent has queued, the parent writes."""
         disconnect((), self._writer, self._engine.pool)
         self._engine.dispose(close=False)
+        self._database.restart_in_child()
         if not self._is_closed:
-            self._writer = Writer(self._engine, self._sql)
+            self._writer = Writer(self._database, self._sql)
+
+    def hold(self, run: RunRecord) -> None:
+        """Keep an unfinished run that this process continues: it is written again if the log is replaced."""
+        if not run.is_finished:
+            self._database.in_flight.hold(run)
+
+    def _on_replaced(self) -> None:
+        self._stored.clear()  # the new log has none of these texts
 
     # --- writing: queued at once, in order; each future is done once the commit is durable ---------
 
@@ -108,13 +136,19 @@ class RunLog:
         """
         steps: list[Change] = [(self._sql.insert_run, run_row(run), _gone)]
         fresh = set()
+        kept: list[Change] = []
         for key, statement, body in (
             (run.cell_hash, self._sql.insert_cell, cell_source),
             (run.environment_hash, self._sql.insert_environment, environment),
         ):
-            if key is not None and body is not None and key not in self._stored:
+            if key is None or body is None:
+                continue
+            text: Change = (statement, {"hash": key, "body": body.replace("\x00", "\ufffd")}, None)
+            if key in self._stored:
+                kept.append(text)
+            else:
                 fresh.add(key)
-                steps.append((statement, {"hash": key, "body": body.replace("\x00", "\ufffd")}, None))
+                steps.append(text)
         steps += [(self._sql.insert_tag, {"run_uuid": run.task_uuid, "tag": tag}, None) for tag in run.tags]
         estimate = parse_amount(run.estimate_usd) or 0.0
         price: dict[str, Any] = {
@@ -125,7 +159,9 @@ class RunLog:
         steps.append((self._sql.reserve, price, None))
         limits = {**price, **limit_values(limit_usd)}
         steps.append((self._sql.over_budget, limits, lambda cursor: refuse_over_budget(cursor.fetchall(), estimate)))
-        done = self._writer.write(steps)
+        if limit_usd is not None:
+            self._database.limited.add(run.provider)
+        done = self._writer.write(steps, run_uuid=run.task_uuid, kept=kept, consequence=_NOT_SENT)
         if fresh:
             done.add_done_callback(lambda _: self._note_stored(done, fresh))
         return done
@@ -144,7 +180,7 @@ class RunLog:
         steps: list[Change] = [(self._sql.claim, claim, _claimed)]
         if number > 1:
             steps.append((self._sql.insert_attempt, values, _gone))
-        return self._writer.write(steps)
+        return self._writer.write(steps, run_uuid=run_uuid, consequence=_NOT_SENT if number == 1 else "")
 
     def add_results(
         self, run_uuid: str, records: Iterable[ResultRecord], *, accepted: bool = True
@@ -157,7 +193,7 @@ class RunLog:
         steps: list[Change] = [(self._sql.put_result, result_row(run_uuid, record), _gone) for record in records]
         if accepted:
             steps.append((self._sql.accept, {"run_uuid": run_uuid}, None))
-        return self._writer.write(steps)
+        return self._writer.write(steps, run_uuid=run_uuid)
 
     def finish(
         self, run_uuid: str, state: State, *, at_utc: str, duration_s: float | None, cost_usd: float | None,
@@ -188,7 +224,7 @@ class RunLog:
         steps.append((self._sql.settle, amounts, None))
         values = {"run_uuid": run_uuid, "state": state.value, "at_utc": at_utc, "duration_s": duration_s,
                   "cost_usd": cost_usd, "error": None if error is None else json.dumps(error)}  # fmt: skip
-        return self._writer.write([*steps, (self._sql.finish, values, _gone)])
+        return self._writer.write([*steps, (self._sql.finish, values, _gone)], run_uuid=run_uuid, ends=True)
 
     def set_state(self, run_uuid: str, state: State) -> asyncio.Future[None]:
         """Mark an unfinished run as detached or discarded.
@@ -196,7 +232,8 @@ class RunLog:
         Raises:
             RunLogError: It cannot be written.
         """
-        return self._writer.write([(self._sql.set_state, {"run_uuid": run_uuid, "state": state.value}, None)])
+        change: Change = (self._sql.set_state, {"run_uuid": run_uuid, "state": state.value}, None)
+        return self._writer.write([change], run_uuid=run_uuid)
 
     def restore(self, run_uuid: str) -> asyncio.Future[None]:
         """Show a discarded run again that is still in progress, because the same request was made again.
@@ -214,7 +251,8 @@ class RunLog:
         """
         freed = {"run_uuid": run_uuid}
         dropped = {"run_uuid": run_uuid, "at_utc": at_utc}
-        return self._writer.write([(self._sql.settle_unsent, freed, None), (self._sql.drop_unsent, dropped, None)])
+        steps: list[Change] = [(self._sql.settle_unsent, freed, None), (self._sql.drop_unsent, dropped, None)]
+        return self._writer.write(steps, run_uuid=run_uuid)
 
     def add_use(self, use: UseRecord, on_error: Callable[[Exception], None], *, cell_source: str | None = None) -> None:
         """Record a later use of a run: queued at once, from any thread, without waiting.
@@ -246,15 +284,21 @@ class RunLog:
 
         Raises:
             RunNotFound: None fits, or more than one.
+            RunDamaged: It is there, but its row cannot be read.
         """
         by_attempt = sa.select(attempts.c.run_uuid).where(attempts.c.task_uuid == ref)
-        exact = runs.c.task_uuid.in_(sa.select(sa.literal(ref)).union_all(by_attempt))
-        found = [] if "\x00" in ref else self.read(sa.select(runs).where(exact))
-        if not found and len(ref) >= 4 and all(c in "0123456789abcdefABCDEF-" for c in ref):
+        exact: sa.ColumnElement[bool] = runs.c.task_uuid.in_(sa.select(sa.literal(ref)).union_all(by_attempt))
+        number = ref.removeprefix("row:")
+        if number != ref and number.isascii() and number.isdecimal() and len(number) < 10:
+            exact = runs.c.id == int(number)
+        found, damaged = ([], []) if "\x00" in ref else self._read(sa.select(runs).where(exact))
+        if not found and not damaged and len(ref) >= 4 and all(c in "0123456789abcdefABCDEF-" for c in ref):
             begin = ref.lower()
             among = sa.and_(runs.c.task_uuid >= begin, runs.c.task_uuid < begin + "g")
-            found = self.read(sa.select(runs).where(among).limit(2))
-        if len(found) != 1:
+            found, damaged = self._read(sa.select(runs).where(among).limit(2))
+        if damaged and not found:
+            raise RunDamaged(damaged)
+        if len(found) + len(damaged) != 1:
             why = "several runs begin with" if found else "the log has no run"
             raise RunNotFound(f"{why} {ref!r}; `%runware log` lists them")
         return found[0]
@@ -367,7 +411,7 @@ class RunLog:
                 same = wanted.where(results.c[name] == (item_uuid or sha256)).order_by(results.c.id.desc())
                 row = connection.execute(same).first()
                 if row is not None and row[1] is not None:
-                    return row[0], row[1], row[2]
+                    return str(row[0]), str(row[1]), row[2] if isinstance(row[2], str) else None
         return None
 
     def children_of(self, task_uuids: Sequence[str]) -> list[RunRecord]:
@@ -409,7 +453,7 @@ class RunLog:
         for some in in_chunks(task_uuids):
             mine = sa.select(uses).where(uses.c.run_uuid.in_(some)).order_by(uses.c.id)
             with self.reading() as connection:
-                found += [use_of(row) for row in connection.execute(mine).mappings()]
+                found += self.damage.read(connection.execute(mine).mappings(), use_of, table="uses")
         return found
 
     def median_cost(self, task: Mapping[str, Any], provider: str) -> OwnCosts | None:
@@ -425,35 +469,89 @@ class RunLog:
     def cell_source(self, cell_hash: str) -> str | None:
         """Give the source of a cell by its hash."""
         with self.reading() as connection:
-            return connection.execute(sa.select(cells.c.source).where(cells.c.hash == cell_hash)).scalar()
+            source = connection.execute(sa.select(cells.c.source).where(cells.c.hash == cell_hash)).scalar()
+        if source is not None and not isinstance(source, str):
+            self.damage.note("cells", cell_hash, None, RowError("the source is not a text"))
+            return None
+        return source
 
     def environment(self, environment_hash: str) -> dict[str, Any] | None:
         """Give the snapshot of versions by its hash."""
         with self.reading() as connection:
             found = sa.select(environments.c.snapshot).where(environments.c.hash == environment_hash)
             text = connection.execute(found).scalar()
-        return None if text is None else dict(json.loads(text))
+        try:
+            snapshot = {} if text is None else json.loads(text)
+            if not isinstance(snapshot, dict):
+                raise RowError("the snapshot is not a JSON object")
+        except (ValueError, TypeError, RecursionError) as error:
+            self.damage.note("environments", environment_hash, None, RowError(f"the snapshot cannot be read: {error}"))
+            return None
+        return None if text is None else snapshot
 
     def read(self, statement: sa.Select[Any]) -> list[RunRecord]:
-        """Read runs with their results and labels, in the statement's order.
+        """Read runs with their results and tags, in the statement's order; damaged rows are left out (see `damage`).
 
         Raises:
             RunLogError: The log cannot be read.
         """
+        return self._read(statement)[0]
+
+    def _read(self, statement: sa.Select[Any]) -> tuple[list[RunRecord], list[DamagedRow]]:
+        """Read runs one by one, and name the rows of runs that cannot be read."""
+        selected: list[RunRecord] = []
+        damaged: list[DamagedRow] = []
+        by_id: dict[Any, RunRecord] = {}
         with self.reading() as connection:
-            rows = connection.execute(statement).mappings().all()
-            found = [run_of(row) for row in rows]
-            by_uuid = {run.task_uuid: run for run in found}
-            by_id = {row["id"]: by_uuid[row["task_uuid"]] for row in rows}
+            for row in connection.execute(statement).mappings():
+                try:
+                    run = run_of(row)
+                except RowError as error:
+                    damaged.append(self.damage.note("runs", row["id"], row["task_uuid"], error))
+                    continue
+                selected.append(run)
+                by_id[row["id"]] = run
+            by_uuid = {run.task_uuid: run for run in selected}
             for some in in_chunks(list(by_uuid)):
                 parts = sa.select(results).where(results.c.run_uuid.in_(some)).order_by(results.c.position)
                 for row in connection.execute(parts).mappings():
-                    by_uuid[row["run_uuid"]].results.append(result_of(row))
+                    for result in self.damage.read([row], result_of, table="results"):
+                        by_uuid[row["run_uuid"]].results.append(result)
             for some in in_chunks(list(by_id)):
                 labels = sa.select(run_tags).where(run_tags.c.run_id.in_(some)).order_by(run_tags.c.tag)
                 for row in connection.execute(labels).mappings():
-                    by_id[row["run_id"]].tags += (row["tag"],)
-        return found
+                    run = by_id[row["run_id"]]
+                    if isinstance(row["tag"], str):
+                        run.tags += (row["tag"],)
+                    else:
+                        odd = RowError("the tag is not a text")
+                        self.damage.note("run_tags", row["run_id"], run.task_uuid, odd)
+        return selected, damaged
+
+    def find_damaged(self, *, newest: int | None = None) -> list[DamagedRow]:
+        """List the rows of runs that cannot be read.
+
+        Args:
+            newest: How many runs to look at, newest first; None for all.
+        """
+        damaged: list[DamagedRow] = []
+        before: int | None = None
+        looked_at = 0
+        while newest is None or looked_at < newest:
+            stretch = sa.select(runs).order_by(runs.c.id.desc()).limit(_STRETCH)
+            if before is not None:
+                stretch = stretch.where(runs.c.id < before)
+            with self.reading() as connection:
+                rows = connection.execute(stretch).mappings().all()
+            for row in rows:
+                try:
+                    run_of(row)
+                except RowError as error:
+                    damaged.append(self.damage.note("runs", row["id"], row["task_uuid"], error))
+            if len(rows) < _STRETCH:
+                break
+            before, looked_at = rows[-1]["id"], looked_at + len(rows)
+        return damaged
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -463,7 +561,7 @@ class RunLog:
             RunLogError: The log cannot be read.
         """
         try:
-            with block_fork(), self._engine.connect() as connection:
+            with block_fork(), self._connected() as connection:
                 yield connection
         except sa.exc.SQLAlchemyError as error:
             raise RunLogError(f"the log cannot be read: {in_words(error)}") from error
@@ -476,7 +574,7 @@ class RunLog:
             RunLogError: The log cannot be written.
         """
         try:
-            with block_fork(), self._engine.connect() as connection:
+            with block_fork(), self._connected() as connection:
                 if connection.dialect.name == "sqlite":
                     connection.exec_driver_sql("BEGIN IMMEDIATE")  # a reader that turns writer may be refused
                 else:
@@ -486,12 +584,18 @@ class RunLog:
         except sa.exc.SQLAlchemyError as error:
             raise RunLogError(f"the log cannot be written: {in_words(error)}") from error
 
+    def _connected(self) -> sa.Connection:
+        """Return a connection to the database that is at its place now."""
+        if not self._is_closed and self._database.is_changed():
+            self._writer.renew(BUSY_S)
+        return self._database.lend()
+
     def close(self) -> None:
         """Write what is waiting and close."""
         self._writer.close()
         self._is_closed = True
         with block_fork():
-            if self._engine.dialect.name == "sqlite":
+            if self._engine.dialect.name == "sqlite" and not self._database.is_changed():
                 with contextlib.suppress(sa.exc.SQLAlchemyError), self._engine.connect() as connection:
                     connection.exec_driver_sql("PRAGMA analysis_limit=400")
                     connection.exec_driver_sql("PRAGMA optimize")  # samples briefly, so that it picks the best index

@@ -5,26 +5,48 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-from sqlalchemy.engine import Engine
+from typing import Any, Protocol
 
 from ..errors import BudgetExceeded, RunLogError
 from ..forking import block_fork, make_lock
-from .databases import Change, execute_all, in_words, is_connection_lost, is_taken, without_secrets
-from .records import TwinExists
+from ..reprs import short_repr
+from .databases import Change, execute_all, in_words, is_connection_lost, is_misplaced, is_taken, without_secrets
+from .records import RunClaimed, RunMissing, TwinExists
 from .statements import Statements
 
-__all__ = ["Writer"]
+__all__ = ["Source", "Writer", "Written"]
 
 _MOST_IN_A_COMMIT = 512
 
 
+class Source(Protocol):
+    """Where the writer gets its connection from. Called on the writing thread."""
+
+    def connect(self, held: Any, *, again: bool = False) -> Any:
+        """Return a connection to the database that is at its place now, with all unfinished runs of this process in it.
+
+        Args:
+            held: The connection in use; None for none. It is returned if it is still the right one, or closed.
+            again: Whether it is closed in any case, because what was read through it makes no sense.
+        """
+
+    def carry(self, connection: Any) -> bool:
+        """Write the unfinished runs again that the database lacks; return whether there were any."""
+
+    def note(self, writes: Sequence[Written]) -> None:
+        """Note what was committed."""
+
+    def finish(self, held: Any) -> Any:
+        """Return a connection as `connect` does if unfinished runs would be lost otherwise, else *held*."""
+
+
+@short_repr("run_uuid", "ends", "error")
 @dataclass(slots=True)
-class _Write:
+class Written:
     """Statements that are committed together.
 
     Attributes:
@@ -34,6 +56,11 @@ class _Write:
         on_error: Called on the writing thread when nobody waits and the write failed.
         error: What went wrong.
         after: A write that this one has been merged into, and fails with.
+        run_uuid: The run that it is about; None where it is not part of the way of a run.
+        ends: Whether the run has ended with it.
+        kept: Statements that belong to the run, and that the log has already from another one.
+        consequence: What the failure means for the task, as a sentence; empty where that is said elsewhere.
+        looked: Set once the write was handled, for a thread that waits.
     """
 
     steps: list[Change]
@@ -41,31 +68,56 @@ class _Write:
     done: asyncio.Future[None] | None = None
     on_error: Callable[[Exception], None] | None = None
     error: Exception | None = field(default=None)
-    after: _Write | None = field(default=None)
+    after: Written | None = field(default=None)
+    run_uuid: str | None = None
+    ends: bool = False
+    kept: list[Change] = field(default_factory=list)
+    consequence: str = ""
+    looked: threading.Event | None = None
 
 
 class Writer:
     """Writes for all threads of this process.
 
     Args:
-        engine: The database.
+        source: Opens the database, and opens it again when it was replaced.
         sql: Its statements.
     """
 
-    def __init__(self, engine: Engine, sql: Statements) -> None:
-        self._engine = engine
+    def __init__(self, source: Source, sql: Statements) -> None:
+        self._source = source
         self._sql = sql
-        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Written | None] = queue.SimpleQueue()
         self._closing = make_lock()
         self._is_closed = False
         self._connection: Any = None
         self._thread: threading.Thread | None = None  # started by the first write
 
-    def write(self, steps: list[Change]) -> asyncio.Future[None]:
-        """Queue statements; they are committed in order, and the future is done once that is durable."""
+    def write(
+        self,
+        steps: list[Change],
+        *,
+        run_uuid: str | None = None,
+        ends: bool = False,
+        kept: Sequence[Change] = (),
+        consequence: str = "",
+    ) -> asyncio.Future[None]:
+        """Queue statements; they are committed in order, and the future is done once that is durable.
+
+        Args:
+            steps: What to run.
+            run_uuid: The run that they are about.
+            ends: Whether the run has ended with them.
+            kept: Statements that belong to the run, and that the log has already from another one.
+            consequence: What a failure means for the task, as a sentence.
+        """
         loop = asyncio.get_running_loop()
         done = loop.create_future()
-        write = _Write(without_secrets(steps), loop, done)
+        # Redacted here: what is kept to be written again, into a log that replaces this one, holds no key either.
+        write = Written(
+            without_secrets(steps), loop, done, run_uuid=run_uuid, ends=ends, kept=without_secrets(kept),
+            consequence=consequence,
+        )  # fmt: skip
         with self._closing:
             if self._is_closed:
                 done.set_exception(RunLogError("the log has been closed"))
@@ -82,11 +134,29 @@ class Writer:
         """
         with self._closing:
             if not self._is_closed:
-                self._enqueue(_Write(without_secrets(steps), on_error=on_error))
+                self._enqueue(Written(without_secrets(steps), on_error=on_error))
                 return
         on_error(RunLogError("the log has been closed"))
 
-    def _enqueue(self, write: _Write) -> None:
+    def renew(self, timeout_s: float) -> None:
+        """Have the writing thread look whether the database is still at its place, and open it again if it is not.
+
+        Raises:
+            RunLogError: It cannot be opened, or that takes too long.
+        """
+        looked = threading.Event()
+        errors: list[Exception] = []
+        look = Written([], on_error=errors.append, looked=looked)
+        with self._closing:
+            if self._is_closed:
+                return
+            self._enqueue(look)
+        if not looked.wait(timeout_s):
+            raise RunLogError("the log was replaced, and cannot be opened again yet; try again")
+        if errors:
+            raise _failure(errors[0], "")
+
+    def _enqueue(self, write: Written) -> None:
         self._queue.put(write)
         if self._thread is None:
             self._thread = threading.Thread(target=self._write_forever, name="runware log", daemon=True)
@@ -109,6 +179,13 @@ class Writer:
             with contextlib.suppress(Exception):
                 connection.close()
 
+    def _drop_lost(self) -> None:
+        """Drop a connection whose server has gone, without a word to it: SQLAlchemy would log a traceback."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(Exception):
+                connection.invalidate()
+
     def _write_forever(self) -> None:
         is_open = True
         while is_open:
@@ -117,19 +194,42 @@ class Writer:
                 break
             with block_fork():
                 try:
-                    self._connection = self._connection or self._engine.raw_connection()
+                    # Before every commit, so that no task leaves whose record is in a file that nobody will read again.
+                    self._connect()
                     self._commit(self._connection, batch)
+                    self._try_again(batch)
                 except Exception as error:  # noqa: BLE001 - the thread must live; every waiter is told
                     for write in batch:
                         write.error = write.error or error
                 if any(write.error is not None and is_connection_lost(write.error) for write in batch):
-                    self.release()
+                    self._drop_lost()
+                self._source.note([write for write in batch if write.error is None])
             _resolve(batch)
         with block_fork():
+            with contextlib.suppress(Exception):
+                self._connection = self._source.finish(self._connection)
             self.release()
 
-    def _gather(self) -> tuple[list[_Write], bool]:
-        batch: list[_Write] = []
+    def _connect(self, *, again: bool = False) -> None:
+        held, self._connection = self._connection, None  # where no connection can be had, this one is closed
+        self._connection = self._source.connect(held, again=again)
+
+    def _try_again(self, batch: list[Written]) -> None:
+        """Write once more what failed because the database is not the one that it was.
+
+        It can be replaced in ways that its place does not show: a copy is written over the same file, or a server is
+        restored. Then a run that was written is not there, or the file makes no sense.
+        """
+        failed = [write for write in batch if write.error is not None]
+        if any(is_misplaced(write.error) for write in failed if write.error is not None):
+            self._connect(again=True)
+        elif not any(_lacks_run(write.error) for write in failed) or not self._source.carry(self._connection):
+            return
+        for write in failed:
+            self._commit_alone(self._connection, write)
+
+    def _gather(self) -> tuple[list[Written], bool]:
+        batch: list[Written] = []
         item = self._queue.get()
         while item is not None:
             batch.append(item)
@@ -138,7 +238,7 @@ class Writer:
             item = self._queue.get()
         return batch, False
 
-    def _commit(self, connection: Any, batch: list[_Write]) -> None:
+    def _commit(self, connection: Any, batch: list[Written]) -> None:
         """Commit all writes at once; where one fails, each alone, so that it takes no other with it."""
         try:
             self._merge_claims(batch)
@@ -146,13 +246,15 @@ class Writer:
         except Exception as error:
             if is_connection_lost(error):
                 raise
-            connection.rollback()
+            with contextlib.suppress(Exception):
+                connection.rollback()
             if len(batch) == 1:
-                raise
+                batch[0].error = error
+                return
             for write in batch:
                 self._commit_alone(connection, write)
 
-    def _commit_alone(self, connection: Any, write: _Write) -> None:
+    def _commit_alone(self, connection: Any, write: Written) -> None:
         write.error = write.after.error if write.after is not None else None
         if write.error is not None:
             return
@@ -163,13 +265,15 @@ class Writer:
             with contextlib.suppress(Exception):
                 connection.rollback()
 
-    def _execute(self, connection: Any, batch: list[_Write]) -> None:
+    def _execute(self, connection: Any, batch: list[Written]) -> None:
         steps = [step for write in batch for step in write.steps]
+        if not steps:
+            return
         execute_all(connection, steps, probe=self._sql.any_budget, probed=self._sql.of_budgets)
 
-    def _merge_claims(self, batch: list[_Write]) -> None:
+    def _merge_claims(self, batch: list[Written]) -> None:
         """Insert a run as sent at once where its claim waits in the same commit: one statement less."""
-        inserted: dict[str, tuple[_Write, dict[str, Any]]] = {}
+        inserted: dict[str, tuple[Written, dict[str, Any]]] = {}
         for write in batch:
             sql, values, _ = write.steps[0] if write.steps else ("", {}, None)
             if sql == self._sql.insert_run:
@@ -181,31 +285,50 @@ class Writer:
                 write.steps = write.steps[1:]
 
 
-def _resolve(batch: Sequence[_Write]) -> None:
+def _resolve(batch: Sequence[Written]) -> None:
     """Wake the waiters, with one call to each event loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Write]] = {}
+    by_loop: dict[asyncio.AbstractEventLoop, list[Written]] = {}
     for write in batch:
         if write.loop is not None:
             by_loop.setdefault(write.loop, []).append(write)
         elif write.error is not None and write.on_error is not None:
             with contextlib.suppress(Exception):  # the thread must live
                 write.on_error(write.error)
+        if write.looked is not None:
+            write.looked.set()
     for loop, writes in by_loop.items():
         if not loop.is_closed():
             loop.call_soon_threadsafe(_settle, writes)
 
 
-def _settle(writes: list[_Write]) -> None:
+def _settle(writes: list[Written]) -> None:
     for write in writes:
         if write.done is None or write.done.done():
             continue
         if write.error is None:
             write.done.set_result(None)
-        elif isinstance(write.error, RunLogError | BudgetExceeded):
-            write.done.set_exception(write.error)
         elif is_taken(write.error, "ux_runs_twin", "runs.request_hash"):
             write.done.set_exception(TwinExists("the same request is already in progress"))
         else:
-            failure = RunLogError(f"the log cannot be written: {in_words(write.error)}")
-            failure.__cause__ = write.error
-            write.done.set_exception(failure)
+            write.done.set_exception(_failure(write.error, write.consequence))
+
+
+def _failure(error: Exception, consequence: str) -> Exception:
+    """Return the error for those who wait."""
+    is_of_run = isinstance(error, BudgetExceeded | RunMissing | RunClaimed)
+    if is_of_run or (isinstance(error, RunLogError) and not consequence):
+        return error
+    sentence = str(error) if isinstance(error, RunLogError) else f"the log cannot be written: {in_words(error)}"
+    kind = type(error) if isinstance(error, RunLogError) else RunLogError
+    failure = kind(f"{sentence.rstrip('.')}. {consequence}" if consequence else sentence)
+    failure.__cause__ = error
+    return failure
+
+
+def _lacks_run(error: Exception | None) -> bool:
+    """Whether a run may be missing from the database: its row was not found, or what belongs to it has no row."""
+    if error is None or isinstance(error, RunMissing | RunClaimed):
+        return error is not None
+    if isinstance(error, sqlite3.IntegrityError):
+        return "FOREIGN KEY" in str(error)
+    return type(error).__name__ == "ForeignKeyViolation"

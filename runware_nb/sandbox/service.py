@@ -354,16 +354,28 @@ class Service:
         self.shelf.add(work)
 
     def _restore(self) -> None:
-        for event in self.journal.replay():
-            if event.get("op") == "accept":
-                work = restored_work(event, seed=self.seed)
-                self._remember(work)
-            elif event.get("op") == "upload":
-                self.uploads.restore(event["uuid"], event["name"])
-            elif event.get("op") == "delete":
-                self.uploads.forget(event["uuid"])
-            elif event.get("op") == "model":
-                self.own_models.append(event["entry"])
+        self.journal.replay(self._apply)
+
+    def _apply(self, event: Json) -> None:
+        """Take up an event of an earlier process.
+
+        Raises:
+            Exception: Of any kind; the event is damaged.
+        """
+        op = event["op"]
+        if op == "accept":
+            work = restored_work(event, seed=self.seed)
+            if work.uuid in self.works or not work.items:  # a UUID is accepted once: this would undo a charge
+                raise ValueError(work.uuid)
+            self._remember(work)
+        elif op == "upload":
+            self.uploads.restore(event["uuid"], event["name"])
+        elif op == "delete":
+            self.uploads.forget(event["uuid"])
+        elif op == "model":
+            self.own_models.append(dict(event["entry"]))
+        else:
+            raise ValueError(op)
 
     def reset(self) -> None:
         """Forget every task, charge, upload, switch and fault."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
@@ -137,11 +138,21 @@ def plan_work(asked: Json, task: Json, model: Model, *, now: float, latency_s: f
 
 
 def restored_work(event: Json, *, seed: int) -> Work:
-    """Read an accepted task back from the journal."""
+    """Read an accepted task back from the journal.
+
+    Raises:
+        Exception: The event is damaged: any kind of error, or a ValueError.
+    """
     model = MODELS[event["air"]]
     task = normalise(event["task"], is_strict=False)
     work = plan_work(event["task"], task, model, now=event["at"], latency_s=0, seed=seed)
-    work.items = [Item(*values) for values in event["items"]]
+    work.items = [_restored_item(*values) for values in event["items"]]
     work.muted = event["muted"]
     work.media_fault = event.get("media_fault", "")
     return work
+
+
+def _restored_item(name: str, seed: int, ready_at: float, error: Json | None, flagged: bool) -> Item:
+    if not isinstance(name, str) or not isinstance(seed, int) or not math.isfinite(ready_at):
+        raise ValueError(name)
+    return Item(name, seed, float(ready_at), None if error is None else dict(error), bool(flagged))

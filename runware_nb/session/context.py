@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..reprs import short_repr
+from ..settings import current_folder
 from ..wire.cell_source import redact_source
 
 __all__ = ["CellContext", "environment_snapshot", "git_commit", "hash_of_source", "script_path"]
@@ -80,7 +81,8 @@ def environment_snapshot() -> tuple[str, str]:
     described: dict[str, Any] = {
         "python": sys.version.split()[0], "platform": platform.platform(), "packages": versions,
     }  # fmt: skip
-    commit = git_commit(Path.cwd())
+    folder = current_folder()
+    commit = None if folder is None else git_commit(folder)
     if commit is not None:
         described["git_commit"] = commit
     text = json.dumps(described, sort_keys=True)
@@ -93,7 +95,10 @@ def script_path() -> str | None:
     path = getattr(sys.modules.get("__main__"), "__file__", None)
     if not isinstance(path, str) or not path.endswith(".py") or "site-packages" in path or "runware_nb" in path:
         return None
-    return str(Path(path).resolve())
+    try:
+        return str(Path(path).resolve())
+    except OSError:  # the working directory was deleted
+        return path
 
 
 def git_commit(folder: Path) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..settings import Key, Settings, environment_fingerprint, load_settings, stored_key
+from ..settings import Key, Settings, current_folder, environment_fingerprint, load_settings, stored_key
 
 __all__ = ["SERVICE_SETTINGS", "SettingLayers"]
 
@@ -29,7 +29,7 @@ class SettingLayers:
 
     def __init__(self, settings: Settings | None, folder: Path | None) -> None:
         self._follows_environment = settings is None
-        self._folder = folder or Path.cwd()
+        self._folder = folder or current_folder()
         self._profile: str | None = None
         self._loaded = settings or self._load()
         self._given: dict[str, Any] = {}

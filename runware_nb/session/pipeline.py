@@ -99,6 +99,8 @@ class RunOnItsWay:
         record = self._job.record
         if record.is_finished:
             return await self._recall()
+        if self._job.is_logged or not self._job.is_new:
+            self._log.hold(record)  # it is paid for, perhaps: if the log is replaced meanwhile, it is written again
         if record.state is State.PREPARED and not self._job.is_new:
             raise TaskFailed(f"run {record.task_uuid} was never sent, and cost nothing; run its cell again")
         if not self._job.is_new:
@@ -190,6 +192,7 @@ class RunOnItsWay:
             job.notices.append(f"Joined run {twin.task_uuid[:8]}, which was already in progress.")
         job.record, job.is_recorded = twin, twin.is_finished
         job.is_logged = job.is_joined = job.resends = True
+        self._log.hold(twin)
         if twin.task_uuid != own.task_uuid:
             record_takeover(self._session, job, own, cell_source)
         self._task = self.storing.task = {**self._task, "taskUUID": twin.attempt_uuid}  # the file names the attempt

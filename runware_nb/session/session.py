@@ -245,6 +245,7 @@ class Session:
         Raises:
             ConfigError: It did not start. The previous service is in use again.
         """
+        self.settings.check("home")
         self.leave_sandbox(tells=False)  # it holds the folder of its state, and maybe the port
         home = self.settings.home
         sandbox = self._sandbox = LocalSandbox(arguments, state_dir=home / "sandbox", on_end=self._on_sandbox_ended)

@@ -324,7 +324,7 @@ def relative_link(path: Path | None) -> str | None:
     if path is None:
         return None
     near = _from_notebook(path)
-    return None if Path(near).is_absolute() else quote(near)
+    return None if Path(near).is_absolute() else quote(os.fsencode(near))  # bytes: a name need not be UTF-8
 
 
 def relative_path(path: Path) -> str:
@@ -334,7 +334,10 @@ def relative_path(path: Path) -> str:
     restart. After `%cd` it is the whole path, because the process would look for a relative one elsewhere.
     """
     near = _from_notebook(path)
-    return near if Path(near).resolve() == path.resolve() else path.resolve().as_posix()
+    try:
+        return near if Path(near).resolve() == path.resolve() else path.resolve().as_posix()
+    except OSError:  # the working directory was deleted
+        return path.as_posix()
 
 
 def _from_notebook(path: Path) -> str:
@@ -345,7 +348,7 @@ def _from_notebook(path: Path) -> str:
     """
     try:
         return Path(os.path.relpath(path, hooks.notebook_folder)).as_posix()
-    except ValueError:
+    except (ValueError, OSError):  # an OSError: the working directory was deleted
         return str(path)
 
 

@@ -17,6 +17,8 @@ from runware_nb.loop import background_loop, wait
 from runware_nb.runlog import ResultRecord, RunRecord, State
 from tests.conftest import TASK
 
+AT = "2026-01-01T00:00:00.000+00:00"
+
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
@@ -152,7 +154,7 @@ def test_a_ring_in_somebodys_log_ends(session, run):
     names = [f"{n}0000000-0000-4000-8000-000000000000" for n in (1, 2)]
     ring = [
         RunRecord(task_uuid=own, attempt_uuid=own, provider="x", task_type="t", model=None, request={}, request_hash="1:x",
-                  asked_hash="1:x", created_at_utc="2026-01-01", state=State.SUCCEEDED, finished_at_utc="t",
+                  asked_hash="1:x", created_at_utc="2026-01-01", state=State.SUCCEEDED, finished_at_utc=AT,
                   parent_uuid=other, results=[ResultRecord(position=0)])
         for own, other in (names, names[::-1])
     ]  # fmt: skip

@@ -8,6 +8,8 @@ from runware_nb.again.records import read_lines, write_lines
 from runware_nb.runlog import FINAL_STATES, ResultRecord, RunLog, RunRecord, State
 from runware_nb.runlog.keeping import add_runs
 
+AT = "2026-01-01T00:00:00.000+00:00"
+
 TASKS = ["imageInference", "upscale", "imageUpscale", "removeBackground", "caption", "imageMasking", "vectorize", "training",
          "controlNetPreprocess", "promptEnhance", "textInference", "videoInference", "audioInference", "3dInference",
          "tools", "modelSearch", "x" * 60]  # fmt: skip
@@ -36,7 +38,7 @@ RUNS = st.builds(
     asked_hash=st.just("1:a"), created_at_utc=st.just("2026-01-01T00:00:00.000+00:00"), prompt_template=optional(SAFE),
     prompt=optional(SAFE), state=st.sampled_from(sorted({*FINAL_STATES, State.DISCARDED})), attempts=st.integers(0, 9),
     seed_given=st.booleans(), notebook=st.none() | st.just("a.ipynb"), cell_id=optional(SAFE), cell_ordinal=optional(st.integers(0, 9)),
-    execution_count=optional(st.integers(0, 9)), finished_at_utc=st.just("t"), duration_s=optional(st.floats(0, 9)),
+    execution_count=optional(st.integers(0, 9)), finished_at_utc=st.just(AT), duration_s=optional(st.floats(0, 9)),
     cost_usd=optional(st.floats(0, 9)), error=optional(OBJECT), tags=st.sets(SAFE, max_size=2).map(lambda t: tuple(sorted(t))),
     note=optional(SAFE), parent_uuid=optional(UUIDS), replay_of=optional(UUIDS), is_imported=st.booleans(),
     inputs=st.lists(st.fixed_dictionaries({"place": st.just("inputs.image")}, optional={"file": NAME}), max_size=2),

@@ -11,6 +11,8 @@ from runware_nb.runlog.keeping import add_runs, forget_runs, rate_result, stored
 from runware_nb.runlog.spending import budgets_of, set_budget, sum_imported, sum_spending
 from tests.runs import run_record
 
+AT = "2026-01-01T00:00:00.000+00:00"
+
 
 @pytest.fixture
 def log(tmp_path, log_url):
@@ -23,11 +25,11 @@ def write(log, *records, cost_usd=0.01, state=State.SUCCEEDED, results=1):
     async def live():
         for record in records:
             await log.prepare(record)
-            await log.mark_sent(record.task_uuid, record.task_uuid, 1, "t", "{}")
+            await log.mark_sent(record.task_uuid, record.task_uuid, 1, AT, "{}")
             parts = [ResultRecord(position=n, seed=n, item_uuid=f"i{n}", file=f"{n:02x}/{record.task_uuid}.jpg",
                                   received_sha256=f"{record.task_uuid}{n}", medium_state="stored")
                      for n in range(results)]  # fmt: skip
-            await log.finish(record.task_uuid, state, at_utc="t2", duration_s=1.0, cost_usd=cost_usd, error=None,
+            await log.finish(record.task_uuid, state, at_utc=AT, duration_s=1.0, cost_usd=cost_usd, error=None,
                              records=parts)  # fmt: skip
 
     asyncio.run(live())
@@ -130,7 +132,7 @@ def test_lists_have_no_hidden_limit_and_leave_re_runs_out(log):
 
 
 def test_what_imported_runs_cost_is_summed_apart(log):
-    theirs = [run_record(number, state=State.SUCCEEDED, finished_at_utc="t", cost_usd=cost, tags=("t",), cell_id=cell,
+    theirs = [run_record(number, state=State.SUCCEEDED, finished_at_utc=AT, cost_usd=cost, tags=("t",), cell_id=cell,
                          execution_count=3, notebook="n.ipynb")
               for number, cost, cell in ((1, 0.5, "cell"), (2, 0.25, None), (3, None, "cell"))]  # fmt: skip
     for run in theirs:
@@ -179,10 +181,10 @@ def test_an_unfinished_twin_is_kept_out_by_the_database(log, run_async):
         with pytest.raises(TwinExists):
             await log.prepare(run_record(2, is_joinable=True))
         await log.prepare(run_record(3))  # one that may not be joined stands apart
-        await log.mark_sent(run_record(1).task_uuid, run_record(1).task_uuid, 1, "t", "{}")
+        await log.mark_sent(run_record(1).task_uuid, run_record(1).task_uuid, 1, AT, "{}")
         await log.set_state(run_record(1).task_uuid, State.DISCARDED)
         await log.prepare(run_record(4, is_joinable=True))
-        await log.finish(run_record(4).task_uuid, State.FAILED, at_utc="t", duration_s=0, cost_usd=None, error=None)
+        await log.finish(run_record(4).task_uuid, State.FAILED, at_utc=AT, duration_s=0, cost_usd=None, error=None)
         await log.prepare(run_record(5, is_joinable=True))
 
     run_async(live())
@@ -192,7 +194,7 @@ def test_an_unfinished_twin_is_kept_out_by_the_database(log, run_async):
 def test_two_twins_in_one_commit_leave_one(log, run_async):
     async def live():
         both = [log.prepare(run_record(n, is_joinable=True)) for n in (1, 2)]
-        both.append(log.mark_sent(run_record(2).task_uuid, run_record(2).task_uuid, 1, "t", "{}"))
+        both.append(log.mark_sent(run_record(2).task_uuid, run_record(2).task_uuid, 1, AT, "{}"))
         return await asyncio.gather(*both, return_exceptions=True)
 
     first, second, claim = run_async(live())
@@ -216,13 +218,13 @@ def test_a_budget_is_reserved_spent_and_freed(log, run_async):
         with pytest.raises(BudgetExceeded, match=r"left of the budget of \$1"):
             await log.prepare(run_record(4, estimate_usd=0.2))
         await log.prepare(run_record(5, estimate_usd=50.0, provider="elsewhere"))
-        await log.mark_sent(run_record(1).task_uuid, run_record(1).task_uuid, 1, "t", "{}")
+        await log.mark_sent(run_record(1).task_uuid, run_record(1).task_uuid, 1, AT, "{}")
         for _ in range(2):  # twice is once
             await log.finish(
-                run_record(1).task_uuid, State.SUCCEEDED, at_utc="t", duration_s=1, cost_usd=0.1, error=None
+                run_record(1).task_uuid, State.SUCCEEDED, at_utc=AT, duration_s=1, cost_usd=0.1, error=None
             )
-        await log.drop_unsent(run_record(3).task_uuid, "t")
-        await log.drop_unsent(run_record(3).task_uuid, "t")
+        await log.drop_unsent(run_record(3).task_uuid, AT)
+        await log.drop_unsent(run_record(3).task_uuid, AT)
         await log.prepare(run_record(6, estimate_usd=0.15, notebook="n.ipynb"))
 
     run_async(live())
@@ -274,9 +276,7 @@ def test_the_text_of_a_cell_goes_with_its_last_run_and_comes_back_with_the_next(
 
     async def live(number):
         await log.prepare(run_record(number, cell_hash=cell), cell_source="%%runware\nsomething private")
-        await log.finish(
-            run_record(number).task_uuid, State.FAILED, at_utc="t", duration_s=0, cost_usd=None, error=None
-        )
+        await log.finish(run_record(number).task_uuid, State.FAILED, at_utc=AT, duration_s=0, cost_usd=None, error=None)
 
     run_async(live(1))
     run_async(live(2))
@@ -307,10 +307,10 @@ def test_an_unfinished_run_is_not_forgotten(log, run_async):
 
 def test_runs_of_others_are_added_once_and_never_counted(filled):
     theirs = run_record(9, prompt="theirs", tags=("x", "x"), cell_hash="c" * 64, state=State.SUCCEEDED,
-                        finished_at_utc="t", cost_usd=5.0)  # fmt: skip
+                        finished_at_utc=AT, cost_usd=5.0)  # fmt: skip
     theirs.results = [ResultRecord(position=0, rating=5)]
     theirs.best_rating = 5
-    mine = run_record(1, prompt="not what I wrote", state=State.SUCCEEDED, finished_at_utc="t")
+    mine = run_record(1, prompt="not what I wrote", state=State.SUCCEEDED, finished_at_utc=AT)
     merged = add_runs(filled, [theirs, mine], sources={"c" * 64: "source"}, snapshots={})
     assert (merged.added, merged.known) == ([theirs.task_uuid], 1)
     assert filled.find(mine.task_uuid).prompt == "a Red airship"

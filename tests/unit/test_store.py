@@ -18,6 +18,8 @@ from runware_nb.runlog.spending import set_budget, sum_spending
 from tests.postgres import Postgres
 from tests.runs import run_record
 
+AT = "2026-01-01T00:00:00.000+00:00"
+
 
 @pytest.fixture
 def log(tmp_path, log_url):
@@ -47,7 +49,7 @@ def test_the_way_of_a_run_through_its_states(log, run_async):
     async def live():
         await log.prepare(record)
         states.append(log.find("00000001").state)
-        await log.mark_sent(record.task_uuid, record.task_uuid, 1, "t", json.dumps({"a": 1}))
+        await log.mark_sent(record.task_uuid, record.task_uuid, 1, AT, json.dumps({"a": 1}))
         states.append(log.find("00000001").state)
         await log.add_results(
             record.task_uuid, [ResultRecord(position=0, seed=7, raw={"x": 1}, medium_state="pending")]
@@ -55,7 +57,7 @@ def test_the_way_of_a_run_through_its_states(log, run_async):
         states.append(log.find("00000001").state)
         stored = ResultRecord(position=0, seed=7, raw={"x": 1}, medium_state="stored", file="ab/c.jpg")
         failed = ResultRecord(position=1, error={"code": "c", "message": "m"})
-        await log.finish(record.task_uuid, State.PARTIAL, at_utc="t2", duration_s=1.5, cost_usd=0.01, error=None,
+        await log.finish(record.task_uuid, State.PARTIAL, at_utc=AT, duration_s=1.5, cost_usd=0.01, error=None,
                          records=[stored, failed])  # fmt: skip
 
     run_async(live())
@@ -73,7 +75,7 @@ def test_two_processes_cannot_send_the_same_attempt(log, run_async):
 
     async def both():
         await log.prepare(record)
-        claims = [log.mark_sent(record.task_uuid, record.task_uuid, 1, "t", "{}") for _ in range(2)]
+        claims = [log.mark_sent(record.task_uuid, record.task_uuid, 1, AT, "{}") for _ in range(2)]
         return await asyncio.gather(*claims, return_exceptions=True)
 
     first, second = run_async(both())
@@ -87,8 +89,8 @@ def test_a_second_attempt_is_found_by_its_own_uuid(log, run_async):
 
     async def live():
         await log.prepare(record)
-        await log.mark_sent(record.task_uuid, record.task_uuid, 1, "t", "{}")
-        await log.mark_sent(record.task_uuid, again, 2, "t", "{}")
+        await log.mark_sent(record.task_uuid, record.task_uuid, 1, AT, "{}")
+        await log.mark_sent(record.task_uuid, again, 2, AT, "{}")
 
     run_async(live())
     found = log.find(again)
@@ -98,7 +100,7 @@ def test_a_second_attempt_is_found_by_its_own_uuid(log, run_async):
 def test_a_write_that_fails_takes_no_other_with_it(log, run_async):
     async def live():
         twice = [log.prepare(run_record(1)), log.prepare(run_record(1)), log.prepare(run_record(2))]
-        claim = log.mark_sent(run_record(2).task_uuid, run_record(2).task_uuid, 1, "t", "{}")
+        claim = log.mark_sent(run_record(2).task_uuid, run_record(2).task_uuid, 1, AT, "{}")
         return await asyncio.gather(*twice, claim, return_exceptions=True)
 
     first, second, third, claim = run_async(live())
@@ -111,7 +113,7 @@ def test_a_write_that_fails_takes_no_other_with_it(log, run_async):
 def test_a_claim_fails_with_the_run_it_was_merged_into(log, run_async):
     async def live():
         await log.prepare(run_record(1))
-        again = [log.prepare(run_record(1)), log.mark_sent(run_record(1).task_uuid, "x", 1, "t", "{}")]
+        again = [log.prepare(run_record(1)), log.mark_sent(run_record(1).task_uuid, "x", 1, AT, "{}")]
         return await asyncio.gather(*again, return_exceptions=True)
 
     assert all(isinstance(each, RunLogError) for each in run_async(live()))
@@ -123,9 +125,9 @@ def test_a_discarded_run_stays_discarded_and_is_still_completed(log, run_async):
 
     async def live():
         await log.prepare(record)
-        await log.mark_sent(record.task_uuid, record.task_uuid, 1, "t", "{}")
+        await log.mark_sent(record.task_uuid, record.task_uuid, 1, AT, "{}")
         await log.set_state(record.task_uuid, State.DISCARDED)
-        await log.finish(record.task_uuid, State.SUCCEEDED, at_utc="t", duration_s=1, cost_usd=1, error=None)
+        await log.finish(record.task_uuid, State.SUCCEEDED, at_utc=AT, duration_s=1, cost_usd=1, error=None)
 
     run_async(live())
     found = log.find(record.task_uuid)
@@ -139,9 +141,9 @@ def test_a_run_that_was_dropped_before_it_was_sent_is_never_claimed(log, run_asy
 
     async def live():
         await log.prepare(record)
-        await log.drop_unsent(record.task_uuid, "t")
+        await log.drop_unsent(record.task_uuid, AT)
         with pytest.raises(RunClaimed):
-            await log.mark_sent(record.task_uuid, record.task_uuid, 1, "t", "{}")
+            await log.mark_sent(record.task_uuid, record.task_uuid, 1, AT, "{}")
 
     run_async(live())
     assert log.find(record.task_uuid).attempts == 0
@@ -215,7 +217,7 @@ def test_a_corrupt_log_is_one_sentence(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(RunLogError, match="cannot be made"):
+    with pytest.raises(RunLogError, match="cannot be created"):
         RunLog(tmp_path / "file" / "home")
 
 
@@ -298,7 +300,7 @@ def test_a_filled_log_of_an_earlier_version_keeps_everything(tmp_path, two_urls,
             "task_uuid, attempt_uuid, provider, task_type, model, request, request_hash, asked_hash, seed_given, prompt, "
             "notebook, execution_count, state, attempts, created_at_utc, finished_at_utc, cost_usd"
         )
-        for number, ended, cost in ((1, "t", 0.25), (2, "t", None), (3, None, None)):
+        for number, ended, cost in ((1, AT, 0.25), (2, AT, None), (3, None, None)):
             name = f"{number:08x}-0000-4000-8000-000000000000"
             state = "succeeded" if ended else "sent"
             connection.execute(
