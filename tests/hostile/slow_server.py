@@ -5,9 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, Self
+
+import httpx
+import pytest
+
+NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+@pytest.fixture(autouse=True)
+def no_certificates(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trust nothing over TLS, except in tests with a certificate: reading the system's takes longer than most tests."""
+    if "certificate" not in request.fixturenames:
+        monkeypatch.setattr(httpx, "create_ssl_context", lambda: NO_CERTIFICATES)
+
 
 Script = Callable[["Exchange"], Awaitable[None]]
 

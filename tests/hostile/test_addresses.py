@@ -16,12 +16,13 @@ from runware_nb.transport import addresses as module
 from runware_nb.transport.addresses import CheckedBackend
 from runware_nb.transport.rest import RestTransport
 from runware_nb.transport.safety import shown_url
-from tests.hostile.slow_server import SlowServer, http
+from tests.hostile.slow_server import SlowServer, http, no_certificates
 
 PUBLIC = "93.184.216.34"
 PUBLIC_6 = "2606:2800:220:1:248:1893:25c8:1946"
-NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 FILE = b"\x89PNG" + bytes(20)
+
+__all__ = ["no_certificates"]  # a fixture for every test of this module
 
 
 class Resolver:
@@ -184,7 +185,6 @@ def test_any_text_is_a_url_or_one_sentence(text, prefix):
 
     async def main():
         transport = RestTransport(Settings(), None, user_agent="test")
-        transport._certificates = NO_CERTIFICATES  # reading those of the system takes longer than the rest
         try:
             await transport.download(prefix + text, timeout_s=5)
         finally:

@@ -17,11 +17,13 @@ from runware_nb.session import Session
 from runware_nb.settings import Key, Settings
 from runware_nb.transport.deadlines import Deadline, now
 from tests.conftest import TASK
-from tests.hostile.slow_server import SlowServer, SlowSocket, authenticates, http, silent
+from tests.hostile.slow_server import SlowServer, SlowSocket, authenticates, http, no_certificates, silent
 
 LIMIT_S = 0.6
 TALK = {"taskType": "textInference", "model": "google:gemma@4-31b", "messages": [{"role": "user", "content": "hi"}]}
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: 1000000\r\n\r\n"
+
+__all__ = ["no_certificates"]  # a fixture for every test of this module
 
 
 def timed(run_async, work):

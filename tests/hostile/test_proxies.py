@@ -10,10 +10,12 @@ from runware_nb import Client
 from runware_nb.errors import RunwareNBError, TransportError
 from runware_nb.transport.proxies import Proxy, proxy_for
 from tests.conftest import TASK
-from tests.hostile.slow_server import SlowServer, authenticates, http, silent
+from tests.hostile.slow_server import SlowServer, authenticates, http, no_certificates, silent
 
 FAR = {"rest_url": "https://service.example/v1", "ws_url": "wss://service.example/v1"}
 NEAR = {"rest_url": "http://service.example/v1", "ws_url": "ws://service.example/v1"}
+
+__all__ = ["no_certificates"]  # a fixture for every test of this module
 
 
 async def asks_for_a_password(exchange):

@@ -19,10 +19,12 @@ from runware_nb.transport.proxies import Proxy
 from runware_nb.transport.rest import RestTransport, translated, translating
 from runware_nb.transport.websocket import HandshakeFailed, WebSocketTransport
 from tests.conftest import TASK
-from tests.hostile.slow_server import SlowServer, SlowSocket, authenticates, http
+from tests.hostile.slow_server import SlowServer, SlowSocket, authenticates, http, no_certificates
 
 KEY = "rw-Zq81LmN0pXyT7vKc5JdR3sHb"
 URL = "https://me:secret@service.example/v1"
+
+__all__ = ["no_certificates"]  # a fixture for every test of this module
 
 
 def exceptions_of(*modules):
@@ -227,9 +229,13 @@ async def never_reads(exchange):
     await asyncio.sleep(30)
 
 
-@pytest.mark.parametrize("script", [hangs_up, breaks_off, sends_garbage, drips, refuses, never_reads])
+FAILURES = [hangs_up, breaks_off, sends_garbage, drips, refuses]
+
+
+@pytest.mark.parametrize(("way", "script"), [
+    ("task", never_reads), *((way, script) for way in ("task", "stream", "authenticate") for script in FAILURES),
+])  # fmt: skip
 @pytest.mark.parametrize("mode", ["header", "payload", "forwarded"])
-@pytest.mark.parametrize("way", ["task", "stream", "authenticate"])
 def test_no_frame_of_an_error_over_http_shows_the_key(run_async, monkeypatch, script, mode, way):
     with SlowServer(script) as server:
         urls = server.urls
