@@ -17,7 +17,7 @@ from ..wire.canonical import request_hash
 from ..wire.frames import Item
 from ..wire.places import holds_media, replace_media
 from ..wire.redact import redact_task
-from ..wire.results import Result
+from ..wire.results import Result, TaskOrigin
 from ..wire.tasks import is_uuid
 
 if TYPE_CHECKING:
@@ -204,17 +204,22 @@ def _named(session: Session, value: str) -> Input:
 
 def _made_here(session: Session, **which: str) -> Input | None:
     try:
-        found = session.log.find_result(**which)
+        # What somebody else's record claims to have made proves nothing: it must not decide which request is answered
+        # from the log. Replay mode sends nothing, and finds the media of a bundle by what its records state.
+        found = session.log.find_result(**which, with_imported=session.settings.mode == "replay")
     except RunLogError:
         return None  # the run itself will meet the same fault, and say so
     return None if found is None else Input(sha256=found[1], file=found[2], maker=found[0])
 
 
 def _maker_in_memory(value: Any) -> str | None:
-    """Ask a picture in memory: one that came from a result, or was made from one, still says so."""
+    """Return the run that an image in memory came from, if a result of this process gave it.
+
+    A PNG file can have a text of the same name; Pillow puts it into `info`, too, but not as a `TaskOrigin`.
+    """
     info = getattr(value, "info", None)
-    said = info.get("runware_nb") if isinstance(info, dict) else None
-    return said if isinstance(said, str) and is_uuid(said) else None
+    origin = info.get("runware_nb") if isinstance(info, dict) else None
+    return str(origin) if isinstance(origin, TaskOrigin) and is_uuid(origin) else None
 
 
 def _inline(value: str) -> bytes | None:
