@@ -3,9 +3,13 @@
 import hashlib
 import io
 import json
+import shlex
 import zipfile
 
 from PIL import Image
+
+from runware_nb.commands import find_command
+from runware_nb.commands.arguments import LineParser
 
 HEAD = {"kind": "runware_nb records", "version": 1}
 UUID = "3f2a0000-0000-4000-8000-00000000000{}"
@@ -64,3 +68,12 @@ def bundle_of(path, *items, **media):
     """Write a bundle of records; each medium is named by what the records call it."""
     records = "".join(json.dumps(item) + "\n" for item in (HEAD, *items)).encode()
     return write_bundle(path, {"records.jsonl": records, **{f"media/{name}": body for name, body in media.items()}})
+
+
+def command(session, line):
+    """Run a command as the magics do, and return its answer."""
+    name, *words = shlex.split(line)
+    module = find_command(name)
+    parser = LineParser(name, "")
+    module.add_arguments(parser)
+    return module.run(session, parser.read(words))
