@@ -21,7 +21,7 @@ from ..reprs import short_repr
 from ..runlog import MediaStore, RunLog, RunRecord
 from ..runlog.ballots import merge_votes
 from ..runlog.files import StoredFile, ensure_private_folder, exported_name
-from ..runlog.keeping import Merged, add_runs
+from ..runlog.keeping import Merged, add_runs, stored_files
 from ..settings import save_to_project
 from .bundle_files import (
     EXTRA,
@@ -61,6 +61,7 @@ class Made:
         missing: Results whose file is not here, and so not in it.
         size_bytes: Of all files.
         modules: Modules that the notebook imports and that neither an installed package nor an added file holds.
+        left_out: One sentence for each run that the reader of bundles would refuse.
     """
 
     path: Path
@@ -69,6 +70,7 @@ class Made:
     missing: int
     size_bytes: int
     modules: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def make_bundle(
@@ -102,6 +104,7 @@ def make_bundle(
     finished = [run for run in runs if run.is_finished and not (run.is_imported and not run.results)]
     session.recovery.fetch(finished)
     finished, stored, missing = _with_media(session, finished)
+    finished, left_out = _readable(session.log, finished)
     texts[RECORDS] = "".join(write_lines(session.log, finished))
     for line in texts[RECORDS].removesuffix("\n").split("\n"):
         refuse_secrets(line, _place_of(line), known)
@@ -113,9 +116,7 @@ def make_bundle(
     texts[REQUIREMENTS], unknown = requirements_text(modules, extra=added)
     texts[LOCK] = lock_text(modules)
     title = notebook.stem if notebook is not None else out.stem
-    texts[PREVIEW] = gallery_page(
-        session, finished, title=title, link=lambda result: f"media/{exported_name(result.file)}" if exported_name(result.file) in stored else None
-    )
+    texts[PREVIEW] = gallery_page(session, finished, title=title, link=lambda result: _link_to(result.file, stored))
     texts[README] = _readme(title, notebook)
     work: Path | None = None
     try:
@@ -134,7 +135,7 @@ def make_bundle(
     finally:
         if work is not None:
             shutil.rmtree(work, ignore_errors=True)
-    return Made(out, len(finished), len(stored), missing, sum(each.size_bytes for each in listed), unknown)
+    return Made(out, len(finished), len(stored), missing, sum(each.size_bytes for each in listed), unknown, left_out)
 
 
 def open_into(path: Path, folder: Path) -> tuple[Bundle, Merged]:
@@ -155,7 +156,9 @@ def open_into(path: Path, folder: Path) -> tuple[Bundle, Merged]:
             for left in list(folder.iterdir()) if was_there else [folder]:  # it was empty, so all of it is ours
                 shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
             if isinstance(error, OSError):
-                raise BundleError(f"{folder} cannot be written: {error.strerror or error}. Nothing was opened") from error
+                raise BundleError(
+                    f"{folder} cannot be written: {error.strerror or error}. Nothing was opened"
+                ) from error
             raise
     return bundle, merged
 
@@ -199,6 +202,9 @@ def merge_bundle(session: Session, path: Path) -> Merged:
         try:
             added = _adopt_media(records, store, bundle)
             merged = _merge(session.log, records)
+            if len(merged.added) < len(records.runs):  # runs that were here already keep the files that they had
+                with session.log.reading() as connection:
+                    store.remove(set(added) - stored_files(connection, added))
         except BaseException as error:
             store.remove(added)  # no run of the log refers to them
             if isinstance(error, OSError):
@@ -224,6 +230,30 @@ def _read_file(path: Path) -> Records:
         raise BundleError(f"{path} cannot be read: {error}") from error
     except BundleError as error:
         raise BundleError(f"{path.name}, {error}. Nothing was imported") from error
+
+
+def _link_to(file: str | None, stored: Mapping[str, Path]) -> str | None:
+    name = exported_name(file)
+    return f"media/{name}" if name in stored else None
+
+
+def _readable(log: RunLog, runs: Sequence[RunRecord]) -> tuple[list[RunRecord], tuple[str, ...]]:
+    """Leave out the runs that no reader takes, such as one that the service refused for a seed of 100 digits.
+
+    Returns:
+        The others, and a sentence for each that is left out.
+    """
+    read = read_lines(write_lines(log, runs), tolerant=True)
+    kept = [run for run in runs if run.task_uuid.lower() in read.uuids]
+    if len(kept) == len(runs):
+        return kept, ()
+    why: dict[str, str] = {}
+    for run in runs:
+        if run.task_uuid.lower() not in read.uuids:
+            sentences = read_lines(write_lines(log, [run]), tolerant=True).skipped
+            reason = sentences[-1].partition(": ")[2] if sentences else "its record cannot be read"
+            why[run.task_uuid] = f"run {run.task_uuid[:8]} is not in the bundle: {reason}"
+    return kept, tuple(why.values())
 
 
 def _checked_notebook(path: Path, known: Sequence[str]) -> str:
@@ -401,9 +431,7 @@ def _copy(bundle: Bundle, name: str, target: Path) -> None:
             file.write(piece)
 
 
-def _adopt_media(
-    records: Records, store: MediaStore, bundle: Bundle | None, *, keeps_names: bool = False
-) -> list[str]:
+def _adopt_media(records: Records, store: MediaStore, bundle: Bundle | None, *, keeps_names: bool = False) -> list[str]:
     """Store the files of foreign runs apart from one's own, and let the records name them as they are stored.
 
     What a record states about a file is not believed: hash, size and type are those of the content. A file of records
@@ -455,9 +483,7 @@ def _adopt_media(
     return added
 
 
-def _pieces_of(
-    store: MediaStore, bundle: Bundle | None, name: str, expected: str | None
-) -> Iterable[bytes] | None:
+def _pieces_of(store: MediaStore, bundle: Bundle | None, name: str, expected: str | None) -> Iterable[bytes] | None:
     if bundle is not None:
         return bundle.pieces(f"media/{name}") if f"media/{name}" in bundle.sizes else None
     path = store.find(name) if expected is not None else None

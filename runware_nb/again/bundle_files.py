@@ -288,7 +288,9 @@ def _sizes_in(archive: zipfile.ZipFile, packed_bytes: int) -> dict[str, int]:
         if info.flag_bits & 1:
             raise BundleError(f"{_quoted(name)} is encrypted")
         if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-            raise BundleError(f"{_quoted(name)} is packed by method {info.compress_type}; bundles are deflated or stored")
+            raise BundleError(
+                f"{_quoted(name)} is packed by method {info.compress_type}; bundles are deflated or stored"
+            )
         if info.file_size > _RATIO_FROM and info.file_size > _MOST_RATIO * max(1, info.compress_size):
             raise BundleError(
                 f"{_quoted(name)} unpacks to {info.file_size:,} bytes from {info.compress_size:,}: no bundle does"

@@ -377,7 +377,9 @@ def _error_of(item: Mapping[str, Any]) -> Item | None:
     error = read_object(item, "error")
     if error is None:
         return None
-    texts = {name: read_text(error, name, most=LONGEST_PROMPT, has_lines=True) for name in ("code", "message", "taskUUID")}
+    texts = {
+        name: read_text(error, name, most=LONGEST_PROMPT, has_lines=True) for name in ("code", "message", "taskUUID")
+    }
     parameter = error.get("parameter")
     if not isinstance(parameter, str | None) and not (
         isinstance(parameter, list) and all(isinstance(name, str) for name in parameter)
@@ -421,7 +423,9 @@ def _result_of(part: Any) -> ResultRecord:
         raise BundleError("a result has a position")
     state = part.get("medium_state", "none")
     if not isinstance(state, str) or state not in _MEDIUM_STATES:
-        raise BundleError(f"medium_state is {shortened_value(state)}: expected one of {', '.join(sorted(_MEDIUM_STATES))}")
+        raise BundleError(
+            f"medium_state is {shortened_value(state)}: expected one of {', '.join(sorted(_MEDIUM_STATES))}"
+        )
     raw = read_object(part, "raw") or {}
     read_amount(raw, "cost", most=_MOST_USD)
     perceptual_hash = read_text(part, "perceptual_hash", most=16)

@@ -50,7 +50,9 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     facts += [
         (
             f"#{result.position + 1}",
-            result.error.get("message", "failed") if result.error is not None else f"seed {result.seed}, {result.medium_state}",
+            result.error.get("message", "failed")
+            if result.error is not None
+            else f"seed {result.seed}, {result.medium_state}",
         )
         for result in record.results
     ]

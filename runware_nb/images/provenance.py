@@ -147,7 +147,9 @@ def _shown(body: bytes) -> tuple[bytes, int]:
         if kind == "image/png":
             return _bare_png(body), 0
         if kind == "image/jpeg":
-            exif = next((part for _, marker, part in _jpeg_segments(body) if marker == 0xE1 and part[:6] == _EXIF_START), b"")
+            exif = next(
+                (part for _, marker, part in _jpeg_segments(body) if marker == 0xE1 and part[:6] == _EXIF_START), b""
+            )
             return _bare_jpeg(body), _orientation(exif)
         if kind == "image/webp":
             exif = next((part for name, part in _webp_chunks(body) if name == b"EXIF"), b"")
@@ -178,9 +180,13 @@ def _bare_jpeg(body: bytes) -> bytes:
 
 
 def _bare_webp(body: bytes) -> bytes:
-    chunks = [(name, content) for name, content in _webp_chunks(body) if name not in {b"EXIF", b"XMP "}]
+    chunks = list(_webp_chunks(body))
+    if sum(8 + len(part) + len(part) % 2 for _, part in chunks) + 12 != len(body):
+        raise ValueError("cut short, or followed by something else")
     kept = []
     for name, content in chunks:
+        if name in {b"EXIF", b"XMP "}:
+            continue
         if name == b"VP8X":
             flags = content[0] & ~0x0C
             if not flags & ~0x10:

@@ -45,7 +45,12 @@ def run(number=1, **changes):
 
 
 def result(**changes):
-    values = {"position": 0, "seed": 5, "cost_usd": 0.001, "raw": {"taskType": "imageInference", "seed": 5, "cost": 0.001}}
+    values = {
+        "position": 0,
+        "seed": 5,
+        "cost_usd": 0.001,
+        "raw": {"taskType": "imageInference", "seed": 5, "cost": 0.001},
+    }
     return values | changes
 
 

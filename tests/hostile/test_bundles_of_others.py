@@ -17,7 +17,19 @@ from runware_nb.runlog import MediaStore
 from runware_nb.runlog.files import exported_name
 from tests.conftest import TASK
 
-from .foreign_files import HEAD, UUID, bundle_of, command, media_name, picture, result, run, sha256, write_bundle, write_records
+from .foreign_files import (
+    HEAD,
+    UUID,
+    bundle_of,
+    command,
+    media_name,
+    picture,
+    result,
+    run,
+    sha256,
+    write_bundle,
+    write_records,
+)
 
 
 @pytest.fixture
@@ -27,7 +39,9 @@ def session(sandbox, make_session):
 
 def stored(body, **changes):
     digest = changes.pop("received_sha256", sha256(body))
-    return result(file=media_name(digest), received_sha256=digest, stored_sha256=sha256(body), medium_state="stored", **changes)
+    return result(
+        file=media_name(digest), received_sha256=digest, stored_sha256=sha256(body), medium_state="stored", **changes
+    )
 
 
 # --- the media folder -------------------------------------------------------------------------------
@@ -40,8 +54,12 @@ def test_a_file_planted_under_the_hash_of_a_later_image_does_not_replace_it(sess
     known = other.submit(task).result()
     digest = other.log.find(known.task_uuid).results[0].received_sha256
     fake = picture("red", "JPEG")
-    forged = result(file=media_name(digest, "jpg"), received_sha256=digest, stored_sha256=sha256(fake), medium_state="stored")
-    merge_bundle(session, bundle_of(tmp_path / "theirs.zip", run(results=[forged]), **{media_name(digest, "jpg"): fake}))
+    forged = result(
+        file=media_name(digest, "jpg"), received_sha256=digest, stored_sha256=sha256(fake), medium_state="stored"
+    )
+    merge_bundle(
+        session, bundle_of(tmp_path / "theirs.zip", run(results=[forged]), **{media_name(digest, "jpg"): fake})
+    )
     theirs = session.log.find(UUID.format(1)).results[0]
     assert theirs.file == f"imported/{media_name(sha256(fake), 'jpg')}"
     assert session.media.find(theirs.file).read_bytes() == fake
@@ -110,7 +128,11 @@ def test_a_record_shows_no_file_of_ones_own_that_it_only_names(session, tmp_path
     mine = session.submit({**TASK, "seed": 3}).result()
     kept = session.log.find(mine.task_uuid).results[0]
     named = result(file=kept.file, received_sha256=kept.received_sha256, medium_state="stored")
-    forged = [run(1, results=[named]), run(2, inputs=[{"file": kept.file}]), run(3, results=[{**named, "stored_sha256": kept.stored_sha256}])]
+    forged = [
+        run(1, results=[named]),
+        run(2, inputs=[{"file": kept.file}]),
+        run(3, results=[{**named, "stored_sha256": kept.stored_sha256}]),
+    ]
     merge_bundle(session, write_records(tmp_path / "theirs.jsonl", *forged))
     first, second, third = (session.log.find(UUID.format(number)) for number in (1, 2, 3))
     assert (first.results[0].file, first.results[0].medium_state) == (None, "missing")
@@ -120,7 +142,9 @@ def test_a_record_shows_no_file_of_ones_own_that_it_only_names(session, tmp_path
 
 def test_files_of_others_go_into_a_bundle_and_out_again(session, make_session, sandbox, tmp_path):
     fake = picture("red")
-    merge_bundle(session, bundle_of(tmp_path / "theirs.zip", run(results=[stored(fake)]), **{media_name(sha256(fake)): fake}))
+    merge_bundle(
+        session, bundle_of(tmp_path / "theirs.zip", run(results=[stored(fake)]), **{media_name(sha256(fake)): fake})
+    )
     session.submit({**TASK, "seed": 3}).result()
     made = make_bundle(session, tmp_path / "both.zip", session.log.recent(None))
     assert (made.runs, made.media, made.missing) == (2, 2, 0)
@@ -177,7 +201,10 @@ def test_check_compares_what_is_shown_with_what_was_received(tmp_path):
     ):  # fmt: skip
         name = media_name(sha256(right))
         item = run(results=[{**stored(right), "file": name, **changes}])
-        with read_bundle(bundle_of(tmp_path / "x.zip", item, **{name: body})) as bundle, pytest.raises(BundleError, match="result #1"):
+        with (
+            read_bundle(bundle_of(tmp_path / "x.zip", item, **{name: body})) as bundle,
+            pytest.raises(BundleError, match="result #1"),
+        ):
             bundle.check()
     dressed = embed(right, infotext="x", record={})
     item = run(results=[stored(dressed, received_sha256=sha256(right))])
@@ -201,7 +228,7 @@ def test_a_bundle_that_cannot_be_opened_leaves_the_folder_as_it_was(tmp_path, mo
     with monkeypatch.context() as patch:
         patch.setattr("runware_nb.again.bundle.save_to_project", fail)
         for folder in (tmp_path / "there", tmp_path / "new"):
-            with pytest.raises(BundleError, match="No space left on device.*Nothing was opened"):
+            with pytest.raises(BundleError, match=r"No space left on device.*Nothing was opened"):
                 open_into(path, folder)
     assert list((tmp_path / "there").iterdir()) == []
     assert not (tmp_path / "new").exists()
@@ -219,7 +246,7 @@ def test_an_import_that_fails_leaves_no_files(session, tmp_path):
     with pytest.raises(BundleError, match="Nothing was imported"):
         merge_bundle(session, bundle_of(tmp_path / "x.zip", item, **media))
     assert session.log.count() == 0
-    assert [path for path in session.media.folder.rglob("*.png")] == []
+    assert list(session.media.folder.rglob("*.png")) == []
     assert not list(session.media.folder.rglob(".part-*"))
 
 
@@ -293,3 +320,22 @@ def test_replay_mode_prefers_a_run_of_ones_own(session, sandbox, tmp_path):
 
     found = find_replay(session, session.plan(task).task, session.context(counts=False))
     assert found.task_uuid == mine.task_uuid
+
+
+def test_a_run_of_ones_own_that_no_reader_takes_is_named_and_left_out(session, tmp_path):
+    session.submit({**TASK, "seed": 3}).result()
+    mine = session.log.recent(None)
+    odd = read_odd(session, seed=10**100)
+    made = make_bundle(session, tmp_path / "x.zip", [*mine, odd])
+    assert made.runs == 1
+    assert made.left_out == (
+        f"run {odd.task_uuid[:8]} is not in the bundle: request has an integer of more than 64 bits",
+    )
+    with read_bundle(tmp_path / "x.zip") as bundle:
+        bundle.check()
+
+
+def read_odd(session, **request):
+    from tests.runs import run_record
+
+    return run_record(7, request=request, state="failed", finished_at_utc="2026-01-01T00:00:00.000+00:00")

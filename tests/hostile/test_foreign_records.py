@@ -83,7 +83,9 @@ def test_a_value_that_no_log_writes_is_refused_with_its_line(changes, sentence):
 def test_a_text_is_cleaned_of_what_moves_the_cursor_or_turns_the_direction():
     odd = "a\x1b]0;x\x07b\u202ec\x9bd"
     request = {"taskType": "imageInference", "positivePrompt": odd + "\n\t🧑\u200d🚀"}
-    (record,) = read(run(request=request, model=odd, note=odd, notebook="/home/x/..\\n\x1b.ipynb", cell_id="a\nb", tags=["a\u2028b"])).runs
+    (record,) = read(
+        run(request=request, model=odd, note=odd, notebook="/home/x/..\\n\x1b.ipynb", cell_id="a\nb", tags=["a\u2028b"])
+    ).runs
     assert record.model == "a\ufffd]0;x\ufffdb\ufffdc\ufffdd"
     assert record.prompt == "a\ufffd]0;x\ufffdb\ufffdc\ufffdd\n\t🧑\u200d🚀"
     assert (record.notebook, record.cell_id, record.tags) == ("n\ufffd.ipynb", "a b", ("a b",))
@@ -143,8 +145,15 @@ def test_hashes_of_ones_own_runs_are_computed_as_they_were(session, make_session
 
 def test_a_cell_made_from_a_foreign_record_has_its_values_and_nothing_else(session, tmp_path):
     """Rows that an earlier version imported are not checked again, so the code has to be safe by itself."""
-    request = {"taskType": "imageInference", "positivePrompt": 'a"""\n\u2028\r"; import os\n', "x\ny": "\x85", "lora": 5}
-    for number, changes in enumerate(({}, {"task_type": "evil\nimport os", "request": request | {"taskType": "evil"}}), 1):
+    request = {
+        "taskType": "imageInference",
+        "positivePrompt": 'a"""\n\u2028\r"; import os\n',
+        "x\ny": "\x85",
+        "lora": 5,
+    }
+    for number, changes in enumerate(
+        ({}, {"task_type": "evil\nimport os", "request": request | {"taskType": "evil"}}), 1
+    ):
         (record,) = read(run(number)).runs
         record.provider, record.created_at_utc = "sandbox\nimport os", "2026\nimport os\r\u2028\x0c"
         record.request = request
@@ -153,7 +162,9 @@ def test_a_cell_made_from_a_foreign_record_has_its_values_and_nothing_else(sessi
         written = code_for(record, tmp_path)
         tree = ast.parse(written)
         assert [type(node) for node in tree.body] == [ast.Import, ast.Assign, ast.Expr]
-        assert [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names] == ["runware_nb"]
+        assert [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names] == [
+            "runware_nb"
+        ]
 
 
 def test_a_rating_beyond_five_does_not_break_the_list(session, tmp_path):
@@ -230,7 +241,9 @@ async def retried(log, task_uuid, attempt_uuid):
     from runware_nb.runlog.schema import attempts
 
     with log.changing() as connection:
-        connection.execute(sa.insert(attempts).values(task_uuid=attempt_uuid, run_uuid=task_uuid, number=2, sent_at_utc=WHEN))
+        connection.execute(
+            sa.insert(attempts).values(task_uuid=attempt_uuid, run_uuid=task_uuid, number=2, sent_at_utc=WHEN)
+        )
 
 
 def test_the_text_of_ones_own_cell_replaces_what_was_imported_under_its_hash(tmp_path, run_async, log_url):
@@ -263,8 +276,19 @@ def test_nothing_is_fetched_from_a_url_in_a_record(session, tmp_path):
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(0.1)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/x.png"
-    fetched = result(url=url, medium_state="stored", file=media_name("a" * 64), raw={"imageURL": url, "cost": 0.1}, media_type="image/png")
-    merge_bundle(session, write_records(tmp_path / "theirs.jsonl", run(results=[fetched]), run(2, results=[result(raw={"imageURL": url})])))
+    fetched = result(
+        url=url,
+        medium_state="stored",
+        file=media_name("a" * 64),
+        raw={"imageURL": url, "cost": 0.1},
+        media_type="image/png",
+    )
+    merge_bundle(
+        session,
+        write_records(
+            tmp_path / "theirs.jsonl", run(results=[fetched]), run(2, results=[result(raw={"imageURL": url})])
+        ),
+    )
     stop = threading.Event()
     seen = []
     thread = threading.Thread(target=count_connections, args=(listener, stop, seen))
@@ -324,15 +348,26 @@ def test_a_file_that_names_ones_own_run_and_shows_another_image_is_somebody_else
 
 # --- whatever comes ---------------------------------------------------------------------------------
 
-TEXT = st.text(st.characters(codec=None), max_size=8) | st.sampled_from(["\u2028", "\x1b[2J", "\ud800", "http://127.0.0.1:9/"])
+TEXT = st.text(st.characters(codec=None), max_size=8) | st.sampled_from(
+    ["\u2028", "\x1b[2J", "\ud800", "http://127.0.0.1:9/"]
+)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.sampled_from([2**64, 10**400, -(2**63), 1e308]) | st.floats() | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=5,
 )  # fmt: skip
 WIRE = st.sampled_from(["positivePrompt", "lora", "seed", "width", "steps", "inputs", "seedImage", "numberResults", "messages",
                         "outputFormat", "model", "taskType", "frameImages", "speech", "CFGScale", "controlNet"])  # fmt: skip
-REQUESTS = st.dictionaries(WIRE | TEXT, JSON | st.lists(st.dictionaries(st.sampled_from(["model", "weight", "image"]), JSON), max_size=2), max_size=4)
-ANSWERS = st.dictionaries(st.sampled_from(["text", "structuredData", "seed", "cost", "imageURL", "outputs", "imageBase64Data", "usage"]) | TEXT, JSON, max_size=3)
+REQUESTS = st.dictionaries(
+    WIRE | TEXT,
+    JSON | st.lists(st.dictionaries(st.sampled_from(["model", "weight", "image"]), JSON), max_size=2),
+    max_size=4,
+)
+ANSWERS = st.dictionaries(
+    st.sampled_from(["text", "structuredData", "seed", "cost", "imageURL", "outputs", "imageBase64Data", "usage"])
+    | TEXT,
+    JSON,
+    max_size=3,
+)
 CHANGES = st.fixed_dictionaries({}, optional={
     "request": REQUESTS | JSON, "error": st.dictionaries(st.sampled_from(["message", "code", "raw", "parameter", "taskUUID"]), JSON, max_size=3) | JSON,
     "state": st.sampled_from(["failed", "lost", "partial", "discarded", "succeeded"]), "tags": st.lists(TEXT, max_size=2) | JSON, "note": TEXT,
@@ -342,7 +377,17 @@ CHANGES = st.fixed_dictionaries({}, optional={
     "inputs": st.lists(st.dictionaries(st.sampled_from(["named", "sha256", "file", "maker"]), JSON), max_size=2), "cost_usd": JSON, "created_at_utc": JSON,
     "duration_s": JSON, "parent_uuid": st.sampled_from([UUID.format(1), UUID.format(2)]), "execution_count": JSON, "provider": TEXT,
 })  # fmt: skip
-LINES = ("log", "show {}", "code {}", "history {}", "methods", "export {}.jsonl", "log --sort cost", "cost", "gallery {}.html")
+LINES = (
+    "log",
+    "show {}",
+    "code {}",
+    "history {}",
+    "methods",
+    "export {}.jsonl",
+    "log --sort cost",
+    "cost",
+    "gallery {}.html",
+)
 
 
 @pytest.fixture(scope="module")

@@ -39,10 +39,14 @@ def test_a_few_small_texts_that_pack_well_are_no_bomb(tmp_path):
 
 def test_entries_that_share_their_bytes_are_refused(tmp_path):
     """Many names for one packed stream: each ratio is harmless, and so is the sum of the packed sizes."""
-    path = write_bundle(tmp_path / "x.zip", {"records.jsonl": RECORDS, "files/a.txt": b"abc" * 9999, "files/b.txt": b"x" * 99})
+    path = write_bundle(
+        tmp_path / "x.zip", {"records.jsonl": RECORDS, "files/a.txt": b"abc" * 9999, "files/b.txt": b"x" * 99}
+    )
     raw = bytearray(path.read_bytes())
     entries = [at for at in range(len(raw)) if raw[at : at + 4] == b"PK\x01\x02"]
-    first, second = (next(at for at in entries if raw[at + 46 :].startswith(name)) for name in (b"files/a.txt", b"files/b.txt"))
+    first, second = (
+        next(at for at in entries if raw[at + 46 :].startswith(name)) for name in (b"files/a.txt", b"files/b.txt")
+    )
     raw[second + 42 : second + 46] = raw[first + 42 : first + 46]  # the second begins where the first does
     path.write_bytes(raw)
     refused(path, tmp_path, "overlaps")
@@ -79,7 +83,10 @@ def test_too_many_entries_are_refused(tmp_path, monkeypatch):
     refused(path, tmp_path, "entries")
 
 
-@pytest.mark.parametrize("names", [("files/a.txt", "files/A.TXT"), ("files/\u00e9.txt", "files/e\u0301.txt"), ("files/ß.txt", "files/SS.txt")])
+@pytest.mark.parametrize(
+    "names",
+    [("files/a.txt", "files/A.TXT"), ("files/\u00e9.txt", "files/e\u0301.txt"), ("files/ß.txt", "files/SS.txt")],
+)
 def test_names_that_a_file_system_takes_for_one_are_refused(tmp_path, names):
     path = write_bundle(tmp_path / "x.zip", {"records.jsonl": RECORDS, **dict.fromkeys(names, b"x")})
     refused(path, tmp_path, "is in it twice")
