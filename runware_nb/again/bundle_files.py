@@ -23,8 +23,8 @@ from .checks import is_media_name
 from .records import Records, read_lines
 
 __all__ = [
-    "EXTRA", "LARGEST_TEXT", "LOCK", "MANIFEST", "METADATA", "PREVIEW", "README", "RECORDS", "REQUIREMENTS", "Bundle", "is_extra_name",
-    "read_bundle",
+    "EXTRA", "LARGEST_TEXT", "LOCK", "MANIFEST", "METADATA", "PREVIEW", "README", "RECORDS", "REQUIREMENTS", "Bundle",
+    "is_extra_name", "read_bundle",
 ]  # fmt: skip
 
 METADATA = "ro-crate-metadata.json"

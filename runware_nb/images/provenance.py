@@ -191,8 +191,9 @@ def _bare_webp(body: bytes) -> bytes:
             flags = content[0] & ~0x0C
             if not flags & ~0x10:
                 continue  # it announces nothing else: `embed` added it, or may have
-            content = bytes([flags]) + content[1:]
-        kept.append((name, content))
+            kept.append((name, bytes([flags]) + content[1:]))
+        else:
+            kept.append((name, content))
     content = b"".join(name + struct.pack("<I", len(part)) + part + b"\0" * (len(part) % 2) for name, part in kept)
     return b"RIFF" + struct.pack("<I", len(content) + 4) + b"WEBP" + content
 

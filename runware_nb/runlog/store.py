@@ -341,7 +341,7 @@ class RunLog:
         return found[0] if found else None
 
     def asked(self, hashes: Sequence[str]) -> list[RunRecord]:
-        """List finished runs that asked for the same, newest first, one's own before those of others. For replay mode."""
+        """List finished runs that asked for the same, one's own before those of others. For replay mode."""
         ended = [State.SUCCEEDED.value, State.PARTIAL.value, State.FAILED.value, State.DISCARDED.value]
         same = sa.and_(
             runs.c.asked_hash.in_(hashes),

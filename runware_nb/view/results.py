@@ -10,7 +10,8 @@ from ..reprs import short_repr
 from .html import MUTED, element, muted, text
 
 __all__ = [
-    "ResultsView", "Tile", "format_stars", "format_usd", "render_plain", "render_progress", "render_results", "with_notices",
+    "ResultsView", "Tile", "format_stars", "format_usd", "render_plain", "render_progress", "render_results",
+    "with_notices",
 ]  # fmt: skip
 
 _GRID = "display:flex;flex-wrap:wrap;gap:8px;align-items:flex-start"
