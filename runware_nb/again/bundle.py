@@ -20,7 +20,7 @@ from ..errors import BundleError, MediaError
 from ..reprs import short_repr
 from ..runlog import MediaStore, RunLog, RunRecord
 from ..runlog.ballots import merge_votes
-from ..runlog.files import StoredFile, ensure_private_folder, exported_name
+from ..runlog.files import StoredFile, ensure_private_folder, exported_name, imported_name
 from ..runlog.keeping import Merged, add_runs, stored_files
 from ..settings import save_to_project
 from .bundle_files import (
@@ -470,13 +470,14 @@ def _adopt_media(records: Records, store: MediaStore, bundle: Bundle | None, *, 
                     result.file, result.stored_sha256, result.medium_state = file.name, file.sha256, "stored"
                     result.size_bytes, result.media_type = file.size_bytes, file.media_type
                     result.received_sha256 = result.received_sha256 or file.sha256
-                elif result.file is not None or result.medium_state in {"stored", "pending"}:
-                    result.file, result.medium_state = None, "missing"
+                elif result.file is not None and not keeps_names:
+                    result.file = imported_name(result.file)  # it is not here, and one's own file is not taken for it
             for medium in run.inputs:
-                name = medium.pop("file", None)
-                file = None if name is None else adopt(name, medium.get("sha256"))
+                file = None if "file" not in medium else adopt(medium["file"], medium.get("sha256"))
                 if file is not None:
                     medium["file"] = file.name
+                elif "file" in medium and not keeps_names:
+                    medium["file"] = imported_name(medium["file"])
     except BaseException:
         store.remove(added)
         raise

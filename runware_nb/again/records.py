@@ -364,7 +364,7 @@ def _inputs_of(item: Mapping[str, Any]) -> list[Item]:
     if inputs is None:
         return []
     if not isinstance(inputs, list) or len(inputs) > _MOST_INPUTS or not all(isinstance(each, dict) for each in inputs):
-        raise BundleError(f"inputs are {shortened_value(inputs)}: expected a list of up to {_MOST_INPUTS} objects")
+        raise BundleError(f"inputs are not a list of up to {_MOST_INPUTS:,} objects")
     readers: dict[str, Callable[[Item, str], str | None]] = {
         "place": read_text, "sha256": read_hash, "file": read_media_name, "maker": read_uuid,
         "named": lambda medium, name: read_text(medium, name, most=10_000),
@@ -412,7 +412,7 @@ def _results_of(item: Mapping[str, Any]) -> list[ResultRecord]:
     if parts is None:
         return []
     if not isinstance(parts, list) or len(parts) > _MOST_RESULTS:
-        raise BundleError(f"results are a list of up to {_MOST_RESULTS:,}, not {shortened_value(parts)}")
+        raise BundleError(f"results are a list of up to {_MOST_RESULTS:,} objects")
     read = [_result_of(part) for part in parts]
     if len({result.position for result in read}) != len(read):
         raise BundleError("two results have the same position")

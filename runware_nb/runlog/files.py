@@ -19,7 +19,7 @@ from ..reprs import short_repr
 from ..wire.media import SNIFFED_BYTES, ending_for, sniff
 from .bucket import Bucket
 
-__all__ = ["MediaStore", "StoredFile", "ensure_private_folder", "exported_name"]
+__all__ = ["MediaStore", "StoredFile", "ensure_private_folder", "exported_name", "imported_name"]
 
 _OURS = re.compile(r"(?:imported/)?[0-9a-f]{2}/[0-9a-f]{64}\.\w+")
 _IMPORTED = "imported/"
@@ -123,7 +123,7 @@ class MediaStore:
             if kind is None:
                 raise MediaError(f"a file that begins with {start[:16]!r} is no medium")
             sha256 = digest.hexdigest()
-            name = name or f"{_IMPORTED}{sha256[:2]}/{sha256}{ending_for(kind)}"
+            name = name or imported_name(f"{sha256[:2]}/{sha256}{ending_for(kind)}")
             path = self.folder / name
             path.parent.mkdir(exist_ok=True)
             is_new = not path.exists()
@@ -211,6 +211,11 @@ def _read_if_there(path: Path) -> bytes | None:
         return path.read_bytes()
     except FileNotFoundError:
         return None
+
+
+def imported_name(name: str) -> str:
+    """Return the name of a file of others in the store; see `MediaStore.adopt`."""
+    return _IMPORTED + name
 
 
 @overload

@@ -135,8 +135,8 @@ def test_a_record_shows_no_file_of_ones_own_that_it_only_names(session, tmp_path
     ]
     merge_bundle(session, write_records(tmp_path / "theirs.jsonl", *forged))
     first, second, third = (session.log.find(UUID.format(number)) for number in (1, 2, 3))
-    assert (first.results[0].file, first.results[0].medium_state) == (None, "missing")
-    assert second.inputs == [{}]
+    assert first.results[0].file == second.inputs[0]["file"] == f"imported/{kept.file}"
+    assert session.media.find(first.results[0].file) is None
     assert third.results[0].file == f"imported/{media_name(kept.stored_sha256, 'jpg')}"
 
 

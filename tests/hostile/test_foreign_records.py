@@ -62,7 +62,7 @@ for _ in range(900):
         ({"results": [result(position=-1)]}, "position is"), ({"results": [result(seed=2**63)]}, "seed is"), ({"results": [result(stored_sha256="x")]}, "stored_sha256 is"),
         ({"results": [result(perceptual_hash="zz")]}, "perceptual_hash"), ({"results": [result(error={"message": []})]}, "message is"),
         ({"results": [result(file="../x")]}, "no name of a medium"), ({"results": [result(file="ab\\" + "a" * 64 + ".png")]}, "no name of a medium"),
-        ({"inputs": [{"sha256": "x"}]}, "sha256 is"), ({"inputs": [5]}, "inputs are"), ({"inputs": [{"maker": "x"}]}, "no task UUID"), ({"inputs": 5}, "inputs are"),
+        ({"inputs": [{"sha256": "x"}]}, "sha256 is"), ({"inputs": [5]}, "inputs are not a list"), ({"inputs": [{"maker": "x"}]}, "no task UUID"), ({"inputs": 5}, "inputs are not a list"),
         ({"state": "prepared"}, "has not ended"), ({"state": ["failed"]}, "has not ended"), ({"state": "discarded", "finished_at_utc": None}, "has not ended"),
         ({"parent_uuid": "x"}, "parent_uuid"), ({"replay_of": 5}, "replay_of"), ({"task_uuid": [1]}, "is no task UUID"), ({"task_type": "a b"}, "task_type is"),
         ({"cell_hash": "abc"}, "cell_hash is"), ({"environment_hash": 5}, "environment_hash is"), ({"attempts": 2**31}, "attempts is"), ({"seed_given": 1}, "seed_given is"),
