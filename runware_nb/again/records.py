@@ -61,7 +61,7 @@ class Records:
     Attributes:
         runs: With results and labels.
         sources: Sources of cells by hash.
-        snapshots: Environments by hash, as JSON.
+        snapshots: Environments by hash.
         votes: Choices between results, each with its ballot.
         uses: Later uses of the runs.
         skipped: One sentence for each record, and each text of a cell, that cannot be used.
@@ -70,7 +70,7 @@ class Records:
 
     runs: list[RunRecord] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
-    snapshots: dict[str, str] = field(default_factory=dict)
+    snapshots: dict[str, Item] = field(default_factory=dict)
     votes: list[tuple[str, Vote]] = field(default_factory=list)
     uses: list[UseRecord] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
@@ -404,7 +404,9 @@ def _vote_of(item: Mapping[str, Any]) -> tuple[str, Vote]:
     choice = item.get("choice")
     if not isinstance(choice, str) or choice not in CHOICES or places[0] == places[1]:
         raise BundleError("a vote is between two results: left, right or tie")
-    return ballot, Vote(*places, choice, voter, str(_given(read_time(item, "created_at_utc"), "created_at_utc")))
+    return ballot, Vote(
+        places[0], places[1], choice, voter, str(_given(read_time(item, "created_at_utc"), "created_at_utc"))
+    )
 
 
 def _results_of(item: Mapping[str, Any]) -> list[ResultRecord]:
