@@ -401,7 +401,7 @@ def offline(tmp_path_factory):
     session.close()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(CHANGES)
 def test_a_record_is_refused_in_one_sentence_or_every_command_takes_it(offline, tmp_path, changes):
     path = write_records(tmp_path / "theirs.jsonl", run(**changes))
