@@ -168,7 +168,10 @@ def _take(made: Records, item: Mapping[str, Any], number: int) -> None:
         digest, snapshot = _environment_of(item)
         made.snapshots[digest] = snapshot
     elif kind == "vote":
-        made.votes.append(_vote_of(item))
+        try:
+            made.votes.append(_vote_of(item))
+        except BundleError as error:
+            raise error if str(error).startswith("a vote") else BundleError(f"a vote whose {error}") from None
     else:
         raise BundleError(f"a record of the kind {shortened_value(kind)} is unknown")
 
