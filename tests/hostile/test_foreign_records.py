@@ -424,8 +424,9 @@ def test_a_record_is_refused_in_one_sentence_or_every_command_takes_it(offline, 
         target = tmp_path / f"out{number}"
         for left in tmp_path.glob("out*"):
             left.unlink()
-        answer = command(offline, line.format(name if "." not in line else target))
-        json.dumps(answer.json)
-        str(answer.bundle)
+        with contextlib.suppress(RunwareNBError):  # one sentence, such as that a filter selects no run
+            answer = command(offline, line.format(name if "." not in line else target))
+            json.dumps(answer.json)
+            str(answer.bundle)
     with contextlib.suppress(RunwareNBError):  # one sentence
         command(offline, f"replay {name} --yes")
