@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import hashlib
@@ -10,20 +11,21 @@ import shutil
 import uuid
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import BundleError
+from ..errors import BundleError, MediaError
 from ..reprs import short_repr
 from ..runlog import MediaStore, RunLog, RunRecord
 from ..runlog.ballots import merge_votes
-from ..runlog.files import ensure_private_folder
-from ..runlog.keeping import Merged, add_runs
+from ..runlog.files import StoredFile, ensure_private_folder, exported_name, imported_name
+from ..runlog.keeping import Merged, add_runs, stored_files
 from ..settings import save_to_project
 from .bundle_files import (
     EXTRA,
+    LARGEST_TEXT,
     LOCK,
     MANIFEST,
     METADATA,
@@ -59,6 +61,7 @@ class Made:
         missing: Results whose file is not here, and so not in it.
         size_bytes: Of all files.
         modules: Modules that the notebook imports and that neither an installed package nor an added file holds.
+        left_out: One sentence for each run that the reader of bundles would refuse.
     """
 
     path: Path
@@ -67,6 +70,7 @@ class Made:
     missing: int
     size_bytes: int
     modules: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def make_bundle(
@@ -100,6 +104,7 @@ def make_bundle(
     finished = [run for run in runs if run.is_finished and not (run.is_imported and not run.results)]
     session.recovery.fetch(finished)
     finished, stored, missing = _with_media(session, finished)
+    finished, left_out = _readable(session.log, finished)
     texts[RECORDS] = "".join(write_lines(session.log, finished))
     for line in texts[RECORDS].removesuffix("\n").split("\n"):
         refuse_secrets(line, _place_of(line), known)
@@ -111,9 +116,7 @@ def make_bundle(
     texts[REQUIREMENTS], unknown = requirements_text(modules, extra=added)
     texts[LOCK] = lock_text(modules)
     title = notebook.stem if notebook is not None else out.stem
-    texts[PREVIEW] = gallery_page(
-        session, finished, title=title, link=lambda result: f"media/{result.file}" if result.file in stored else None
-    )
+    texts[PREVIEW] = gallery_page(session, finished, title=title, link=lambda result: _link_to(result.file, stored))
     texts[README] = _readme(title, notebook)
     work: Path | None = None
     try:
@@ -132,7 +135,7 @@ def make_bundle(
     finally:
         if work is not None:
             shutil.rmtree(work, ignore_errors=True)
-    return Made(out, len(finished), len(stored), missing, sum(each.size_bytes for each in listed), unknown)
+    return Made(out, len(finished), len(stored), missing, sum(each.size_bytes for each in listed), unknown, left_out)
 
 
 def open_into(path: Path, folder: Path) -> tuple[Bundle, Merged]:
@@ -143,27 +146,40 @@ def open_into(path: Path, folder: Path) -> tuple[Bundle, Merged]:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BundleError(f"{folder} is not empty; give a new folder")
+    was_there = folder.exists()
     with read_bundle(path) as bundle:
         bundle.check(tolerant=True)
         records = bundle.records(tolerant=True)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for name in bundle.notebooks:
-                _copy(bundle, name, folder / name)
-            for name in bundle.extra_files:
-                _copy(bundle, f"{EXTRA}{name}", folder / name)
-            _copy_media(bundle, records, MediaStore(folder / "runware_images"))
-            home = folder / ".runware"
-            ensure_private_folder(home)
-        except OSError as error:
-            raise BundleError(f"{folder} cannot be written: {error.strerror or error}") from error
-        log = RunLog(home)
-        try:
-            merged = _merge(log, records)
-        finally:
-            log.close()
-        save_to_project(home, {"mode": "replay"})
+            merged = _unpack(bundle, records, folder)
+        except BaseException as error:
+            for left in list(folder.iterdir()) if was_there else [folder]:  # it was empty, so all of it is ours
+                shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise BundleError(
+                    f"{folder} cannot be written: {error.strerror or error}. Nothing was opened"
+                ) from error
+            raise
     return bundle, merged
+
+
+def _unpack(bundle: Bundle, records: Records, folder: Path) -> Merged:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in bundle.notebooks:
+        _copy(bundle, name, folder / name)
+    for name in bundle.extra_files:
+        _copy(bundle, f"{EXTRA}{name}", folder / name)
+    # The folder is new, so nothing of the user can be hidden, and the notebook may name the files by their paths.
+    _adopt_media(records, MediaStore(folder / "runware_images"), bundle, keeps_names=True)
+    home = folder / ".runware"
+    ensure_private_folder(home)
+    log = RunLog(home)
+    try:
+        merged = _merge(log, records)
+    finally:
+        log.close()
+    save_to_project(home, {"mode": "replay"})
+    return merged
 
 
 def merge_bundle(session: Session, path: Path) -> Merged:
@@ -173,21 +189,71 @@ def merge_bundle(session: Session, path: Path) -> Merged:
         BundleError: It is damaged, hostile, or no records of ours.
         RunLogError: The log cannot be written.
     """
-    if path.is_file() and not zipfile.is_zipfile(path):
+    store = session.media
+    with contextlib.ExitStack() as stack:
+        bundle: Bundle | None = None
+        if path.is_file() and not zipfile.is_zipfile(path):
+            records = _read_file(path)
+        else:
+            bundle = stack.enter_context(read_bundle(path))
+            bundle.check(tolerant=True)
+            records = bundle.records(tolerant=True)
+        added: list[str] = []
         try:
-            with path.open(encoding="utf-8") as lines:
-                records = read_lines(lines, tolerant=True)
-        except (OSError, UnicodeDecodeError) as error:
-            raise BundleError(f"{path} cannot be read: {error}") from error
-        return _merge(session.log, records)
-    with read_bundle(path) as bundle:
-        bundle.check(tolerant=True)
-        records = bundle.records(tolerant=True)
-        try:
-            _copy_media(bundle, records, session.media)
-        except OSError as error:
-            raise BundleError(f"{session.media.folder} cannot be written: {error.strerror or error}") from error
-        return _merge(session.log, records)
+            added = _adopt_media(records, store, bundle)
+            merged = _merge(session.log, records)
+            if len(merged.added) < len(records.runs):  # runs that were here already keep the files that they had
+                with session.log.reading() as connection:
+                    store.remove(set(added) - stored_files(connection, added))
+        except BaseException as error:
+            store.remove(added)  # no run of the log refers to them
+            if isinstance(error, OSError):
+                reason = error.strerror or error
+                raise BundleError(f"{store.folder} cannot be written: {reason}. Nothing was imported") from error
+            raise
+    return dataclasses.replace(merged, skipped=tuple(f"{path.name}, {sentence}" for sentence in merged.skipped))
+
+
+def _read_file(path: Path) -> Records:
+    """Read a file of records.
+
+    Raises:
+        BundleError: It is too large, or not a file of records.
+    """
+    try:
+        size = path.stat().st_size
+        if size > LARGEST_TEXT:
+            raise BundleError(f"{path} has {size:,} bytes; files of records up to {LARGEST_TEXT:,} are read")
+        with path.open(encoding="utf-8", newline="\n") as lines:
+            return read_lines(lines, tolerant=True)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path} cannot be read: {error}") from error
+    except BundleError as error:
+        raise BundleError(f"{path.name}, {error}. Nothing was imported") from error
+
+
+def _link_to(file: str | None, stored: Mapping[str, Path]) -> str | None:
+    name = exported_name(file)
+    return f"media/{name}" if name in stored else None
+
+
+def _readable(log: RunLog, runs: Sequence[RunRecord]) -> tuple[list[RunRecord], tuple[str, ...]]:
+    """Leave out the runs that no reader takes, such as one that the service refused for a seed of 100 digits.
+
+    Returns:
+        The others, and a sentence for each that is left out.
+    """
+    read = read_lines(write_lines(log, runs), tolerant=True)
+    kept = [run for run in runs if run.task_uuid.lower() in read.uuids]
+    if len(kept) == len(runs):
+        return kept, ()
+    why: dict[str, str] = {}
+    for run in runs:
+        if run.task_uuid.lower() not in read.uuids:
+            sentences = read_lines(write_lines(log, [run]), tolerant=True).skipped
+            reason = sentences[-1].partition(": ")[2] if sentences else "its record cannot be read"
+            why[run.task_uuid] = f"run {run.task_uuid[:8]} is not in the bundle: {reason}"
+    return kept, tuple(why.values())
 
 
 def _checked_notebook(path: Path, known: Sequence[str]) -> str:
@@ -228,8 +294,8 @@ def _with_media(session: Session, runs: Sequence[RunRecord]) -> tuple[list[RunRe
     lost: set[str] = set()
 
     def is_here(name: str, expected: str | None = None) -> bool:
-        path = session.recovery.find_file(name)
-        if path is None:
+        path, shown_name = session.recovery.find_file(name), exported_name(name)
+        if path is None or paths.get(shown_name, path) != path:  # a file of somebody else's may have the same name
             lost.add(name)
             return False
         if name not in digests:
@@ -237,7 +303,7 @@ def _with_media(session: Session, runs: Sequence[RunRecord]) -> tuple[list[RunRe
         if expected is not None and digests[name] != expected:
             lost.add(name)
             return False
-        paths[name] = path
+        paths[shown_name] = path
         return True
 
     shown = []
@@ -365,14 +431,65 @@ def _copy(bundle: Bundle, name: str, target: Path) -> None:
             file.write(piece)
 
 
-def _copy_media(bundle: Bundle, records: Records, store: MediaStore) -> None:
-    wanted = {result.file for run in records.runs for result in run.results if result.file}
-    wanted |= {each["file"] for run in records.runs for each in run.inputs if each.get("file")}
-    ensure_private_folder(store.folder)
-    for name in sorted(wanted):
-        target = store.folder / name
-        if f"media/{name}" in bundle.sizes and not target.exists():
-            _copy(bundle, f"media/{name}", target)
+def _adopt_media(records: Records, store: MediaStore, bundle: Bundle | None, *, keeps_names: bool = False) -> list[str]:
+    """Store the files of foreign runs apart from one's own, and let the records name them as they are stored.
+
+    What a record states about a file is not believed: hash, size and type are those of the content. A file of records
+    brings no media along. A file of one's own folder or bucket then belongs to a record only if its content has the
+    hash that the record states, so that no record can show another file of the user.
+
+    Returns:
+        Names of the files that are new in the store.
+
+    Raises:
+        BundleError: A file of the bundle cannot be read.
+        OSError: The store cannot be written.
+    """
+    adopted: dict[tuple[str, str | None], StoredFile | None] = {}
+    added: list[str] = []
+
+    def adopt(name: str, expected: str | None) -> StoredFile | None:
+        key = name, None if bundle is not None else expected
+        if key not in adopted:
+            pieces = _pieces_of(store, bundle, name, expected)
+            adopted[key] = None
+            if pieces is not None:
+                before = set(added)
+                with contextlib.suppress(MediaError):  # not a medium of any kind that we show
+                    file, is_new = store.adopt(pieces, name=name if keeps_names else None)
+                    adopted[key] = file
+                    if is_new and file.name not in before:
+                        added.append(file.name)
+        return adopted[key]
+
+    try:
+        for run in records.runs:
+            for result in run.results:
+                file = None if result.file is None else adopt(result.file, result.stored_sha256)
+                if file is not None:
+                    result.file, result.stored_sha256, result.medium_state = file.name, file.sha256, "stored"
+                    result.size_bytes, result.media_type = file.size_bytes, file.media_type
+                    result.received_sha256 = result.received_sha256 or file.sha256
+                elif result.file is not None and not keeps_names:
+                    result.file = imported_name(result.file)  # it is not here, and one's own file is not taken for it
+            for medium in run.inputs:
+                file = None if "file" not in medium else adopt(medium["file"], medium.get("sha256"))
+                if file is not None:
+                    medium["file"] = file.name
+                elif "file" in medium and not keeps_names:
+                    medium["file"] = imported_name(medium["file"])
+    except BaseException:
+        store.remove(added)
+        raise
+    return added
+
+
+def _pieces_of(store: MediaStore, bundle: Bundle | None, name: str, expected: str | None) -> Iterable[bytes] | None:
+    if bundle is not None:
+        return bundle.pieces(f"media/{name}") if f"media/{name}" in bundle.sizes else None
+    path = store.find(name) if expected is not None else None
+    body = None if path is None else path.read_bytes()
+    return [body] if body is not None and hashlib.sha256(body).hexdigest() == expected else None
 
 
 def _readme(title: str, notebook: Path | None) -> str:

@@ -9,18 +9,22 @@ import json
 import re
 import stat
 import sys
+import unicodedata
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import BundleError
+from ..images.provenance import without_origin
+from ..runlog import ResultRecord
 from ..wire.media import sniff
-from .records import Records, is_media_name, read_lines
+from .checks import is_media_name
+from .records import Records, read_lines
 
 __all__ = [
-    "EXTRA", "LOCK", "MANIFEST", "METADATA", "PREVIEW", "README", "RECORDS", "REQUIREMENTS", "Bundle", "is_extra_name",
-    "read_bundle",
+    "EXTRA", "LARGEST_TEXT", "LOCK", "MANIFEST", "METADATA", "PREVIEW", "README", "RECORDS", "REQUIREMENTS", "Bundle",
+    "is_extra_name", "read_bundle",
 ]  # fmt: skip
 
 METADATA = "ro-crate-metadata.json"
@@ -42,11 +46,14 @@ _RUN_BY_THEMSELVES = frozenset({
 _NOTEBOOK = re.compile(r"[^/\\\x00-\x1f:*?\"<>|]{1,200}\.ipynb")
 _MOST_FILES = 100_000
 _LARGEST_FILE = 2 * 1024**3
-_LARGEST_TEXT = 256 * 1024**2
+LARGEST_TEXT = 256 * 1024**2
 _LARGEST = 64 * 1024**3
 _MOST_RATIO = 200
 """Text packs to a tenth or so; what packs to less than a two-hundredth is there to fill the disk."""
 _RATIO_FROM = 1024**2
+"""Bytes that all entries of a zip file together may have whatever the ratio: a few short texts may pack well."""
+_DEEPEST = 12
+_LOCAL_HEADER = 30
 _PIECE = 1024**2
 
 
@@ -115,7 +122,10 @@ class Bundle:
             BundleError: They are not records of this package.
         """
         # not splitlines(): a prompt may hold U+2028 and its like, which JSON writes as they are
-        return read_lines(self.text(RECORDS).split("\n"), tolerant=tolerant)
+        try:
+            return read_lines(self.text(RECORDS).split("\n"), tolerant=tolerant)
+        except BundleError as error:
+            raise BundleError(f"{RECORDS}, {error}" if str(error).startswith("line ") else str(error)) from error
 
     def text(self, name: str) -> str:
         """Read a file of text.
@@ -124,7 +134,7 @@ class Bundle:
             BundleError: It is not UTF-8, or too large.
         """
         try:
-            return self.read(name, most=_LARGEST_TEXT).decode("utf-8")
+            return self.read(name, most=LARGEST_TEXT).decode("utf-8")
         except UnicodeDecodeError as error:
             raise BundleError(f"{name} is not UTF-8") from error
 
@@ -167,11 +177,24 @@ class Bundle:
                 if result.file is None or result.medium_state != "stored":
                     continue
                 name = f"result #{result.position + 1} of run {run.task_uuid[:8]}"
-                expected = listed.get(f"media/{result.file}")
-                if expected is None:
+                digest = listed.get(f"media/{result.file}")
+                if digest is None:
                     raise BundleError(f"{name} is missing: {result.file}")
-                if result.stored_sha256 is not None and expected != result.stored_sha256:
+                if digest != (result.stored_sha256 or result.received_sha256):
                     raise BundleError(f"{name} is not what was logged")
+                self._check_received(name, result, digest)
+
+    def _check_received(self, name: str, result: ResultRecord, digest: str) -> None:
+        """Check that a file contains the bytes that the service sent, as far as the file can prove it.
+
+        Of a PNG the bytes received can be had back from the file. Into a JPEG or WebP we merge EXIF and XMP, so that
+        the bytes received are known only where there were none; whoever compares images compares them, too.
+        """
+        if result.received_sha256 in {None, digest}:
+            return
+        body = self.read(f"media/{result.file}")
+        if sniff(body) == "image/png" and hashlib.sha256(without_origin(body)).hexdigest() != result.received_sha256:
+            raise BundleError(f"{name} does not contain the image that was received")
 
     def _check_crate(self) -> None:
         try:
@@ -181,7 +204,7 @@ class Bundle:
             raise BundleError(f"{METADATA} is no RO-Crate: {error}") from error
         for name in named:
             if name not in self.sizes:
-                raise BundleError(f"{METADATA} names {str(name)[:80]!r}, which is missing")
+                raise BundleError(f"{METADATA} names {_quoted(str(name))}, which is missing")
 
 
 @contextlib.contextmanager
@@ -202,7 +225,7 @@ def read_bundle(path: Path) -> Iterator[Bundle]:
     except (OSError, zipfile.BadZipFile) as error:
         raise BundleError(f"{path} is no bundle: {error}") from error
     with archive:
-        sizes = _sizes_in(archive)
+        sizes = _sizes_in(archive, path.stat().st_size)
 
         def opener(name: str) -> BinaryIO:
             return archive.open(name)  # type: ignore[return-value]
@@ -211,56 +234,99 @@ def read_bundle(path: Path) -> Iterator[Bundle]:
 
 
 def _walk(folder: Path) -> dict[str, int]:
-    found: dict[str, int] = {}
-    total = 0
-    for path in folder.rglob("*"):
-        name = path.relative_to(folder).as_posix()
-        if path.is_symlink():
-            raise BundleError(f"{name!r} is a link; a bundle holds files only")
-        if path.is_dir():
-            continue
-        if any(part.startswith(".") for part in name.split("/")):
-            continue  # what file managers leave behind
-        if not stat.S_ISREG(path.lstat().st_mode):
-            raise BundleError(f"{name!r} is no file")
-        found[_checked_name(name)] = path.stat().st_size
-        total = _checked_total(name, found[name], total, len(found))
-    return found
-
-
-def _sizes_in(archive: zipfile.ZipFile) -> dict[str, int]:
-    found: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     seen: set[str] = set()
     total = 0
-    for info in archive.infolist():
+    waiting = [(folder, 0)]
+    while waiting:
+        place, depth = waiting.pop()
+        for path in sorted(place.iterdir()):
+            name = path.relative_to(folder).as_posix()
+            if path.is_symlink():
+                raise BundleError(f"{_quoted(name)} is a link; a bundle holds files only")
+            if path.name.startswith("."):
+                continue  # what file managers leave behind
+            if path.is_dir():
+                if depth >= _DEEPEST:
+                    raise BundleError(f"{_quoted(name)} is more than {_DEEPEST} folders deep")
+                waiting.append((path, depth + 1))
+                continue
+            if not stat.S_ISREG(path.lstat().st_mode):
+                raise BundleError(f"{_quoted(name)} is no file")
+            sizes[_new_name(name, seen)] = path.stat().st_size
+            total = _checked_total(name, sizes[name], total, len(sizes))
+    return sizes
+
+
+def _sizes_in(archive: zipfile.ZipFile, packed_bytes: int) -> dict[str, int]:
+    """Check the directory of a zip file, and return the size of each file.
+
+    `Bundle.pieces` reads no more of a file than this, so a directory that understates a size gains nothing.
+
+    Args:
+        archive: The file.
+        packed_bytes: Its size on disk. What the directory says about packed sizes is not believed: entries may overlap.
+    """
+    sizes: dict[str, int] = {}
+    seen: set[str] = set()
+    total = 0
+    end = 0
+    entries = archive.infolist()
+    if len(entries) > _MOST_FILES:
+        raise BundleError(f"it has {len(entries):,} entries; bundles have up to {_MOST_FILES:,}")
+    for info in sorted(entries, key=lambda info: info.header_offset):
         name = info.filename
+        if info.header_offset < end:
+            raise BundleError(f"{_quoted(name)} overlaps the entry before it: no bundle does")
+        end = info.header_offset + _LOCAL_HEADER + info.compress_size
+        if end > packed_bytes:
+            raise BundleError(f"{_quoted(name)} ends behind the end of the file")
         if stat.S_ISLNK(info.external_attr >> 16):
-            raise BundleError(f"{name[:80]!r} is a link; a bundle holds files only")
+            raise BundleError(f"{_quoted(name)} is a link; a bundle holds files only")
         if info.is_dir() and name.rstrip("/") and re.fullmatch(r"media(/[0-9a-f]{2})?/|files/(.+/)?", name):
             continue
-        if name.lower() in seen:  # some file systems take both for one
-            raise BundleError(f"{name[:80]!r} is in it twice")
         if info.flag_bits & 1:
-            raise BundleError(f"{name[:80]!r} is encrypted")
+            raise BundleError(f"{_quoted(name)} is encrypted")
+        if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+            raise BundleError(
+                f"{_quoted(name)} is packed by method {info.compress_type}; bundles are deflated or stored"
+            )
         if info.file_size > _RATIO_FROM and info.file_size > _MOST_RATIO * max(1, info.compress_size):
             raise BundleError(
-                f"{name[:80]!r} unpacks to {info.file_size:,} bytes from {info.compress_size:,}: no bundle does"
+                f"{_quoted(name)} unpacks to {info.file_size:,} bytes from {info.compress_size:,}: no bundle does"
             )
-        seen.add(name.lower())
-        found[_checked_name(name)] = info.file_size
-        total = _checked_total(name, info.file_size, total, len(found))
-    return found
+        sizes[_new_name(name, seen)] = info.file_size
+        total = _checked_total(name, info.file_size, total, len(sizes))
+    if total > _RATIO_FROM + _MOST_RATIO * packed_bytes:
+        raise BundleError(f"its files unpack to {total:,} bytes from {packed_bytes:,}: no bundle does")
+    return sizes
+
+
+def _new_name(name: str, seen: set[str]) -> str:
+    """Return the name of a file that `_checked_name` accepts and that no file system takes for one before it."""
+    folded = unicodedata.normalize("NFC", name).casefold()
+    if folded in seen:
+        raise BundleError(f"{_quoted(name)} is in it twice")
+    seen.add(folded)
+    return _checked_name(name)
+
+
+def _quoted(name: str) -> str:
+    return ascii(name[:80])
 
 
 def _checked_name(name: str) -> str:
     """Take only the names that bundles have: then no path leads anywhere else."""
-    if name in _ROOT_FILES or (_NOTEBOOK.fullmatch(name) and not name.startswith((".", "~"))):
+    is_plain = name.isprintable()  # no control characters, none that turn the direction, no halves of surrogate pairs
+    if name in _ROOT_FILES or (
+        is_plain and _NOTEBOOK.fullmatch(name) and not _DEVICE.fullmatch(name) and not name.startswith((".", "~"))
+    ):
         return name
     if name.startswith("media/") and is_media_name(name.removeprefix("media/")):
         return name
-    if name.startswith(EXTRA) and is_extra_name(name.removeprefix(EXTRA)):
+    if name.startswith(EXTRA) and is_plain and is_extra_name(name.removeprefix(EXTRA)):
         return name
-    raise BundleError(f"a file named {name[:80]!r} does not belong into a bundle")
+    raise BundleError(f"a file named {_quoted(name)} does not belong into a bundle")
 
 
 def is_extra_name(name: str) -> bool:
@@ -280,7 +346,7 @@ def is_extra_name(name: str) -> bool:
 
 def _checked_total(name: str, size: int, total: int, count: int) -> int:
     if size > _LARGEST_FILE:
-        raise BundleError(f"{name[:80]!r} has {size:,} bytes; files up to {_LARGEST_FILE:,} are taken")
+        raise BundleError(f"{_quoted(name)} has {size:,} bytes; files up to {_LARGEST_FILE:,} are taken")
     if total + size > _LARGEST or count > _MOST_FILES:
         raise BundleError(f"it holds more than {_LARGEST:,} bytes or {_MOST_FILES:,} files")
     return total + size
@@ -292,5 +358,7 @@ def _manifest(text: str) -> dict[str, str]:
         match = re.fullmatch(r"([0-9a-f]{64})  (.+)", line)
         if match is None:
             raise BundleError(f"line {number} of {MANIFEST} is not what sha256sum writes")
+        if match[2] in listed:
+            raise BundleError(f"line {number} of {MANIFEST} names {_quoted(match[2])} again")
         listed[match[2]] = match[1]
     return listed

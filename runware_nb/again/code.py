@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pprint
 from collections.abc import Mapping
 from dataclasses import fields
@@ -33,9 +34,13 @@ def code_for(run: RunRecord, media_folder: Path) -> str:
     """
     task = _with_files(run, media_folder)
     when = run.created_at_utc[:16].replace("T", " ")
-    head = f"# run {run.task_uuid}, {when} UTC, {run.provider}\nimport runware_nb as rw\n\n"
+    # Only the repr of a value gets into the cell, in a comment too: a line break would end the comment.
+    about = [repr(str(value))[1:-1] for value in (run.task_uuid, when, run.provider)]
+    head = "# run {}, {} UTC, {}\n".format(*about) + "import runware_nb as rw\n\n"
     if run.task_type == "imageInference" and isinstance(task.get("positivePrompt"), str):
-        return head + _image_call(task)
+        # what the service refused may have any form; such a request is written as it is
+        with contextlib.suppress(TypeError, KeyError, AttributeError):
+            return head + _image_call(task)
     call = pprint.pformat({"taskType": run.task_type, **_without_delivery(task)}, width=_WIDTH - 8, sort_dicts=False)
     return f"{head}results = rw.run(\n{_indented(call)}\n).result()\nresults\n"
 

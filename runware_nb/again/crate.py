@@ -9,6 +9,7 @@ from typing import Any
 
 from ..reprs import short_repr
 from ..runlog import RunRecord
+from ..runlog.files import exported_name
 
 __all__ = ["CrateFile", "crate_metadata"]
 
@@ -91,8 +92,8 @@ def _file(each: CrateFile) -> dict[str, Any]:
 
 
 def _action(run: RunRecord, present: set[str], software: str) -> dict[str, Any]:
-    results = [f"media/{result.file}" for result in run.results if result.file]
-    inputs = [f"media/{each['file']}" for each in run.inputs if each.get("file")]
+    results = [f"media/{exported_name(result.file)}" for result in run.results if result.file]
+    inputs = [f"media/{exported_name(each['file'])}" for each in run.inputs if each.get("file")]
     made: dict[str, Any] = {
         "@id": f"#run-{run.task_uuid}", "@type": "CreateAction", "name": _title(run), "startTime": run.created_at_utc,
         "instrument": {"@id": software}, "identifier": run.task_uuid,

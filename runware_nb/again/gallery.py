@@ -11,7 +11,7 @@ from ..errors import MediaError
 from ..images import decode, make_thumbnail
 from ..runlog import ResultRecord, RunRecord
 from ..view.gallery import Exhibit, render_gallery
-from ..view.results import format_usd
+from ..view.results import format_stars, format_usd
 from ..wire.media import IMAGE_TYPES, sniff
 from ..wire.results import Result
 
@@ -50,7 +50,7 @@ def _exhibit(session: Session, run: RunRecord, result: ResultRecord, href: str |
         ("model", run.model or run.task_type), ("seed", "" if result.seed is None else str(result.seed)),
         ("size", "{width} × {height}".format(**run.request) if {"width", "height"} <= run.request.keys() else ""),
         ("cost", "" if result.cost_usd is None else format_usd(result.cost_usd)),
-        ("stars", "★" * (result.rating or 0)), ("made", f"{run.created_at_utc[:16].replace('T', ' ')} UTC"),
+        ("stars", format_stars(result.rating)), ("made", f"{run.created_at_utc[:16].replace('T', ' ')} UTC"),
         ("service", run.provider), ("run", run.task_uuid),
     ]  # fmt: skip
     told = [(name, value) for name, value in facts if value]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import zipfile
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 
 from ..errors import MagicUsageError, MediaError, RunNotFound, TaskInvalid
 from ..images.compare import Comparison, Verdict, compare
-from ..images.provenance import read_provenance
+from ..images.provenance import is_same_medium, read_provenance
 from ..reprs import short_repr
 from ..runlog import ResultRecord, RunRecord
 from ..session.consent import priced
@@ -157,13 +158,16 @@ def _compare_one(session: Session, original: Original, place: int, again: Result
     if again is None:
         return Comparison(Verdict.MISSING)
     before = original.hashes.get(place)
-    if before is not None and before == again.received_sha256:
-        return Comparison(Verdict.EXACT, 0, 0.0, 0.0)
+    is_claimed = before is not None and before == again.received_sha256
     path = session.media.find(again.file)
     first = original.files.get(place)
     if first is None or path is None:
-        return Comparison(Verdict.MISSING)
+        # No image is shown, so only the hashes can be compared. One's own log recorded them from the bytes received;
+        # a hash in somebody else's record proves nothing without the file.
+        return Comparison(Verdict.EXACT, 0, 0.0, 0.0) if is_claimed and original.is_own else Comparison(Verdict.MISSING)
     second = path.read_bytes()
+    if is_claimed and is_same_medium(first, second):
+        return Comparison(Verdict.EXACT, 0, 0.0, 0.0)
     if sniff(first) not in IMAGE_TYPES or sniff(second) not in IMAGE_TYPES:
         return Comparison(Verdict.DRIFTED)
     try:
@@ -187,8 +191,9 @@ def _of_file(session: Session, path: Path) -> Original:
         except RunNotFound:
             pass
         else:
-            if not run.is_imported:
-                return original_of(session, run)
+            original = original_of(session, run)
+            if not run.is_imported and _made_by(original, body):
+                return original
     if isinstance(record.get("request"), dict):
         request = dict(record["request"])
         if record.get("seed") is not None and request.get("numberResults", 1) == 1:
@@ -202,6 +207,14 @@ def _of_file(session: Session, path: Path) -> Original:
     if isinstance(record.get("received_sha256"), str):
         made.hashes[place] = record["received_sha256"]
     return made
+
+
+def _made_by(original: Original, body: bytes) -> bool:
+    """Return whether an image file shows a result of this run: the UUID in its metadata alone is only a claim."""
+    run = original.run
+    sha256 = hashlib.sha256(body).hexdigest()
+    hashes = {value for kept in (run.results if run else ()) for value in (kept.received_sha256, kept.stored_sha256)}
+    return sha256 in hashes or any(is_same_medium(known, body) for known in original.files.values())
 
 
 def _of_bundle(path: Path) -> list[Original]:

@@ -63,6 +63,7 @@ def _make(session: Session, out: Path, options: argparse.Namespace) -> Answer:
             else []
         ),
         *lost,
+        *made.left_out,
     ]
     if made.modules:
         names = ", ".join(made.modules)
@@ -70,7 +71,8 @@ def _make(session: Session, out: Path, options: argparse.Namespace) -> Answer:
             f"the notebook imports {names}, which no installed package contains; include your own modules with --add"
         )
     written = {"path": str(made.path), "runs": made.runs, "media": made.media, "missing": made.missing,
-               "size_bytes": made.size_bytes, "not_found": list(lost), "modules": list(made.modules)}  # fmt: skip
+               "size_bytes": made.size_bytes, "not_found": list(lost), "modules": list(made.modules),
+               "left_out": list(made.left_out)}  # fmt: skip
     return Answer({"text/plain": said}, written, tuple(notes), value=made)
 
 

@@ -69,7 +69,9 @@ def _label(record: RunRecord) -> str:
     cost = "" if record.cost_usd is None else f", {format_usd(record.cost_usd)}"
     what = f"{record.task_type}: {words[:60]}" if words else record.task_type
     state = "" if record.state == "succeeded" else f", {record.state.value}"
-    return f"{record.task_uuid[:8]}  {what} ({record.created_at_utc[:16].replace('T', ' ')}{cost}{state})"
+    imported = ", imported" if record.is_imported else ""
+    when = record.created_at_utc[:16].replace("T", " ")
+    return f"{record.task_uuid[:8]}  {what} ({when}{cost}{state}{imported})"
 
 
 def _as_json(record: RunRecord, below: dict[str, list[RunRecord]]) -> dict[str, Any]:

@@ -30,7 +30,12 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     if not is_uuid(task_uuid):
         if len(task_uuid) < 4:
             raise MagicUsageError(f"{task_uuid!r} is no task UUID")
-        task_uuid = session.log.find(task_uuid).attempt_uuid
+        record = session.log.find(task_uuid)
+        if record.is_imported:
+            raise MagicUsageError(
+                f"Run {record.task_uuid[:8]} was imported, so this service did not run it for you. Nothing was sent."
+            )
+        task_uuid = record.attempt_uuid
     frame = wait(background_loop().submit(session.client().poll(task_uuid)))
     if not frame.items and not frame.errors:
         note = f"the service does not know task {task_uuid}, or does not show it yet"

@@ -11,7 +11,7 @@ from ..errors import RunwareNBError
 from ..runlog import RunRecord, UseRecord
 from ..session.show import render_outcome
 from ..view.html import muted
-from ..view.results import format_usd
+from ..view.results import format_stars, format_usd
 from ..view.table import render_facts
 from ..wire.cell_source import redact_source
 from .base import Answer
@@ -41,7 +41,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
         ("cell", "" if record.execution_count is None else f"[{record.execution_count}] {record.notebook or ''}"),
         ("tags", ", ".join(record.tags)),
         ("note", record.note or ""),
-        ("stars", "★" * (record.best_rating or 0)),
+        ("stars", format_stars(record.best_rating)),
         ("made from", record.parent_uuid or ""),
         ("replay of", record.replay_of or ""),
         ("from", "somebody else's log" if record.is_imported else ""),
@@ -51,7 +51,9 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     facts += [
         (
             f"#{result.position + 1}",
-            result.error["message"] if result.error else f"seed {result.seed}, {result.medium_state}",
+            result.error.get("message", "failed")
+            if result.error is not None
+            else f"seed {result.seed}, {result.medium_state}",
         )
         for result in record.results
     ]

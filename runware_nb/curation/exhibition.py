@@ -15,7 +15,7 @@ from ..runlog.exhibits import Place, list_images, runs_of
 from ..runlog.filters import RunFilter
 from ..runlog.keeping import mark_favourite, rate_result
 from ..session.pictures import kept_copy, small_copy
-from ..view.results import format_usd
+from ..view.results import format_stars, format_usd
 from ..wire.media import IMAGE_TYPES, sniff
 from ..wire.results import Result
 
@@ -106,7 +106,7 @@ class Exhibit:
             ("steps", request.get("steps"), "steps"), ("CFG scale", request.get("CFGScale"), "CFGScale"),
             ("scheduler", request.get("scheduler"), "scheduler"),
             ("cost", None if result.cost_usd is None else format_usd(result.cost_usd), ""),
-            ("stars", "★" * (result.rating or 0), ""), ("labels", ", ".join(run.tags), ""),
+            ("stars", format_stars(result.rating), ""), ("labels", ", ".join(run.tags), ""),
             ("made", f"{run.created_at_utc[:16].replace('T', ' ')} UTC", ""), ("run", run.task_uuid, ""),
         ]  # fmt: skip
         return [(name, str(value), reuse) for name, value, reuse in listed if value not in {None, ""}]

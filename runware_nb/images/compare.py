@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..reprs import short_repr
 from .decode import decode
+from .provenance import is_same_medium
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -74,7 +75,8 @@ def compare(
     """
     one = first_sha256 or hashlib.sha256(first).hexdigest()
     other = second_sha256 or hashlib.sha256(second).hexdigest()
-    if one == other:
+    # A hash may come from a record of somebody else's, which can claim any. The files that are shown have to agree.
+    if one == other and is_same_medium(first, second):
         return Comparison(Verdict.EXACT, 0, 0.0, 0.0)
     before, after = _flat(decode(first)), _flat(decode(second))
     bits = (int(perceptual_hash(before), 16) ^ int(perceptual_hash(after), 16)).bit_count()

@@ -22,7 +22,7 @@ from ..reprs import shortened
 from ..wire.infotext import Infotext, parse_infotext
 from ..wire.media import sniff
 
-__all__ = ["Provenance", "embed", "read_provenance"]
+__all__ = ["Provenance", "embed", "is_same_medium", "read_provenance", "without_origin"]
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """IPTC's word for what a trained model made (IPTC NewsCodes, Digital Source Type)."""
@@ -32,7 +32,7 @@ _OUR_SPACE = "https://runware-nb.dev/ns/1.0/"
 _XMP_KEY = b"XML:com.adobe.xmp"
 _XMP_START = b"http://ns.adobe.com/xap/1.0/\0"
 _EXIF_START = b"Exif\0\0"
-_USER_COMMENT, _EXIF_IFD = 0x9286, 0x8769
+_USER_COMMENT, _EXIF_IFD, _ORIENTATION = 0x9286, 0x8769, 0x0112
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _MOST_TEXT = 8 * 1024 * 1024
 _JPEG_SEGMENT = 65_533
@@ -115,6 +115,102 @@ def read_provenance(body: bytes) -> Provenance:
     xmp = texts.pop("XML:com.adobe.xmp", "")
     record = _record(texts.pop(_OUR_KEY, "") or _from_xmp(xmp))
     return Provenance(texts.pop("parameters", None), record, SOURCE_TYPE in xmp, texts)
+
+
+def is_same_medium(first: bytes, second: bytes) -> bool:
+    """Return whether two files show the same, bit for bit, whatever they say about where they came from."""
+    return first == second or (sniff(first) == sniff(second) and _shown(first) == _shown(second))
+
+
+def without_origin(body: bytes) -> bytes:
+    """Return a file without what `embed` added to it.
+
+    For a PNG these are exactly the bytes that `embed` was given. A JPEG or WebP loses all its EXIF and XMP, because
+    `embed` merges its own with what was there before. Any other file is returned as it is.
+    """
+    try:
+        kind = sniff(body)
+        if kind == "image/png":
+            return _bare_png(body)
+        if kind == "image/jpeg":
+            return _bare_jpeg(body)
+        if kind == "image/webp":
+            return _bare_webp(body)
+    except (struct.error, IndexError, ValueError):
+        return body
+    return body
+
+
+def _shown(body: bytes) -> tuple[bytes, int]:
+    """Return what decides how a file looks: its bytes without texts, and the orientation that its EXIF asks for."""
+    try:
+        kind = sniff(body)
+        if kind == "image/png":
+            return _bare_png(body), 0
+        if kind == "image/jpeg":
+            exif = next(
+                (part for _, marker, part in _jpeg_segments(body) if marker == 0xE1 and part[:6] == _EXIF_START), b""
+            )
+            return _bare_jpeg(body), _orientation(exif)
+        if kind == "image/webp":
+            exif = next((part for name, part in _webp_chunks(body) if name == b"EXIF"), b"")
+            return _bare_webp(body), _orientation(exif)
+    except (struct.error, IndexError, ValueError):
+        pass  # a broken container is compared as it is
+    return body, 0
+
+
+def _bare_png(body: bytes) -> bytes:
+    chunks = list(_png_chunks(body))
+    ours = [name + content.partition(b"\0")[0] for _, name, content in chunks[1:4]]
+    texts = {b"tEXtparameters", b"iTXtparameters"}, {b"tEXt" + _OUR_KEY.encode(), b"iTXt" + _OUR_KEY.encode()}
+    if len(ours) < 3 or ours[0] not in texts[0] or ours[1] not in texts[1] or ours[2] != b"iTXt" + _XMP_KEY:
+        return body
+    end = chunks[3][0] + 12 + len(chunks[3][2])
+    return body[: chunks[1][0]] + body[end:]
+
+
+def _bare_jpeg(body: bytes) -> bytes:
+    kept, end = bytearray(body[:2]), 2
+    for at, marker, content in _jpeg_segments(body):
+        kept += body[end:at]
+        end = at + 4 + len(content)
+        if not (marker == 0xE1 and content.startswith((_EXIF_START, _XMP_START))):
+            kept += body[at:end]
+    return bytes(kept) + body[end:]
+
+
+def _bare_webp(body: bytes) -> bytes:
+    chunks = list(_webp_chunks(body))
+    if sum(8 + len(part) + len(part) % 2 for _, part in chunks) + 12 != len(body):
+        raise ValueError("cut short, or followed by something else")
+    kept = []
+    for name, content in chunks:
+        if name in {b"EXIF", b"XMP "}:
+            continue
+        if name == b"VP8X":
+            flags = content[0] & ~0x0C
+            if not flags & ~0x10:
+                continue  # it announces nothing else: `embed` added it, or may have
+            kept.append((name, bytes([flags]) + content[1:]))
+        else:
+            kept.append((name, content))
+    content = b"".join(name + struct.pack("<I", len(part)) + part + b"\0" * (len(part) % 2) for name, part in kept)
+    return b"RIFF" + struct.pack("<I", len(content) + 4) + b"WEBP" + content
+
+
+def _orientation(exif_bytes: bytes) -> int:
+    if not exif_bytes:
+        return 1
+    from PIL.Image import Exif
+
+    exif = Exif()
+    try:
+        exif.load(exif_bytes)
+        value = exif.get(_ORIENTATION, 1)
+    except Exception:  # noqa: BLE001 - as in `_exif`: broken EXIF says nothing
+        return 1
+    return value if isinstance(value, int) else 1
 
 
 def _xmp(ours: str) -> str:

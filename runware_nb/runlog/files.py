@@ -6,19 +6,25 @@ import contextlib
 import hashlib
 import re
 import time
+import uuid
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 from ..errors import MediaError
 from ..images.medium import write_new, write_whole
+from ..images.provenance import is_same_medium
 from ..reprs import short_repr
-from ..wire.media import ending_for, sniff
+from ..wire.media import SNIFFED_BYTES, ending_for, sniff
 from .bucket import Bucket
 
-__all__ = ["MediaStore", "StoredFile", "ensure_private_folder"]
+__all__ = ["MediaStore", "StoredFile", "ensure_private_folder", "exported_name", "imported_name"]
 
-_OURS = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}\.\w+")
+_OURS = re.compile(r"(?:imported/)?[0-9a-f]{2}/[0-9a-f]{64}\.\w+")
+_IMPORTED = "imported/"
+"""Folder of the files that came with records of others. They are named by their own content, so that none of them can
+take the place of a file of the user."""
 
 
 @short_repr()
@@ -73,26 +79,61 @@ class MediaStore:
         path = self.folder / name
         try:
             try:
-                stored = self._write(path, body, dress)
+                stored = _kept_or_written(path, body, dress)
             except FileNotFoundError:  # the folder was deleted or replaced at this moment
-                stored = self._write(path, body, dress)
+                stored = _kept_or_written(path, body, dress)
+            if stored is None:
+                # Another file has this name: edited by hand, synced from elsewhere, or planted. It is neither trusted
+                # nor replaced: the bytes received were paid for, and the other file may be the user's own work.
+                stored = dress(body) if dress is not None else body
+                digest = hashlib.sha256(stored).hexdigest()
+                name = f"{digest[:2]}/{digest}{ending_for(kind)}"
+                path = self.folder / name
+                if _read_if_there(path) != stored:
+                    path.parent.mkdir(exist_ok=True)
+                    write_whole(path, stored)
         except OSError as error:
             raise MediaError(f"{path} cannot be written: {error.strerror or error}") from error
         return StoredFile(path, name, sha256, hashlib.sha256(stored).hexdigest(), len(stored), kind)
 
-    def _write(self, path: Path, body: bytes, dress: Callable[[bytes], bytes] | None) -> bytes:
-        """Write a file into the folder that is at the path now, unless it is there; return what the file contains."""
-        is_there = path.is_file()
-        if is_there and path.stat().st_size >= len(body):
-            return path.read_bytes()
-        stored = dress(body) if dress is not None else body
+    def adopt(self, pieces: Iterable[bytes], *, name: str | None = None) -> tuple[StoredFile, bool]:
+        """Store a file of somebody else's apart from one's own, named by the hash of what it contains.
+
+        Args:
+            pieces: Its bytes.
+            name: Its name, in a folder that holds nothing of the user's own; by default the name is made as above.
+
+        Returns:
+            The file, and whether it is new.
+
+        Raises:
+            MediaError: It is of no known kind.
+            OSError: The disk refuses it.
+        """
+        folder = self.folder / _IMPORTED
         ensure_private_folder(self.folder)
-        path.parent.mkdir(exist_ok=True)
-        if is_there:  # shorter than what was received: cut short by something other than us
-            write_whole(path, stored)
-        elif not write_new(path, stored):  # another run stored the same bytes at this moment, as it made them
-            return path.read_bytes()
-        return stored
+        folder.mkdir(exist_ok=True)
+        part = folder / f".part-{uuid.uuid4().hex}"
+        digest, size, start = hashlib.sha256(), 0, b""
+        try:
+            with part.open("xb") as file:
+                for piece in pieces:
+                    file.write(piece)
+                    digest.update(piece)
+                    size += len(piece)
+                    start += piece[: SNIFFED_BYTES - len(start)]
+            kind = sniff(start)
+            if kind is None:
+                raise MediaError(f"a file that begins with {start[:16]!r} is no medium")
+            sha256 = digest.hexdigest()
+            name = name or imported_name(f"{sha256[:2]}/{sha256}{ending_for(kind)}")
+            path = self.folder / name
+            path.parent.mkdir(exist_ok=True)
+            is_new = not path.exists()
+            part.replace(path)  # a file that is there already has the same content, or should have
+        finally:
+            part.unlink(missing_ok=True)
+        return StoredFile(path, name, sha256, sha256, size, kind), is_new
 
     def share(self, file: StoredFile) -> None:
         """Copy a stored file to the bucket, where there is one.
@@ -137,13 +178,56 @@ class MediaStore:
             return []
         old = time.time() - 3600
         found = []
-        for path in self.folder.glob("*/*"):
+        for path in (*self.folder.glob("*/*"), *self.folder.glob("imported/*/*")):
             name = path.relative_to(self.folder).as_posix()
             is_ours = _OURS.fullmatch(name) is not None or path.name.startswith(".part-")
             with contextlib.suppress(OSError):
                 if is_ours and name not in known and path.stat().st_mtime < old:
                     found.append(name)
         return sorted(found)
+
+
+def _kept_or_written(path: Path, body: bytes, dress: Callable[[bytes], bytes] | None) -> bytes | None:
+    """Return the bytes of the file that holds *body*, written now if needed; None if the name is taken by another file.
+
+    A name proves nothing. The file counts as *body* only if its content says so.
+    """
+    known = _read_if_there(path)
+    if known is None:
+        stored = dress(body) if dress is not None else body
+        ensure_private_folder(path.parent.parent)
+        path.parent.mkdir(exist_ok=True)
+        if write_new(path, stored):
+            return stored
+        known = path.read_bytes()  # another run stored the same bytes at this moment, as it made them
+    if is_same_medium(known, body):
+        return known
+    if len(known) < len(body):  # cut short by something other than us
+        stored = dress(body) if dress is not None else body
+        write_whole(path, stored)
+        return stored
+    return None
+
+
+def _read_if_there(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def imported_name(name: str) -> str:
+    """Return the name of a file of others in the store; see `MediaStore.adopt`."""
+    return _IMPORTED + name
+
+
+@overload
+def exported_name(name: str) -> str: ...
+@overload
+def exported_name(name: None) -> None: ...
+def exported_name(name: str | None) -> str | None:
+    """Return the name that a file of the store has in records and bundles, where nothing is one's own."""
+    return None if name is None else name.removeprefix(_IMPORTED)
 
 
 def ensure_private_folder(folder: Path) -> None:

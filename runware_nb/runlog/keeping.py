@@ -98,9 +98,9 @@ def forget_runs(log: RunLog, task_uuids: Sequence[str], *, damaged: Sequence[int
     sources: set[str] = set()
     with log.changing() as connection:
         for some in in_chunks(task_uuids):
-            open_ones = sa.select(runs.c.task_uuid).where(
-                runs.c.task_uuid.in_(some), runs.c.finished_at_utc.is_(None)
-            ).limit(1)  # fmt: skip
+            mine = runs.c.task_uuid.in_(some)
+            is_open = sa.and_(runs.c.finished_at_utc.is_(None), runs.c.is_imported == 0)
+            open_ones = sa.select(runs.c.task_uuid).where(mine, is_open).limit(1)
             unfinished = connection.execute(open_ones).scalar()
             if unfinished is not None:
                 raise RunLogError(f"run {unfinished[:8]} is unfinished and may be paid for; `%runware resume` first")
@@ -152,14 +152,11 @@ def stored_files(connection: sa.Connection, among: Iterable[str] | None = None) 
         found.update(name for text in connection.execute(named).scalars() for name in _files_in(text))
     else:
         for some in in_chunks(sorted(wanted)):
-            hashes = [
-                name.rpartition("/")[2].partition(".")[0] for name in some
-            ]  # a file is named by what was received
-            found.update(
-                name
-                for text in connection.execute(named.where(results.c.received_sha256.in_(hashes))).scalars()
-                for name in _files_in(text)
-            )
+            # A file is named by what was received, or by what it contains.
+            hashes = [name.rpartition("/")[2].partition(".")[0] for name in some]
+            for column in (results.c.received_sha256, results.c.stored_sha256):
+                texts = connection.execute(named.where(column.in_(hashes))).scalars()
+                found.update(name for text in texts for name in _files_in(text))
     found.update(_input_files(connection, sa.true()))
     return found if wanted is None else found & wanted
 
@@ -221,6 +218,9 @@ def _add_run(
     row = {**run_row(record), "finished_at_utc": record.finished_at_utc, "duration_s": record.duration_s,
            "cost_usd": parse_amount(record.cost_usd), "best_rating": record.best_rating,
            "error": None if record.error is None else json.dumps(record.error)}  # fmt: skip
+    # A later attempt of the user's own run has a UUID of its own, by which the run is found: it stays the user's.
+    if connection.execute(sa.select(attempts.c.run_uuid).where(attempts.c.task_uuid == record.task_uuid)).first():
+        return False
     new = connection.execute(upsert(runs).values(row).on_conflict_do_nothing().returning(runs.c.id)).scalar()
     if new is None:
         return False

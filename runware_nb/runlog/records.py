@@ -180,6 +180,8 @@ class RunRecord:
     @property
     def is_finished(self) -> bool:
         """Whether nothing more will come of it."""
+        if self.is_imported:
+            return True  # it is never sent, polled or collected here, whatever its record says
         return self.state in FINAL_STATES or (self.state is State.DISCARDED and self.finished_at_utc is not None)
 
 

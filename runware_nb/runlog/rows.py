@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import math
 from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -179,8 +178,9 @@ def _inputs(value: Any) -> list[dict[str, Any]]:
     if not isinstance(media, list):
         raise TypeError
     for medium in media:
-        _word(medium["place"])
-        for name in ("sha256", "named"):
+        if not isinstance(medium, dict):
+            raise TypeError
+        for name in ("sha256", "named", "maker"):
             _text(medium.get(name))
         _file(medium.get("file"))
     return media
@@ -244,8 +244,7 @@ def _amount(value: Any) -> float | None:
         return None
     if not isinstance(value, int | float):
         raise TypeError
-    # As for amounts that a service states: what is not finite, negative or absurd is unknown. The run itself is sound.
-    return value if math.isfinite(value) and 0 <= value < _LARGEST_AMOUNT else None
+    return parse_amount(value)  # an amount that is none is unknown, and the run itself is sound
 
 
 def _time(value: Any) -> str:
@@ -267,7 +266,6 @@ def _state(value: Any) -> State:
 
 
 _LARGEST_COUNT = 10**15
-_LARGEST_AMOUNT = 1e12
 _MOST_STARS = 5
 _RUN: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("task_uuid", "attempt_uuid", "provider", "task_type", "request_hash", "asked_hash"), _word),

@@ -37,7 +37,11 @@ class Statements:
         self.insert_use = text(sa.insert(uses).values(_bind(*USE_COLUMNS)))
         body: Any = sa.bindparam("body")
         key: Any = sa.bindparam("hash")
-        self.insert_cell = text(upsert(cells).values(hash=key, source=body).on_conflict_do_nothing())
+        # An import of an earlier version may have left another text under this hash: the text of one's own cell wins.
+        own_text = upsert(cells).values(hash=key, source=body)
+        self.insert_cell = text(
+            own_text.on_conflict_do_update(index_elements=["hash"], set_={"source": own_text.excluded.source})
+        )
         self.insert_environment = text(upsert(environments).values(hash=key, snapshot=body).on_conflict_do_nothing())
         self.insert_attempt = text(
             sa.insert(attempts).values(

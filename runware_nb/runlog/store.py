@@ -292,10 +292,12 @@ class RunLog:
         if number != ref and number.isascii() and number.isdecimal() and len(number) < 10:
             exact = runs.c.id == int(number)
         found, damaged = ([], []) if "\x00" in ref else self._read(sa.select(runs).where(exact))
+        found = _own_first(found)
         if not found and not damaged and len(ref) >= 4 and all(c in "0123456789abcdefABCDEF-" for c in ref):
             begin = ref.lower()
             among = sa.and_(runs.c.task_uuid >= begin, runs.c.task_uuid < begin + "g")
-            found, damaged = self._read(sa.select(runs).where(among).limit(2))
+            found, damaged = self._read(sa.select(runs).where(among).order_by(runs.c.is_imported).limit(2))
+            found = _own_first(found)
         if damaged and not found:
             raise RunDamaged(damaged)
         if len(found) + len(damaged) != 1:
@@ -358,7 +360,7 @@ class RunLog:
         discarded = sa.and_(
             runs.c.state == State.DISCARDED.value, runs.c.finished_at_utc.is_(None), runs.c.attempts > 0
         )
-        same = sa.and_(runs.c.request_hash == request_hash, sa.or_(_unfinished(), discarded))
+        same = sa.and_(runs.c.request_hash == request_hash, sa.or_(_unfinished(), discarded), _is_own())
         is_hidden = sa.case((runs.c.state == State.DISCARDED.value, 1), else_=0)
         found = self.read(
             sa.select(runs).where(same).order_by(is_hidden, runs.c.is_joinable.desc(), runs.c.id).limit(1)
@@ -386,7 +388,7 @@ class RunLog:
         return found[0] if found else None
 
     def asked(self, hashes: Sequence[str]) -> list[RunRecord]:
-        """List finished runs that asked for the same, newest first, whoever made them."""
+        """List finished runs that asked for the same, one's own before those of others. For replay mode."""
         ended = [State.SUCCEEDED.value, State.PARTIAL.value, State.FAILED.value, State.DISCARDED.value]
         same = sa.and_(
             runs.c.asked_hash.in_(hashes),
@@ -394,24 +396,33 @@ class RunLog:
             runs.c.finished_at_utc.is_not(None),
             runs.c.replay_of.is_(None),
         )
-        return self.read(sa.select(runs).where(same).order_by(runs.c.id.desc()))
+        return self.read(sa.select(runs).where(same).order_by(runs.c.is_imported, runs.c.id.desc()))
 
     def find_result(
-        self, *, sha256: str | None = None, item_uuid: str | None = None
+        self, *, sha256: str | None = None, item_uuid: str | None = None, with_imported: bool = False
     ) -> tuple[str, str, str | None] | None:
         """Find a result by the hash of its bytes (as received, or as stored) or by the service's UUID of it.
+
+        Args:
+            sha256: The hash.
+            item_uuid: The UUID.
+            with_imported: Whether results of others count, too. They state any hash and UUID that their author chose,
+                so they count only in replay mode, which sends nothing. The user's own come first.
 
         Returns:
             The run that made it, the hash of the bytes received, and its file in the store; None for none.
         """
         columns = ("item_uuid",) if item_uuid is not None else ("received_sha256", "stored_sha256")
-        wanted = sa.select(results.c.run_uuid, results.c.received_sha256, results.c.file).limit(1)
+        wanted = sa.select(results.c.run_uuid, results.c.received_sha256, results.c.file)
+        wanted = wanted.join(runs, runs.c.task_uuid == results.c.run_uuid).where(results.c.received_sha256.is_not(None))
+        kinds = [runs.c.is_imported == 0, *([runs.c.is_imported == 1] if with_imported else [])]
         with self.reading() as connection:
-            for name in columns:  # one by one: for an "or" the database would leave both indexes alone
-                same = wanted.where(results.c[name] == (item_uuid or sha256)).order_by(results.c.id.desc())
-                row = connection.execute(same).first()
-                if row is not None and row[1] is not None:
-                    return str(row[0]), str(row[1]), row[2] if isinstance(row[2], str) else None
+            for kind in kinds:
+                for name in columns:  # one by one: for an "or" the database would leave both indexes alone
+                    same = wanted.where(results.c[name] == (item_uuid or sha256), kind)
+                    row = connection.execute(same.order_by(results.c.id.desc()).limit(1)).first()
+                    if row is not None:
+                        return str(row[0]), str(row[1]), row[2] if isinstance(row[2], str) else None
         return None
 
     def children_of(self, task_uuids: Sequence[str]) -> list[RunRecord]:
@@ -612,6 +623,16 @@ class RunLog:
             self._stored |= hashes
 
 
+def _own_first(found: list[RunRecord]) -> list[RunRecord]:
+    """Leave imported runs out where a reference fits one's own as well: no import makes it ambiguous."""
+    return [run for run in found if not run.is_imported] or found
+
+
 def _unfinished() -> sa.ColumnElement[bool]:
     states = [state.value for state in UNFINISHED_STATES]
-    return sa.and_(runs.c.finished_at_utc.is_(None), runs.c.state.in_(states))
+    # A run of somebody else's log is never sent, asked about or joined, whatever its record says.
+    return sa.and_(runs.c.finished_at_utc.is_(None), runs.c.state.in_(states), _is_own())
+
+
+def _is_own() -> sa.ColumnElement[bool]:
+    return runs.c.is_imported == 0

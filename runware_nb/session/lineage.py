@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Any
 from ..errors import MediaError, RunLogError, TaskInvalid
 from ..images.incoming import is_sendable, media_bytes
 from ..reprs import short_repr
+from ..wire.canonical import request_hash
 from ..wire.frames import Item
 from ..wire.places import holds_media, replace_media
 from ..wire.redact import redact_task
-from ..wire.results import Result
+from ..wire.results import Result, TaskOrigin
 from ..wire.tasks import is_uuid
 
 if TYPE_CHECKING:
+    from ..runlog import RunRecord
     from .session import Session
 
-__all__ = ["Input", "by_content", "look_into", "parent_of", "put_back", "storable_request", "with_files"]
+__all__ = ["Input", "by_content", "hashes_of", "look_into", "parent_of", "put_back", "storable_request", "with_files"]
 
 _UUIDS = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _INLINE_FROM = 1000
@@ -81,10 +83,30 @@ def by_content(task: Item, inputs: Sequence[Input]) -> Item:
     each = iter(inputs)
 
     def name(value: Any) -> Any:
-        one = next(each)
+        one = next(each, None)
+        if one is None:  # somebody else's record may list fewer
+            return value
         return f"sha256:{one.sha256}" if one.sha256 else one.named or value
 
     return replace_media(task, name)
+
+
+def hashes_of(run: RunRecord) -> tuple[str, str]:
+    """Compute the hashes of a logged request from the request itself.
+
+    Args:
+        run: Its request, inputs, provider and `seed_given` count; the hashes that it states do not.
+
+    Returns:
+        The hash of the request as sent, and of what was asked, before a seed was picked.
+
+    Raises:
+        TaskInvalid: The request has no JSON form.
+    """
+    inputs = [Input(sha256=medium.get("sha256"), named=medium.get("named")) for medium in run.inputs]
+    named = by_content(run.request, inputs)
+    asked = named if run.seed_given else {name: value for name, value in named.items() if name != "seed"}
+    return request_hash(named, service=run.provider), request_hash(asked, service=run.provider)
 
 
 def parent_of(inputs: Sequence[Input]) -> str | None:
@@ -182,17 +204,22 @@ def _named(session: Session, value: str) -> Input:
 
 def _made_here(session: Session, **which: str) -> Input | None:
     try:
-        found = session.log.find_result(**which)
+        # What somebody else's record claims to have made proves nothing: it must not decide which request is answered
+        # from the log. Replay mode sends nothing, and finds the media of a bundle by what its records state.
+        found = session.log.find_result(**which, with_imported=session.settings.mode == "replay")
     except RunLogError:
         return None  # the run itself will meet the same fault, and say so
     return None if found is None else Input(sha256=found[1], file=found[2], maker=found[0])
 
 
 def _maker_in_memory(value: Any) -> str | None:
-    """Ask a picture in memory: one that came from a result, or was made from one, still says so."""
+    """Return the run that an image in memory came from, if a result of this process gave it.
+
+    A PNG file can have a text of the same name; Pillow puts it into `info`, too, but not as a `TaskOrigin`.
+    """
     info = getattr(value, "info", None)
-    said = info.get("runware_nb") if isinstance(info, dict) else None
-    return said if isinstance(said, str) and is_uuid(said) else None
+    origin = info.get("runware_nb") if isinstance(info, dict) else None
+    return str(origin) if isinstance(origin, TaskOrigin) and is_uuid(origin) else None
 
 
 def _inline(value: str) -> bytes | None:

@@ -83,7 +83,7 @@ class MediaRecovery:
         except RunLogError:
             return None
         for result in [] if run is None else run.results:
-            if run is not None and result.received_sha256 == sha256:
+            if run is not None and sha256 in {result.received_sha256, result.stored_sha256}:
                 return self.find(run, result, polls=True)
         return None
 

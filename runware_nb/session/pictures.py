@@ -56,7 +56,8 @@ def forget_copies(session: Session, names: Iterable[str]) -> None:
     """Remove the small copies of files that are removed from the store."""
     folder = session.settings.home / "thumbnails"
     for name in names:
-        path = folder / PurePosixPath(name)
+        stored = PurePosixPath(name)
+        path = folder / stored.parent.name / stored.name
         for kept in path.parent.glob(f"{path.stem}-*"):
             with contextlib.suppress(OSError):
                 kept.unlink()

@@ -18,7 +18,7 @@ from ..images.thumbnail import THUMBNAIL_BYTES
 from ..printable import printable_bundle
 from ..reprs import short_repr
 from ..runlog import RunRecord, State
-from ..view.results import ResultsView, Tile, format_usd, render_plain, render_progress, render_results
+from ..view.results import ResultsView, Tile, format_stars, format_usd, render_plain, render_progress, render_results
 from ..view.table import Table
 from ..wire.media import IMAGE_TYPES, sniff
 from ..wire.parameters import in_order
@@ -214,7 +214,7 @@ def runs_table(
             run.model or run.task_type,
             _count(run),
             "" if run.cost_usd is None else format_usd(run.cost_usd),
-            "★" * (run.best_rating or 0),
+            format_stars(run.best_rating),
             ", ".join(run.tags),
             _clip(run.prompt or run.task_type, 60),
         )

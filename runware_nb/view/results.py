@@ -10,7 +10,8 @@ from ..reprs import short_repr
 from .html import MUTED, element, muted, text
 
 __all__ = [
-    "ResultsView", "Tile", "format_usd", "render_plain", "render_progress", "render_results", "with_notices",
+    "ResultsView", "Tile", "format_stars", "format_usd", "render_plain", "render_progress", "render_results",
+    "with_notices",
 ]  # fmt: skip
 
 _GRID = "display:flex;flex-wrap:wrap;gap:8px;align-items:flex-start"
@@ -152,6 +153,11 @@ def format_usd(cost_usd: float | None) -> str:
     digits = f"{cost_usd:.4f}".rstrip("0")
     whole, _, cents = digits.partition(".")
     return f"${whole}.{cents.ljust(2, '0')}"
+
+
+def format_stars(rating: int | None) -> str:
+    """Format a rating as up to five stars; a log may hold any number that an earlier version imported."""
+    return "★" * min(5, rating or 0)
 
 
 def _place(count: int) -> str:

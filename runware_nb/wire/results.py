@@ -240,9 +240,8 @@ class Result:
             MediaError: Nothing was fetched yet, or it is not an image that can be opened safely.
         """
         image = self._fetched().image
-        image.info["runware_nb"] = (
-            self.task_uuid
-        )  # kept by copies and edits: so their origin is known when they are sent
+        # kept by copies and edits: so their origin is known when they are sent
+        image.info["runware_nb"] = TaskOrigin(self.task_uuid)
         return image
 
     @property
@@ -273,6 +272,12 @@ class Result:
 
     def _repr_mimebundle_(self, **_: Any) -> Bundle:
         return printable_bundle(self.renderer(self)) if self.renderer else {"text/plain": repr(self)}
+
+
+class TaskOrigin(str):
+    """Task UUID of the run that an image in memory came from, as no text in a file can be."""
+
+    __slots__ = ()
 
 
 @dataclass(slots=True, eq=False)

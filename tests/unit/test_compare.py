@@ -8,6 +8,7 @@ from PIL import Image, ImageFilter
 
 from runware_nb.errors import MediaError
 from runware_nb.images.compare import CLOSE_BITS, Verdict, compare, heat_map, perceptual_hash
+from runware_nb.images.provenance import embed
 
 
 def scene(seed=0, size=(160, 120)):
@@ -31,7 +32,13 @@ def jpeg(image, quality=60):
 
 def test_the_same_bytes_are_exact():
     assert compare(png(scene()), png(scene())).verdict is Verdict.EXACT
-    assert compare(b"not even", b"images", first_sha256="a", second_sha256="a").verdict is Verdict.EXACT
+    dressed = [embed(png(scene()), infotext=name, record={"run": name}) for name in ("one", "other")]
+    assert compare(*dressed, first_sha256="a", second_sha256="a").verdict is Verdict.EXACT
+
+
+def test_a_hash_that_another_image_claims_is_not_exact():
+    other = scene().rotate(180)
+    assert compare(png(scene()), png(other), first_sha256="a", second_sha256="a").verdict is Verdict.DRIFTED
 
 
 @pytest.mark.parametrize(

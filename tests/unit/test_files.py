@@ -14,6 +14,7 @@ from PIL import Image
 
 from runware_nb.errors import MediaError
 from runware_nb.images.medium import FileMedium, MemoryMedium, write_new, write_whole
+from runware_nb.images.provenance import embed
 from runware_nb.runlog.bucket import Bucket
 from runware_nb.runlog.files import MediaStore
 
@@ -96,7 +97,7 @@ def test_the_same_bytes_stored_at_once_have_one_stored_hash(tmp_path):
     def put(number):
         def dress(received):
             gate.wait(timeout=30)  # all have seen that the file is not there yet
-            return received + b"%d" % number
+            return embed(received, infotext=f"run {number}", record={"number": number})
 
         return store.put(body, dress=dress)
 
