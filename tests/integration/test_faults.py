@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 import http.client
 import json
-import subprocess
-import sys
 import time
 import uuid
 from urllib.parse import urlsplit
@@ -14,8 +12,11 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from runware_nb.sandbox.__main__ import _parser
+from runware_nb.sandbox.clock import Clock
 from runware_nb.sandbox.delivery import drip, dump
 from runware_nb.sandbox.faults import BAD_URLS, KINDS, ODD, REAUTH, Fault, chaos
+from runware_nb.sandbox.service import Service
 from tests.conftest import TASK
 
 TEXT = {"taskType": "textInference", "model": "google:gemma@4-31b", "messages": [{"role": "user", "content": "Say é."}]}
@@ -288,18 +289,24 @@ def test_bytes_are_cut_into_pieces(run_async, size, count):
 
 
 @pytest.mark.parametrize("url", BAD_URLS)
-def test_one_url_cannot_be_used_until_the_first_poll(start_sandbox, tmp_path, url):
-    arguments = ("--state-dir", str(tmp_path / "state"), "--key-file", str(tmp_path / "key"))
-    sandbox = start_sandbox(*arguments)
+def test_one_url_cannot_be_used_until_the_first_poll(sandbox, url):
     sandbox.faults({"kind": "bad_url", "url": url, "items": [1]})
     sent = task(numberResults=2)
     first, second = (item["imageURL"] for item in results(post(sandbox, sent)[1]))
     assert first.startswith(sandbox.info["media_url"])
     assert second == BAD_URLS[url]
-    sandbox.kill()
-    sandbox = start_sandbox(*arguments)  # what an answer said is remembered with the task
-    polled = [item["imageURL"] for item in results(poll(sandbox, sent)[1])]
-    assert all(url.startswith(sandbox.info["media_url"]) for url in polled)
+    assert all(item["imageURL"].startswith(sandbox.info["media_url"]) for item in results(poll(sandbox, sent)[1]))
+
+
+def test_a_restarted_sandbox_remembers_faults_of_files(tmp_path):
+    sandbox = Service(api_key="k", clock=Clock(), state_dir=tmp_path)
+    sandbox.faults.load(json.dumps([{"kind": "bad_url", "stays": True}, {"kind": "drip", "seconds": 2}]))
+    sent = task(numberResults=2)
+    before, _ = sandbox._accept(sent, sent["taskType"])
+    after = Service(api_key="k", clock=Clock(), state_dir=tmp_path).works[sent["taskUUID"]]
+    assert (after.bad_urls, after.stays_bad, after.drip) == (before.bad_urls, True, {"seconds": 2.0, "size": 1})
+    assert set(after.bad_urls) == {0, 1}
+    sandbox.reset()  # closes the file
 
 
 def test_a_bad_url_may_stay(sandbox):
@@ -331,7 +338,5 @@ def test_chaos_has_every_fault_that_a_client_survives():
 
 
 def test_every_fault_is_in_the_help():
-    usage = subprocess.run(
-        [sys.executable, "-m", "runware_nb.sandbox", "-h"], capture_output=True, text=True, check=True
-    ).stdout
+    usage = _parser().format_help()
     assert all(f"  {kind}: " in usage for kind in KINDS)
