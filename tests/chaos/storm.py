@@ -178,8 +178,8 @@ def wrong_costs(costs: Iterable[tuple[str, list[float | None], float | None]], l
         for amount, right in [*((part, each) for part in parts), (whole, charge["cost_usd"])]:
             if amount is not None and (type(amount) is not float or not abs(amount - right) < 1e-5):
                 found.append(f"{task_uuid} has a cost of {amount!r}, and the ledger states {right!r}")
-        known = sum(part for part in parts if part is not None) if whole is None else whole
-        total += known if math.isfinite(known) else 0.0
+        amounts = parts if whole is None else [whole]
+        total += sum(amount for amount in amounts if isinstance(amount, float) and math.isfinite(amount))
     if total > ledger["total_usd"] + 1e-4:
         found.append(f"known costs of {total:.6f} exceed the ledger's {ledger['total_usd']:.6f}")
     return found
