@@ -2,10 +2,12 @@
 
 import argparse
 import asyncio
+import multiprocessing
+import os
 import random
 import sys
 import tempfile
-from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from .session_storm import SessionStorm, events_of
@@ -21,37 +23,38 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=0.2, help="share of tasks that meet a fault")
     parser.add_argument("--kills", type=int, default=3, help="how often the server is killed")
     parser.add_argument("--transport", choices=["websocket", "rest"], action="append")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many storms at the same time")
     options = parser.parse_args()
     seeds = [options.seed] if options.seed is not None else random.SystemRandom().sample(range(10**6), options.seeds)
-    failed = 0
-    for seed in seeds:
-        print(f"seed {seed}", flush=True)
-        complaints = list(storms(seed, options))
-        for complaint in complaints:
-            print(f"  {complaint}")
-        print(f"  {len(complaints)} complaints", flush=True)
-        failed += bool(complaints)
-    print(f"{failed} of {len(seeds)} seeds failed")
+    print(f"seeds {', '.join(map(str, seeds))}", flush=True)
+    transports = options.transport or ["websocket", "rest"]
+    failed: set[int] = set()
+    with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        futures = [pool.submit(storms, seed, transport, options) for seed in seeds for transport in transports]
+        for future in as_completed(futures):
+            seed, lines, complaints = future.result()
+            print("\n".join([*lines, *(f"  {complaint}" for complaint in complaints)]), flush=True)
+            failed |= {seed} if complaints else set()
+    print(f"{len(failed)} of {len(seeds)} seeds failed: {sorted(failed)}" if failed else f"{len(seeds)} seeds passed")
     return 1 if failed else 0
 
 
-def storms(seed: int, options: argparse.Namespace) -> Iterator[str]:
-    """Run all storms of one seed; yield their complaints."""
-    for transport in options.transport or ["websocket", "rest"]:
-        for kills in sorted({0, options.kills}) if options.tasks else ():
-            with tempfile.TemporaryDirectory() as folder:
-                storm = Storm(seed, transport, options.tasks, options.rate, kills, Path(folder))
-                asyncio.run(storm.blow())
-            print(storm.summary(), flush=True)
-            yield from storm.complaints()
-        if options.session_tasks:
-            with tempfile.TemporaryDirectory() as folder:
-                through = SessionStorm(
-                    seed, transport, options.session_tasks, options.rate, events_of(seed), Path(folder)
-                )
-                through.blow()
-            print(through.summary(), flush=True)
-            yield from through.complaints()
+def storms(seed: int, transport: str, options: argparse.Namespace) -> tuple[int, list[str], list[str]]:
+    """Run the storms of one seed over one transport; return the seed, a line about each, and their complaints."""
+    lines, complaints = [], []
+    for kills in sorted({0, options.kills}) if options.tasks else ():
+        with tempfile.TemporaryDirectory() as folder:
+            storm = Storm(seed, transport, options.tasks, options.rate, kills, Path(folder))
+            asyncio.run(storm.blow())
+        lines.append(storm.summary())
+        complaints += storm.complaints()
+    if options.session_tasks:
+        with tempfile.TemporaryDirectory() as folder:
+            through = SessionStorm(seed, transport, options.session_tasks, options.rate, events_of(seed), Path(folder))
+            through.blow()
+        lines.append(through.summary())
+        complaints += through.complaints()
+    return seed, lines, complaints
 
 
 if __name__ == "__main__":

@@ -158,14 +158,29 @@ class SessionStorm:
                 continue
             # What was written up to now is what the deletion takes, and is kept to be compared with the ledger. What a
             # session still writes into the deleted files is lost, as it is for a user.
-            path.rename(gone)
+            if what == "replace":
+                self._replace(path, gone)
+            else:
+                path.rename(gone)
             if name == LOG:
                 _copy_log(gone, away / name)
             else:
                 shutil.copytree(gone, away / name)
-            if what == "replace":
-                shutil.copytree(self.folder / "old", path)
             shutil.rmtree(gone)
+
+    def _replace(self, path: Path, gone: Path) -> None:
+        """Put the old log in the place of the log, before a session can open a new one there."""
+        staged = self.folder / "staged"
+        shutil.copytree(self.folder / "old", staged)
+        path.rename(gone)
+        while staged.exists():
+            try:
+                staged.rename(path)
+            except OSError:  # a session was faster
+                late = self.folder / f"away-{len(self.homes)}"
+                late.mkdir()
+                path.rename(late / LOG)
+                self.homes.append(late)
 
     # --- afterwards --------------------------------------------------------------------------------
 
