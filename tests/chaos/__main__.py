@@ -1,17 +1,13 @@
 """The full storm: `make chaos` for ten seeds, or `make chaos SEED=N` (`python -m tests.chaos --seed N`) for one."""
 
 import argparse
-import asyncio
 import multiprocessing
 import os
 import random
 import sys
-import tempfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from pathlib import Path
 
-from .session_storm import SessionStorm, events_of
-from .storm import Storm
+from .seed import storms
 
 
 def main() -> int:
@@ -37,24 +33,6 @@ def main() -> int:
             failed |= {seed} if complaints else set()
     print(f"{len(failed)} of {len(seeds)} seeds failed: {sorted(failed)}" if failed else f"{len(seeds)} seeds passed")
     return 1 if failed else 0
-
-
-def storms(seed: int, transport: str, options: argparse.Namespace) -> tuple[int, list[str], list[str]]:
-    """Run the storms of one seed over one transport; return the seed, a line about each, and their complaints."""
-    lines, complaints = [], []
-    for kills in sorted({0, options.kills}) if options.tasks else ():
-        with tempfile.TemporaryDirectory() as folder:
-            storm = Storm(seed, transport, options.tasks, options.rate, kills, Path(folder))
-            asyncio.run(storm.blow())
-        lines.append(storm.summary())
-        complaints += storm.complaints()
-    if options.session_tasks:
-        with tempfile.TemporaryDirectory() as folder:
-            through = SessionStorm(seed, transport, options.session_tasks, options.rate, events_of(seed), Path(folder))
-            through.blow()
-        lines.append(through.summary())
-        complaints += through.complaints()
-    return seed, lines, complaints
 
 
 if __name__ == "__main__":
