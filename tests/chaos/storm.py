@@ -57,7 +57,9 @@ class Storm:
         """Make a task: each is asked for once, so that paying twice shows by its content."""
         chance = random.Random(f"{self.seed}/{number}")
         task_uuid = str(uuid.UUID(int=chance.getrandbits(128), version=4))
-        kind = chance.choices(["image", "async", "batch", "caption", "enhance", "film"], [40, 15, 20, 12, 12, 1])[0]
+        kind = chance.choices(
+            ["image", "async", "batch", "caption", "enhance", "text", "film"], [38, 15, 20, 10, 10, 6, 1]
+        )[0]
         base = {"taskUUID": task_uuid, "includeCost": True}
         image = {**base, "taskType": "imageInference", "model": "runware:101@1", "width": 256, "height": 256,
                  "positivePrompt": f"ship number {number}", "seed": 1 + 10 * number}  # fmt: skip
@@ -69,6 +71,8 @@ class Storm:
                         "inputs": {"image": PICTURE}},
             "enhance": {**base, "taskType": "promptEnhance", "prompt": f"ship {number}", "promptVersions": 3,
                         "model": "runware:llama-3-1-8b@prompt-enhancer"},
+            "text": {**base, "taskType": "textInference", "model": "google:gemma@4-31b",
+                     "messages": [{"role": "user", "content": f"ship {number} ☕"}]},
             "film": {**base, "taskType": "videoInference", "model": "google:3@3", "positivePrompt": f"ship {number}",
                      "duration": 1},
         }[kind]  # fmt: skip
@@ -96,10 +100,13 @@ class Storm:
                 server.close()
 
     async def _one(self, client: Client, task: dict[str, Any]) -> None:
+        name = task["taskUUID"]
         try:
-            self.outcomes[task["taskUUID"]] = await client.run(task)
+            self.outcomes[name] = await (
+                _streamed(client, task) if task["taskType"] == "textInference" else client.run(task)
+            )
         except RunwareNBError as error:
-            self.errors[task["taskUUID"]] = error
+            self.errors[name] = error
         except Exception as error:
             self.crashes.append(f"task {task['taskUUID']} ended in {type(error).__name__}: {error!s:.200}")
 
@@ -118,8 +125,10 @@ class Storm:
             found.append(f"{self.tasks - ended} tasks have no end")
         charges = self.ledger["charges"]
         found += paid_twice(charges)
-        errors = [getattr(error, "outcome", None) for error in self.errors.values()]
-        outcomes = [*self.outcomes.values(), *(outcome for outcome in errors if outcome is not None)]
+        # The part of a stream that came before an error is no result, and is not billed.
+        errors = [error.outcome for error in self.errors.values() if getattr(error, "outcome", None) is not None
+                  and error.outcome.task["taskType"] != "textInference"]  # fmt: skip
+        outcomes = [*self.outcomes.values(), *errors]
         shown = collections.Counter[str]()
         for outcome in outcomes:
             shown[outcome.task_uuid] += len(outcome.results)
@@ -145,6 +154,15 @@ class Storm:
             f"{self.transport}: {self.tasks} tasks, {self.kills} kills, seed {self.seed}: {len(self.outcomes)} results, "
             f"errors {dict(named)}, {len(self.ledger.get('charges', []))} charges, {self.duration_s:.1f} s"
         )
+
+
+async def _streamed(client: Client, task: dict[str, Any]) -> Outcome:
+    """Read a text while it is written."""
+    async with client.stream(task) as stream:
+        text = "".join([delta.text async for delta in stream])
+    outcome = stream.outcome
+    assert text == outcome[0].text, f"{text!r} was streamed, and {outcome[0].text!r} is the outcome"
+    return outcome
 
 
 def server_arguments(folder: Path, rate: float, seed: int) -> tuple[str, ...]:
