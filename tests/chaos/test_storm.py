@@ -12,14 +12,14 @@ from .storm import Storm, wrong_costs
 
 
 @pytest.mark.parametrize("transport", ["websocket", "rest"])
-@pytest.mark.parametrize("kills", [0, 2])
+@pytest.mark.parametrize("kills", [0, 1])
 def test_nothing_is_lost_or_paid_twice_in_a_storm(tmp_path, run_async, monkeypatch, transport, kills):
     monkeypatch.setattr("runware_nb.delivery.courier.SYNC_SILENCE_S", 2.0)
-    storm = Storm(20261122 + kills, transport, 250, 0.3, kills, tmp_path)
+    storm = Storm(20261122 + kills, transport, 120, 0.3, kills, tmp_path)
     run_async(storm.blow(), timeout_s=150)
     print(storm.summary())
     assert storm.complaints() == []
-    assert len(storm.outcomes) > 200
+    assert len(storm.outcomes) > 90
 
 
 @pytest.mark.parametrize(
