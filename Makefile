@@ -17,7 +17,7 @@ help:
 	@echo "make bench-memory  a log of a million runs, on SQLite and PostgreSQL: lookups, sums, durable writes"
 	@echo "make bench-workshop  Stop in each kernel, a form's comms, a gallery of 10,000, bytes per image"
 	@echo "make bench-path  the files and functions of the package that one warm cell passes through"
-	@echo "make chaos  2,000 tasks through a storm of faults, four times; SEED=N repeats one"
+	@echo "make chaos  thousands of tasks through storms of faults, with ten seeds; SEED=N repeats one"
 	@echo "make clean  remove what these made"
 
 .venv/bin/python:

@@ -10,6 +10,7 @@ import os
 import secrets
 import socket
 import sys
+import textwrap
 import threading
 from pathlib import Path
 
@@ -18,10 +19,14 @@ import uvicorn
 from .app import make_app
 from .clock import Clock
 from .delivery import CutConnection
+from .faults import KINDS
 from .service import Service
 
 __all__ = ["main"]
 
+_SCRIPT = """A script is one fault or an array of them. Each has a kind and may have: on (the task type that it waits
+for; any inference by default), skip (tasks that pass first), count (tasks that are hit), rate (0 to 1). Example:
+  --faults '[{"kind": "drip", "seconds": 2}, {"kind": "odd", "what": "cost", "value": -5, "rate": 0.1}]'"""
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -71,7 +76,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="runware-nb sandbox", description="A local service to try things on.")
+    kinds = "\n".join(textwrap.indent(textwrap.fill(f"{kind}: {effect}", 100, subsequent_indent="    "), "  ")
+                      for kind, effect in KINDS.items())  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="runware-nb sandbox",
+        description="A local service to try things on.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"Kinds of faults, and their options:\n{kinds}\n\n{_SCRIPT}",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on")
     parser.add_argument("--port", type=int, default=0, help="port; 0 takes a free one")
     parser.add_argument("--latency-s", type=float, default=0.0, help="seconds that an image takes")

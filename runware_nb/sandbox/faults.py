@@ -32,9 +32,31 @@ KINDS = {
     "drop": "break the connection in the middle of a download",
     "split": "cut characters of streamed text in two between packets",
     "bomb": "serve an image of 900 megapixels in few bytes",
-}
+    "stray_error": "send errors that name no task: code, message, times, names_type; with instead in place of the "
+                   "first answer (status: its HTTP status), else in addition, at acceptance and with the answer",
+    "refuse_reauth": "break the connection after acceptance and refuse the next authentications of the session, "
+                     "never for its key: how (internalServerError, rateLimitExceeded, html, empty; or a list of them)",
+    "odd": "put odd values into the first answer: what is cost (with value), index, progress, frame, preview, "
+           "surrogate, stranger or strings",
+    "drip": "send REST answers, streams and files byte by byte: seconds (for all of it), bytes (at a time)",
+    "bad_url": "answer with URLs that cannot be used: items (indices; all when absent), url (dots, label, control, "
+               "surrogate or port); polls have the right ones, unless stays",
+}  # fmt: skip
 MEDIA_FAULTS = ("expire", "truncate", "drop", "bomb")
-_WHENS = {"before_accept", "after_accept", "mid_frame", "mid_stream"}
+ODD = ("cost", "index", "progress", "frame", "preview", "surrogate", "stranger", "strings")
+REAUTH = ("internalServerError", "rateLimitExceeded", "html", "empty")
+BAD_URLS = {
+    "dots": "https://a..b/image.jpg",
+    "label": f"https://{'a' * 64}.example/image.jpg",
+    "control": "https://media.example/ima\r\nge\x00.jpg",
+    "surrogate": "https://media.example/\ud800.jpg",
+    "port": "https://media.example:99999999/image.jpg",
+}
+_WHENS = ("before_accept", "after_accept", "mid_frame", "mid_stream")
+_CHOICES = {
+    ("cut", "when"): _WHENS, ("odd", "what"): ODD, ("refuse_reauth", "how"): REAUTH,
+    ("bad_url", "url"): tuple(BAD_URLS),
+}  # fmt: skip
 
 
 @dataclass
@@ -68,8 +90,11 @@ class Fault:
         kind = rest.pop("kind", None)
         if kind not in KINDS:
             raise ValueError(f"unknown fault kind {kind!r}; known: {', '.join(sorted(KINDS))}")
-        if kind == "cut" and rest.get("when", "before_accept") not in _WHENS:
-            raise ValueError(f"when={rest['when']!r}: it is one of {', '.join(sorted(_WHENS))}")
+        for (of_kind, name), choices in _CHOICES.items():
+            if kind == of_kind and name in rest:
+                values = rest[name] if isinstance(rest[name], list) else [rest[name]]
+                if not values or any(value not in choices for value in values):
+                    raise ValueError(f"Invalid {name}={rest[name]!r}: expected one of {', '.join(choices)}.")
         named = {key: rest.pop(key) for key in ("on", "skip", "count", "rate") if key in rest}
         if "rate" in named and "count" not in named:
             named["count"] = None
@@ -92,8 +117,32 @@ def chaos(rate: float) -> list[dict[str, Any]]:
         {"kind": "mute"}, {"kind": "lose"}, {"kind": "double"}, {"kind": "reorder"}, {"kind": "malform"},
         {"kind": "late", "seconds": 0.2}, {"kind": "slow_ack", "seconds": 0.2}, {"kind": "misaddress"},
         {"kind": "flag"},
+        *_strays(), *({**stray, "on": "getResponse"} for stray in _strays()),
+        *({"kind": "refuse_reauth", "how": how} for how in [*REAUTH, list(REAUTH)]),
+        *_odd_values(), *({**odd, "on": "getResponse"} for odd in _odd_values()),
+        {"kind": "drip", "seconds": 0.3}, {"kind": "drip", "seconds": 0.1, "on": "getResponse"},
+        *({"kind": "bad_url", "url": url, "items": [0]} for url in BAD_URLS), {"kind": "bad_url"},
     ]  # fmt: skip
     return [{**entry, "rate": rate / len(mix), "count": None} for entry in mix]
+
+
+def _strays() -> list[dict[str, Any]]:
+    """List errors without a task for `chaos`: single, in floods, and in place of an answer."""
+    soon = {"kind": "stray_error", "code": "maintenanceSoon", "message": "Maintenance begins in 5 minutes."}
+    failed = {"kind": "stray_error", "code": "internalServerError"}
+    busy = {"kind": "stray_error", "code": "rateLimitExceeded"}
+    return [soon, {**soon, "times": 20}, failed, {**failed, "names_type": True}, busy, {**busy, "times": 5},
+            {**failed, "instead": True, "status": 500}, {**soon, "instead": True, "status": 503},
+            {**busy, "instead": True, "status": 429}]  # fmt: skip
+
+
+def _odd_values() -> list[dict[str, Any]]:
+    """List odd values for `chaos`: wrong costs of every type, and each other value once."""
+    costs = [-5, float("nan"), float("inf"), True, "0.5"]
+    return [
+        *({"kind": "odd", "what": "cost", "value": value} for value in costs),
+        *({"kind": "odd", "what": what} for what in ODD if what != "cost"),
+    ]
 
 
 class FaultPlan:

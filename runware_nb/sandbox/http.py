@@ -11,7 +11,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 
-from .delivery import CutConnection
+from .delivery import CutConnection, drip, dump
 from .service import Service
 from .validation import Refused
 
@@ -57,6 +57,10 @@ async def answer_media(name: str, service: Service) -> Response:
         half = found[0][: len(found[0]) // 2]
         headers = {**_OPEN, "Content-Length": str(len(found[0]))}
         return StreamingResponse(_cut_short(half), 200, headers, found[1])
+    options = service.shelf.drip_of(name)
+    if options is not None:
+        headers = {**_OPEN, "Content-Length": str(len(found[0]))}
+        return StreamingResponse(drip(found[0], **options), 200, headers, found[1])
     return Response(found[0], 200, _OPEN, found[1])
 
 
@@ -95,9 +99,14 @@ async def _answer(tasks: list[Json], answered: list[Json], service: Service) -> 
         if "_raw" in frame:
             return Response(frame["_raw"], 200, media_type="application/json")
         if frame.get("_cut"):
-            text = json.dumps({"data": frame.get("data", [])})
+            text = dump({"data": frame.get("data", [])})
             return _cut_answer(text[: len(text) // 2].encode())
-    return _body(frames, answered)
+    answer = _body(frames, answered)
+    options = next((frame["_drip"] for frame in frames if "_drip" in frame), None)
+    if options is None:
+        return answer
+    headers = {name: value for name, value in answer.headers.items() if name != "content-length"}
+    return StreamingResponse(drip(bytes(answer.body), **options), answer.status_code, headers)
 
 
 def _body(frames: list[Json], answered: list[Json]) -> Response:
@@ -118,7 +127,7 @@ def _body(frames: list[Json], answered: list[Json]) -> Response:
         body["errors"] = errors
         if "retry_after_s" in errors[0]:
             headers["Retry-After"] = str(errors[0].pop("retry_after_s"))
-    return Response(json.dumps(body), statuses[0] if statuses and not data else 200, headers, "application/json")
+    return Response(dump(body), statuses[0] if statuses and not data else 200, headers, "application/json")
 
 
 def _stream(task: Json, service: Service) -> Response:

@@ -81,6 +81,11 @@ class MediaShelf:
         found = self._items.get(name.partition(".")[0])
         return found[0].media_fault if found else ""
 
+    def drip_of(self, name: str) -> dict[str, Any] | None:
+        """Return how a file is sent byte by byte; None if it is sent as usual."""
+        found = self._items.get(name.partition(".")[0])
+        return found[0].drip if found else None
+
     def read(self, value: Any, parameter: str) -> bytes:
         """Give the bytes of a media value in a request."""
         return self._uploads.read(value, parameter=parameter, own_body=self.own_body)

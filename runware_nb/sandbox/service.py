@@ -12,8 +12,8 @@ from . import answers
 from .account import Account
 from .behaviour import Behaviour
 from .clock import Clock
-from .delivery import CutConnection, Push, spoilt
-from .faults import MEDIA_FAULTS, Fault, FaultPlan
+from .delivery import CutConnection, Push, spoilt, stray_errors
+from .faults import BAD_URLS, MEDIA_FAULTS, Fault, FaultPlan
 from .inputs import Uploads
 from .journal import Journal
 from .kinds import KINDS
@@ -139,7 +139,8 @@ class Service:
         self.journal.write(
             {
                 "op": "accept", "task": task, "air": work.model.air, "at": work.accepted_at, "muted": work.muted,
-                "media_fault": work.media_fault,
+                "media_fault": work.media_fault, "drip": work.drip, "bad_urls": work.bad_urls,
+                "stays_bad": work.stays_bad,
                 "items": [[i.uuid, i.seed, i.ready_at, i.error, i.flagged] for i in work.items],
             }
         )  # fmt: skip
@@ -202,9 +203,15 @@ class Service:
     def _raise_cut(hit: dict[str, Fault]) -> None:
         if "cut" in hit and hit["cut"].options.get("when") == "after_accept":
             raise CutConnection
+        if "refuse_reauth" in hit:
+            how = hit["refuse_reauth"].options.get("how", "internalServerError")
+            raise CutConnection(how if isinstance(how, list) else [how])
 
     async def _deliver(self, work: Work, hit: dict[str, Fault], push: Push, *, waits: bool) -> None:
         self._raise_cut(hit)
+        if "stray_error" in hit and not waits and not hit["stray_error"].options.get("instead"):
+            for stray in stray_errors(hit["stray_error"], work.asked["taskType"]):
+                await push(stray)
         if hit:
             push = spoilt(push, hit)
         webhook = work.task.get("webhookURL")
@@ -286,6 +293,9 @@ class Service:
             made["resultIndex"] = work.items.index(item)
         if is_polled:
             made["status"] = "success"
+        index = work.items.index(item)
+        if index in work.bad_urls and (work.stays_bad or not is_polled):
+            made.update({key: work.bad_urls[index] for key in made if key.endswith("URL")})
         return made
 
     def settle(self, work: Work, now: float) -> None:
@@ -418,6 +428,17 @@ def _spoil(work: Work, hit: dict[str, Fault]) -> None:
                     "code": options.get("code", "timeoutProvider"),
                     "message": options.get("message", "The model's provider did not answer in time."),
                 }
+    if "drip" in hit:
+        options = hit["drip"].options
+        work.drip = {"seconds": float(options.get("seconds", 1.0)), "size": int(options.get("bytes", 1))}
+    if "bad_url" in hit:
+        options = hit["bad_url"].options
+        names = list(BAD_URLS)
+        for index in options.get("items", everything):
+            if index < len(work.items):
+                named = options.get("url", names[int(work.items[index].uuid[:8], 16) % len(names)])
+                work.bad_urls[index] = BAD_URLS[named]
+        work.stays_bad = bool(options.get("stays", False))
     if "flag" in hit:
         for index in hit["flag"].options.get("items", everything):
             if index < len(work.items):

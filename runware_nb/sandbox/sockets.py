@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from .delivery import CutConnection
+from .delivery import CutConnection, dump
 from .service import Service
 
 __all__ = ["Sessions", "serve_socket"]
@@ -24,11 +24,13 @@ class Session:
     Attributes:
         uuid: Its connectionSessionUUID.
         socket: The connection of the moment; None in a gap.
+        refusals: How its next authentications are refused, one by one.
     """
 
     def __init__(self, service: Service) -> None:
         self.uuid = str(uuid.uuid4())
         self.socket: WebSocket | None = None
+        self.refusals: collections.deque[str] = collections.deque()
         self._service = service
         self._undelivered: collections.deque[tuple[float, str]] = collections.deque()
 
@@ -132,7 +134,9 @@ async def serve_socket(socket: WebSocket, service: Service, sessions: Sessions) 
                         return
                 else:
                     await service.handle(task, session.push, waits=False)
-    except CutConnection:
+    except CutConnection as cut:
+        if session is not None:
+            session.refusals.extend(cut.refusals)
         await socket.close(1012)
     except (WebSocketDisconnect, RuntimeError):
         return
@@ -155,10 +159,22 @@ async def _authenticate(socket: WebSocket, task: Json, service: Service, session
         await socket.close(1008)
         return None
     session = sessions.find_or_make(task.get("connectionSessionUUID"))
+    if session.refusals:
+        await socket.send_text(_refusal_text(session.refusals.popleft()))
+        await socket.close(1013)
+        return None
     answer = {"taskType": "authentication", "connectionSessionUUID": session.uuid}
     await socket.send_text(_frame_text({"data": [answer]}))
     await session.resume(socket)
     return session
+
+
+def _refusal_text(how: str) -> str:
+    """Format a refusal of an authentication that says nothing about the key."""
+    if how in _ODD_REFUSALS:
+        return _ODD_REFUSALS[how]
+    error = {"code": how, "message": "A fault was ordered.", "taskType": "authentication"}
+    return _frame_text({"errors": [error]})
 
 
 def _parse(text: str) -> list[Json] | None:
@@ -177,6 +193,10 @@ def _frame_text(frame: Json) -> str:
         return str(frame["_raw"])
     errors = frame.get("errors")
     if errors and errors[0]["code"] == "html":
-        return "<html><body>502 Bad Gateway</body></html>"
+        return _HTML
     kept = {"errors": errors} if errors and not frame.get("data") else frame
-    return json.dumps({key: value for key, value in kept.items() if not key.startswith("_")})
+    return dump({key: value for key, value in kept.items() if not key.startswith("_")})
+
+
+_HTML = "<html><body>502 Bad Gateway</body></html>"
+_ODD_REFUSALS = {"html": _HTML, "empty": "{}"}

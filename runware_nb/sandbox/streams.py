@@ -9,7 +9,7 @@ from typing import Any
 
 from . import answers
 from .clock import Clock
-from .delivery import CutConnection
+from .delivery import CutConnection, drip
 from .faults import Fault
 from .work import Work
 
@@ -25,7 +25,8 @@ async def stream_events(work: Work, told: Json, clock: Clock, hit: dict[str, Fau
         work: The task; its first item is streamed.
         told: The whole answer.
         clock: When each piece is due.
-        hit: `cut` (mid_stream) breaks off half way, `fail` ends in an error, `split` cuts characters in two.
+        hit: `cut` (mid_stream) breaks off half way, `fail` ends in an error, `split` cuts characters in two, `drip`
+            sends byte by byte.
 
     Raises:
         CutConnection: A fault wants the connection broken.
@@ -44,7 +45,14 @@ async def stream_events(work: Work, told: Json, clock: Clock, hit: dict[str, Fau
             if item.error:
                 yield _event({"errors": [answers.failure(work, item)]})
                 return
-        for part in _parts(_event({**work.scope(), **piece}), splits="split" in hit):
+        event = _event({**work.scope(), **piece})
+        if "drip" in hit:
+            options = hit["drip"].options
+            whole_s = float(options.get("seconds", 1.0)) / max(1, len(pieces))
+            async for part in drip(event, seconds=whole_s, size=int(options.get("bytes", 1))):
+                yield part
+            continue
+        for part in _parts(event, splits="split" in hit):
             yield part
     last = {**work.scope(), "delta": {}, "finishReason": told["finishReason"]}
     if "usage" in told:

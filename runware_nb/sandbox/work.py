@@ -52,6 +52,9 @@ class Work:
         items: What it makes.
         muted: Whether its results are never pushed.
         media_fault: What is wrong with its files, if anything.
+        drip: How its files are sent byte by byte: `seconds` and `size`; None if they are not.
+        bad_urls: URLs that are given instead of the right ones, by index of the item.
+        stays_bad: Whether polls give those, too.
     """
 
     asked: Json
@@ -62,6 +65,9 @@ class Work:
     items: list[Item] = field(default_factory=list)
     muted: bool = False
     media_fault: str = ""
+    drip: Json | None = None
+    bad_urls: dict[int, str] = field(default_factory=dict)
+    stays_bad: bool = False
 
     @property
     def uuid(self) -> str:
@@ -149,6 +155,9 @@ def restored_work(event: Json, *, seed: int) -> Work:
     work.items = [_restored_item(*values) for values in event["items"]]
     work.muted = event["muted"]
     work.media_fault = event.get("media_fault", "")
+    work.drip = event.get("drip")
+    work.bad_urls = {int(index): url for index, url in event.get("bad_urls", {}).items()}
+    work.stays_bad = event.get("stays_bad", False)
     return work
 
 
