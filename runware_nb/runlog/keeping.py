@@ -20,7 +20,7 @@ from .rows import result_row, run_row, use_row
 from .schema import attempts, cells, environments, results, run_tags, runs, uses, votes
 from .store import RunLog
 
-_FILE = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}\.\w+")
+_FILE = re.compile(r"(?:imported/)?[0-9a-f]{2}/[0-9a-f]{64}\.\w+")
 __all__ = ["Merged", "add_runs", "forget_runs", "mark_favourite", "note_perceptual_hash", "rate_result", "stored_files"]
 
 

@@ -26,7 +26,7 @@ def write(log, *records, cost_usd=0.01, state=State.SUCCEEDED, results=1):
         for record in records:
             await log.prepare(record)
             await log.mark_sent(record.task_uuid, record.task_uuid, 1, AT, "{}")
-            parts = [ResultRecord(position=n, seed=n, item_uuid=f"i{n}", file=f"{n:02x}/{record.task_uuid}.jpg",
+            parts = [ResultRecord(position=n, seed=n, item_uuid=f"i{n}", file=f"{n:02x}/{record.task_uuid.replace('-', '') * 2}.jpg",
                                   received_sha256=f"{record.task_uuid}{n}", medium_state="stored")
                      for n in range(results)]  # fmt: skip
             await log.finish(record.task_uuid, state, at_utc=AT, duration_s=1.0, cost_usd=cost_usd, error=None,
@@ -269,6 +269,16 @@ def test_forgetting_takes_runs_files_and_nothing_else(filled):
     with filled.reading() as connection:
         assert stored_files(connection) == {shared}
         assert sum(each.cost_usd for each in sum_spending(connection, "day")) == pytest.approx(0.04)  # it was spent
+
+
+def test_a_forgotten_run_leaves_the_whole_name_of_an_imported_file(log):
+    """Files of others have a folder of their own: without it, the name of a file of one's own would be left."""
+    write(log, run_record(1))
+    name = f"imported/ab/{'ab' * 32}.jpg"
+    with log.changing() as connection:
+        connection.exec_driver_sql(f"UPDATE results SET file = '{name}'")
+        assert stored_files(connection) == {name}
+    assert forget_runs(log, [run_record(1).task_uuid]) == [name]
 
 
 def test_the_text_of_a_cell_goes_with_its_last_run_and_comes_back_with_the_next(log, run_async):
