@@ -152,7 +152,8 @@ class Courier:
                 flight.has_left = flight.should_ask = True  # our own second sending met the first: it was accepted
                 return
             if error.retryable or refuses_request(error):
-                flight.has_left = flight.has_left or error.retryable
+                # What was refused was not accepted, although it left; an error that may pass says nothing about that.
+                flight.has_left = had_left or error.retryable
                 raise
             # The response names no task, and does not mean a refusal: the task may be running, and is asked about.
             flight.has_left = True

@@ -228,9 +228,8 @@ def _count_or_none(value: Any) -> int | None:
 
 def _stars(value: Any) -> int | None:
     """A number of stars from 1 to 5."""
-    if value is not None and not 1 <= _whole(value) <= _MOST_STARS:
-        raise ValueError(value)
-    return None if value is None else int(value)
+    # Earlier versions imported any number. Such a rating is none, and the run is sound.
+    return None if value is None or not 1 <= _whole(value) <= _MOST_STARS else int(value)
 
 
 def _flag(value: Any) -> bool:

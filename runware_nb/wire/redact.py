@@ -8,8 +8,7 @@ What looks like a key without being known is in `key_shapes`; the source of a ce
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 from urllib.parse import unquote, unquote_plus, urlsplit, urlunsplit
 
@@ -123,23 +122,29 @@ class _Secret:
     def __init__(self, text: str) -> None:
         self._text = text
         self._escaped = text.replace("\\", "\\\\").replace('"', '\\"')  # as in JSON, where only these two differ
+        self._compiled: re.Pattern[str] | None = None
+        self._cut: frozenset[str] | None = None
 
-    @cached_property
+    @property
     def _pattern(self) -> re.Pattern[str]:
-        return re.compile("".join(map(_spellings, self._text)))
+        if self._compiled is None:  # most secrets never come back in another spelling
+            self._compiled = re.compile("".join(map(_spellings, self._text)))
+        return self._compiled
 
-    @cached_property
+    @property
     def _parts(self) -> frozenset[str]:
         """All parts of the shortest length, except those of a prefix such as `sandbox-`, which is no secret."""
-        prefix = _PREFIX.match(self._text)
-        free = len(prefix[0]) if prefix is not None else 0
-        starts = range(len(self._text) - _SHORTEST + 1)
-        return frozenset(self._text[start : start + _SHORTEST] for start in starts if start + _SHORTEST > free)
+        if self._cut is None:
+            prefix = _PREFIX.match(self._text)
+            free = len(prefix[0]) if prefix is not None else 0
+            starts = range(len(self._text) - _SHORTEST + 1)
+            self._cut = frozenset(self._text[start : start + _SHORTEST] for start in starts if start + _SHORTEST > free)
+        return self._cut
 
     def is_in(self, text: str) -> bool:
         if len(text) < _SHORTEST:
             return False
-        return self._text in text or self._escaped in text or (_is_encoded(text) and self._text in _decoded(text))
+        return self._text in text or self._escaped in text or self._is_hidden_in(text)
 
     def redacted(self, text: str) -> str:
         if len(text) < _SHORTEST:
@@ -148,9 +153,12 @@ class _Secret:
             text = text.replace(self._text, REDACTED)
         if self._escaped is not self._text and self._escaped in text:
             text = text.replace(self._escaped, REDACTED)
-        if _is_encoded(text) and self._text in _decoded(text):
+        if self._is_hidden_in(text):
             text = self._pattern.sub(REDACTED, text)
         return text
+
+    def _is_hidden_in(self, text: str) -> bool:
+        return _is_encoded(text) and any(self._text in decoded for decoded in _decoded(text))
 
     def without_parts(self, text: str) -> str:
         pieces: list[str] = []
@@ -185,16 +193,20 @@ def _is_encoded(text: str) -> bool:
     return _ENCODED.search(text) is not None
 
 
-def _decoded(text: str) -> str:
-    """Undo the escapes of JSON, URLs and HTML, as far as they hide printable ASCII characters."""
+def _decoded(text: str) -> Iterator[str]:
+    """Undo the escapes of JSON, URLs and HTML, as far as they hide printable ASCII characters, level by level.
+
+    Each level is looked at: a secret may contain what the next level would take for an escape, such as `&GT`.
+    """
     from html import unescape  # loads 2,000 names of characters, which few processes need
 
     text = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+    yield text
     for _ in range(3):  # a URL inside a URL is escaped once more
         before, text = text, unescape(unquote(text))
         if text == before:
-            break
-    return text
+            return
+        yield text
 
 
 known_secrets = KnownSecrets()

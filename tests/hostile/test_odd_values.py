@@ -282,7 +282,7 @@ def test_a_download_that_fails_is_tried_again_after_a_pause(monkeypatch):
     async def work(server):
         async with connect(server) as client:
 
-            async def download(url):
+            async def download(url, *, timeout_s):
                 raise TransportError("the connection broke")
 
             client._connection.rest().download = download

@@ -659,7 +659,7 @@ def test_a_task_that_is_no_json_harms_none_beside_it(sandbox, run_async):
 
     first, refused, bad, second = run_async(main())
     assert isinstance(refused, TaskInvalid)
-    assert isinstance(bad, ValueError)  # too long for Python's JSON writer, which is asked last
+    assert isinstance(bad, TaskInvalid)
     assert len(first) == len(second) == 1
 
 

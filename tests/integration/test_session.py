@@ -76,7 +76,7 @@ def test_the_run_is_on_disk_before_it_is_sent(sandbox, make_session):
 def test_a_run_that_cannot_be_written_is_not_sent(sandbox, make_session, tmp_path):
     (tmp_path / "file").write_text("x")
     session = make_session(sandbox, home=tmp_path / "file" / "home")
-    with pytest.raises(RunLogError, match="cannot be made"):
+    with pytest.raises(RunLogError, match="cannot be created"):
         session.submit(TASK).result()
     assert sandbox.charges() == []
 
