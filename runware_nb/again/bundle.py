@@ -471,7 +471,8 @@ def _adopt_media(records: Records, store: MediaStore, bundle: Bundle | None, *, 
                     result.size_bytes, result.media_type = file.size_bytes, file.media_type
                     result.received_sha256 = result.received_sha256 or file.sha256
                 elif result.file is not None and not keeps_names:
-                    result.file = imported_name(result.file)  # the file is missing, and a file of the user must not be shown in its place
+                    # The file is missing, and a file of the user must not be shown in its place.
+                    result.file = imported_name(result.file)
             for medium in run.inputs:
                 file = None if "file" not in medium else adopt(medium["file"], medium.get("sha256"))
                 if file is not None:

@@ -187,8 +187,8 @@ class Bundle:
     def _check_received(self, name: str, result: ResultRecord, digest: str) -> None:
         """Check that a file contains the bytes that the service sent, as far as the file can prove it.
 
-        The bytes received can be restored from a PNG. EXIF and XMP are merged into a JPEG or WebP, so the bytes received
-        can be restored only if it had none. `compare` and `replay` therefore compare the pixels as well.
+        The bytes received can be restored from a PNG. EXIF and XMP are merged into a JPEG or WebP, so its bytes can be
+        restored only if it had none. `compare` and `replay` therefore compare the pixels as well.
         """
         if result.received_sha256 in {None, digest}:
             return
@@ -277,7 +277,7 @@ def _sizes_in(archive: zipfile.ZipFile, packed_bytes: int) -> dict[str, int]:
     for info in sorted(entries, key=lambda info: info.header_offset):
         name = info.filename
         if info.header_offset < end:
-            raise BundleError(f"{_quoted(name)} overlaps the entry before it, which would let a small file unpack to a large one")
+            raise BundleError(f"{_quoted(name)} overlaps the entry before it")
         end = info.header_offset + _LOCAL_HEADER + info.compress_size
         if end > packed_bytes:
             raise BundleError(f"{_quoted(name)} ends after the end of the zip file")

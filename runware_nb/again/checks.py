@@ -62,7 +62,9 @@ def check_json(value: Any, name: str) -> None:
             waiting += [(key, depth) for key in (inner if isinstance(inner, dict) else ())]
         elif isinstance(inner, str):
             if _SURROGATE.search(inner):
-                raise BundleError(f"{name} contains half of a surrogate pair, which is not valid text: {shortened_value(inner)}")
+                raise BundleError(
+                    f"{name} contains half of a surrogate pair, which is not valid text: {shortened_value(inner)}"
+                )
         elif isinstance(inner, float):
             if not math.isfinite(inner):
                 raise BundleError(f"{name} contains {inner}, which is not a finite number")

@@ -179,8 +179,9 @@ def _take(made: Records, item: Mapping[str, Any], number: int) -> None:
 def _take_cell(made: Records, item: Mapping[str, Any], number: int) -> None:
     """Add the text of a cell if its hash is the one that the record states.
 
-    Otherwise the text of another person would be shown as the source of the user's own cell. The run itself is usable without
-    the text, and a log from which a key was removed has such texts too, so this is not an error of the record.
+    Otherwise the text of another person would be shown as the source of the user's own cell. The run itself is
+    usable without the text, and a log from which a key was removed has such texts too, so this is not an error of the
+    record.
     """
     digest = str(read_hash(item, "hash"))
     source = str(item["source"])
@@ -325,7 +326,9 @@ def _check_request(request: Item, task_type: str, model: str | None) -> None:
     """Check the fields of a request that views read; all of it was already checked as JSON."""
     for name, value in (("taskType", task_type), ("model", model)):
         if request.get(name) is not None and request[name] != value:
-            raise BundleError(f"{name} of the request is {shortened_value(request[name])}: expected {shortened_value(value)}")
+            raise BundleError(
+                f"{name} of the request is {shortened_value(request[name])}: expected {shortened_value(value)}"
+            )
     loras = request.get("lora")
     is_list = isinstance(loras, list) and all(
         isinstance(lora, dict) and isinstance(lora.get("model"), str) and _is_number(lora.get("weight", 1))

@@ -214,8 +214,8 @@ class Board:
         """Ask about each task that an error without a task's UUID may concern.
 
         It is never evidence about a task, not even about the only one in flight: it may announce maintenance, refuse a
-        poll, or belong to a task that another process has sent under the same key. If it settled a task, the result that
-        follows would be dropped, and the same request would be paid for again.
+        poll, or belong to a task that another process has sent under the same key. If it settled a task, a later result
+        would be dropped, and the same request would be paid for again.
         """
         task_type = current_task_type(str(entry.get("taskType") or ""))
         if is_utility(task_type) and task_type not in _QUESTIONS:
@@ -261,7 +261,7 @@ def _is_about_question(entry: Item, error: TaskError) -> bool:
     """Return whether an error that names a task is about a question, such as a poll, and not about the task.
 
     Some services state the failure of a task under the type of the poll, so the type alone does not tell. A task that
-    was accepted can no longer be refused for the rate, the key or the balance, and a fault of the server during a look-up
+    was accepted can no longer be refused for the rate, the key or the balance. A fault of the server during a look-up
     proves nothing about the task.
     """
     if entry.get("taskType") not in _QUESTIONS:

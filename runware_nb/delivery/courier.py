@@ -149,12 +149,13 @@ class Courier:
             raise
         except TaskError as error:
             if error.code == CONFLICT and flight.times_sent > 1:
-                flight.has_left = flight.should_ask = True  # the service refuses the UUID as a duplicate: the first submission was accepted
+                # The service refuses the UUID as a duplicate: an earlier submission was accepted.
+                flight.has_left = flight.should_ask = True
                 return
             if error.retryable or refuses_request(error):
                 flight.has_left = flight.has_left or error.retryable
                 raise
-            # The response names no task and is not a refusal. The task may be running, so the service is asked about it.
+            # The response names no task and is not a refusal. The task may be running, so it is polled.
             flight.has_left = True
             raise TransportError(
                 f"the service reported an error without naming the task: {error}",
@@ -211,8 +212,8 @@ class Courier:
         try:
             is_known = await self._poll_once(flight, deadline)
         except (TransportError, ProtocolError, TaskError) as error:
-            # An error about the question does not concern the task. Only a refused key ends the wait, because no further
-            # question could succeed. The task can be collected with another key.
+            # An error about the question does not concern the task. Only a refused key ends the wait, because no
+            # further question could succeed. The task can be collected with another key.
             flight.complaint = error
             if isinstance(error, AuthenticationFailed):
                 raise
@@ -275,8 +276,8 @@ class Courier:
                 return  # a refused question proves nothing either
             complaint, flight.complaint = flight.complaint, None
             if isinstance(complaint, TaskError) and flight.is_ours and (complaint.retryable or flight.times_sent > 1):
-                # The service has stated twice that it does not know the task, and has reported an error that names none.
-                # That error is the likely reason. It decides whether and when the task is sent again, under the same
+                # The service has stated twice that it does not know the task, and has reported an error that names no
+                # task. That error is the likely reason. It decides whether and when the task is sent again, under the same
                 # UUID, so that it cannot be charged twice.
                 raise complaint from error
             if unknown >= (_MOST_UNKNOWN if flight.is_ours else 3):
@@ -359,7 +360,8 @@ class Courier:
         if flight.has_left:
             last = f". The service last reported: {flight.complaint}" if flight.complaint is not None else ""
             late = TransportTimeout(
-                f"task {flight.task_uuid} had not finished at its deadline; it goes on at the service and can be collected later{last}",
+                f"task {flight.task_uuid} had not finished at its deadline; it goes on at the service and can be collected "
+                f"later{last}",
                 task_uuid=flight.task_uuid,
             )
         else:  # nothing was handed to a connection, so the service cannot have charged for it

@@ -94,7 +94,8 @@ def _make_engine(log_url: str | URL) -> Engine:
     try:
         url = sa.engine.make_url(log_url)
     except (sa.exc.ArgumentError, ValueError):
-        raise RunLogError(f"Invalid RUNWARE_NB_LOG_URL: it is not the URL of a database; {remedy}") from None  # it quotes the URL
+        # Not chained: the original error quotes the URL with its password.
+        raise RunLogError(f"Invalid RUNWARE_NB_LOG_URL: it is not the URL of a database; {remedy}") from None
     if "@" in (url.host or ""):
         del url  # its repr shows the second half of the password
         raise RunLogError(
