@@ -277,8 +277,8 @@ class Courier:
             complaint, flight.complaint = flight.complaint, None
             if isinstance(complaint, TaskError) and flight.is_ours and (complaint.retryable or flight.times_sent > 1):
                 # The service has stated twice that it does not know the task, and has reported an error that names no
-                # task. That error is the likely reason. It decides whether and when the task is sent again, under the same
-                # UUID, so that it cannot be charged twice.
+                # task. That error is the likely reason. It decides whether and when the task is sent again, under the
+                # same UUID, so that it cannot be charged twice.
                 raise complaint from error
             if unknown >= (_MOST_UNKNOWN if flight.is_ours else 3):
                 raise TaskNotFound(
@@ -360,8 +360,8 @@ class Courier:
         if flight.has_left:
             last = f". The service last reported: {flight.complaint}" if flight.complaint is not None else ""
             late = TransportTimeout(
-                f"task {flight.task_uuid} had not finished at its deadline; it goes on at the service and can be collected "
-                f"later{last}",
+                f"task {flight.task_uuid} had not finished at its deadline; it goes on at the service and can be "
+                f"collected later{last}",
                 task_uuid=flight.task_uuid,
             )
         else:  # nothing was handed to a connection, so the service cannot have charged for it
