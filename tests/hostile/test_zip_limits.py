@@ -114,7 +114,7 @@ def test_a_file_of_records_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     path = tmp_path / "runs.jsonl"
     with path.open("wb") as file:
         file.truncate(300 * 1024 * 1024)  # sparse: it takes no space
-    with pytest.raises(BundleError, match="expected .* at most"):
+    with pytest.raises(BundleError, match=r"expected .* at most"):
         merge_bundle(Session(), path)
 
 
