@@ -134,3 +134,24 @@ def test_the_errors_page_has_every_error():
 
     page = (REPO / "docs" / "errors.md").read_text()
     assert all(f"`{name}`" in page for name in errors.__all__)
+
+
+SECURITY = (REPO / "docs" / "security.md").read_text()
+
+
+def test_every_test_that_the_security_page_names_exists():
+    for name in re.findall(r"`(test_\w+\.py)`", SECURITY):
+        assert (REPO / "tests" / "hostile" / name).is_file(), name
+    for path in re.findall(r"`(tests/[\w/.]+)`", SECURITY):
+        assert (REPO / path).is_dir() if path.endswith("/") else (REPO / path).is_file(), path
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (REPO / "tests" / "hostile").glob("test_*.py")))
+def test_every_hostile_test_is_on_the_security_page(name):
+    assert f"`{name}`" in SECURITY
+
+
+def test_every_section_that_the_security_page_links_exists():
+    headings = re.findall(r"^## (.+)$", SECURITY, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\]\(#([^)]+)\)", SECURITY)) <= anchors

@@ -223,7 +223,7 @@ def _read_file(path: Path) -> Records:
     try:
         size = path.stat().st_size
         if size > LARGEST_TEXT:
-            raise BundleError(f"{path} has {size:,} bytes; files of records up to {LARGEST_TEXT:,} are read")
+            raise BundleError(f"{path} has {size:,} bytes: expected {LARGEST_TEXT:,} bytes at most")
         with path.open(encoding="utf-8", newline="\n") as lines:
             return read_lines(lines, tolerant=True)
     except (OSError, UnicodeDecodeError) as error:
@@ -238,7 +238,7 @@ def _link_to(file: str | None, stored: Mapping[str, Path]) -> str | None:
 
 
 def _readable(log: RunLog, runs: Sequence[RunRecord]) -> tuple[list[RunRecord], tuple[str, ...]]:
-    """Leave out the runs that no reader takes, such as one that the service refused for a seed of 100 digits.
+    """Leave out the runs that the reader would refuse, such as one that the service refused for a seed of 100 digits.
 
     Returns:
         The others, and a sentence for each that is left out.
@@ -295,7 +295,7 @@ def _with_media(session: Session, runs: Sequence[RunRecord]) -> tuple[list[RunRe
 
     def is_here(name: str, expected: str | None = None) -> bool:
         path, shown_name = session.recovery.find_file(name), exported_name(name)
-        if path is None or paths.get(shown_name, path) != path:  # a file of somebody else's may have the same name
+        if path is None or paths.get(shown_name, path) != path:  # an imported file may have the same name
             lost.add(name)
             return False
         if name not in digests:
@@ -432,10 +432,10 @@ def _copy(bundle: Bundle, name: str, target: Path) -> None:
 
 
 def _adopt_media(records: Records, store: MediaStore, bundle: Bundle | None, *, keeps_names: bool = False) -> list[str]:
-    """Store the files of foreign runs apart from one's own, and let the records name them as they are stored.
+    """Store the files of imported runs apart from the user's own, and update their names in the records.
 
     What a record states about a file is not believed: hash, size and type are those of the content. A file of records
-    brings no media along. A file of one's own folder or bucket then belongs to a record only if its content has the
+    contains no media. A file of the user's own folder or bucket then belongs to a record only if its content has the
     hash that the record states, so that no record can show another file of the user.
 
     Returns:
@@ -455,7 +455,7 @@ def _adopt_media(records: Records, store: MediaStore, bundle: Bundle | None, *, 
             adopted[key] = None
             if pieces is not None:
                 before = set(added)
-                with contextlib.suppress(MediaError):  # not a medium of any kind that we show
+                with contextlib.suppress(MediaError):  # not a file of a media type that this package shows
                     file, is_new = store.adopt(pieces, name=name if keeps_names else None)
                     adopted[key] = file
                     if is_new and file.name not in before:
@@ -471,7 +471,8 @@ def _adopt_media(records: Records, store: MediaStore, bundle: Bundle | None, *, 
                     result.size_bytes, result.media_type = file.size_bytes, file.media_type
                     result.received_sha256 = result.received_sha256 or file.sha256
                 elif result.file is not None and not keeps_names:
-                    result.file = imported_name(result.file)  # it is not here, and one's own file is not taken for it
+                    # The file is missing, and a file of the user must not be shown in its place.
+                    result.file = imported_name(result.file)
             for medium in run.inputs:
                 file = None if "file" not in medium else adopt(medium["file"], medium.get("sha256"))
                 if file is not None:

@@ -49,9 +49,9 @@ _LARGEST_FILE = 2 * 1024**3
 LARGEST_TEXT = 256 * 1024**2
 _LARGEST = 64 * 1024**3
 _MOST_RATIO = 200
-"""Text packs to a tenth or so; what packs to less than a two-hundredth is there to fill the disk."""
+"""Text shrinks to about a tenth. A file that shrinks to less than a two-hundredth was made to fill the disk."""
 _RATIO_FROM = 1024**2
-"""Bytes that all entries of a zip file together may have whatever the ratio: a few short texts may pack well."""
+"""Total bytes up to which the ratio is not checked, because a few short texts may shrink further."""
 _DEEPEST = 12
 _LOCAL_HEADER = 30
 _PIECE = 1024**2
@@ -102,7 +102,7 @@ class Bundle:
                 while piece := file.read(_PIECE):
                     left -= len(piece)
                     if left < 0:
-                        raise BundleError(f"{name} is longer than it says")
+                        raise BundleError(f"{name} is longer than the size that its directory entry states")
                     yield piece
         except (OSError, zipfile.BadZipFile, EOFError, ValueError, RuntimeError, NotImplementedError) as error:
             raise BundleError(f"{name} cannot be read: {error}") from error
@@ -187,8 +187,8 @@ class Bundle:
     def _check_received(self, name: str, result: ResultRecord, digest: str) -> None:
         """Check that a file contains the bytes that the service sent, as far as the file can prove it.
 
-        Of a PNG the bytes received can be had back from the file. Into a JPEG or WebP we merge EXIF and XMP, so that
-        the bytes received are known only where there were none; whoever compares images compares them, too.
+        The bytes received can be restored from a PNG. EXIF and XMP are merged into a JPEG or WebP, so its bytes can be
+        restored only if it had none. `compare` and `replay` therefore compare the pixels as well.
         """
         if result.received_sha256 in {None, digest}:
             return
@@ -243,7 +243,7 @@ def _walk(folder: Path) -> dict[str, int]:
         for path in sorted(place.iterdir()):
             name = path.relative_to(folder).as_posix()
             if path.is_symlink():
-                raise BundleError(f"{_quoted(name)} is a link; a bundle holds files only")
+                raise BundleError(f"{_quoted(name)} is a symbolic link: expected regular files only")
             if path.name.startswith("."):
                 continue  # what file managers leave behind
             if path.is_dir():
@@ -252,7 +252,7 @@ def _walk(folder: Path) -> dict[str, int]:
                 waiting.append((path, depth + 1))
                 continue
             if not stat.S_ISREG(path.lstat().st_mode):
-                raise BundleError(f"{_quoted(name)} is no file")
+                raise BundleError(f"{_quoted(name)} is not a regular file")
             sizes[_new_name(name, seen)] = path.stat().st_size
             total = _checked_total(name, sizes[name], total, len(sizes))
     return sizes
@@ -265,7 +265,7 @@ def _sizes_in(archive: zipfile.ZipFile, packed_bytes: int) -> dict[str, int]:
 
     Args:
         archive: The file.
-        packed_bytes: Its size on disk. What the directory says about packed sizes is not believed: entries may overlap.
+        packed_bytes: Its size on disk. The packed sizes in the directory are not used, because entries may overlap.
     """
     sizes: dict[str, int] = {}
     seen: set[str] = set()
@@ -273,40 +273,43 @@ def _sizes_in(archive: zipfile.ZipFile, packed_bytes: int) -> dict[str, int]:
     end = 0
     entries = archive.infolist()
     if len(entries) > _MOST_FILES:
-        raise BundleError(f"it has {len(entries):,} entries; bundles have up to {_MOST_FILES:,}")
+        raise BundleError(f"the zip file has {len(entries):,} entries: expected {_MOST_FILES:,} at most")
     for info in sorted(entries, key=lambda info: info.header_offset):
         name = info.filename
         if info.header_offset < end:
-            raise BundleError(f"{_quoted(name)} overlaps the entry before it: no bundle does")
+            raise BundleError(f"{_quoted(name)} overlaps the entry before it")
         end = info.header_offset + _LOCAL_HEADER + info.compress_size
         if end > packed_bytes:
-            raise BundleError(f"{_quoted(name)} ends behind the end of the file")
+            raise BundleError(f"{_quoted(name)} ends after the end of the zip file")
         if stat.S_ISLNK(info.external_attr >> 16):
-            raise BundleError(f"{_quoted(name)} is a link; a bundle holds files only")
+            raise BundleError(f"{_quoted(name)} is a symbolic link: expected regular files only")
         if info.is_dir() and name.rstrip("/") and re.fullmatch(r"media(/[0-9a-f]{2})?/|files/(.+/)?", name):
             continue
         if info.flag_bits & 1:
             raise BundleError(f"{_quoted(name)} is encrypted")
         if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
             raise BundleError(
-                f"{_quoted(name)} is packed by method {info.compress_type}; bundles are deflated or stored"
+                f"{_quoted(name)} uses compression method {info.compress_type}: expected 0 (stored) or 8 (deflated)"
             )
         if info.file_size > _RATIO_FROM and info.file_size > _MOST_RATIO * max(1, info.compress_size):
             raise BundleError(
-                f"{_quoted(name)} unpacks to {info.file_size:,} bytes from {info.compress_size:,}: no bundle does"
+                f"{_quoted(name)} unpacks from {info.compress_size:,} to {info.file_size:,} bytes: expected "
+                f"{_MOST_RATIO} times its size at most"
             )
         sizes[_new_name(name, seen)] = info.file_size
         total = _checked_total(name, info.file_size, total, len(sizes))
     if total > _RATIO_FROM + _MOST_RATIO * packed_bytes:
-        raise BundleError(f"its files unpack to {total:,} bytes from {packed_bytes:,}: no bundle does")
+        raise BundleError(
+            f"the files unpack from {packed_bytes:,} to {total:,} bytes: expected {_MOST_RATIO} times the size at most"
+        )
     return sizes
 
 
 def _new_name(name: str, seen: set[str]) -> str:
-    """Return the name of a file that `_checked_name` accepts and that no file system takes for one before it."""
+    """Return a name that `_checked_name` accepts and that no file system treats as one of the names before it."""
     folded = unicodedata.normalize("NFC", name).casefold()
     if folded in seen:
-        raise BundleError(f"{_quoted(name)} is in it twice")
+        raise BundleError(f"{_quoted(name)} occurs twice")
     seen.add(folded)
     return _checked_name(name)
 
@@ -317,7 +320,7 @@ def _quoted(name: str) -> str:
 
 def _checked_name(name: str) -> str:
     """Take only the names that bundles have: then no path leads anywhere else."""
-    is_plain = name.isprintable()  # no control characters, none that turn the direction, no halves of surrogate pairs
+    is_plain = name.isprintable()  # no control characters, direction marks or halves of surrogate pairs
     if name in _ROOT_FILES or (
         is_plain and _NOTEBOOK.fullmatch(name) and not _DEVICE.fullmatch(name) and not name.startswith((".", "~"))
     ):
@@ -326,7 +329,7 @@ def _checked_name(name: str) -> str:
         return name
     if name.startswith(EXTRA) and is_plain and is_extra_name(name.removeprefix(EXTRA)):
         return name
-    raise BundleError(f"a file named {_quoted(name)} does not belong into a bundle")
+    raise BundleError(f"a bundle cannot contain a file with the name {_quoted(name)}")
 
 
 def is_extra_name(name: str) -> bool:
@@ -346,9 +349,9 @@ def is_extra_name(name: str) -> bool:
 
 def _checked_total(name: str, size: int, total: int, count: int) -> int:
     if size > _LARGEST_FILE:
-        raise BundleError(f"{_quoted(name)} has {size:,} bytes; files up to {_LARGEST_FILE:,} are taken")
+        raise BundleError(f"{_quoted(name)} has {size:,} bytes: expected {_LARGEST_FILE:,} at most")
     if total + size > _LARGEST or count > _MOST_FILES:
-        raise BundleError(f"it holds more than {_LARGEST:,} bytes or {_MOST_FILES:,} files")
+        raise BundleError(f"the bundle contains more than {_LARGEST:,} bytes or {_MOST_FILES:,} files")
     return total + size
 
 

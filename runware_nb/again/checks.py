@@ -31,7 +31,7 @@ _FIRST_DAY, _LAST_DAY = dt.datetime(2000, 1, 1, tzinfo=dt.UTC), dt.datetime(2200
 
 
 def is_media_name(name: object) -> bool:
-    """Return whether this is a name that our store gives, so that it leads nowhere else."""
+    """Return whether this is a name that the media folder uses, so that it cannot lead outside the folder."""
     return isinstance(name, str) and _MEDIA_NAME.fullmatch(name) is not None
 
 
@@ -47,7 +47,7 @@ def _is_small(value: Any) -> bool:
 
 
 def check_json(value: Any, name: str) -> None:
-    """Check a value at any depth: what our own views, other programs and every database can hold.
+    """Check a value at any depth: views, other programs and every database must be able to hold it.
 
     Raises:
         BundleError: It is nested too deeply, or has an integer above 64 bits, NaN, infinity or half a surrogate pair.
@@ -62,12 +62,14 @@ def check_json(value: Any, name: str) -> None:
             waiting += [(key, depth) for key in (inner if isinstance(inner, dict) else ())]
         elif isinstance(inner, str):
             if _SURROGATE.search(inner):
-                raise BundleError(f"{name} has half of a surrogate pair, which is not text: {shortened_value(inner)}")
+                raise BundleError(
+                    f"{name} contains half of a surrogate pair, which is not valid text: {shortened_value(inner)}"
+                )
         elif isinstance(inner, float):
             if not math.isfinite(inner):
-                raise BundleError(f"{name} has {inner}, which is not a finite number")
+                raise BundleError(f"{name} contains {inner}, which is not a finite number")
         elif isinstance(inner, int) and not _SMALLEST_INTEGER <= inner <= _LARGEST_INTEGER:
-            raise BundleError(f"{name} has an integer of more than 64 bits")
+            raise BundleError(f"{name} contains an integer of more than 64 bits")
 
 
 def read_object(item: Mapping[str, Any], name: str) -> dict[str, Any] | None:
@@ -118,7 +120,7 @@ def read_uuid(item: Mapping[str, Any], name: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not is_uuid(value):
-        raise BundleError(f"{name} {shortened_value(value)} is no task UUID")
+        raise _unexpected(name, value, "a task UUID")
     return value.lower()
 
 
@@ -136,7 +138,7 @@ def read_media_name(item: Mapping[str, Any], name: str = "file") -> str | None:
     """Return the name of a file in a media folder; None if it is not given."""
     value = item.get(name)
     if value is not None and not is_media_name(value):
-        raise BundleError(f"{name} {shortened_value(value)} is no name of a medium")
+        raise _unexpected(name, value, "the name of a media file, such as ab/abcd….png")
     return value
 
 

@@ -38,7 +38,7 @@ def code_for(run: RunRecord, media_folder: Path) -> str:
     about = [repr(str(value))[1:-1] for value in (run.task_uuid, when, run.provider)]
     head = "# run {}, {} UTC, {}\n".format(*about) + "import runware_nb as rw\n\n"
     if run.task_type == "imageInference" and isinstance(task.get("positivePrompt"), str):
-        # what the service refused may have any form; such a request is written as it is
+        # A request that the service refused may have any form. It is written unchanged.
         with contextlib.suppress(TypeError, KeyError, AttributeError):
             return head + _image_call(task)
     call = pprint.pformat({"taskType": run.task_type, **_without_delivery(task)}, width=_WIDTH - 8, sort_dicts=False)

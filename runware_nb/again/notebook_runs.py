@@ -132,7 +132,7 @@ def _hashes(cell: Mapping[str, Any]) -> set[str]:
     """Hash the source of a cell as the log does; IPython's history drops the line breaks at its end."""
     source = _source(cell)
     return {hash_of_source(text) for text in (source, source.rstrip("\n"))} | {
-        # as earlier versions hashed it, with any key that it contains
+        # Earlier versions hashed the source with any key that it contains.
         hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
         for text in (source, source.rstrip("\n"))
     }

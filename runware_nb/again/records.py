@@ -105,7 +105,7 @@ def read_lines(lines: Iterable[str], *, tolerant: bool = False) -> Records:
     """Parse what `write_lines` wrote, here or elsewhere; nothing in it is trusted.
 
     This is the only reader of foreign records. It takes the fields that it lists and no others. It checks the type, the
-    form and the range of each, cleans texts, and computes hashes from what they are hashes of.
+    form and the range of each, cleans texts, and computes every hash from the content.
 
     Args:
         lines: The file, line by line.
@@ -157,7 +157,7 @@ def _take(made: Records, item: Mapping[str, Any], number: int) -> None:
     if kind == "run":
         run = _run_of(item)
         if run.task_uuid in made.uuids:
-            raise BundleError(f"run {run.task_uuid} is in it twice")
+            raise BundleError(f"run {run.task_uuid} occurs twice")
         made.uuids.add(run.task_uuid)
         made.runs.append(run)
     elif kind == "use":
@@ -171,16 +171,17 @@ def _take(made: Records, item: Mapping[str, Any], number: int) -> None:
         try:
             made.votes.append(_vote_of(item))
         except BundleError as error:
-            raise error if str(error).startswith("a vote") else BundleError(f"a vote whose {error}") from None
+            raise BundleError(f"invalid vote: {error}") from None
     else:
-        raise BundleError(f"a record of the kind {shortened_value(kind)} is unknown")
+        raise BundleError(f"unknown kind of record {shortened_value(kind)}")
 
 
 def _take_cell(made: Records, item: Mapping[str, Any], number: int) -> None:
-    """Take the text of a cell if it is the text that the hash names.
+    """Add the text of a cell if its hash is the one that the record states.
 
-    Otherwise a stranger's text would be shown as the source of the user's own cell. The run itself is usable without
-    the text, and a log from which a key was removed has such texts too, so this is not an error of the record.
+    Otherwise the text of another person would be shown as the source of the user's own cell. The run itself is
+    usable without the text, and a log from which a key was removed has such texts too, so this is not an error of the
+    record.
     """
     digest = str(read_hash(item, "hash"))
     source = str(item["source"])
@@ -196,7 +197,7 @@ def _environment_of(item: Mapping[str, Any]) -> tuple[str, Item]:
     snapshot = item["snapshot"]
     check_json(snapshot, "snapshot")
     if hashlib.sha256(json.dumps(snapshot, sort_keys=True).encode()).hexdigest() != digest:
-        raise BundleError(f"environment {digest[:8]} does not have this hash")
+        raise BundleError(f"the content of environment {digest[:8]} does not have this hash")
     for name, value in snapshot.items():
         values = value.items() if name == "packages" and isinstance(value, dict) else [(name, value)]
         for key, text in values:
@@ -209,13 +210,13 @@ def _environment_of(item: Mapping[str, Any]) -> tuple[str, Item]:
 
 def _parsed(line: str) -> dict[str, Any]:
     if len(line) > _LONGEST_LINE:
-        raise BundleError(f"{len(line):,} characters are no run")
+        raise BundleError(f"the line has {len(line):,} characters: expected {_LONGEST_LINE:,} at most")
     try:
         item = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"no JSON: {str(error)[:100]}") from error
+        raise BundleError(f"the line is not valid JSON: {str(error)[:100]}") from error
     if not isinstance(item, dict):
-        raise BundleError("a record is an object")
+        raise BundleError("the line is not a JSON object")
     return item
 
 
@@ -273,7 +274,7 @@ def _tags_of(item: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _given(value: Any, name: str) -> Any:
     if value is None:
-        raise BundleError(f"a record without {name}")
+        raise BundleError(f"the record has no {name}")
     return value
 
 
@@ -289,18 +290,18 @@ def _use_of(item: Mapping[str, Any]) -> UseRecord:
 def _run_of(item: Mapping[str, Any]) -> RunRecord:
     for name in _NEEDED:
         if item.get(name) is None:
-            raise BundleError(f"a run without {name}")
+            raise BundleError(f"the record of a run has no {name}")
     task_uuid = str(read_uuid(item, "task_uuid"))
     request = read_object(item, "request") or {}
     task_type, model = str(read_word(item, "task_type", most=100)), read_text(item, "model", most=2000)
     _check_request(request, task_type, model)
     state = item["state"]
     if not isinstance(state, str) or state not in FINAL_STATES | {State.DISCARDED}:
-        raise BundleError(f"a run that is {shortened_value(state)} has not ended")
+        raise BundleError(f"state is {shortened_value(state)}: expected the state of a run that has ended")
     created_at_utc = str(read_time(item, "created_at_utc"))
     finished_at_utc = read_time(item, "finished_at_utc")
     if state == State.DISCARDED and finished_at_utc is None:
-        raise BundleError("a discarded run without finished_at_utc has not ended")
+        raise BundleError("the record of a discarded run has no finished_at_utc, so the run has not ended")
     prompt = prompt_of(request)
     run = RunRecord(
         task_uuid=task_uuid, attempt_uuid=read_uuid(item, "attempt_uuid") or task_uuid,
@@ -322,10 +323,12 @@ def _run_of(item: Mapping[str, Any]) -> RunRecord:
 
 
 def _check_request(request: Item, task_type: str, model: str | None) -> None:
-    """Check what our own views read in a request; all of it was checked as JSON already."""
+    """Check the fields of a request that views read; all of it was already checked as JSON."""
     for name, value in (("taskType", task_type), ("model", model)):
         if request.get(name) is not None and request[name] != value:
-            raise BundleError(f"its request has {name} {shortened_value(request[name])}, not {shortened_value(value)}")
+            raise BundleError(
+                f"{name} of the request is {shortened_value(request[name])}: expected {shortened_value(value)}"
+            )
     loras = request.get("lora")
     is_list = isinstance(loras, list) and all(
         isinstance(lora, dict) and isinstance(lora.get("model"), str) and _is_number(lora.get("weight", 1))
@@ -344,7 +347,7 @@ def _hash_request(run: RunRecord, claimed: object) -> None:
 
     A claimed hash is never stored: it could be that of another request, which this run would then answer. Files of
     earlier versions have the parameters of a request sorted by name, but its media in their first order. The claimed
-    hash only chooses between the orders of the media, and all of them are what the record itself says.
+    hash only chooses between the orders of the media, all of which are in the record.
     """
     try:
         hashes = hashes_of(run)
@@ -377,7 +380,7 @@ def _inputs_of(item: Mapping[str, Any]) -> list[Item]:
 
 
 def _error_of(item: Mapping[str, Any]) -> Item | None:
-    """Read an error object as our log writes it."""
+    """Read an error object in the format of the log."""
     error = read_object(item, "error")
     if error is None:
         return None
@@ -400,13 +403,13 @@ def _vote_of(item: Mapping[str, Any]) -> tuple[str, Vote]:
     places: list[tuple[str, int]] = []
     for side in sides:
         if not isinstance(side, list) or len(side) != 2 or not isinstance(side[0], str) or type(side[1]) is not int:
-            raise BundleError(f"a vote on {shortened_value(side)}, which is no result")
+            raise BundleError(f"side is {shortened_value(side)}: expected a task UUID and a position")
         place = {"run": side[0], "position": side[1]}
         position = read_count(place, "position", most=_MOST_RESULTS)
         places.append((str(read_uuid(place, "run")), position or 0))
     choice = item.get("choice")
     if not isinstance(choice, str) or choice not in CHOICES or places[0] == places[1]:
-        raise BundleError("a vote is between two results: left, right or tie")
+        raise BundleError("expected two different results, and left, right or tie as the choice")
     return ballot, Vote(
         places[0], places[1], choice, voter, str(_given(read_time(item, "created_at_utc"), "created_at_utc"))
     )
@@ -417,7 +420,7 @@ def _results_of(item: Mapping[str, Any]) -> list[ResultRecord]:
     if parts is None:
         return []
     if not isinstance(parts, list) or len(parts) > _MOST_RESULTS:
-        raise BundleError(f"results are a list of up to {_MOST_RESULTS:,} objects")
+        raise BundleError(f"results are not a list of up to {_MOST_RESULTS:,} objects")
     read = [_result_of(part) for part in parts]
     if len({result.position for result in read}) != len(read):
         raise BundleError("two results have the same position")
@@ -426,7 +429,7 @@ def _results_of(item: Mapping[str, Any]) -> list[ResultRecord]:
 
 def _result_of(part: Any) -> ResultRecord:
     if not isinstance(part, dict) or type(part.get("position")) is not int:
-        raise BundleError("a result has a position")
+        raise BundleError("position of a result is not an integer")
     state = part.get("medium_state", "none")
     if not isinstance(state, str) or state not in _MEDIUM_STATES:
         raise BundleError(

@@ -162,8 +162,8 @@ def _compare_one(session: Session, original: Original, place: int, again: Result
     path = session.media.find(again.file)
     first = original.files.get(place)
     if first is None or path is None:
-        # No image is shown, so only the hashes can be compared. One's own log recorded them from the bytes received;
-        # a hash in somebody else's record proves nothing without the file.
+        # No image is shown, so only the hashes can be compared. The user's own log recorded them from the bytes
+        # received. A hash in an imported record proves nothing without the file.
         return Comparison(Verdict.EXACT, 0, 0.0, 0.0) if is_claimed and original.is_own else Comparison(Verdict.MISSING)
     second = path.read_bytes()
     if is_claimed and is_same_medium(first, second):

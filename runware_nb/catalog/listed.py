@@ -1,4 +1,4 @@
-"""Models as a search at the service lists them: whatever came, texts and numbers as they are expected."""
+"""Models in the response to a search, with texts and numbers of the expected types."""
 
 from __future__ import annotations
 

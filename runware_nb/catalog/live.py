@@ -30,13 +30,13 @@ _LINK = re.compile(r"https?://[A-Za-z0-9.:/_~%?&=#@+-]{1,500}")
 
 
 class LiveCatalogue:
-    """What the schema service says about models, as far as it can be had.
+    """The request schemas of models, as the schema service returns them.
 
     Args:
-        url: Its address; empty where it is not to be asked at all.
-        folder: Where answers are kept; None keeps them in memory only. It must be the user's own: what is in it is
-            used without asking anyone.
-        get: Fetches an address: given it and the ETag that is known, gives status, body and ETag.
+        url: URL of the service; empty if it is not used.
+        folder: Folder of cached responses; None keeps them in memory only. It must be the user's own, because its
+            files are used without a request to the service.
+        get: Function that fetches a URL. It gets the URL and the known ETag, and returns status, body and ETag.
     """
 
     def __init__(self, url: str, folder: Path | None, get: Callable[[str, str | None], Awaitable[Answer]]) -> None:
@@ -51,7 +51,7 @@ class LiveCatalogue:
 
     @property
     def url(self) -> str:
-        """Address of the service; empty where it is not asked."""
+        """URL of the service; empty if it is not used."""
         return self._url
 
     @property
@@ -157,7 +157,7 @@ class LiveCatalogue:
         return kept if isinstance(kept, dict) else None
 
     def _write(self, name: str, kept: dict[str, Any]) -> None:
-        """Keep an answer; that the disk is full costs no more than asking again."""
+        """Write a response to the cache. If the disk is full, the service is asked again next time."""
         path = self._path(name)
         if path is None:
             return
@@ -169,7 +169,7 @@ class LiveCatalogue:
 
 
 def _rules(name: str, answer: Any) -> Rulebook | None:
-    """Read an answer of `/resolve`; None where it is not what the reference describes.
+    """Parse a response of `/resolve`; None if it does not have the documented form.
 
     Raises:
         SchemaRefused: The schema is not one that is compiled here.

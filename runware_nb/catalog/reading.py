@@ -50,7 +50,7 @@ _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 _FREE = frozenset({"title", "description", "default", "type", "enum", "const", "x-titles", "minimum", "maximum",
                    "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "pattern",
                    "minItems", "maxItems", "required", "anyOf", "allOf"})  # fmt: skip
-"""Keywords that mean the same wherever they stand. Others, such as `additionalProperties`, look at their neighbors."""
+"""Keywords that mean the same in any place. Others, such as `additionalProperties`, look at their neighbors."""
 
 
 class SchemaRefused(ValueError):

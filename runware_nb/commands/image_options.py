@@ -122,8 +122,8 @@ def refuse_known_keys(words: Sequence[str]) -> None:
 
 
 _KEY_IN_LINE = (
-    "there is a key in this line; nothing was sent. Delete it from the cell, and use `%runware login` "
-    "(hidden prompt) or set RUNWARE_API_KEY: cells are saved and shared"
+    "there is a key in this line, and lines are saved and shared. Nothing was sent. Delete it from the line. Use "
+    "`%runware login`, which has a hidden prompt, or set RUNWARE_API_KEY"
 )
 
 

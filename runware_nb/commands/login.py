@@ -37,9 +37,9 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     """
     if options.key:
         raise MagicUsageError(
-            "`login` takes no key on its line, because lines are saved and shared. Nothing was sent or stored. Delete "
-            "the key from the line, and enter it at the hidden prompt of `login`. If the notebook or the history of a "
-            "shell was shared, replace the key."
+            "`login` does not accept a key on its line, because lines are saved and shared. Nothing was sent "
+            "or stored. Delete the key from the line, and enter it at the hidden prompt of `login`. If the notebook or "
+            "the history of a shell was shared, replace the key."
         )
     try:
         typed = HiddenText(getpass.getpass("Runware API key (not shown): "), "<key from the prompt>")

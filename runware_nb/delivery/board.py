@@ -171,11 +171,11 @@ class Board:
         self._fail_calls(error)
 
     def hand_over(self, flight: Flight, items: Sequence[Item], errors: Sequence[Item], frame: Frame) -> None:
-        """Give a flight its part of a frame: what names its UUID, or is archived under it."""
+        """Pass to a flight the part of a frame that names its UUID, or is archived under it."""
         failed = []
         for entry in errors:
             if entry.get("code") == CONFLICT and flight.times_sent > 1:
-                flight.ask_soon()  # our own second sending met the first: it was accepted
+                flight.ask_soon()  # the service refuses the UUID as a duplicate: the first submission was accepted
                 continue
             if str(entry.get("code")) in _NOT_KNOWN and flight.is_polling:
                 flight.poll_answer, flight.is_polling = False, False
@@ -183,8 +183,8 @@ class Board:
                 continue
             error = _error_of(entry, frame)
             if _is_about_question(entry, error):
-                # The question was refused, and the task may be running. A refused key is told to whoever waits, who
-                # can collect the task with another one; anything else is asked again after the usual pause.
+                # The question was refused, and the task may be running. A refused key is reported to the caller, who
+                # can collect the task with another one. After any other error, the question is repeated later.
                 flight.poll_answer, flight.complaint = True, error
                 flight.broken = error if isinstance(error, AuthenticationFailed) else flight.broken
                 flight.wake()
@@ -194,7 +194,7 @@ class Board:
             flight.take(items, failed)
 
     def _deliver(self, flight: Flight, items: Sequence[Item], errors: Sequence[Item], frame: Frame) -> None:
-        """Give a flight its part of a frame. A fault in it ends in an error of this flight, and of no other."""
+        """Pass to a flight its part of a frame. A fault in that part becomes an error of this flight only."""
         try:
             self.hand_over(flight, items, errors, frame)
         except Exception as error:
@@ -214,8 +214,8 @@ class Board:
         """Ask about each task that an error without a task's UUID may concern.
 
         It is never evidence about a task, not even about the only one in flight: it may announce maintenance, refuse a
-        poll, or belong to a task that another process has sent under the same key. If it were believed, the result that
-        follows would be dropped, and the same request would be paid for again.
+        poll, or belong to a task that another process has sent under the same key. If it settled a task, a later result
+        would be dropped, and the same request would be paid for again.
         """
         task_type = current_task_type(str(entry.get("taskType") or ""))
         if is_utility(task_type) and task_type not in _QUESTIONS:
@@ -261,8 +261,8 @@ def _is_about_question(entry: Item, error: TaskError) -> bool:
     """Return whether an error that names a task is about a question, such as a poll, and not about the task.
 
     Some services state the failure of a task under the type of the poll, so the type alone does not tell. A task that
-    was accepted is not refused any more for the rate, the key or the balance, and a fault of the server while it looks
-    something up says nothing about the task.
+    was accepted can no longer be refused for the rate, the key or the balance. A fault of the server during a look-up
+    proves nothing about the task.
     """
     if entry.get("taskType") not in _QUESTIONS:
         return False

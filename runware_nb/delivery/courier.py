@@ -149,13 +149,14 @@ class Courier:
             raise
         except TaskError as error:
             if error.code == CONFLICT and flight.times_sent > 1:
-                flight.has_left = flight.should_ask = True  # our own second sending met the first: it was accepted
+                # The service refuses the UUID as a duplicate: an earlier submission was accepted.
+                flight.has_left = flight.should_ask = True
                 return
             if error.retryable or refuses_request(error):
                 # What was refused was not accepted, although it left; an error that may pass says nothing about that.
                 flight.has_left = had_left or error.retryable
                 raise
-            # The response names no task, and does not mean a refusal: the task may be running, and is asked about.
+            # The response names no task and is not a refusal. The task may be running, so it is polled.
             flight.has_left = True
             raise TransportError(
                 f"the service reported an error without naming the task: {error}",
@@ -212,8 +213,8 @@ class Courier:
         try:
             is_known = await self._poll_once(flight, deadline)
         except (TransportError, ProtocolError, TaskError) as error:
-            # What the service says about the question is not about the task. Only a refused key ends the waiting: no
-            # further question could be answered, and the task can be collected with another key.
+            # An error about the question does not concern the task. Only a refused key ends the wait, because no
+            # further question could succeed. The task can be collected with another key.
             flight.complaint = error
             if isinstance(error, AuthenticationFailed):
                 raise
@@ -247,7 +248,7 @@ class Courier:
             if orphans or status >= 400:
                 entry = orphans[0] if orphans else {"message": f"HTTP {status} in response to a poll"}
                 raise task_error(entry, http_status=status, retry_after_s=frame.retry_after_s)
-            return bool(frame.items or frame.errors)  # what names other tasks says nothing about this one
+            return bool(frame.items or frame.errors)  # items and errors of other tasks prove nothing about this one
         for _ in range(3):
             self._board.expect_poll(flight)
             await transport.send([poll], timeout_s=max(0.1, deadline - now()))
@@ -273,11 +274,12 @@ class Courier:
             return  # that it could not be asked says nothing about the task
         except TaskError as error:
             if error.retryable or isinstance(error, AuthenticationFailed | OutOfCredit):
-                return  # nor does a question that was refused
+                return  # a refused question proves nothing either
             complaint, flight.complaint = flight.complaint, None
             if isinstance(complaint, TaskError) and flight.is_ours and (complaint.retryable or flight.times_sent > 1):
-                # Twice the service does not know the task, and it has reported an error without naming one. That error
-                # is the likely reason, and decides whether and when the task is sent again, under the same UUID.
+                # The service has stated twice that it does not know the task, and has reported an error that names no
+                # task. That error is the likely reason. It decides whether and when the task is sent again, under the
+                # same UUID, so that it cannot be charged twice.
                 raise complaint from error
             if unknown >= (_MOST_UNKNOWN if flight.is_ours else 3):
                 raise TaskNotFound(
@@ -300,7 +302,7 @@ class Courier:
         over_rest: bool = False,
         timeout_s: float = UTILITY_TIMEOUT_S,
     ) -> Item:
-        """Send a utility task and return its one item; a response that came twice counts once. See `call`."""
+        """Send a utility task and return its only item; a duplicate response counts once. See `call`."""
         return (await self.call(task, task_uuid=task_uuid, over_rest=over_rest, timeout_s=timeout_s))[0]
 
     async def call(
@@ -332,7 +334,7 @@ class Courier:
         deadline = now() + timeout_s
 
         def late() -> TransportTimeout:
-            return TransportTimeout(f"no answer to {task_type} within {timeout_s:.3g} s")
+            return TransportTimeout(f"no response to {task_type} within {timeout_s:.3g} s")
 
         async with Deadline(deadline, late):
             failures = 0
@@ -355,11 +357,12 @@ class Courier:
                     self._board.forget_call(task_type, task_uuid)
 
     def _too_late(self, flight: Flight) -> TransportTimeout:
-        """Build the error of a task whose deadline has passed; what it says depends on whether a byte has left."""
+        """Build the error of a task whose deadline has passed. The message depends on whether a byte has left."""
         if flight.has_left:
             last = f". The service last reported: {flight.complaint}" if flight.complaint is not None else ""
             late = TransportTimeout(
-                f"task {flight.task_uuid} is not finished at its deadline; it goes on and can be collected later{last}",
+                f"task {flight.task_uuid} had not finished at its deadline; it goes on at the service and can be "
+                f"collected later{last}",
                 task_uuid=flight.task_uuid,
             )
         else:  # nothing was handed to a connection, so the service cannot have charged for it
@@ -378,7 +381,7 @@ class Courier:
 
 
 def archived_frame(details: Item, task_uuid: str) -> Frame:
-    """Return what a task's archived response states about it; an empty frame if it states nothing.
+    """Return the part of an archived response that concerns a task; an empty frame if there is none.
 
     The archive has the response to a whole request, so entries that name another task are left out. An error without a
     name is this task's only if the request held no other.

@@ -117,9 +117,9 @@ class Flight:
         self.wake()
 
     def ask_soon(self, complaint: RunwareNBError | None = None) -> None:
-        """Ask what became of the task, because something arrived that may concern it and settles nothing.
+        """Request a poll of the task, because something arrived that may concern it and does not settle it.
 
-        However often that happens, the service is asked once until it has answered, and then again after a pause.
+        However often this happens, one poll is sent at a time, and the next one only after a pause.
 
         Args:
             complaint: What arrived; shown if the task is not heard of any more.

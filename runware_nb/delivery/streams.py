@@ -49,7 +49,7 @@ class StreamLine:
         self.timeout_s = timeout_s
 
     def open(self, task: Item, deadline: float) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Send the task, and give the bytes of its answer as they come, up to the deadline."""
+        """Send the task, and yield the bytes of its response as they arrive, up to the deadline."""
         return self._connection.rest().stream([task], timeout_s=deadline - now())
 
     @asynccontextmanager

@@ -102,7 +102,7 @@ class UploadDesk:
         response = await self._courier.ask(task, over_rest=True, timeout_s=self._timeout_s)
         media_uuid = response.get("mediaUUID")
         if not isinstance(media_uuid, str) or not is_uuid(media_uuid):
-            # Sent as it is, it would be an empty or unknown image in a task that is paid for.
+            # Without this check, a paid task would be sent with an empty or unknown image.
             raise ProtocolError(
                 f"the service's response to the upload of a medium has no usable mediaUUID ({str(media_uuid)[:60]!r}); "
                 "the task that needs it was not sent, and nothing was charged"

@@ -75,7 +75,7 @@ def compare(
     """
     one = first_sha256 or hashlib.sha256(first).hexdigest()
     other = second_sha256 or hashlib.sha256(second).hexdigest()
-    # A hash may come from a record of somebody else's, which can claim any. The files that are shown have to agree.
+    # A hash may come from an imported record, which can state any hash. The files that are shown must agree as well.
     if one == other and is_same_medium(first, second):
         return Comparison(Verdict.EXACT, 0, 0.0, 0.0)
     before, after = _flat(decode(first)), _flat(decode(second))

@@ -171,7 +171,7 @@ def in_words(error: BaseException) -> str:
             ("locked", f"another process has locked it for {BUSY_S:.0f} s"),
             ("readonly", "the file or its folder is read-only"),
             ("is full", "the disk is full"),
-            ("not a database", "the file is no database; move it away and a new log is begun"),
+            ("not a database", "the file is not a database; move it away to begin a new log"),
             ("malformed", "the file is damaged; `sqlite3 FILE .recover` saves what is left of it"),
             ("unable to open", "the file cannot be opened or made; check that the folder exists and is writable"),
         ):

@@ -94,7 +94,8 @@ def _make_engine(log_url: str | URL) -> Engine:
     try:
         url = sa.engine.make_url(log_url)
     except (sa.exc.ArgumentError, ValueError):
-        raise RunLogError(f"RUNWARE_NB_LOG_URL is no database address; {remedy}") from None  # it quotes the URL
+        # Not chained: the original error quotes the URL with its password.
+        raise RunLogError(f"Invalid RUNWARE_NB_LOG_URL: it is not the URL of a database; {remedy}") from None
     if "@" in (url.host or ""):
         del url  # its repr shows the second half of the password
         raise RunLogError(
@@ -133,7 +134,7 @@ def _absolute(path: str) -> str:
 
 def _set_pragmas(connection: Any, _: Any) -> None:
     """Make each commit durable, and readers free of writers."""
-    # Bytes that are not UTF-8 would end the reading of all rows; so they are shown, and JSON that has them is damaged.
+    # Bytes that are not UTF-8 would end the reading of all rows. They are escaped, so that only their row is damaged.
     connection.text_factory = functools.partial(str, encoding="utf-8", errors="backslashreplace")
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")  # where WAL cannot work SQLite keeps its rollback journal
@@ -165,7 +166,7 @@ def _bring_up_to_date(engine: Engine, name: str) -> None:
         return
     if version is not None and version not in _VERSIONS:
         if re.fullmatch(r"[0-9]{4,9}", version) and version > HEAD:
-            raise SchemaTooNew(f"the log {name} has version {version}, this package knows {HEAD}; upgrade runware-nb")
+            raise SchemaTooNew(f"the log {name} has version {version}: expected {HEAD} at most; upgrade runware-nb")
         raise RunLogError(
             f"{name} is not a run log, or its version {version[:40]!r} is damaged: expected {_VERSIONS[0]} to "
             f"{HEAD}. Nothing was changed. Move it away to begin a new log"

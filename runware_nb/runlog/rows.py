@@ -227,7 +227,7 @@ def _count_or_none(value: Any) -> int | None:
 
 
 def _stars(value: Any) -> int | None:
-    """A number of stars from 1 to 5."""
+    """A rating from 1 to 5."""
     # Earlier versions imported any number. Such a rating is none, and the run is sound.
     return None if value is None or not 1 <= _whole(value) <= _MOST_STARS else int(value)
 
@@ -243,7 +243,7 @@ def _amount(value: Any) -> float | None:
         return None
     if not isinstance(value, int | float):
         raise TypeError
-    return parse_amount(value)  # an amount that is none is unknown, and the run itself is sound
+    return parse_amount(value)  # an invalid amount is unknown; the rest of the run is valid
 
 
 def _time(value: Any) -> str:

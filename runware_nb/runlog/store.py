@@ -42,7 +42,7 @@ __all__ = ["RunLog"]
 
 def _gone(cursor: Any) -> None:
     if cursor.rowcount != 1:
-        raise RunMissing("this run has left the log")
+        raise RunMissing("this run is no longer in the log")
 
 
 _STRETCH = 1000

@@ -33,13 +33,13 @@ KINDS = {
     "split": "cut characters of streamed text in two between packets",
     "bomb": "serve an image of 900 megapixels in few bytes",
     "stray_error": "send errors that name no task: code, message, times, names_type; with instead in place of the "
-                   "first answer (status: its HTTP status), else in addition, at acceptance and with the answer",
+                   "first response (status: its HTTP status), else in addition, at acceptance and with the response",
     "refuse_reauth": "break the connection after acceptance and refuse the next authentications of the session, "
                      "never for its key: how (internalServerError, rateLimitExceeded, html, empty; or a list of them)",
-    "odd": "put odd values into the first answer: what is cost (with value), index, progress, frame, preview, "
+    "odd": "put odd values into the first response: what is cost (with value), index, progress, frame, preview, "
            "surrogate, stranger or strings",
-    "drip": "send REST answers, streams and files byte by byte: seconds (for all of it), bytes (at a time)",
-    "bad_url": "answer with URLs that cannot be used: items (indices; all when absent), url (dots, label, control, "
+    "drip": "send REST responses, streams and files byte by byte: seconds (for all of it), bytes (at a time)",
+    "bad_url": "respond with URLs that cannot be used: items (indices; all when absent), url (dots, label, control, "
                "surrogate or port); polls have the right ones, unless stays",
 }  # fmt: skip
 MEDIA_FAULTS = ("expire", "truncate", "drop", "bomb")

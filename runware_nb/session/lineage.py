@@ -84,7 +84,7 @@ def by_content(task: Item, inputs: Sequence[Input]) -> Item:
 
     def name(value: Any) -> Any:
         one = next(each, None)
-        if one is None:  # somebody else's record may list fewer
+        if one is None:  # an imported record may list fewer media
             return value
         return f"sha256:{one.sha256}" if one.sha256 else one.named or value
 
@@ -204,7 +204,7 @@ def _named(session: Session, value: str) -> Input:
 
 def _made_here(session: Session, **which: str) -> Input | None:
     try:
-        # What somebody else's record claims to have made proves nothing: it must not decide which request is answered
+        # An imported record proves nothing about the origin of a file: it must not decide which request is answered
         # from the log. Replay mode sends nothing, and finds the media of a bundle by what its records state.
         found = session.log.find_result(**which, with_imported=session.settings.mode == "replay")
     except RunLogError:

@@ -50,7 +50,7 @@ def _nearness(run: RunRecord, context: CellContext) -> Sequence[bool]:
     in_cell = context.cell_id is not None and run.cell_id == context.cell_id
     same_source = context.cell_hash is not None and run.cell_hash == context.cell_hash
     return (
-        not run.is_imported,  # somebody else's run answers only where none of one's own does
+        not run.is_imported,  # an imported run is used only if no own run has the request
         bool(run.results),
         in_cell and run.cell_ordinal == context.cell_ordinal,
         same_source and run.cell_ordinal == context.cell_ordinal,

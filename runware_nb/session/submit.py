@@ -252,7 +252,7 @@ def _refuse_keys(plans: Sequence[Plan], labels: Labels) -> None:
     """Raise if a request, or what the log records with it, contains a key that this process knows.
 
     It is refused, and not redacted: a request that differs from what is stored could not be sent again, and a prompt
-    with a key is a mistake that its author wants to hear of before it is sent.
+    with a key is a mistake that its author must know of before it is sent.
 
     Raises:
         TaskInvalid: It does; the message names the place, and not the key.

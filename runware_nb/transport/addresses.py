@@ -75,7 +75,7 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         except UnicodeError as error:
             raise MediaError(f"media from {host[:200]!r} refused: it is not a valid host name") from error
         except OSError as error:
-            raise TransportError(f"{host} cannot be found: {error}", may_have_arrived=False) from error
+            raise TransportError(f"the host name {host} cannot be resolved: {error}", may_have_arrived=False) from error
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
         is_local = self._may_be_private(host, port)
         for address in addresses:

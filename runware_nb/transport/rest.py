@@ -1,4 +1,4 @@
-"""HTTP: one POST carries tasks out and their response back; media are downloaded. The only importer of httpx."""
+"""HTTP: tasks are sent and answered in one POST, and media are downloaded. Only this module imports httpx."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class _Line:
         self.aclose = transport.aclose
 
     async def drop_poisoned(self) -> None:
-        """Close idle connections on which more has arrived than the response that was read.
+        """Close idle connections that received bytes after the response that was read.
 
         httpcore would take those bytes for the response to the next request, which is about another task. It offers
         no way to see them, so its own state is looked at; where that is gone, nothing is closed.
@@ -92,7 +92,7 @@ class _KeyAuth(httpx.Auth):
 
 
 class _TaskBody:
-    """Tasks on their way out, encoded when the connection takes them.
+    """Tasks to send, encoded when the connection asks for the body.
 
     Attributes:
         has_left: Whether a byte of them can have been sent. As long as the body was not asked for, at most headers
@@ -150,7 +150,7 @@ class RestTransport:
         self._certificates: ssl.SSLContext | None = None
 
     async def open(self) -> None:
-        """Do nothing: every request stands alone."""
+        """Do nothing: every request has its own response."""
 
     async def send(
         self, tasks: Sequence[Item], *, timeout_s: float, on_leaving: Callable[[], None] | None = None
@@ -162,7 +162,7 @@ class RestTransport:
         is_answered = any(entry.get("taskUUID") in names for entry in (*frame.items, *frame.errors))
         status = frame.http_status or 200
         if not is_answered and (orphans or status >= 400):
-            # The response is about exactly this request, whatever its errors name. The caller judges what it means.
+            # The response is about exactly this request, whatever its errors name. The caller decides what it means.
             reason = {"message": f"the service responded with HTTP {status} and gave no reason"}
             entry = next(iter((*orphans, *frame.errors)), reason)
             raise task_error({**entry, "taskUUID": ""}, http_status=status, retry_after_s=frame.retry_after_s)
@@ -172,7 +172,7 @@ class RestTransport:
     async def exchange(
         self, tasks: Sequence[Item], *, timeout_s: float, on_leaving: Callable[[], None] | None = None
     ) -> Frame:
-        """Post tasks and return the response as it comes.
+        """Post tasks and return the response unchanged.
 
         Args:
             tasks: In wire spelling.
@@ -229,7 +229,7 @@ class RestTransport:
 
     @contextlib.asynccontextmanager
     async def stream(self, tasks: Sequence[Item], *, timeout_s: float) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Post a task whose response is a stream of events, and give its bytes as they come.
+        """Post a task whose response is a stream of events, and yield its bytes as they arrive.
 
         Args:
             tasks: One text task with `deliveryMethod` stream.
@@ -380,7 +380,7 @@ class RestTransport:
             response = await line.transport.handle_async_request(request)
         if response.status_code == _PROXY_WANTS_PASSWORD and line.proxy is not None:
             await response.aclose()
-            _proxy_failed(line.proxy, self._host, "it asks for a user and a password", may_have_arrived=False)
+            _proxy_failed(line.proxy, self._host, "it requires a user and a password", may_have_arrived=False)
         return response
 
     async def _post(self, line: _Line, body: _TaskBody) -> tuple[httpx.Response, bytes]:
@@ -401,7 +401,7 @@ class RestTransport:
     async def _pieces(
         self, response: httpx.Response, proxy: Proxy | None, deadline: float, late: Callable[[], TransportTimeout]
     ) -> AsyncGenerator[bytes]:
-        """Give the bytes of a stream as they come, up to its deadline and the largest size accepted."""
+        """Yield the bytes of a stream as they arrive, up to its deadline and the largest size accepted."""
         size = 0
         async with contextlib.aclosing(read_pieces(response.aiter_raw(), response.headers, self._host)) as pieces:
             while True:
@@ -418,7 +418,7 @@ class RestTransport:
                 yield piece
 
     async def _hop(self, url: str, max_bytes: int) -> tuple[bytes, str | None]:
-        """Ask for a medium; return its bytes, or where it has moved."""
+        """Request a medium; return its bytes, or the URL that a redirect names."""
         line = self._shared_line(url, checks=True)
         with translating(url, line.proxy):
             response = await line.transport.handle_async_request(self._get_request(url, {}))
@@ -433,7 +433,7 @@ class RestTransport:
     # --- connections -----------------------------------------------------------------------------------
 
     def _take_line(self) -> _Line:
-        """Take a connection to the service, for one request at a time.
+        """Return a connection to the service, for one request at a time.
 
         httpx's client spends half of its time on redirects, cookies, authentication and a pool that looks at every
         connection for each request. A bare transport for each connection spares that.
@@ -493,7 +493,7 @@ class RestTransport:
         """Return whether a connection goes to the endpoint's own host, which may be in a private network."""
         return is_own_host(host, port, scheme="", endpoint=self._settings.rest_url)
 
-    # --- what is said ----------------------------------------------------------------------------------
+    # --- messages ----------------------------------------------------------------------------------
 
     def _without_key(self, content: bytes) -> bytes:
         key = self._settings.require_key().reveal()
@@ -505,7 +505,7 @@ class RestTransport:
         self, body: _TaskBody, proxy: Proxy | None, timeout_s: float, task_uuid: str | None = None
     ) -> TransportTimeout:
         if body.has_left:
-            return TransportTimeout(f"{self._host} did not answer in time ({timeout_s:.3g} s)", task_uuid=task_uuid)
+            return TransportTimeout(f"{self._host} did not respond within {timeout_s:.3g} s", task_uuid=task_uuid)
         reason = f"no connection within {timeout_s:.3g} s"
         sentence = f"{self._host} cannot be reached ({reason}). Nothing was sent"
         if proxy is not None:
@@ -580,10 +580,10 @@ def translated(error: Exception, url: str, proxy: Proxy | None = None, *, has_le
         return failed
     if isinstance(error, _UNREACHABLE):
         return TransportError(
-            f"{host} cannot be reached ({reason}); check the network and the address", may_have_arrived=has_left
+            f"{host} cannot be reached ({reason}); check the network and the URL", may_have_arrived=has_left
         )
     if isinstance(error, _SILENT):
-        return TransportError(f"{host} did not answer in time", may_have_arrived=has_left)
+        return TransportError(f"{host} did not respond in time", may_have_arrived=has_left)
     return TransportError(f"the connection to {host} broke ({reason})", may_have_arrived=has_left)
 
 
@@ -603,7 +603,7 @@ def _forget_frames(error: BaseException | None) -> None:
 
 
 def _retry_after_s(headers: httpx.Headers) -> float | None:
-    """Read `Retry-After`: seconds, or a date. None for what is neither."""
+    """Parse `Retry-After`, which is a number of seconds or a date; None for any other value."""
     value = headers.get("retry-after")
     if value is None:
         return None
@@ -618,7 +618,7 @@ def _retry_after_s(headers: httpx.Headers) -> float | None:
 
 
 def _normalized(url: str) -> str:
-    """Return a URL as httpx reads it, so that what is checked is what is asked for.
+    """Return a URL as httpx parses it, so that the URL that is checked is the one that is requested.
 
     Raises:
         MediaError: It is not a URL.
@@ -642,14 +642,14 @@ def _joined(url: str, location: str) -> str:
 
 
 def _refuse_partial(response: httpx.Response, url: str) -> None:
-    """Refuse a 206: no part was asked for, and a part must never count as the whole.
+    """Refuse a 206: only whole files are requested, and a part must never count as the whole file.
 
     Raises:
         TransportError: It is one.
     """
     if response.status_code == _PARTIAL:
         raise TransportError(
-            f"{host_of(url)} sent only a part (HTTP 206), although the whole was asked for", http_status=_PARTIAL
+            f"{host_of(url)} sent only a part (HTTP 206) of the file that was requested", http_status=_PARTIAL
         )
 
 
@@ -665,7 +665,7 @@ async def _read_file(response: httpx.Response, url: str, max_bytes: int) -> byte
         raise MediaError(f"{host} no longer has this file (HTTP {response.status_code})", is_expired=True)
     _refuse_partial(response, url)
     if not response.is_success:
-        raise TransportError(f"{host} answered HTTP {response.status_code}", http_status=response.status_code)
+        raise TransportError(f"{host} responded with HTTP {response.status_code}", http_status=response.status_code)
 
     def too_large() -> MediaError:
         return MediaError(f"the file from {host} has more than the {max_bytes:,} bytes accepted for a download")

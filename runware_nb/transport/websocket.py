@@ -58,7 +58,7 @@ class HandshakeFailed(TransportError):
 
 
 class _Handshake(connect):
-    """A handshake that follows no redirects: the key is sent right after it, and another host must not get it."""
+    """A handshake that follows no redirects: the key is sent right after it, and must not reach another host."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         """Return the error itself, which is then raised."""
@@ -180,7 +180,7 @@ class WebSocketTransport:
         return self._settings.require_key().reveal()
 
     async def _supervise(self) -> None:
-        """Keep a connection until closed. An unexpected error reaches everyone who waits; none ends in silence."""
+        """Keep a connection open until `close`. An unexpected error is raised for every caller that waits."""
         try:
             await self._keep_connected()
         except Exception as error:
@@ -198,8 +198,8 @@ class WebSocketTransport:
             try:
                 socket = await self._connect()
             except AuthenticationFailed as error:
-                # The service says that the key is wrong: no further try can succeed. Tasks that were sent stay
-                # collectable, with another key.
+                # The service has stated that the key is wrong, so no further try can succeed. Tasks that were sent can
+                # be collected with another key.
                 self._give_up(error)
                 return
             except Exception as error:
@@ -233,7 +233,7 @@ class WebSocketTransport:
             lost_at = time.monotonic()
             self._ready = asyncio.get_running_loop().create_future()
             self._listener.on_gap()
-            # A service that accepts connections and ends them at once is not asked again in a tight loop.
+            # If a service accepts connections and ends them at once, there is a pause before the next try.
             short_lives = min(short_lives + 1, _MOST_SHORT_LIVES) if lost_at - connected_at < _SHORT_LIFE_S else 0
             await asyncio.sleep(reconnect_delay_s(short_lives - 1, jitter=_chance.random()))
 
@@ -272,7 +272,7 @@ class WebSocketTransport:
                     self._check_refusal(entry)
 
     def _check_refusal(self, entry: Item) -> None:
-        """Raise what an error says about the authentication, if it is about that.
+        """Raise the exception for an error about the authentication; ignore other errors.
 
         A resumed session may deliver errors of tasks first, and an announcement may come at any time: the confirmation
         can still follow them.
@@ -287,15 +287,15 @@ class WebSocketTransport:
         if isinstance(error, TaskFailed):
             return
         if not error.retryable:
-            self._session_uuid = None  # perhaps it is the session that is refused; polls find what it would deliver
+            self._session_uuid = None  # the session may be what is refused; polls return what it would deliver
         raise error
 
     def _failure(self, error: BaseException) -> str:
-        """Format why there is no WebSocket; a proxy is named, because it is the likely cause."""
+        """Format why the WebSocket cannot be opened; a proxy is named, because it is the likely cause."""
         proxy: Proxy | None = proxy_for(self._settings.ws_url)
         if proxy is None:
-            return f"no WebSocket to {self._host} ({_reason(error)})"
-        return f"no WebSocket to {proxy.failure(self._host, _reason(error))}"
+            return f"the WebSocket to {self._host} cannot be opened ({_reason(error)})"
+        return proxy.failure(self._host, _reason(error))
 
     def _on_connected(self, socket: ClientConnection, *, resumed: bool) -> None:
         self._socket = socket
@@ -329,7 +329,7 @@ class WebSocketTransport:
             pinger.cancel()
 
     def _hand_on(self, frame: Frame) -> None:
-        """Hand a frame to the listener. Whatever goes wrong with one frame, the next ones are read."""
+        """Pass a frame to the listener. An error in one frame does not stop the next ones."""
         try:
             self._listener.on_frame(frame)
         except Exception as error:
@@ -383,7 +383,7 @@ def _retrieve(sending: asyncio.Future[None]) -> None:
 
 
 def _unexpected(error: Exception) -> ProtocolError:
-    """Build the error for a frame that made this package fail: whom it was for is unknown."""
+    """Build the error for a frame that could not be handled. Which task it was for is unknown."""
     return ProtocolError(f"a response could not be handled ({type(error).__name__}: {error})")
 
 
@@ -396,7 +396,7 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, ImportError):
         return "the package python-socks[asyncio] is not installed"
     if isinstance(error, InvalidStatus) and 300 <= error.response.status_code < 400:
-        return f"it redirects to another address (HTTP {error.response.status_code}), which is not followed"
+        return f"it redirects to another URL (HTTP {error.response.status_code}), which is not followed"
     if isinstance(error, _PASSING):
         return str(error)[:200] or type(error).__name__
     return f"{type(error).__name__}: {error}"

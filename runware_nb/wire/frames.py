@@ -152,9 +152,9 @@ def frame_of(body: Any, *, text: str = "", http_status: int | None = None, retry
     if not items and not errors:
         # Only an empty `data` states that there is nothing. Anything else in its place states nothing at all.
         if "data" not in body and "errors" not in body:
-            raise ProtocolError("the service answered JSON without data or errors", frame=text, http_status=http_status)
+            raise ProtocolError("the response contains neither data nor errors", frame=text, http_status=http_status)
         if data not in ([], None):
-            raise ProtocolError("the service answered data that are no objects", frame=text, http_status=http_status)
+            raise ProtocolError("the data in the response are not objects", frame=text, http_status=http_status)
     return Frame(tuple(items), tuple(errors), http_status, retry_after_s)
 
 
@@ -213,7 +213,7 @@ def _as_errors(value: Any) -> list[Item]:
 
 
 def _identified(entry: Item) -> Item:
-    """Leave out or clean what is no identifier where one belongs; most entries stay as they came."""
+    """Remove or clean identifiers that are not valid; most entries are returned unchanged."""
     for key in _IDENTIFIERS:
         value = entry.get(key)
         if value is None or (type(value) is str and value.isprintable() and len(value) <= 200):

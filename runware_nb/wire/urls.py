@@ -31,7 +31,7 @@ def _fault_of(url: str) -> str | None:
     if len(url) > _LONGEST_URL:
         return f"it has {len(url):,} characters"
     if not url.isprintable() or " " in url:
-        return "it contains a character that no URL has"
+        return "it contains a character that is not allowed in a URL"
     try:
         parts = urlsplit(url)
         _ = parts.port

@@ -255,7 +255,7 @@ def test_one_line_that_cannot_be_used_is_named_with_its_file_and_the_others_are_
     assert merged.added == [UUID.format(1), UUID.format(3)]
     assert merged.skipped == ("theirs.jsonl, line 3: cost_usd is -1: expected a number from 0 to 1e+06",)
     (tmp_path / "cut.jsonl").write_text(json.dumps(HEAD) + "\n" + json.dumps(run(4)) + "\n" + json.dumps(run(5))[:90])
-    with pytest.raises(BundleError, match=r"cut\.jsonl, line 3: no JSON.*Nothing was imported"):
+    with pytest.raises(BundleError, match=r"cut\.jsonl, line 3: the line is not valid JSON.*Nothing was imported"):
         merge_bundle(session, tmp_path / "cut.jsonl")
     assert session.log.count() == 2
 
@@ -294,7 +294,7 @@ def test_a_folder_that_is_no_plain_tree_is_refused(tmp_path):
         pass
     (tmp_path / "pipe").mkdir()
     os.mkfifo(tmp_path / "pipe" / "records.jsonl")
-    with pytest.raises(BundleError, match="is no file"), read_bundle(tmp_path / "pipe"):
+    with pytest.raises(BundleError, match="is not a regular file"), read_bundle(tmp_path / "pipe"):
         pass
 
 

@@ -87,7 +87,7 @@ def test_a_forwarding_proxy_that_asks_for_a_password_is_no_answer_of_the_service
     with SlowServer(http(asks_for_a_password)) as server:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{server.port}")
         error = failure(run_async, "rest", NEAR)
-    assert "asks for a user and a password" in str(error)
+    assert "requires a user and a password" in str(error)
     assert "HTTP_PROXY" in str(error)
     assert error.may_have_arrived is False
 

@@ -167,7 +167,7 @@ def test_a_redirected_handshake_is_not_followed(run_async, status, is_same_host)
             assert all(b"/other" not in request for request in server.requests)
             assert KEY.encode() not in b"".join(server.requests)
         assert other.frames == []
-    assert f"redirects to another address (HTTP {status})" in notices[0]
+    assert f"redirects to another URL (HTTP {status})" in notices[0]
 
 
 def test_a_redirected_post_is_not_followed(run_async):

@@ -28,7 +28,7 @@ def test_many_entries_below_the_limit_of_one_are_too_much_together(tmp_path):
     files = {f"files/{number}.txt": bytes(1024 * 1024 - 1) for number in range(60)}
     path = write_bundle(tmp_path / "x.zip", {"records.jsonl": RECORDS, **files})
     assert path.stat().st_size < 200_000
-    refused(path, tmp_path, "unpack to .* no bundle does")
+    refused(path, tmp_path, "unpack from .* times the size at most")
 
 
 def test_a_few_small_texts_that_pack_well_are_no_bomb(tmp_path):
@@ -59,7 +59,7 @@ def test_a_directory_that_lies_about_a_size_gains_nothing(tmp_path, lie):
     at = raw.rindex(b"files/a.txt") - 46
     struct.pack_into("<I", raw, at + 24, lie)
     path.write_bytes(raw)
-    refused(path, tmp_path, r"longer than it says|cannot be read|no bundle does|up to|has been changed")
+    refused(path, tmp_path, r"longer than the size|cannot be read|times its size|at most|up to|has been changed")
 
 
 def test_an_entry_that_ends_behind_the_file_is_refused(tmp_path):
@@ -68,13 +68,13 @@ def test_an_entry_that_ends_behind_the_file_is_refused(tmp_path):
     at = raw.rindex(b"files/a.txt") - 46
     struct.pack_into("<I", raw, at + 20, 10**9)
     path.write_bytes(raw)
-    refused(path, tmp_path, r"overlaps|behind the end")
+    refused(path, tmp_path, r"overlaps|after the end")
 
 
 @pytest.mark.parametrize("how", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_a_method_that_packs_without_bounds_is_refused(tmp_path, how):
     path = write_bundle(tmp_path / "x.zip", {"records.jsonl": RECORDS, "files/a.txt": b"abc"}, compression=how)
-    refused(path, tmp_path, "bundles are deflated or stored")
+    refused(path, tmp_path, "uses compression method")
 
 
 def test_too_many_entries_are_refused(tmp_path, monkeypatch):
@@ -89,7 +89,7 @@ def test_too_many_entries_are_refused(tmp_path, monkeypatch):
 )
 def test_names_that_a_file_system_takes_for_one_are_refused(tmp_path, names):
     path = write_bundle(tmp_path / "x.zip", {"records.jsonl": RECORDS, **dict.fromkeys(names, b"x")})
-    refused(path, tmp_path, "is in it twice")
+    refused(path, tmp_path, "occurs twice")
 
 
 def test_a_manifest_that_names_a_file_twice_is_refused(tmp_path):
@@ -114,7 +114,7 @@ def test_a_file_of_records_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     path = tmp_path / "runs.jsonl"
     with path.open("wb") as file:
         file.truncate(300 * 1024 * 1024)  # sparse: it takes no space
-    with pytest.raises(BundleError, match="files of records up to"):
+    with pytest.raises(BundleError, match=r"expected .* at most"):
         merge_bundle(Session(), path)
 
 

@@ -261,7 +261,7 @@ def rebuilt(bundle, path, change=None, extra=()):
 )  # fmt: skip
 def test_a_name_that_leads_elsewhere_is_refused(bundle, tmp_path, name):
     hostile = rebuilt(bundle, tmp_path / "hostile.zip", lambda files: files.update({name: b"x"}))
-    with pytest.raises(BundleError, match=r"does not belong into a bundle|is in it twice"):
+    with pytest.raises(BundleError, match=r"cannot contain a file|occurs twice"):
         open_into(hostile, tmp_path / "victim")
     assert not (tmp_path / "victim").exists()
     assert not (tmp_path / "evil.txt").exists()
@@ -271,7 +271,7 @@ def test_a_link_in_a_zip_is_refused(bundle, tmp_path):
     info = zipfile.ZipInfo("link.ipynb")
     info.external_attr = (stat.S_IFLNK | 0o777) << 16
     hostile = rebuilt(bundle, tmp_path / "hostile.zip", extra=[(info, "/etc/passwd")])
-    with pytest.raises(BundleError, match="is a link"):
+    with pytest.raises(BundleError, match="is a symbolic link"):
         open_into(hostile, tmp_path / "victim")
 
 
@@ -280,7 +280,7 @@ def test_a_link_in_a_directory_is_refused(bundle, tmp_path):
     with zipfile.ZipFile(bundle) as archive:
         archive.extractall(folder)
     os.symlink("/etc/passwd", folder / "x.ipynb")
-    with pytest.raises(BundleError, match="is a link"):
+    with pytest.raises(BundleError, match="is a symbolic link"):
         open_into(folder, tmp_path / "victim")
 
 
@@ -289,7 +289,7 @@ def test_a_zip_bomb_is_refused_before_it_unpacks(bundle, tmp_path):
         bundle, tmp_path / "hostile.zip", lambda files: files.update({"x.ipynb": bytes(64 * 1024 * 1024)})
     )
     assert hostile.stat().st_size < 2 * 1024 * 1024
-    with pytest.raises(BundleError, match="no bundle does"):
+    with pytest.raises(BundleError, match=r"times (its|the) size at most|overlaps"):
         open_into(hostile, tmp_path / "victim")
     assert not (tmp_path / "victim").exists()
 
@@ -308,7 +308,7 @@ def test_a_size_that_lies_is_found_while_reading(bundle, tmp_path):
 def test_twice_the_same_name_is_refused(bundle, tmp_path):
     with pytest.warns(UserWarning, match="Duplicate name"):
         hostile = rebuilt(bundle, tmp_path / "hostile.zip", extra=[(RECORDS, "{}")])
-    with pytest.raises(BundleError, match="is in it twice"):
+    with pytest.raises(BundleError, match="occurs twice"):
         open_into(hostile, tmp_path / "victim")
 
 
@@ -333,10 +333,10 @@ RECORD_LINE = '{"kind":"runware_nb records","version":1}\n'
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("\n", "not a file of runware_nb records"), ("", "not a file of runware_nb records"), ("not json\n", "line 1: no JSON"), ("[1]\n", "line 1: a record is an object"),
-        ('{"kind":"runware_nb records","version":99}\n', "version 99"), (RECORD_LINE + '{"kind":"evil"}\n', "line 2: a record of the kind 'evil'"),
-        (RECORD_LINE + '{"kind":"run"}\n', "a run without task_uuid"), (RECORD_LINE + "[" * 100_000 + "\n", "line 2: no JSON"),
-        (RECORD_LINE + '{"kind":"cell","hash":1,"source":2}\n', "kind 'cell'"),
+        ("\n", "not a file of runware_nb records"), ("", "not a file of runware_nb records"), ("not json\n", "line 1: the line is not valid JSON"), ("[1]\n", "line 1: the line is not a JSON object"),
+        ('{"kind":"runware_nb records","version":99}\n', "version 99"), (RECORD_LINE + '{"kind":"evil"}\n', "line 2: unknown kind of record 'evil'"),
+        (RECORD_LINE + '{"kind":"run"}\n', "a run has no task_uuid"), (RECORD_LINE + "[" * 100_000 + "\n", "line 2: the line is not valid JSON"),
+        (RECORD_LINE + '{"kind":"cell","hash":1,"source":2}\n', "record 'cell'"),
     ],
 )  # fmt: skip
 def test_records_that_are_none_are_refused_with_their_line(text, sentence):
@@ -347,11 +347,11 @@ def test_records_that_are_none_are_refused_with_their_line(text, sentence):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"task_uuid": "../../x"}, "is no task UUID"), ({"state": "sent"}, "has not ended"), ({"state": "evil"}, "has not ended"),
+        ({"task_uuid": "../../x"}, "expected a task UUID"), ({"state": "sent"}, "that has ended"), ({"state": "evil"}, "that has ended"),
         ({"request": "x"}, "request is"), ({"cost_usd": "1"}, "cost_usd is"), ({"attempts": True}, "attempts is"),
-        ({"results": {}}, "results are a list|results is"), ({"results": [{"position": "0"}]}, "a result has a position"),
-        ({"results": [{"position": 0, "file": "../../../etc/passwd"}]}, "is no name of a medium"),
-        ({"results": [{"position": 0, "file": "/etc/passwd"}]}, "is no name of a medium"), ({"results": [{"position": 0, "raw": []}]}, "raw is"),
+        ({"results": {}}, "results are not a list|results is"), ({"results": [{"position": "0"}]}, "position of a result"),
+        ({"results": [{"position": 0, "file": "../../../etc/passwd"}]}, "expected the name of a media file"),
+        ({"results": [{"position": 0, "file": "/etc/passwd"}]}, "expected the name of a media file"), ({"results": [{"position": 0, "raw": []}]}, "raw is"),
     ],
 )  # fmt: skip
 def test_a_hostile_record_is_refused(filled, change, sentence):
@@ -365,7 +365,7 @@ def test_an_input_with_a_foreign_name_is_refused(filled):
     """Inputs belong to the media of the request by their order, so none of them can be left out."""
     lines = list(write_lines(filled.log, every(filled)[:1]))
     for inputs in ([{"file": "../../x"}], ["z"], [{"sha256": "y"}]):
-        with pytest.raises(BundleError, match=r"no name of a medium|inputs are not|sha256 is"):
+        with pytest.raises(BundleError, match=r"expected the name of a media file|inputs are not|sha256 is"):
             read_lines([*lines[:-1], json.dumps({**json.loads(lines[-1]), "inputs": inputs})])
 
 
@@ -457,7 +457,7 @@ def test_an_added_file_that_would_escape_or_start_something_is_refused(bundle, t
     hostile = rebuilt(bundle, tmp_path / "hostile.zip", lambda files: files.update({name: b"x"}))
     if name.endswith("/"):
         return
-    with pytest.raises(BundleError, match="does not belong into a bundle"):
+    with pytest.raises(BundleError, match="cannot contain a file"):
         open_into(hostile, tmp_path / "victim")
     assert not (tmp_path / "victim").exists()
 
@@ -480,7 +480,7 @@ def test_one_record_that_cannot_be_used_leaves_the_others_usable(filled, sandbox
     merged = merge_bundle(other, path)
     assert len(merged.added) == 4
     assert len(merged.skipped) == 1
-    assert "is no task UUID" in merged.skipped[0]
+    assert "expected a task UUID" in merged.skipped[0]
 
 
 def test_the_runs_that_cells_used_and_outputs_name_go_along(filled, tmp_path):
