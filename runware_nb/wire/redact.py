@@ -41,7 +41,8 @@ _PREFIX = re.compile(r"(?:[A-Za-z]+[-_])+")
 _ENCODED = re.compile(r"%(?:25)*[2-7][0-9A-Fa-f]|\\(?:u00|x)[2-7]|&#|&(?:amp|lt|gt|quot);")
 _LONGEST_DECODED = 1_000_000
 """Characters of the longest text in which escapes are undone; a longer one is a medium."""
-_ESCAPE = re.compile(r"\\+(?:u00|x)([2-7][0-9A-Fa-f])")
+_ESCAPE = re.compile(r"(?<!\\)\\++(?:u00|x)([2-7][0-9A-Fa-f])")
+"""Each run of backslashes is read once, from its first one: a text of nothing else would take minutes otherwise."""
 _NAMED_ENTITY = {"&": "amp", "<": "lt", ">": "gt", '"': "quot"}
 
 
@@ -97,12 +98,16 @@ class KnownSecrets:
             return False
         if isinstance(text, bytes):
             text = text.decode("utf-8", "replace").replace("\x00", "")  # JSON may be UTF-16 as well
-        return any(secret.is_in(text) for secret in self._secrets.values())
+        decoded = _decoded(text)
+        return any(secret.is_in(text, decoded) for secret in self._secrets.values())
 
     def redact(self, text: str) -> str:
         """Replace every secret in a text, in any spelling."""
+        if not self._secrets or len(text) < _SHORTEST:
+            return text
+        decoded = _decoded(text)  # once: to replace one secret makes no other one appear
         for secret in self._secrets.values():
-            text = secret.redacted(text)
+            text = secret.redacted(text, decoded)
         return text
 
     def redact_parts(self, text: str) -> str:
@@ -126,7 +131,7 @@ class _Secret:
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        return re.compile("".join(map(_spellings, self._text)))
+        return re.compile(r"(?<!\\)" + "".join(map(_spellings, self._text)))
 
     @cached_property
     def _parts(self) -> frozenset[str]:
@@ -136,19 +141,15 @@ class _Secret:
         starts = range(len(self._text) - _SHORTEST + 1)
         return frozenset(self._text[start : start + _SHORTEST] for start in starts if start + _SHORTEST > free)
 
-    def is_in(self, text: str) -> bool:
-        if len(text) < _SHORTEST:
-            return False
-        return self._text in text or self._escaped in text or (_is_encoded(text) and self._text in _decoded(text))
+    def is_in(self, text: str, decoded: str | None) -> bool:
+        return self._text in text or self._escaped in text or (decoded is not None and self._text in decoded)
 
-    def redacted(self, text: str) -> str:
-        if len(text) < _SHORTEST:
-            return text
+    def redacted(self, text: str, decoded: str | None) -> str:
         if self._text in text:
             text = text.replace(self._text, REDACTED)
         if self._escaped is not self._text and self._escaped in text:
             text = text.replace(self._escaped, REDACTED)
-        if _is_encoded(text) and self._text in _decoded(text):
+        if decoded is not None and self._text in decoded:
             text = self._pattern.sub(REDACTED, text)
         return text
 
@@ -168,14 +169,20 @@ class _Secret:
 
 
 def _spellings(character: str) -> str:
-    """Write the pattern of one character: itself, and its escapes in URLs, JSON, Python and HTML."""
+    """Write the pattern of one character: itself, and its escapes in URLs, JSON, Python and HTML.
+
+    A run of backslashes is matched as a whole (`++`), so that a long one is read once.
+    """
     code = ord(character)
     entities = [f"#0*{code}", f"#[xX]0*(?i:{code:x})"]
     if character in _NAMED_ENTITY:
         entities.append(_NAMED_ENTITY[character])
     hexadecimal = f"(?i:{code:02x})"
     entity = f"&(?:amp;)*(?:{'|'.join(entities)});"
-    return rf"(?:\\?{re.escape(character)}|%(?:25)*{hexadecimal}|\\+(?:u00|x){hexadecimal}|{entity})"
+    plain = re.escape(character)
+    if character == "\\":
+        return rf"(?:{plain}{{1,2}}|%(?:25)*{hexadecimal}|{plain}*(?:u00|x){hexadecimal}|{entity})"
+    return rf"(?:{plain}|\\++(?:{plain}|(?:u00|x){hexadecimal})|%(?:25)*{hexadecimal}|{entity})"
 
 
 def _is_encoded(text: str) -> bool:
@@ -185,16 +192,20 @@ def _is_encoded(text: str) -> bool:
     return _ENCODED.search(text) is not None
 
 
-def _decoded(text: str) -> str:
-    """Undo the escapes of JSON, URLs and HTML, as far as they hide printable ASCII characters."""
+def _decoded(text: str) -> str | None:
+    """Undo the escapes of JSON, URLs and HTML, as far as they hide printable ASCII characters; None without any."""
+    if not _is_encoded(text):
+        return None
     from html import unescape  # loads 2,000 names of characters, which few processes need
 
     text = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+    forms = [text]
     for _ in range(3):  # a URL inside a URL is escaped once more
-        before, text = text, unescape(unquote(text))
-        if text == before:
+        text = unescape(unquote(text))
+        if text == forms[-1]:
             break
-    return text
+        forms.append(text)
+    return "\n".join(forms)  # all of them: a secret such as `a%20b` is gone after one step too many
 
 
 known_secrets = KnownSecrets()
@@ -251,7 +262,7 @@ def redact_account(value: Any) -> Any:
 # --- URLs --------------------------------------------------------------------------------------------
 
 _USER_INFO = re.compile(
-    r"(?P<scheme>[A-Za-z][\w+.-]*:)?//(?:[^/?#\s@]*@|(?!\[)(?![^/?#\s@:]*\.[^/?#\s@:]*:\d{1,5}[/?#])[^/?#\s@:]*:[^@\s]*@)"
+    r"(?P<scheme>[A-Za-z][\w+.-]{0,40}:)?//(?:[^/?#\s@]*@|(?!\[)(?![^/?#\s@:]*\.[^/?#\s@:]*:\d{1,5}[/?#])[^/?#\s@:]*:[^@\s]*@)"
 )
 """The second form is a password with a slash, which a parser takes for the end of the host, unless a host with a dot
 and a port stand there."""
@@ -260,7 +271,7 @@ _PARAMETER = re.compile(r"(?P<before>[?&;#])(?P<name>[^=&;#?\s]+)=(?P<value>[^&;
 _SECRET_PARAMETER = re.compile(
     r"(?i)token|passw|pwd|secret|key(?!word)|(?:^|[_-])sig|signature|credential|auth(?!or(?!i[sz]))|^sas$|session|jwt|^code$"
 )
-_URL = re.compile(r"[A-Za-z][\w+.-]*://[^\s'\"<>]+")
+_URL = re.compile(r"[A-Za-z][\w+.-]{0,40}://[^\s'\"<>]+")
 
 
 def show_url(url: str) -> str:
