@@ -104,6 +104,7 @@ class Courier:
                         return await self._follow(flight, deadline)
                     except (TransportError, ProtocolError, TaskError) as error:
                         failures += 1
+                        flight = self._board.flights.get(flight.task_uuid, flight)  # see `_confirmed`
                         await self._weigh(flight, error, failures, deadline)
         finally:
             self._board.flights.pop(flight.task_uuid, None)
@@ -152,7 +153,8 @@ class Courier:
                 flight.has_left = flight.should_ask = True  # our own second sending met the first: it was accepted
                 return
             if error.retryable or refuses_request(error):
-                flight.has_left = flight.has_left or error.retryable
+                # A refusal is final: nothing was accepted. So what this sending has set does not count.
+                flight.has_left = had_left or error.retryable
                 raise
             # The response names no task, and does not mean a refusal: the task may be running, and is asked about.
             flight.has_left = True
@@ -193,10 +195,12 @@ class Courier:
         if not outcome.results and is_transient and not flight.is_confirmed and flight.is_ours:
             flight.is_confirmed = True
             again = Flight(flight.task, flight.on_result, flight.on_progress)
-            again.times_sent = flight.times_sent
+            again.times_sent, again.has_left = flight.times_sent, True  # it was sent: the service has named it
             self._board.flights[flight.task_uuid] = again
             is_known = await self._ask(again, deadline)
             if is_known and not (again.collector.is_done and not again.collector.has_results):
+                # From here on it replaces the first flight, also after an error: with the failure that the service has
+                # just taken back, that one would lead to a second attempt, which is paid for as well.
                 again.is_sent = again.is_confirmed = True
                 again.next_poll = now() + poll_delay_s(0)
                 return await self._follow(again, deadline)
