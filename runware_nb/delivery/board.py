@@ -181,6 +181,10 @@ class Board:
                 flight.poll_answer, flight.is_polling = False, False
                 flight.wake()
                 continue
+            if str(entry.get("code")) in _NOT_KNOWN and entry.get("taskType") in _QUESTIONS:
+                # A second answer to a poll that was repeated. It says no more than the first: not that the task failed.
+                flight.ask_soon()
+                continue
             error = _error_of(entry, frame)
             if _is_about_question(entry, error):
                 # The question was refused, and the task may be running. A refused key is reported to the caller, who

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..errors import TransportError
+from ..errors import RunwareNBError, TransportError
 from ..settings import Settings
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ class Connection:
         self._on_notice = on_notice
         self._transport: Transport | None = None
         self._rest: RestTransport | None = None
-        self._opening: asyncio.Lock | None = None
+        self._opening: asyncio.Task[Transport] | None = None
         self._is_closed = False
 
     async def ready(self) -> Transport:
@@ -55,10 +57,23 @@ class Connection:
         if self._is_closed:
             raise closed()
         if self._transport is None:
-            self._opening = self._opening or asyncio.Lock()
-            async with self._opening:
-                if self._transport is None:
-                    self._transport = await self._choose()
+            # One attempt serves all who wait, and does not end with the first of them: otherwise, each task with a
+            # short limit would make the others start again, and they could miss their own limits.
+            if self._opening is None or self._opening.done():
+                self._opening = asyncio.create_task(self._choose(), name="runware opening")
+                self._opening.add_done_callback(_retrieve)
+            opening = self._opening
+            try:
+                transport = await asyncio.shield(opening)
+            except asyncio.CancelledError:
+                if self._is_closed and opening.cancelled():
+                    raise closed() from None
+                raise
+            except RunwareNBError as error:
+                raise copy.copy(error) from error  # each task notes its own outcome in it
+            if self._is_closed:
+                raise closed()
+            self._transport = transport
         return self._transport
 
     @property
@@ -79,6 +94,11 @@ class Connection:
     async def aclose(self) -> None:
         """Close all of them, for good."""
         self._is_closed = True
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            opening.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await opening
         transports = {id(each): each for each in (self._transport, self._rest) if each is not None}
         self._transport = self._rest = None
         for transport in transports.values():
@@ -100,3 +120,9 @@ class Connection:
             await transport.aclose()
             raise
         return transport
+
+
+def _retrieve(opening: asyncio.Task[Transport]) -> None:
+    """Mark an error as seen: whoever waits gets it, and nobody may be waiting any more."""
+    if not opening.cancelled():
+        opening.exception()

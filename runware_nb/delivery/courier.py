@@ -104,6 +104,7 @@ class Courier:
                         return await self._follow(flight, deadline)
                     except (TransportError, ProtocolError, TaskError) as error:
                         failures += 1
+                        flight = self._board.flights.get(flight.task_uuid, flight)  # see `_confirmed`
                         await self._weigh(flight, error, failures, deadline)
         finally:
             self._board.flights.pop(flight.task_uuid, None)
@@ -195,10 +196,12 @@ class Courier:
         if not outcome.results and is_transient and not flight.is_confirmed and flight.is_ours:
             flight.is_confirmed = True
             again = Flight(flight.task, flight.on_result, flight.on_progress)
-            again.times_sent = flight.times_sent
+            again.times_sent, again.has_left = flight.times_sent, True  # it was sent: the service has named it
             self._board.flights[flight.task_uuid] = again
             is_known = await self._ask(again, deadline)
             if is_known and not (again.collector.is_done and not again.collector.has_results):
+                # From here on it replaces the first flight, also after an error: with the failure that the service has
+                # just taken back, that one would lead to a second attempt, which is paid for as well.
                 again.is_sent = again.is_confirmed = True
                 again.next_poll = now() + poll_delay_s(0)
                 return await self._follow(again, deadline)

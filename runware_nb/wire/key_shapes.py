@@ -34,7 +34,8 @@ _NAMED = re.compile(
     r"(?:[\"'\s:=(,>]{1,12}|[\"']\]\s*=\s*[rbfu]{0,2}[\"']{1,3})([^\s\"'<>,;)]{8,})"
 )
 _PROVIDER_VALUE = re.compile(rf"\b(?:{'|'.join(PROVIDER_VARIABLES)})\b[\"'\]\s:=,]+(?![{{$\[])([^\s\"']+)")
-_PASSWORD_IN_URL = re.compile(r"[A-Za-z][\w+.-]*://[^\s/:@\"'{}]*:([^\s@\"'{}]+)@")
+_PASSWORD_IN_URL = re.compile(r"[A-Za-z][\w+.-]{0,40}://[^\s/:@\"'{}]{0,400}:([^\s@\"'{}]{1,400})@")
+"""Every part has a limit: without one, each letter of a long word would be the start of another search to its end."""
 _WORD = re.compile(r"[A-Za-z0-9_-]{24,}")
 _HEX = re.compile(r"[0-9a-fA-F-]+")
 _URL = re.compile(r"https?://\S+")

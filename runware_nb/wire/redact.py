@@ -8,7 +8,7 @@ What looks like a key without being known is in `key_shapes`; the source of a ce
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 from urllib.parse import unquote, unquote_plus, urlsplit, urlunsplit
 
@@ -40,7 +40,8 @@ _PREFIX = re.compile(r"(?:[A-Za-z]+[-_])+")
 _ENCODED = re.compile(r"%(?:25)*[2-7][0-9A-Fa-f]|\\(?:u00|x)[2-7]|&#|&(?:amp|lt|gt|quot);")
 _LONGEST_DECODED = 1_000_000
 """Characters of the longest text in which escapes are undone; a longer one is a medium."""
-_ESCAPE = re.compile(r"\\+(?:u00|x)([2-7][0-9A-Fa-f])")
+_ESCAPE = re.compile(r"(?<!\\)\\++(?:u00|x)([2-7][0-9A-Fa-f])")
+"""Each run of backslashes is read once, from its first one: a text of nothing else would take minutes otherwise."""
 _NAMED_ENTITY = {"&": "amp", "<": "lt", ">": "gt", '"': "quot"}
 
 
@@ -96,12 +97,16 @@ class KnownSecrets:
             return False
         if isinstance(text, bytes):
             text = text.decode("utf-8", "replace").replace("\x00", "")  # JSON may be UTF-16 as well
-        return any(secret.is_in(text) for secret in self._secrets.values())
+        decoded = _decoded(text)
+        return any(secret.is_in(text, decoded) for secret in self._secrets.values())
 
     def redact(self, text: str) -> str:
         """Replace every secret in a text, in any spelling."""
+        if not self._secrets or len(text) < _SHORTEST:
+            return text
+        decoded = _decoded(text)  # once: to replace one secret makes no other one appear
         for secret in self._secrets.values():
-            text = secret.redacted(text)
+            text = secret.redacted(text, decoded)
         return text
 
     def redact_parts(self, text: str) -> str:
@@ -128,7 +133,7 @@ class _Secret:
     @property
     def _pattern(self) -> re.Pattern[str]:
         if self._compiled is None:  # most secrets never come back in another spelling
-            self._compiled = re.compile("".join(map(_spellings, self._text)))
+            self._compiled = re.compile(r"(?<!\\)" + "".join(map(_spellings, self._text)))
         return self._compiled
 
     @property
@@ -141,24 +146,17 @@ class _Secret:
             self._cut = frozenset(self._text[start : start + _SHORTEST] for start in starts if start + _SHORTEST > free)
         return self._cut
 
-    def is_in(self, text: str) -> bool:
-        if len(text) < _SHORTEST:
-            return False
-        return self._text in text or self._escaped in text or self._is_hidden_in(text)
+    def is_in(self, text: str, decoded: str | None) -> bool:
+        return self._text in text or self._escaped in text or (decoded is not None and self._text in decoded)
 
-    def redacted(self, text: str) -> str:
-        if len(text) < _SHORTEST:
-            return text
+    def redacted(self, text: str, decoded: str | None) -> str:
         if self._text in text:
             text = text.replace(self._text, REDACTED)
         if self._escaped is not self._text and self._escaped in text:
             text = text.replace(self._escaped, REDACTED)
-        if self._is_hidden_in(text):
+        if decoded is not None and self._text in decoded:
             text = self._pattern.sub(REDACTED, text)
         return text
-
-    def _is_hidden_in(self, text: str) -> bool:
-        return _is_encoded(text) and any(self._text in decoded for decoded in _decoded(text))
 
     def without_parts(self, text: str) -> str:
         pieces: list[str] = []
@@ -176,14 +174,20 @@ class _Secret:
 
 
 def _spellings(character: str) -> str:
-    """Write the pattern of one character: itself, and its escapes in URLs, JSON, Python and HTML."""
+    """Write the pattern of one character: itself, and its escapes in URLs, JSON, Python and HTML.
+
+    A run of backslashes is matched as a whole (`++`), so that a long one is read once.
+    """
     code = ord(character)
     entities = [f"#0*{code}", f"#[xX]0*(?i:{code:x})"]
     if character in _NAMED_ENTITY:
         entities.append(_NAMED_ENTITY[character])
     hexadecimal = f"(?i:{code:02x})"
     entity = f"&(?:amp;)*(?:{'|'.join(entities)});"
-    return rf"(?:\\?{re.escape(character)}|%(?:25)*{hexadecimal}|\\+(?:u00|x){hexadecimal}|{entity})"
+    plain = re.escape(character)
+    if character == "\\":
+        return rf"(?:{plain}{{1,2}}|%(?:25)*{hexadecimal}|{plain}*(?:u00|x){hexadecimal}|{entity})"
+    return rf"(?:{plain}|\\++(?:{plain}|(?:u00|x){hexadecimal})|%(?:25)*{hexadecimal}|{entity})"
 
 
 def _is_encoded(text: str) -> bool:
@@ -193,20 +197,20 @@ def _is_encoded(text: str) -> bool:
     return _ENCODED.search(text) is not None
 
 
-def _decoded(text: str) -> Iterator[str]:
-    """Undo the escapes of JSON, URLs and HTML, as far as they hide printable ASCII characters, level by level.
-
-    Each level is looked at: a secret may contain what the next level would take for an escape, such as `&GT`.
-    """
+def _decoded(text: str) -> str | None:
+    """Undo the escapes of JSON, URLs and HTML, as far as they hide printable ASCII characters; None without any."""
+    if not _is_encoded(text):
+        return None
     from html import unescape  # loads 2,000 names of characters, which few processes need
 
     text = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
-    yield text
+    forms = [text]
     for _ in range(3):  # a URL inside a URL is escaped once more
-        before, text = text, unescape(unquote(text))
-        if text == before:
-            return
-        yield text
+        text = unescape(unquote(text))
+        if text == forms[-1]:
+            break
+        forms.append(text)
+    return "\n".join(forms)  # all of them: a secret such as `a%20b` is gone after one step too many
 
 
 known_secrets = KnownSecrets()
@@ -263,7 +267,7 @@ def redact_account(value: Any) -> Any:
 # --- URLs --------------------------------------------------------------------------------------------
 
 _USER_INFO = re.compile(
-    r"(?P<scheme>[A-Za-z][\w+.-]*:)?//(?:[^/?#\s@]*@|(?!\[)(?![^/?#\s@:]*\.[^/?#\s@:]*:\d{1,5}[/?#])[^/?#\s@:]*:[^@\s]*@)"
+    r"(?P<scheme>[A-Za-z][\w+.-]{0,40}:)?//(?:[^/?#\s@]*@|(?!\[)(?![^/?#\s@:]*\.[^/?#\s@:]*:\d{1,5}[/?#])[^/?#\s@:]*:[^@\s]*@)"
 )
 """The second form is a password with a slash, which a parser takes for the end of the host, unless a host with a dot
 and a port stand there."""
@@ -272,7 +276,7 @@ _PARAMETER = re.compile(r"(?P<before>[?&;#])(?P<name>[^=&;#?\s]+)=(?P<value>[^&;
 _SECRET_PARAMETER = re.compile(
     r"(?i)token|passw|pwd|secret|key(?!word)|(?:^|[_-])sig|signature|credential|auth(?!or(?!i[sz]))|^sas$|session|jwt|^code$"
 )
-_URL = re.compile(r"[A-Za-z][\w+.-]*://[^\s'\"<>]+")
+_URL = re.compile(r"[A-Za-z][\w+.-]{0,40}://[^\s'\"<>]+")
 
 
 def show_url(url: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from runware_nb import Client
 from runware_nb.delivery import Board, Flight
 from runware_nb.delivery.courier import archived_frame
 from runware_nb.errors import (
@@ -23,12 +24,13 @@ from runware_nb.errors import (
     TransportError,
     TransportTimeout,
 )
+from runware_nb.settings import Settings
 from runware_nb.wire.classify import task_error
 from runware_nb.wire.frames import Frame, parse_frame, split_orphans
 from runware_nb.wire.retries import refuses_request
 from tests.conftest import TASK
 
-from .fate_server import connect, done, error, play, result
+from .fate_server import FateServer, connect, done, error, play, result
 
 OTHER = {"taskUUID": "20000000-0000-4000-8000-000000000000"}
 OURS = "10000000-0000-4000-8000-000000000000"
@@ -583,3 +585,103 @@ def test_a_rate_limit_without_a_name_slows_down_and_sends_the_same_task_again():
     outcome, server = play(work)
     assert len(outcome) == 1
     assert len({task["taskUUID"] for task in server.submitted}) == 1
+
+
+# --- where the rules meet ----------------------------------------------------------------------------
+
+
+def test_a_task_with_a_short_limit_does_not_make_the_others_connect_again():
+    """One attempt to connect serves all; a task whose limit ends it would delay the others beyond their own."""
+
+    class Slow(FateServer):
+        async def _socket(self, socket):
+            await asyncio.sleep(1.0)
+            await super()._socket(socket)
+
+    async def main():
+        async with (
+            Slow().running() as server,
+            Client("k" * 24, settings=Settings(connect_timeout_s=9), **server.urls) as client,
+        ):
+            running = asyncio.ensure_future(client.run(TASK, timeout_s=20))
+            for _ in range(4):
+                with pytest.raises(TransportTimeout, match="was not sent"):
+                    await client.run(TASK, timeout_s=0.1)
+            other = asyncio.ensure_future(client.run(TASK, timeout_s=20))
+            await asyncio.sleep(0.05)
+            running.cancel()
+            return await other, server.connections
+
+    outcome, connections = asyncio.run(main())
+    assert len(outcome) == 1
+    assert connections == 1
+
+
+def test_a_client_that_is_closed_while_it_connects_tells_all_who_wait():
+    async def work(server):
+        server.on_authentication = lambda number: []
+        client = connect(server)
+        running = [asyncio.ensure_future(client.run(TASK, timeout_s=20)) for _ in range(3)]
+        await until(lambda: server.connections)
+        await client.aclose()
+        return await asyncio.gather(*running, return_exceptions=True)
+
+    errors = play(work)
+    assert all(isinstance(error, TransportError) and "closed" in str(error) for error in errors)
+    assert len({id(error) for error in errors}) == 3
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, "invalidApiKey"), (400, "invalidWidth"), (200, "invalidWidth")])
+def test_a_request_that_was_refused_is_known_to_have_cost_nothing(status, code):
+    """The log completes the run as failed; otherwise it would hold its budget, and be asked about, forever."""
+
+    async def work(server):
+        server.on_post = lambda tasks: (status, error(code))
+        async with connect(server, transport="rest") as client:
+            await client.run(TASK, timeout_s=8)
+
+    with pytest.raises(TaskError) as caught:
+        play(work)
+    assert not caught.value.may_have_arrived
+
+
+def test_a_second_answer_to_a_repeated_poll_is_no_failure():
+    """Both say that the task is not known yet. If the second one ended it, its result would be paid for and dropped."""
+
+    async def work(server):
+        server.on_task = lambda task: [error("maintenanceSoon")]
+        unknown = iter([True])
+
+        def respond(question):
+            if question["taskType"] == "getTaskDetails":
+                return [error("taskNotFound", question, taskType="getTaskDetails")]
+            if next(unknown, False):
+                return [error("taskNotFound", question, taskType="getResponse")] * 2
+            return [done(question)]
+
+        server.on_question = respond
+        async with connect(server) as client:
+            return await client.run(TASK, timeout_s=8), len({task["taskUUID"] for task in server.submitted})
+
+    outcome, uuids = play(work)
+    assert len(outcome) == 1
+    assert uuids == 1
+
+
+def test_a_failure_that_the_service_takes_back_never_leads_to_a_second_attempt():
+    """Whatever happens to the connection while the task is followed on: a new UUID would be paid for as well."""
+
+    async def work(server):
+        server.on_task = lambda task: [error("internalServerError", task, taskType="imageInference")]
+        server.on_question = lambda question: [{"data": [result(question, status="processing", imageURL=None)]}]
+        async with connect(server) as client:
+            running = asyncio.ensure_future(client.run(TASK, timeout_s=20))
+            await until(lambda: len(server.questions) > 1)
+            client._board.on_broken(TransportError("the connection was out of reach"))
+            await until(lambda: len(server.questions) > 4)
+            await server.push(done(server.submitted[0]))
+            return await running, len(server.submitted)
+
+    outcome, sent = play(work)
+    assert len(outcome) == 1
+    assert sent == 1

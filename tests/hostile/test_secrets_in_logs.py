@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import string
+import time
 import traceback
 
 import hypothesis.strategies as st
@@ -17,7 +18,8 @@ from runware_nb.settings import Key, Settings, child_environment, load_settings
 from runware_nb.transport import websocket
 from runware_nb.transport.trace import WireTrace
 from runware_nb.wire.frames import parse_frame
-from runware_nb.wire.redact import KnownSecrets, known_secrets, redact_values
+from runware_nb.wire.key_shapes import passwords_in_urls
+from runware_nb.wire.redact import KnownSecrets, known_secrets, redact_urls, redact_values
 from tests.conftest import TASK
 
 LOGGERS = ("", "runware_nb", "runware_nb.websocket", "httpx", "httpcore", "websockets", "asyncio", "sqlalchemy.engine")
@@ -142,6 +144,27 @@ def test_a_secret_is_found_in_any_spelling(key, spelling, around):
         assert secrets.is_in(f"{around}{text}{around}")
         assert "[redacted]" in shown
         assert not secrets.is_in(shown)
+
+
+LONG = 50_000
+
+
+@pytest.mark.parametrize(
+    "text", ["%41" + "\\" * LONG, "&" + "amp;" * LONG + "%41", "%" + "25" * LONG + "%41", "&amp;" * LONG, "a" * LONG + " ://",
+             "http://" + "a@" * LONG, "http://h/" + "b" * LONG + "@", "a://b:" * LONG],
+    ids=lambda text: text[:12],
+)  # fmt: skip
+def test_no_text_takes_long_to_redact(text):
+    """A regular expression that reads a run of characters again from each of them takes minutes here."""
+    secrets = KnownSecrets()
+    for number in range(5):
+        secrets.add(f"{KEY}{number}")
+    started_at = time.monotonic()
+    secrets.redact(text + "\\u0041")
+    secrets.redact(f"{text}{SPELLINGS['JSON escapes'](KEY + '1')}")
+    redact_urls(text)
+    list(passwords_in_urls(text))
+    assert time.monotonic() - started_at < 10
 
 
 @pytest.mark.parametrize("word", ["airships", "password", "a-key", "k1", ""])
