@@ -54,8 +54,7 @@ class Connection:
             TransportError: The service cannot be reached.
             AuthenticationFailed: The key is refused.
         """
-        if self._is_closed:
-            raise closed()
+        self._check_open()
         if self._transport is None:
             # One attempt serves all who wait, and does not end with the first of them: otherwise, each task with a
             # short limit would make the others start again, and they could miss their own limits.
@@ -71,8 +70,7 @@ class Connection:
                 raise
             except RunwareNBError as error:
                 raise copy.copy(error) from error  # each task notes its own outcome in it
-            if self._is_closed:
-                raise closed()
+            self._check_open()
             self._transport = transport
         return self._transport
 
@@ -83,13 +81,16 @@ class Connection:
 
     def rest(self) -> RestTransport:
         """Give the REST transport, which downloads, uploads and streams whatever carries the tasks."""
-        if self._is_closed:
-            raise closed()
+        self._check_open()
         if self._rest is None:
             from ..transport.rest import RestTransport
 
             self._rest = RestTransport(self._settings, self._listener, user_agent=self._user_agent)
         return self._rest
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise closed()
 
     async def aclose(self) -> None:
         """Close all of them, for good."""
