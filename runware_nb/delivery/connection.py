@@ -65,7 +65,8 @@ class Connection:
             try:
                 transport = await asyncio.shield(opening)
             except asyncio.CancelledError:
-                if self._is_closed and opening.cancelled():
+                task = asyncio.current_task()
+                if opening.cancelled() and task is not None and not task.cancelling():  # by `aclose`
                     raise closed() from None
                 raise
             except RunwareNBError as error:
