@@ -268,5 +268,5 @@ def test_votes_that_are_none_are_refused(vote):
     from runware_nb.errors import BundleError
 
     lines = ['{"kind": "runware_nb records", "version": 1}', json.dumps({"kind": "vote", "ballot": "b", **vote})]
-    with pytest.raises(BundleError, match="line 2: a vote"):
+    with pytest.raises(BundleError, match="line 2: invalid vote"):
         read_lines(lines)

@@ -102,7 +102,7 @@ def test_earlier_records_import(version, unpack, run_python, tmp_path):
     assert len(json.loads(run_python("-m", "runware_nb", "log", "--limit", "50", "--json", cwd=other))) == 20
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", [VERSIONS[0], VERSIONS[-1]])
 def test_earlier_runs_verify(version, unpack, run_python):
     """The same requests, sent again, give the same images: neither the request nor its hash has changed."""
     folder = unpack(version)
