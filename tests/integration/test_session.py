@@ -167,7 +167,14 @@ def test_stop_ends_the_wait_and_the_run_is_collected(start_sandbox, make_session
     sandbox = start_sandbox("--latency-s", "1.0")
     session = make_session(sandbox)
     job = session.submit(TASK)
-    threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+
+    def stop_once_sent():
+        while job.state is State.PREPARED:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=stop_once_sent).start()
     with pytest.raises(WaitInterrupted) as caught:
         job.result()
     assert isinstance(caught.value, KeyboardInterrupt)
