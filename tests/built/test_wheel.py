@@ -73,7 +73,7 @@ def test_the_oldest_supported_dependencies_still_work(wheel, tmp_path):
     subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
     python = home / "bin" / "python"
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    others = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "keyring", "numpy", "pandas"]
+    others = ["pytest", "pytest-timeout", "hypothesis", "keyring", "numpy", "pandas"]
     done = subprocess.run([*pip, str(wheel), *pins, *others], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     # Away from the checkout, so that the wheel is what is tested.
@@ -81,7 +81,7 @@ def test_the_oldest_supported_dependencies_still_work(wheel, tmp_path):
     shutil.copy(REPO / "pyproject.toml", tmp_path)
     chosen = ["tests/unit", "tests/contract", "tests/integration/test_session.py", "tests/notebook/test_magics.py"]
     done = subprocess.run(
-        [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", "--dist", "loadfile", *chosen],
+        [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen],
         capture_output=True,
         text=True,
         cwd=tmp_path,

@@ -103,7 +103,7 @@ def test_a_uuid_in_capitals_is_the_same_run():
     name = UUID.format("a")
     (record,) = read(run(task_uuid=name.upper(), attempt_uuid=name.upper())).runs
     assert record.task_uuid == record.attempt_uuid == name
-    with pytest.raises(BundleError, match="in it twice"):
+    with pytest.raises(BundleError, match="occurs twice"):
         read(run(task_uuid=name), run(task_uuid=name.upper()))
 
 
