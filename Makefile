@@ -67,7 +67,7 @@ rest: .venv/test.stamp
 	@$(PY) tests/setup/machine.py rest
 
 test: programs rest lint .venv-old-sdk/stamp .kernels/stamp
-	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: .venv/test.stamp
 	@$(PY) benchmarks/compare.py

@@ -22,6 +22,7 @@ __all__ = [
     "is_locked",
     "is_misplaced",
     "is_taken",
+    "is_unread",
     "quieten_driver",
     "redact_parameters",
     "upsert_for",
@@ -160,6 +161,11 @@ def is_misplaced(error: BaseException) -> bool:
 def is_locked(error: sa.exc.DBAPIError) -> bool:
     """Whether SQLite refused because of another connection."""
     return isinstance(error.orig, sqlite3.OperationalError) and error.orig.sqlite_errorname.startswith("SQLITE_BUSY")
+
+
+def is_unread(error: sa.exc.DBAPIError) -> bool:
+    """Return whether SQLite could not read or write one of its files."""
+    return isinstance(error.orig, sqlite3.OperationalError) and error.orig.sqlite_errorname.startswith("SQLITE_IOERR")
 
 
 def in_words(error: BaseException) -> str:

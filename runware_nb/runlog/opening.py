@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL, Engine
 from ..errors import RunLogError, SchemaTooNew
 from ..printable import printable
 from ..wire.redact import show_url
-from .databases import BUSY_S, in_words, is_locked, quieten_driver, redact_parameters
+from .databases import BUSY_S, in_words, is_locked, is_unread, quieten_driver, redact_parameters
 from .files import ensure_private_folder
 from .schema import HEAD, metadata
 
@@ -25,6 +25,7 @@ __all__ = ["bring_up_to_date", "name_of_log", "open_engine", "sqlite_path"]
 
 _CONNECT_S = 10
 _AGAIN_S = 0.02
+_UNREAD_S = 1.0
 _VERSIONS = tuple(f"{number:04}" for number in range(1, int(HEAD) + 1))
 _LOCK = 5_786_249_312
 """Held while tables are made or changed: kernels may open a new PostgreSQL log at the same moment."""
@@ -154,7 +155,10 @@ def _patiently(open_it: Callable[[], None]) -> None:
         try:
             return open_it()
         except sa.exc.OperationalError as error:
-            if not is_locked(error) or time.monotonic() > until:
+            # The index of the WAL may be removed between two steps of opening, as by a sync tool: then SQLite reports
+            # that it could not read it, and the next try makes a new one. A disk that fails goes on failing.
+            is_passing = is_locked(error) or (is_unread(error) and time.monotonic() < until - BUSY_S + _UNREAD_S)
+            if not is_passing or time.monotonic() > until:
                 raise
         time.sleep(_AGAIN_S)
 

@@ -410,7 +410,9 @@ def test_settings_can_change_while_a_task_runs(start_sandbox, make_session):
     slow, other = start_sandbox("--latency-s", "1.0"), start_sandbox()
     session = make_session(slow)
     job = session.submit(TASK)
-    time.sleep(0.2)
+    while job.state is State.PREPARED:
+        time.sleep(0.01)
+    time.sleep(0.1)
     session.configure(api_key=other.api_key, **other.urls)
     session.submit(TASK).result()
     job.result()
