@@ -241,7 +241,10 @@ def test_after_stop_the_images_still_appear_in_their_cell(start_sandbox, start_k
     kernel = start_kernel(sandbox)
     kernel.run("%load_ext runware_nb")
     message_id = kernel.start(SLOW_SYNC)
-    time.sleep(1.5)
+    deadline = time.monotonic() + 20
+    while not sandbox_has_task(kernel) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(0.5)
     kernel.manager.interrupt_kernel()
     assert kernel.reply(message_id)["status"] == "error"
     deadline = time.monotonic() + 20
