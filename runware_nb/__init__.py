@@ -86,11 +86,13 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: Any) -> None:
     """Add the magics to a shell: what `%load_ext runware_nb` calls."""
-    from .loading import load, show_as_line
-
     try:
+        from .loading import load
+
         load("notebook.extension").load(shell)
     except KeyboardInterrupt as stop:
+        from .loading import show_as_line  # again: Stop may have come while it was imported
+
         show_as_line(stop)
         raise
 
