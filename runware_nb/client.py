@@ -429,7 +429,8 @@ class Client:
             TransportTimeout: The time is over; the file may be fetched later.
             TransportError: Every try to download it failed.
         """
-        inline = result.inline
+        # A service sends one of the two. Where both came, an odd value beside the URL must not cost the image.
+        inline = result.inline if result.url is None else None
         if inline is None:
             inline = await self._download(result, self._deadline(timeout_s))
         result.medium = MemoryMedium(inline)
