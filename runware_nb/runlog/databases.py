@@ -83,7 +83,9 @@ def _on_sqlite(connection: Any, steps: Sequence[Change], probe: str, probed: Con
 
 def without_secrets(steps: Sequence[Change]) -> list[Change]:
     """Redact the known secrets in everything that statements write. All writing of runs passes through here."""
-    if not known_secrets.version:
+    if not known_secrets.may_be_in(
+        value for _, values, _ in steps for value in values.values() if isinstance(value, str)
+    ):
         return list(steps)
     return [
         (sql, {name: known_secrets.redact(value) if isinstance(value, str) else value

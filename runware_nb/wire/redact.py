@@ -100,6 +100,16 @@ class KnownSecrets:
         decoded = _decoded(text)
         return any(secret.is_in(text, decoded) for secret in self._secrets.values())
 
+    def may_be_in(self, texts: Iterable[str]) -> bool:
+        """Return whether any of many short texts may contain a secret, with one look at all of them.
+
+        It is for the path of every run, whose texts hardly ever contain one. If the answer is no, none does.
+        """
+        if not self._secrets:
+            return False
+        together = "\n".join(texts)
+        return len(together) > _LONGEST_DECODED or self.is_in(together)
+
     def redact(self, text: str) -> str:
         """Replace every secret in a text, in any spelling."""
         if not self._secrets or len(text) < _SHORTEST:

@@ -146,6 +146,26 @@ def test_a_secret_is_found_in_any_spelling(key, spelling, around):
         assert not secrets.is_in(shown)
 
 
+@given(
+    st.lists(st.text(max_size=30), max_size=4),
+    st.sampled_from(sorted(SPELLINGS)),
+    st.lists(st.text(max_size=30), max_size=4),
+)
+def test_one_look_at_many_texts_misses_no_secret(before, spelling, after):
+    """What is written for a run is looked at as a whole, and only then value by value."""
+    secrets = KnownSecrets()
+    secrets.add(KEY)
+    assert secrets.may_be_in([*before, SPELLINGS[spelling](KEY), *after])
+
+
+def test_one_look_is_not_trusted_with_a_long_text():
+    """Escapes are not undone in a text of megabytes, so each value has to be looked at."""
+    secrets = KnownSecrets()
+    secrets.add(KEY)
+    assert secrets.may_be_in(["x" * 600_000, "y" * 600_000])
+    assert not secrets.may_be_in(["x" * 600_000])
+
+
 LONG = 50_000
 
 
