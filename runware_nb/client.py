@@ -440,8 +440,9 @@ class Client:
 
     async def _prepare_until(self, deadline: float, task: Task) -> Item:
         """Prepare a task; where it brings media along, by its deadline."""
-        if not holds_media(as_wire(task)):
-            return await self.prepare(task)
+        wire = as_wire(task)
+        if not holds_media(wire):
+            return prepare(place_media(wire), new_uuid=_new_uuid)
 
         def late() -> TransportTimeout:
             return TransportTimeout(
@@ -449,7 +450,7 @@ class Client:
             )
 
         async with Deadline(deadline, late):
-            return await self.prepare(task)
+            return await self.prepare(wire)
 
     async def _run_utility(self, wire: Item, timeout_s: float) -> Outcome:
         task = {name: value for name, value in wire.items() if name != "taskUUID"}

@@ -195,20 +195,17 @@ def is_uuid(text: str) -> bool:
         return False
 
 
-def prepare(task: Task, *, new_uuid: Callable[[], str]) -> Item:
-    """Complete a task for sending: its UUID, its delivery, and the wish to know the cost.
+def prepare(wire: Mapping[str, Any], *, new_uuid: Callable[[], str]) -> Item:
+    """Complete a task for sending: its UUID, its delivery, and the request for its cost.
 
     Args:
-        task: As the caller gave it; not changed.
-        new_uuid: Makes the UUID v4 where the task brings none.
+        wire: The task as `as_wire` returns it; not changed.
+        new_uuid: Builds the UUID v4 for a task without one.
 
     Returns:
         A new dict. Utilities get nothing but the UUID.
-
-    Raises:
-        TaskInvalid: A value cannot be a parameter.
     """
-    made = as_wire(task)
+    made = dict(wire)
     if made.get("taskUUID") is None:
         made["taskUUID"] = new_uuid()
     task_type = made.get("taskType", "imageInference")

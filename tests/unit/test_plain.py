@@ -51,7 +51,7 @@ def test_every_five_is_the_same_request(five):
         "dict": as_wire({"taskType": "imageInference", "seed": five}),
         "extra": as_wire(make_image_task("a ship", extra={"seed": five})),
         "nested": as_wire({"settings": {"seed": five, "list": [five]}})["settings"],
-        "prepared": prepare({"taskType": "imageInference", "seed": five}, new_uuid=lambda: "x"),
+        "prepared": prepare(as_wire({"taskType": "imageInference", "seed": five}), new_uuid=lambda: "x"),
     }
     for way, wire in made.items():
         assert json.dumps(wire["seed"]) == "5", way
