@@ -60,6 +60,13 @@ class Kernel:
     def start(self, code):
         return self.client.execute(code)
 
+    def wait_until_running(self, message_id):
+        """Wait until the kernel runs a cell: interrupted before, ipykernel drops the request and never replies."""
+        while True:
+            message = self.client.get_iopub_msg(timeout=60)
+            if message["msg_type"] == "execute_input" and message["parent_header"].get("msg_id") == message_id:
+                return
+
     def reply(self, message_id, timeout_s=60):
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:

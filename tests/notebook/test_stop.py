@@ -32,6 +32,7 @@ def stopped(kernel, cell, after_s):
     """Run a cell, press Stop, and return its reply with how long that took."""
     time.sleep(0.2)  # after an error, a kernel aborts what is queued at that moment
     message_id = kernel.start(cell)
+    kernel.wait_until_running(message_id)
     time.sleep(after_s)
     pressed = time.monotonic()
     kernel.manager.interrupt_kernel()
