@@ -18,7 +18,7 @@ from ..errors import MediaError, ProtocolError, RunwareNBError, TransportError, 
 from ..settings import Settings
 from ..wire.classify import task_error
 from ..wire.frames import Frame, Item, authentication_task, encode_frame, parse_frame, split_orphans
-from ..wire.redact import host_of, redact_text
+from ..wire.redact import host_of
 from .addresses import CheckedBackend
 from .base import Listener
 from .bodies import ACCEPTED_ENCODINGS, read_body, read_pieces
@@ -202,7 +202,8 @@ class RestTransport:
         if wire_trace.is_on:
             wire_trace.note("received", self._host, content, self._settings.require_key().reveal())
         return parse_frame(
-            self._without_key(content),
+            content,
+            key=self._settings.require_key().reveal(),
             http_status=response.status_code,
             retry_after_s=_retry_after_s(response.headers),
         )
@@ -255,7 +256,8 @@ class RestTransport:
                 _refuse_partial(response, self._settings.rest_url)
                 if not response.headers.get("content-type", "").startswith("text/event-stream"):
                     content = await self._read(response, body, line.proxy)
-                    frame = parse_frame(self._without_key(content), http_status=response.status_code)
+                    key = self._settings.require_key().reveal()
+                    frame = parse_frame(content, key=key, http_status=response.status_code)
                     error = frame.errors[0] if frame.errors else {"message": "the service sent no stream"}
                     raise task_error({**error, "taskUUID": tasks[0]["taskUUID"]}, http_status=response.status_code,
                                      retry_after_s=_retry_after_s(response.headers))  # fmt: skip
@@ -494,12 +496,6 @@ class RestTransport:
         return is_own_host(host, port, scheme="", endpoint=self._settings.rest_url)
 
     # --- messages ----------------------------------------------------------------------------------
-
-    def _without_key(self, content: bytes) -> bytes:
-        key = self._settings.require_key().reveal()
-        if key.encode() not in content:
-            return content
-        return redact_text(content.decode("utf-8", "replace"), [key]).encode()
 
     def _late(
         self, body: _TaskBody, proxy: Proxy | None, timeout_s: float, task_uuid: str | None = None

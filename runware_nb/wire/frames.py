@@ -24,6 +24,7 @@ __all__ = [
     "frame_of",
     "names_task",
     "parse_frame",
+    "parse_redacted",
     "ping_task",
     "split_orphans",
 ]
@@ -94,11 +95,14 @@ def ping_task() -> Item:
     return {"taskType": "ping", "ping": True}
 
 
-def parse_frame(text: str | bytes, *, http_status: int | None = None, retry_after_s: float | None = None) -> Frame:
-    """Read what the service sent, in any of the shapes of reference 2.3.
+def parse_frame(
+    text: str | bytes, *, key: str = "", http_status: int | None = None, retry_after_s: float | None = None
+) -> Frame:
+    """Read what the service sent, in any of the shapes of reference 2.3, without any secret that it repeats.
 
     Args:
         text: One WebSocket message or one HTTP body.
+        key: The key that it was requested with, which may be too short to be one of the known secrets.
         http_status: Status of that HTTP answer, kept in the frame and in the error.
         retry_after_s: Seconds from its `Retry-After` header, kept in the frame.
 
@@ -106,16 +110,33 @@ def parse_frame(text: str | bytes, *, http_status: int | None = None, retry_afte
         ProtocolError: It is not JSON, or JSON of no known shape.
     """
     shown = text if isinstance(text, str) else text.decode("utf-8", "replace")
+    if key and key in shown:
+        text = shown = redact_text(shown, [key])
     try:
-        body = parse_json(text)
-        # Redacted as values: in the text, an escape could hide a key. In a long one each value is looked at anyway.
-        if len(text) > _LONG or known_secrets.is_in(text):
-            body = redact_values(body)
-            shown = shown if len(text) > _LONG else json.dumps(body)
+        body, is_redacted = parse_redacted(text)
     except ValueError as error:
         shown = redact_text(shown)
         raise ProtocolError(_not_json(shown, http_status), frame=shown, http_status=http_status) from error
+    if is_redacted and len(text) <= _LONG:
+        shown = json.dumps(body)
     return frame_of(body, text=shown, http_status=http_status, retry_after_s=retry_after_s)
+
+
+def parse_redacted(text: str | bytes) -> tuple[Any, bool]:
+    """Parse JSON of a service, and replace every known secret in its values.
+
+    They are redacted as values: in the text, an escape could hide a key. In a long text each value is looked at anyway.
+
+    Returns:
+        The value, and whether it may differ from the text.
+
+    Raises:
+        ValueError: It is not JSON; see `parse_json`.
+    """
+    body = parse_json(text)
+    if len(text) <= _LONG and not known_secrets.is_in(text):
+        return body, False
+    return redact_values(body), True
 
 
 def frame_of(body: Any, *, text: str = "", http_status: int | None = None, retry_after_s: float | None = None) -> Frame:
