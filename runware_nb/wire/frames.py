@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import ProtocolError
 from ..reprs import short_repr
-from .parsing import as_identifier, parse_json
+from .parsing import as_identifier, is_uuid, parse_json
 from .redact import known_secrets, redact_text, redact_values
 
 __all__ = [
@@ -39,7 +38,6 @@ ITEM_IDS = (
 _SCOPE = ("taskType", "taskUUID")
 _IDENTIFIERS = (*_SCOPE, *ITEM_IDS, "connectionSessionUUID")
 _FAILED = {"error", "failed"}  # the second in model uploads
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _LONG = 100_000
 _OLD_INVALID_KEY = 19  # errorId of "Invalid api key" in the oldest WebSocket form (reference 1.3)
 
@@ -200,7 +198,7 @@ def split_orphans(frame: Frame, tasks: Sequence[Mapping[str, Any]]) -> tuple[Fra
 
 def names_task(entry: Mapping[str, Any]) -> bool:
     """Return whether an item or error names a task by a UUID, ours or another one."""
-    return _UUID.fullmatch(str(entry.get("taskUUID"))) is not None
+    return is_uuid(str(entry.get("taskUUID")))
 
 
 def _named(item: Item) -> Item:
