@@ -115,9 +115,11 @@ def parse_frame(
     except ValueError as error:
         shown = redact_text(shown)
         raise ProtocolError(_not_json(shown, http_status), frame=shown, http_status=http_status) from error
-    if is_redacted and len(text) <= _LONG:
-        shown = json.dumps(body)
-    return frame_of(body, text=shown, http_status=http_status, retry_after_s=retry_after_s)
+    try:
+        return frame_of(body, text=shown, http_status=http_status, retry_after_s=retry_after_s)
+    except ProtocolError as error:
+        error.frame = json.dumps(body) if is_redacted else shown
+        raise
 
 
 def parse_redacted(text: str | bytes) -> tuple[Any, bool]:

@@ -224,6 +224,15 @@ def test_a_key_that_a_stream_repeats_is_redacted(spelling):
         assert not known_secrets.is_in(f"{caught.value} {caught.value.frame}")
 
 
+@pytest.mark.parametrize("length", [0, 200_000])
+def test_a_frame_of_no_known_shape_is_redacted_in_the_error(length):
+    known_secrets.add(KEY)
+    for body in ([KEY, "x" * length], {"else": KEY, "x": "x" * length}, {"data": [KEY, "x" * length]}):
+        with pytest.raises(ProtocolError) as caught:
+            parse_frame(json.dumps(body))
+        assert not known_secrets.is_in(f"{caught.value} {caught.value.frame}")
+
+
 def test_a_short_key_is_redacted_in_the_response_to_it():
     (error,) = parse_frame('{"errors": [{"code": "c", "message": "you sent s3cret"}]}', key="s3cret").errors
     assert error["message"] == "you sent [redacted]"
