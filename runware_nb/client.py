@@ -20,6 +20,7 @@ from .printable import printable
 from .settings import Settings, load_settings
 from .transport.deadlines import Deadline
 from .wire.frames import Frame, Item
+from .wire.media import sniff
 from .wire.places import holds_media
 from .wire.redact import HiddenText, redact_account
 from .wire.results import Outcome, Result, is_final
@@ -429,11 +430,17 @@ class Client:
             TransportTimeout: The time is over; the file may be fetched later.
             TransportError: Every try to download it failed.
         """
-        # A service sends one of the two. Where both came, an odd value beside the URL must not cost the image.
-        inline = result.inline if result.url is None else None
-        if inline is None:
-            inline = await self._download(result, self._deadline(timeout_s))
-        result.medium = MemoryMedium(inline)
+        # A service sends one of the two. Where both came, neither an odd value beside the URL nor an expired URL beside
+        # the bytes may cost the image, which is paid for.
+        body = result.inline if result.url is None else None
+        if body is None:
+            try:
+                body = await self._download(result, self._deadline(timeout_s))
+            except (MediaError, TransportError):
+                body = _inline_medium(result)
+                if body is None:
+                    raise
+        result.medium = MemoryMedium(body)
         return result
 
     # --- inside ------------------------------------------------------------------------------------
@@ -497,6 +504,15 @@ class Client:
 
 def _exact(task: Task) -> Item:
     return dict(task.to_wire() if isinstance(task, ImageTask) else task)
+
+
+def _inline_medium(result: Result) -> bytes | None:
+    """Return the bytes inside a result if they are a medium; None for anything else."""
+    try:
+        body = result.inline
+    except MediaError:
+        return None
+    return body if body is not None and sniff(body) is not None else None
 
 
 def _until_final(wire: Item) -> Callable[[Item], bool] | None:

@@ -355,8 +355,9 @@ def _hash_request(run: RunRecord, claimed: object) -> None:
             given = run.inputs
             for order in itertools.permutations(given):
                 run.inputs = list(order)
-                if hashes_of(run)[0] == claimed:
-                    hashes = hashes_of(run)
+                reordered = hashes_of(run)
+                if reordered[0] == claimed:
+                    hashes = reordered
                     break
             else:
                 run.inputs = given

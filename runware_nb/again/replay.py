@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from ..runlog import ResultRecord, RunRecord
 from ..session.consent import priced
 from ..session.estimates import estimate
 from ..session.lineage import with_files
+from ..transport.safety import is_private_host
 from ..wire.frames import Item
 from ..wire.media import IMAGE_TYPES, sniff
 from ..wire.places import replace_media
@@ -252,7 +252,7 @@ def _clean(request: Mapping[str, Any], *, is_own: bool) -> Item:
     def check(value: Any) -> Any:
         if isinstance(value, str) and (is_uuid(value) or value.startswith(("sha256:", "data:"))):
             return value
-        if isinstance(value, str) and value.startswith(("http://", "https://")) and not _is_private(value):
+        if isinstance(value, str) and value.startswith(("http://", "https://")) and _may_be_public(value):
             return value
         raise TaskInvalid(
             f"this request of somebody else's names {str(value)[:80]!r}, which is on this machine or nowhere"
@@ -261,14 +261,14 @@ def _clean(request: Mapping[str, Any], *, is_own: bool) -> Item:
     return replace_media(made, check)
 
 
-def _is_private(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    if host == "localhost" or host.endswith((".local", ".localhost", ".internal")) or "." not in host.strip("[]"):
-        return True
+def _may_be_public(url: str) -> bool:
+    """Return whether a URL may lead out of the local network; it is sent to a service, and not resolved here."""
     try:
-        return not ipaddress.ip_address(host).is_global
+        host = (urlsplit(url).hostname or "").rstrip(".")
     except ValueError:
         return False
+    # A host without a dot is a name of the local network, or an IPv6 address, which no media server is known by.
+    return "." in host and not host.endswith((".local", ".internal")) and not is_private_host(host)
 
 
 def only_one(found: list[Original], ref: str) -> Original:

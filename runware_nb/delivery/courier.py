@@ -27,7 +27,7 @@ from ..errors import (
 )
 from ..settings import Settings
 from ..transport.deadlines import Deadline
-from ..transport.proxies import proxy_for
+from ..transport.proxies import proxy_for, unreachable
 from ..wire.classify import CONFLICT, task_error
 from ..wire.frames import Frame, Item, frame_of, names_task, split_orphans
 from ..wire.polling import SYNC_SILENCE_S, UNANSWERED_POLL_S, first_poll_s, poll_delay_s
@@ -56,7 +56,13 @@ def jitter() -> float:
 async def pause(delay_s: float, deadline: float, error: RunwareNBError) -> None:
     """Wait before another try. If the deadline comes first, raise the error at once, and state why.
 
-    The delay may be a server's `Retry-After`, which can be any number of seconds.
+    Args:
+        delay_s: Seconds to wait. It may be a server's `Retry-After`, which can be any number.
+        deadline: By the monotonic clock, in seconds.
+        error: What the last try ended with.
+
+    Raises:
+        RunwareNBError: *error*, if the wait would end after the deadline.
     """
     left_s = max(0.0, deadline - now())
     if not delay_s < left_s:
@@ -371,11 +377,7 @@ class Courier:
         else:  # nothing was handed to a connection, so the service cannot have charged for it
             settings = self._settings
             url = settings.rest_url if settings.transport == "rest" else settings.ws_url
-            proxy = proxy_for(url)
-            reason = "no connection before the deadline"
-            sentence = f"{host_of(url)} cannot be reached ({reason}). Nothing was sent"
-            if proxy is not None:
-                sentence = proxy.failure(host_of(url), reason)
+            sentence = unreachable(host_of(url), "no connection before the deadline", proxy_for(url))
             late = TransportTimeout(
                 f"task {flight.task_uuid} was not sent, and cost nothing: {sentence}", may_have_arrived=False
             )

@@ -19,9 +19,10 @@ from ..reprs import short_repr
 from ..wire.media import SNIFFED_BYTES, ending_for, sniff
 from .bucket import Bucket
 
-__all__ = ["MediaStore", "StoredFile", "ensure_private_folder", "exported_name", "imported_name"]
+__all__ = ["FILE_NAME", "MediaStore", "StoredFile", "ensure_private_folder", "exported_name", "imported_name"]
 
-_OURS = re.compile(r"(?:imported/)?[0-9a-f]{2}/[0-9a-f]{64}\.\w+")
+FILE_NAME = re.compile(r"(?:imported/)?[0-9a-f]{2}/[0-9a-f]{64}\.\w+")
+"""The names that this store gives to its files."""
 _IMPORTED = "imported/"
 """Folder of the files that came with records of others. They are named by their own content, so that none of them can
 take the place of a file of the user."""
@@ -180,7 +181,7 @@ class MediaStore:
         found = []
         for path in (*self.folder.glob("*/*"), *self.folder.glob("imported/*/*")):
             name = path.relative_to(self.folder).as_posix()
-            is_ours = _OURS.fullmatch(name) is not None or path.name.startswith(".part-")
+            is_ours = FILE_NAME.fullmatch(name) is not None or path.name.startswith(".part-")
             with contextlib.suppress(OSError):
                 if is_ours and name not in known and path.stat().st_mtime < old:
                     found.append(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +13,13 @@ from ..errors import RunLogError, RunNotFound
 from ..reprs import short_repr
 from ..wire.amounts import parse_amount
 from .databases import in_words, upsert_for
+from .files import FILE_NAME
 from .queries import in_chunks
 from .records import RunRecord, UseRecord
 from .rows import result_row, run_row, use_row
 from .schema import attempts, cells, environments, results, run_tags, runs, uses, votes
 from .store import RunLog
 
-_FILE = re.compile(r"(?:imported/)?[0-9a-f]{2}/[0-9a-f]{64}\.\w+")
 __all__ = ["Merged", "add_runs", "forget_runs", "mark_favourite", "note_perceptual_hash", "rate_result", "stored_files"]
 
 
@@ -254,6 +253,6 @@ def _input_files(connection: sa.Connection, which: sa.ColumnElement[bool]) -> se
 
 def _files_in(text: Any) -> list[str]:
     """List the files that a column names. It may be damaged: what it still names must not be deleted as unused."""
-    return _FILE.findall(
-        text if isinstance(text, str) else bytes(text).decode("ascii", "replace") if isinstance(text, bytes) else ""
-    )
+    if isinstance(text, bytes):
+        text = text.decode("ascii", "replace")
+    return FILE_NAME.findall(text) if isinstance(text, str) else []

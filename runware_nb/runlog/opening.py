@@ -145,20 +145,20 @@ def _set_pragmas(connection: Any, _: Any) -> None:
 
 
 def _patiently(open_it: Callable[[], None]) -> None:
-    """Try again while SQLite calls the file locked.
+    """Try again while SQLite calls the file locked, for `BUSY_S`, or cannot read it, for `_UNREAD_S`.
 
     While another process turns a new file to WAL, or removes the WAL as the last to leave, SQLite refuses at once
     instead of waiting as long as it was told to.
     """
-    until = time.monotonic() + BUSY_S
+    started_at = time.monotonic()
     while True:
         try:
             return open_it()
         except sa.exc.OperationalError as error:
             # The index of the WAL may be removed between two steps of opening, as by a sync tool: then SQLite reports
             # that it could not read it, and the next try makes a new one. A disk that fails goes on failing.
-            is_passing = is_locked(error) or (is_unread(error) and time.monotonic() < until - BUSY_S + _UNREAD_S)
-            if not is_passing or time.monotonic() > until:
+            patience_s = BUSY_S if is_locked(error) else _UNREAD_S if is_unread(error) else 0.0
+            if time.monotonic() - started_at >= patience_s:
                 raise
         time.sleep(_AGAIN_S)
 

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy.engine import RowMapping
 
 from ..wire.amounts import parse_amount
+from .files import FILE_NAME
 from .records import ResultRecord, RunRecord, State, UseRecord
 
 __all__ = [
@@ -196,10 +197,14 @@ def _tags(value: Any) -> tuple[str, ...]:
 
 def _file(value: Any) -> str | None:
     """A file of the media folder."""
-    path = PurePosixPath(value) if value is not None else None
-    if path is not None and (path.is_absolute() or ".." in path.parts or "\x00" in value):
-        raise ValueError(value)
-    return _text(value)
+    if value is None:
+        return None
+    name = _word(value)
+    if not FILE_NAME.fullmatch(name):  # nearly every name is one of ours, and to take a path apart is slow
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or "\x00" in name:
+            raise ValueError(name)
+    return name
 
 
 def _whole(value: Any) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 from .faults import Fault
 
-__all__ = ["CutConnection", "Push", "drip", "dump", "spoilt", "stray_errors"]
+__all__ = ["CutConnection", "Push", "drip", "drip_options", "dump", "spoilt", "stray_errors"]
 
 Json = dict[str, Any]
 Push = Callable[[Json], Awaitable[None]]
@@ -46,6 +46,11 @@ async def drip(body: bytes, *, seconds: float, size: int = 1) -> AsyncIterator[b
     for place in range(0, len(body), max(1, size)):
         yield body[place : place + max(1, size)]
         await asyncio.sleep(max(0.0, started_at + seconds * place / len(body) - time.monotonic()))
+
+
+def drip_options(fault: Fault) -> Json:
+    """Return how a fault sends a body byte by byte, as arguments of `drip`: seconds for all of it, bytes at a time."""
+    return {"seconds": float(fault.options.get("seconds", 1.0)), "size": int(fault.options.get("bytes", 1))}
 
 
 def stray_errors(fault: Fault, task_type: Any) -> list[Json]:
@@ -167,8 +172,7 @@ def _stray_error(push: Push, fault: Fault) -> Push:
 
 def _drip(push: Push, fault: Fault) -> Push:
     async def dripped(frame: Json) -> None:
-        options = {"seconds": float(fault.options.get("seconds", 1.0)), "size": int(fault.options.get("bytes", 1))}
-        await push({**frame, "_drip": options})
+        await push({**frame, "_drip": drip_options(fault)})
 
     return dripped
 

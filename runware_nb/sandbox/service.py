@@ -12,7 +12,7 @@ from . import answers
 from .account import Account
 from .behaviour import Behaviour
 from .clock import Clock
-from .delivery import CutConnection, Push, spoilt, stray_errors
+from .delivery import CutConnection, Push, drip_options, spoilt, stray_errors
 from .faults import BAD_URLS, MEDIA_FAULTS, Fault, FaultPlan
 from .inputs import Uploads
 from .journal import Journal
@@ -429,8 +429,7 @@ def _spoil(work: Work, hit: dict[str, Fault]) -> None:
                     "message": options.get("message", "The model's provider did not answer in time."),
                 }
     if "drip" in hit:
-        options = hit["drip"].options
-        work.drip = {"seconds": float(options.get("seconds", 1.0)), "size": int(options.get("bytes", 1))}
+        work.drip = drip_options(hit["drip"])
     if "bad_url" in hit:
         options = hit["bad_url"].options
         names = list(BAD_URLS)

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import answers
 from .clock import Clock
-from .delivery import CutConnection, drip
+from .delivery import CutConnection, drip, drip_options
 from .faults import Fault
 from .work import Work
 
@@ -47,9 +47,8 @@ async def stream_events(work: Work, told: Json, clock: Clock, hit: dict[str, Fau
                 return
         event = _event({**work.scope(), **piece})
         if "drip" in hit:
-            options = hit["drip"].options
-            whole_s = float(options.get("seconds", 1.0)) / max(1, len(pieces))
-            async for part in drip(event, seconds=whole_s, size=int(options.get("bytes", 1))):
+            options = drip_options(hit["drip"])
+            async for part in drip(event, seconds=options["seconds"] / max(1, len(pieces)), size=options["size"]):
                 yield part
             continue
         for part in _parts(event, splits="split" in hit):

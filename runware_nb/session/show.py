@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ..errors import MediaError, RunwareNBError, TaskError
+from ..errors import MediaError, TaskError
 from ..images import decode, make_thumbnail
 from ..images.thumbnail import THUMBNAIL_BYTES
 from ..printable import printable_bundle
@@ -176,8 +176,7 @@ def render_job(job: Job) -> dict[str, str]:
         error = job.future.exception()
         if error is None:
             return render_outcome(job.future.result(), display=job.session.settings.display)
-        said = error_sentence(error) if isinstance(error, RunwareNBError) else f"{type(error).__name__}: {error}"
-        return render_results(ResultsView(_prompt(job.record), [], [said], [job.task_uuid]))
+        return render_results(ResultsView(_prompt(job.record), [], [error_sentence(error)], [job.task_uuid]))
     request = job.record.request
     return render_progress(
         prompt=_prompt(job.record),
@@ -255,8 +254,8 @@ def extent_of(log: RunLog, wanted: RunFilter, shown: int) -> str:
     return f"{part} of {whole} runs"
 
 
-def error_sentence(error: RunwareNBError) -> str:
-    """Write an error as one line, with what helps to do something about it."""
+def error_sentence(error: BaseException) -> str:
+    """Format any error as one line: its class, its message, and the code and parameter that the service named."""
     details = [f"code {error.code}"] if isinstance(error, TaskError) and error.code else []
     if isinstance(error, TaskError) and error.parameter:
         details.append(f"parameter {error.parameter}")

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from ..reprs import short_repr
 from ..wire.redact import host_of
 
-__all__ = ["Proxy", "proxy_for"]
+__all__ = ["Proxy", "proxy_for", "unreachable"]
 
 _SETTINGS_FOR = {
     "https": ("https", "all"),
@@ -47,6 +47,13 @@ class Proxy:
             f"{host} cannot be reached through the proxy {self.shown} of {self.variable} ({reason}). Nothing was sent. "
             f"Correct or unset {self.variable}, or add the host to NO_PROXY"
         )
+
+
+def unreachable(host: str, reason: str, proxy: Proxy | None) -> str:
+    """Format the sentence for a connection that was not made before anything was sent, with its proxy if it has one."""
+    if proxy is not None:
+        return proxy.failure(host, reason)
+    return f"{host} cannot be reached ({reason}). Nothing was sent"
 
 
 def proxy_for(url: str) -> Proxy | None:

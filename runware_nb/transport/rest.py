@@ -18,12 +18,12 @@ from ..errors import MediaError, ProtocolError, RunwareNBError, TransportError, 
 from ..settings import Settings
 from ..wire.classify import task_error
 from ..wire.frames import Frame, Item, authentication_task, encode_frame, parse_frame, split_orphans
-from ..wire.redact import host_of, redact_text
+from ..wire.redact import host_of
 from .addresses import CheckedBackend
 from .base import Listener
 from .bodies import ACCEPTED_ENCODINGS, read_body, read_pieces
 from .deadlines import Deadline, now
-from .proxies import Proxy, proxy_for
+from .proxies import Proxy, proxy_for, unreachable
 from .safety import check_hop, is_own_host, shown_url
 from .trace import wire_trace
 
@@ -43,15 +43,15 @@ _PARTIAL = 206
 _PROXY_WANTS_PASSWORD = 407
 
 
-class _Line:
-    """A transport of httpx's, with the proxy that it goes through."""
+class _Route:
+    """The way to a server: a transport of httpx, with its connections and the proxy that they go through."""
 
     def __init__(self, transport: httpx.AsyncHTTPTransport, proxy: Proxy | None) -> None:
         self.transport = transport
         self.proxy = proxy
         self.aclose = transport.aclose
 
-    async def drop_poisoned(self) -> None:
+    async def close_desynchronized(self) -> None:
         """Close idle connections that received bytes after the response that was read.
 
         httpcore would take those bytes for the response to the next request, which is about another task. It offers
@@ -144,9 +144,9 @@ class RestTransport:
         self._listener = listener
         self._user_agent = user_agent
         self._host = host_of(settings.rest_url)
-        self._lines: set[_Line] = set()
-        self._free_lines: list[_Line] = []
-        self._shared_lines: dict[tuple[Proxy | None, bool], _Line] = {}
+        self._routes: set[_Route] = set()
+        self._free_routes: list[_Route] = []
+        self._shared_routes: dict[tuple[Proxy | None, bool], _Route] = {}
         self._certificates: ssl.SSLContext | None = None
 
     async def open(self) -> None:
@@ -191,18 +191,19 @@ class RestTransport:
             wire_trace.note("sent", self._host, body.encoded(), self._settings.require_key().reveal())
         proxy: Proxy | None = None
         async with Deadline(now() + timeout_s, lambda: self._late(body, proxy, timeout_s)):
-            line = self._take_line()
-            proxy = line.proxy
+            route = self._take_route()
+            proxy = route.proxy
             is_usable = False
             try:
-                response, content = await self._post(line, body)
+                response, content = await self._post(route, body)
                 is_usable = True
             finally:
-                await self._return_line(line, is_usable=is_usable)
+                await self._return_route(route, is_usable=is_usable)
         if wire_trace.is_on:
             wire_trace.note("received", self._host, content, self._settings.require_key().reveal())
         return parse_frame(
-            self._without_key(content),
+            content,
+            key=self._settings.require_key().reveal(),
             http_status=response.status_code,
             retry_after_s=_retry_after_s(response.headers),
         )
@@ -243,28 +244,29 @@ class RestTransport:
         """
         deadline = now() + timeout_s
         body = _TaskBody(tasks, self._settings)
-        line = self._new_line(self._settings.rest_url)  # its own: a long stream must not keep one from short requests
+        route = self._new_route(self._settings.rest_url)  # its own: a long stream must not keep one from short requests
         response: httpx.Response | None = None
 
         def late() -> TransportTimeout:
-            return self._late(body, line.proxy, timeout_s, tasks[0]["taskUUID"])
+            return self._late(body, route.proxy, timeout_s, tasks[0]["taskUUID"])
 
         try:
             async with Deadline(deadline, late):
-                response = await self._respond(line, self._request(body, accept="text/event-stream"), body)
+                response = await self._respond(route, self._request(body, accept="text/event-stream"), body)
                 _refuse_partial(response, self._settings.rest_url)
                 if not response.headers.get("content-type", "").startswith("text/event-stream"):
-                    content = await self._read(response, body, line.proxy)
-                    frame = parse_frame(self._without_key(content), http_status=response.status_code)
+                    content = await self._read(response, body, route.proxy)
+                    key = self._settings.require_key().reveal()
+                    frame = parse_frame(content, key=key, http_status=response.status_code)
                     error = frame.errors[0] if frame.errors else {"message": "the service sent no stream"}
                     raise task_error({**error, "taskUUID": tasks[0]["taskUUID"]}, http_status=response.status_code,
                                      retry_after_s=_retry_after_s(response.headers))  # fmt: skip
-            async with contextlib.aclosing(self._pieces(response, line.proxy, deadline, late)) as pieces:
+            async with contextlib.aclosing(self._pieces(response, route.proxy, deadline, late)) as pieces:
                 yield pieces
         finally:
             if response is not None:
                 await response.aclose()
-            await line.aclose()
+            await route.aclose()
 
     async def get(
         self,
@@ -294,10 +296,10 @@ class RestTransport:
             return TransportTimeout(f"{shown} was not fetched within {timeout_s:g} s")
 
         async with Deadline(now() + timeout_s, late):
-            line = self._shared_line(url, checks=False)
-            with translating(url, line.proxy):
+            route = self._shared_route(url, checks=False)
+            with translating(url, route.proxy):
                 request = self._get_request(url, {"If-None-Match": etag} if etag else {})
-                response = await line.transport.handle_async_request(request)
+                response = await route.transport.handle_async_request(request)
                 try:
                     _refuse_partial(response, url)
                     content = await read_body(
@@ -306,7 +308,7 @@ class RestTransport:
                     )  # fmt: skip
                 finally:
                     await response.aclose()
-                    await line.drop_poisoned()
+                    await route.close_desynchronized()
         return response.status_code, content, response.headers.get("etag")
 
     async def download(
@@ -341,10 +343,10 @@ class RestTransport:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        lines = [*self._lines, *self._shared_lines.values()]
-        self._lines, self._free_lines, self._shared_lines = set(), [], {}
-        for line in lines:
-            await line.aclose()
+        routes = [*self._routes, *self._shared_routes.values()]
+        self._routes, self._free_routes, self._shared_routes = set(), [], {}
+        for route in routes:
+            await route.aclose()
 
     # --- requests --------------------------------------------------------------------------------------
 
@@ -374,22 +376,22 @@ class RestTransport:
             headers={"Accept": "*/*", "Accept-Encoding": ACCEPTED_ENCODINGS, "User-Agent": self._user_agent, **headers},
         )  # fmt: skip
 
-    async def _respond(self, line: _Line, request: httpx.Request, body: _TaskBody) -> httpx.Response:
+    async def _respond(self, route: _Route, request: httpx.Request, body: _TaskBody) -> httpx.Response:
         """Send a request to the service and wait for the head of its response."""
-        with translating(self._settings.rest_url, line.proxy, body):
-            response = await line.transport.handle_async_request(request)
-        if response.status_code == _PROXY_WANTS_PASSWORD and line.proxy is not None:
+        with translating(self._settings.rest_url, route.proxy, body):
+            response = await route.transport.handle_async_request(request)
+        if response.status_code == _PROXY_WANTS_PASSWORD and route.proxy is not None:
             await response.aclose()
-            _proxy_failed(line.proxy, self._host, "it requires a user and a password", may_have_arrived=False)
+            _proxy_failed(route.proxy, self._host, "it requires a user and a password", may_have_arrived=False)
         return response
 
-    async def _post(self, line: _Line, body: _TaskBody) -> tuple[httpx.Response, bytes]:
-        response = await self._respond(line, self._request(body), body)
+    async def _post(self, route: _Route, body: _TaskBody) -> tuple[httpx.Response, bytes]:
+        response = await self._respond(route, self._request(body), body)
         try:
-            return response, await self._read(response, body, line.proxy)
+            return response, await self._read(response, body, route.proxy)
         finally:
             await response.aclose()
-            await line.drop_poisoned()
+            await route.close_desynchronized()
 
     async def _read(self, response: httpx.Response, body: _TaskBody, proxy: Proxy | None) -> bytes:
         """Read a response of the service, up to the largest size accepted."""
@@ -419,49 +421,49 @@ class RestTransport:
 
     async def _hop(self, url: str, max_bytes: int) -> tuple[bytes, str | None]:
         """Request a medium; return its bytes, or the URL that a redirect names."""
-        line = self._shared_line(url, checks=True)
-        with translating(url, line.proxy):
-            response = await line.transport.handle_async_request(self._get_request(url, {}))
+        route = self._shared_route(url, checks=True)
+        with translating(url, route.proxy):
+            response = await route.transport.handle_async_request(self._get_request(url, {}))
             try:
                 if response.has_redirect_location:
                     return b"", _joined(url, response.headers["location"])
                 return await _read_file(response, url, max_bytes), None
             finally:
                 await response.aclose()
-                await line.drop_poisoned()
+                await route.close_desynchronized()
 
     # --- connections -----------------------------------------------------------------------------------
 
-    def _take_line(self) -> _Line:
+    def _take_route(self) -> _Route:
         """Return a connection to the service, for one request at a time.
 
         httpx's client spends half of its time on redirects, cookies, authentication and a pool that looks at every
         connection for each request. A bare transport for each connection spares that.
         """
-        if self._free_lines:
-            return self._free_lines.pop()
-        line = self._new_line(self._settings.rest_url)
-        self._lines.add(line)
-        return line
+        if self._free_routes:
+            return self._free_routes.pop()
+        route = self._new_route(self._settings.rest_url)
+        self._routes.add(route)
+        return route
 
-    async def _return_line(self, line: _Line, *, is_usable: bool) -> None:
-        if line not in self._lines:
+    async def _return_route(self, route: _Route, *, is_usable: bool) -> None:
+        if route not in self._routes:
             return  # closed in the meantime
-        if is_usable or line.proxy is None:
-            self._free_lines.append(line)
+        if is_usable or route.proxy is None:
+            self._free_routes.append(route)
             return
-        self._lines.discard(line)  # the next request looks for a proxy again: the user may have changed the variable
-        await line.aclose()
+        self._routes.discard(route)  # the next request looks for a proxy again: the user may have changed the variable
+        await route.aclose()
 
-    def _shared_line(self, url: str, *, checks: bool) -> _Line:
+    def _shared_route(self, url: str, *, checks: bool) -> _Route:
         """Return the connections for downloads, which all URLs with the same proxy share."""
         place = (proxy_for(url), checks)
-        line = self._shared_lines.get(place)
-        if line is None:
-            line = self._shared_lines[place] = self._new_line(url, checks=checks)
-        return line
+        route = self._shared_routes.get(place)
+        if route is None:
+            route = self._shared_routes[place] = self._new_route(url, checks=checks)
+        return route
 
-    def _new_line(self, url: str, *, checks: bool = False) -> _Line:
+    def _new_route(self, url: str, *, checks: bool = False) -> _Route:
         """Build a transport for a URL, through the proxy that applies to it.
 
         Args:
@@ -475,10 +477,10 @@ class RestTransport:
             self._certificates = httpx.create_ssl_context()
         proxy = proxy_for(url)
         if proxy is None and checks:
-            return _Line(_CheckedTransport(self._certificates, self._is_own_host), None)
+            return _Route(_CheckedTransport(self._certificates, self._is_own_host), None)
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=20 if checks else 1)
         if proxy is None:
-            return _Line(httpx.AsyncHTTPTransport(verify=self._certificates, limits=limits), None)
+            return _Route(httpx.AsyncHTTPTransport(verify=self._certificates, limits=limits), None)
         try:
             _ = urlsplit(proxy.url).port  # httpx connects to a port of 99999
             transport = httpx.AsyncHTTPTransport(verify=self._certificates, limits=limits, proxy=httpx.Proxy(proxy.url))
@@ -487,7 +489,7 @@ class RestTransport:
             is_missing = isinstance(error, ImportError)
             reason = "the package httpx[socks] is not installed" if is_missing else "its URL is not valid"
             _proxy_failed(proxy, host_of(url), reason, may_have_arrived=False)
-        return _Line(transport, proxy)
+        return _Route(transport, proxy)
 
     def _is_own_host(self, host: str, port: int) -> bool:
         """Return whether a connection goes to the endpoint's own host, which may be in a private network."""
@@ -495,22 +497,13 @@ class RestTransport:
 
     # --- messages ----------------------------------------------------------------------------------
 
-    def _without_key(self, content: bytes) -> bytes:
-        key = self._settings.require_key().reveal()
-        if key.encode() not in content:
-            return content
-        return redact_text(content.decode("utf-8", "replace"), [key]).encode()
-
     def _late(
         self, body: _TaskBody, proxy: Proxy | None, timeout_s: float, task_uuid: str | None = None
     ) -> TransportTimeout:
         if body.has_left:
             return TransportTimeout(f"{self._host} did not respond within {timeout_s:.3g} s", task_uuid=task_uuid)
         reason = f"no connection within {timeout_s:.3g} s"
-        sentence = f"{self._host} cannot be reached ({reason}). Nothing was sent"
-        if proxy is not None:
-            sentence = proxy.failure(self._host, reason)
-        return TransportTimeout(sentence, may_have_arrived=False)
+        return TransportTimeout(unreachable(self._host, reason, proxy), may_have_arrived=False)
 
     def _too_large(self) -> TransportError:
         error = TransportError(

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from ..errors import MediaError
 from ..wire.redact import host_of, show_url
 
-__all__ = ["check_address", "check_hop", "is_own_host", "shown_url"]
+__all__ = ["check_address", "check_hop", "is_own_host", "is_private_host", "shown_url"]
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -55,8 +55,9 @@ def check_hop(url: str, *, came_from: str | None, endpoint: str) -> bool:
     if came_from is not None and urlsplit(came_from).scheme == "https" and parts.scheme == "http":
         raise MediaError(f"media URL {shown_url(url)} refused: a redirect from https to http")
     is_own = is_own_host(parts.hostname, port, scheme=parts.scheme, endpoint=endpoint)
-    is_local = is_own and _is_private(parts.hostname) is not False
-    if not is_local and _is_private(parts.hostname):
+    is_private = is_private_host(parts.hostname)
+    is_local = is_own and is_private is not False
+    if is_private and not is_local:
         raise MediaError(f"media URL {shown_url(url)} refused: it points into a private network")
     return is_local
 
@@ -71,12 +72,16 @@ def check_address(address: str, *, is_local: bool) -> None:
     Raises:
         MediaError: It is private and must not be.
     """
-    if not is_local and _is_private(address):
+    if not is_local and is_private_host(address):
         raise MediaError(f"media from {address} refused: it is inside a private network")
 
 
-def _is_private(host: str) -> bool | None:
-    """Say whether a host is private; None for a name, of which nobody knows before it is looked up."""
+def is_private_host(host: str) -> bool | None:
+    """Return whether a host is inside a private network; None for a name, which is not known before it is resolved.
+
+    Args:
+        host: Name or IP address, without brackets and port.
+    """
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

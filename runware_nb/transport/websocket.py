@@ -26,7 +26,7 @@ from ..wire.frames import (
     parse_frame,
     ping_task,
 )
-from ..wire.redact import host_of, redact_text
+from ..wire.redact import host_of
 from ..wire.retries import falls_back_to_rest, reconnect_delay_s
 from .base import Listener
 from .proxies import Proxy, proxy_for
@@ -354,10 +354,9 @@ class WebSocketTransport:
                 await socket.send(text)
 
     def _parse(self, message: str | bytes) -> Frame:
-        text = message if isinstance(message, str) else message.decode("utf-8", "replace")
         if wire_trace.is_on:
-            wire_trace.note("received", self._host, text, self._key)
-        return parse_frame(redact_text(text, [self._key]) if self._key in text else text)
+            wire_trace.note("received", self._host, message, self._key)
+        return parse_frame(message, key=self._key)
 
     def _give_up(self, error: RunwareNBError) -> None:
         if self._ready is not None and not self._ready.done():

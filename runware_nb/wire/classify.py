@@ -16,12 +16,14 @@ from ..errors import (
     TaskInvalid,
     TaskNotFound,
 )
+from ..reprs import shortened
 from .parsing import as_identifier
 
 __all__ = ["CONFLICT", "classify", "task_error"]
 
 CONFLICT = "conflictTaskUUID"
 _LONGEST_MESSAGE = 2000
+"""Characters of a message that a cell shows; `raw` has all of it."""
 
 _MONEY = {"quotaExceeded", "paymentRequired", "environmentPaused"}
 _SAFETY = {
@@ -96,18 +98,13 @@ def task_error(
         parameter = parameter[0] if parameter else None
     allowed = item.get("allowedValues")
     return classify(code, http_status)(
-        _shortened(str(item.get("message") or code or "the service gave no reason")),
+        shortened(str(item.get("message") or code or "the service gave no reason"), _LONGEST_MESSAGE),
         task_uuid=as_identifier(item.get("taskUUID")) or "",
         code=code,
-        parameter=None if parameter is None else _shortened(str(parameter)),
+        parameter=None if parameter is None else shortened(str(parameter), _LONGEST_MESSAGE),
         allowed_values=allowed if isinstance(allowed, list) else (),
         documentation=item["documentation"] if isinstance(item.get("documentation"), str) else None,
         http_status=http_status,
         retry_after_s=retry_after_s,
         raw=item,
     )
-
-
-def _shortened(text: str) -> str:
-    """Keep a message readable in a cell; `raw` has all of it."""
-    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}…"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import ProtocolError
 from ..reprs import short_repr
-from .parsing import as_identifier, parse_json
+from .parsing import as_identifier, is_uuid, parse_json
 from .redact import known_secrets, redact_text, redact_values
 
 __all__ = [
@@ -24,6 +23,7 @@ __all__ = [
     "frame_of",
     "names_task",
     "parse_frame",
+    "parse_redacted",
     "ping_task",
     "split_orphans",
 ]
@@ -38,7 +38,6 @@ ITEM_IDS = (
 _SCOPE = ("taskType", "taskUUID")
 _IDENTIFIERS = (*_SCOPE, *ITEM_IDS, "connectionSessionUUID")
 _FAILED = {"error", "failed"}  # the second in model uploads
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _LONG = 100_000
 _OLD_INVALID_KEY = 19  # errorId of "Invalid api key" in the oldest WebSocket form (reference 1.3)
 
@@ -94,11 +93,14 @@ def ping_task() -> Item:
     return {"taskType": "ping", "ping": True}
 
 
-def parse_frame(text: str | bytes, *, http_status: int | None = None, retry_after_s: float | None = None) -> Frame:
-    """Read what the service sent, in any of the shapes of reference 2.3.
+def parse_frame(
+    text: str | bytes, *, key: str = "", http_status: int | None = None, retry_after_s: float | None = None
+) -> Frame:
+    """Read what the service sent, in any of the shapes of reference 2.3, without any secret that it repeats.
 
     Args:
         text: One WebSocket message or one HTTP body.
+        key: The key that it was requested with, which may be too short to be one of the known secrets.
         http_status: Status of that HTTP answer, kept in the frame and in the error.
         retry_after_s: Seconds from its `Retry-After` header, kept in the frame.
 
@@ -106,16 +108,35 @@ def parse_frame(text: str | bytes, *, http_status: int | None = None, retry_afte
         ProtocolError: It is not JSON, or JSON of no known shape.
     """
     shown = text if isinstance(text, str) else text.decode("utf-8", "replace")
+    if key and key in shown:
+        text = shown = redact_text(shown, [key])
     try:
-        body = parse_json(text)
-        # Redacted as values: in the text, an escape could hide a key. In a long one each value is looked at anyway.
-        if len(text) > _LONG or known_secrets.is_in(text):
-            body = redact_values(body)
-            shown = shown if len(text) > _LONG else json.dumps(body)
+        body, is_redacted = parse_redacted(text)
     except ValueError as error:
         shown = redact_text(shown)
         raise ProtocolError(_not_json(shown, http_status), frame=shown, http_status=http_status) from error
-    return frame_of(body, text=shown, http_status=http_status, retry_after_s=retry_after_s)
+    try:
+        return frame_of(body, text=shown, http_status=http_status, retry_after_s=retry_after_s)
+    except ProtocolError as error:
+        error.frame = json.dumps(body) if is_redacted else shown
+        raise
+
+
+def parse_redacted(text: str | bytes) -> tuple[Any, bool]:
+    """Parse JSON of a service, and replace every known secret in its values.
+
+    They are redacted as values: in the text, an escape could hide a key. In a long text each value is looked at anyway.
+
+    Returns:
+        The value, and whether it may differ from the text.
+
+    Raises:
+        ValueError: It is not JSON; see `parse_json`.
+    """
+    body = parse_json(text)
+    if len(text) <= _LONG and not known_secrets.is_in(text):
+        return body, False
+    return redact_values(body), True
 
 
 def frame_of(body: Any, *, text: str = "", http_status: int | None = None, retry_after_s: float | None = None) -> Frame:
@@ -179,7 +200,7 @@ def split_orphans(frame: Frame, tasks: Sequence[Mapping[str, Any]]) -> tuple[Fra
 
 def names_task(entry: Mapping[str, Any]) -> bool:
     """Return whether an item or error names a task by a UUID, ours or another one."""
-    return _UUID.fullmatch(str(entry.get("taskUUID"))) is not None
+    return is_uuid(str(entry.get("taskUUID")))
 
 
 def _named(item: Item) -> Item:

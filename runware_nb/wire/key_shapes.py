@@ -10,6 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from .parsing import is_uuid
+from .redact import REDACTED
+
 __all__ = [
     "PROVIDER_VARIABLES",
     "is_secret_name",
@@ -23,7 +26,6 @@ PROVIDER_VARIABLES = ("RUNWARE_API_KEY", "RUNKEY_API_KEY", "RUNKEY_WEBHOOK_SECRE
 """Environment variables whose values are secrets of a provider."""
 
 _KEY_SHAPE = re.compile(r"(?=[A-Za-z0-9_-]*\d)(?=[A-Za-z0-9_-]*[A-Za-z])[A-Za-z0-9_-]{24,}")
-_UUID_SHAPE = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _MEDIA = re.compile(r"data:[\w.+/-]+;base64,[A-Za-z0-9+/=\s]+|[A-Za-z0-9+/]{300,}={0,2}")
 _KNOWN = re.compile(
     r"\b(?:sk-[A-Za-z0-9_-]{16,}|hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|r8_[A-Za-z0-9]{20,}"
@@ -46,7 +48,7 @@ _SECRET_NAME = re.compile(
 
 def looks_like_key(word: str) -> bool:
     """Return whether a word has the shape of an API key: 24 or more letters and digits mixed, and no UUID."""
-    return bool(_KEY_SHAPE.fullmatch(word)) and not _UUID_SHAPE.fullmatch(word)
+    return bool(_KEY_SHAPE.fullmatch(word)) and not is_uuid(word)
 
 
 def is_secret_name(name: str) -> bool:
@@ -68,7 +70,7 @@ def key_like_spans(text: str) -> Iterator[tuple[int, int, str]]:
         yield match.start(), match.end(), "a key of a well-known shape"
     for match in _NAMED.finditer(text):
         value = match[1]
-        if any(c.isdigit() for c in value) and any(c.isalpha() for c in value) and "[redacted]" not in value:
+        if any(c.isdigit() for c in value) and any(c.isalpha() for c in value) and REDACTED not in value:
             name = match[0][: match.start(1) - match.start(0)].strip()
             yield match.start(1), match.end(1), f"something that follows {name!r}"
     for match in _WORD.finditer(_URL.sub(_blank, text)):
@@ -84,7 +86,7 @@ def spans_in_line(line: str) -> Iterator[tuple[int, int]]:
     """
     yield from ((start, end) for start, end, _ in key_like_spans(line))
     for match in _PROVIDER_VALUE.finditer(line):
-        if match[1] != "[redacted]":
+        if match[1] != REDACTED:
             yield match.start(1), match.end(1)
     yield from passwords_in_urls(line)
 
@@ -92,7 +94,7 @@ def spans_in_line(line: str) -> Iterator[tuple[int, int]]:
 def passwords_in_urls(text: str) -> Iterator[tuple[int, int]]:
     """Yield start and end of each password in a URL."""
     for match in _PASSWORD_IN_URL.finditer(text):
-        if match[1] != "[redacted]":
+        if match[1] != REDACTED:
             yield match.start(1), match.end(1)
 
 

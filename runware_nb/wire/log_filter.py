@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+from functools import cache
 
 from .redact import known_secrets, redact_text
 
@@ -55,8 +56,13 @@ _filter = _SecretFilter()
 
 def filter_logs() -> None:
     """Add the filter to the loggers that need it; it is added once, however often this is called."""
-    for name in _LOGGERS:
-        logging.getLogger(name).addFilter(_filter)
+    for logger in _loggers():
+        logger.addFilter(_filter)
+
+
+@cache  # each submission asks for them, and `getLogger` takes a lock for each name
+def _loggers() -> tuple[logging.Logger, ...]:
+    return tuple(map(logging.getLogger, _LOGGERS))
 
 
 def _clean(text: str) -> str:

@@ -7,9 +7,10 @@ text, and walk any value.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
-__all__ = ["TOO_DEEP", "as_identifier", "parse_json"]
+__all__ = ["TOO_DEEP", "as_identifier", "is_uuid", "parse_json"]
 
 TOO_DEEP = "[nested too deep]"
 """Stands for a value that was left out because of its depth."""
@@ -18,6 +19,7 @@ _DEEPEST = 64
 _MOST_DIGITS = 300
 """Digits of an integer that is kept as a number: with more, it cannot be converted to a float."""
 _LONGEST_IDENTIFIER = 200
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -56,6 +58,11 @@ def as_identifier(value: Any) -> str | None:
     if value.isprintable() and 0 < len(value) <= _LONGEST_IDENTIFIER:
         return value
     return "".join(character for character in value[:10_000] if character.isprintable())[:_LONGEST_IDENTIFIER] or None
+
+
+def is_uuid(text: str) -> bool:
+    """Return whether a text is a UUID in its usual 36 characters."""
+    return _UUID.fullmatch(text) is not None
 
 
 def _parse_int(digits: str) -> int | str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 from ..errors import ProtocolError
 from ..reprs import short_repr
 from .amounts import parse_amount
-from .frames import Frame, Item, frame_of
-from .parsing import parse_json
+from .frames import Frame, Item, frame_of, parse_redacted
+from .redact import redact_text
 from .results import result_index
 
 __all__ = ["Delta", "EventDecoder", "delta_of"]
@@ -129,14 +130,16 @@ class EventDecoder:
 
 
 def delta_of(event: str) -> Delta | Frame:
-    """Read one event: a piece of text, or a frame that holds an error.
+    """Read one event: a piece of text, or a frame with an error. Known secrets that it repeats are redacted.
 
     Raises:
         ProtocolError: It is neither.
     """
     try:
-        body: Any = parse_json(event)
+        body, is_redacted = parse_redacted(event)
+        event = json.dumps(body) if is_redacted else event
     except ValueError as error:
+        event = redact_text(event)
         raise ProtocolError(f"the stream holds {event[:60]!r}, which is no JSON", frame=event) from error
     if isinstance(body, dict) and isinstance(body.get("data"), dict):
         body = body["data"]  # a form that older clients accept

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
@@ -10,6 +9,7 @@ from typing import Any
 
 from ..reprs import short_repr
 from .frames import Item
+from .parsing import is_uuid
 from .plain import plain_task
 
 __all__ = [
@@ -185,14 +185,6 @@ def is_utility(task_type: str) -> bool:
 def current_task_type(task_type: str) -> str:
     """Give today's name of a kind of task; older names are still accepted by the service (reference 5.0)."""
     return _OLDER_NAMES.get(task_type, task_type)
-
-
-def is_uuid(text: str) -> bool:
-    """Whether *text* is a UUID in its usual 36 characters."""
-    try:
-        return str(uuid.UUID(text)) == text.lower()
-    except ValueError:
-        return False
 
 
 def prepare(wire: Mapping[str, Any], *, new_uuid: Callable[[], str]) -> Item:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import base64
 import contextlib
 import json
 import math
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runware_nb.errors import ProtocolError
+from runware_nb.errors import MediaError, ProtocolError
 from runware_nb.wire.classify import task_error
 from runware_nb.wire.collect import Collector
 from runware_nb.wire.frames import parse_frame
@@ -291,6 +292,32 @@ def test_a_download_that_fails_is_tried_again_after_a_pause(monkeypatch):
     with pytest.raises(TransportError):
         play(work)
     assert pauses == [1, 2, 3]
+
+
+GIF = b"GIF89a" + bytes(64)
+
+
+@pytest.mark.parametrize(("url", "inline", "body"), [
+    ("https://a..b/x", GIF, GIF), ("https://a..b/x", b"no medium", None), ("https://a..b/x", None, None),
+    (None, GIF, GIF), ("good", b"no medium", b"downloaded"), ("good", GIF, b"downloaded"),
+], ids=["bad URL, image", "bad URL, no image", "bad URL", "image", "URL, no image", "URL, image"])  # fmt: skip
+def test_the_bytes_beside_a_url_are_used_where_it_fails(url, inline, body):
+    async def work(server):
+        async with connect(server) as client:
+
+            async def download(url, *, timeout_s):
+                return b"downloaded"
+
+            client._connection.rest().download = download
+            raw = {"imageURL": server.urls["rest_url"] if url == "good" else url}
+            raw["imageBase64Data"] = None if inline is None else base64.b64encode(inline).decode()
+            return (await client.fetch(Result(raw, "u"))).bytes
+
+    if body is None:
+        with pytest.raises(MediaError, match="not a valid name"):
+            play(work)
+    else:
+        assert play(work) == body
 
 
 def image_of(server, task, number=0, **values):

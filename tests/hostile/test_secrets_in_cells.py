@@ -19,7 +19,7 @@ from runware_nb.session.context import CellContext, hash_of_source
 from runware_nb.wire.cell_source import redact_source
 from runware_nb.wire.redact import known_secrets
 from tests.conftest import TASK
-from tests.notebook.conftest import Shell
+from tests.notebook.conftest import open_shell
 
 KEY = "Zk3vQ9sT7bW2xY5mN8pR1cL4dF6gH0jA"
 UNKNOWN = "q7w8e9r0t1y2"  # no key that this process knows, and too short to have the shape of one
@@ -212,26 +212,9 @@ def own_sandbox(start_sandbox, tmp_path_factory):
 @pytest.fixture
 def sandbox_shell(own_sandbox, monkeypatch):
     """A shell that knows where the sandbox is, and has no key yet."""
-    from IPython.core.interactiveshell import InteractiveShell
-
-    from runware_nb.session import session as session_module
-    from runware_nb.session.hooks import hooks
-
-    for name, value in own_sandbox.environment.items():
-        if name != "RUNWARE_API_KEY":
-            monkeypatch.setenv(name, value)
-    monkeypatch.setenv("RUNWARE_API_KEY", "")  # so that what a cell sets is undone
-    monkeypatch.setattr(session_module, "_session", None)
-    before = dict(vars(hooks))
-    InteractiveShell.clear_instance()
-    shell = InteractiveShell.instance()
-    shell.run_line_magic("load_ext", "runware_nb")
-    yield Shell(shell)
-    if session_module._session is not None:
-        session_module._session.close()
-    vars(hooks).update(before)
-    shell.history_manager.end_session()
-    InteractiveShell.clear_instance()
+    # The empty key is set, so that what a cell sets is undone.
+    with open_shell({**own_sandbox.environment, "RUNWARE_API_KEY": ""}, monkeypatch) as keyless:
+        yield keyless
 
 
 SENT = {

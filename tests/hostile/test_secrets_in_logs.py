@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 
 from runware_nb import Client
-from runware_nb.errors import AuthenticationFailed, ConfigError
+from runware_nb.errors import AuthenticationFailed, ConfigError, ProtocolError
 from runware_nb.runlog import RunLog
 from runware_nb.settings import Key, Settings, child_environment, load_settings
 from runware_nb.transport import websocket
@@ -20,6 +20,7 @@ from runware_nb.transport.trace import WireTrace
 from runware_nb.wire.frames import parse_frame
 from runware_nb.wire.key_shapes import passwords_in_urls
 from runware_nb.wire.redact import KnownSecrets, known_secrets, redact_urls, redact_values
+from runware_nb.wire.sse import delta_of
 from tests.conftest import TASK
 
 LOGGERS = ("", "runware_nb", "runware_nb.websocket", "httpx", "httpcore", "websockets", "asyncio", "sqlalchemy.engine")
@@ -227,6 +228,34 @@ def test_what_is_no_json_is_redacted_in_the_error():
     with pytest.raises(Exception, match="web page") as caught:
         parse_frame(f"<html>Authorization: Bearer {KEY} {''.join(f'&#{ord(c)};' for c in KEY)}")
     assert not known_secrets.is_in(caught.value.frame)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_key_that_a_stream_repeats_is_redacted(spelling):
+    known_secrets.add(KEY)
+    text = SPELLINGS[spelling](KEY)
+    delta = delta_of(f'{{"delta": {{"text": {text}}}}}')
+    frame = delta_of(f'{{"errors": [{{"code": "c", "message": {text}}}]}}')
+    assert "[redacted]" in delta.text
+    assert not known_secrets.is_in(json.dumps([delta.raw, frame.errors]))
+    for event in (f"[{text}]", f"{KEY} is no JSON"):
+        with pytest.raises(ProtocolError) as caught:
+            delta_of(event)
+        assert not known_secrets.is_in(f"{caught.value} {caught.value.frame}")
+
+
+@pytest.mark.parametrize("length", [0, 200_000])
+def test_a_frame_of_no_known_shape_is_redacted_in_the_error(length):
+    known_secrets.add(KEY)
+    for body in ([KEY, "x" * length], {"else": KEY, "x": "x" * length}, {"data": [KEY, "x" * length]}):
+        with pytest.raises(ProtocolError) as caught:
+            parse_frame(json.dumps(body))
+        assert not known_secrets.is_in(f"{caught.value} {caught.value.frame}")
+
+
+def test_a_short_key_is_redacted_in_the_response_to_it():
+    (error,) = parse_frame('{"errors": [{"code": "c", "message": "you sent s3cret"}]}', key="s3cret").errors
+    assert error["message"] == "you sent [redacted]"
 
 
 @settings(deadline=None, max_examples=30)

@@ -21,7 +21,7 @@ from runware_nb.session.show import relative_link
 from runware_nb.settings import load_settings
 
 REPOSITORY = str(Path(__file__).parents[2])
-posix = pytest.mark.skipif(os.name != "posix", reason="file names are text there; run on Linux")
+posix = pytest.mark.skipif(os.name != "posix", reason="file names are text on this system; run on Linux or macOS")
 
 
 def command(*words, cwd, sandbox=None, before="", **environment):

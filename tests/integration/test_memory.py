@@ -392,7 +392,7 @@ def test_a_file_of_somebody_else_is_asked_about_first(sandbox, make_session, ans
     assert "sends the request in sent by mail.png again, as 1 run. It is not from your log." in asked[0]
 
 
-@pytest.mark.parametrize("medium", ["/etc/passwd", "http://169.254.169.254/latest", "http://localhost/x", "~/key.png", "http://10.0.0.1/a.png"])  # fmt: skip
+@pytest.mark.parametrize("medium", ["/etc/passwd", "http://169.254.169.254/latest", "http://localhost/x", "~/key.png", "http://10.0.0.1/a.png", "http://224.0.0.1/a.png", "http://[::ffff:10.0.0.1]/a.png", "http://localhost./a.png", "http://[x/a.png"])  # fmt: skip
 def test_a_request_of_somebody_else_cannot_name_files_or_hosts_of_ours(sandbox, make_session, tmp_path, medium):
     from runware_nb.images.provenance import embed
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,15 +25,15 @@ class Shell:
         return result.result
 
 
-@pytest.fixture
-def shell(sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
-    """A shell connected to the sandbox through the environment, as a user's would be."""
+@contextlib.contextmanager
+def open_shell(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    """Open a shell in an environment, and undo whatever its cells change."""
     from IPython.core.interactiveshell import InteractiveShell
 
     from runware_nb.session import session as session_module
     from runware_nb.session.hooks import hooks
 
-    for name, value in sandbox.environment.items():
+    for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(session_module, "_session", None)
     before = dict(vars(hooks))
@@ -45,3 +46,10 @@ def shell(sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
     vars(hooks).update(before)
     made.history_manager.end_session()
     InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def shell(sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    """A shell connected to the sandbox through the environment, as a user's would be."""
+    with open_shell(sandbox.environment, monkeypatch) as connected:
+        yield connected

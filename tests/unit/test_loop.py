@@ -88,7 +88,7 @@ def test_cancelling_an_await_leaves_the_work_alone():
     assert wait(future) == 5
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork; nothing to enable")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_gets_a_loop_of_its_own():
     before = background_loop()

@@ -176,10 +176,8 @@ class Sender:
     def _fail(self, error: BaseException) -> None:
         if isinstance(error, TaskInvalid) and error.parameter and self._form.tell(error.parameter, str(error)):
             said = "see the field that is marked"
-        elif isinstance(error, RunwareNBError):
-            said = error_sentence(error)
         else:
-            said = str(error) if isinstance(error, WaitInterrupted) else f"{type(error).__name__}: {error}"
+            said = str(error) if isinstance(error, WaitInterrupted) else error_sentence(error)
         if not self._begun.done():
             self._begun.set_exception(error)
         self.say(f"✗ {said}", is_error=True)
