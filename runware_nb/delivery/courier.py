@@ -285,14 +285,17 @@ class Courier:
             if error.retryable or isinstance(error, AuthenticationFailed | OutOfCredit):
                 return  # a refused question proves nothing either
             complaint, flight.complaint = flight.complaint, None
-            if isinstance(complaint, TaskError) and flight.is_ours and (complaint.retryable or flight.times_sent > 1):
+            is_refusal = isinstance(complaint, TaskError) and refuses_request(complaint) and flight.times_sent > 1
+            if isinstance(complaint, TaskError) and flight.is_ours and (complaint.retryable or is_refusal):
                 # The service has stated twice that it does not know the task, and has reported an error that names no
                 # task. That error is the likely reason. It decides whether and when the task is sent again, under the
-                # same UUID, so that it cannot be charged twice.
+                # same UUID, so that it cannot be charged twice. An error that refuses no task, such as an announcement
+                # of maintenance, decides nothing: the task is sent again as if there had been no error.
                 raise complaint from error
             if unknown >= (_MOST_UNKNOWN if flight.is_ours else 3):
+                said = "" if complaint is None else f"; the last error that it sent is: {complaint}"
                 raise TaskNotFound(
-                    f"the service does not know task {flight.task_uuid}",
+                    f"the service does not know task {flight.task_uuid}{said}",
                     task_uuid=flight.task_uuid,
                     code=error.code,
                 ) from error

@@ -63,7 +63,7 @@ class MediaRecovery:
         Args:
             run: The run as logged.
             result: One of its results; updated if its file is downloaded.
-            polls: Whether to ask the service for a new URL if the recorded one has expired or cannot be used.
+            polls: Whether to ask the service for a new URL if nothing can be had from the recorded one.
         """
         path = self._here(result.file)
         if path is not None or background_loop().is_current() or not self._may_download(run):
@@ -105,7 +105,7 @@ class MediaRecovery:
         Args:
             run: The run as logged.
             kept: One of its results; updated, in the log too, if its file is downloaded or has expired.
-            polls: Whether to ask the service for a new URL if the recorded one has expired or cannot be used.
+            polls: Whether to ask the service for a new URL if nothing can be had from the recorded one.
         """
         store = self._session.media
         path = store.find_here(kept.file) or await asyncio.to_thread(self._here, kept.file)
@@ -156,7 +156,7 @@ class MediaRecovery:
         await asyncio.gather(*(locate(run, result) for run, result in missing))
 
     async def _download(self, run: RunRecord, kept: ResultRecord, *, polls: bool) -> Result:
-        """Download from the recorded URL; if it has expired or cannot be used, from the URL that one poll returns.
+        """Download from the recorded URL; if nothing can be had from it, from the URL that one poll returns.
 
         Polling is free and sends no task, so it cannot be charged. A result is polled for once per session.
 
@@ -172,9 +172,9 @@ class MediaRecovery:
             if result.url is None and result.inline is None:
                 raise MediaError("no URL is recorded for it", is_expired=True)
             return await self._fetch(result, kept)
-        except MediaError:
-            # Whatever is wrong with the recorded URL or the file behind it (it has expired, or cannot be used), the
-            # service may give another one, and asking costs nothing.
+        except (MediaError, TransportError):
+            # Whatever is wrong with the recorded URL or the file behind it (it has expired, cannot be used, or names a
+            # host that does not exist), the service may give another one, and asking costs nothing.
             is_polled = place in self._polled or run.provider != self._session.settings.service
             if not polls or is_polled:
                 raise

@@ -144,6 +144,22 @@ def test_a_refusal_without_a_name_is_reported_once_the_service_does_not_know_the
     assert caught.value.may_have_arrived  # the log keeps the run: a rerun joins it, under the same UUID
 
 
+@pytest.mark.parametrize("code", ["maintenanceSoon", "somethingNew"])
+def test_an_announcement_does_not_end_a_task_that_was_lost_twice(code):
+    """The service says that it does not know the task: it is sent again, as it would be without the announcement."""
+
+    async def work(server):
+        server.on_task = lambda task: [error(code)] if len(server.submitted) < 4 else [done(task)]
+        server.on_question = lambda question: [error("taskNotFound", question, taskType=question["taskType"])]
+        async with connect(server) as client:
+            outcome = await client.run(TASK, timeout_s=25)
+        return outcome, {task["taskUUID"] for task in server.submitted}
+
+    outcome, names = play(work)
+    assert len(outcome) == 1
+    assert len(names) == 1  # under one UUID, so it cannot be charged twice
+
+
 def test_the_deadline_names_what_the_service_said_last():
     async def work(server):
         server.on_task = lambda task: [error("maintenanceSoon")]

@@ -5,7 +5,7 @@ import pytest
 from tests.conftest import TASK
 
 
-@pytest.mark.parametrize("url", ["port"])
+@pytest.mark.parametrize("url", ["dots", "label", "control", "surrogate", "port"])
 def test_an_image_whose_url_cannot_be_used_is_downloaded_from_the_url_of_a_poll(sandbox, make_session, url):
     sandbox.faults({"kind": "bad_url", "url": url, "items": [1]})
     session = make_session(sandbox)
