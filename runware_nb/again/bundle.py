@@ -214,6 +214,15 @@ def merge_bundle(session: Session, path: Path) -> Merged:
     return dataclasses.replace(merged, skipped=tuple(f"{path.name}, {sentence}" for sentence in merged.skipped))
 
 
+def _not_text(path: Path) -> str:
+    """Return what is wrong with a file that is neither a complete archive nor text."""
+    with path.open("rb") as file:
+        is_archive = file.read(4) == b"PK\x03\x04"
+    if is_archive:
+        return f"{path} is an incomplete or damaged ZIP archive: its directory is missing. Copy or download it again"
+    return f"{path} is neither a ZIP archive nor a file of runware_nb records: it is not UTF-8 text"
+
+
 def _read_file(path: Path) -> Records:
     """Read a file of records.
 
@@ -226,7 +235,9 @@ def _read_file(path: Path) -> Records:
             raise BundleError(f"{path} has {size:,} bytes: expected {LARGEST_TEXT:,} bytes at most")
         with path.open(encoding="utf-8", newline="\n") as lines:
             return read_lines(lines, tolerant=True)
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{_not_text(path)}. Nothing was imported") from error
+    except OSError as error:
         raise BundleError(f"{path} cannot be read: {error}") from error
     except BundleError as error:
         raise BundleError(f"{path.name}, {error}. Nothing was imported") from error

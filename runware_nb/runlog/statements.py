@@ -15,6 +15,9 @@ from .spending import FROM_SETTINGS
 __all__ = ["Statements"]
 
 _AMOUNTS = ("runs", "results", "unknown", "cost_usd")
+_OF_FILE = {
+    "media_type", "size_bytes", "received_sha256", "stored_sha256", "perceptual_hash", "file", "medium_state",
+}  # fmt: skip
 
 
 class Statements:
@@ -60,10 +63,23 @@ class Statements:
         )  # fmt: skip
         put = upsert(results).values(_bind(*RESULT_COLUMNS))
         kept = {"run_uuid", "position"}
+        # Two kernels may complete the same run. What one of them has stored stays known, although the other one could
+        # not download the file or has not done so yet: else the file of a paid result would be in the folder, and the
+        # log would not know it.
+        stays = sa.and_(
+            results.c.medium_state == _word("stored"),
+            put.excluded.medium_state.in_([_word(state) for state in ("pending", "missing", "expired")]),
+        )
         self.put_result = text(
             put.on_conflict_do_update(
                 index_elements=["run_uuid", "position"],
-                set_={name: put.excluded[name] for name in RESULT_COLUMNS if name not in kept},
+                set_={
+                    name: sa.case((stays, results.c[name]), else_=put.excluded[name])
+                    if name in _OF_FILE
+                    else put.excluded[name]
+                    for name in RESULT_COLUMNS
+                    if name not in kept
+                },
             )
         )
         self.accept = text(sa.update(runs).where(mine, runs.c.state == _word("sent")).values(state=_word("accepted")))

@@ -209,10 +209,12 @@ class RunOnItsWay:
             try:
                 return await self._collect(resends=self._job.resends and is_due)
             except TaskNotFound:
-                answered = await self._answered_already()
-                if answered is not None:
-                    return answered
+                # A kernel that is at work records the answers before it downloads their files. Its run is left to it:
+                # completed from here, the run would be recorded without the files that it is about to store.
                 if is_due:
+                    answered = await self._answered_already()
+                    if answered is not None:
+                        return answered
                     raise
             await asyncio.sleep(_LOOK_AGAIN_S)
             self._take_over(await asyncio.to_thread(self._log.find, record.task_uuid))

@@ -512,3 +512,23 @@ def test_what_was_queued_before_closing_is_still_written(tmp_path, run_async):
     again = RunLog(tmp_path)
     assert again.count() == 49
     again.close()
+
+
+@pytest.mark.parametrize("state", ["pending", "missing", "expired"])
+def test_a_stored_file_stays_known_when_another_kernel_records_the_result_without_it(log, run_async, state):
+    record = run_record()
+    stored = ResultRecord(position=0, seed=7, raw={"x": 1}, medium_state="stored", file="ab/c.jpg", url="https://a.test/1",
+                          media_type="image/jpeg", size_bytes=3, received_sha256="a" * 64, stored_sha256="b" * 64)  # fmt: skip
+    without = ResultRecord(position=0, seed=7, raw={"x": 1}, medium_state=state, url="https://a.test/2")
+
+    async def write():
+        await log.prepare(record)
+        await log.mark_sent(record.task_uuid, record.task_uuid, 1, AT, "{}")
+        await log.add_results(record.task_uuid, [without])
+        await log.add_results(record.task_uuid, [stored])
+        await log.add_results(record.task_uuid, [without])
+
+    run_async(write())
+    (found,) = log.find(record.task_uuid).results
+    assert (found.medium_state, found.file, found.received_sha256) == ("stored", "ab/c.jpg", "a" * 64)
+    assert found.url == "https://a.test/2"  # the newest is the one that may still work
