@@ -150,10 +150,12 @@ class Client:
             reason: Error for those that wait for a task; by default that the client was closed.
         """
         # The queue ends before what is in flight: a task in flight that ends makes room, and nothing may be sent then.
-        self._slots.close(closed)
+        reason = closed() if reason is None else reason
+        reason.retryable = False  # a closed client does not open again
+        self._slots.close(reason)
         self._board.close()
-        self._board.on_broken(reason or closed())
-        await self._connection.aclose()
+        self._board.on_broken(reason)
+        await self._connection.aclose(reason)
 
     # --- tasks -------------------------------------------------------------------------------------
 

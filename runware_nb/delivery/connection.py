@@ -19,10 +19,8 @@ __all__ = ["Connection", "closed"]
 
 
 def closed() -> TransportError:
-    """Make the error of whoever waits at a client that is closed: trying again is of no use."""
-    error = TransportError("the client was closed")
-    error.retryable = False
-    return error
+    """Return the error of whoever waits at a client that was closed for no other reason."""
+    return TransportError("the client was closed")
 
 
 class Connection:
@@ -45,7 +43,7 @@ class Connection:
         self._transport: Transport | None = None
         self._rest: RestTransport | None = None
         self._opening: asyncio.Task[Transport] | None = None
-        self._is_closed = False
+        self._closed: TransportError | None = None
 
     async def ready(self) -> Transport:
         """Give an open transport; fall back to REST, once and saying so, where no WebSocket can be had.
@@ -67,7 +65,7 @@ class Connection:
             except asyncio.CancelledError:
                 task = asyncio.current_task()
                 if opening.cancelled() and task is not None and not task.cancelling():  # by `aclose`
-                    raise closed() from None
+                    self._check_open()
                 raise
             except RunwareNBError as error:
                 raise copy.copy(error) from error  # each task notes its own outcome in it
@@ -90,12 +88,16 @@ class Connection:
         return self._rest
 
     def _check_open(self) -> None:
-        if self._is_closed:
-            raise closed()
+        if self._closed is not None:
+            raise copy.copy(self._closed) from None
 
-    async def aclose(self) -> None:
-        """Close all of them, for good."""
-        self._is_closed = True
+    async def aclose(self, reason: TransportError) -> None:
+        """Close all of them, for good.
+
+        Args:
+            reason: Error of each call that needs one of them from now on.
+        """
+        self._closed = reason
         opening, self._opening = self._opening, None
         if opening is not None:
             opening.cancel()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
-from collections.abc import Callable
+import copy
 
 from ..errors import TransportError
 from ..wire.limits import InFlightLimit
@@ -23,7 +23,7 @@ class Slots:
         self.limit = InFlightLimit(most)
         self._taken = 0
         self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
-        self._closed: Callable[[], TransportError] | None = None
+        self._closed: TransportError | None = None
 
     async def take(self) -> None:
         """Wait for a slot. The wait has no deadline: a task's deadline starts when it has a slot.
@@ -32,7 +32,7 @@ class Slots:
             TransportError: The client was closed; nothing was sent.
         """
         if self._closed is not None:
-            raise self._closed()
+            raise copy.copy(self._closed)
         if self._taken < self.limit.current and not self._waiting:
             self._taken += 1
             return
@@ -54,14 +54,10 @@ class Slots:
                 self._taken += 1
                 turn.set_result(None)
 
-    def close(self, error: Callable[[], TransportError]) -> None:
-        """Refuse further slots: those that wait, and those that come later, get an error.
-
-        Args:
-            error: Builds the error, one for each.
-        """
+    def close(self, error: TransportError) -> None:
+        """Refuse further slots: those that wait, and those that come later, get a copy of the error."""
         self._closed = error
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
-                turn.set_exception(error())
+                turn.set_exception(copy.copy(error))

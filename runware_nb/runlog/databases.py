@@ -160,14 +160,19 @@ def is_misplaced(error: BaseException) -> bool:
     return type(error).__name__ == "UndefinedTable"
 
 
-def is_locked(error: sa.exc.DBAPIError) -> bool:
-    """Whether SQLite refused because of another connection."""
-    return isinstance(error.orig, sqlite3.OperationalError) and error.orig.sqlite_errorname.startswith("SQLITE_BUSY")
+def is_locked(error: BaseException) -> bool:
+    """Return whether SQLite refused because of another connection."""
+    return _sqlite_name(error).startswith("SQLITE_BUSY")
 
 
-def is_unread(error: sa.exc.DBAPIError) -> bool:
+def is_unread(error: BaseException) -> bool:
     """Return whether SQLite could not read or write one of its files."""
-    return isinstance(error.orig, sqlite3.OperationalError) and error.orig.sqlite_errorname.startswith("SQLITE_IOERR")
+    return _sqlite_name(error).startswith("SQLITE_IOERR")
+
+
+def _sqlite_name(error: BaseException) -> str:
+    original = getattr(error, "orig", None) or error
+    return original.sqlite_errorname if isinstance(original, sqlite3.OperationalError) else ""
 
 
 def in_words(error: BaseException) -> str:

@@ -6,10 +6,11 @@ import contextlib
 import functools
 import os
 import re
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine
@@ -21,11 +22,12 @@ from .databases import BUSY_S, in_words, is_locked, is_unread, quieten_driver, r
 from .files import ensure_private_folder
 from .schema import HEAD, metadata
 
-__all__ = ["bring_up_to_date", "name_of_log", "open_engine", "sqlite_path"]
+__all__ = ["bring_up_to_date", "name_of_log", "open_engine", "patiently", "sqlite_path"]
 
+_T = TypeVar("_T")
 _CONNECT_S = 10
 _AGAIN_S = 0.02
-_UNREAD_S = 1.0
+_UNREAD_S = 5.0
 _VERSIONS = tuple(f"{number:04}" for number in range(1, int(HEAD) + 1))
 _LOCK = 5_786_249_312
 """Held while tables are made or changed: kernels may open a new PostgreSQL log at the same moment."""
@@ -76,7 +78,7 @@ def bring_up_to_date(engine: Engine, home: Path | None) -> None:
             raise RunLogError(f"the folder {printable(str(home))} cannot be created: {reason}") from error
     name = name_of_log(engine.url)
     try:
-        _patiently(lambda: _bring_up_to_date(engine, name))
+        patiently(lambda: _bring_up_to_date(engine, name))
     except sa.exc.SQLAlchemyError as error:
         raise RunLogError(f"the log {name} cannot be opened: {in_words(error)}") from error
 
@@ -144,17 +146,20 @@ def _set_pragmas(connection: Any, _: Any) -> None:
     cursor.close()
 
 
-def _patiently(open_it: Callable[[], None]) -> None:
+def patiently(open_it: Callable[[], _T]) -> _T:
     """Try again while SQLite calls the file locked, for `BUSY_S`, or cannot read it, for `_UNREAD_S`.
 
     While another process turns a new file to WAL, or removes the WAL as the last to leave, SQLite refuses at once
     instead of waiting as long as it was told to.
+
+    Args:
+        open_it: What is tried; it must be safe to repeat.
     """
     started_at = time.monotonic()
     while True:
         try:
             return open_it()
-        except sa.exc.OperationalError as error:
+        except (sa.exc.OperationalError, sqlite3.OperationalError) as error:
             # The index of the WAL may be removed between two steps of opening, as by a sync tool: then SQLite reports
             # that it could not read it, and the next try makes a new one. A disk that fails goes on failing.
             patience_s = BUSY_S if is_locked(error) else _UNREAD_S if is_unread(error) else 0.0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +17,7 @@ from ..errors import RunLogError
 from ..forking import make_lock
 from .databases import execute_all, in_words
 from .in_flight import InFlight
-from .opening import bring_up_to_date, name_of_log, sqlite_path
+from .opening import bring_up_to_date, name_of_log, patiently, sqlite_path
 from .presence import FileChange, LogFile
 from .schema import budgets
 from .spending import carry_budgets, count_for_settings
@@ -24,6 +26,7 @@ from .writer import Written
 
 __all__ = ["Database"]
 
+_ERROR_CODE = re.compile(r"error code=(\d+)")
 _READERS_S = 5.0
 """Longest wait for other threads to return their connections, in seconds."""
 
@@ -107,20 +110,13 @@ class Database:
                 self._is_other = True
             elif held is None and len(self.in_flight):
                 self._is_ready = False  # a server, or another process, may have another database there by now
-            if not self._is_ready:
-                self._engine.dispose()  # an attempt that failed may have left a connection to what was there then
-                bring_up_to_date(self._engine, self._home)
-            connection = held or self._engine.raw_connection()
+            if held is not None:
+                _close(held)
             try:
-                self._note_opened(connection.driver_connection)
-                if change is FileChange.DISTURBED or again:
-                    self._check(connection)
-                if not self._is_ready:
-                    self._carry_all(connection)
-            except BaseException:
-                _close(connection)
-                raise
-        return connection
+                # All of it again, not only its first step: the index of the log may be removed between any two.
+                return patiently(lambda: self._open(checks=change is FileChange.DISTURBED or again))
+            except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:
+                raise RunLogError(f"the log {self.name} cannot be written: {in_words(error)}") from error
 
     def carry(self, connection: Any) -> bool:
         """Write the unfinished runs again that the database lacks; return whether there were any."""
@@ -151,6 +147,23 @@ class Database:
             self._is_ready = False
 
     # --- inside --------------------------------------------------------------------------------------
+
+    def _open(self, *, checks: bool) -> Any:
+        """Open the place once, and write there what must not be lost; if that fails, nothing stays open."""
+        if not self._is_ready:
+            self._engine.dispose()  # an attempt that failed may have left a connection to what was there then
+            bring_up_to_date(self._engine, self._home)
+        connection = self._engine.raw_connection()
+        try:
+            self._note_opened(connection.driver_connection)
+            if checks:
+                self._check(connection)
+            if not self._is_ready:
+                self._carry_all(connection)
+        except BaseException:
+            _close(connection)
+            raise
+        return connection
 
     def _note_opened(self, driver: Any) -> None:
         """Remember which file is open, if none was; only SQLite's own read makes it open the file and its log."""
@@ -193,16 +206,13 @@ class Database:
 
     def _carry_all(self, connection: Any) -> None:
         """Write to the database what must not be lost: limits first, then the unfinished runs, in their order."""
-        try:
-            with self._engine.connect() as changing:
-                if self._is_other:
-                    carry_budgets(changing, self._budgets)
-                missing = self.in_flight.missing(changing)
-                for provider in sorted(self.limited):
-                    count_for_settings(changing, provider)
-                changing.commit()
-        except sa.exc.SQLAlchemyError as error:
-            raise RunLogError(f"the log {self.name} cannot be written: {in_words(error)}") from error
+        with self._engine.connect() as changing:
+            if self._is_other:
+                carry_budgets(changing, self._budgets)
+            missing = self.in_flight.missing(changing)
+            for provider in sorted(self.limited):
+                count_for_settings(changing, provider)
+            changing.commit()
         self._on_replaced()
         execute_all(connection, self.in_flight.steps(missing))
         self._budgets = []
@@ -217,6 +227,13 @@ class Database:
         if self._file is None:
             return
         verdict = connection.driver_connection.execute("PRAGMA quick_check(1)").fetchone()
+        code = _ERROR_CODE.search(str(verdict[0])) if verdict else None
+        if code is not None and int(code[1]) & 0xFF == sqlite3.SQLITE_IOERR:
+            # A page could not be read, which is no damage yet: another kernel may still use the index that was removed,
+            # and be writing that page. It notices before its next commit.
+            unread = sqlite3.OperationalError("disk I/O error")
+            unread.sqlite_errorname = "SQLITE_IOERR"
+            raise unread
         if verdict != ("ok",):
             raise RunLogError(
                 f"the log {self.name} is damaged ({str(verdict and verdict[0])[:80]}). Move it away to begin a new "

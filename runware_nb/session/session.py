@@ -929,12 +929,10 @@ def _log_place(settings: Settings) -> tuple[Path, str | None]:
 
 
 def _sandbox_ended(how: str) -> TransportError:
-    error = TransportError(
+    return TransportError(
         f"The sandbox {how}. Unfinished runs stay in the log. "
         "To collect them, run `%runware sandbox`, then `%runware resume`."
     )
-    error.retryable = False  # nothing answers before the user starts it again
-    return error
 
 
 def _as_tuple(tags: str | Sequence[str]) -> tuple[str, ...]:

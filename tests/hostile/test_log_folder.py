@@ -15,6 +15,7 @@ import pytest
 
 from runware_nb.errors import BudgetExceeded, RunLogError
 from runware_nb.runlog import MediaStore, ResultRecord, RunLog, State
+from runware_nb.runlog.in_flight import InFlight
 from runware_nb.runlog.spending import budgets_of, set_budget
 from tests.runs import run_record
 
@@ -327,6 +328,30 @@ def test_two_kernels_write_to_the_new_log(log, home, replace, run_async):
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
+@pytest.mark.parametrize("step", ["missing", "steps"])
+def test_the_index_may_be_removed_at_any_step_of_opening_again(log, home, step, run_async, monkeypatch):
+    """SQLite then reports that it could not read it; the next try makes a new one."""
+    whole, failures = getattr(InFlight, step), []
+
+    def fail_once(*args):
+        if not failures:
+            failures.append(sqlite3.OperationalError("disk I/O error"))
+            failures[0].sqlite_errorname = "SQLITE_IOERR_SHMMAP"
+            raise failures[0]
+        return whole(*args)
+
+    async def work():
+        flying = await send(log, 1)
+        delete(home)
+        monkeypatch.setattr(InFlight, step, fail_once)
+        await end(log, flying)
+        return flying
+
+    flying = run_async(work())
+    assert failures
+    assert read_again(home)[flying.task_uuid].state is State.SUCCEEDED
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork; nothing to enable")
 def test_after_a_fork_parent_and_child_write_to_the_new_log(log, home, run_async):
     """A fork closes the file for a moment, in which it may be replaced."""
@@ -436,7 +461,7 @@ def test_a_run_is_recorded_although_both_folders_were_deleted_while_it_ran(sandb
 
 def test_a_run_that_resume_collects_is_recorded_in_the_new_log(sandbox, make_session, home):
     """A run of an earlier kernel is known only from the log: its record is kept while it is collected."""
-    sandbox.faults({"kind": "latency", "seconds": 1})
+    sandbox.faults({"kind": "latency", "seconds": 6})  # longer than all that follows up to the removal of the folder
     first = make_session(sandbox)
     job = first.submit(task(1))
     while not job.record.attempts:

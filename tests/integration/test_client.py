@@ -490,6 +490,25 @@ def test_closing_is_quick_and_tells_whoever_waits(start_sandbox, run_async):
     assert run_async(main()) < 5
 
 
+@pytest.mark.parametrize("reached", ["opening", "in flight", "queued"])
+def test_whoever_waits_at_a_closed_client_hears_the_same_reason(start_sandbox, run_async, reached):
+    """Whether a task waits for the connection, for an answer or for its turn is of no interest to the user."""
+    sandbox = start_sandbox("--latency-s", "60")
+    silent = socket.create_server(("127.0.0.1", 0))  # it accepts, and never completes the handshake
+    urls = {"ws_url": f"ws://127.0.0.1:{silent.getsockname()[1]}"} if reached == "opening" else {}
+
+    async def work():
+        client = Client(sandbox.api_key, transport="websocket", max_in_flight=1, **sandbox.urls | urls)
+        running = [asyncio.create_task(client.run(TASK)) for _ in range(2 if reached == "queued" else 1)]
+        await asyncio.sleep(0.3)
+        await client.aclose(TransportError("it rains"))
+        ended = await asyncio.gather(*running, client.run(TASK), return_exceptions=True)
+        return [str(error) for error in ended]
+
+    assert set(run_async(work())) == {"it rains"}
+    silent.close()
+
+
 def test_cancelling_a_run_frees_its_slot(start_sandbox, run_async):
     sandbox = start_sandbox("--latency-s", "0.5")
 
