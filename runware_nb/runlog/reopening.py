@@ -179,9 +179,10 @@ class Database:
             if not self._budgets:
                 self._remember_budgets(held)
             if change is FileChange.DISTURBED:
-                # What is in the log that was removed is in no other file: it goes to the database first.
+                # What is in the log that was removed is in no other file: it goes to the database first. The log is not
+                # cut short: another kernel may have noticed earlier, and have written to it with the new index.
                 with contextlib.suppress(Exception):
-                    held.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                    held.driver_connection.execute("PRAGMA wal_checkpoint(FULL)").fetchall()
             _close(held)
         if self._file is not None and change is FileChange.REPLACED:
             self._file.remove_leftovers()
