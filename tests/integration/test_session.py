@@ -33,6 +33,14 @@ from runware_nb.settings import Key
 from tests.conftest import TASK
 
 
+def once_sent(job):
+    """Wait until a run has been sent, and has had time to arrive."""
+    deadline = time.monotonic() + 20
+    while job.state is State.PREPARED and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.4)
+
+
 def finished(session, ref, state=State.SUCCEEDED, within_s=15):
     """Wait until the log says that a run is over."""
     deadline = time.monotonic() + within_s
@@ -62,10 +70,10 @@ def test_an_image_is_made_stored_and_logged(sandbox, make_session):
 
 def test_the_run_is_on_disk_before_it_is_sent(sandbox, make_session):
     """While the service refuses to answer, the log already knows the run as sent."""
-    sandbox.faults({"kind": "latency", "seconds": 1.0})
+    sandbox.faults({"kind": "latency", "seconds": 2.0})
     session = make_session(sandbox)
     job = session.submit(TASK)
-    time.sleep(0.4)
+    once_sent(job)
     record = session.log.find(job.task_uuid)
     assert record.state is State.SENT
     assert record.request["positivePrompt"] == TASK["positivePrompt"]
@@ -152,10 +160,10 @@ def test_an_unfinished_twin_is_joined(sandbox, make_session):
 
 
 def test_a_twin_of_another_kernel_is_joined_too(sandbox, make_session):
-    sandbox.faults({"kind": "latency", "seconds": 1.5})
+    sandbox.faults({"kind": "latency", "seconds": 3.0})
     first, second = make_session(sandbox), make_session(sandbox)
     running = first.submit({**TASK, "seed": 3})
-    time.sleep(0.4)
+    once_sent(running)
     twin = second.submit({**TASK, "seed": 3})
     assert twin.task_uuid == running.task_uuid
     assert "Joined run" in twin.notices[0]
@@ -230,10 +238,10 @@ def test_a_run_that_outlives_the_sessions_own_deadline_is_collected_all_the_same
 
 
 def test_a_discarded_run_is_collected_quietly(start_sandbox, make_session):
-    sandbox = start_sandbox("--latency-s", "0.8")
+    sandbox = start_sandbox("--latency-s", "2.0")
     session = make_session(sandbox)
     job = session.submit(TASK)
-    time.sleep(0.3)
+    once_sent(job)
     job.discard()
     job.result()
     record = session.log.find(job.task_uuid)
@@ -265,10 +273,10 @@ def test_a_failed_run_is_taken_up_with_its_error(sandbox, make_session):
 
 
 def test_an_unfinished_run_of_another_session_is_collected_and_not_sent(start_sandbox, make_session):
-    sandbox = start_sandbox("--latency-s", "1.0")
+    sandbox = start_sandbox("--latency-s", "2.0")
     first, second = make_session(sandbox), make_session(sandbox)
     job = first.submit({**TASK, "numberResults": 2})
-    time.sleep(0.3)
+    once_sent(job)
     assert [run.task_uuid for run in second.pending()] == [job.task_uuid]
     assert len(second.job(job.task_uuid).result()) == 2
     assert len(sandbox.charges()) == 1
@@ -407,12 +415,10 @@ def test_raw_is_sent_again_under_the_same_uuid(sandbox, make_session):
 
 
 def test_settings_can_change_while_a_task_runs(start_sandbox, make_session):
-    slow, other = start_sandbox("--latency-s", "1.0"), start_sandbox()
+    slow, other = start_sandbox("--latency-s", "2.0"), start_sandbox()
     session = make_session(slow)
     job = session.submit(TASK)
-    while job.state is State.PREPARED:
-        time.sleep(0.01)
-    time.sleep(0.1)
+    once_sent(job)
     session.configure(api_key=other.api_key, **other.urls)
     session.submit(TASK).result()
     job.result()
@@ -472,10 +478,10 @@ def test_looking_at_what_never_arrived_does_not_send_it(sandbox, make_session):
 )
 def test_trouble_while_collecting_leaves_the_run_to_be_collected(start_sandbox, make_session, monkeypatch, trouble):
     monkeypatch.setattr("runware_nb.delivery.courier._LONGEST_SILENCE_S", 0.5)
-    sandbox = start_sandbox("--latency-s", "1.0")
+    sandbox = start_sandbox("--latency-s", "2.0")
     first = make_session(sandbox)
     job = first.submit(TASK)
-    time.sleep(0.3)
+    once_sent(job)
     first.close()
     if "api_key" in trouble:
         trouble = {"api_key": Key(trouble["api_key"], "the test")}
@@ -492,11 +498,11 @@ def test_a_service_that_dies_after_acceptance_leaves_the_run_to_be_collected(
 ):
     monkeypatch.setattr("runware_nb.delivery.courier._LONGEST_SILENCE_S", 0.5)
     monkeypatch.setattr("runware_nb.delivery.courier.SYNC_SILENCE_S", 0.5)
-    state = ("--latency-s", "1.0", "--state-dir", str(tmp_path / "state"))
+    state = ("--latency-s", "2.0", "--state-dir", str(tmp_path / "state"))
     sandbox = start_sandbox(*state)
     session = make_session(sandbox, connect_timeout_s=0.5)
     job = session.submit(TASK)
-    time.sleep(0.3)
+    once_sent(job)
     sandbox.kill()
     with pytest.raises(TransportError) as caught:
         job.result()

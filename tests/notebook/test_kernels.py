@@ -234,6 +234,7 @@ def test_stop_ends_any_command_with_one_line(start_sandbox, start_kernel):
     sandbox = start_sandbox()
     kernel = start_kernel(sandbox)
     kernel.run("%load_ext runware_nb")
+    kernel.run("%runware status")  # what it needs is loaded, and the connection is open
     sandbox.faults({"kind": "mute", "on": "accountManagement", "count": None})
     message_id = kernel.start("%runware status")
     time.sleep(1.5)
