@@ -195,7 +195,7 @@ def test_stop_ends_the_wait_and_the_run_is_collected(start_sandbox, make_session
 
 
 def test_cancelling_an_await_detaches(start_sandbox, make_session, run_async):
-    sandbox = start_sandbox("--latency-s", "1.0")
+    sandbox = start_sandbox("--latency-s", "5.0")
     session = make_session(sandbox)
     job = session.submit(TASK)
 
