@@ -16,11 +16,11 @@ from pathlib import Path
 
 import uvicorn
 
-from .app import make_app
-from .clock import Clock
-from .delivery import CutConnection
-from .faults import KINDS
-from .service import Service
+from .core.clock import Clock
+from .runware.app import make_app
+from .runware.delivery import CutConnection
+from .runware.faults import KINDS
+from .runware.service import Service
 
 __all__ = ["main"]
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from runware_nb.errors import ConfigError, RunLogError, SchemaTooNew
 from runware_nb.runlog import RunLog
-from runware_nb.sandbox.clock import Clock
-from runware_nb.sandbox.service import Service
+from runware_nb.sandbox.core.clock import Clock
+from runware_nb.sandbox.runware.service import Service
 from runware_nb.session.show import relative_link
 from runware_nb.settings import load_settings
 

@@ -13,10 +13,10 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from runware_nb.sandbox.__main__ import _parser
-from runware_nb.sandbox.clock import Clock
-from runware_nb.sandbox.delivery import drip, dump
-from runware_nb.sandbox.faults import BAD_URLS, KINDS, ODD, REAUTH, Fault, chaos
-from runware_nb.sandbox.service import Service
+from runware_nb.sandbox.core.clock import Clock
+from runware_nb.sandbox.runware.delivery import drip, dump
+from runware_nb.sandbox.runware.faults import BAD_URLS, KINDS, ODD, REAUTH, Fault, chaos
+from runware_nb.sandbox.runware.service import Service
 from tests.conftest import TASK
 
 TEXT = {"taskType": "textInference", "model": "google:gemma@4-31b", "messages": [{"role": "user", "content": "Say é."}]}

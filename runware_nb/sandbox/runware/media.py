@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from .clock import Clock
+from ..core.clock import Clock
 from .inputs import Uploads
 from .work import Item, Work
 

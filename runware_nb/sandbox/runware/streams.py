@@ -7,8 +7,8 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+from ..core.clock import Clock
 from . import answers
-from .clock import Clock
 from .delivery import CutConnection, drip, drip_options
 from .faults import Fault
 from .work import Work

@@ -8,14 +8,15 @@ from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any
 
+from ..core.clock import Clock
+from ..core.journal import Journal
+from ..core.webhooks import is_reachable, post_result, put_file
 from . import answers
 from .account import Account
 from .behaviour import Behaviour
-from .clock import Clock
 from .delivery import CutConnection, Push, drip_options, spoilt, stray_errors
 from .faults import BAD_URLS, MEDIA_FAULTS, Fault, FaultPlan
 from .inputs import Uploads
-from .journal import Journal
 from .kinds import KINDS
 from .media import MediaShelf
 from .requests import CURRENT_NAMES, current_name, normalise
@@ -23,7 +24,6 @@ from .streams import stream_events
 from .usage import Call
 from .utilities import UTILITIES, model_upload
 from .validation import Refused, check_task, check_utility, check_uuid, model_of
-from .webhooks import is_reachable, post_result, put_file
 from .work import Item, Work, plan_work, restored_work
 
 __all__ = ["Service"]
