@@ -1,129 +1,92 @@
-"""Files: made when they are asked for, kept for a while, gone when they expire."""
+"""Media under the service's media URL: uploads, and the results of tasks."""
 
 from __future__ import annotations
 
-import asyncio
-import collections
-import struct
-import zlib
+import functools
 from collections.abc import Callable
 from typing import Any
 
+from starlette.responses import Response
+
 from ..core.clock import Clock
+from ..core.media import MediaFile, MediaFiles
 from .inputs import Uploads
 from .work import Item, Work
 
 __all__ = ["MediaShelf"]
 
-_CACHE_BYTES = 64 * 1024 * 1024
-_TYPES = {
-    "jpg": "image/jpeg", "png": "image/png", "webp": "image/webp", "bmp": "image/bmp", "gif": "image/gif",
-    "mp4": "video/mp4", "webm": "video/webm", "mov": "video/quicktime", "mp3": "audio/mpeg", "wav": "audio/wav",
-    "flac": "audio/flac", "ogg": "audio/ogg", "glb": "model/gltf-binary", "svg": "image/svg+xml",
-}  # fmt: skip
-
 
 class MediaShelf:
-    """Everything under the media address: uploads, and what tasks made.
+    """Uploads and results of tasks, by file name.
 
     Args:
-        uploads: Media that came in.
-        clock: For the life of a file.
+        uploads: Uploaded media.
+        clock: Decides whether a result is ready or has expired.
     """
 
     def __init__(self, uploads: Uploads, clock: Clock) -> None:
         self._uploads = uploads
         self._clock = clock
-        self._items: dict[str, tuple[Work, Item]] = {}
-        self._cache: collections.OrderedDict[str, tuple[bytes, str]] = collections.OrderedDict()
-        self._cached_bytes = 0
+        self._files = MediaFiles(clock)
         self._told: dict[str, dict[str, Any]] = {}
-        self._making = asyncio.Semaphore(2)
 
     def add(self, work: Work) -> None:
-        """Know a task's items from now on."""
+        """Add the files of a task's items. An item that fails has none."""
+        if work.kind.make is None:
+            return
+        ttl_s = work.task.get("ttl")
+        life_s = self._clock.real_s(ttl_s) if isinstance(ttl_s, int) else None
         for item in work.items:
-            self._items[item.uuid] = (work, item)
+            if not item.error:
+                self._files.add(
+                    MediaFile(
+                        work.file_name(item),
+                        functools.partial(self._make, work, item),
+                        ready_at=item.ready_at,
+                        expires_at=None if life_s is None else item.ready_at + life_s,
+                        fault=work.media_fault,
+                        drip=work.drip,
+                    )
+                )
 
     def clear(self) -> None:
-        """Forget everything but uploads."""
-        self._items.clear()
-        self._cache.clear()
+        """Delete everything except uploads."""
+        self._files.clear()
         self._told.clear()
-        self._cached_bytes = 0
 
-    async def serve(self, name: str) -> tuple[bytes, str] | None:
-        """Give a file and its media type; None when there is none, or it is not ready or has expired."""
-        stem, _, ending = name.partition(".")
+    async def serve(self, name: str) -> Response:
+        """Return the response to a download."""
         stored = self._uploads.body(name)
-        if stored is not None:
-            return stored, _TYPES.get(ending, "application/octet-stream")
-        found = self._items.get(stem)
-        if found is None:
-            return None
-        work, item = found
-        now = self._clock.now()
-        ttl = work.task.get("ttl")
-        is_gone = isinstance(ttl, int) and now > item.ready_at + ttl / self._clock.time_scale
-        if item.ready_at > now or item.error or is_gone or name != work.file_name(item):
-            return None
-        if work.media_fault == "expire":
-            return None
-        body, media_type = await self.made(work, item)
-        if work.media_fault == "truncate":
-            return body[: len(body) // 2], media_type
-        if work.media_fault == "bomb":
-            return _bomb(), "image/png"
-        return body, media_type
-
-    def fault_of(self, name: str) -> str:
-        """Say what is wrong with a file, if anything."""
-        found = self._items.get(name.partition(".")[0])
-        return found[0].media_fault if found else ""
-
-    def drip_of(self, name: str) -> dict[str, Any] | None:
-        """Return how a file is sent byte by byte; None if it is sent as usual."""
-        found = self._items.get(name.partition(".")[0])
-        return found[0].drip if found else None
+        return await self._files.serve(name) if stored is None else self._files.serve_stored(name, stored)
 
     def read(self, value: Any, parameter: str) -> bytes:
-        """Give the bytes of a media value in a request."""
+        """Return the bytes of a media value in a request."""
         return self._uploads.read(value, parameter=parameter, own_body=self.own_body)
 
     def own_body(self, path: str) -> bytes | None:
-        """Give the bytes behind one of our own addresses, or behind a UUID of ours."""
+        """Return the bytes behind a URL or UUID of this service; None if there is no such file or it is not ready."""
         name = path.rpartition("/")[2]
         stored = self._uploads.body(name)
         if stored is not None:
             return stored
-        found = self._items.get(name.partition(".")[0])
-        if found is None or found[1].ready_at > self._clock.now() or found[0].kind.make is None:
-            return None
-        return self.made_now(*found)[0]
+        file = self._files.finished(name)
+        return None if file is None else self._files.body_now(file.id)[0]
 
     def knows(self, value: str) -> bool:
-        """Whether an address or UUID is of an upload, or of a finished file of ours."""
+        """Return whether a URL or UUID belongs to an upload or to a finished file of this service."""
         name = value.rpartition("/")[2]
-        if self._uploads.body(name) is not None:
-            return True
-        found = self._items.get(name.partition(".")[0])
-        return found is not None and found[1].ready_at <= self._clock.now() and found[0].kind.make is not None
+        return self._uploads.body(name) is not None or self._files.finished(name) is not None
 
-    async def made(self, work: Work, item: Item) -> tuple[bytes, str]:
-        """Give an item's file, making it without holding up anyone else."""
-        async with self._making:
-            if item.uuid not in self._cache:
-                self._keep(item.uuid, await asyncio.to_thread(self._make, work, item))
-            return self._cache[item.uuid]
+    async def made(self, item: Item) -> tuple[bytes, str]:
+        """Return an item's file and its media type, made on a thread if it is missing."""
+        return await self._files.body(item.uuid)
 
-    def made_now(self, work: Work, item: Item) -> tuple[bytes, str]:
-        """Give an item's file at once."""
-        if item.uuid not in self._cache:
-            self._keep(item.uuid, self._make(work, item))
-        return self._cache[item.uuid]
+    def made_now(self, item: Item) -> tuple[bytes, str]:
+        """Return an item's file and its media type at once."""
+        return self._files.body_now(item.uuid)
 
     def told(self, work: Work, item: Item) -> dict[str, Any]:
-        """Give what an item's kind tells besides its file, such as a text."""
+        """Return the fields of an item's response besides its file, such as a text."""
         tell = work.kind.tell
         if tell is None:
             return {}
@@ -138,22 +101,3 @@ class MediaShelf:
 
     def _reader(self) -> Callable[[Any], bytes]:
         return lambda value: self.read(value, "inputs")
-
-    def _keep(self, key: str, product: tuple[bytes, str]) -> None:
-        self._cache[key] = product
-        self._cached_bytes += len(product[0])
-        while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 32:
-            _, (dropped, _) = self._cache.popitem(last=False)
-            self._cached_bytes -= len(dropped)
-
-
-def _bomb() -> bytes:
-    """Write a PNG of 30,000 by 30,000 pixels in some hundred kilobytes."""
-    side = 30_000
-    rows = zlib.compress(b"\0" * (side // 8 + 1) * side, 9)
-
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
