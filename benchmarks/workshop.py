@@ -200,7 +200,7 @@ def measure_bytes() -> dict[str, float]:
     chance = Image.frombytes("RGB", (1024, 1024), os.urandom(3 * 1024 * 1024))
     clear = chance.copy()
     clear.putalpha(Image.frombytes("L", (1024, 1024), os.urandom(1024 * 1024)))
-    from runware_nb.sandbox.making.painter import Brief, paint
+    from runware_nb.sandbox.core.making.painter import Brief, paint
 
     photo = paint(Brief("a small airship over a forest", width=1024, height=1024, seed=7, model="runware:101@1"))
     made = {}

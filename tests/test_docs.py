@@ -11,7 +11,7 @@ import pytest
 
 from runware_nb.commands import COMMANDS
 from runware_nb.notebook.parsing import cell_parser
-from runware_nb.sandbox.faults import KINDS
+from runware_nb.sandbox.runware.faults import KINDS
 
 REPO = Path(__file__).resolve().parent.parent
 DOCUMENTS = [REPO / "README.md", REPO / "CONTRIBUTING.md", *sorted((REPO / "docs").glob("*.md"))]

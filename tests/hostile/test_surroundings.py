@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from runware_nb.errors import ConfigError, RunLogError, SchemaTooNew
 from runware_nb.runlog import RunLog
-from runware_nb.sandbox.clock import Clock
-from runware_nb.sandbox.service import Service
+from runware_nb.sandbox.core.clock import Clock
+from runware_nb.sandbox.core.service import Options
+from runware_nb.sandbox.runware.service import RunwareService
 from runware_nb.session.show import relative_link
 from runware_nb.settings import load_settings
 
@@ -155,7 +156,7 @@ def accepted(number):
 
 
 def start(folder, capsys):
-    service = Service(api_key="k", clock=Clock(1.0), latency_s=0, seed=0, state_dir=folder, balance_usd=100)
+    service = RunwareService(Options(api_key="k", clock=Clock(1.0), state_dir=folder))
     return [charge["task_uuid"][-1] for charge in service.ledger()["charges"]], capsys.readouterr().err
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from runware_nb import Client
 from runware_nb.errors import ProviderFailed, TaskInvalid
-from runware_nb.sandbox.behaviour import Behaviour
+from runware_nb.sandbox.runware.behaviour import Behaviour
 from tests.conftest import REPO, TASK
 
 BOTH = pytest.mark.parametrize("transport", ["websocket", "rest"])
@@ -172,7 +172,7 @@ def test_a_result_is_put_where_the_caller_wants_it(sandbox, run_async, receiver)
 
 
 def test_nothing_is_sent_off_this_machine(sandbox, run_async):
-    from runware_nb.sandbox.webhooks import is_reachable
+    from runware_nb.sandbox.core.webhooks import is_reachable
 
     assert [is_reachable(url) for url in ("http://127.0.0.1:1/x", "http://localhost/x")] == [True, True]
     for url in ("https://example.com/x", "file:///etc/passwd", "http://[::1", 7, None, "ftp://127.0.0.1/x"):

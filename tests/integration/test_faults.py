@@ -12,11 +12,13 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from runware_nb.sandbox.__main__ import _parser
-from runware_nb.sandbox.clock import Clock
-from runware_nb.sandbox.delivery import drip, dump
-from runware_nb.sandbox.faults import BAD_URLS, KINDS, ODD, REAUTH, Fault, chaos
-from runware_nb.sandbox.service import Service
+from runware_nb.sandbox.core.clock import Clock
+from runware_nb.sandbox.core.connections import drip
+from runware_nb.sandbox.core.process import build_parser
+from runware_nb.sandbox.core.service import Options
+from runware_nb.sandbox.runware.delivery import dump
+from runware_nb.sandbox.runware.faults import BAD_URLS, FAULTS, KINDS, ODD, REAUTH, chaos
+from runware_nb.sandbox.runware.service import RunwareService
 from tests.conftest import TASK
 
 TEXT = {"taskType": "textInference", "model": "google:gemma@4-31b", "messages": [{"role": "user", "content": "Say é."}]}
@@ -159,7 +161,7 @@ def test_reauthentication_is_refused_as_often_as_ordered_and_then_accepted(sandb
 def test_no_fault_refuses_a_key():
     assert "invalidApiKey" not in REAUTH
     with pytest.raises(ValueError, match="expected one of internalServerError"):
-        Fault.parse({"kind": "refuse_reauth", "how": "invalidApiKey"})
+        FAULTS.parse({"kind": "refuse_reauth", "how": "invalidApiKey"})
 
 
 def test_over_rest_refused_reauthentication_is_a_broken_connection(sandbox):
@@ -299,11 +301,11 @@ def test_one_url_cannot_be_used_until_the_first_poll(sandbox, url):
 
 
 def test_a_restarted_sandbox_remembers_faults_of_files(tmp_path):
-    sandbox = Service(api_key="k", clock=Clock(), state_dir=tmp_path)
+    sandbox = RunwareService(Options(api_key="k", clock=Clock(), state_dir=tmp_path))
     sandbox.faults.load(json.dumps([{"kind": "bad_url", "stays": True}, {"kind": "drip", "seconds": 2}]))
     sent = task(numberResults=2)
     before, _ = sandbox._accept(sent, sent["taskType"])
-    after = Service(api_key="k", clock=Clock(), state_dir=tmp_path).works[sent["taskUUID"]]
+    after = RunwareService(Options(api_key="k", clock=Clock(), state_dir=tmp_path)).works[sent["taskUUID"]]
     assert (after.bad_urls, after.stays_bad, after.drip) == (before.bad_urls, True, {"seconds": 2.0, "size": 1})
     assert set(after.bad_urls) == {0, 1}
     sandbox.reset()  # closes the file
@@ -326,11 +328,11 @@ def test_a_bad_url_may_stay(sandbox):
 )  # fmt: skip
 def test_an_option_with_an_unknown_value_is_refused(fault):
     with pytest.raises(ValueError, match="expected one of"):
-        Fault.parse(fault)
+        FAULTS.parse(fault)
 
 
 def test_chaos_has_every_fault_that_a_client_survives():
-    faults = [Fault.parse(entry) for entry in chaos(0.5)]
+    faults = [FAULTS.parse(entry) for entry in chaos(0.5)]
     new = {"stray_error", "refuse_reauth", "odd", "drip", "bad_url"}
     assert new <= {fault.kind for fault in faults}
     assert {fault.options["what"] for fault in faults if fault.kind == "odd"} == set(ODD)
@@ -338,5 +340,5 @@ def test_chaos_has_every_fault_that_a_client_survives():
 
 
 def test_every_fault_is_in_the_help():
-    usage = _parser().format_help()
+    usage = build_parser(RunwareService).format_help()
     assert all(f"  {kind}: " in usage for kind in KINDS)

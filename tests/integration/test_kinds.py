@@ -10,7 +10,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageStat
 
 from runware_nb import Client
 from runware_nb.errors import MediaError, TaskFailed, TaskInvalid, TaskNotFound
-from runware_nb.sandbox.making.films import decode_first_frame, encode_film, film_frames
+from runware_nb.sandbox.core.making.films import decode_first_frame, encode_film, film_frames
 from tests.conftest import TASK
 
 BOTH = pytest.mark.parametrize("transport", ["websocket", "rest"])

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 from PIL import Image, ImageDraw
 
-from runware_nb.sandbox.making.films import encode_film, film_frames
+from runware_nb.sandbox.core.making.films import encode_film, film_frames
 from tests.conftest import REPO, SandboxProcess
 
 PYTHON = REPO / ".venv-old-sdk" / "bin" / "python"

@@ -10,7 +10,7 @@ from runware_nb.again.code import code_for
 from runware_nb.again.records import write_lines
 from runware_nb.commands import diff, methods, show
 from runware_nb.runlog.filters import RunFilter
-from runware_nb.sandbox.making.films import encode_film, film_frames
+from runware_nb.sandbox.core.making.films import encode_film, film_frames
 from runware_nb.session.session import Session
 from runware_nb.settings import Settings
 from tests.conftest import TASK

@@ -235,7 +235,7 @@ def test_operations_and_every_bundled_model_have_a_form(shell):
 
 
 def test_a_model_that_is_only_in_the_schema_service_has_a_complete_form(shell, sandbox, monkeypatch):
-    from runware_nb.sandbox.models import MODELS
+    from runware_nb.sandbox.runware.models import MODELS
 
     bundled = {model.air for model in all_models()}
     unknown = next(model for air, model in MODELS.items() if air not in bundled and model.task_type == "imageInference")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from .faults import Fault
+from ..core.faults import Fault
 
-__all__ = ["CutConnection", "Push", "drip", "drip_options", "dump", "spoilt", "stray_errors"]
+__all__ = ["Push", "drip_options", "dump", "spoilt", "stray_errors"]
 
 Json = dict[str, Any]
 Push = Callable[[Json], Awaitable[None]]
@@ -22,30 +21,10 @@ Over HTTP, `_status` is the status where there is no data, and `_drip` sends the
 _REORDER_S = 0.15
 
 
-class CutConnection(Exception):
-    """A fault: the connection is to break here.
-
-    Attributes:
-        refusals: How the next authentications of this session are refused, one by one.
-    """
-
-    def __init__(self, refusals: Sequence[str] = ()) -> None:
-        super().__init__("cut")
-        self.refusals = list(refusals)
-
-
 def dump(body: Json) -> str:
     """Format a body as JSON. Infinity becomes 1e400: a valid JSON number that no float can hold."""
     text = json.dumps(body)
     return text.replace(f'"{_INFINITE}"', "1e400") if _INFINITE in text else text
-
-
-async def drip(body: bytes, *, seconds: float, size: int = 1) -> AsyncIterator[bytes]:
-    """Return *body* in pieces of *size* bytes that together take so many seconds."""
-    started_at = time.monotonic()
-    for place in range(0, len(body), max(1, size)):
-        yield body[place : place + max(1, size)]
-        await asyncio.sleep(max(0.0, started_at + seconds * place / len(body) - time.monotonic()))
 
 
 def drip_options(fault: Fault) -> Json:

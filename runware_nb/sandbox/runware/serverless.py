@@ -7,13 +7,14 @@ import datetime as dt
 import json
 import uuid
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from .service import Service
+if TYPE_CHECKING:
+    from .service import RunwareService
 
 __all__ = ["serverless_routes"]
 
@@ -24,7 +25,7 @@ Json = dict[str, Any]
 class _App:
     """Invocations of every app, by task id."""
 
-    service: Service
+    service: RunwareService
     tasks: dict[str, Json] = field(default_factory=dict)
 
     def view(self, task: Json) -> Json:
@@ -68,7 +69,7 @@ class _App:
         return JSONResponse(self.view(task)) if task else _problem(404, "No such task.")
 
 
-def serverless_routes(service: Service) -> list[Route]:
+def serverless_routes(service: RunwareService) -> list[Route]:
     """Make the routes of the serverless API."""
     app = _App(service)
 
@@ -86,7 +87,7 @@ def serverless_routes(service: Service) -> list[Route]:
     ]
 
 
-def _unless_allowed(request: Request, service: Service) -> Response | None:
+def _unless_allowed(request: Request, service: RunwareService) -> Response | None:
     if request.headers.get("authorization") == f"Bearer {service.api_key}":
         return None
     return _problem(401, "The key is wrong.")

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image, UnidentifiedImageError
 
-from .journal import Journal
+from ..core.journal import Journal
 from .validation import Refused
 
 __all__ = ["Uploads"]

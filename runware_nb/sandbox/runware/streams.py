@@ -7,10 +7,11 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+from ..core.clock import Clock
+from ..core.connections import CutConnection, drip
+from ..core.faults import Fault
 from . import answers
-from .clock import Clock
-from .delivery import CutConnection, drip, drip_options
-from .faults import Fault
+from .delivery import drip_options
 from .work import Work
 
 __all__ = ["stream_events"]

@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 
-from .delivery import CutConnection, drip, dump
-from .service import Service
+from ..core.connections import CutConnection, cut_short, drip
+from .delivery import dump
 from .validation import Refused
 
-__all__ = ["answer_media", "answer_rest", "if_allowed"]
+if TYPE_CHECKING:
+    from .service import RunwareService
+
+__all__ = ["answer_media", "answer_rest"]
 
 Json = dict[str, Any]
-_OPEN = {"Access-Control-Allow-Origin": "*"}
 
 
-def if_allowed(request: Request, service: Service) -> Response | None:
-    """Give the refusal for a control request without the key; None when it may go on."""
-    if request.headers.get("authorization") == f"Bearer {service.api_key}":
-        return None
-    return JSONResponse({"errors": [{"code": "invalidApiKey", "message": "the sandbox's key is wanted"}]}, 401)
-
-
-async def answer_rest(request: Request, service: Service) -> Response:
+async def answer_rest(request: Request, service: RunwareService) -> Response:
     """Answer one POST."""
     if not request.headers.get("content-type", "").startswith("application/json"):
         return _errors([{"code": "invalidRequest", "message": "Content-Type must be application/json."}], 415)
@@ -48,20 +41,9 @@ async def answer_rest(request: Request, service: Service) -> Response:
     return await _answer(tasks, answered, service)
 
 
-async def answer_media(name: str, service: Service) -> Response:
-    """Answer a download."""
-    found = await service.shelf.serve(name)
-    if found is None:
-        return Response("no such medium", 404, _OPEN, "text/plain")
-    if service.shelf.fault_of(name) == "drop":
-        half = found[0][: len(found[0]) // 2]
-        headers = {**_OPEN, "Content-Length": str(len(found[0]))}
-        return StreamingResponse(_cut_short(half), 200, headers, found[1])
-    options = service.shelf.drip_of(name)
-    if options is not None:
-        headers = {**_OPEN, "Content-Length": str(len(found[0]))}
-        return StreamingResponse(drip(found[0], **options), 200, headers, found[1])
-    return Response(found[0], 200, _OPEN, found[1])
+async def answer_media(name: str, service: RunwareService) -> Response:
+    """Return the response to a download."""
+    return await service.shelf.serve(name)
 
 
 def _authenticated_by(request: Request, tasks: list[Json]) -> tuple[str, list[Json], list[Json]]:
@@ -76,7 +58,7 @@ def _authenticated_by(request: Request, tasks: list[Json]) -> tuple[str, list[Js
     return header.removeprefix("Bearer ").strip(), tasks, []
 
 
-async def _answer(tasks: list[Json], answered: list[Json], service: Service) -> Response:
+async def _answer(tasks: list[Json], answered: list[Json], service: RunwareService) -> Response:
     by_task: list[list[Json]] = [[] for _ in tasks]
 
     async def handle(task: Json, frames: list[Json]) -> None:
@@ -130,7 +112,7 @@ def _body(frames: list[Json], answered: list[Json]) -> Response:
     return Response(dump(body), statuses[0] if statuses and not data else 200, headers, "application/json")
 
 
-def _stream(task: Json, service: Service) -> Response:
+def _stream(task: Json, service: RunwareService) -> Response:
     try:
         events = service.open_stream(task)
     except Refused as refused:
@@ -147,15 +129,7 @@ def _stream(task: Json, service: Service) -> Response:
 
 def _cut_answer(started: bytes) -> Response:
     headers = {"Content-Length": str(len(started) + 1000)}
-    return StreamingResponse(_cut_short(started), headers=headers, media_type="application/json")
-
-
-async def _cut_short(started: bytes) -> AsyncIterator[bytes]:
-    """Begin an answer and break the connection."""
-    yield started
-    with contextlib.suppress(asyncio.CancelledError):
-        await asyncio.sleep(0)
-    raise CutConnection
+    return StreamingResponse(cut_short(started), headers=headers, media_type="application/json")
 
 
 def _errors(errors: list[Json], status: int) -> Response:

@@ -6,9 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .making import words
-from .making.pictures import cut_out, detections, encode, guide, mask_picture, open_image, paint_image, trace, upscale
-from .making.solids import turned_solid
+from ..core.making import words
+from ..core.making.pictures import (
+    cut_out,
+    detections,
+    encode,
+    guide,
+    mask_picture,
+    open_image,
+    paint_image,
+    trace,
+    upscale,
+)
+from ..core.making.solids import turned_solid
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -99,7 +109,7 @@ def _remove_background(work: Work, item: Item, media: Media) -> Product:
 
 
 def _refilm(work: Work, media: Media, change: Callable[[Image], Image]) -> Product:
-    from .making.films import decode_first_frame, encode_film, film_frames
+    from ..core.making.films import decode_first_frame, encode_film, film_frames
 
     first, fps, duration = decode_first_frame(media(work.task["inputs"]["video"]))
     changed = change(first)
@@ -132,7 +142,7 @@ def _vectorize(work: Work, item: Item, media: Media) -> Product:
 def _caption(work: Work, item: Item, media: Media) -> Json:
     inputs = work.task.get("inputs") or {}
     if inputs.get("video"):
-        from .making.films import decode_first_frame
+        from ..core.making.films import decode_first_frame
 
         first, _, duration = decode_first_frame(media(inputs["video"]))
         said = words.caption(first, str(work.task.get("prompt") or ""))
@@ -161,7 +171,7 @@ def _tokens(task: Json, _: Model) -> float:
 
 
 def _film(work: Work, item: Item, media: Media) -> Product:
-    from .making.films import encode_film, film_frames
+    from ..core.making.films import encode_film, film_frames
 
     task = work.task
     inputs = task.get("inputs") or {}
@@ -190,7 +200,7 @@ def _seconds(task: Json, _: Model) -> float:
 
 
 def _sound(work: Work, item: Item, media: Media) -> Product:
-    from .making.films import encode_sound, melody
+    from ..core.making.films import encode_sound, melody
 
     task = work.task
     speech = (task.get("speech") or {}).get("text")
@@ -221,7 +231,7 @@ def _weights(work: Work, item: Item, media: Media) -> Product:
 
 def _tool(work: Work, item: Item, media: Media) -> Product:
     """Bring the first input into the format asked for."""
-    from .making.films import decode_first_frame, encode_film, encode_sound, film_frames, melody
+    from ..core.making.films import decode_first_frame, encode_film, encode_sound, film_frames, melody
 
     inputs = work.task.get("inputs") or {}
     values = [each for name in ("image", "video") if (each := inputs.get(name))]

@@ -1,16 +1,13 @@
-"""Faults to order: what goes wrong, for which tasks, how often."""
+"""The faults of the Runware service."""
 
 from __future__ import annotations
 
-import collections
-import json
-import random
-from dataclasses import dataclass, field
 from typing import Any
 
-from .account import request_hash
+from ..core.faults import FaultTable
+from ..core.media import MEDIA_FAULTS
 
-__all__ = ["Fault", "FaultPlan", "chaos"]
+__all__ = ["BAD_URLS", "FAULTS", "KINDS", "ODD", "REAUTH", "chaos"]
 
 KINDS = {
     "refuse": "answer an error before accepting: status, code, message, retry_after_s, names_task",
@@ -27,11 +24,9 @@ KINDS = {
     "late": "hold every answer frame back: seconds",
     "malform": "send half of the first answer frame in its place",
     "misaddress": "send the first answer also to a UUID that nobody knows",
-    "expire": "have the files gone at once",
-    "truncate": "serve half of each file",
-    "drop": "break the connection in the middle of a download",
+    **{kind: MEDIA_FAULTS[kind] for kind in ("expire", "truncate", "drop")},
     "split": "cut characters of streamed text in two between packets",
-    "bomb": "serve an image of 900 megapixels in few bytes",
+    "bomb": MEDIA_FAULTS["bomb"],
     "stray_error": "send errors that name no task: code, message, times, names_type; with instead in place of the "
                    "first response (status: its HTTP status), else in addition, at acceptance and with the response",
     "refuse_reauth": "break the connection after acceptance and refuse the next authentications of the session, "
@@ -42,7 +37,6 @@ KINDS = {
     "bad_url": "respond with URLs that cannot be used: items (indices; all when absent), url (dots, label, control, "
                "surrogate or port); polls have the right ones, unless stays",
 }  # fmt: skip
-MEDIA_FAULTS = ("expire", "truncate", "drop", "bomb")
 ODD = ("cost", "index", "progress", "frame", "preview", "surrogate", "stranger", "strings")
 REAUTH = ("internalServerError", "rateLimitExceeded", "html", "empty")
 BAD_URLS = {
@@ -59,50 +53,8 @@ _CHOICES = {
 }  # fmt: skip
 
 
-@dataclass
-class Fault:
-    """One entry of the script.
-
-    Attributes:
-        kind: One of `KINDS`.
-        on: Task type it waits for; None is any inference or operation.
-        skip: How many matching tasks pass first.
-        count: How many are hit; None is all that follow.
-        rate: Chance that a matching task is hit, 0 to 1.
-        options: What the kind needs besides.
-    """
-
-    kind: str
-    on: str | None = None
-    skip: int = 0
-    count: int | None = 1
-    rate: float = 1.0
-    options: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def parse(cls, entry: dict[str, Any]) -> Fault:
-        """Read one JSON entry.
-
-        Raises:
-            ValueError: The kind is unknown, or an option makes no sense.
-        """
-        rest = dict(entry)
-        kind = rest.pop("kind", None)
-        if kind not in KINDS:
-            raise ValueError(f"unknown fault kind {kind!r}; known: {', '.join(sorted(KINDS))}")
-        for (of_kind, name), choices in _CHOICES.items():
-            if kind == of_kind and name in rest:
-                values = rest[name] if isinstance(rest[name], list) else [rest[name]]
-                if not values or any(value not in choices for value in values):
-                    raise ValueError(f"Invalid {name}={rest[name]!r}: expected one of {', '.join(choices)}.")
-        named = {key: rest.pop(key) for key in ("on", "skip", "count", "rate") if key in rest}
-        if "rate" in named and "count" not in named:
-            named["count"] = None
-        return cls(kind=kind, options=rest, **named)
-
-
 def chaos(rate: float) -> list[dict[str, Any]]:
-    """Write a script in which about *rate* of all tasks meet a fault, of every kind that a client survives."""
+    """Build a script in which about *rate* of all tasks meet a fault, of every kind that a client survives."""
     busy = {"kind": "refuse", "status": 429, "code": "rateLimitExceeded"}
     mix: list[dict[str, Any]] = [
         {**busy, "retry_after_s": 0.05}, busy, {**busy, "names_task": False},
@@ -145,56 +97,4 @@ def _odd_values() -> list[dict[str, Any]]:
     ]
 
 
-class FaultPlan:
-    """The script in force.
-
-    Args:
-        seed: Decides the rates, so that a run can be repeated.
-    """
-
-    def __init__(self, seed: int = 0) -> None:
-        self._seed = seed
-        self._faults: list[Fault] = []
-        self._seen: collections.Counter[str] = collections.Counter()
-
-    def load(self, text: str) -> None:
-        """Replace the script by *text*: JSON (one entry or an array of them), or `chaos:RATE`.
-
-        Raises:
-            ValueError: It is neither, or an entry makes no sense.
-        """
-        if text.startswith("chaos:"):
-            entries: Any = chaos(float(text.removeprefix("chaos:")))
-        else:
-            entries = json.loads(text) if text.strip() else []
-        if isinstance(entries, dict):
-            entries = entries.get("script", [entries])
-        self._faults = [Fault.parse(entry) for entry in entries]
-        self._seen.clear()
-
-    def draw(self, task_type: str, *, is_work: bool, request: dict[str, Any]) -> dict[str, Fault]:
-        """Say which faults hit the next task of a kind, by kind of fault.
-
-        Args:
-            task_type: Kind of task.
-            is_work: Whether it is an inference or an operation.
-            request: The request: rates are drawn by its content, whenever it comes.
-        """
-        hit: dict[str, Fault] = {}
-        if not self._faults:
-            return hit
-        hashed = request_hash(request) if is_work else json.dumps(request)
-        self._seen[hashed] += 1
-        chance = random.Random(f"{self._seed}/{hashed}/{self._seen[hashed]}")
-        for fault in self._faults:
-            if fault.kind in hit or fault.count == 0:
-                continue
-            if fault.on != task_type and not (fault.on is None and is_work):
-                continue
-            if fault.skip > 0:
-                fault.skip -= 1
-            elif fault.rate >= 1 or chance.random() < fault.rate:
-                if fault.count is not None:
-                    fault.count -= 1
-                hit[fault.kind] = fault
-        return hit
+FAULTS = FaultTable(KINDS, _CHOICES, chaos)

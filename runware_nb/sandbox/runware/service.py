@@ -1,76 +1,87 @@
-"""The service itself, transport aside: tasks in, answers out."""
+"""The Runware service without its transports: tasks in, responses out."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
+import json
 from collections.abc import AsyncIterator, Awaitable
-from pathlib import Path
 from typing import Any
 
+from starlette.routing import BaseRoute
+
+from ..core.connections import CutConnection
+from ..core.faults import Fault
+from ..core.journal import Journal
+from ..core.media import MEDIA_FAULTS
+from ..core.service import Options, Service
+from ..core.webhooks import is_reachable, post_result, put_file
 from . import answers
-from .account import Account
+from .account import ledger_rows, request_hash
 from .behaviour import Behaviour
-from .clock import Clock
-from .delivery import CutConnection, Push, drip_options, spoilt, stray_errors
-from .faults import BAD_URLS, MEDIA_FAULTS, Fault, FaultPlan
+from .delivery import Push, drip_options, spoilt, stray_errors
+from .faults import BAD_URLS, FAULTS
 from .inputs import Uploads
-from .journal import Journal
 from .kinds import KINDS
 from .media import MediaShelf
 from .requests import CURRENT_NAMES, current_name, normalise
+from .routes import runware_routes
 from .streams import stream_events
 from .usage import Call
 from .utilities import UTILITIES, model_upload
 from .validation import Refused, check_task, check_utility, check_uuid, model_of
-from .webhooks import is_reachable, post_result, put_file
+from .windows import SYNC_WINDOW_S
 from .work import Item, Work, plan_work, restored_work
 
-__all__ = ["Service"]
+__all__ = ["RunwareService"]
 
 Json = dict[str, Any]
 _IMAGE_INPUTS = {"image", "images", "mask", "seedImage", "maskImage", "referenceImages", "frameImages"}
 
 
-class Service:
-    """Everything behind the sockets.
+class RunwareService(Service):
+    """All state of the Runware service.
 
     Args:
-        api_key: The one key it accepts.
-        clock: Its time windows.
-        latency_s: How long a task takes, in seconds.
-        seed: Decides seeds that a request leaves open, and fault rates.
-        state_dir: Folder for what outlives the process; None keeps everything in memory.
-        balance_usd: What the account holds at the start, in US dollars.
+        options: Settings of the process.
     """
 
-    def __init__(
-        self,
-        *,
-        api_key: str,
-        clock: Clock,
-        latency_s: float = 0.0,
-        seed: int = 0,
-        state_dir: Path | None = None,
-        balance_usd: float = 100.0,
-    ) -> None:
-        self.api_key = api_key
-        self.clock = clock
-        self.latency_s = latency_s
-        self.seed = seed
+    unit = "USD"
+    fault_table = FAULTS
+    control_prefixes = ("/v1", "")
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
         self.behaviour = Behaviour()
-        self.faults = FaultPlan(seed)
-        self.account = Account(balance_usd)
-        self.base_url = ""
         self.works: dict[str, Work] = {}
         self.own_models: list[Json] = []
         self.refused_calls: list[Call] = []
-        self.journal = Journal(state_dir)
+        self.journal = Journal(options.state_dir)
         self.uploads = Uploads(self.journal)
-        self.shelf = MediaShelf(self.uploads, clock)
+        self.shelf = MediaShelf(self.uploads, self.clock)
         self._used_uuids: set[str] = set()
-        self._running: set[asyncio.Task[None]] = set()
         self._restore()
+
+    def routes(self) -> list[BaseRoute]:
+        """Return the routes of the service."""
+        return runware_routes(self)
+
+    def urls(self) -> dict[str, str]:
+        """Return the URLs for the ready line."""
+        return {
+            "rest_url": f"{self.base_url}/v1",
+            "ws_url": f"ws{self.base_url.removeprefix('http')}/v1",
+            "media_url": self.media_url,
+            "schemas_url": f"{self.base_url}/schemas",
+        }
+
+    def set_behaviour(self, values: Json) -> None:
+        """Set switches for what sources about the real service disagree on.
+
+        Raises:
+            ValueError: A switch is unknown, or its value is invalid.
+        """
+        self.behaviour = self.behaviour.with_values(values)
 
     @property
     def media_url(self) -> str:
@@ -126,14 +137,14 @@ class Service:
             message = f"Invalid value for 'taskType' parameter: {task_type:.60}."
             known = sorted([*KINDS, *CURRENT_NAMES, *UTILITIES, "modelUpload", "ping"])
             raise Refused("invalidTaskType", message, parameter="taskType", allowedValues=known)
-        hit = self.faults.draw(task_type, is_work=True, request=task)
+        hit = self.faults.draw(task_type, is_work=True, fingerprint=lambda: request_hash(task))
         self._before_acceptance(hit)
         uuid_text = check_uuid(task)
         if uuid_text in self.works or uuid_text in self._used_uuids:
             raise Refused("conflictTaskUUID", "This taskUUID has been used before. Send a fresh UUID v4.",
                           parameter="taskUUID", status=self.behaviour.conflict_status)  # fmt: skip
         work = self._planned(task, kind, hit)
-        if work.cost_usd * len(work.items) > self.account.balance_usd:
+        if work.cost_usd * len(work.items) > self.account.balance:
             raise Refused("insufficientCredits", "The balance does not cover this task.", status=402)
         self._remember(work)
         self.journal.write(
@@ -237,17 +248,11 @@ class Service:
         else:
             self.spawn(work)
 
-    def spawn(self, work: Awaitable[None]) -> None:
-        """Run something by itself, and hold it: the event loop keeps only a weak reference."""
-        task: asyncio.Task[None] = asyncio.ensure_future(work)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-
     async def _deliver_at_once(self, work: Work, push: Push) -> None:
         """Wait for all items and answer in one body, as HTTP does."""
         wait_s = work.ready_at - self.clock.now()
-        await asyncio.sleep(max(0.0, min(wait_s, self.clock.sync_window_s)))
-        if wait_s > self.clock.sync_window_s or work.muted:
+        await asyncio.sleep(max(0.0, min(wait_s, self.clock.real_s(SYNC_WINDOW_S))))
+        if wait_s > self.clock.real_s(SYNC_WINDOW_S) or work.muted:
             raise Refused("gatewayTimeout", "The task is still running; ask for it with getResponse.", status=504)
         await self.make_ready(work, work.items)
         now = self.clock.now()
@@ -261,7 +266,7 @@ class Service:
         """Push each item when it is finished, while the window lasts."""
         for ready_at, items in _by_time(work):
             await asyncio.sleep(max(0.0, ready_at - self.clock.now()))
-            if self.clock.now() - work.accepted_at > self.clock.sync_window_s or work.muted:
+            if self.clock.now() - work.accepted_at > self.clock.real_s(SYNC_WINDOW_S) or work.muted:
                 self.settle(work, self.clock.now())
                 return
             await self.make_ready(work, items)
@@ -280,7 +285,7 @@ class Service:
             if item.error:
                 continue
             if work.is_inline:
-                await self.shelf.made(work, item)
+                await self.shelf.made(item)
             if work.kind.tell is not None:
                 await asyncio.to_thread(self.shelf.told, work, item)
 
@@ -288,7 +293,7 @@ class Service:
         """Make the answer for one finished item; what is finished is billed."""
         self.settle(work, now)
         made = answers.result(work, item, media_url=self.media_url, fields=self.shelf.told(work, item),
-                              body=lambda: self.shelf.made_now(work, item))  # fmt: skip
+                              body=lambda: self.shelf.made_now(item))  # fmt: skip
         if work.task["taskType"] == "promptEnhance" and self.behaviour.enhance_index:
             made["resultIndex"] = work.items.index(item)
         if is_polled:
@@ -299,18 +304,20 @@ class Service:
         return made
 
     def settle(self, work: Work, now: float) -> None:
-        """Bill what is finished; a failed item costs nothing, unless the switch says so."""
+        """Charge all finished items. A failed item costs nothing, unless a switch says so."""
         for item in work.items:
             if item.ready_at <= now and not item.is_billed and (not item.error or self.behaviour.failure_is_billed):
                 item.is_billed = True
-                self.account.bill(work.asked, work.cost_usd)
+                self.account.bill(
+                    work.uuid, str(work.asked["taskType"]), work.cost_usd, request_hash=request_hash(work.asked)
+                )
 
     def ledger(self) -> Json:
         """Settle everything that is finished by now, and list the charges."""
         now = self.clock.now()
         for work in self.works.values():
             self.settle(work, now)
-        return self.account.ledger()
+        return ledger_rows(self.account)
 
     async def _call_webhook(self, work: Work, url: str) -> None:
         for ready_at, items in _by_time(work):
@@ -325,13 +332,13 @@ class Service:
         for item in work.items:
             await asyncio.sleep(max(0.0, item.ready_at - self.clock.now()))
             if not item.error and work.kind.make is not None:
-                await put_file(str(work.task["uploadEndpoint"]), *await self.shelf.made(work, item))
+                await put_file(str(work.task["uploadEndpoint"]), *await self.shelf.made(item))
 
     # --- utilities ---------------------------------------------------------------------------------
 
     async def _answer_utility(self, task: Json, task_type: str, scope: Json, push: Push, *, waits: bool) -> None:
         check_uuid(task)
-        hit = self.faults.draw(task_type, is_work=False, request=scope)
+        hit = self.faults.draw(task_type, is_work=False, fingerprint=lambda: json.dumps(scope))
         self._before_acceptance(hit)
         check_utility(task, task_type)
         if "mute" in hit:
@@ -388,16 +395,15 @@ class Service:
             raise ValueError(op)
 
     def reset(self) -> None:
-        """Forget every task, charge, upload, switch and fault."""
+        """Delete all tasks, charges, uploads, switches and faults."""
+        super().reset()
         self.works.clear()
         self.shelf.clear()
         self.uploads.clear()
         self.own_models.clear()
         self.refused_calls.clear()
         self._used_uuids.clear()
-        self.account.clear()
         self.behaviour = Behaviour()
-        self.faults.load("")
         self.journal.clear()
 
 

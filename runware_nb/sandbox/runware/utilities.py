@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from . import answers
+from .account import account_details
 from .search import entry_of_upload, search
 from .usage import Call, report
 from .validation import Refused
 
 if TYPE_CHECKING:
     from .delivery import Push
-    from .service import Service
+    from .service import RunwareService
 
 __all__ = ["UTILITIES", "model_upload"]
 
@@ -23,7 +24,7 @@ _AIR = re.compile(r"[A-Za-z0-9._-]+:[A-Za-z0-9._-]+@[A-Za-z0-9._-]+")
 _STAGES = ("validated", "downloaded", "optimized", "stored")
 
 
-def _get_response(service: Service, task: Json, _: Json) -> list[Json]:
+def _get_response(service: RunwareService, task: Json, _: Json) -> list[Json]:
     work = service.works.get(str(task["taskUUID"]))
     if work is None:
         if service.behaviour.unknown_task == "error":
@@ -50,7 +51,7 @@ def _get_response(service: Service, task: Json, _: Json) -> list[Json]:
     return [*frames, *({"errors": [failure]} for failure in failed)]
 
 
-def _get_task_details(service: Service, task: Json, scope: Json) -> list[Json]:
+def _get_task_details(service: RunwareService, task: Json, scope: Json) -> list[Json]:
     work = service.works.get(str(task["taskUUID"]))
     if work is None:
         raise Refused("taskNotFound", "No such task.", status=404)
@@ -64,12 +65,12 @@ def _get_task_details(service: Service, task: Json, scope: Json) -> list[Json]:
     return [{"data": [{**scope, "request": [work.asked], "response": response}]}]
 
 
-def _model_search(service: Service, task: Json, scope: Json) -> list[Json]:
+def _model_search(service: RunwareService, task: Json, scope: Json) -> list[Json]:
     found = search(task, service.own_models, source_word=service.behaviour.search_source)
     return [{"data": [{**scope, **found}]}]
 
 
-def _image_upload(service: Service, task: Json, scope: Json) -> list[Json]:
+def _image_upload(service: RunwareService, task: Json, scope: Json) -> list[Json]:
     media_uuid, name = service.uploads.add(
         task.get("image"), parameter="image", own_body=service.shelf.own_body, shrink=True
     )
@@ -77,7 +78,7 @@ def _image_upload(service: Service, task: Json, scope: Json) -> list[Json]:
     return [{"data": made if service.behaviour.upload_as_object else [made]}]
 
 
-def _media_storage(service: Service, task: Json, scope: Json) -> list[Json]:
+def _media_storage(service: RunwareService, task: Json, scope: Json) -> list[Json]:
     if task["operation"] == "upload":
         media_uuid, name = service.uploads.add(
             task.get("media"), parameter="media", own_body=service.shelf.own_body, shrink=False
@@ -91,25 +92,25 @@ def _media_storage(service: Service, task: Json, scope: Json) -> list[Json]:
     return [{"data": [{**scope, "operation": "delete", "mediaUUID": media_uuid}]}]
 
 
-def _account_management(service: Service, task: Json, scope: Json) -> list[Json]:
+def _account_management(service: RunwareService, task: Json, scope: Json) -> list[Json]:
     service.ledger()
     if task["operation"] == "getDetails":
-        details = service.account.details(service.api_key)
+        account = account_details(service.account, service.api_key)
         if service.behaviour.balance_as_number:
-            details["balance"] = details["balance"]["amount"]
-        return [{"data": [{**scope, **details}]}]
+            account["balance"] = account["balance"]["amount"]
+        return [{"data": [{**scope, **account}]}]
     calls = [*_calls(service), *service.refused_calls]
     return [{"data": [{**scope, **report(task, calls, key_name="sandbox", now=service.clock.now())}]}]
 
 
-def _calls(service: Service) -> Iterator[Call]:
+def _calls(service: RunwareService) -> Iterator[Call]:
     for work in service.works.values():
         billed = sum(item.is_billed for item in work.items)
         yield Call(work.accepted_at, work.model.air, round(billed * work.cost_usd, 6),
                    work.ready_at - work.accepted_at, server_error=all(item.error for item in work.items))  # fmt: skip
 
 
-async def model_upload(service: Service, task: Json, scope: Json, push: Push, *, waits: bool) -> None:
+async def model_upload(service: RunwareService, task: Json, scope: Json, push: Push, *, waits: bool) -> None:
     """Take in a model: frames with changing status over WebSocket, only the last one over HTTP.
 
     Raises:
@@ -135,7 +136,7 @@ async def model_upload(service: Service, task: Json, scope: Json, push: Push, *,
     await push({"data": [{**scope, "status": "ready", "message": "The model is ready.", "air": air}]})
 
 
-UTILITIES: dict[str, Callable[[Service, Json, Json], list[Json]]] = {
+UTILITIES: dict[str, Callable[[RunwareService, Json, Json], list[Json]]] = {
     "getResponse": _get_response,
     "getTaskDetails": _get_task_details,
     "modelSearch": _model_search,

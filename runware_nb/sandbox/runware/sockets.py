@@ -6,12 +6,16 @@ import asyncio
 import collections
 import json
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from .delivery import CutConnection, dump
-from .service import Service
+from ..core.connections import CutConnection
+from .delivery import dump
+from .windows import BUFFER_S, IDLE_S
+
+if TYPE_CHECKING:
+    from .service import RunwareService
 
 __all__ = ["Sessions", "serve_socket"]
 
@@ -27,7 +31,7 @@ class Session:
         refusals: How its next authentications are refused, one by one.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: RunwareService) -> None:
         self.uuid = str(uuid.uuid4())
         self.socket: WebSocket | None = None
         self.refusals: collections.deque[str] = collections.deque()
@@ -53,7 +57,7 @@ class Session:
     async def resume(self, socket: WebSocket) -> None:
         """Take over a connection and deliver what was kept, if it is not too old."""
         self.socket = socket
-        oldest = self._service.clock.now() - self._service.clock.buffer_s
+        oldest = self._service.clock.now() - self._service.clock.real_s(BUFFER_S)
         while self._undelivered:
             kept_at, text = self._undelivered.popleft()
             if kept_at >= oldest:
@@ -72,7 +76,7 @@ def _break_off(socket: WebSocket | None, text: str) -> None:
 class Sessions:
     """All sessions of a server, by UUID."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: RunwareService) -> None:
         self._service = service
         self._by_uuid: dict[str, Session] = {}
 
@@ -113,10 +117,10 @@ class _IdleWatch:
             self._timer = self._loop.call_later(left, self._look)
 
 
-async def serve_socket(socket: WebSocket, service: Service, sessions: Sessions) -> None:
+async def serve_socket(socket: WebSocket, service: RunwareService, sessions: Sessions) -> None:
     """Speak with one connection until it ends."""
     await socket.accept()
-    watch = _IdleWatch(socket, service.clock.idle_s)
+    watch = _IdleWatch(socket, service.clock.real_s(IDLE_S))
     session: Session | None = None
     try:
         while True:
@@ -146,7 +150,7 @@ async def serve_socket(socket: WebSocket, service: Service, sessions: Sessions) 
             session.socket = None
 
 
-async def _authenticate(socket: WebSocket, task: Json, service: Service, sessions: Sessions) -> Session | None:
+async def _authenticate(socket: WebSocket, task: Json, service: RunwareService, sessions: Sessions) -> Session | None:
     if task.get("taskType") != "authentication" or task.get("apiKey") != service.api_key:
         missing = "apiKey" not in task
         error = {

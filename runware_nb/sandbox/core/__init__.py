@@ -1,0 +1,1 @@
+"""Parts that every sandbox service shares. Imports no service."""

@@ -1,0 +1,18 @@
+"""The services of the sandbox. A new one is a package beside `runware`, and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .core.service import Service
+from .runware.service import RunwareService
+
+__all__ = ["PLANNED_URLS", "SERVICES"]
+
+SERVICES: Mapping[str, type[Service]] = {
+    "runware": RunwareService,
+}
+"""Services by name. The options of the command line apply to the first one."""
+
+PLANNED_URLS = ("runkey_url", "useapi_url")
+"""Entries of the ready line that are null until a service provides them."""
