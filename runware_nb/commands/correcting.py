@@ -5,19 +5,17 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any
 
+from ..core.operations import TEXT_TO_IMAGE
 from ..errors import TaskInvalid
+from ..wire.bindings import flags_by_field
 from .arguments import quote_typed
 
 __all__ = ["corrected_line"]
 
-_OPTIONS = {
-    "model": ("-m", "--model"), "numberResults": ("-n", "--number-results"), "seed": ("--seed",),
-    "steps": ("--steps",), "CFGScale": ("--cfg",), "scheduler": ("--scheduler",), "outputFormat": ("--format",),
-    "acceleration": ("--acceleration",), "strength": ("--strength",), "width": ("-s", "--size"),
-    "height": ("-s", "--size"),
-}  # fmt: skip
+_FLAGS = MappingProxyType(flags_by_field(TEXT_TO_IMAGE))
 _SIZE = re.compile(r"(\d+)\s*[x×*]\s*(\d+)", re.IGNORECASE)
 
 
@@ -34,7 +32,7 @@ def corrected_line(prog: str, words: Sequence[str], error: TaskInvalid) -> str |
     """
     for number, word in enumerate(words):
         name, equals, value = word.partition("=")
-        if name not in _OPTIONS.get(error.parameter or "", ()):
+        if name not in _FLAGS.get(error.parameter or "", ()):
             continue
         typed = value if equals else words[number + 1] if number + 1 < len(words) else ""
         good = _nearest(typed, error)
