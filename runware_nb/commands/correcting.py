@@ -5,34 +5,36 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
-from types import MappingProxyType
 from typing import Any
 
-from ..core.operations import TEXT_TO_IMAGE
+from ..core.operations import OPERATIONS, TEXT_TO_IMAGE
 from ..errors import TaskInvalid
 from ..wire.bindings import flags_by_field
 from .arguments import quote_typed
 
 __all__ = ["corrected_line"]
 
-_FLAGS = MappingProxyType(flags_by_field(TEXT_TO_IMAGE))
 _SIZE = re.compile(r"(\d+)\s*[x×*]\s*(\d+)", re.IGNORECASE)
 
 
-def corrected_line(prog: str, words: Sequence[str], error: TaskInvalid) -> str | None:
+def corrected_line(
+    prog: str, words: Sequence[str], error: TaskInvalid, *, command: str = TEXT_TO_IMAGE.name
+) -> str | None:
     """Write a line again with one value made right.
 
     Args:
         prog: What the line begins with, such as `%%runware`.
         words: The rest of it.
         error: Names the parameter, and what it takes.
+        command: The command on the line; its options are those of the operation of this name.
 
     Returns:
         The line; None where the value is not on it, or nothing near it would do.
     """
+    flags = next((flags_by_field(operation) for operation in OPERATIONS if operation.name == command), {})
     for number, word in enumerate(words):
         name, equals, value = word.partition("=")
-        if name not in _FLAGS.get(error.parameter or "", ()):
+        if name not in flags.get(error.parameter or "", ()):
             continue
         typed = value if equals else words[number + 1] if number + 1 < len(words) else ""
         good = _nearest(typed, error)

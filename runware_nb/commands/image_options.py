@@ -18,7 +18,16 @@ from ..wire.redact import known_secrets
 from ..wire.tasks import ImageTask, LoRA
 from .arguments import whole_number
 
-__all__ = ["add_image_options", "add_operation_options", "fill_in", "refuse_keys", "refuse_known_keys", "task_from"]
+__all__ = [
+    "add_image_options",
+    "add_label_options",
+    "add_operation_options",
+    "fill_in",
+    "read_set",
+    "refuse_keys",
+    "refuse_known_keys",
+    "task_from",
+]
 
 _READERS: Mapping[Kind, Callable[[str], Any] | None] = MappingProxyType(
     {"text": None, "size": None, "integer": whole_number, "number": float}
@@ -43,6 +52,13 @@ def add_operation_options(parser: argparse.ArgumentParser, operation: Operation,
     group.add_argument("--fresh", action="store_true", help="ask again, although the log has the answer")
     group.add_argument("--yes", action="store_true", help="agree to the price, however high")
     group.add_argument("--set", action="append", metavar="KEY=JSON", help="any other parameter; dots go deeper")
+
+
+def add_label_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that every command of an operation has besides its own."""
+    parser.add_argument("--dry-run", action="store_true", help="show request and price, send nothing")
+    parser.add_argument("--tag", action="append", default=[], metavar="T", help="label for the log; repeatable")
+    parser.add_argument("--note", metavar="TEXT", help="note for the log")
 
 
 def task_from(options: argparse.Namespace, prompt: str, find: Callable[[str], Any]) -> ImageTask:
@@ -70,7 +86,7 @@ def task_from(options: argparse.Namespace, prompt: str, find: Callable[[str], An
         if words:
             media[wire_name(medium.name)] = [find(word) for word in words] if medium.is_list else find(words)
     given = {name: value for name, value in values.items() if value is not None}
-    return make_image_task(prompt, extra={**media, **_extra(options.set or ())}, **given)
+    return make_image_task(prompt, extra={**media, **read_set(options.set or ())}, **given)
 
 
 def fill_in(options: argparse.Namespace, defaults: Mapping[str, Any]) -> None:
@@ -131,7 +147,12 @@ def _lora(text: str) -> LoRA:
         raise MagicUsageError(f"--lora {text}: the weight {weight!r} is no number; write it as {air}:0.8") from error
 
 
-def _extra(pairs: Sequence[str]) -> Mapping[str, Any]:
+def read_set(pairs: Sequence[str]) -> Mapping[str, Any]:
+    """Return the parameters that `--set KEY=JSON` options state, in wire spelling.
+
+    Raises:
+        MagicUsageError: One of them cannot be read.
+    """
     made: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")

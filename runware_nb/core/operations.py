@@ -25,8 +25,9 @@ class Input:
     Attributes:
         name: Its name in Python.
         help: What it is for, for `-h`.
-        flag: Its option on a line, such as `--mask`; None if it has none.
+        flag: Its option on a line, such as `--mask`; None if it stands on the line as a word.
         is_list: Whether several are taken, so that the option is repeatable.
+        is_required: Whether nothing can be done without it.
         makes_slow: Whether the operation takes minutes with this input, as with a video, so that its result is polled.
     """
 
@@ -34,6 +35,7 @@ class Input:
     help: str
     flag: str | None = None
     is_list: bool = False
+    is_required: bool = False
     makes_slow: bool = False
 
 
@@ -79,6 +81,8 @@ class Operation:
     Attributes:
         name: As a user types it, such as `remove-background`.
         summary: One line, for the list of commands.
+        function: Its function in Python, such as `image` for `rw.image`. An entry with a function has a command, too.
+            None if it is reached by forms and `raw` only.
         produces: What the result is.
         inputs: The media that it takes.
         options: The parameters that have an option on a line.
@@ -92,6 +96,7 @@ class Operation:
     name: str
     summary: str
     produces: Produces
+    function: str | None = None
     inputs: tuple[Input, ...] = ()
     options: tuple[Option, ...] = ()
     deterministic: bool = False
@@ -106,6 +111,7 @@ _SIZES = ("1024x1024", "1152x896", "896x1152", "1216x832", "832x1216", "1344x768
 TEXT_TO_IMAGE = Operation(
     name="text-to-image",
     summary="generate images from a prompt",
+    function="image",
     produces="image",
     inputs=(
         Input("seed_image", "image to start from: a variable, _rw, #3, a file, a run", "--from"),
@@ -125,7 +131,7 @@ TEXT_TO_IMAGE = Operation(
         Option("output_format", "JPG, PNG or WEBP", ("--format",), "NAME", values=("JPG", "PNG", "WEBP")),
         Option("acceleration", "none, low, medium or high", ("--acceleration",), "NAME",
                values=("none", "low", "medium", "high")),
-        Option("strength", "how far to go from it, 0 to 1", ("--strength",), "X", "number"),
+        Option("strength", "how far to go from the image to start from, 0 to 1", ("--strength",), "X", "number"),
     ),
 )  # fmt: skip
 

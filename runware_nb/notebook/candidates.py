@@ -55,7 +55,10 @@ def _typable(candidates: list[str]) -> list[str]:
 def _after_command(command: str, session: Session, names: Mapping[str, Any]) -> list[str]:
     if command in _ABOUT_RUNS:
         return [run.task_uuid[:8] for run in _recent(session)]
-    if command in _ABOUT_IMAGES:
+    if command in _ABOUT_IMAGES or any(
+        command == operation.name and any(medium.flag is None for medium in operation.inputs)
+        for operation in OPERATIONS
+    ):
         return _images(session, names)
     if command in _ABOUT_MODELS:
         return [*_models(session), *((operation.name for operation in OPERATIONS) if command == "form" else ())]

@@ -7,7 +7,7 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from ..core.operations import OPERATIONS, Operation, operation_of
@@ -71,6 +71,8 @@ class Binding:
         operation: The name of the operation.
         task_type: The task type of today.
         older_names: Task types that the service still accepts for it.
+        fields: Fields of parameters and inputs by their names in Python, where `WIRE_NAMES` and capitals in place of
+            underscores do not give them.
         formats: Values of `outputFormat`, the default first, where a model does not state its own.
         most_results: The largest `numberResults`; None if the operation has no such field.
         count_field: The field with the number of results.
@@ -82,6 +84,7 @@ class Binding:
     operation: str
     task_type: str
     older_names: tuple[str, ...] = ()
+    fields: Mapping[str, str] = field(default_factory=dict)
     formats: tuple[str, ...] = ()
     most_results: int | None = None
     count_field: str = "numberResults"
@@ -140,8 +143,16 @@ def task_types_by_name() -> dict[str, str]:
     return {operation.name: by_operation[operation.name] for operation in OPERATIONS}
 
 
-def wire_name(name: str) -> str:
-    """Return the field of a parameter or an input by its name in Python: `mask_image` is `maskImage`."""
+def wire_name(name: str, operation: Operation | None = None) -> str:
+    """Return the field of a parameter or an input by its name in Python: `mask_image` is `maskImage`.
+
+    Args:
+        name: In Python.
+        operation: Whose field it is, if its binding may name it otherwise than all others do.
+    """
+    binding = next((one for one in BINDINGS if operation is not None and one.operation == operation.name), None)
+    if binding is not None and name in binding.fields:
+        return binding.fields[name]
     head, *rest = name.split("_")
     return WIRE_NAMES.get(name) or head + "".join(word.capitalize() for word in rest)
 
@@ -150,6 +161,6 @@ def flags_by_field(operation: Operation) -> dict[str, tuple[str, ...]]:
     """Return the options of an operation's parameters on a line, by field; a size stands for both sides."""
     flags: dict[str, tuple[str, ...]] = {}
     for option in operation.options:
-        fields = ("width", "height") if option.kind == "size" else (wire_name(option.name),)
+        fields = ("width", "height") if option.kind == "size" else (wire_name(option.name, operation),)
         flags |= dict.fromkeys(fields, option.flags)
     return flags
