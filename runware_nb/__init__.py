@@ -74,6 +74,13 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
+        from .core.operations import OPERATIONS
+
+        for operation in OPERATIONS:
+            if name == operation.function:
+                from .loading import load
+
+                return load("session.operations").function_of(operation)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from .loading import load
 

@@ -100,7 +100,7 @@ def _run(name: str, words: list[str]) -> int:
     try:
         answer = run_command(command, current_session(), options)
     except TaskInvalid as error:
-        error.corrected = corrected_line(f"runware-nb {name}", words, error)
+        error.corrected = corrected_line(f"runware-nb {name}", words, error, command=name)
         raise
     if answer.job is not None:
         answer = _wait(answer)

@@ -19,6 +19,7 @@ from .images.medium import MemoryMedium
 from .printable import printable
 from .settings import Settings, load_settings
 from .transport.deadlines import Deadline
+from .wire.bindings import binding_of
 from .wire.frames import Frame, Item
 from .wire.media import sniff
 from .wire.places import holds_media
@@ -304,7 +305,8 @@ class Client:
             TaskInvalid: It is no text task, or asks for several results.
         """
         wire = dict(prepare(as_wire(task), new_uuid=_new_uuid), deliveryMethod="stream")
-        if wire["taskType"] != "textInference" or wire.get("numberResults", 1) != 1:
+        binding = binding_of(wire["taskType"])
+        if binding is None or not binding.can_stream or wire.get("numberResults", 1) != 1:
             raise TaskInvalid("only a textInference with one result can be streamed", parameter="deliveryMethod")
         limit_s = self.settings.timeout_s if timeout_s is None else timeout_s
         return TextStream(wire, StreamLine(self.settings, self._connection, self._slots, self.collect, limit_s))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from .core.operations import TEXT_TO_IMAGE
 from .errors import ConfigError
 from .printable import printable
 from .reprs import short_repr
@@ -255,10 +256,9 @@ _FOR_PROJECTS = frozenset({"mode", "transport", "max_in_flight", "max_retries", 
 """What a project's file may set: it may come from a cloned repository, so neither URLs nor spending limits."""
 _FOR_USERS = frozenset({"rest_url", "ws_url", "schemas_url", "log_url", "media_url", *_NUMBERS, *_FOR_PROJECTS})
 _DEFAULTS: Mapping[str, tuple[type, ...]] = {
-    "model": (str,), "size": (str,), "number_results": (int,), "seed": (int,), "steps": (int,), "cfg": (int, float),
-    "scheduler": (str,), "negative": (str,), "format": (str,), "acceleration": (str,), "strength": (int, float),
+    **{option.long: option.types for option in TEXT_TO_IMAGE.options if not option.is_list},
     "tag": (list, str),
-}  # fmt: skip
+}
 """What a generation can take by default; spelled as the options of a cell."""
 _FOR_PROFILES = frozenset({"api_key_from", "home"})
 """What only a profile may set: the variable that holds its key, and its folder."""

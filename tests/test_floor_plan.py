@@ -9,7 +9,7 @@ PACKAGE = Path(runware_nb.__file__).parent
 # `images` and `catalog` lie lower than in the first drawing: a bare client's results decode too, and it puts media
 # where the model's schema wants them. `delivery` is what the client grew until it was no longer small.
 FLOORS = [
-    "printable", "errors", "forking", "interrupts", "loading", "reprs", "wire", "settings", "images", "transport", "catalog", "delivery", "client", "providers",
+    "printable", "errors", "forking", "interrupts", "loading", "reprs", "core", "wire", "settings", "images", "transport", "catalog", "delivery", "client", "providers",
     "runlog", "view", "loop", "session", "again", "curation", "sweeps", "commands", {"notebook", "cli"},
 ]  # fmt: skip
 APART = {"sandbox"}

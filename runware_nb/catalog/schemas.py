@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from ..wire.bindings import binding_of, operation_of_task
 from .models import Model
 
 __all__ = ["SCHEDULERS", "request_schema"]
@@ -27,16 +28,6 @@ SCHEDULERS = (
     "UniPC 2M", "UniPC 2M Karras", "UniPC 2M Uniform", "UniPC 3M", "UniPC 3M Karras", "UniPC 3M Uniform",
     "UniPC Karras", "UniPC Uniform", "UniPC Uniform Beta", "UniPC Uniform Exponential", "UniPC Uniform Karras",
 )  # fmt: skip
-
-_IMAGE_FORMATS = ("JPG", "PNG", "WEBP")
-_FORMATS = {
-    "imageInference": _IMAGE_FORMATS, "upscale": _IMAGE_FORMATS, "removeBackground": _IMAGE_FORMATS,
-    "imageMasking": _IMAGE_FORMATS, "controlNetPreprocess": _IMAGE_FORMATS, "vectorize": ("SVG",),
-    "videoInference": ("MP4", "WEBM", "MOV"), "audioInference": ("MP3", "WAV", "FLAC", "OGG"),
-    "3dInference": ("GLB",), "textInference": ("TEXT", "JSON"),
-}  # fmt: skip
-_MOST_RESULTS = {"imageInference": 20, "videoInference": 4, "audioInference": 4, "3dInference": 4, "textInference": 4}
-_WORDS_ONLY = {"caption", "promptEnhance", "textInference", "training"}
 
 
 def _text(low: int | None = None, high: int | None = None) -> Schema:
@@ -127,6 +118,10 @@ _SETTINGS: dict[str, Schema] = {
     "textInference": _object({"systemPrompt": _text(), "maxTokens": _whole(1), "temperature": _number(0, 2),
                               "topP": _number(0, 1), "topK": _whole(1)}),
 }  # fmt: skip
+_SHARED: dict[str, Schema] = {
+    "outputQuality": _whole(20, 99), "checkNSFW": _FLAG, "safety": _ANY_OBJECT, "advancedFeatures": _ANY_OBJECT,
+    "watermark": _ANY_OBJECT,
+}  # fmt: skip
 _LISTS = {"referenceImages", "images", "videos", "audios", "documents", "frameImages"}
 
 
@@ -171,8 +166,10 @@ def request_schema(model: Model) -> Schema:
 def _common(model: Model) -> Schema:
     """Give the parameters of a kind of task (reference 5.1)."""
     task_type = model.task_type
-    delivery = ["sync", "async", "stream"] if task_type == "textInference" else ["sync", "async"]
-    if task_type in {"videoInference", "3dInference", "training"} or "video" in model.needs_inputs:
+    operation, binding = operation_of_task(task_type), binding_of(task_type)
+    is_on_video = "video" in model.needs_inputs
+    delivery = ["sync", "async", "stream"] if binding is not None and binding.can_stream else ["sync", "async"]
+    if is_on_video or (operation is not None and operation.long_running):
         delivery = ["async"]
     made: Schema = {
         "taskType": {"const": task_type},
@@ -183,21 +180,18 @@ def _common(model: Model) -> Schema:
         "includeCost": _FLAG,
         "routing": _ANY_OBJECT,
     }
-    formats = model.formats or _FORMATS.get(task_type, ())
+    formats = model.formats or (() if binding is None else binding.formats)
     if formats:
         made["outputFormat"] = {"enum": [*formats, *(each.lower() for each in formats),
                                          *(("JPEG", "jpeg") if "JPG" in formats else ())]}  # fmt: skip
-    if task_type in _MOST_RESULTS:
-        made["numberResults"] = _whole(1, _MOST_RESULTS[task_type])
-    if task_type not in _WORDS_ONLY:
-        only_url = task_type in {"videoInference", "3dInference", "tools"} or "video" in model.needs_inputs
+    if binding is not None and binding.most_results is not None:
+        made["numberResults"] = _whole(1, binding.most_results)
+    if operation is None or operation.produces not in {"text", "model"}:  # else there is no file to deliver
+        only_url = is_on_video or (binding is not None and binding.is_url_only)
         made |= {
             "uploadEndpoint": _text(),
             "outputType": {"enum": ["URL"] if only_url else ["URL", "base64Data", "dataURI"]},
             "ttl": _whole(60),
         }
-    if task_type in {"imageInference", "upscale", "removeBackground"}:
-        made["outputQuality"] = _whole(20, 99)
-    if task_type in {"imageInference", "videoInference"}:
-        made |= {"checkNSFW": _FLAG, "safety": _ANY_OBJECT, "advancedFeatures": _ANY_OBJECT, "watermark": _ANY_OBJECT}
-    return made
+    shared = frozenset() if binding is None else binding.common
+    return made | {name: schema for name, schema in _SHARED.items() if name in shared}

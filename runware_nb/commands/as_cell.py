@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
+from ..core.operations import TEXT_TO_IMAGE
+from ..wire.bindings import flags_by_field, wire_name
 from ..wire.infotext import is_infotext
-from .image_options import OPTIONS_OF
 from .names import escape_names
 
 __all__ = ["as_cell", "quote_word"]
@@ -16,7 +18,8 @@ __all__ = ["as_cell", "quote_word"]
 _PLAIN = re.compile(r"[\w@%+=:,./#-]+", re.ASCII)
 _SKIPPED = frozenset({"taskType", "taskUUID", "positivePrompt", "width", "height", "lora", "inputs", "includeCost",
                       "deliveryMethod"})  # fmt: skip
-_MEDIA = {"seedImage": "--from", "maskImage": "--mask"}
+_FLAGS = MappingProxyType({field: flags[0] for field, flags in flags_by_field(TEXT_TO_IMAGE).items()})
+_INPUTS = MappingProxyType({wire_name(medium.name): medium for medium in TEXT_TO_IMAGE.inputs})
 
 
 def as_cell(task: Mapping[str, Any]) -> str | None:
@@ -55,7 +58,7 @@ def _options(task: Mapping[str, Any]) -> list[str]:
     if "width" in task and "height" in task:
         words += ["-s", f"{task['width']}x{task['height']}"]
     for name, value in task.items():
-        option = OPTIONS_OF.get(name)
+        option = None if name in _SKIPPED else _FLAGS.get(name)
         if name == "outputFormat" and value != str(value).upper():
             option = None  # --format writes capitals
         if option is not None and isinstance(value, str | int | float) and not isinstance(value, bool):
@@ -71,10 +74,10 @@ def _media(task: Mapping[str, Any]) -> list[str]:
     words: list[str] = []
     inputs = task.get("inputs")
     for name, value in (inputs if isinstance(inputs, Mapping) else {}).items():
-        if name in _MEDIA:
-            words += [_MEDIA[name], str(value)]
-        elif name == "referenceImages":
-            words += [word for each in value for word in ("--reference", str(each))]
+        medium = _INPUTS.get(name)
+        if medium is not None and medium.flag is not None:
+            for word in value if medium.is_list else [value]:
+                words += [medium.flag, str(word)]
         else:
             words += ["--set", f"inputs.{name}={json.dumps(value, ensure_ascii=False, default=str)}"]
     return words

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from ..core.operations import OPERATIONS, TEXT_TO_IMAGE, operation_of
 from ..errors import ConfigError, MagicUsageError
 from ..reprs import short_repr
 from ..settings import current_folder
@@ -73,7 +74,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "model-search": "models",
         "model": "model",
         "alias": "alias",
-        "text-to-image": "text_to_image",
+        **{operation.name: "operation" for operation in OPERATIONS if operation.function is not None},
+        TEXT_TO_IMAGE.name: "text_to_image",  # its prompt is free text on the line, which no other operation has
         "log": "log",
         "show": "show",
         "code": "code",
@@ -123,6 +125,10 @@ def find_command(name: str) -> Command:
             meant = min(near, key=lambda each: (-_likeness(name, each), abs(len(each) - len(name))))
             raise MagicUsageError(f"no command {name!r}; did you mean {meant}?", corrected=f"%runware {meant}")
         raise MagicUsageError(f"no command {name!r}; there are: {', '.join(COMMANDS)}")
+    if module == "operation":
+        from .operation import OperationCommand
+
+        return OperationCommand(operation_of(name))
     return cast("Command", importlib.import_module(f".{module}", __package__))
 
 

@@ -7,34 +7,34 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from ..core.operations import OPERATIONS, TEXT_TO_IMAGE
 from ..errors import TaskInvalid
+from ..wire.bindings import flags_by_field
 from .arguments import quote_typed
 
 __all__ = ["corrected_line"]
 
-_OPTIONS = {
-    "model": ("-m", "--model"), "numberResults": ("-n", "--number-results"), "seed": ("--seed",),
-    "steps": ("--steps",), "CFGScale": ("--cfg",), "scheduler": ("--scheduler",), "outputFormat": ("--format",),
-    "acceleration": ("--acceleration",), "strength": ("--strength",), "width": ("-s", "--size"),
-    "height": ("-s", "--size"),
-}  # fmt: skip
 _SIZE = re.compile(r"(\d+)\s*[x×*]\s*(\d+)", re.IGNORECASE)
 
 
-def corrected_line(prog: str, words: Sequence[str], error: TaskInvalid) -> str | None:
+def corrected_line(
+    prog: str, words: Sequence[str], error: TaskInvalid, *, command: str = TEXT_TO_IMAGE.name
+) -> str | None:
     """Write a line again with one value made right.
 
     Args:
         prog: What the line begins with, such as `%%runware`.
         words: The rest of it.
         error: Names the parameter, and what it takes.
+        command: The command on the line; its options are those of the operation of this name.
 
     Returns:
         The line; None where the value is not on it, or nothing near it would do.
     """
+    flags = next((flags_by_field(operation) for operation in OPERATIONS if operation.name == command), {})
     for number, word in enumerate(words):
         name, equals, value = word.partition("=")
-        if name not in _OPTIONS.get(error.parameter or "", ()):
+        if name not in flags.get(error.parameter or "", ()):
             continue
         typed = value if equals else words[number + 1] if number + 1 < len(words) else ""
         good = _nearest(typed, error)

@@ -5,49 +5,60 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
+from ..core.operations import TEXT_TO_IMAGE, Kind, Operation
 from ..errors import MagicUsageError
 from ..session.api import as_tags, make_image_task, parse_size
 from ..settings import remember_secrets
+from ..wire.bindings import wire_name
 from ..wire.key_shapes import looks_like_key
 from ..wire.redact import known_secrets
 from ..wire.tasks import ImageTask, LoRA
 from .arguments import whole_number
 
-__all__ = ["OPTIONS_OF", "add_image_options", "fill_in", "refuse_keys", "refuse_known_keys", "task_from"]
+__all__ = [
+    "add_image_options",
+    "add_label_options",
+    "add_operation_options",
+    "fill_in",
+    "read_set",
+    "refuse_keys",
+    "refuse_known_keys",
+    "task_from",
+]
 
-OPTIONS_OF = {
-    "model": "-m", "numberResults": "-n", "seed": "--seed", "steps": "--steps", "CFGScale": "--cfg",
-    "scheduler": "--scheduler", "negativePrompt": "--negative", "outputFormat": "--format",
-    "acceleration": "--acceleration", "strength": "--strength",
-}  # fmt: skip
-"""The option of each parameter that has one, by its name on the wire."""
+_READERS: Mapping[Kind, Callable[[str], Any] | None] = MappingProxyType(
+    {"text": None, "size": None, "integer": whole_number, "number": float}
+)
 
 
 def add_image_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    group = parser.add_argument_group("image")
-    group.add_argument("-m", "--model", metavar="AIR", help="AIR identifier, slug or alias (default runware:101@1)")
-    group.add_argument("-s", "--size", metavar="WxH", help="pixels, such as 1024x768 (default 1024x1024)")
-    group.add_argument("-n", "--number-results", type=whole_number, metavar="N", help="how many images, 1 to 20")
-    group.add_argument("--seed", type=whole_number, metavar="N", help="first seed; picked and logged when left out")
-    group.add_argument("--steps", type=whole_number, metavar="N", help="denoising steps")
-    group.add_argument("--cfg", type=float, metavar="X", help="how closely to follow the prompt")
-    group.add_argument("--scheduler", metavar="NAME", help="sampler")
-    group.add_argument("--negative", metavar="TEXT", help="what to avoid")
-    group.add_argument("--lora", action="append", metavar="AIR[:WEIGHT]", help="adaptation to apply; repeatable")
-    group.add_argument("--format", metavar="NAME", help="JPG, PNG or WEBP")
-    group.add_argument("--acceleration", metavar="NAME", help="none, low, medium or high")
-    group.add_argument(
-        "--from", dest="from_", metavar="IMG", help="image to start from: a variable, _rw, #3, a file, a run"
-    )
-    group.add_argument("--mask", metavar="IMG", help="where to paint anew: white is painted")
-    group.add_argument("--strength", type=float, metavar="X", help="how far to go from it, 0 to 1")
-    group.add_argument("--reference", action="append", metavar="IMG", help="image to follow; repeatable")
+    """Declare the options of `text-to-image`, and those of every paid run."""
+    add_operation_options(parser, TEXT_TO_IMAGE, title="image")
+
+
+def add_operation_options(parser: argparse.ArgumentParser, operation: Operation, *, title: str) -> None:
+    """Declare the options of an operation as its entry states them, and those of every paid run."""
+    group = parser.add_argument_group(title)
+    for option in operation.options:
+        how: dict[str, Any] = {"action": "append"} if option.is_list else {"type": _READERS[option.kind]}
+        group.add_argument(*option.flags, metavar=option.metavar, help=option.help, **how)
+    for medium in operation.inputs:
+        if medium.flag is not None:
+            action = "append" if medium.is_list else "store"
+            group.add_argument(medium.flag, dest=medium.name, action=action, metavar="IMG", help=medium.help)
     group.add_argument("--fresh", action="store_true", help="ask again, although the log has the answer")
     group.add_argument("--yes", action="store_true", help="agree to the price, however high")
     group.add_argument("--set", action="append", metavar="KEY=JSON", help="any other parameter; dots go deeper")
+
+
+def add_label_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that every command of an operation has besides its own."""
+    parser.add_argument("--dry-run", action="store_true", help="show request and price, send nothing")
+    parser.add_argument("--tag", action="append", default=[], metavar="T", help="label for the log; repeatable")
+    parser.add_argument("--note", metavar="TEXT", help="note for the log")
 
 
 def task_from(options: argparse.Namespace, prompt: str, find: Callable[[str], Any]) -> ImageTask:
@@ -61,22 +72,21 @@ def task_from(options: argparse.Namespace, prompt: str, find: Callable[[str], An
     Raises:
         MagicUsageError: A value cannot be read.
     """
-    values: dict[str, Any] = {
-        "model": options.model, "number_results": options.number_results, "seed": options.seed,
-        "steps": options.steps, "cfg_scale": options.cfg, "scheduler": options.scheduler,
-        "negative_prompt": options.negative, "acceleration": options.acceleration,
-        "output_format": options.format.upper() if options.format else None,
-    }  # fmt: skip
-    if options.size:
-        values["width"], values["height"] = parse_size(options.size)
-    if options.lora:
-        values["loras"] = tuple(_lora(text) for text in options.lora)
-    values["strength"] = options.strength
-    media = {name: find(word) for name, word in (("seedImage", options.from_), ("maskImage", options.mask)) if word}
-    if options.reference:
-        media["referenceImages"] = [find(word) for word in options.reference]
+    values = {option.name: getattr(options, option.long) for option in TEXT_TO_IMAGE.options}
+    if values["output_format"]:
+        values["output_format"] = values["output_format"].upper()
+    size = values.pop("size")
+    if size:
+        values["width"], values["height"] = parse_size(size)
+    if values["loras"]:
+        values["loras"] = tuple(_lora(text) for text in values["loras"])
+    media: dict[str, Any] = {}
+    for medium in TEXT_TO_IMAGE.inputs:
+        words = getattr(options, medium.name)
+        if words:
+            media[wire_name(medium.name)] = [find(word) for word in words] if medium.is_list else find(words)
     given = {name: value for name, value in values.items() if value is not None}
-    return make_image_task(prompt, extra={**media, **_extra(options.set or ())}, **given)
+    return make_image_task(prompt, extra={**media, **read_set(options.set or ())}, **given)
 
 
 def fill_in(options: argparse.Namespace, defaults: Mapping[str, Any]) -> None:
@@ -137,7 +147,12 @@ def _lora(text: str) -> LoRA:
         raise MagicUsageError(f"--lora {text}: the weight {weight!r} is no number; write it as {air}:0.8") from error
 
 
-def _extra(pairs: Sequence[str]) -> Mapping[str, Any]:
+def read_set(pairs: Sequence[str]) -> Mapping[str, Any]:
+    """Return the parameters that `--set KEY=JSON` options state, in wire spelling.
+
+    Raises:
+        MagicUsageError: One of them cannot be read.
+    """
     made: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")

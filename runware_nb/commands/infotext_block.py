@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from types import MappingProxyType
 from typing import Any
 
 from ..catalog import find_model
+from ..core.operations import TEXT_TO_IMAGE, Option
 from ..wire.air import parse_air
+from ..wire.bindings import wire_name
 from ..wire.infotext import is_infotext, parse_infotext
 
 __all__ = ["take_block"]
 
-_OPTIONS = {"steps": "steps", "scheduler": "scheduler", "CFGScale": "cfg", "seed": "seed", "model": "model",
-            "negativePrompt": "negative", "strength": "strength"}  # fmt: skip
+_OPTIONS = MappingProxyType(
+    {wire_name(option.name): option for option in TEXT_TO_IMAGE.options if not option.is_list and option.kind != "size"}
+)
 _UNDERSTOOD = frozenset({"Steps", "Sampler", "CFG scale", "Seed", "Size", "Model", "Denoising strength", "Clip skip",
                          "Version"})  # fmt: skip
 
@@ -37,8 +41,8 @@ def take_block(options: argparse.Namespace, body: str) -> tuple[str, tuple[str, 
         left_out.append(f"Model {model} (no AIR identifier)")
         del values["model"]
     for name, option in _OPTIONS.items():
-        if name in values and getattr(options, option) is None and _fits(option, values[name]):
-            setattr(options, option, values[name])
+        if name in values and getattr(options, option.long) is None and _fits(option, values[name]):
+            setattr(options, option.long, values[name])
     if options.size is None and {"width", "height"} <= values.keys():
         options.size = f"{values['width']}x{values['height']}"
     if "clipSkip" in values:
@@ -47,7 +51,5 @@ def take_block(options: argparse.Namespace, body: str) -> tuple[str, tuple[str, 
     return told.prompt, notes
 
 
-def _fits(option: str, value: Any) -> bool:
-    kinds: dict[str, type | tuple[type, ...]] = {"steps": int, "seed": int, "cfg": (int, float),
-                                                 "strength": (int, float)}  # fmt: skip
-    return isinstance(value, kinds.get(option, str)) or option in {"scheduler", "negative", "model"}
+def _fits(option: Option, value: Any) -> bool:
+    return option.kind == "text" or isinstance(value, option.types)  # a sampler may be written as a number

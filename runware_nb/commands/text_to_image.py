@@ -8,19 +8,20 @@ from pathlib import PurePath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from ..core.operations import TEXT_TO_IMAGE
 from ..errors import MagicUsageError, TaskError
 from ..session.session import Plan
 from ..view.table import render_facts
 from ..wire.places import holds_media, replace_media
 from ..wire.results import Outcome
 from .base import Answer
-from .image_options import add_image_options, fill_in, refuse_keys, task_from
+from .image_options import add_image_options, add_label_options, fill_in, refuse_keys, task_from
 from .images_in import find_image
 
 if TYPE_CHECKING:
     from ..session import Session
 
-SUMMARY = "generate images from a prompt"
+SUMMARY = TEXT_TO_IMAGE.summary
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,9 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("words", nargs="*", help="the prompt")
     parser.add_argument("--prompt", metavar="TEXT", help="the prompt, as an option")
     add_image_options(parser)
-    parser.add_argument("--dry-run", action="store_true", help="show request and price, send nothing")
-    parser.add_argument("--tag", action="append", default=[], metavar="T", help="label for the log; repeatable")
-    parser.add_argument("--note", metavar="TEXT", help="note for the log")
+    add_label_options(parser)
 
 
 def run(session: Session, options: argparse.Namespace) -> Answer:
@@ -63,7 +62,7 @@ def submit(
     fill_in(options, session.settings.defaults)
     task = task_from(options, prompt, lambda word: find_image(word, session, names))
     if options.dry_run:
-        return _dry_run(session.plan(task))
+        return dry_run(session.plan(task))
     job = session.submit(
         task,
         template=template,
@@ -96,7 +95,8 @@ def _raw(error: TaskError) -> dict[str, Any]:
     return error.raw or {"code": error.code, "message": str(error), "taskUUID": error.task_uuid}
 
 
-def _dry_run(plan: Plan) -> Answer:
+def dry_run(plan: Plan) -> Answer:
+    """Return what a plan would send, and its price."""
     task = replace_media(plan.task, _named) if holds_media(plan.task) else plan.task
     facts = [*task.items(), ("price", str(plan.price)), ("sent", "nothing (dry run)")]
     written = {"task": task, "estimate_usd": plan.price.usd, "estimate_basis": plan.price.basis}

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.operations import TEXT_TO_IMAGE
 from ..errors import MagicUsageError
 from ..reprs import short_repr
 from ..runlog import ResultRecord, RunRecord
@@ -16,9 +17,10 @@ from ..wire.parameters import parameters_of
 __all__ = ["Condition", "condition_of", "names_of", "setting_of"]
 
 _SHORT: Mapping[str, tuple[str, ...]] = {
-    "cfg": ("cfg_scale",), "negative": ("negative_prompt",), "format": ("output_format",), "lora": ("loras",),
-    "size": ("width", "height"), "prompt": ("positive_prompt",),
-}  # fmt: skip
+    **{option.long: (option.name,) for option in TEXT_TO_IMAGE.options if option.long != option.name},
+    "size": ("width", "height"),
+    "prompt": ("positive_prompt",),
+}
 """Options of a cell, and the parameters that they set."""
 _NOT_COMPARED = frozenset({"number_results"})
 """An image of a batch equals one that was generated alone from the same seed."""

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..core.operations import OPERATIONS
 from ..errors import RunwareNBError
 from ..printable import hides
 
@@ -16,29 +17,29 @@ if TYPE_CHECKING:
 __all__ = ["after_command", "after_option"]
 
 _RECENT = 40
-_SIZES = ("1024x1024", "1152x896", "896x1152", "1216x832", "832x1216", "1344x768", "768x1344", "768x768", "512x512")
 _ABOUT_RUNS = frozenset({"show", "code", "diff", "history", "rate", "forget", "replay", "verify", "discard", "poll"})
 _ABOUT_IMAGES = frozenset({"compare"})
 _ABOUT_MODELS = frozenset({"model", "form"})
-_OPERATIONS = ("upscale", "remove-background", "caption", "mask", "controlnet", "enhance", "vectorize", "video",
-               "audio", "text", "3d")  # fmt: skip
 
 
 def after_option(option: str, session: Session, names: Mapping[str, Any]) -> list[str] | None:
     """List the values of an option; None where it takes none that are known."""
     makers: dict[str, Callable[[], list[str]]] = {
-        "-m": lambda: _models(session), "--model": lambda: _models(session),
-        "-s": lambda: list(_SIZES), "--size": lambda: list(_SIZES),
-        "--scheduler": _schedulers, "--format": lambda: ["JPG", "PNG", "WEBP"],
-        "--acceleration": lambda: ["none", "low", "medium", "high"],
-        "--from": lambda: _images(session, names), "--mask": lambda: _images(session, names),
-        "--reference": lambda: _images(session, names),
+        "-m": lambda: _models(session), "--model": lambda: _models(session), "--scheduler": _schedulers,
         "--seed": lambda: _seeds(session), "--tag": lambda: _tags(session), "--lora": lambda: _loras(session),
         "--state": _states, "--sort": lambda: ["newest", "oldest", "cost", "time", "rating"],
         "--ballot": lambda: _ballots(session), "--by": lambda: ["cell", "day", "model", "tag", "notebook"],
     }  # fmt: skip
     make = makers.get(option)
-    return None if make is None else _typable(make())
+    if make is not None:
+        return _typable(make())
+    for operation in OPERATIONS:
+        if any(option == medium.flag for medium in operation.inputs):
+            return _typable(_images(session, names))
+        for declared in operation.options:
+            if option in declared.flags:
+                return list(declared.values) or None
+    return None
 
 
 def after_command(command: str, session: Session, names: Mapping[str, Any]) -> list[str]:
@@ -54,10 +55,13 @@ def _typable(candidates: list[str]) -> list[str]:
 def _after_command(command: str, session: Session, names: Mapping[str, Any]) -> list[str]:
     if command in _ABOUT_RUNS:
         return [run.task_uuid[:8] for run in _recent(session)]
-    if command in _ABOUT_IMAGES:
+    if command in _ABOUT_IMAGES or any(
+        command == operation.name and any(medium.flag is None for medium in operation.inputs)
+        for operation in OPERATIONS
+    ):
         return _images(session, names)
     if command in _ABOUT_MODELS:
-        return [*_models(session), *(_OPERATIONS if command == "form" else ())]
+        return [*_models(session), *((operation.name for operation in OPERATIONS) if command == "form" else ())]
     if command == "ranking":
         return _ballots(session)
     if command == "config":

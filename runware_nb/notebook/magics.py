@@ -5,30 +5,35 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope, no_var_expand
 from traitlets import CaselessStrEnum, Float, Integer, List, Unicode, Union, observe
 
+from ..core.operations import TEXT_TO_IMAGE
 from ..loading import FIRST_NEEDED, load
 
 __all__ = ["RunwareMagics", "allow_empty_bodies", "forbid_empty_bodies"]
+
+
+_HELP = MappingProxyType({option.long: option.help for option in TEXT_TO_IMAGE.options})
 
 
 @magics_class
 class RunwareMagics(Magics):
     """The magics of one shell, and what `%config RunwareMagics` sets: defaults of every `%%runware` cell."""
 
-    model = Unicode(None, allow_none=True, help="AIR identifier, slug or alias").tag(config=True)
-    size = Unicode(None, allow_none=True, help="pixels, such as 1024x768").tag(config=True)
-    number_results = Integer(None, allow_none=True, help="how many images, 1 to 20").tag(config=True)
-    seed = Integer(None, allow_none=True, help="first seed").tag(config=True)
-    steps = Integer(None, allow_none=True, help="denoising steps").tag(config=True)
-    cfg = Float(None, allow_none=True, help="how closely to follow the prompt").tag(config=True)
-    scheduler = Unicode(None, allow_none=True, help="sampler").tag(config=True)
-    negative = Unicode(None, allow_none=True, help="what to avoid").tag(config=True)
-    format = Unicode(None, allow_none=True, help="JPG, PNG or WEBP").tag(config=True)
-    acceleration = Unicode(None, allow_none=True, help="none, low, medium or high").tag(config=True)
+    model = Unicode(None, allow_none=True, help=_HELP["model"]).tag(config=True)
+    size = Unicode(None, allow_none=True, help=_HELP["size"]).tag(config=True)
+    number_results = Integer(None, allow_none=True, help=_HELP["number_results"]).tag(config=True)
+    seed = Integer(None, allow_none=True, help=_HELP["seed"]).tag(config=True)
+    steps = Integer(None, allow_none=True, help=_HELP["steps"]).tag(config=True)
+    cfg = Float(None, allow_none=True, help=_HELP["cfg"]).tag(config=True)
+    scheduler = Unicode(None, allow_none=True, help=_HELP["scheduler"]).tag(config=True)
+    negative = Unicode(None, allow_none=True, help=_HELP["negative"]).tag(config=True)
+    format = Unicode(None, allow_none=True, help=_HELP["format"]).tag(config=True)
+    acceleration = Unicode(None, allow_none=True, help=_HELP["acceleration"]).tag(config=True)
     tag = Union(
         [Unicode(), List(Unicode())], default_value=[], help="a tag for the log, or a list of tags; added to the cell's"
     ).tag(config=True)

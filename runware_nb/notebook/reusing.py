@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 
-from ..commands.image_options import OPTIONS_OF
+from ..core.operations import TEXT_TO_IMAGE
 from ..curation.exhibition import Exhibit
 from ..errors import MagicUsageError
+from ..wire.bindings import flags_by_field
 
 __all__ = ["reuse"]
 
@@ -34,8 +35,8 @@ def reuse(exhibit: Exhibit, name: str) -> str:
     form = last_form()
     if form is None:
         words = f"{size[0]}x{size[1]}" if name == "size" else str(value)
-        option = "-s" if name == "size" else OPTIONS_OF.get(name)
-        written = words if option is None else f"{option} {shlex.quote(words)}"
+        flags = flags_by_field(TEXT_TO_IMAGE).get("width" if name == "size" else name)
+        written = words if flags is None else f"{flags[0]} {shlex.quote(words)}"
         return f"no form is open; in a cell: {written}"
     if name == "model":
         form.use_model(str(value))

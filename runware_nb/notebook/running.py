@@ -108,7 +108,7 @@ class Runner:
         try:
             answer = run_command(command, self._session, options)
         except TaskInvalid as error:
-            error.corrected = corrected_line(f"%runware {words[0]}", typed[1:], error)
+            error.corrected = corrected_line(f"%runware {words[0]}", typed[1:], error, command=words[0])
             raise
         if answer.job is not None:
             self._bind(answer.job, None)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..catalog import DEFAULT_MODEL
+from ..core.operations import TEXT_TO_IMAGE
 from ..errors import ConfigError, MagicUsageError, TaskInvalid
 from ..images.incoming import media_bytes
 from ..images.provenance import Provenance, read_provenance
@@ -95,7 +96,8 @@ def as_tags(tags: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for text in texts if text.strip()))
 
 
-_IN_PYTHON = {"cfg": "cfg_scale", "negative": "negative_prompt", "format": "output_format"}
+_IN_PYTHON = {option.long: option.name for option in TEXT_TO_IMAGE.options}
+"""Settings bear the names of options on a line; the functions take the names of parameters."""
 _SIZE = re.compile(r"(\d{1,5})\s*[x×*]\s*(\d{1,5})", re.IGNORECASE)
 
 

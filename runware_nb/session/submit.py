@@ -15,6 +15,7 @@ from ..reprs import short_repr
 from ..runlog import RunRecord
 from ..settings import remember_secrets
 from ..view.results import format_usd
+from ..wire.bindings import operation_of_task
 from ..wire.canonical import request_hash
 from ..wire.frames import Item
 from ..wire.places import holds_media, replace_media
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["Labels", "Submission", "answer_from_log", "submit", "submit_all"]
 
 _LARGEST_SEED = 2**31
-_REPEATABLE = frozenset({"upscale", "removeBackground", "caption", "imageMasking", "controlNetPreprocess", "vectorize"})
-"""Operations: the same medium gives the same answer, and no seed is asked for."""
 
 
 @short_repr()
@@ -141,7 +140,9 @@ class Submission:
                 "to get a new one.",
                 parameter="taskUUID",
             )
-        self._is_joinable = self._seed_given or self._wire["taskType"] in _REPEATABLE
+        operation = operation_of_task(self._wire["taskType"])
+        # Without a seed only a deterministic operation has one answer, so that a recorded or a running one is as good.
+        self._is_joinable = self._seed_given or (operation is not None and operation.deterministic)
 
     @property
     def priced(self) -> Priced:

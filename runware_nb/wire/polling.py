@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .bindings import operation_of_task
+
 __all__ = ["SYNC_SILENCE_S", "UNANSWERED_POLL_S", "first_poll_s", "poll_delay_s"]
 
 SYNC_SILENCE_S = 20.0
@@ -12,8 +14,6 @@ The service pushes for about 120 s (reference 9), but frames get lost, and then 
 
 UNANSWERED_POLL_S = 3.0
 """A poll over WebSocket that got no answer for so long is asked again."""
-
-_LONG_TASKS = {"videoInference": 10.0, "3dInference": 10.0, "training": 30.0}
 
 
 def poll_delay_s(attempt: int, *, first_s: float = 1.0, longest_s: float = 10.0) -> float:
@@ -42,5 +42,6 @@ def poll_delay_s(attempt: int, *, first_s: float = 1.0, longest_s: float = 10.0)
 
 
 def first_poll_s(task_type: str) -> float:
-    """Say how long a kind of task takes at the least, in seconds: asking earlier is noise."""
-    return _LONG_TASKS.get(task_type, 1.0)
+    """Return how long a task of this type takes at least, in seconds; 1.0 if the type is not known."""
+    operation = operation_of_task(task_type)
+    return 1.0 if operation is None else operation.least_s

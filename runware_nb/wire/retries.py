@@ -19,10 +19,10 @@ from ..errors import (
     TransportTimeout,
 )
 from ..reprs import short_repr
+from .bindings import operation_of_task
 
 __all__ = [
     "GIVE_UP",
-    "NEVER_AUTOMATIC",
     "Decision",
     "Step",
     "backoff_s",
@@ -31,9 +31,6 @@ __all__ = [
     "reconnect_delay_s",
     "refuses_request",
 ]
-
-NEVER_AUTOMATIC = frozenset({"videoInference", "3dInference", "training"})
-"""Kinds of task too dear to make again without being asked."""
 
 _TRANSIENT_STATUS = {408, 425, 429}
 _REFUSALS = (TaskInvalid, AuthenticationFailed, OutOfCredit, RateLimited, ContentRefused, TaskNotFound)
@@ -99,7 +96,8 @@ def decide(
             return GIVE_UP
         if not error.task_uuid:
             return Decision(Step.SEND_AGAIN if isinstance(error, RateLimited) else Step.ASK_FIRST, delay_s)
-        if task_type in NEVER_AUTOMATIC:
+        operation = operation_of_task(task_type)
+        if operation is not None and operation.long_running:  # too expensive to start again without the user
             # a refusal for rate came before acceptance, and made nothing: the same UUID is as good as new
             return Decision(Step.SEND_AGAIN, delay_s) if isinstance(error, RateLimited) else GIVE_UP
         return Decision(Step.NEW_ATTEMPT, delay_s)

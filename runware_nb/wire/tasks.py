@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from types import MappingProxyType
 from typing import Any
 
 from ..reprs import short_repr
+from .bindings import UTILITIES, WIRE_NAMES, binding_of, operation_of_task
 from .frames import Item
 from .parsing import is_uuid
 from .plain import plain_task
@@ -25,48 +25,6 @@ __all__ = [
     "prepare",
     "prompt_of",
 ]
-
-WIRE_NAMES: Mapping[str, str] = MappingProxyType(
-    {
-        "positive_prompt": "positivePrompt",
-        "negative_prompt": "negativePrompt",
-        "model": "model",
-        "width": "width",
-        "height": "height",
-        "number_results": "numberResults",
-        "seed": "seed",
-        "steps": "steps",
-        "cfg_scale": "CFGScale",
-        "scheduler": "scheduler",
-        "loras": "lora",
-        "strength": "strength",
-        "output_format": "outputFormat",
-        "output_type": "outputType",
-        "output_quality": "outputQuality",
-        "acceleration": "acceleration",
-        "delivery_method": "deliveryMethod",
-        "ttl_s": "ttl",
-    }
-)
-"""Our names for the service's."""
-
-_UTILITIES = frozenset(
-    {
-        "authentication", "ping", "getResponse", "getTaskDetails", "modelSearch", "modelUpload",
-        "imageUpload", "mediaStorage", "accountManagement",
-    }
-)  # fmt: skip
-_ASYNC_ONLY = frozenset({"videoInference", "3dInference", "training"})
-_ASYNC_FOR_VIDEO = frozenset({"caption", "upscale", "removeBackground"})
-_OLDER_NAMES: Mapping[str, str] = MappingProxyType(
-    {
-        "imageUpscale": "upscale",
-        "imageBackgroundRemoval": "removeBackground",
-        "imageCaption": "caption",
-        "imageControlNetPreProcess": "controlNetPreprocess",
-        "photoMaker": "imageInference",
-    }
-)
 
 
 @short_repr()
@@ -179,12 +137,13 @@ def as_wire(task: Task) -> Item:
 
 def is_utility(task_type: str) -> bool:
     """Whether a kind of task makes nothing and costs nothing, such as a search or a poll."""
-    return task_type in _UTILITIES
+    return task_type in UTILITIES
 
 
 def current_task_type(task_type: str) -> str:
-    """Give today's name of a kind of task; older names are still accepted by the service (reference 5.0)."""
-    return _OLDER_NAMES.get(task_type, task_type)
+    """Return today's name of a task type; the service still accepts older names (reference 5.0)."""
+    binding = binding_of(task_type)
+    return task_type if binding is None else binding.task_type
 
 
 def prepare(wire: Mapping[str, Any], *, new_uuid: Callable[[], str]) -> Item:
@@ -202,7 +161,7 @@ def prepare(wire: Mapping[str, Any], *, new_uuid: Callable[[], str]) -> Item:
         made["taskUUID"] = new_uuid()
     task_type = made.get("taskType", "imageInference")
     made["taskType"] = task_type
-    if task_type not in _UTILITIES:
+    if task_type not in UTILITIES:
         made.setdefault("includeCost", True)
         if made.get("deliveryMethod") is None:
             made["deliveryMethod"] = "async" if _is_slow(made) else "sync"
@@ -210,18 +169,19 @@ def prepare(wire: Mapping[str, Any], *, new_uuid: Callable[[], str]) -> Item:
 
 
 def _is_slow(task: Mapping[str, Any]) -> bool:
-    """Whether a task is done asynchronously only: films, solids, training, and operations on films."""
-    task_type = task["taskType"]
-    if task_type in _ASYNC_ONLY:
-        return True
+    """Return whether a task is done asynchronously only: videos, 3D models, training, and operations on videos."""
+    operation = operation_of_task(task["taskType"])
+    if operation is None or operation.long_running:
+        return operation is not None
     inputs = task.get("inputs")
-    return task_type in _ASYNC_FOR_VIDEO and isinstance(inputs, Mapping) and "video" in inputs
+    slow = {medium.name for medium in operation.inputs if medium.makes_slow}
+    return isinstance(inputs, Mapping) and not slow.isdisjoint(inputs)
 
 
 def expected_results(task: Mapping[str, Any]) -> int:
-    """Say how many results a wire task asks for; 1 where its number makes no sense."""
-    key = "promptVersions" if task.get("taskType") == "promptEnhance" else "numberResults"
-    value = task.get(key, 1)
+    """Return how many results a task in wire spelling asks for; 1 where its number makes no sense."""
+    binding = binding_of(str(task.get("taskType")))
+    value = task.get("numberResults" if binding is None else binding.count_field, 1)
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 1
 
 

@@ -10,6 +10,7 @@ from ...again.replay import find_original
 from ...catalog import DEFAULT_MODEL, Rulebook, all_models, find_model, nearest_names
 from ...errors import MagicUsageError, RunNotFound
 from ...session import current_session
+from ...wire.bindings import task_types_by_name
 from ...wire.results import Outcome, Result
 from .look import Look
 from .model_form import ModelForm
@@ -20,12 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["form", "last_form", "pick_model", "rules_of", "users_names"]
 
-_OPERATIONS = {
-    "upscale": "upscale", "remove-background": "removeBackground", "caption": "caption", "mask": "imageMasking",
-    "controlnet": "controlNetPreprocess", "enhance": "promptEnhance", "vectorize": "vectorize",
-    "video": "videoInference", "audio": "audioInference", "text": "textInference", "3d": "3dInference",
-    "text-to-image": "imageInference",
-}  # fmt: skip
 _last: weakref.ReferenceType[ModelForm] | None = None
 
 
@@ -101,8 +96,9 @@ def _request_of(session: Session, what: Any) -> dict[str, Any]:
     word = str(what).strip()
     if word.startswith("%%runware"):
         return _request_of_cell(session, str(what))
-    if word in _OPERATIONS:
-        return {"model": next(each.air for each in all_models() if each.task_type == _OPERATIONS[word])}
+    task_type = task_types_by_name().get(word)
+    if task_type is not None:
+        return {"model": next(model.air for model in all_models() if model.task_type == task_type)}
     if find_model(session.aliases.air_of(word)) is not None:
         return {"model": word}
     if Path(word).expanduser().is_file():

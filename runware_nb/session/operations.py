@@ -1,0 +1,95 @@
+"""A task and a Python function from the entry of an operation."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+from ..catalog import all_models
+from ..core.operations import Operation
+from ..errors import MagicUsageError
+from ..wire.bindings import task_types_by_name, wire_name
+from ..wire.frames import Item
+from .api import as_tags
+from .jobs import Job
+from .session import current_session
+
+__all__ = ["function_of", "task_of"]
+
+_OF_EVERY_RUN: Mapping[str, tuple[Any, str]] = {
+    "fresh": (False, "Whether the service is asked again although the log has the answer."),
+    "agreed": (False, "Whether its price is agreed to, however high: nothing is asked."),
+    "tags": ((), "A tag for the log, or several."),
+    "note": (None, "A note for the log."),
+}
+
+
+def task_of(operation: Operation, values: Mapping[str, Any]) -> Item:
+    """Build the task of an operation.
+
+    Args:
+        operation: Its entry.
+        values: Inputs and parameters by their names in Python; None for those that are not given. Without a model, the
+            first one that is known here for this operation is used, as in a form.
+
+    Returns:
+        The task in wire spelling.
+    """
+    task_type = task_types_by_name()[operation.name]
+    media = {medium.name for medium in operation.inputs}
+    given = {name: value for name, value in values.items() if value is not None}
+    task: Item = {"taskType": task_type}
+    known = next((model.air for model in all_models() if model.task_type == task_type), None)
+    if known is not None:
+        task["model"] = known
+    task |= {wire_name(name, operation): value for name, value in given.items() if name not in media}
+    inputs = {wire_name(name, operation): value for name, value in given.items() if name in media}
+    return {**task, "inputs": inputs} if inputs else task
+
+
+@cache
+def function_of(operation: Operation) -> Callable[..., Job]:
+    """Build the Python function of an operation: its inputs by position or name, its options by name."""
+    signature = _signature(operation)
+
+    def run(*media: Any, **values: Any) -> Job:
+        try:
+            given = signature.bind(*media, **values).arguments
+        except TypeError as error:
+            names = ", ".join(signature.parameters)
+            raise MagicUsageError(f"rw.{operation.function}: {error}. It takes {names}. Nothing was sent.") from error
+        ours = {name: given.pop(name, default) for name, (default, _) in _OF_EVERY_RUN.items()}
+        ours["tags"] = as_tags(ours["tags"])
+        return current_session().submit(task_of(operation, given), **ours)
+
+    run.__name__ = run.__qualname__ = str(operation.function)
+    run.__doc__ = _docstring(operation)
+    # `help` and completion read it
+    run.__signature__ = signature  # type: ignore[attr-defined]
+    return run
+
+
+def _signature(operation: Operation) -> inspect.Signature:
+    named = inspect.Parameter.KEYWORD_ONLY
+    media = [
+        inspect.Parameter(
+            medium.name,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default=inspect.Parameter.empty if medium.is_required else None,
+        )
+        for medium in operation.inputs
+    ]
+    options = [inspect.Parameter(option.name, named, default=None) for option in operation.options]
+    common = [inspect.Parameter(name, named, default=default) for name, (default, _) in _OF_EVERY_RUN.items()]
+    return inspect.Signature([*media, *options, *common])
+
+
+def _docstring(operation: Operation) -> str:
+    entries = [(medium.name, f"{medium.help}.") for medium in operation.inputs]
+    entries += [(option.name, f"{option.help}.") for option in operation.options]
+    entries += [(name, text) for name, (_, text) in _OF_EVERY_RUN.items()]
+    lines = [f"    {name}: {text[:1].upper()}{text[1:]}" for name, text in entries]
+    summary = f"{operation.summary[:1].upper()}{operation.summary[1:]}."
+    return "\n".join([summary, "", "Args:", *lines, "", "Returns:", "    A job, as `rw.image` returns it."])
