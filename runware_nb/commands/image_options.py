@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import MagicUsageError
 from ..session.api import as_tags, make_image_task, parse_size
-from ..settings import remember_secrets
+from ..settings import RUNWARE_KEY, remember_secrets
 from ..wire.key_shapes import looks_like_key
 from ..wire.redact import known_secrets
 from ..wire.tasks import ImageTask, LoRA
@@ -123,7 +123,7 @@ def refuse_known_keys(words: Sequence[str]) -> None:
 
 _KEY_IN_LINE = (
     "there is a key in this line, and lines are saved and shared. Nothing was sent. Delete it from the line. Use "
-    "`%runware login`, which has a hidden prompt, or set RUNWARE_API_KEY"
+    f"`%runware login`, which has a hidden prompt, or set {RUNWARE_KEY.variable}"
 )
 
 

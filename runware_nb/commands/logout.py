@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ..settings import forget_key
+from ..settings import RUNWARE_KEY, forget_key
 from .base import Answer
+from .login import secrets_named
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -15,14 +16,32 @@ SUMMARY = "forget the key, in this session and in the keyring"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare no arguments."""
+    """Declare the arguments."""
+    parser.add_argument("provider", nargs="?", metavar="PROVIDER", help="whose secrets; runware by default")
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:  # noqa: ARG001 - commands share one signature
-    """Forget the key; runs in progress are still collected by the next session with a key."""
+def run(session: Session, options: argparse.Namespace) -> Answer:
+    """Forget the key; runs in progress are still collected by the next session with a key.
+
+    Raises:
+        MagicUsageError: The provider is unknown.
+    """
+    if options.provider is not None and options.provider != RUNWARE_KEY.provider:
+        return _forget_others(session, options.provider)
     was_stored = forget_key(session.settings.profile)
     session.forget_key()
     sentence = "This session no longer uses the key" + (", and it was deleted from the keyring." if was_stored else ".")
     if session.sandbox is not None:
         sentence += " The sandbox stays in use."
     return Answer({"text/plain": sentence}, {"forgotten": True, "was_in_keyring": was_stored})
+
+
+def _forget_others(session: Session, provider: str) -> Answer:
+    """Delete the secrets of a provider that this session does not use itself."""
+    secrets = secrets_named([provider], "logout")
+    deleted = [secret.label for secret in secrets if forget_key(session.settings.profile, secret)]
+    if deleted:
+        sentence = f"Deleted from the keyring: {', '.join(deleted)}."
+    else:
+        sentence = f"The keyring contains no {' and no '.join(secret.label for secret in secrets)}."
+    return Answer({"text/plain": sentence}, {"forgotten": bool(deleted), "was_in_keyring": bool(deleted)})
