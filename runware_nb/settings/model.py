@@ -302,9 +302,9 @@ class Settings:
             if setting.is_url and isinstance(value, str) and not isinstance(value, HiddenText):
                 shown = show_url(value)
                 if shown != value:
-                    object.__setattr__(self, setting.name, HiddenText(value, repr(shown)))
-        for setting in SETTINGS.values():
-            setting.check(getattr(self, setting.name))
+                    value = HiddenText(value, repr(shown))
+                    object.__setattr__(self, setting.name, value)
+            setting.check(value)
 
     def with_values(self, **values: Any) -> Settings:
         """Return a copy with some values replaced; None means "not given".

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..wire.provider_secrets import declared_secrets
 from .model import GENERATION_DEFAULTS, OTHER_VARIABLES, SETTINGS, Place, Setting
 
@@ -88,6 +90,6 @@ def _files(setting: Setting) -> str:
     return ", ".join(place.value for place in reversed(Place) if place in setting.places - {Place.ENVIRONMENT})
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
