@@ -155,3 +155,30 @@ def test_every_section_that_the_security_page_links_exists():
     headings = re.findall(r"^## (.+)$", SECURITY, re.MULTILINE)
     anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
     assert set(re.findall(r"\]\(#([^)]+)\)", SECURITY)) <= anchors
+
+
+# --- settings -------------------------------------------------------------------------------------------
+
+
+def test_the_settings_page_has_the_tables_of_the_code():
+    """The tables of the page are those that `settings.reference` builds; copy them from the failure of this test."""
+    from runware_nb.settings.reference import markdown
+
+    page = (REPO / "docs" / "settings.md").read_text()
+    parts = dict(re.findall(r"<!-- ([a-z ]+) -->\n(.*?)\n<!-- end -->", page, re.DOTALL))
+    assert parts == markdown()
+
+
+def test_every_variable_in_the_documents_exists():
+    from runware_nb.settings import SETTINGS
+    from runware_nb.settings.model import OTHER_VARIABLES
+
+    known = {setting.variable for setting in SETTINGS.values()} | set(OTHER_VARIABLES)
+    for document in DOCUMENTS:
+        assert set(re.findall(r"RUNWARE_NB_[A-Z_]*[A-Z]", document.read_text())) <= known, document.name
+
+
+def test_the_security_page_names_every_declared_secret():
+    from runware_nb.wire.provider_secrets import declared_secrets
+
+    assert all(f"`{name}`" in SECURITY for name in declared_secrets.variables)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import BundleError
-from ..settings import Settings, secrets_of_environment, stored_key
+from ..settings import Settings, secrets_of_environment, stored_keys
 from ..wire.key_shapes import key_like_spans
 from ..wire.redact import known_secrets
 
@@ -15,8 +15,8 @@ __all__ = ["find_secret", "refuse_secrets", "refuse_secrets_in_notebook", "secre
 
 
 def secrets_in_use(settings: Settings) -> list[str]:
-    """Give the keys of this machine, so that they are found in whatever shape they are."""
-    keys = [key.reveal() for key in (settings.api_key, stored_key(settings.profile)) if key is not None]
+    """Return the secrets of all providers on this machine, so that they are found in whatever shape they are."""
+    keys = [key.reveal() for key in (settings.api_key, *stored_keys(settings.profile)) if key is not None]
     return [*keys, *secrets_of_environment()]
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MagicUsageError
-from ..settings import Settings, save_to_project
+from ..settings import SETTINGS, Place, Settings, save_to_project
+from ..settings.reference import help_of_settings
 from ..view.table import render_facts
 from ..wire.redact import show_url
 from .base import Answer
@@ -17,13 +17,11 @@ if TYPE_CHECKING:
 
 SUMMARY = "show settings, or change one for this session: `config mode replay`"
 
-_NOT_HERE = frozenset({"api_key", "api_key_from", "home", "defaults", "problems"})
-
-_NOT_SHOWN = frozenset({"api_key", "problems"})
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Declare the arguments, and list the settings below them."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = help_of_settings()
     parser.add_argument("name", nargs="?", metavar="NAME", help="which setting")
     parser.add_argument("value", nargs="?", metavar="VALUE", help="its new value")
     parser.add_argument("--save", action="store_true", help="save it with this project, for its next kernels")
@@ -46,18 +44,19 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
 
 
 def _change(session: Session, name: str, value: str, *, saves: bool) -> None:
-    if name in _NOT_HERE or name not in {each.name for each in fields(Settings)}:
-        remedies = {"api_key": "Use `login`.", "home": "Set RUNWARE_NB_HOME before the first use."}
-        raise MagicUsageError(f"`config` cannot set {name}. {remedies.get(name, '`config` lists what it can set.')}")
-    changed: Any = {"true": True, "false": False}.get(value.lower(), value) if name == "auth_in_payload" else value
-    session.configure(**{name: changed})
+    setting = SETTINGS.get(name)
+    if setting is None or Place.SESSION not in setting.places:
+        remedy = setting.remedy if setting is not None else ""
+        raise MagicUsageError(f"`config` cannot set {name}. {remedy or '`config` lists what it can set.'}")
+    session.configure(**{name: value})
     if saves:
         save_to_project(session.settings.home, {name: getattr(session.settings, name)})
 
 
 def _shown(settings: Settings) -> dict[str, Any]:
-    values = {each.name: getattr(settings, each.name) for each in fields(Settings) if each.name not in _NOT_SHOWN}
+    values = {name: getattr(settings, name) for name in SETTINGS if name != "api_key"}
     values["home"] = str(settings.home)
-    for name in ("rest_url", "ws_url", "schemas_url", "log_url", "media_url"):
-        values[name] = show_url(values[name]) if values[name] is not None else None
-    return values
+    for name, value in values.items():
+        if SETTINGS[name].is_url and value is not None:
+            values[name] = show_url(value)
+    return values | {"defaults": settings.defaults}

@@ -11,7 +11,7 @@ from typing import Any
 from ..core.operations import TEXT_TO_IMAGE, Kind, Operation
 from ..errors import MagicUsageError
 from ..session.api import as_tags, make_image_task, parse_size
-from ..settings import remember_secrets
+from ..settings import RUNWARE_KEY, remember_secrets
 from ..wire.bindings import wire_name
 from ..wire.key_shapes import looks_like_key
 from ..wire.redact import known_secrets
@@ -133,7 +133,7 @@ def refuse_known_keys(words: Sequence[str]) -> None:
 
 _KEY_IN_LINE = (
     "there is a key in this line, and lines are saved and shared. Nothing was sent. Delete it from the line. Use "
-    "`%runware login`, which has a hidden prompt, or set RUNWARE_API_KEY"
+    f"`%runware login`, which has a hidden prompt, or set {RUNWARE_KEY.variable}"
 )
 
 

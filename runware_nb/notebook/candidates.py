@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.operations import OPERATIONS
 from ..errors import RunwareNBError
 from ..printable import hides
+from ..settings import SETTINGS
 
 if TYPE_CHECKING:
     from ..runlog import RunRecord
@@ -65,9 +66,7 @@ def _after_command(command: str, session: Session, names: Mapping[str, Any]) -> 
     if command == "ranking":
         return _ballots(session)
     if command == "config":
-        from dataclasses import fields
-
-        return [each.name for each in fields(session.settings) if each.name != "api_key"]
+        return [name for name in SETTINGS if name != "api_key"]
     if command == "alias":
         return list(_aliases(session))
     return []

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from .key_shapes import is_secret_name, key_like_spans, passwords_in_urls, spans_in_line
+from .provider_secrets import ProviderSecret, declared_secrets
 from .redact import REDACTED, known_secrets
 
 __all__ = ["redact_source"]
@@ -37,11 +38,12 @@ def redact_source(source: str) -> str:
     literals are replaced if they look like a key, or are given to something whose name says that it is one, such as
     `api_key` or `os.environ["HF_TOKEN"]`. A source without keys is returned unchanged.
     """
-    return _redacted(source, known_secrets.version)
+    return _redacted(source, known_secrets.version, declared_secrets.entries)
 
 
 @lru_cache(maxsize=8)  # a cell that sends a thousand runs is read once
-def _redacted(source: str, version: int) -> str:  # noqa: ARG001 - the cache forgets when a secret is added
+def _redacted(source: str, version: int, declared: tuple[ProviderSecret, ...]) -> str:  # noqa: ARG001 - see below
+    # The cache has an entry for each state of the known and the declared secrets, on which the result depends.
     # What the parser finds first is replaced as a whole; the pieces of a key that it cannot join are left for the end.
     return known_secrets.redact_parts(_without_literals(source))
 

@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from .parsing import is_uuid
+from .provider_secrets import ProviderSecret, declared_secrets
 from .redact import REDACTED
 
 __all__ = [
-    "PROVIDER_VARIABLES",
     "is_secret_name",
     "key_like_spans",
     "looks_like_key",
     "passwords_in_urls",
     "spans_in_line",
 ]
-
-PROVIDER_VARIABLES = ("RUNWARE_API_KEY", "RUNKEY_API_KEY", "RUNKEY_WEBHOOK_SECRET", "USEAPI_TOKEN")
-"""Environment variables whose values are secrets of a provider."""
 
 _KEY_SHAPE = re.compile(r"(?=[A-Za-z0-9_-]*\d)(?=[A-Za-z0-9_-]*[A-Za-z])[A-Za-z0-9_-]{24,}")
 _MEDIA = re.compile(r"data:[\w.+/-]+;base64,[A-Za-z0-9+/=\s]+|[A-Za-z0-9+/]{300,}={0,2}")
@@ -35,7 +33,6 @@ _NAMED = re.compile(
     r"(?i)(?:api[_-]?key|apikey|access[_-]?key|secret|token|password|passwd|bearer|authorization)"
     r"(?:[\"'\s:=(,>]{1,12}|[\"']\]\s*=\s*[rbfu]{0,2}[\"']{1,3})([^\s\"'<>,;)]{8,})"
 )
-_PROVIDER_VALUE = re.compile(rf"\b(?:{'|'.join(PROVIDER_VARIABLES)})\b[\"'\]\s:=,]+(?![{{$\[])([^\s\"']+)")
 _PASSWORD_IN_URL = re.compile(r"[A-Za-z][\w+.-]{0,40}://[^\s/:@\"'{}]{0,400}:([^\s@\"'{}]{1,400})@")
 """Every part has a limit: without one, each letter of a long word would be the start of another search to its end."""
 _WORD = re.compile(r"[A-Za-z0-9_-]{24,}")
@@ -46,14 +43,36 @@ _SECRET_NAME = re.compile(
 )
 
 
+@lru_cache(maxsize=4)
+def _declared_values(entries: tuple[ProviderSecret, ...]) -> re.Pattern[str] | None:
+    """Return the pattern of a value that follows a variable of a declared secret; None if nothing is declared."""
+    names = "|".join(re.escape(name) for secret in entries for name in secret.variables)
+    return re.compile(rf"\b(?:{names})\b[\"'\]\s:=,]+(?![{{$\[])([^\s\"']+)") if names else None
+
+
+@lru_cache(maxsize=4)
+def _declared_shapes(entries: tuple[ProviderSecret, ...]) -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Return the shape and the label of each declared secret that has a shape of its own."""
+    return tuple(
+        (re.compile(rf"(?<![A-Za-z0-9_-])(?:{secret.shape})(?![A-Za-z0-9_-])"), secret.label)
+        for secret in entries
+        if secret.shape
+    )
+
+
 def looks_like_key(word: str) -> bool:
-    """Return whether a word has the shape of an API key: 24 or more letters and digits mixed, and no UUID."""
+    """Return whether a word has the shape of an API key.
+
+    It is a declared shape, or 24 or more letters and digits mixed that are not a UUID.
+    """
+    if any(shape.fullmatch(word) for shape, _ in _declared_shapes(declared_secrets.entries)):
+        return True
     return bool(_KEY_SHAPE.fullmatch(word)) and not is_uuid(word)
 
 
 def is_secret_name(name: str) -> bool:
     """Return whether a variable, argument or field of this name holds a secret, such as `api_key` or `HF_TOKEN`."""
-    return bool(_SECRET_NAME.search(name))
+    return bool(_SECRET_NAME.search(name)) or name in declared_secrets.variables
 
 
 def key_like_spans(text: str) -> Iterator[tuple[int, int, str]]:
@@ -68,6 +87,9 @@ def key_like_spans(text: str) -> Iterator[tuple[int, int, str]]:
     text = _MEDIA.sub(_blank, text)
     for match in _KNOWN.finditer(text):
         yield match.start(), match.end(), "a key of a well-known shape"
+    for shape, label in _declared_shapes(declared_secrets.entries):
+        for match in shape.finditer(text):
+            yield match.start(), match.end(), f"what looks like a {label}"
     for match in _NAMED.finditer(text):
         value = match[1]
         if any(c.isdigit() for c in value) and any(c.isalpha() for c in value) and REDACTED not in value:
@@ -85,7 +107,8 @@ def spans_in_line(line: str) -> Iterator[tuple[int, int]]:
     There, any value of a provider's variable is one, and so is a password in a URL.
     """
     yield from ((start, end) for start, end, _ in key_like_spans(line))
-    for match in _PROVIDER_VALUE.finditer(line):
+    values = _declared_values(declared_secrets.entries)
+    for match in values.finditer(line) if values is not None else ():
         if match[1] != REDACTED:
             yield match.start(1), match.end(1)
     yield from passwords_in_urls(line)

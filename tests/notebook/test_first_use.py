@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from runware_nb import settings as settings_module
 from runware_nb.errors import ConfigError, MagicUsageError
 from runware_nb.notebook.cell import CellFinder
 from runware_nb.runlog.spending import budgets_of
 from runware_nb.session import current_session
 from runware_nb.session.hooks import hooks
 from runware_nb.session.show import relative_link, relative_path
+from runware_nb.settings import sources
 
 SMALL = "-s 128x128"
 
@@ -115,7 +115,7 @@ def test_the_load_line_reports_the_key_that_is_used(shell, loads, capsys):
 
 
 def test_an_unknown_variable_is_named_once_with_the_nearest_name(loads, caplog):
-    settings_module._report_unknown.cache_clear()
+    sources._report_unknown.cache_clear()
     with caplog.at_level(logging.WARNING, "runware_nb"):
         loads(RUNWARE_NB_BUGDET_USD="3", RUNWARE_NB_QQQ="1")
         loads()

@@ -1,0 +1,55 @@
+"""Settings: one table, where the values come from, and the secrets of providers.
+
+It is the only package that reads the environment.
+"""
+
+from .environment import (
+    child_environment,
+    current_folder,
+    environment_fingerprint,
+    jupyter_session_name,
+    notebook_name,
+    user_cache_folder,
+    user_file,
+)
+from .model import SCHEMAS_URL, SERVICES, SETTINGS, Place, Setting, SettingProblem, Settings
+from .secrets import (
+    RUNWARE_KEY,
+    Key,
+    forget_key,
+    hide_key,
+    remember_secrets,
+    secrets_of_environment,
+    store_key,
+    stored_key,
+    stored_keys,
+)
+from .sources import load_settings, save_to_project
+
+__all__ = [
+    "RUNWARE_KEY",
+    "SCHEMAS_URL",
+    "SERVICES",
+    "SETTINGS",
+    "Key",
+    "Place",
+    "Setting",
+    "SettingProblem",
+    "Settings",
+    "child_environment",
+    "current_folder",
+    "environment_fingerprint",
+    "forget_key",
+    "hide_key",
+    "jupyter_session_name",
+    "load_settings",
+    "notebook_name",
+    "remember_secrets",
+    "save_to_project",
+    "secrets_of_environment",
+    "store_key",
+    "stored_key",
+    "stored_keys",
+    "user_cache_folder",
+    "user_file",
+]
