@@ -176,7 +176,7 @@ def test_a_service_that_ends_each_connection_at_once_is_not_asked_in_a_tight_loo
 
 @pytest.mark.parametrize("seam", ["_authenticate", "_read", "_on_connected"])
 @pytest.mark.parametrize("fault", [RuntimeError("odd"), KeyError("x"), RecursionError(), UnicodeError("bad")], ids=repr)
-def test_an_unexpected_error_in_the_supervisor_leads_to_a_new_connection(monkeypatch, seam, fault, caplog):
+def test_an_unexpected_error_in_the_supervisor_leads_to_a_new_connection(seam, fault, caplog):
     """Nobody waits in silence: the task is collected over the next connection."""
     from runware_nb.transport.websocket import WebSocketTransport
 
@@ -189,10 +189,13 @@ def test_an_unexpected_error_in_the_supervisor_leads_to_a_new_connection(monkeyp
             raise fault
         return real(self, *arguments, **values)
 
-    monkeypatch.setattr(WebSocketTransport, seam, broken)
+    faulty = type("Faulty", (WebSocketTransport,), {seam: broken})
+
+    def build(settings, listener):
+        return faulty(settings, listener, user_agent="test")
 
     async def work(server):
-        async with connect(server) as client:
+        async with connect(server, transport=build) as client:
             await client.open()
             is_broken[0] = True
             return await run_through_gap(server, client, CONFIRMED)

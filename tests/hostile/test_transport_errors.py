@@ -102,19 +102,22 @@ def test_every_exception_of_websockets_is_in_the_table():
 def test_every_exception_of_a_handshake_ends_the_wait(run_async, monkeypatch, kind):
     """One that the supervisor did not catch ended it, and everything that waited for a connection waited for ever."""
 
-    async def refuse(self):
+    class Refused(WebSocketTransport):
+        async def _connect(self):
+            await refuse()
+
+    async def refuse():
         error = instance_of(kind)
         error.msg = "odd"
         if kind in {websockets.exceptions.InvalidStatus, websockets.exceptions.InvalidProxyStatus}:
             error.response = type("Response", (), {"status_code": 302})()
         raise error
 
-    monkeypatch.setattr(WebSocketTransport, "_connect", refuse)
     monkeypatch.setattr(websocket, "reconnect_delay_s", lambda *_args, **_values: 0.0)
 
     async def main():
-        transport = WebSocketTransport(Settings(api_key=Key(KEY, "test")), None, user_agent="test")
-        transport._listener = type("Listener", (), {"on_broken": lambda self, error: None})()
+        listener = type("Listener", (), {"on_broken": lambda self, error: None})()
+        transport = Refused(Settings(api_key=Key(KEY, "test")), listener, user_agent="test")
         try:
             await transport.open()
         finally:
