@@ -18,6 +18,7 @@ from .forking import disconnect, restart_after_fork
 from .images.medium import MemoryMedium
 from .printable import printable
 from .settings import Settings, load_settings
+from .transport.base import TransportFactory
 from .transport.deadlines import Deadline
 from .wire.bindings import binding_of
 from .wire.frames import Frame, Item
@@ -51,7 +52,9 @@ class Client:
         api_key: The key; None takes it from the environment.
         rest_url: Address for REST.
         ws_url: Address for WebSocket.
-        transport: `websocket` (the default) or `rest`.
+        transport: `websocket` (the default) or `rest`; or a function that builds another transport from the settings
+            and the listener that hears what arrives (see `transport.base.Transport`). Downloads, uploads and streams
+            use REST in every case.
         max_in_flight: Tasks sent and not yet answered, at most.
         max_retries: Further attempts after the first; 0 means none.
         timeout_s: Longest wait for a task, in seconds.
@@ -70,7 +73,7 @@ class Client:
         *,
         rest_url: str | None = None,
         ws_url: str | None = None,
-        transport: str | None = None,
+        transport: str | TransportFactory | None = None,
         max_in_flight: int | None = None,
         max_retries: int | None = None,
         timeout_s: float | None = None,
@@ -80,10 +83,12 @@ class Client:
         if api_key is not None and not isinstance(api_key, HiddenText):
             api_key = HiddenText(api_key, "<key from the argument api_key>")  # see `hide_key`
         self.settings = (settings or load_settings()).with_values(
-            api_key=api_key, rest_url=rest_url, ws_url=ws_url, transport=transport,
+            api_key=api_key, rest_url=rest_url, ws_url=ws_url,
+            transport=None if callable(transport) else transport,
             max_in_flight=max_in_flight, max_retries=max_retries, timeout_s=timeout_s,
         )  # fmt: skip
         self.settings.require_key()
+        self._factory = transport if callable(transport) else None
         self._on_notice = on_notice or _warn
         self._start()
         restart_after_fork(self)
@@ -96,7 +101,9 @@ class Client:
     def _start(self) -> None:
         self._board = Board()
         self._slots = Slots(self.settings.max_in_flight)
-        self._connection = Connection(self.settings, self._board, user_agent=_user_agent(), on_notice=self._on_notice)
+        self._connection = Connection(
+            self.settings, self._board, user_agent=_user_agent(), on_notice=self._on_notice, factory=self._factory
+        )
         self._courier = Courier(self.settings, self._board, self._connection, self._slots)
         self._uploads = UploadDesk(self._courier, timeout_s=self.settings.timeout_s)
 

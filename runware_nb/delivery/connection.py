@@ -12,7 +12,7 @@ from ..errors import RunwareNBError, TransportError
 from ..settings import Settings
 
 if TYPE_CHECKING:
-    from ..transport.base import Listener, Transport
+    from ..transport.base import Listener, Transport, TransportFactory
     from ..transport.rest import RestTransport
 
 __all__ = ["Connection", "closed"]
@@ -31,15 +31,24 @@ class Connection:
         listener: Hears what arrives.
         user_agent: How we call ourselves.
         on_notice: Told, in a sentence, that REST takes over.
+        factory: Builds the transport for tasks, instead of the one that the settings name. REST does not take over
+            from it.
     """
 
     def __init__(
-        self, settings: Settings, listener: Listener, *, user_agent: str, on_notice: Callable[[str], None]
+        self,
+        settings: Settings,
+        listener: Listener,
+        *,
+        user_agent: str,
+        on_notice: Callable[[str], None],
+        factory: TransportFactory | None = None,
     ) -> None:
         self._settings = settings
         self._listener = listener
         self._user_agent = user_agent
         self._on_notice = on_notice
+        self._factory = factory
         self._transport: Transport | None = None
         self._rest: RestTransport | None = None
         self._opening: asyncio.Task[Transport] | None = None
@@ -109,6 +118,14 @@ class Connection:
             await transport.aclose()
 
     async def _choose(self) -> Transport:
+        if self._factory is not None:
+            own = self._factory(self._settings, self._listener)
+            try:
+                await own.open()
+            except BaseException:
+                await own.aclose()
+                raise
+            return own
         if self._settings.transport == "rest":
             return self.rest()
         from ..transport.websocket import HandshakeFailed, WebSocketTransport

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ..errors import ProtocolError, RunwareNBError
+from ..settings import Settings
 from ..wire.frames import Frame, Item
 
-__all__ = ["Listener", "Transport"]
+__all__ = ["Listener", "Transport", "TransportFactory"]
 
 
 class Listener(Protocol):
@@ -71,3 +72,8 @@ class Transport(Protocol):
 
     async def aclose(self) -> None:
         """Close, in less than half a second."""
+
+
+TransportFactory = Callable[[Settings, Listener], Transport]
+"""Builds a transport that reports to the listener. A factory rather than an object, because the listener belongs to the
+client, and because a forked process needs a transport of its own."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import enum
 import math
 import ssl
 import time
@@ -515,19 +516,53 @@ class RestTransport:
         return error
 
 
-# What each exception of httpx means for a request. Its subclasses are listed too, so that a test finds a new one.
-_UNREACHABLE = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-_PROXY_FAILED = (httpx.ProxyError,)
-_UNUSABLE = (
-    httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.CookieConflict, UnicodeError,
-)  # fmt: skip
-_SILENT = (httpx.TimeoutException, httpx.ReadTimeout, httpx.WriteTimeout)
-_BROKEN = (
-    httpx.HTTPError, httpx.RequestError, httpx.TransportError, httpx.NetworkError, httpx.ReadError, httpx.WriteError,
-    httpx.CloseError, httpx.ProtocolError, httpx.RemoteProtocolError, httpx.DecodingError, httpx.TooManyRedirects,
-    httpx.HTTPStatusError, httpx.StreamError, httpx.StreamConsumed, httpx.StreamClosed, httpx.ResponseNotRead,
-    httpx.RequestNotRead, httpcore.ConnectionNotAvailable, ssl.SSLError, OSError, ExceptionGroup,
-)  # fmt: skip
+class _Failure(enum.Enum):
+    """What an exception means for a request."""
+
+    UNREACHABLE = "there was no connection"
+    PROXY = "the proxy refused"
+    UNUSABLE = "the URL cannot be requested"
+    SILENT = "no response in time"
+    BROKEN = "the connection or the response broke off"
+
+
+_FAILURES: dict[type[Exception], _Failure] = {
+    httpx.ConnectError: _Failure.UNREACHABLE,
+    httpx.ConnectTimeout: _Failure.UNREACHABLE,
+    httpx.PoolTimeout: _Failure.UNREACHABLE,
+    httpx.ProxyError: _Failure.PROXY,
+    httpx.InvalidURL: _Failure.UNUSABLE,
+    httpx.UnsupportedProtocol: _Failure.UNUSABLE,
+    httpx.LocalProtocolError: _Failure.UNUSABLE,
+    httpx.CookieConflict: _Failure.UNUSABLE,
+    UnicodeError: _Failure.UNUSABLE,
+    httpx.TimeoutException: _Failure.SILENT,
+    httpx.ReadTimeout: _Failure.SILENT,
+    httpx.WriteTimeout: _Failure.SILENT,
+    httpx.HTTPError: _Failure.BROKEN,
+    httpx.RequestError: _Failure.BROKEN,
+    httpx.TransportError: _Failure.BROKEN,
+    httpx.NetworkError: _Failure.BROKEN,
+    httpx.ReadError: _Failure.BROKEN,
+    httpx.WriteError: _Failure.BROKEN,
+    httpx.CloseError: _Failure.BROKEN,
+    httpx.ProtocolError: _Failure.BROKEN,
+    httpx.RemoteProtocolError: _Failure.BROKEN,
+    httpx.DecodingError: _Failure.BROKEN,
+    httpx.TooManyRedirects: _Failure.BROKEN,
+    httpx.HTTPStatusError: _Failure.BROKEN,
+    httpx.StreamError: _Failure.BROKEN,
+    httpx.StreamConsumed: _Failure.BROKEN,
+    httpx.StreamClosed: _Failure.BROKEN,
+    httpx.ResponseNotRead: _Failure.BROKEN,
+    httpx.RequestNotRead: _Failure.BROKEN,
+    httpcore.ConnectionNotAvailable: _Failure.BROKEN,
+    ssl.SSLError: _Failure.BROKEN,
+    OSError: _Failure.BROKEN,
+    ExceptionGroup: _Failure.BROKEN,
+}
+"""What each exception of httpx, and each that it lets through, means. Subclasses are listed too, so that a test finds
+a new one; the nearest class decides."""
 
 
 @contextlib.contextmanager
@@ -546,7 +581,7 @@ def translating(url: str, proxy: Proxy | None, body: _TaskBody | None = None) ->
         yield
     except RunwareNBError:
         raise
-    except (*_UNREACHABLE, *_PROXY_FAILED, *_UNUSABLE, *_SILENT, *_BROKEN) as error:
+    except tuple(_FAILURES) as error:
         _forget_frames(error)
         raise translated(error, url, proxy, has_left=body is None or body.has_left) from error
 
@@ -562,20 +597,21 @@ def translated(error: Exception, url: str, proxy: Proxy | None = None, *, has_le
     """
     host = host_of(url) or shown_url(url)
     reason = str(error)[:200] or type(error).__name__
-    if isinstance(error, _UNUSABLE):
+    failure = next((_FAILURES[kind] for kind in type(error).__mro__ if kind in _FAILURES), _Failure.BROKEN)
+    if failure is _Failure.UNUSABLE:
         unusable = TransportError(f"{shown_url(url)} cannot be used as a URL: {reason}", may_have_arrived=has_left)
         unusable.retryable = False
         return unusable
-    if proxy is not None and (isinstance(error, (*_PROXY_FAILED, *_UNREACHABLE)) or not has_left):
+    if proxy is not None and (failure in {_Failure.PROXY, _Failure.UNREACHABLE} or not has_left):
         # Before the body has left, only the proxy can have failed: the tunnel through it was not ready.
         failed = TransportError(proxy.failure(host, reason), may_have_arrived=has_left)
-        failed.retryable = not isinstance(error, _PROXY_FAILED)  # such as a wrong password: it stays wrong
+        failed.retryable = failure is not _Failure.PROXY  # such as a wrong password: it stays wrong
         return failed
-    if isinstance(error, _UNREACHABLE):
+    if failure is _Failure.UNREACHABLE:
         return TransportError(
             f"{host} cannot be reached ({reason}); check the network and the URL", may_have_arrived=has_left
         )
-    if isinstance(error, _SILENT):
+    if failure is _Failure.SILENT:
         return TransportError(f"{host} did not respond in time", may_have_arrived=has_left)
     return TransportError(f"the connection to {host} broke ({reason})", may_have_arrived=has_left)
 

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import logging
 import random
 import time
 from collections.abc import Callable, Sequence
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidProxy, InvalidStatus, InvalidURI, WebSocketException
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidProxy,
+    InvalidProxyStatus,
+    InvalidStatus,
+    InvalidURI,
+    WebSocketException,
+)
 
 from ..errors import AuthenticationFailed, ProtocolError, RunwareNBError, TaskError, TaskFailed, TransportError
 from ..forking import disconnect, restart_after_fork
@@ -49,8 +57,60 @@ _CONNECT_ERRORS = (WebSocketException, OSError, EOFError, ValueError, ImportErro
 unusable proxy or host name; a missing package for SOCKS."""
 _PASSING = (*_CONNECT_ERRORS, ProtocolError, TaskError)
 """What ends a try to connect without being a fault of this package. Only `AuthenticationFailed` is final among them."""
-_FINAL_ERRORS = (InvalidURI, InvalidProxy, ValueError, ImportError)
-"""What the next try would end in as well."""
+
+
+class _Fate(enum.Enum):
+    """What the failure of a handshake means for the next one."""
+
+    TRANSIENT = "the next handshake may succeed"
+    PERMANENT = "the next handshake would fail as well; REST may work"
+    STATUS = "the HTTP status decides"
+
+
+_FATES = {
+    "InvalidURI": _Fate.PERMANENT,
+    "InvalidProxy": _Fate.PERMANENT,
+    "ImportError": _Fate.PERMANENT,  # the package for SOCKS proxies
+    "ValueError": _Fate.PERMANENT,  # a host name that cannot be encoded
+    "InvalidStatus": _Fate.STATUS,
+    "InvalidProxyStatus": _Fate.STATUS,
+    # A server or gateway that does not speak WebSocket as the standard has it.
+    "InvalidHeader": _Fate.PERMANENT,
+    "InvalidHeaderFormat": _Fate.PERMANENT,
+    "InvalidHeaderValue": _Fate.PERMANENT,
+    "InvalidMethod": _Fate.PERMANENT,
+    "InvalidOrigin": _Fate.PERMANENT,
+    "InvalidProtocol": _Fate.PERMANENT,
+    "InvalidUpgrade": _Fate.PERMANENT,
+    "NegotiationError": _Fate.PERMANENT,
+    "DuplicateParameter": _Fate.PERMANENT,
+    "InvalidParameterName": _Fate.PERMANENT,
+    "InvalidParameterValue": _Fate.PERMANENT,
+    "SecurityError": _Fate.PERMANENT,
+    "RequestLineTooLong": _Fate.PERMANENT,
+    "StatusLineTooLong": _Fate.PERMANENT,
+    "HeaderLineTooLong": _Fate.PERMANENT,
+    "TooManyHeaders": _Fate.PERMANENT,
+    # A connection that broke, or bytes that a restarting gateway cut off.
+    "WebSocketException": _Fate.TRANSIENT,
+    "InvalidHandshake": _Fate.TRANSIENT,
+    "InvalidMessage": _Fate.TRANSIENT,
+    "ProxyError": _Fate.TRANSIENT,
+    "InvalidProxyMessage": _Fate.TRANSIENT,
+    "ConnectionClosed": _Fate.TRANSIENT,
+    "ConnectionClosedOK": _Fate.TRANSIENT,
+    "ConnectionClosedError": _Fate.TRANSIENT,
+    "ProtocolError": _Fate.TRANSIENT,
+    "PayloadTooBig": _Fate.TRANSIENT,
+    "TooManyFragments": _Fate.TRANSIENT,
+    "InvalidState": _Fate.TRANSIENT,
+    "ConcurrencyError": _Fate.TRANSIENT,
+}
+"""What each exception of websockets, by its name, means for the next handshake. Names, because older versions of the
+library lack some of the classes. Anything else that ends a handshake (`OSError`, a refusal in a frame) may pass."""
+_ACCESS_DENIED = {401, 403}
+_TRANSIENT_STATUSES = {408, 425, 429}
+_PERMANENT_SERVER_ERRORS = {501, 505}
 
 
 class HandshakeFailed(TransportError):
@@ -205,9 +265,16 @@ class WebSocketTransport:
             except Exception as error:
                 # Anything else may pass: a fault of the server, a web page of a gateway, a network that is down. The
                 # tasks in flight may be paid for, so the connection is opened again to collect them.
+                if (denied := _access_denied(error, self._host)) is not None:
+                    # The service itself refuses this user, over REST as well. Tasks that were sent before may be
+                    # running and charged: nothing is known about them, and they stay collectable.
+                    self._give_up(denied)
+                    return
                 if not isinstance(error, _PASSING):
                     _logger.exception("an unexpected error while connecting")
-                failures += 2 if isinstance(error, _FINAL_ERRORS) else 1
+                # A permanent refusal ends the first attempts. After a connection has worked at this URL, the same
+                # refusal is a passing fault of a gateway: paid tasks may be in flight, so it is waited out for a while.
+                failures += 2 if _is_permanent(error) else 1
                 if falls_back_to_rest(failed_handshakes=failures, was_connected=was_connected):
                     self._give_up(HandshakeFailed(self._failure(error), may_have_arrived=False))
                     return
@@ -384,6 +451,34 @@ def _retrieve(sending: asyncio.Future[None]) -> None:
 def _unexpected(error: Exception) -> ProtocolError:
     """Build the error for a frame that could not be handled. Which task it was for is unknown."""
     return ProtocolError(f"a response could not be handled ({type(error).__name__}: {error})")
+
+
+def _access_denied(error: BaseException, host: str) -> AuthenticationFailed | None:
+    """Return the error for a handshake that the service refused with 401 or 403; None for any other failure.
+
+    A proxy that refuses its CONNECT raises `InvalidProxyStatus`: that says nothing about the service.
+    """
+    if not isinstance(error, InvalidStatus) or error.response.status_code not in _ACCESS_DENIED:
+        return None
+    status = error.response.status_code
+    return AuthenticationFailed(
+        f"{host} denied access at the WebSocket handshake (HTTP {status}). No task was sent over this connection. "
+        "Check the key and the account. If a gateway of your network refuses WebSockets, set transport to rest",
+        http_status=status,
+    )
+
+
+def _is_permanent(error: BaseException) -> bool:
+    """Return whether the next handshake would fail in the same way."""
+    fate = next((_FATES[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in _FATES), _Fate.TRANSIENT)
+    if isinstance(error, ProtocolError):  # ours: a frame that cannot be parsed
+        return False
+    if fate is _Fate.STATUS and isinstance(error, InvalidStatus | InvalidProxyStatus):
+        status = error.response.status_code
+        if status >= 500:
+            return status in _PERMANENT_SERVER_ERRORS
+        return status not in _TRANSIENT_STATUSES
+    return fate is _Fate.PERMANENT
 
 
 def _reason(error: BaseException) -> str:

@@ -26,6 +26,7 @@ class FateServer:
     """Records what it is sent, and responds as its functions say.
 
     Attributes:
+        on_handshake: Returns the HTTP status that refuses a handshake, or None; it gets its number, from 1.
         on_task: Gives the WebSocket messages in response to a task; each an object, or text or bytes to send as it is.
         on_question: The same for `getResponse` and `getTaskDetails`.
         on_authentication: The same for the authentication; it gets the number of the connection, from 1.
@@ -34,9 +35,11 @@ class FateServer:
         questions: Questions, in order of arrival.
         sockets: Open WebSockets.
         connections: How many WebSockets were opened.
+        handshakes: How many were asked for, those that were refused included.
     """
 
     def __init__(self) -> None:
+        self.on_handshake: Callable[[int], int | None] = lambda number: None
         self.on_task: Callable[[dict[str, Any]], list[Any]] = lambda task: [done(task)]
         self.on_question: Callable[[dict[str, Any]], list[Any]] = lambda question: [{"data": []}]
         self.on_authentication: Callable[[int], list[Any]] = lambda number: [CONFIRMED]
@@ -45,12 +48,13 @@ class FateServer:
         self.questions: list[dict[str, Any]] = []
         self.sockets: list[ServerConnection] = []
         self.connections = 0
+        self.handshakes = 0
         self.urls: dict[str, str] = {}
 
     @contextlib.asynccontextmanager
     async def running(self):
         http = await asyncio.start_server(self._http, "127.0.0.1", 0)
-        async with serve(self._socket, "127.0.0.1", 0) as server:
+        async with serve(self._socket, "127.0.0.1", 0, process_request=self._handshake) as server:
             self.urls = {
                 "ws_url": f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1",
                 "rest_url": f"http://127.0.0.1:{http.sockets[0].getsockname()[1]}/v1",
@@ -59,6 +63,11 @@ class FateServer:
                 yield self
             finally:
                 http.close()
+
+    def _handshake(self, socket: ServerConnection, _request: Any) -> Any:
+        self.handshakes += 1
+        status = self.on_handshake(self.handshakes)
+        return None if status is None else socket.respond(status, "refused")
 
     async def push(self, *messages: Any) -> None:
         """Send messages over every open WebSocket."""

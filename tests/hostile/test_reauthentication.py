@@ -110,6 +110,34 @@ def test_a_wrong_key_is_final_at_the_first_authentication(response):
         play(work)
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_later_handshake_that_denies_access_is_final_and_the_task_stays_collectable(status):
+    async def work(server):
+        server.on_handshake = lambda number: status if number > 1 else None
+        async with connect(server) as client:
+            with pytest.raises(AuthenticationFailed, match=f"HTTP {status}") as caught:
+                await run_through_gap(server, client, CONFIRMED)
+        return caught.value, server
+
+    error, server = play(work)
+    assert error.may_have_arrived  # so the log keeps the run as unfinished
+    assert server.handshakes == 2
+    assert len(server.submitted) == 1
+
+
+@pytest.mark.parametrize("status", [404, 426, 503])
+def test_a_refusal_that_is_not_about_access_is_waited_out_once_a_connection_has_worked(status):
+    """A gateway may refuse for a moment; the paid task is collected over the next connection."""
+
+    async def work(server):
+        server.on_handshake = lambda number: status if number == 2 else None
+        async with connect(server) as client:
+            return await run_through_gap(server, client, CONFIRMED), len(server.submitted)
+
+    outcome, sent = play(work)
+    assert (len(outcome), sent) == (1, 1)
+
+
 def test_an_error_of_a_task_before_the_confirmation_is_not_about_the_key():
     """A resumed session delivers results and errors, and nothing says that the confirmation comes first."""
 
@@ -148,7 +176,7 @@ def test_a_service_that_ends_each_connection_at_once_is_not_asked_in_a_tight_loo
 
 @pytest.mark.parametrize("seam", ["_authenticate", "_read", "_on_connected"])
 @pytest.mark.parametrize("fault", [RuntimeError("odd"), KeyError("x"), RecursionError(), UnicodeError("bad")], ids=repr)
-def test_an_unexpected_error_in_the_supervisor_leads_to_a_new_connection(monkeypatch, seam, fault, caplog):
+def test_an_unexpected_error_in_the_supervisor_leads_to_a_new_connection(seam, fault, caplog):
     """Nobody waits in silence: the task is collected over the next connection."""
     from runware_nb.transport.websocket import WebSocketTransport
 
@@ -161,10 +189,13 @@ def test_an_unexpected_error_in_the_supervisor_leads_to_a_new_connection(monkeyp
             raise fault
         return real(self, *arguments, **values)
 
-    monkeypatch.setattr(WebSocketTransport, seam, broken)
+    faulty = type("Faulty", (WebSocketTransport,), {seam: broken})
+
+    def build(settings, listener):
+        return faulty(settings, listener, user_agent="test")
 
     async def work(server):
-        async with connect(server) as client:
+        async with connect(server, transport=build) as client:
             await client.open()
             is_broken[0] = True
             return await run_through_gap(server, client, CONFIRMED)

@@ -12,7 +12,7 @@ import pytest
 import websockets.exceptions
 
 from runware_nb import Client
-from runware_nb.errors import ConfigError, RunwareNBError, TransportError
+from runware_nb.errors import AuthenticationFailed, ConfigError, RunwareNBError, TransportError
 from runware_nb.settings import Key, Settings
 from runware_nb.transport import rest, websocket
 from runware_nb.transport.proxies import Proxy
@@ -48,13 +48,12 @@ def instance_of(kind):
 # --- httpx ---------------------------------------------------------------------------------------------------
 
 HTTPX = exceptions_of(httpx)
-LISTED = {*rest._UNREACHABLE, *rest._PROXY_FAILED, *rest._UNUSABLE, *rest._SILENT, *rest._BROKEN}
 
 
 def test_every_exception_of_httpx_is_listed_by_name():
     """A new one fails here until somebody has decided what it means for a task."""
     assert len(HTTPX) > 20
-    assert [kind.__name__ for kind in HTTPX if kind not in LISTED] == []
+    assert [kind.__name__ for kind in HTTPX if kind not in rest._FAILURES] == []
 
 
 @pytest.mark.parametrize("kind", [*HTTPX, ssl.SSLError, ssl.SSLCertVerificationError, OSError, UnicodeEncodeError],
@@ -91,6 +90,11 @@ def test_every_exception_of_websockets_has_the_root_that_is_caught():
     assert [kind for kind in WEBSOCKETS if not issubclass(kind, websocket._CONNECT_ERRORS)] == []
 
 
+def test_every_exception_of_websockets_is_in_the_table():
+    """A new class fails here until it is decided whether the handshake is repeated after it."""
+    assert [kind.__name__ for kind in WEBSOCKETS if kind.__name__ not in websocket._FATES] == []
+
+
 @pytest.mark.parametrize(
     "kind", [*WEBSOCKETS, ImportError, OSError, ssl.SSLError, TimeoutError, EOFError, ValueError, UnicodeError],
     ids=lambda kind: kind.__name__,
@@ -98,19 +102,22 @@ def test_every_exception_of_websockets_has_the_root_that_is_caught():
 def test_every_exception_of_a_handshake_ends_the_wait(run_async, monkeypatch, kind):
     """One that the supervisor did not catch ended it, and everything that waited for a connection waited for ever."""
 
-    async def refuse(self):
+    class Refused(WebSocketTransport):
+        async def _connect(self):
+            await refuse()
+
+    async def refuse():
         error = instance_of(kind)
         error.msg = "odd"
-        if kind is websockets.exceptions.InvalidStatus:
+        if kind in {websockets.exceptions.InvalidStatus, websockets.exceptions.InvalidProxyStatus}:
             error.response = type("Response", (), {"status_code": 302})()
         raise error
 
-    monkeypatch.setattr(WebSocketTransport, "_connect", refuse)
     monkeypatch.setattr(websocket, "reconnect_delay_s", lambda *_args, **_values: 0.0)
 
     async def main():
-        transport = WebSocketTransport(Settings(api_key=Key(KEY, "test")), None, user_agent="test")
-        transport._listener = type("Listener", (), {"on_broken": lambda self, error: None})()
+        listener = type("Listener", (), {"on_broken": lambda self, error: None})()
+        transport = Refused(Settings(api_key=Key(KEY, "test")), listener, user_agent="test")
         try:
             await transport.open()
         finally:
@@ -140,6 +147,62 @@ def test_an_unusable_endpoint_is_one_sentence(run_async, host):
     if not isinstance(caught.value, ConfigError):  # those are about the settings, before anything is connected
         assert "secret" not in f"{caught.value} {notices}"
         assert caught.value.may_have_arrived is False
+
+
+# --- refused handshakes ------------------------------------------------------------------------------------------
+
+
+def open_client(run_async, server, **values):
+    """Open a client at a server that answers each handshake with the same status."""
+    notices = []
+
+    async def main():
+        async with Client(KEY, max_retries=0, on_notice=notices.append, **server.urls, **values) as client:
+            return await client.open()
+
+    return run_async(main(), 10), notices
+
+
+def answering(status):
+    async def respond(exchange):
+        await exchange.respond(b"", status=f"{status} Odd")
+
+    return http(respond)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_handshake_that_denies_access_is_final(run_async, status):
+    """REST is not tried with a key that the service refuses."""
+    with SlowServer(answering(status)) as server:
+        with pytest.raises(AuthenticationFailed, match=f"HTTP {status}") as caught:
+            open_client(run_async, server)
+        assert caught.value.http_status == status
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(("status", "handshakes"), [(404, 1), (405, 1), (426, 1), (501, 1), (429, 2), (503, 2)])
+def test_only_transient_refusals_of_a_handshake_are_repeated(run_async, status, handshakes):
+    with SlowServer(answering(status)) as server:
+        transport, notices = open_client(run_async, server)
+        assert len(server.requests) == handshakes
+    assert transport == "rest"
+    assert "using REST instead" in notices[0]
+
+
+@pytest.mark.parametrize("status", [403, 407])
+def test_a_proxy_that_refuses_is_not_the_service(run_async, monkeypatch, status):
+    with SlowServer(answering(status)) as proxy:
+        monkeypatch.setenv("ALL_PROXY", proxy.url)
+
+        async def main():
+            notices = []
+            settings = {"rest_url": "http://service.example/v1", "ws_url": "ws://service.example/v1"}
+            async with Client(KEY, max_retries=0, on_notice=notices.append, **settings) as client:
+                return await client.open(), notices
+
+        transport, notices = run_async(main(), 10)
+    assert transport == "rest"
+    assert "through the proxy" in notices[0]
 
 
 # --- redirected handshakes -----------------------------------------------------------------------------------
