@@ -188,7 +188,8 @@ class Courier:
             poll = {"taskType": "getResponse", "taskUUID": flight.task_uuid}
             if not transport.pushes:
                 return PollEnded(await self._exchange_poll(flight, poll, deadline), flight.report(jitter()))
-            self._board.forget_poll(flight)  # the one that it repeats
+            if is_repeat:
+                self._board.forget_poll(flight)  # the one that it repeats
             self._board.expect_poll(flight)
             await transport.send([poll], timeout_s=max(0.1, deadline - now()))
         except (TransportError, ProtocolError, TaskError) as error:
