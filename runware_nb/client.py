@@ -13,7 +13,7 @@ from .delivery import Board, Connection, Courier, Flight, Slots, StreamLine, Tex
 from .delivery.connection import closed
 from .delivery.courier import UTILITY_TIMEOUT_S, jitter, pause
 from .delivery.flight import now
-from .errors import MediaError, RateLimited, RunwareNBError, TaskInvalid, TransportError, TransportTimeout
+from .errors import MediaError, RunwareNBError, TaskInvalid, TransportError, TransportTimeout
 from .forking import disconnect, restart_after_fork
 from .images.medium import MemoryMedium
 from .printable import printable
@@ -21,12 +21,13 @@ from .settings import Settings, load_settings
 from .transport.base import TransportFactory
 from .transport.deadlines import Deadline
 from .wire.bindings import binding_of
+from .wire.fate import Fate, NextAttempt, SlowDown, TryAgain
 from .wire.frames import Frame, Item
 from .wire.media import sniff
 from .wire.places import holds_media
 from .wire.redact import HiddenText, redact_account
 from .wire.results import Outcome, Result, is_final
-from .wire.retries import Step, backoff_s, decide
+from .wire.retries import backoff_s
 from .wire.service import OnAttempt, OnProgress, OnResult
 from .wire.tasks import ImageTask, Task, as_wire, is_utility, prepare
 from .wire.urls import check_media_url
@@ -204,16 +205,15 @@ class Client:
             return await self._run_utility(wire, self.settings.timeout_s if timeout_s is None else timeout_s)
         if wire.get("deliveryMethod") == "stream":
             raise TaskInvalid("a stream is read with `client.stream(task)`", parameter="deliveryMethod")
-        attempt, times_sent = 1, 0
+        fate = Fate.unsent(wire, max_retries=self.settings.max_retries)
         left_s = self.settings.timeout_s if timeout_s is None else timeout_s
         while True:
             await self._slots.take()
             taken_at = now()
             try:
                 if on_attempt is not None:
-                    await on_attempt(wire, attempt)
-                flight = Flight(wire, on_result, on_progress)
-                flight.times_sent = times_sent
+                    await on_attempt(wire, fate.attempt)
+                flight = Flight(wire, fate, on_result, on_progress)
                 outcome = await self._courier.fly(flight, taken_at + left_s)
             finally:
                 self._slots.free()
@@ -223,18 +223,16 @@ class Client:
                 return outcome
             error = outcome.errors[0]
             error.outcome = outcome
-            if isinstance(error, RateLimited):
+            actions = flight.advance(TryAgain(jitter(), _new_uuid()))
+            if any(isinstance(action, SlowDown) for action in actions):
                 self._slots.limit.on_rate_limited()
-            decision = decide(error, attempt=attempt, max_retries=self.settings.max_retries,
-                              task_type=wire["taskType"], has_results=False, jitter=jitter())  # fmt: skip
-            if decision.step not in {Step.NEW_ATTEMPT, Step.SEND_AGAIN}:
+            again = actions[-1]
+            if not isinstance(again, NextAttempt):
                 raise error
-            await pause(decision.delay_s, now() + left_s, error)
-            left_s -= decision.delay_s
-            times_sent = flight.times_sent
-            if decision.step is Step.NEW_ATTEMPT:
-                wire, times_sent = {**wire, "taskUUID": _new_uuid()}, 0
-            attempt += 1
+            await pause(again.delay_s, now() + left_s, error)
+            left_s -= again.delay_s
+            fate = flight.fate
+            wire = {**wire, "taskUUID": fate.task_uuid}
 
     async def prepare(self, task: Task) -> Item:
         """Complete a task for sending, and upload the media it brings along.
@@ -286,10 +284,8 @@ class Client:
             TaskError: It failed, and there is no result.
             TransportTimeout: The wait is over.
         """
-        flight = Flight(dict(task), on_result, on_progress)
-        flight.is_ours = resends
-        flight.is_sent = flight.has_left = flight.should_ask = True
-        flight.times_sent = 1
+        fate = Fate.sent_before(task, max_retries=self.settings.max_retries, resends=resends)
+        flight = Flight(dict(task), fate, on_result, on_progress)
         outcome = await self._courier.fly(flight, self._deadline(timeout_s))
         if outcome.errors and not outcome.results:
             error = outcome.errors[0]

@@ -9,16 +9,9 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..errors import (
-    AuthenticationFailed,
-    OutOfCredit,
-    ProtocolError,
-    RateLimited,
-    RunwareNBError,
-    TaskError,
-    TransportError,
-)
-from ..wire.classify import CONFLICT, task_error
+from ..errors import ProtocolError, RunwareNBError, TaskError, TransportError
+from ..wire.classify import task_error
+from ..wire.fate import QUESTIONS, Broken, Count, EmptyAnswer, ErrorNamed, Hint, Resumed
 from ..wire.frames import Frame, Item, names_task
 from ..wire.tasks import current_task_type, is_utility
 from .flight import Flight, now
@@ -26,12 +19,6 @@ from .flight import Flight, now
 __all__ = ["Board"]
 
 logger = logging.getLogger("runware_nb")
-
-_QUESTIONS = frozenset({"getResponse", "getTaskDetails"})
-_SERVER_FAULTS = frozenset(
-    {"internalServerError", "serviceUnavailable", "serverUnavailable", "gatewayTimeout", "requestTimeout"}
-)
-_NOT_KNOWN = {"taskFailedOrNotFound", "taskNotFound"}  # one way of saying so; an empty answer is the other
 
 Key = tuple[str, str]
 """Task type and task UUID, which is how the protocol matches answers."""
@@ -154,46 +141,28 @@ class Board:
         """Ask about everything in flight: replay is only a shortcut."""
         self._polls.clear()
         for flight in self.flights.values():
-            flight.should_ask = True
-            flight.wake()
+            flight.advance(Resumed())
 
     def on_unreadable(self, error: ProtocolError) -> None:
         """Ask about everything in flight; a utility whose answer it may have been fails with it."""
         for flight in self.flights.values():
-            flight.ask_soon(copy.copy(error))
+            flight.advance(Hint(copy.copy(error)))
         self._fail_calls(error)
 
     def on_broken(self, error: RunwareNBError) -> None:
         """Let every waiting call know."""
         for flight in self.flights.values():
-            flight.broken = copy.copy(error)  # each carries the outcome of its own task
-            flight.wake()
+            flight.advance(Broken(copy.copy(error)))  # each carries the outcome of its own task
         self._fail_calls(error)
 
     def hand_over(self, flight: Flight, items: Sequence[Item], errors: Sequence[Item], frame: Frame) -> None:
         """Pass to a flight the part of a frame that names its UUID, or is archived under it."""
         failed = []
         for entry in errors:
-            if entry.get("code") == CONFLICT and flight.times_sent > 1:
-                flight.ask_soon()  # the service refuses the UUID as a duplicate: the first submission was accepted
-                continue
-            if str(entry.get("code")) in _NOT_KNOWN and flight.is_polling:
-                flight.poll_answer, flight.is_polling = False, False
-                flight.wake()
-                continue
-            if str(entry.get("code")) in _NOT_KNOWN and entry.get("taskType") in _QUESTIONS:
-                # A second answer to a poll that was repeated. It says no more than the first: not that the task failed.
-                flight.ask_soon()
-                continue
             error = _error_of(entry, frame)
-            if _is_about_question(entry, error):
-                # The question was refused, and the task may be running. A refused key is reported to the caller, who
-                # can collect the task with another one. After any other error, the question is repeated later.
-                flight.poll_answer, flight.complaint = True, error
-                flight.broken = error if isinstance(error, AuthenticationFailed) else flight.broken
-                flight.wake()
-                continue
-            failed.append(error)
+            actions = flight.advance(ErrorNamed(error, is_question=entry.get("taskType") in QUESTIONS))
+            if any(isinstance(action, Count) for action in actions):
+                failed.append(error)
         if items or failed:
             flight.take(items, failed)
 
@@ -203,11 +172,11 @@ class Board:
             self.hand_over(flight, items, errors, frame)
         except Exception as error:
             logger.exception("a response could not be used")
-            flight.broken = ProtocolError(
+            unusable = ProtocolError(
                 f"a response about task {flight.task_uuid} could not be used ({type(error).__name__}: {error}). The "
                 "task may have been charged, and can be collected later"
             )
-            flight.wake()
+            flight.advance(Broken(unusable))
 
     def _fail_calls(self, error: RunwareNBError) -> None:
         for call in self._calls.values():
@@ -222,11 +191,11 @@ class Board:
         would be dropped, and the same request would be paid for again.
         """
         task_type = current_task_type(str(entry.get("taskType") or ""))
-        if is_utility(task_type) and task_type not in _QUESTIONS:
+        if is_utility(task_type) and task_type not in QUESTIONS:
             return
         for flight in self.flights.values():
-            if not task_type or task_type in _QUESTIONS or task_type == current_task_type(flight.task_type):
-                flight.ask_soon(_error_of(entry, frame))
+            if not task_type or task_type in QUESTIONS or task_type == current_task_type(flight.task_type):
+                flight.advance(Hint(_error_of(entry, frame)))
 
     def _answer_call(self, key: Key, items: list[Item], errors: list[Item], frame: Frame) -> None:
         call = self._calls.get(key)
@@ -241,9 +210,8 @@ class Board:
         """Give an empty answer, which names no task, to the poll that has waited longest."""
         while self._polls:
             flight = self._polls.popleft()
-            if flight.poll_answer is None:
-                flight.poll_answer = False
-                flight.wake()
+            if flight.fate.poll_answer is None:
+                flight.advance(EmptyAnswer())
                 return
 
 
@@ -259,15 +227,3 @@ def _error_of(entry: Item, frame: Frame) -> TaskError:
     value = entry.get("retry_after_s", frame.retry_after_s)
     wait_s = max(0.0, float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else None
     return task_error(entry, http_status=frame.http_status, retry_after_s=wait_s)
-
-
-def _is_about_question(entry: Item, error: TaskError) -> bool:
-    """Return whether an error that names a task is about a question, such as a poll, and not about the task.
-
-    Some services state the failure of a task under the type of the poll, so the type alone does not tell. A task that
-    was accepted can no longer be refused for the rate, the key or the balance. A fault of the server during a look-up
-    proves nothing about the task.
-    """
-    if entry.get("taskType") not in _QUESTIONS:
-        return False
-    return isinstance(error, RateLimited | AuthenticationFailed | OutOfCredit) or error.code in _SERVER_FAULTS

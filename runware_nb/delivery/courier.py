@@ -1,8 +1,6 @@
 """Sending a task under one UUID and following it to its end, however often the connection breaks.
 
-The ladder where the fate of an attempt is unknown: what the service replays by itself; `getResponse`;
-`getTaskDetails`; and only if it is still unknown, the task again under the same UUID. A *conflict* in answer to
-our own second sending means that the first was accepted.
+What to do at each point is decided in `wire/fate.py`; here it is done: connections, the clock, and the error texts.
 """
 
 from __future__ import annotations
@@ -13,27 +11,45 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..errors import (
-    AuthenticationFailed,
-    OutOfCredit,
-    ProtocolError,
-    RateLimited,
-    RunwareNBError,
-    TaskError,
-    TaskInvalid,
-    TaskNotFound,
-    TransportError,
-    TransportTimeout,
-)
+from ..errors import ProtocolError, RunwareNBError, TaskError, TaskInvalid, TransportError, TransportTimeout
 from ..settings import Settings
 from ..transport.deadlines import Deadline
 from ..transport.proxies import proxy_for, unreachable
-from ..wire.classify import CONFLICT, task_error
+from ..wire.classify import task_error
+from ..wire.fate import (
+    Action,
+    Actions,
+    Event,
+    Expired,
+    Finish,
+    ForgetPoll,
+    Late,
+    Leaving,
+    Locate,
+    Located,
+    LocateFailed,
+    NotConnected,
+    Pause,
+    Poll,
+    PollEnded,
+    PollFailed,
+    PollSent,
+    PollStarted,
+    Raise,
+    Resume,
+    Send,
+    SendFailed,
+    SendStarted,
+    Sent,
+    SlowDown,
+    Started,
+    Tick,
+    Wait,
+)
 from ..wire.frames import Frame, Item, frame_of, names_task, split_orphans
-from ..wire.polling import SYNC_SILENCE_S, UNANSWERED_POLL_S, first_poll_s, poll_delay_s
 from ..wire.redact import host_of
 from ..wire.results import Outcome
-from ..wire.retries import Step, decide, refuses_request
+from ..wire.retries import Step, decide
 from .board import Board
 from .connection import Connection
 from .flight import Flight, now
@@ -42,8 +58,6 @@ from .slots import Slots
 __all__ = ["UTILITY_TIMEOUT_S", "Courier", "jitter", "pause"]
 
 UTILITY_TIMEOUT_S = 60.0
-_LONGEST_SILENCE_S = 120.0
-_MOST_UNKNOWN = 8
 _NOT_REPEATED = {"delete", "modelUpload"}  # done twice, these would fail the second time
 _chance = random.Random()  # noqa: S311 - spreads retries; our own, so that a user's random.seed() is left alone
 
@@ -66,10 +80,15 @@ async def pause(delay_s: float, deadline: float, error: RunwareNBError) -> None:
     """
     left_s = max(0.0, deadline - now())
     if not delay_s < left_s:
-        reason = f"The next try would be in {delay_s:.3g} s, but only {left_s:.3g} s are left of the time limit"
-        error.args = (f"{str(error).removesuffix('.')}. {reason}", *error.args[1:])
+        _add_reason(error, delay_s, left_s)
         raise error
     await asyncio.sleep(delay_s)
+
+
+def _add_reason(error: RunwareNBError, delay_s: float, left_s: float) -> None:
+    """Add to an error why no other try follows it."""
+    reason = f"The next try would be in {delay_s:.3g} s, but only {left_s:.3g} s are left of the time limit"
+    error.args = (f"{str(error).removesuffix('.')}. {reason}", *error.args[1:])
 
 
 class Courier:
@@ -100,211 +119,124 @@ class Courier:
         if flight.task_uuid in self._board.flights:
             raise TaskInvalid(f"task {flight.task_uuid} is on its way already", task_uuid=flight.task_uuid)
         self._board.flights[flight.task_uuid] = flight
-        failures = 0
         try:
-            async with Deadline(deadline, lambda: self._too_late(flight)):
+            async with Deadline(deadline, lambda: self._expired(flight)):
+                actions = flight.advance(Started(deadline, flight.report(jitter())))
                 while True:
-                    try:
-                        if not flight.is_sent and flight.is_ours:
-                            await self._submit(flight, deadline)
-                        return await self._follow(flight, deadline)
-                    except (TransportError, ProtocolError, TaskError) as error:
-                        failures += 1
-                        flight = self._board.flights.get(flight.task_uuid, flight)  # see `_confirmed`
-                        await self._weigh(flight, error, failures, deadline)
+                    duty = self._duty(flight, actions)
+                    if isinstance(duty, Finish):
+                        return flight.doubted if duty.is_doubted else flight.outcome()
+                    if isinstance(duty, Raise):
+                        raise self._final_error(flight, duty, deadline)
+                    if isinstance(duty, Late):
+                        raise self._too_late(flight) from duty.cause
+                    actions = flight.advance(await self._perform(flight, duty, deadline))
         finally:
             self._board.flights.pop(flight.task_uuid, None)
 
-    async def _weigh(
-        self, flight: Flight, error: TransportError | ProtocolError | TaskError, failures: int, deadline: float
-    ) -> None:
-        """Decide what a failure means for a flight: another try after a pause, or its end."""
-        if isinstance(error, RateLimited):
-            self._slots.limit.on_rate_limited()
-        decision = decide(error, attempt=failures, max_retries=self._settings.max_retries,
-                          task_type=flight.task_type, has_results=False, jitter=jitter())  # fmt: skip
-        # The decision is about this try. The error is about the task: an earlier try may have arrived, and then the
-        # run must not be recorded as never sent, even if this try certainly did not arrive.
-        error.may_have_arrived = error.may_have_arrived or flight.has_left
-        if isinstance(error, TransportError):
-            error.outcome = flight.outcome()
-        if decision.step not in {Step.ASK_FIRST, Step.SEND_AGAIN}:
-            raise error
-        await pause(decision.delay_s, deadline, error)
-        flight.should_ask = decision.step is Step.ASK_FIRST or not flight.is_ours
-        flight.is_sent = flight.should_ask
+    def _duty(self, flight: Flight, actions: Actions) -> Action:
+        """Return the action that is to be performed next, after those that accompany it."""
+        for action in actions[:-1]:
+            if isinstance(action, SlowDown):
+                self._slots.limit.on_rate_limited()
+            elif isinstance(action, ForgetPoll):
+                self._board.forget_poll(flight)
+        return actions[-1]
 
-    async def _submit(self, flight: Flight, deadline: float) -> None:
-        transport = await self._connection.ready()
-        flight.is_sent = True
-        if flight.times_sent:
+    async def _perform(self, flight: Flight, duty: Action, deadline: float) -> Event:
+        """Perform a duty, and return the event that ends it."""
+        match duty:
+            case Wait(until):
+                await self._board.wait(flight, until)
+                return Tick(flight.report(jitter()))
+            case Send():
+                return await self._send(flight, deadline)
+            case Poll(is_repeat):
+                return await self._poll(flight, deadline, is_repeat=is_repeat)
+            case Locate():
+                return await self._locate(flight)
+            case Pause(delay_s):
+                await asyncio.sleep(delay_s)
+                return Resume(flight.report(jitter()))
+        raise AssertionError(f"{duty!r} is no duty")
+
+    async def _send(self, flight: Flight, deadline: float) -> Event:
+        try:
+            transport = await self._connection.ready()
+        except (TransportError, ProtocolError, TaskError) as error:
+            return NotConnected(error, flight.report(jitter()))
+        if flight.fate.times_sent:
             flight.collector.forget_errors()
-        flight.times_sent += 1
-        sent_at = now()
-        flight.next_poll = sent_at + (SYNC_SILENCE_S if flight.is_sync else first_poll_s(flight.task_type))
-        had_left = flight.has_left
+        flight.advance(SendStarted())
 
         def on_leaving() -> None:
-            flight.has_left = True
+            flight.advance(Leaving())
 
         try:
-            await transport.send([flight.task], timeout_s=max(0.1, deadline - sent_at), on_leaving=on_leaving)
-        except TransportError as error:
-            flight.has_left = had_left or error.may_have_arrived
-            if now() >= deadline:
-                raise self._too_late(flight) from error
-            raise
-        except TaskError as error:
-            if error.code == CONFLICT and flight.times_sent > 1:
-                # The service refuses the UUID as a duplicate: an earlier submission was accepted.
-                flight.has_left = flight.should_ask = True
-                return
-            if error.retryable or refuses_request(error):
-                # What was refused was not accepted, although it left; an error that may pass says nothing about that.
-                flight.has_left = had_left or error.retryable
-                raise
-            # The response names no task and is not a refusal. The task may be running, so it is polled.
-            flight.has_left = True
-            raise TransportError(
-                f"the service reported an error without naming the task: {error}",
-                http_status=error.http_status,
-                retry_after_s=error.retry_after_s,
-            ) from error
-        flight.has_left = True
-        if not transport.pushes and not flight.collector.is_done:
-            flight.next_poll = now() + (0 if flight.is_sync else first_poll_s(flight.task_type))
-
-    async def _follow(self, flight: Flight, deadline: float) -> Outcome:
-        """Wait for pushed frames, and ask when it is time."""
-        polls = unknown = 0
-        collector = flight.collector
-        while not collector.is_done:
-            if flight.broken is not None:
-                error, flight.broken = flight.broken, None
-                raise error
-            if flight.should_ask or collector.wants_poll or now() >= flight.next_poll:
-                flight.should_ask = collector.wants_poll = False
-                unknown = 0 if await self._ask(flight, deadline) else unknown + 1
-                flight.next_poll = flight.may_ask_at = now() + poll_delay_s(polls)
-                polls += 1
-                if unknown and not collector.is_done:
-                    await self._recover(flight, deadline, unknown)
-                continue
-            await self._board.wait(flight, min(flight.next_poll, deadline))
-            if now() >= deadline and not collector.is_done:
-                raise self._too_late(flight)
-        return await self._confirmed(flight, deadline)
-
-    async def _confirmed(self, flight: Flight, deadline: float) -> Outcome:
-        """Before a transient failure leads to a second attempt, ask once whether it really is one."""
-        outcome = flight.outcome()
-        is_transient = outcome.errors and outcome.errors[0].retryable
-        if not outcome.results and is_transient and not flight.is_confirmed and flight.is_ours:
-            flight.is_confirmed = True
-            again = Flight(flight.task, flight.on_result, flight.on_progress)
-            again.times_sent, again.has_left = flight.times_sent, True  # it was sent: the service has named it
-            self._board.flights[flight.task_uuid] = again
-            is_known = await self._ask(again, deadline)
-            if is_known and not (again.collector.is_done and not again.collector.has_results):
-                # From here on it replaces the first flight, also after an error: with the failure that the service has
-                # just taken back, that one would lead to a second attempt, which is paid for as well.
-                again.is_sent = again.is_confirmed = True
-                again.next_poll = now() + poll_delay_s(0)
-                return await self._follow(again, deadline)
-        return outcome
-
-    async def _ask(self, flight: Flight, deadline: float) -> bool:
-        """Ask what became of a task; False when the service does not know it.
-
-        That it cannot be reached says nothing about the task, and is put up with for a while.
-        """
-        flight.is_asking = True
-        try:
-            is_known = await self._poll_once(flight, deadline)
+            await transport.send([flight.task], timeout_s=max(0.1, deadline - now()), on_leaving=on_leaving)
         except (TransportError, ProtocolError, TaskError) as error:
-            # An error about the question does not concern the task. Only a refused key ends the wait, because no
-            # further question could succeed. The task can be collected with another key.
-            flight.complaint = error
-            if isinstance(error, AuthenticationFailed):
-                raise
-            if isinstance(error, TaskError) and error.retryable:
-                return True
-            flight.unheard_since = flight.unheard_since or now()
-            if now() - flight.unheard_since > _LONGEST_SILENCE_S:
-                raise
-        else:
-            flight.unheard_since = None
-            return is_known
-        finally:
-            flight.is_asking = False
-        return True
+            return SendFailed(error, flight.report(jitter()))
+        return Sent(transport.pushes, flight.report(jitter()))
 
-    async def _poll_once(self, flight: Flight, deadline: float) -> bool:
-        transport = await self._connection.ready()
-        flight.begin_poll()
-        poll = {"taskType": "getResponse", "taskUUID": flight.task_uuid}
-        if not transport.pushes:
-            response = await self._connection.rest().exchange(
-                [poll], timeout_s=min(UTILITY_TIMEOUT_S, max(0.1, deadline - now()))
-            )
-            frame, orphans = split_orphans(response, [poll])
-            if frame.items or frame.errors:
-                self._board.on_frame(frame)
-            if flight.poll_answer is not None:
-                flight.collector.settle_poll()
-                return flight.poll_answer
-            status = frame.http_status or 200
-            if orphans or status >= 400:
-                entry = orphans[0] if orphans else {"message": f"HTTP {status} in response to a poll"}
-                raise task_error(entry, http_status=status, retry_after_s=frame.retry_after_s)
-            return bool(frame.items or frame.errors)  # items and errors of other tasks prove nothing about this one
-        for _ in range(3):
+    async def _poll(self, flight: Flight, deadline: float, *, is_repeat: bool) -> Event:
+        flight.collector.wants_poll = False
+        try:
+            transport = await self._connection.ready()
+            if not is_repeat:
+                flight.collector.begin_poll()
+                flight.advance(PollStarted())
+            poll = {"taskType": "getResponse", "taskUUID": flight.task_uuid}
+            if not transport.pushes:
+                return PollEnded(await self._exchange_poll(flight, poll, deadline), flight.report(jitter()))
+            if is_repeat:
+                self._board.forget_poll(flight)  # the one that it repeats
             self._board.expect_poll(flight)
             await transport.send([poll], timeout_s=max(0.1, deadline - now()))
-            until = min(now() + UNANSWERED_POLL_S, deadline)
-            while flight.poll_answer is None and now() < until and flight.broken is None:
-                await self._board.wait(flight, until)
-            if flight.poll_answer is not None:
-                return flight.poll_answer
-            self._board.forget_poll(flight)
-            if now() >= deadline or flight.broken is not None:
-                break
-        return True  # no answer says nothing: go on waiting
+        except (TransportError, ProtocolError, TaskError) as error:
+            return PollFailed(error, flight.report(jitter()))
+        return PollSent(flight.report(jitter()))
 
-    async def _recover(self, flight: Flight, deadline: float, unknown: int) -> None:
-        """Deal with a task that a poll did not find: its details, or sending it once more.
+    async def _exchange_poll(self, flight: Flight, poll: Item, deadline: float) -> bool:
+        """Send a poll over REST, and return whether the service knows the task."""
+        response = await self._connection.rest().exchange(
+            [poll], timeout_s=min(UTILITY_TIMEOUT_S, max(0.1, deadline - now()))
+        )
+        frame, orphans = split_orphans(response, [poll])
+        if frame.items or frame.errors:
+            self._board.on_frame(frame)
+        if flight.fate.poll_answer is not None:
+            flight.collector.settle_poll()
+            return flight.fate.poll_answer
+        status = frame.http_status or 200
+        if orphans or status >= 400:
+            entry = orphans[0] if orphans else {"message": f"HTTP {status} in response to a poll"}
+            raise task_error(entry, http_status=status, retry_after_s=frame.retry_after_s)
+        return bool(frame.items or frame.errors)  # items and errors of other tasks prove nothing about this one
 
-        Raises:
-            TaskNotFound: It is not ours to send, or was accepted and forgotten: the service does not know it.
-        """
+    async def _locate(self, flight: Flight) -> Event:
         try:
             details = await self.ask({"taskType": "getTaskDetails"}, task_uuid=flight.task_uuid)
-        except (TransportError, ProtocolError):
-            return  # that it could not be asked says nothing about the task
-        except TaskError as error:
-            if error.retryable or isinstance(error, AuthenticationFailed | OutOfCredit):
-                return  # a refused question proves nothing either
-            complaint, flight.complaint = flight.complaint, None
-            is_refusal = isinstance(complaint, TaskError) and refuses_request(complaint) and flight.times_sent > 1
-            if isinstance(complaint, TaskError) and flight.is_ours and (complaint.retryable or is_refusal):
-                # The service has stated twice that it does not know the task, and has reported an error that names no
-                # task. That error is the likely reason. It decides whether and when the task is sent again, under the
-                # same UUID, so that it cannot be charged twice. An error that refuses no task, such as an announcement
-                # of maintenance, decides nothing: the task is sent again as if there had been no error.
-                raise complaint from error
-            if unknown >= (_MOST_UNKNOWN if flight.is_ours else 3):
-                said = "" if complaint is None else f"; the last error that it sent is: {complaint}"
-                raise TaskNotFound(
-                    f"the service does not know task {flight.task_uuid}{said}",
-                    task_uuid=flight.task_uuid,
-                    code=error.code,
-                ) from error
-            if flight.is_ours and (unknown >= 2 or flight.times_sent <= 1):
-                await self._submit(flight, deadline)
-            return
+        except (TransportError, ProtocolError, TaskError) as error:
+            return LocateFailed(error, flight.report(jitter()))
         frame = archived_frame(details, flight.task_uuid)
         if frame.items or frame.errors:
             self._board.hand_over(flight, frame.items, frame.errors, frame)
+        return Located(flight.report(jitter()))
+
+    def _final_error(self, flight: Flight, ended: Raise, deadline: float) -> RunwareNBError:
+        """Complete the error in which an attempt ends."""
+        error = ended.error
+        if isinstance(error, TransportError | ProtocolError | TaskError):
+            error.may_have_arrived = ended.may_have_arrived
+        if isinstance(error, TransportError):
+            error.outcome = flight.outcome()
+        if ended.delay_s is not None:
+            _add_reason(error, ended.delay_s, max(0.0, deadline - now()))
+        return error
+
+    def _expired(self, flight: Flight) -> TransportTimeout:
+        flight.advance(Expired())
+        return self._too_late(flight)
 
     async def ask(
         self,
@@ -370,8 +302,9 @@ class Courier:
 
     def _too_late(self, flight: Flight) -> TransportTimeout:
         """Build the error of a task whose deadline has passed. The message depends on whether a byte has left."""
-        if flight.has_left:
-            last = f". The service last reported: {flight.complaint}" if flight.complaint is not None else ""
+        if flight.fate.has_left:
+            complaint = flight.fate.complaint
+            last = f". The service last reported: {complaint}" if complaint is not None else ""
             late = TransportTimeout(
                 f"task {flight.task_uuid} had not finished at its deadline; it goes on at the service and can be "
                 f"collected later{last}",

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, get_args, get_type_hints
 from urllib.parse import urlsplit
 
+from ..core.operations import TEXT_TO_IMAGE
 from ..errors import ConfigError
 from ..reprs import short_repr
 from ..wire.amounts import MOST_USD, parse_amount
@@ -374,11 +375,12 @@ def _table() -> Mapping[str, Setting]:
 SETTINGS = _table()
 """The entries by name, in the order of `Settings`."""
 
-GENERATION_DEFAULTS: Mapping[str, tuple[type, ...]] = MappingProxyType({
-    "model": (str,), "size": (str,), "number_results": (int,), "seed": (int,), "steps": (int,), "cfg": (int, float),
-    "scheduler": (str,), "negative": (str,), "format": (str,), "acceleration": (str,), "strength": (int, float),
-    "tag": (list, str),
-})  # fmt: skip
+GENERATION_DEFAULTS: Mapping[str, tuple[type, ...]] = MappingProxyType(
+    {
+        **{option.long: option.types for option in TEXT_TO_IMAGE.options if not option.is_list},
+        "tag": (list, str),
+    }
+)
 """What a file may set as the default of a generation, with its types; spelled as the options of a cell."""
 
 OTHER_VARIABLES: Mapping[str, str] = MappingProxyType(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from runware_nb import Client
 from runware_nb.delivery import Board, Flight
 from runware_nb.delivery.courier import archived_frame
+from runware_nb.delivery.flight import now
 from runware_nb.errors import (
     AuthenticationFailed,
     ContentRefused,
@@ -26,6 +27,7 @@ from runware_nb.errors import (
 )
 from runware_nb.settings import Settings
 from runware_nb.wire.classify import task_error
+from runware_nb.wire.fate import Fate, Leaving, SendStarted, Sent, Started
 from runware_nb.wire.frames import Frame, parse_frame, split_orphans
 from runware_nb.wire.retries import refuses_request
 from tests.conftest import TASK
@@ -42,9 +44,9 @@ CODES = ["maintenanceSoon", "internalServerError", "rateLimitExceeded", "invalid
 def _quick(request, monkeypatch):
     """Polls follow each other at once, except where their pauses are what is tested."""
     if "flood" not in request.node.name:
-        monkeypatch.setattr("runware_nb.delivery.courier.poll_delay_s", lambda attempt: 0.02 * (attempt + 1))
-        monkeypatch.setattr("runware_nb.delivery.courier.first_poll_s", lambda task_type: 0.02)
-        monkeypatch.setattr("runware_nb.delivery.courier.UNANSWERED_POLL_S", 0.2)
+        monkeypatch.setattr("runware_nb.wire.fate.poll_delay_s", lambda attempt: 0.02 * (attempt + 1))
+        monkeypatch.setattr("runware_nb.wire.fate.first_poll_s", lambda task_type: 0.02)
+        monkeypatch.setattr("runware_nb.wire.fate.UNANSWERED_POLL_S", 0.2)
         monkeypatch.setattr("runware_nb.wire.retries.backoff_s", lambda attempt, *, jitter: 0.02)
 
 
@@ -122,9 +124,9 @@ def test_an_error_about_a_utility_concerns_no_task():
     flight = board.flights[OURS] = flying()
     for task_type in ("ping", "modelSearch", "imageUpload", "videoInference"):
         board.on_frame(parse_frame(json.dumps(error("x", taskType=task_type))))
-    assert flight.complaint is None
+    assert flight.fate.complaint is None
     board.on_frame(parse_frame(json.dumps(error("x", taskType="getResponse"))))
-    assert flight.complaint is not None
+    assert flight.fate.complaint is not None
 
 
 def test_a_refusal_without_a_name_is_reported_once_the_service_does_not_know_the_task():
@@ -458,9 +460,11 @@ def test_a_utility_that_is_answered_twice_counts_once(transport):
 
 
 def flying(task_uuid=OURS):
-    flight = Flight({"taskType": "imageInference", "taskUUID": task_uuid, "numberResults": 2}, None, None)
-    flight.is_sent = True
-    flight.times_sent = 1
+    task = {"taskType": "imageInference", "taskUUID": task_uuid, "numberResults": 2}
+    flight = Flight(task, Fate.unsent(task, max_retries=3), None, None)
+    report = flight.report(0.5)
+    for event in (Started(now() + 60, report), SendStarted(), Leaving(), Sent(pushes=True, report=report)):
+        flight.advance(event)
     return flight
 
 
@@ -483,8 +487,8 @@ def test_no_number_or_kind_of_errors_without_our_name_ends_a_task(frames, count)
     for flight in board.flights.values():
         assert not flight.collector.is_done
         assert not flight.collector.errors
-        assert flight.broken is None
-        assert not flight.should_ask  # it asks by its clock, which bounds how often
+        assert flight.fate.broken is None
+        assert not flight.fate.should_ask  # it asks by its clock, which bounds how often
 
 
 FAULTS = [RuntimeError("odd"), KeyError("x"), RecursionError("deep"), UnicodeError("bad"), OverflowError("large")]
@@ -505,8 +509,8 @@ def test_a_fault_in_one_task_of_a_frame_reaches_that_task_alone(monkeypatch, fau
     items = [result({"taskUUID": flight.task_uuid}) for flight in (first, second)]
     board.on_frame(parse_frame(json.dumps({"data": items})))
     assert len(second.outcome()) == 1
-    assert type(fault).__name__ in str(first.broken)
-    assert "may have been charged" in str(first.broken)
+    assert type(fault).__name__ in str(first.fate.broken)
+    assert "may have been charged" in str(first.fate.broken)
 
 
 @pytest.mark.parametrize("fault", FAULTS[:2], ids=repr)
@@ -583,11 +587,11 @@ def test_each_task_gets_its_own_error_when_the_connection_is_lost_for_good():
     board = Board()
     first, second = (board.flights.setdefault(name, flying(name)) for name in (OURS, OTHER["taskUUID"]))
     board.on_broken(TransportError("gone"))
-    assert first.broken is not second.broken
-    assert str(first.broken) == "gone"
+    assert first.fate.broken is not second.fate.broken
+    assert str(first.fate.broken) == "gone"
     board.on_broken(task_error({"code": "invalidApiKey", "message": "no"}))
-    assert isinstance(first.broken, TaskError)
-    assert first.broken.code == "invalidApiKey"
+    assert isinstance(first.fate.broken, TaskError)
+    assert first.fate.broken.code == "invalidApiKey"
 
 
 def test_a_rate_limit_without_a_name_slows_down_and_sends_the_same_task_again():

@@ -467,14 +467,15 @@ def test_a_fault_in_one_run_stops_no_other_and_is_never_paid_twice(make, monkeyp
     """The run stays in the log as unfinished; the same request joins it."""
     from runware_nb.delivery import Courier
 
-    real, broken_prompts = Courier._follow, {"one"}
+    real, broken_prompts = Courier._perform, {"one"}
 
-    async def follow(self, flight, deadline):
+    async def perform(self, flight, duty, deadline):
+        event = await real(self, flight, duty, deadline)
         if flight.task["positivePrompt"] in broken_prompts:
-            raise fault
-        return await real(self, flight, deadline)
+            raise fault  # after it was sent
+        return event
 
-    monkeypatch.setattr(Courier, "_follow", follow)
+    monkeypatch.setattr(Courier, "_perform", perform)
 
     async def work(server):
         server.on_task = lambda task: [{"data": [image_of(server, task)]}]

@@ -288,7 +288,7 @@ def test_row_20_a_slow_image_is_asked_for_and_never_bought_twice(start_sandbox, 
         async with connect(sandbox, transport) as client:
             return await client.run(TASK, timeout_s=30)
 
-    monkeypatch.setattr("runware_nb.delivery.courier.SYNC_SILENCE_S", 1.5)
+    monkeypatch.setattr("runware_nb.wire.fate.SYNC_SILENCE_S", 1.5)
     assert len(run_async(main())) == 1
     assert len(sandbox.charges()) == 1
 

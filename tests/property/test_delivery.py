@@ -10,6 +10,7 @@ from runware_nb.catalog.placing import place_media
 from runware_nb.catalog.reading import SchemaRefused, plain_schema
 from runware_nb.delivery import Board, Flight
 from runware_nb.errors import ProtocolError
+from runware_nb.wire.fate import Fate
 from runware_nb.wire.frames import parse_frame
 from runware_nb.wire.places import replace_media
 from runware_nb.wire.sse import EventDecoder, delta_of
@@ -92,9 +93,8 @@ def test_no_result_is_lost_whatever_else_arrives(wanted, sizes, garbage, data):
     ]
     board = Board()
     for task in UUIDS:
-        board.flights[task] = Flight(
-            {"taskType": "imageInference", "taskUUID": task, "numberResults": 6}, None, None
-        )  # fmt: skip
+        wire = {"taskType": "imageInference", "taskUUID": task, "numberResults": 6}
+        board.flights[task] = Flight(wire, Fate.unsent(wire, max_retries=3), None, None)
     for text in data.draw(st.permutations(texts + garbage)):
         try:
             board.on_frame(parse_frame(text))
