@@ -8,7 +8,7 @@ import pytest
 
 from runware_nb.commands import find_command
 from runware_nb.commands.arguments import LineParser
-from runware_nb.errors import MagicUsageError, RunLogError, TaskNotFound
+from runware_nb.errors import MagicUsageError
 from runware_nb.runlog import State
 from tests.conftest import TASK
 
@@ -108,26 +108,3 @@ def test_nothing_pending_is_no_failure(sandbox, make_session):
         answer = command(session, name)
         assert (answer.json, answer.is_failure) == ([], False)
         assert "nothing is pending" in answer.bundle["text/plain"]
-
-
-def test_an_unknown_run_is_joined_and_asked_about_but_not_sent_again(sandbox, make_session, left_behind):
-    """It may have been paid for: neither the same request nor `resume` sends it, and it stays listed."""
-    session = make_session(sandbox)
-    name = left_behind["lost"]
-
-    async def forget():
-        await session.log.set_state(name, State.UNKNOWN)
-
-    from runware_nb.loop import background_loop, wait
-
-    wait(background_loop().submit(forget()))
-    charges = len(sandbox.charges())
-    record = session.log.find(name)
-    assert record.remote_id == name
-    job = session.join(record, {**record.request, "taskUUID": name})
-    with pytest.raises(TaskNotFound):
-        job.result()
-    with pytest.raises(RunLogError, match="may have been accepted"):
-        session.discard(session.log.find(name))
-    assert len(sandbox.charges()) == charges
-    assert name in [run.task_uuid for run in session.pending() if run.state is State.UNKNOWN]
