@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import BundleError, TaskInvalid
 from ..reprs import short_repr
-from ..runlog import FINAL_STATES, ResultRecord, RunLog, RunRecord, State, UseRecord
+from ..runlog import COST_UNITS, FINAL_STATES, ResultRecord, RunLog, RunRecord, State, UseRecord
 from ..runlog.ballots import CHOICES, Vote, votes_among
 from ..runlog.files import exported_name
 from ..session.lineage import hashes_of
@@ -40,8 +40,9 @@ _HEAD = "runware_nb records"
 _VERSIONS = (1, 2)
 """Version 2 has uses, which version 1 would refuse; a file without any is written as version 1."""
 _LONGEST_LINE = 32 * 1024 * 1024
-_KEPT_HERE = frozenset({"kernel", "sender", "is_imported", "is_joinable", "best_rating", "results", "estimate_usd"})
-"""What means nothing elsewhere, or is nobody's business there."""
+_KEPT_HERE = frozenset({"kernel", "sender", "is_imported", "is_joinable", "best_rating", "results", "estimate_usd",
+                         "remote_id"})  # fmt: skip
+"""What means nothing elsewhere, or is nobody's business there: a service may write an account's e-mail into its ids."""
 _MOST_RESULTS = 10_000
 _MOST_TAGS = 1000
 _MOST_INPUTS = 1000
@@ -312,7 +313,7 @@ def _run_of(item: Mapping[str, Any]) -> RunRecord:
         attempts=read_count(item, "attempts") or 0, seed_given=read_flag(item, "seed_given"),
         sent_at_utc=read_time(item, "sent_at_utc"), finished_at_utc=finished_at_utc or created_at_utc,
         duration_s=read_amount(item, "duration_s", most=_MOST_S),
-        cost_usd=read_amount(item, "cost_usd", most=_MOST_USD),
+        cost_usd=read_amount(item, "cost_usd", most=_MOST_USD), cost_unit=_unit_of(item),
         error=_error_of(item), environment_hash=read_hash(item, "environment_hash"),
         parent_uuid=read_uuid(item, "parent_uuid"), inputs=_inputs_of(item), replay_of=read_uuid(item, "replay_of"),
         is_imported=True, results=_results_of(item), **_where(item),
@@ -340,6 +341,14 @@ def _check_request(request: Item, task_type: str, model: str | None) -> None:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _unit_of(item: Mapping[str, Any]) -> str:
+    """Return the unit of the cost; records of earlier versions name none, and are in US dollars."""
+    unit = item.get("cost_unit", "USD")
+    if unit not in COST_UNITS:
+        raise BundleError(f"cost_unit is not one of {', '.join(COST_UNITS)}")
+    return str(unit)
 
 
 def _hash_request(run: RunRecord, claimed: object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ..runlog import RunRecord
+from ..runlog import RunRecord, State
 from ..session.show import runs_table
 from ..view.table import render_table
 from .base import Answer
@@ -56,10 +56,15 @@ def _notes(session: Session, runs: list[RunRecord]) -> list[str]:
     queued = {job.task_uuid for job in session.jobs.unsent()}
     mine = sum(run.task_uuid in queued for run in runs)
     others = sum(run.attempts == 0 and run.task_uuid not in queued for run in runs)
-    sent = len(runs) - mine - others
+    unknown = sum(run.state is State.UNKNOWN for run in runs)
+    sent = len(runs) - mine - others - unknown
     notes = []
     if sent:
         notes.append(f"{_runs(sent)} sent: `resume` collects {'it' if sent == 1 else 'them'}.")
+    if unknown:
+        notes.append(
+            f"{_runs(unknown)} perhaps accepted: `resume` asks again, and `resume --send` may be charged twice."
+        )
     if mine:
         notes.append(
             f"{_runs(mine)} queued in this kernel and will be sent in turn: `pending --cancel` cancels the queue."

@@ -5,12 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .files import MediaStore, StoredFile
-from .records import FINAL_STATES, UNFINISHED_STATES, ResultRecord, RunClaimed, RunRecord, State, TwinExists, UseRecord
+from .records import (
+    COST_UNITS,
+    FINAL_STATES,
+    UNFINISHED_STATES,
+    ResultRecord,
+    RunClaimed,
+    RunRecord,
+    State,
+    TwinExists,
+    UseRecord,
+)
 
 if TYPE_CHECKING:
     from .store import RunLog
 
 __all__ = [
+    "COST_UNITS",
     "FINAL_STATES",
     "UNFINISHED_STATES",
     "MediaStore",

@@ -13,6 +13,7 @@ from ..errors import RunLogError
 from ..reprs import short_repr
 
 __all__ = [
+    "COST_UNITS",
     "FINAL_STATES",
     "UNFINISHED_STATES",
     "ResultRecord",
@@ -46,10 +47,14 @@ class State(enum.StrEnum):
     """Nobody wants to see it; collected all the same."""
     LOST = "lost"
     """Unknown to the service for a day."""
+    UNKNOWN = "unknown"
+    """May have been accepted, but cannot be located, and sending it again could be charged twice."""
 
 
+COST_UNITS = ("USD", "credits")
+"""Units in which services charge; amounts of different units are never added."""
 FINAL_STATES = frozenset({State.SUCCEEDED, State.PARTIAL, State.FAILED, State.LOST})
-UNFINISHED_STATES = frozenset({State.PREPARED, State.SENT, State.ACCEPTED, State.DETACHED})
+UNFINISHED_STATES = frozenset({State.PREPARED, State.SENT, State.ACCEPTED, State.DETACHED, State.UNKNOWN})
 
 
 @short_repr("position", "seed", "cost_usd", "file", "medium_state")
@@ -136,6 +141,8 @@ class RunRecord:
         best_rating: Stars of its best result.
         is_joinable: Whether the same request joins it while it is unfinished.
         is_imported: Whether it came from somebody else's log.
+        remote_id: The service's id of the last attempt; None before the service is known to have one.
+        cost_unit: Unit in which the service charges: `USD` or `credits`.
         results: What came of it.
     """
 
@@ -175,6 +182,8 @@ class RunRecord:
     best_rating: int | None = None
     is_joinable: bool = False
     is_imported: bool = False
+    remote_id: str | None = None
+    cost_unit: str = "USD"
     results: list[ResultRecord] = field(default_factory=list)
 
     @property

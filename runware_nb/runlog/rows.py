@@ -12,7 +12,7 @@ from sqlalchemy.engine import RowMapping
 
 from ..wire.amounts import parse_amount
 from .files import FILE_NAME
-from .records import ResultRecord, RunRecord, State, UseRecord
+from .records import COST_UNITS, ResultRecord, RunRecord, State, UseRecord
 
 __all__ = [
     "RESULT_COLUMNS", "RUN_COLUMNS", "USE_COLUMNS", "RowError", "result_of", "result_row", "run_of", "run_row",
@@ -24,6 +24,7 @@ RUN_COLUMNS = (
     "seed_given", "prompt_template", "prompt", "notebook", "cell_id", "cell_hash", "cell_ordinal",
     "execution_count", "kernel", "parent_uuid", "state", "attempts", "created_at_utc", "sent_at_utc",
     "environment_hash", "note", "inputs", "estimate_usd", "sender", "replay_of", "is_joinable", "is_imported",
+    "remote_id", "cost_unit",
 )  # fmt: skip
 RESULT_COLUMNS = (
     "run_uuid", "position", "item_uuid", "url", "seed", "cost_usd", "media_type", "size_bytes",
@@ -33,7 +34,7 @@ USE_COLUMNS = (
     "run_uuid", "how", "notebook", "cell_id", "cell_hash", "cell_ordinal", "execution_count", "kernel", "tags", "note",
     "used_at_utc",
 )  # fmt: skip
-_TYPED = ("prompt_template", "prompt", "note", "notebook", "cell_id", "model")
+_TYPED = ("prompt_template", "prompt", "note", "notebook", "cell_id", "model", "remote_id")
 _LARGEST_INTEGER = 2**63
 
 
@@ -264,6 +265,13 @@ def _time_or_none(value: Any) -> str | None:
     return None if value is None else _time(value)
 
 
+def _unit(value: Any) -> str:
+    """USD or credits."""
+    if value not in COST_UNITS:
+        raise ValueError(value)
+    return str(value)
+
+
 def _state(value: Any) -> State:
     """A state of a run."""
     return State(value)
@@ -275,14 +283,14 @@ _RUN: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("task_uuid", "attempt_uuid", "provider", "task_type", "request_hash", "asked_hash"), _word),
     **dict.fromkeys(
         ("model", "prompt_template", "prompt", "notebook", "cell_id", "cell_hash", "kernel", "parent_uuid",
-         "environment_hash", "note", "sender", "replay_of"), _text
+         "environment_hash", "note", "sender", "replay_of", "remote_id"), _text
     ),
     **dict.fromkeys(("cell_ordinal", "execution_count"), _count_or_none),
     **dict.fromkeys(("seed_given", "is_joinable", "is_imported"), _flag),
     **dict.fromkeys(("duration_s", "cost_usd", "estimate_usd"), _amount),
     **dict.fromkeys(("sent_at_utc", "finished_at_utc"), _time_or_none),
     "request": _object, "inputs": _inputs, "error": _object_or_none, "state": _state, "attempts": _count,
-    "created_at_utc": _time, "best_rating": _stars,
+    "created_at_utc": _time, "best_rating": _stars, "cost_unit": _unit,
 }  # fmt: skip
 _RESULT: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(

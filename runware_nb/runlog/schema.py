@@ -22,7 +22,7 @@ __all__ = [
     "votes",
 ]
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration; a log of this version is opened without Alembic."""
 
 LONGEST_KEY = 300
@@ -70,6 +70,8 @@ runs = sa.Table(
     sa.Column("best_rating", sa.Integer),
     sa.Column("is_joinable", sa.Integer, nullable=False, server_default="0"),
     sa.Column("is_imported", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("remote_id", sa.Text),
+    sa.Column("cost_unit", sa.String(8), nullable=False, server_default="USD"),
 )
 sa.Index(
     "ix_runs_unfinished",  # small, since few runs are: what is pending is found at once among a million

@@ -54,11 +54,18 @@ class Statements:
         )  # fmt: skip
         self.claim = text(
             sa.update(runs)
-            .where(mine, runs.c.attempts == sa.bindparam("before"), runs.c.finished_at_utc.is_(None))
+            .where(
+                mine,
+                runs.c.attempts == sa.bindparam("before"),
+                runs.c.finished_at_utc.is_(None),
+                # It may have been accepted: a further attempt could be charged a second time.
+                runs.c.state != _word("unknown"),
+            )
             .values(
                 state=sa.case((runs.c.state == _word("prepared"), _word("sent")), else_=runs.c.state),
                 attempt_uuid=sa.bindparam("attempt_uuid"), attempts=sa.bindparam("number"),
                 sent_at_utc=sa.bindparam("at_utc"), request=sa.bindparam("request"), sender=sa.bindparam("sender"),
+                remote_id=sa.bindparam("remote_id"),
             )
         )  # fmt: skip
         put = upsert(results).values(_bind(*RESULT_COLUMNS))
@@ -82,7 +89,8 @@ class Statements:
                 },
             )
         )
-        self.accept = text(sa.update(runs).where(mine, runs.c.state == _word("sent")).values(state=_word("accepted")))
+        is_unconfirmed = runs.c.state.in_([_word("sent"), _word("unknown")])  # a result proves that it was accepted
+        self.accept = text(sa.update(runs).where(mine, is_unconfirmed).values(state=_word("accepted")))
         discarded = _word("discarded")
         self.finish = text(
             sa.update(runs).where(mine).values(
@@ -94,7 +102,10 @@ class Statements:
         is_open = runs.c.state.in_([_word(state.value) for state in sorted(UNFINISHED_STATES)])
         self.set_state = text(
             sa.update(runs)
-            .where(mine, is_open, sa.or_(runs.c.attempts > _word(0), sa.bindparam("state") == discarded))
+            # A deadline that passes, or a kernel that leaves, says nothing about an unknown fate: as `detached`, it
+            # would be sent again; as `discarded` too, once the same request restores it.
+            .where(mine, is_open, runs.c.state != _word("unknown"))
+            .where(sa.or_(runs.c.attempts > _word(0), sa.bindparam("state") == discarded))
             .values(state=sa.bindparam("state"))
         )
         self.restore = text(

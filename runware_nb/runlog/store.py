@@ -167,16 +167,25 @@ class RunLog:
         return done
 
     def mark_sent(
-        self, run_uuid: str, attempt_uuid: str, number: int, at_utc: str, request: str
+        self, run_uuid: str, attempt_uuid: str, number: int, at_utc: str, request: str, *, remote_id: str | None = None
     ) -> asyncio.Future[None]:
         """Claim an attempt, before its first byte leaves.
+
+        Args:
+            run_uuid: The run.
+            attempt_uuid: UUID of the attempt.
+            number: Number of the attempt, from 1.
+            at_utc: Time of sending, in ISO 8601.
+            request: The task as sent, as JSON, without secrets.
+            remote_id: The service's id of the attempt, where we choose it; None where the service does.
 
         Raises:
             RunClaimed: Another process has claimed it.
             RunLogError: It cannot be written: it must not be sent.
         """
         values = {"run_uuid": run_uuid, "attempt_uuid": attempt_uuid, "number": number, "at_utc": at_utc}
-        claim = {**values, "before": number - 1, "request": request, "sender": this_process()}
+        claim = {**values, "before": number - 1, "request": request, "sender": this_process(),
+                 "remote_id": remote_id}  # fmt: skip
         steps: list[Change] = [(self._sql.claim, claim, _claimed)]
         if number > 1:
             steps.append((self._sql.insert_attempt, values, _gone))
@@ -227,7 +236,7 @@ class RunLog:
         return self._writer.write([*steps, (self._sql.finish, values, _gone)], run_uuid=run_uuid, ends=True)
 
     def set_state(self, run_uuid: str, state: State) -> asyncio.Future[None]:
-        """Mark an unfinished run as detached or discarded.
+        """Mark an unfinished run as detached, discarded or unknown; one that is unknown stays so.
 
         Raises:
             RunLogError: It cannot be written.

@@ -281,7 +281,7 @@ class Writer:
             elif sql == self._sql.claim and values["before"] == 0 and values["run_uuid"] in inserted:
                 write.after, row = inserted[values["run_uuid"]]
                 row.update(state="sent", attempts=1, sent_at_utc=values["at_utc"], request=values["request"],
-                           sender=values["sender"])  # fmt: skip
+                           sender=values["sender"], remote_id=values["remote_id"])  # fmt: skip
                 write.steps = write.steps[1:]
 
 

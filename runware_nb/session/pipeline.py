@@ -205,9 +205,12 @@ class RunOnItsWay:
         """
         while True:
             record = self._job.record
+            # Whoever joins an unknown run made no decision about it. It may have been accepted, so the service is only
+            # asked; `resume --send` is the decision to send it again.
+            is_undecided = record.state is State.UNKNOWN and self._job.is_joined
             is_due = not self._job.is_joined or is_gone(record.sender) or _age_s(record.sent_at_utc) > _ON_ITS_WAY_S
             try:
-                return await self._collect(resends=self._job.resends and is_due)
+                return await self._collect(resends=self._job.resends and is_due and not is_undecided)
             except TaskNotFound:
                 # A kernel that is at work records the answers before it downloads their files. Its run is left to it:
                 # completed from here, the run would be recorded without the files that it is about to store.
@@ -253,12 +256,14 @@ class RunOnItsWay:
                 self._session.jobs.count_sent(self._job.scope)
             record.request = storable_request(task)
             claimed = self._log.mark_sent(
-                record.task_uuid, task["taskUUID"], number, utc_now(), json.dumps(record.request)
-            )
+                record.task_uuid, task["taskUUID"], number, utc_now(), json.dumps(record.request),
+                remote_id=task["taskUUID"],
+            )  # fmt: skip
             claimed.add_done_callback(_note_error)
             await prepared  # queued one behind the other, both usually go into one commit
             await claimed
             record.attempt_uuid, record.attempts = task["taskUUID"], number
+            record.remote_id = task["taskUUID"]
             if record.state is State.PREPARED:
                 record.state = State.SENT
             self._task = self.storing.task = task
@@ -371,14 +376,16 @@ class RunOnItsWay:
         """Record that the service does not know the task: after a day it is lost."""
         record = self._job.record
         age = dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(record.created_at_utc)
-        if age >= _LOST_AFTER:
+        # An unknown run may have been paid for however old it is: it stays pending until the user decides.
+        if age >= _LOST_AFTER and record.state is not State.UNKNOWN:
             await self._log.finish(record.task_uuid, State.LOST, at_utc=utc_now(), duration_s=None,
                                    cost_usd=None, error=_error_record(error))  # fmt: skip
             record.state = State.LOST
 
     async def _mark(self, state: State) -> None:
         await self.storing.surely(lambda: self._log.set_state(self._job.task_uuid, state), "the run's state")
-        self._job.record.state = state
+        if self._job.record.state is not State.UNKNOWN:  # as the log does
+            self._job.record.state = state
 
     def _lend(self, outcome: Outcome) -> None:
         """Let outcome and results draw themselves."""

@@ -621,10 +621,15 @@ class Session:
             Whether it was dropped before it was sent.
 
         Raises:
-            RunLogError: The log cannot be read or written.
+            RunLogError: The log cannot be read or written, or the fate of the run is unknown.
         """
         if record.is_finished:
             return False
+        if record.state is State.UNKNOWN:
+            raise RunLogError(
+                f"Run {record.task_uuid[:8]} cannot be hidden: it may have been accepted and charged. "
+                "`%runware resume` asks the service again."
+            )
         job = self.jobs.get(record.task_uuid)
         if job is not None and self.withdraw([job], _DISCARDED):
             return True
@@ -746,7 +751,7 @@ class Session:
 
     def mark_detached(self, job: Job) -> None:
         """Mark a run in progress as detached, in the log too. A run that was not sent yet stays prepared."""
-        if job.record.is_finished or job.record.state in {State.PREPARED, State.DISCARDED}:
+        if job.record.is_finished or job.record.state in {State.PREPARED, State.DISCARDED, State.UNKNOWN}:
             return
         job.record.state = State.DETACHED
         job.changed()

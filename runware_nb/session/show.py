@@ -56,6 +56,7 @@ _IN_WORDS = {
     State.SENT: "sent",
     State.ACCEPTED: "in progress",
     State.DETACHED: "still in progress",
+    State.UNKNOWN: "perhaps accepted, and not found at the service",
 }
 
 

@@ -5,11 +5,13 @@ import json
 import uuid
 
 import pytest
+import sqlalchemy as sa
 
 from runware_nb.commands import find_command
 from runware_nb.commands.arguments import LineParser
-from runware_nb.errors import MagicUsageError
+from runware_nb.errors import MagicUsageError, RunLogError, TaskNotFound
 from runware_nb.runlog import State
+from runware_nb.runlog.schema import runs
 from tests.conftest import TASK
 
 
@@ -108,3 +110,31 @@ def test_nothing_pending_is_no_failure(sandbox, make_session):
         answer = command(session, name)
         assert (answer.json, answer.is_failure) == ([], False)
         assert "nothing is pending" in answer.bundle["text/plain"]
+
+
+def test_an_unknown_run_is_joined_and_asked_about_but_not_sent_again(sandbox, make_session, left_behind):
+    """It may have been paid for: neither the same request nor `resume` sends it, and it stays listed."""
+    session = make_session(sandbox)
+    name = left_behind["lost"]
+
+    async def forget():
+        await session.log.set_state(name, State.UNKNOWN)
+
+    from runware_nb.loop import background_loop, wait
+
+    wait(background_loop().submit(forget()))
+    with session.log.changing() as connection:  # a living kernel would be given a minute to send it
+        connection.execute(
+            sa.update(runs).where(runs.c.task_uuid == name).values(sent_at_utc="2026-01-01T00:00:00+00:00")
+        )
+    charges = len(sandbox.charges())
+    record = session.log.find(name)
+    sent = [run for run in session.log.recent() if run.state is State.SUCCEEDED]
+    assert [run.remote_id for run in sent] == [run.attempt_uuid for run in sent] != []
+    job = session.join(record, {**record.request, "taskUUID": name})
+    with pytest.raises(TaskNotFound):
+        job.result()
+    with pytest.raises(RunLogError, match="may have been accepted"):
+        session.discard(session.log.find(name))
+    assert len(sandbox.charges()) == charges
+    assert name in [run.task_uuid for run in session.pending() if run.state is State.UNKNOWN]

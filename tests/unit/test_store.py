@@ -271,7 +271,7 @@ def two_urls(tmp_path, request, log_url):
     return log_url, request.getfixturevalue("postgres").database()
 
 
-EARLIER = pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
+EARLIER = pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005"])
 
 
 @EARLIER
@@ -318,6 +318,7 @@ def test_a_filled_log_of_an_earlier_version_keeps_everything(tmp_path, two_urls,
     assert [run.tags for run in log.select(RunFilter(tags=("red",), search="red AIR"))] == [("red",)] * 3
     assert [len(run.results) for run in log.recent()] == [1, 1, 1]
     assert [run.task_uuid[:8] for run in log.pending()] == ["00000003"]
+    assert all((run.remote_id, run.cost_unit) == (run.attempt_uuid, "USD") for run in log.recent())
     assert log.uses_of([run.task_uuid for run in log.recent()]) == []
     if revision != "0001":  # sums are rolled up as runs finish; only the first version had none to bring along
         log.close()
@@ -532,3 +533,41 @@ def test_a_stored_file_stays_known_when_another_kernel_records_the_result_withou
     (found,) = log.find(record.task_uuid).results
     assert (found.medium_state, found.file, found.received_sha256) == ("stored", "ab/c.jpg", "a" * 64)
     assert found.url == "https://a.test/2"  # the newest is the one that may still work
+
+
+def test_the_id_of_the_service_has_any_length_and_the_unit_is_kept(log, run_async):
+    record = run_record(cost_unit="credits")
+    remote_id = "user:1-someone@example.com-video:" + "ü" * 5000
+
+    async def live():
+        await log.prepare(record)
+        await log.mark_sent(record.task_uuid, record.task_uuid, 1, AT, "{}", remote_id=remote_id)
+
+    run_async(live())
+    run = log.find(record.task_uuid)
+    assert (run.remote_id, run.cost_unit) == (remote_id, "credits")
+
+
+def test_an_unknown_run_stays_pending_and_is_not_claimed_again(log, run_async):
+    """A further attempt could be charged twice; as `detached` it would be sent again by whoever joins it."""
+    record = run_record()
+
+    async def live():
+        await log.prepare(record)
+        await log.mark_sent(record.task_uuid, record.task_uuid, 1, AT, "{}")
+        await log.set_state(record.task_uuid, State.UNKNOWN)
+        for state in (State.DETACHED, State.DISCARDED):
+            await log.set_state(record.task_uuid, state)
+        with pytest.raises(RunClaimed):
+            await log.mark_sent(record.task_uuid, "99999999-0000-4000-8000-000000000000", 2, AT, "{}")
+
+    run_async(live())
+    assert [run.state for run in log.pending()] == [State.UNKNOWN]
+    assert [run.state for run in log.select(RunFilter(state="unknown"))] == [State.UNKNOWN]
+
+    run_async(log_result(log, record.task_uuid))
+    assert log.find(record.task_uuid).state is State.ACCEPTED
+
+
+async def log_result(log, run_uuid):
+    await log.add_results(run_uuid, [ResultRecord(position=0, raw={"x": 1})])
