@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(session: Session, options: argparse.Namespace) -> Answer:
     """Show or change."""
     if options.value is not None and options.name == "profile":
-        session.use_profile("" if options.value in {"none", "-"} else options.value)
+        session.connection.use_profile("" if options.value in {"none", "-"} else options.value)
     elif options.value is not None:
         _change(session, options.name, options.value, saves=options.save)
     shown = _shown(session.settings)
@@ -39,7 +39,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
             raise MagicUsageError(f"Unknown setting {options.name!r}. Known settings: {', '.join(shown)}.")
         shown = {options.name: shown[options.name]}
     facts = [(name, "none" if value is None else value) for name, value in shown.items()]
-    notes = [problem.sentence for problem in session.settings.problems] + session.take_notices()
+    notes = [problem.sentence for problem in session.settings.problems] + session.connection.take_notices()
     return Answer(render_facts(facts), shown, tuple(notes), value=shown)
 
 

@@ -37,4 +37,4 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     facts = {"transport": transport, "service": f"{session.settings.service} ({url})",
              "key": f"from {key.source}, accepted"}  # fmt: skip
     bundle = render_facts(list(facts.items()), title="connected")
-    return Answer(bundle, facts, notes=tuple(session.take_notices()))
+    return Answer(bundle, facts, notes=tuple(session.connection.take_notices()))

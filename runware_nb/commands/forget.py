@@ -65,9 +65,9 @@ def remove(
     numbers = [int(row.number) for row in damaged]
     left = forget_runs(session.log, [run.task_uuid for run in runs], damaged=numbers) if count else []
     session.log.damage.take()  # what was removed is not left out any more
-    gone = [*left, *(strays or ())] if session.owns_media else []
+    gone = [*left, *(strays or ())] if session.storage.owns_media else []
     freed = session.media.remove(gone)
     forget_copies(session, left)
-    notes = () if session.owns_media else ("the files stay: other logs may share them",)
+    notes = () if session.storage.owns_media else ("the files stay: other logs may share them",)
     said = f"removed {count} {noun} and {len(gone)} files ({freed / 1e6:.1f} MB)"
     return Answer({"text/plain": said}, {"removed": count, "files": len(gone), "freed_bytes": freed}, notes)

@@ -44,9 +44,9 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     key = _ask_for(RUNWARE_KEY)
     if session.settings.mode == "replay":
         return _unchecked(session, key, ConfigError("replay mode sends nothing"))
-    session.leave_sandbox()  # before anything is sent: the sandbox must not get a real key
+    session.connection.leave_sandbox()  # before anything is sent: the sandbox must not get a real key
     try:
-        transport = wait(background_loop().submit(session.verify_key(key)))
+        transport = wait(background_loop().submit(session.connection.verify_key(key)))
     except AuthenticationFailed:
         raise
     except RunwareNBError as error:
@@ -60,7 +60,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     host = show_url(session.settings.rest_url if transport == "rest" else session.settings.ws_url)
     sentence = f"{host} accepted the key ({transport}). It is used {where}."
     return Answer({"text/plain": sentence}, {"is_checked": True, "transport": transport, "key": where},
-                  tuple(session.take_notices()))  # fmt: skip
+                  tuple(session.connection.take_notices()))  # fmt: skip
 
 
 def _unchecked(session: Session, key: Key, error: RunwareNBError) -> Answer:
@@ -72,7 +72,7 @@ def _unchecked(session: Session, key: Key, error: RunwareNBError) -> Answer:
         "Run `connect` to check it, and `login` again to store it."
     )
     written = {"is_checked": False, "transport": None, "key": "in this session", "reason": str(error)}
-    return Answer({"text/plain": sentence}, written, tuple(session.take_notices()), is_failure=True)
+    return Answer({"text/plain": sentence}, written, tuple(session.connection.take_notices()), is_failure=True)
 
 
 def secrets_named(words: Sequence[str], command: str) -> tuple[ProviderSecret, ...]:

@@ -33,9 +33,9 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     if RUNWARE_KEY not in secrets:
         return _forget_others(session, secrets)
     was_stored = forget_key(session.settings.profile)
-    session.forget_key()
+    session.connection.forget_key()
     sentence = "This session no longer uses the key" + (", and it was deleted from the keyring." if was_stored else ".")
-    if session.sandbox is not None:
+    if session.connection.sandbox is not None:
         sentence += " The sandbox stays in use."
     return Answer({"text/plain": sentence}, {"forgotten": True, "was_in_keyring": was_stored})
 

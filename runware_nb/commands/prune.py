@@ -38,7 +38,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     if options.keep_rated:
         chosen = [each for each in chosen if each.best_rating is None]
     strays: list[str] = []
-    if session.owns_media:
+    if session.storage.owns_media:
         with session.log.reading() as connection:
             strays = session.media.strays(stored_files(connection))
     return remove(session, chosen, agreed=options.yes, strays=strays)

@@ -38,7 +38,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     arguments = ["--port", str(options.port), "--latency-s", str(options.latency_s), "--seed", str(options.seed)]
     if options.faults:
         arguments += ["--faults", options.faults]
-    sandbox = session.use_sandbox(arguments)
+    sandbox = session.connection.use_sandbox(arguments)
     facts = {"service": "sandbox (local, costs nothing)", "URL": sandbox.info["rest_url"]}
     public = {name: value for name, value in sandbox.info.items() if name != "api_key"}
     return Answer(render_facts(list(facts.items()), title="sandbox started"), public)
@@ -46,8 +46,8 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
 
 def _stop(session: Session) -> Answer:
     unfinished = [job for job in session.running_jobs() if job.record.provider == "sandbox"]
-    was_running = session.sandbox is not None and session.sandbox.is_running
-    was_used = session.leave_sandbox(tells=False)
+    was_running = session.connection.sandbox is not None and session.connection.sandbox.is_running
+    was_used = session.connection.leave_sandbox(tells=False)
     url = show_url(session.settings.rest_url)
     if not was_used:
         sentence = f"This session uses no sandbox of its own. The service is {url}."

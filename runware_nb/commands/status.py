@@ -51,7 +51,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:  # noqa: ARG00
     except ConfigError as error:  # a setting that could not be read
         notes.append(str(error))
     notes += [problem.sentence for problem in session.settings.problems]
-    notes += session.take_notices()
+    notes += session.connection.take_notices()
     return Answer(render_facts(list(facts.items())), facts, tuple(dict.fromkeys(notes)),
                   is_failure="connection" in facts)  # fmt: skip
 

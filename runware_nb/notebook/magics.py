@@ -73,7 +73,7 @@ class RunwareMagics(Magics):
         if change["new"] is None:
             return
         if change["name"] == "profile":
-            current_session().use_profile(change["new"])
+            current_session().connection.use_profile(change["new"])
         else:
             current_session().configure(display=change["new"])
 

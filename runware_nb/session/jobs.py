@@ -97,7 +97,7 @@ class Job(Coroutine[Any, None, Outcome]):
         try:
             return wait(self.future, timeout_s=timeout_s, on_tick=on_tick)
         except KeyboardInterrupt:
-            raise WaitInterrupted(self.session.stop(self)) from None
+            raise WaitInterrupted(self.session.queue.stop(self)) from None
         except TransportTimeout as error:
             if self.future.done():
                 raise
@@ -107,7 +107,7 @@ class Job(Coroutine[Any, None, Outcome]):
     def __await__(self) -> Generator[Any, None, Outcome]:
         def let_go(is_stop: bool) -> str:
             if is_stop:
-                return self.session.stop(self)
+                return self.session.queue.stop(self)
             self.detach()  # a timeout or another task ends only this wait
             return self.goes_on("Stopped waiting")
 
@@ -143,7 +143,7 @@ class Job(Coroutine[Any, None, Outcome]):
 
     def detach(self) -> None:
         """Stop waiting; the result is collected into the log when it arrives."""
-        self.session.mark_detached(self)
+        self.session.queue.mark_detached(self)
 
     def discard(self) -> None:
         """Hide the run. A run that was not sent is dropped and costs nothing; see `Session.discard`.

@@ -198,7 +198,7 @@ def _named(session: Session, value: str) -> Input:
         known = _made_here(session, item_uuid=name.lower())
         if known is not None:
             return Input(known.sha256, known.file, value, known.maker)
-    uploaded = session.uploaded_hashes.get(value) if is_uuid(value) else None
+    uploaded = session.connection.uploaded_hashes.get(value) if is_uuid(value) else None
     return Input(sha256=uploaded, named=value)
 
 

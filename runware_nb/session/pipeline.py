@@ -120,7 +120,7 @@ class RunOnItsWay:
         if not is_unknown or not await asyncio.to_thread(consent.has_budget, record.notebook):
             yield
             return
-        lock = self._session.price_lock(f"{record.provider} {record.model or record.task_type}")
+        lock = self._session.runs.price_lock(f"{record.provider} {record.model or record.task_type}")
         async with lock:
             price = await asyncio.to_thread(estimate, self._session, record.request)
             if price.usd is None:
@@ -139,7 +139,7 @@ class RunOnItsWay:
                 await self._fail(error)  # proven not to have been sent: there is nothing to collect later
             elif record.attempts:
                 await self._mark(State.DETACHED)
-                self._session.keep(self._collect_later())
+                self._session.runs.keep(self._collect_later())
             raise
         except (TaskError, TransportError, ProtocolError) as error:
             await self._fail(error)
@@ -313,11 +313,11 @@ class RunOnItsWay:
         """Give a finished run as the log has it."""
         record = self._job.record
         outcome = Outcome(dict(record.request), record.attempt_uuid, [], [], record.duration_s, self._job.is_recorded)
-        outcome.errors = [self._session.error_of(kept.error) for kept in record.results if kept.error is not None]
+        outcome.errors = [self._session.runs.error_of(kept.error) for kept in record.results if kept.error is not None]
         recalled = (self._recalled(kept) for kept in record.results if kept.error is None)
         outcome.results = await asyncio.gather(*recalled)
         if not outcome.results and record.error is not None:
-            error = self._session.error_of(record.error)
+            error = self._session.runs.error_of(record.error)
             error.outcome = outcome
             raise error
         self._lend(outcome)

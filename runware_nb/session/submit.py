@@ -164,13 +164,13 @@ class Submission:
                 return job
         if not self._is_joinable:
             return None
-        job = self._session.find_twin(self._sent)
+        job = self._session.runs.find_twin(self._sent)
         if job is not None:
             return job
-        record = self._session.find_logged_twin(self._sent)
+        record = self._session.runs.find_logged_twin(self._sent)
         if record is not None and record.attempts:
             self._upload_media()
-            return self._session.join(record, self._wire)
+            return self._session.runs.join(record, self._wire)
         # Nobody has sent that run yet. This request adopts it, after the user has agreed to its cost.
         self._unsent = record
         if self._fresh or record is not None:
@@ -189,9 +189,9 @@ class Submission:
         while known is None:
             unsent = self._unsent
             if unsent is not None:
-                return self.use(self._session.join(unsent, self._wire), context)
+                return self.use(self._session.runs.join(unsent, self._wire), context)
             if self._session.jobs.add_if_new(job, since=self._seen_ended):
-                return self._session.execute(job, self._wire, context.cell_source)
+                return self._session.runs.execute(job, self._wire, context.cell_source)
             known = self.find_known()
         return self.use(known, context)
 
@@ -305,7 +305,7 @@ def answer_from_log(session: Session, record: RunRecord, how: str) -> Job:
     remedy = "" if how == "replayed" else "; `--fresh` asks the service again"
     then = "" if record.cost_usd is None else f" (it cost {format_usd(record.cost_usd)} when it was generated)"
     job.notices.append(f"{how}: run {record.task_uuid[:8]} of {made} UTC answered at $0.00{then}{remedy}")
-    return session.start(job, dict(record.request), None)
+    return session.runs.start(job, dict(record.request), None)
 
 
 def _find_recorded(session: Session, hashed: str) -> Job | None:
@@ -335,7 +335,7 @@ def _with_media(session: Session, task: Item) -> Item:
 def _pick_seed(session: Session, task: Mapping[str, Any]) -> int | None:
     """Pick a seed where the model takes one, so that every image can be made again."""
     model = find_model(str(task.get("model", "")))
-    rules = session.known_rules(task)
+    rules = session.runs.known_rules(task)
     takes_seed = "seed" in rules.names if rules is not None else model is not None and model.takes_seed
     if not takes_seed:
         return None

@@ -332,7 +332,7 @@ def test_a_child_process_gets_no_secret(monkeypatch, make_session, sandbox):
     assert child["LANG"] == "C.UTF-8"
     assert child["PATH"]
     session = make_session(sandbox)
-    started = session.use_sandbox()
+    started = session.connection.use_sandbox()
     with open(f"/proc/{started.info['pid']}/environ", "rb") as file:
         assert KEY.encode() not in file.read()
     assert started.info["api_key"] not in repr(vars(started))

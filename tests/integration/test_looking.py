@@ -268,7 +268,7 @@ def test_files_that_another_log_may_need_are_left_alone(session, run, two, tmp_p
     assert run("prune", "--yes")[1]["files"] == 0
     assert all(path.is_file() for path in files)
     session.configure(media_url=str(tmp_path / "shared"))
-    assert not session.owns_media
+    assert not session.storage.owns_media
 
 
 def test_the_paragraph_names_models_seeds_sizes_dates_and_cost(session, run, two):
@@ -501,7 +501,7 @@ def test_a_model_that_came_out_this_morning_is_shown_from_the_schema_service(san
         for model in found
         if model["air"] not in bundled
         and model.get("category") in {"checkpoint", None}
-        and session.rules_for(model["air"])
+        and session.runs.rules_for(model["air"])
     )
     assert "positivePrompt" in shown(session, "model", new)["text/plain"]
 

@@ -123,7 +123,7 @@ def test_a_kernel_that_died_before_its_first_byte_is_made_good_by_running_the_ce
 
 def test_a_discarded_run_that_never_left_frees_its_budget(sandbox, make_session, run_async):
     session = make_session(sandbox, budget_usd=0.01)
-    session.apply_budget()
+    session.storage.apply_budget()
     record = session.submit(SEEDED).record
     session.job(record.task_uuid).result()
 
@@ -283,7 +283,7 @@ def test_inline_media_stay_out_of_the_log_and_come_back_when_needed(sandbox, mak
 
 def replaying(make_session, sandbox, **values):
     session = make_session(sandbox, mode="replay", **values)
-    session.settings = session.settings.with_values(rest_url="http://127.0.0.1:9/v1", ws_url="ws://127.0.0.1:9/v1")
+    session.configure(rest_url="http://127.0.0.1:9/v1", ws_url="ws://127.0.0.1:9/v1")
     return session
 
 
@@ -669,5 +669,5 @@ def test_a_run_prepared_with_inline_media_is_sent_by_resume(sandbox, make_sessio
     session = make_session(sandbox)
     (left,) = session.pending()
     assert left.request["inputs"]["image"].startswith("sha256:")
-    assert len(session.take_up(left, sends=True).result()) == 1
+    assert len(session.runs.take_up(left, sends=True).result()) == 1
     assert [charge["task_uuid"] for charge in sandbox.charges()] == [left.task_uuid]

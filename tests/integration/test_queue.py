@@ -90,7 +90,7 @@ def test_stop_leaves_the_queue_of_other_cells_alone(slow, make_session, monkeypa
     earlier = batch(session, 6)
     running["cell"] = 2
     mine = session.submit({**TASK, "seed": 99})
-    stopped = session.stop_cell()
+    stopped = session.queue.stop_cell()
     assert (stopped.sent, stopped.dropped) == (0, 1)
     assert isinstance(mine.future.exception(timeout=5), RunCancelled)
     threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
@@ -283,7 +283,7 @@ def test_cancelled_and_discarded_at_random_moments_every_charge_has_its_run(star
         lambda job: job.cancel(),
         lambda job: job.discard(),
         lambda job: job.detach(),
-        lambda job: session.stop_cell(),
+        lambda job: session.queue.stop_cell(),
     )
     for job in shuffled[:60]:
         chance.choices(acts, weights=(10, 10, 10, 0.1))[0](job)

@@ -53,7 +53,7 @@ def own(session):
     """The session, with a sandbox of its own in use."""
     run(session, "sandbox")
     yield session
-    session.leave_sandbox()
+    session.connection.leave_sandbox()
 
 
 def service_of(session):
@@ -88,7 +88,7 @@ def test_stop_without_a_sandbox_changes_nothing(session):
 @pytest.mark.parametrize("way", ["login", "config", "connect", "python"])
 def test_a_key_or_a_url_of_a_service_ends_the_use_of_the_sandbox(own, sandbox, monkeypatch, way):
     """The real key never reaches the sandbox, and the sandbox's key never reaches the service."""
-    inner = own.sandbox
+    inner = own.connection.sandbox
     sandbox_key = inner.info["api_key"]
     if way == "login":
         monkeypatch.setattr(getpass, "getpass", lambda prompt: sandbox.api_key)
@@ -101,7 +101,7 @@ def test_a_key_or_a_url_of_a_service_ends_the_use_of_the_sandbox(own, sandbox, m
         assert "The sandbox was stopped" in text(run(own, "connect", "--ws-url", sandbox.ws_url))
     else:
         assert own.connect(api_key=sandbox.api_key) == "websocket"
-    assert own.sandbox is None
+    assert own.connection.sandbox is None
     assert not inner.is_running
     assert own.settings.rest_url == sandbox.rest_url
     assert own.settings.api_key.reveal() == sandbox.api_key != sandbox_key
@@ -111,14 +111,14 @@ def test_a_key_or_a_url_of_a_service_ends_the_use_of_the_sandbox(own, sandbox, m
 def test_other_settings_leave_the_sandbox_in_use(own):
     run(own, "config", "transport", "rest")
     run(own, "connect")
-    assert own.sandbox is not None
+    assert own.connection.sandbox is not None
     assert own.settings.transport == "rest"
 
 
 def test_an_invalid_url_leaves_the_sandbox_in_use(own):
     with pytest.raises(ConfigError):
         own.configure(rest_url="nonsense")
-    assert own.sandbox.is_running
+    assert own.connection.sandbox.is_running
     assert own.submit({**TASK, "seed": 4}).result().results
 
 
@@ -133,16 +133,16 @@ def test_a_profile_ends_the_use_of_the_sandbox(own, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     (tmp_path / "runware_nb").mkdir()
     (tmp_path / "runware_nb/config.toml").write_text("[profiles.lab]\nsteps = 3\n")
-    own.use_profile("lab")
-    assert own.sandbox is None
+    own.connection.use_profile("lab")
+    assert own.connection.sandbox is None
     assert own.settings.rest_url == Settings().rest_url
     assert own.settings.api_key is None
 
 
 def test_a_sandbox_that_was_killed_is_recognized_at_once(own):
     own.submit(TASK).result()
-    os.kill(own.sandbox.info["pid"], signal.SIGKILL)
-    own.sandbox._process.wait()
+    os.kill(own.connection.sandbox.info["pid"], signal.SIGKILL)
+    own.connection.sandbox._process.wait()
     before, started = service_of(own), time.monotonic()
     with pytest.raises(TransportError, match=r"The sandbox has ended .*Nothing was sent.*sandbox --stop") as caught:
         own.submit(TASK | {"seed": 6})
@@ -177,9 +177,9 @@ def test_an_unfinished_run_of_another_service_is_never_sent(make_session, sandbo
     unfinished = here.log.find(record.task_uuid)
     unfinished.state = type(unfinished.state).SENT
     elsewhere = make_session(sandbox, rest_url="https://service.invalid/v1", ws_url="wss://service.invalid/v1")
-    assert not elsewhere.belongs_here(unfinished)
+    assert not elsewhere.runs.belongs_here(unfinished)
     with pytest.raises(ConfigError, match=r"belongs to the service 'sandbox'.*Nothing was sent"):
-        elsewhere.take_up(unfinished, sends=True)
+        elsewhere.runs.take_up(unfinished, sends=True)
 
 
 def test_a_sandbox_that_does_not_start_leaves_the_service_in_use(own):
@@ -187,7 +187,7 @@ def test_a_sandbox_that_does_not_start_leaves_the_service_in_use(own):
         taken.bind(("127.0.0.1", 0))
         with pytest.raises(ConfigError, match="cannot be used"):
             run(own, "sandbox", "--port", str(taken.getsockname()[1]))
-    assert own.sandbox is None
+    assert own.connection.sandbox is None
     assert own.submit({**TASK, "seed": 8}).result().results
 
 

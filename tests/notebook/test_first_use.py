@@ -137,7 +137,7 @@ def test_the_load_line_suggests_a_command_that_works(shell, loads, tmp_path):
     command = re.search(r"1 unfinished: (.*) lists them", line)
     assert command, line
     shell.run(command[1])
-    job.session.leave_sandbox()
+    job.session.connection.leave_sandbox()
 
 
 # --- %cd ------------------------------------------------------------------------------------------------

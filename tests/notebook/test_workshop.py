@@ -68,7 +68,7 @@ def test_pyproject_and_user_file_give_defaults_in_order(shell, tmp_path, monkeyp
     settings = load_settings({"XDG_CONFIG_HOME": str(tmp_path / "config")})
     assert settings.defaults == {"steps": 5, "size": "128x128", "negative": "text"}
     assert settings.display == "image"
-    current_session().use_profile("")
+    current_session().connection.use_profile("")
     shell.run("%%runware -q\na ship")
     assert (last().request["width"], last().request["steps"], last().request["negativePrompt"]) == (128, 5, "text")
     rw.image("a ship", width=256, height=256).result()

@@ -1,0 +1,299 @@
+"""The connection of a session to its service: settings, key, client, and the sandbox in its place."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigError, TransportError
+from ..forking import disconnect, make_lock, restart_after_fork
+from ..loading import load
+from ..loop import background_loop, wait
+from ..settings import Key, Settings, hide_key
+from ..wire.redact import show_url
+from ..wire.service import Service
+from .jobs import Job
+from .layers import SERVICE_SETTINGS, SettingLayers
+from .local_sandbox import LocalSandbox, check_listening
+
+if TYPE_CHECKING:
+    from ..client import Client
+
+__all__ = ["ServiceConnection"]
+
+
+class ServiceConnection:
+    """The settings in use, and the client that is built from them on first use. It can be used from any thread.
+
+    Args:
+        settings: The settings of the session; None loads them from environment and files.
+        folder: The working directory at first use, which contains `.runware` by default.
+        running_jobs: Returns the jobs in progress: a client that is replaced stays open for them.
+        on_change: Called with the settings before and after a change, while no other change can happen.
+
+    Attributes:
+        settings: The settings that apply.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None,
+        folder: Path | None,
+        *,
+        running_jobs: Callable[[], list[Job]],
+        on_change: Callable[[Settings, Settings], None],
+    ) -> None:
+        self._layers = SettingLayers(settings, folder)
+        self.settings = self._layers.effective
+        self._running_jobs = running_jobs
+        self._on_change = on_change
+        self._sandbox: LocalSandbox | None = None
+        self._client: Client | None = None
+        self._notices: list[str] = []
+        self._lock = make_lock()
+        """Guards settings and client: only ever held to look and to assign, never during I/O."""
+        restart_after_fork(self)
+
+    def restart_in_child(self) -> None:
+        """Start without a connection after a fork: the parent's belongs to the parent."""
+        disconnect((), self._client)
+        self._client = None
+
+    def connect(self, **values: Any) -> str:
+        """Connect now, with other settings if given.
+
+        Args:
+            **values: Any of `Settings`, such as `api_key`, `rest_url`, `transport`.
+
+        Returns:
+            The transport in use.
+
+        Raises:
+            ConfigError: No key, or a value that makes no sense.
+            TransportError: The service cannot be reached.
+            AuthenticationFailed: The key is refused.
+        """
+        hide_key(values)
+        self.configure(**values)
+        self.require_key()
+        return wait(background_loop().submit(self._connect()))
+
+    def configure(self, **values: Any) -> None:
+        """Change settings; the next task uses them, tasks in flight keep theirs.
+
+        A key or a URL of a service ends the use of the sandbox: neither is mixed with those of the sandbox.
+
+        Raises:
+            ConfigError: A name is unknown or a value is invalid.
+        """
+        hide_key(values)
+        given = {name: value for name, value in values.items() if value is not None}
+        self.settings.with_values(**given)  # raises before anything has changed
+        if given.keys() & SERVICE_SETTINGS:
+            self.leave_sandbox()
+        self._change(lambda: self._layers.set(given))
+
+    def use_profile(self, name: str) -> None:
+        """Use the settings of a profile of the user's file: key, budget, folder and the rest; an empty name for none.
+
+        Raises:
+            ConfigError: There is no such profile, or a value is invalid.
+        """
+        self._change(lambda: self._layers.use_profile(name))
+        self.leave_sandbox()
+
+    def _change(self, action: Callable[[], object]) -> None:
+        """Change the layers of settings, and use what applies then; what two threads change at once is all changed."""
+        with self._lock:
+            action()
+            settings, before = self._layers.effective, self.settings
+            if settings == before:
+                return
+            self.settings = settings
+            old, self._client = self._client, None
+            self._on_change(before, settings)
+        if old is not None:
+            background_loop().submit(_close_when_idle(old, self._running_jobs()))
+
+    def follow_environment(self) -> None:
+        """Use a key or a budget that the environment has by now, or no longer has."""
+        if self._layers.is_outdated():
+            self._change(self._layers.follow_environment)
+
+    async def verify_key(self, key: Key) -> str:
+        """Ask the service whether it accepts a key, over a connection of its own. On the background loop only.
+
+        Returns:
+            The transport over which it was accepted.
+
+        Raises:
+            AuthenticationFailed: The service refused it.
+            TransportError: The service cannot be reached.
+            ConfigError: A part of the settings could not be read, so the service is unknown.
+        """
+        from ..client import Client
+
+        client = Client(settings=self.settings.with_values(api_key=key), on_notice=self._notices.append)
+        try:
+            return await client.verify_key()
+        finally:
+            await client.aclose()
+
+    @property
+    def sandbox(self) -> LocalSandbox | None:
+        """The sandbox that this session started and uses; it may have ended."""
+        return self._sandbox
+
+    def use_sandbox(self, arguments: Sequence[str] = ()) -> LocalSandbox:
+        """Start a local sandbox and use it in place of the service. One that runs already is replaced.
+
+        Raises:
+            ConfigError: It did not start. The previous service is in use again.
+        """
+        self.settings.check("home")
+        self.leave_sandbox(tells=False)  # it holds the folder of its state, and maybe the port
+        home = self.settings.home
+        sandbox = self._sandbox = LocalSandbox(arguments, state_dir=home / "sandbox", on_end=self._on_sandbox_ended)
+        self._change(lambda: self._layers.use_sandbox(sandbox.values))
+        return sandbox
+
+    def leave_sandbox(self, *, tells: bool = True) -> bool:
+        """Stop the sandbox if this session uses one, and return to the service that was in use before.
+
+        Unfinished runs of the sandbox stay in the log. They can be collected once it runs again: it keeps its state.
+
+        Args:
+            tells: Whether a notice is left for the user.
+
+        Returns:
+            Whether a sandbox was in use.
+        """
+        with self._lock:
+            sandbox, self._sandbox = self._sandbox, None
+            if sandbox is None:
+                return False
+            client, self._client = self._client, None
+        self._change(self._layers.leave_sandbox)
+        if client is not None:  # waiting for a service that ends would only take its full time
+            wait(background_loop().submit(client.aclose(_sandbox_ended("was stopped"))))
+        sandbox.stop()
+        if tells:
+            self._notices.append(f"The sandbox was stopped. The service is {show_url(self.settings.rest_url)} again.")
+        return True
+
+    def _on_sandbox_ended(self, sandbox: LocalSandbox) -> None:
+        """End what waits for a sandbox that crashed or was killed. Called on a thread."""
+        with self._lock:
+            if self._sandbox is not sandbox:
+                return
+            client, self._client = self._client, None
+        if client is not None:
+            background_loop().submit(client.aclose(_sandbox_ended(f"has ended ({sandbox.end})")))
+
+    def _check_sandbox(self) -> None:
+        """Raise at once where the local service has ended: a client would try to connect for many seconds.
+
+        Raises:
+            TransportError: It has ended, or nothing listens at its URL.
+        """
+        if self._sandbox is not None and not self._sandbox.is_running:
+            before = show_url(self._layers.rest_url_before_sandbox)
+            raise TransportError(
+                f"The sandbox has ended ({self._sandbox.end}). Nothing was sent. Start it again with "
+                f"`%runware sandbox`, or return to {before} with `%runware sandbox --stop`.",
+                may_have_arrived=False,
+            )
+        if self.settings.is_local and self._client is not None and self._client.is_lost:
+            check_listening(self.settings.ws_url if self.settings.transport == "websocket" else self.settings.rest_url)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a client has been made."""
+        return self._client is not None
+
+    async def open_service(self) -> Service:
+        """Give the client, making it if needed. On the background loop only."""
+        return self._make_client()
+
+    def client(self) -> Client:
+        """The client, for utilities that need no log."""
+        self.follow_environment()
+        return self._make_client()
+
+    def require_key(self) -> Key:
+        """Return the key, from the keyring if the environment has none. Call it before something is sent.
+
+        Raises:
+            ConfigError: There is no key, replay mode sends nothing, or a part of the settings could not be read.
+            TransportError: The local sandbox has ended.
+        """
+        self.follow_environment()
+        if self.settings.mode == "replay":
+            raise ConfigError(
+                "Replay mode answers all requests from the log and sends nothing. `%runware config mode live` "
+                "asks the service"
+            )
+        self._check_sandbox()
+        if self.settings.api_key is None:
+            self._layers.look_into_keyring()  # without the lock: the keyring may ask the user
+            self._change(lambda: None)
+        return self.settings.require_key()
+
+    def forget_key(self) -> None:
+        """Continue without the key of the service; tasks in flight keep theirs, and the sandbox keeps its own."""
+        self._change(self._layers.forget_key)
+
+    @property
+    def uploaded_hashes(self) -> Mapping[str, str]:
+        """SHA-256 of media uploaded by this session, by the UUID the service gave them."""
+        return self._client.media_hashes if self._client is not None else {}
+
+    def _make_client(self) -> Client:
+        client = self._client
+        if client is not None:
+            return client
+        self.require_key()  # before the lock: a keyring may have to be asked
+        load("client")
+        from ..client import Client
+
+        with self._lock:
+            if self._client is None:
+                self._client = Client(settings=self.settings, on_notice=self._notices.append)
+            return self._client
+
+    async def _connect(self) -> str:
+        return await self._make_client().verify_key()
+
+    def take_notices(self) -> list[str]:
+        """Give what a user should know, once."""
+        taken, self._notices = self._notices, []
+        return taken
+
+    def close(self) -> None:
+        """Close the client. Runs that were sent continue, and the next session can collect them."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            wait(background_loop().submit(client.aclose()), timeout_s=2.0)
+
+    def stop_sandbox(self) -> None:
+        """Stop the sandbox if this session uses one."""
+        sandbox, self._sandbox = self._sandbox, None
+        if sandbox is not None:
+            sandbox.stop()
+
+
+def _sandbox_ended(how: str) -> TransportError:
+    return TransportError(
+        f"The sandbox {how}. Unfinished runs stay in the log. "
+        "To collect them, run `%runware sandbox`, then `%runware resume`."
+    )
+
+
+async def _close_when_idle(client: Client, jobs: list[Job]) -> None:
+    """Close a client that was replaced, once the jobs that use it are done."""
+    while any(not job.is_done for job in jobs):  # noqa: ASYNC110 - jobs end on threads as well
+        await asyncio.sleep(0.2)
+    await client.aclose()

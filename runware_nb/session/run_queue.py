@@ -1,0 +1,223 @@
+"""The runs that wait for their turn, and what Stop, cancel and discard do to them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import RunCancelled, RunLogError
+from ..loop import background_loop, wait
+from ..reprs import short_repr
+from ..runlog import RunRecord, State
+from .jobs import Job
+from .pipeline import utc_now
+
+if TYPE_CHECKING:
+    from ..runlog import RunLog
+    from .session import Session
+
+__all__ = ["RunQueue", "Stopped"]
+
+_STOP_S = 0.15
+"""Longest wait for the background loop while Stop is handled, in seconds: the prompt must return within 0.25 s."""
+_CANCELLED = "Run {} was cancelled before it was sent. It cost nothing."
+_DISCARDED = "Run {} was discarded before it was sent. It cost nothing."
+_STOPPED = "Run {} was not sent, because its cell was stopped. It cost nothing."
+_CLOSED = "Run {} was not sent, because the session was closed. It cost nothing. `%runware resume --send` sends it."
+
+
+@short_repr()
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """What Stop did to the runs of a cell.
+
+    Attributes:
+        sent: How many runs of the cell were sent, before or during Stop.
+        dropped: How many were not sent.
+    """
+
+    sent: int
+    dropped: int
+
+    @property
+    def sentence(self) -> str:
+        """What a user should know, in complete sentences."""
+        sent = "1 run of this cell was" if self.sent == 1 else f"{self.sent} runs of this cell were"
+        unsent = "1 run was" if self.dropped == 1 else f"{self.dropped} runs were"
+        goes_on = "; what is not finished continues, and its result goes to the log" if self.sent else ""
+        return f"{sent} sent{goes_on}. {unsent} not sent and cost nothing."
+
+
+class RunQueue:
+    """Takes runs that were not sent out of the queue, and hides runs that were.
+
+    Args:
+        session: Whose runs these are.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def discard(self, record: RunRecord) -> bool:
+        """Hide an unfinished run.
+
+        A run that was not sent is dropped, and costs nothing. A run that was sent is paid for: it is collected without
+        output, and a later identical request is answered from it.
+
+        Args:
+            record: The run.
+
+        Returns:
+            Whether it was dropped before it was sent.
+
+        Raises:
+            RunLogError: The log cannot be read or written, or the fate of the run is unknown.
+        """
+        if record.is_finished:
+            return False
+        if record.state is State.UNKNOWN:
+            raise RunLogError(
+                f"Run {record.task_uuid[:8]} cannot be hidden: it may have been accepted and charged. "
+                "`%runware resume` asks the service again."
+            )
+        job = self._session.jobs.get(record.task_uuid)
+        if job is not None and self.withdraw([job], _DISCARDED):
+            return True
+        wait(background_loop().submit(self._discard(record.task_uuid)))
+        current = self._session.log.find(record.task_uuid)
+        record.state = current.state
+        if job is not None:
+            job.record.state = current.state
+            job.changed()
+        elif not current.is_finished:
+            self._session.runs.take_up(current, sends=False)
+        return current.is_finished and current.attempts == 0
+
+    async def _discard(self, task_uuid: str) -> None:
+        """Drop a run that was not sent, else hide it; the log decides, since another kernel may be sending it."""
+        log = await self._session.open_log()
+        dropped = log.drop_unsent(task_uuid, utc_now())
+        hidden = log.set_state(task_uuid, State.DISCARDED)
+        await asyncio.gather(dropped, hidden)
+
+    def cancel(self, job: Job) -> bool:
+        """Cancel one run of this kernel if it was not sent yet; return whether it was cancelled."""
+        return bool(self.withdraw([job], _CANCELLED))
+
+    def cancel_queued(self, *, of_other_kernels: bool = False) -> list[str]:
+        """Cancel the runs that wait for their turn. None of them was sent, and they cost nothing.
+
+        Args:
+            of_other_kernels: Whether runs that other kernels wrote to the log and did not send are cancelled too. Such
+                a kernel may have ended, or still have them in its queue.
+
+        Returns:
+            Task UUIDs of the runs that were cancelled.
+
+        Raises:
+            RunLogError: The log cannot be read or written.
+        """
+        cancelled = [job.task_uuid for job in self.withdraw(self._session.jobs.unsent(), _CANCELLED)]
+        if of_other_kernels:
+            unsent = [
+                run.task_uuid for run in self._session.pending() if run.attempts == 0 and run.task_uuid not in cancelled
+            ]
+            wait(background_loop().submit(self._drop_unsent(unsent)))
+            still = {run.task_uuid for run in self._session.pending()}
+            cancelled += [name for name in unsent if name not in still and not self._session.log.find(name).attempts]
+        return cancelled
+
+    async def _drop_unsent(self, task_uuids: Sequence[str]) -> None:
+        log = await self._session.open_log()
+        await asyncio.gather(*(log.drop_unsent(name, utc_now()) for name in task_uuids))
+
+    def withdraw(self, jobs: Sequence[Job], what: str, *, timeout_s: float | None = None) -> list[Job]:
+        """Take runs out of the queue and drop them in the log; return those that had not been sent.
+
+        Args:
+            jobs: Jobs of this session.
+            what: What happened to each run, as a sentence with `{}` for its task UUID.
+            timeout_s: Longest wait in seconds, for Stop; after it the runs are still withdrawn, but not returned, and
+                the log is written in the background. None waits until the log is written.
+        """
+        if not jobs:
+            return []
+        future = background_loop().submit(self._withdraw(jobs, what, drops=True))
+        try:
+            withdrawn, writes = future.result(timeout_s)
+        except TimeoutError:
+            return []
+        if timeout_s is None and writes is not None:
+            background_loop().submit(_settled(writes)).result()
+        return withdrawn
+
+    async def _withdraw(
+        self, jobs: Sequence[Job], what: str, *, drops: bool
+    ) -> tuple[list[Job], asyncio.Future[Any] | None]:
+        """Withdraw runs; return those that had not been sent, and what is still being written about them.
+
+        What decides is that this runs on the loop that claims attempts: see `Job.withdraw`.
+        """
+        withdrawn: list[Job] = []
+        writes: list[asyncio.Future[None]] = []
+        for job in jobs:
+            if not job.withdraw(RunCancelled(what.format(job.task_uuid))):
+                continue
+            withdrawn.append(job)
+            # The row of a run that was joined belongs to the kernel that wrote it, and stays.
+            if drops and not job.is_joined and self._session.has_log:
+                writes.append(self._session.log.drop_unsent(job.task_uuid, utc_now()))
+                job.record.state, job.record.finished_at_utc = State.DISCARDED, utc_now()
+        # A row that cannot be dropped stays prepared, which is as true: so an error here is none for the user.
+        return withdrawn, asyncio.gather(*writes, return_exceptions=True) if writes else None
+
+    def stop(self, job: Job) -> str:
+        """Stop the cell that waits for a job: nothing more of it is sent. Return the sentence for the user.
+
+        Runs that the cell has sent continue, because they are paid for. Runs of other cells stay queued.
+        """
+        stopped = self.stop_cell()
+        if job.is_withdrawn and stopped.sent == 0 and stopped.dropped <= 1:
+            return f"Stopped. Run {job.task_uuid} was not sent and cost nothing."
+        if stopped.dropped == 0 and stopped.sent <= 1:
+            job.detach()
+            return job.goes_on("Stopped waiting")
+        if not job.is_withdrawn:
+            job.detach()
+        return f"Stopped waiting for run {job.task_uuid}. {stopped.sentence}"
+
+    def stop_cell(self) -> Stopped:
+        """Withdraw every run that the current cell submitted and that was not sent."""
+        scope = self._session.context(counts=False).scope
+        mine = [job for job in self._session.jobs.unsent() if job.scope == scope]
+        dropped = self.withdraw(mine, _STOPPED, timeout_s=_STOP_S)
+        return Stopped(self._session.jobs.sent_by(scope), len(dropped))
+
+    def mark_detached(self, job: Job) -> None:
+        """Mark a run in progress as detached, in the log too. A run that was not sent yet stays prepared."""
+        if job.record.is_finished or job.record.state in {State.PREPARED, State.DISCARDED, State.UNKNOWN}:
+            return
+        job.record.state = State.DETACHED
+        job.changed()
+        if self._session.has_log:
+            background_loop().submit(_mark_detached(self._session.log, job.task_uuid))
+
+    def close(self) -> None:
+        """End the queue: nothing more is sent.
+
+        The row of a queued run stays `prepared`, which proves that it was not sent.
+        """
+        work = self._withdraw(self._session.jobs.unsent(), _CLOSED, drops=False)
+        wait(background_loop().submit(work), timeout_s=2.0)
+
+
+async def _mark_detached(log: RunLog, task_uuid: str) -> None:
+    with contextlib.suppress(RunLogError):
+        await log.set_state(task_uuid, State.DETACHED)
+
+
+async def _settled(writes: asyncio.Future[Any]) -> None:
+    await writes
