@@ -22,7 +22,8 @@ from .transport.base import TransportFactory
 from .transport.deadlines import Deadline
 from .wire.bindings import binding_of
 from .wire.fate import Fate, NextAttempt, SlowDown, TryAgain
-from .wire.frames import Frame, Item
+from .wire.frames import Frame
+from .wire.items import Item
 from .wire.media import sniff
 from .wire.places import holds_media
 from .wire.redact import HiddenText, redact_account

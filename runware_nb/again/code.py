@@ -12,7 +12,7 @@ from typing import Any
 from ..runlog import RunRecord
 from ..session.lineage import with_files
 from ..session.show import relative_path
-from ..wire.frames import Item
+from ..wire.items import Item
 from ..wire.redact import REDACTED
 from ..wire.tasks import ImageTask, LoRA
 

@@ -16,7 +16,7 @@ from ..runlog import COST_UNITS, FINAL_STATES, ResultRecord, RunLog, RunRecord, 
 from ..runlog.ballots import CHOICES, Vote, votes_among
 from ..runlog.files import exported_name
 from ..session.lineage import hashes_of
-from ..wire.frames import Item
+from ..wire.items import Item
 from ..wire.tasks import prompt_of
 from .checks import (
     LONGEST_PROMPT,

@@ -19,7 +19,7 @@ from ..session.consent import priced
 from ..session.estimates import estimate
 from ..session.lineage import with_files
 from ..transport.safety import is_private_host
-from ..wire.frames import Item
+from ..wire.items import Item
 from ..wire.media import IMAGE_TYPES, sniff
 from ..wire.places import replace_media
 from ..wire.redact import REDACTED

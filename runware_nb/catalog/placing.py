@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ..wire.frames import Item
+from ..wire.items import Item
 from .models import find_model
 
 __all__ = ["place_media"]

@@ -12,7 +12,7 @@ from ..runlog import ResultRecord, RunRecord
 from ..session.pictures import picture_of, small_picture
 from ..view.compare import Side, render_sides
 from ..view.table import Picture, Table, render_table
-from ..wire.frames import Item
+from ..wire.items import Item
 from .base import Answer
 
 if TYPE_CHECKING:

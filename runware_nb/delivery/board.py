@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from ..errors import ProtocolError, RunwareNBError, TaskError, TransportError
 from ..wire.classify import task_error
 from ..wire.fate import QUESTIONS, Broken, Count, EmptyAnswer, ErrorNamed, Hint, Resumed
-from ..wire.frames import Frame, Item, names_task
+from ..wire.frames import Frame, names_task
+from ..wire.items import Item
 from ..wire.tasks import current_task_type, is_utility
 from .flight import Flight, now
 

@@ -46,7 +46,8 @@ from ..wire.fate import (
     Tick,
     Wait,
 )
-from ..wire.frames import Frame, Item, frame_of, names_task, split_orphans
+from ..wire.frames import Frame, frame_of, names_task, split_orphans
+from ..wire.items import Item
 from ..wire.redact import host_of
 from ..wire.results import Outcome
 from ..wire.retries import Step, decide

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import TaskError
 from ..wire.collect import Collector
 from ..wire.fate import Actions, Doubt, Event, Fate, Heard, Report, Wake, step
-from ..wire.frames import Item
+from ..wire.items import Item
 from ..wire.results import Outcome
 from ..wire.service import OnProgress, OnResult
 

@@ -11,7 +11,8 @@ from typing import Self
 from ..errors import ProtocolError, RateLimited, RunwareNBError, TaskError, TransportError, TransportTimeout
 from ..settings import Settings
 from ..wire.classify import task_error
-from ..wire.frames import Frame, Item
+from ..wire.frames import Frame
+from ..wire.items import Item
 from ..wire.results import Outcome, Result
 from ..wire.retries import Decision, Step, decide
 from ..wire.sse import Delta, EventDecoder, delta_of

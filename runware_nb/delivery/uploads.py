@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import ProtocolError
 from ..images.incoming import is_sendable, media_bytes
-from ..wire.frames import Item
+from ..wire.items import Item
 from ..wire.places import holds_media, replace_media
 from ..wire.results import Result
 from ..wire.tasks import is_uuid

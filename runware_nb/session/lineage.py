@@ -14,7 +14,7 @@ from ..errors import MediaError, RunLogError, TaskInvalid
 from ..images.incoming import is_sendable, media_bytes
 from ..reprs import short_repr
 from ..wire.canonical import request_hash
-from ..wire.frames import Item
+from ..wire.items import Item
 from ..wire.places import holds_media, replace_media
 from ..wire.redact import redact_task
 from ..wire.results import Result, TaskOrigin

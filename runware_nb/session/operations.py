@@ -11,7 +11,7 @@ from ..catalog import all_models
 from ..core.operations import Operation
 from ..errors import MagicUsageError
 from ..wire.bindings import task_types_by_name, wire_name
-from ..wire.frames import Item
+from ..wire.items import Item
 from .api import as_tags
 from .jobs import Job
 from .session import current_session

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..images.provenance import embed
 from ..runlog import RunRecord
-from ..wire.frames import Item
 from ..wire.infotext import write_infotext
+from ..wire.items import Item
 from ..wire.redact import known_secrets, redact_values
 from ..wire.results import Result
 from .lineage import storable_request

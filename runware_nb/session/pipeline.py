@@ -24,7 +24,7 @@ from ..errors import (
 from ..images import MissingMedium
 from ..runlog import ResultRecord, RunClaimed, RunRecord, State, TwinExists
 from ..runlog.records import is_gone
-from ..wire.frames import Item
+from ..wire.items import Item
 from ..wire.results import Outcome, Result
 from ..wire.tasks import expected_results
 from .estimates import estimate

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import MagicUsageError, RunwareNBError, TaskError
 from ..loop import background_loop, wait
 from ..reprs import short_repr
-from ..wire.frames import Item
+from ..wire.items import Item
 from ..wire.tasks import is_utility
 
 if TYPE_CHECKING:

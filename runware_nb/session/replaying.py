@@ -10,7 +10,7 @@ from ..runlog import RunRecord
 from ..runlog.filters import RunFilter
 from ..settings import SERVICES
 from ..wire.canonical import request_hash
-from ..wire.frames import Item
+from ..wire.items import Item
 from ..wire.parameters import differences, parameters_of
 from ..wire.tasks import current_task_type, prompt_of
 from .lineage import Input, by_content, look_into

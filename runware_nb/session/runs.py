@@ -16,7 +16,7 @@ from ..loop import background_loop
 from ..reprs import short_repr
 from ..runlog import RunRecord, State
 from ..wire.classify import task_error
-from ..wire.frames import Item
+from ..wire.items import Item
 from ..wire.places import holds_media, replace_media
 from ..wire.redact import REDACTED
 from ..wire.tasks import ImageTask, Task, as_wire

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import MediaError, RunLogError, RunwareNBError, TransportError
 from ..images import FileMedium
 from ..runlog import ResultRecord, RunRecord, State
-from ..wire.frames import Item
+from ..wire.items import Item
 from ..wire.results import Result
 from .origin import with_origin
 

@@ -17,7 +17,7 @@ from ..settings import remember_secrets
 from ..view.results import format_usd
 from ..wire.bindings import operation_of_task
 from ..wire.canonical import request_hash
-from ..wire.frames import Item
+from ..wire.items import Item
 from ..wire.places import holds_media, replace_media
 from ..wire.redact import known_secrets
 from ..wire.tasks import Task, is_uuid, prepare, prompt_of

@@ -7,7 +7,8 @@ from typing import Protocol
 
 from ..errors import ProtocolError, RunwareNBError
 from ..settings import Settings
-from ..wire.frames import Frame, Item
+from ..wire.frames import Frame
+from ..wire.items import Item
 
 __all__ = ["Listener", "Transport", "TransportFactory"]
 

@@ -18,7 +18,8 @@ import httpx
 from ..errors import MediaError, ProtocolError, RunwareNBError, TransportError, TransportTimeout
 from ..settings import Settings
 from ..wire.classify import task_error
-from ..wire.frames import Frame, Item, authentication_task, encode_frame, parse_frame, split_orphans
+from ..wire.frames import Frame, authentication_task, encode_frame, parse_frame, split_orphans
+from ..wire.items import Item
 from ..wire.redact import host_of
 from .addresses import CheckedBackend
 from .base import Listener

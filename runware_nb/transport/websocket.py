@@ -24,16 +24,8 @@ from ..errors import AuthenticationFailed, ProtocolError, RunwareNBError, TaskEr
 from ..forking import disconnect, restart_after_fork
 from ..settings import Settings
 from ..wire.classify import task_error
-from ..wire.frames import (
-    Frame,
-    Item,
-    authentication_task,
-    encode_frame,
-    encode_task,
-    names_task,
-    parse_frame,
-    ping_task,
-)
+from ..wire.frames import Frame, authentication_task, encode_frame, encode_task, names_task, parse_frame, ping_task
+from ..wire.items import Item
 from ..wire.redact import host_of
 from ..wire.retries import falls_back_to_rest, reconnect_delay_s
 from .base import Listener

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import TaskInvalid
-from .frames import Item
+from .items import Item
 
 __all__ = ["canonical_request", "request_hash"]
 

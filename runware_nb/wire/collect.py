@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..errors import AuthenticationFailed, OutOfCredit, RateLimited, TaskError, TaskInvalid
-from .frames import Item
+from .items import Item
 from .results import Outcome, Result, is_final, item_id, result_index
 from .tasks import expected_results
 

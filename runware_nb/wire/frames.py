@@ -10,13 +10,12 @@ from typing import Any
 
 from ..errors import ProtocolError
 from ..reprs import short_repr
+from .items import ITEM_IDS, Item
 from .parsing import as_identifier, is_uuid, parse_json
 from .redact import known_secrets, redact_text, redact_values
 
 __all__ = [
-    "ITEM_IDS",
     "Frame",
-    "Item",
     "authentication_task",
     "encode_frame",
     "encode_task",
@@ -28,13 +27,8 @@ __all__ = [
     "split_orphans",
 ]
 
-Item = dict[str, Any]
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-ITEM_IDS = (
-    "imageUUID", "videoUUID", "audioUUID", "maskImageUUID", "guideImageUUID", "mediaUUID", "modelUUID",
-)  # fmt: skip
-"""Names of the UUID of one result."""
 _SCOPE = ("taskType", "taskUUID")
 _IDENTIFIERS = (*_SCOPE, *ITEM_IDS, "connectionSessionUUID")
 _FAILED = {"error", "failed"}  # the second in model uploads

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..reprs import short_repr
-from .frames import Item
+from .items import Item
 
 __all__ = ["Infotext", "is_infotext", "parse_infotext", "write_infotext"]
 

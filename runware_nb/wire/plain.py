@@ -15,7 +15,7 @@ from pathlib import PurePath
 from typing import Any
 
 from ..errors import TaskInvalid
-from .frames import Item
+from .items import Item
 from .places import has_media_inside, is_media_key
 
 __all__ = ["plain_task"]

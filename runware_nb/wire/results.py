@@ -13,7 +13,7 @@ from ..errors import MediaError, TaskError
 from ..printable import printable, printable_bundle
 from ..reprs import shortened
 from .amounts import parse_amount
-from .frames import ITEM_IDS, Item
+from .items import ITEM_IDS, Item
 from .parsing import as_identifier
 
 if TYPE_CHECKING:

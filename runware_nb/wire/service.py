@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from .frames import Frame, Item
+from .frames import Frame
+from .items import Item
 from .results import Outcome, Result
 from .tasks import Task
 

@@ -10,7 +10,8 @@ from typing import Any
 from ..errors import ProtocolError
 from ..reprs import short_repr
 from .amounts import parse_amount
-from .frames import Frame, Item, frame_of, parse_redacted
+from .frames import Frame, frame_of, parse_redacted
+from .items import Item
 from .redact import redact_text
 from .results import result_index
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..reprs import short_repr
 from .bindings import UTILITIES, WIRE_NAMES, binding_of, operation_of_task
-from .frames import Item
+from .items import Item
 from .parsing import is_uuid
 from .plain import plain_task
 
