@@ -125,11 +125,8 @@ def find_command(name: str) -> Command:
             meant = min(near, key=lambda each: (-_likeness(name, each), abs(len(each) - len(name))))
             raise MagicUsageError(f"no command {name!r}; did you mean {meant}?", corrected=f"%runware {meant}")
         raise MagicUsageError(f"no command {name!r}; there are: {', '.join(COMMANDS)}")
-    if module == "operation":
-        from .operation import OperationCommand
-
-        return OperationCommand(operation_of(name))
-    return cast("Command", importlib.import_module(f".{module}", __package__))
+    loaded = importlib.import_module(f".{module}", __package__)
+    return cast("Command", loaded.OperationCommand(operation_of(name)) if module == "operation" else loaded)
 
 
 def run_command(command: Command, session: Session, options: argparse.Namespace) -> Answer:

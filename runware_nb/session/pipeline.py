@@ -205,12 +205,9 @@ class RunOnItsWay:
         """
         while True:
             record = self._job.record
-            # Whoever joins an unknown run made no decision about it. It may have been accepted, so the service is only
-            # asked; `resume --send` is the decision to send it again.
-            is_undecided = record.state is State.UNKNOWN and self._job.is_joined
             is_due = not self._job.is_joined or is_gone(record.sender) or _age_s(record.sent_at_utc) > _ON_ITS_WAY_S
             try:
-                return await self._collect(resends=self._job.resends and is_due and not is_undecided)
+                return await self._collect(resends=self._may_resend and is_due)
             except TaskNotFound:
                 # A kernel that is at work records the answers before it downloads their files. Its run is left to it:
                 # completed from here, the run would be recorded without the files that it is about to store.
@@ -223,6 +220,15 @@ class RunOnItsWay:
             self._take_over(await asyncio.to_thread(self._log.find, record.task_uuid))
             if self._job.record.is_finished:
                 return await self._recall()
+
+    @property
+    def _may_resend(self) -> bool:
+        """Whether the task may be sent again if the service does not know it.
+
+        Whoever joins a run whose fate is unknown made no decision about it. It may have been accepted, so the service is
+        only asked; `resume --send` is the decision to send it again.
+        """
+        return self._job.resends and not (self._job.record.state is State.UNKNOWN and self._job.is_joined)
 
     async def _answered_already(self) -> Outcome | None:
         """Take the answers that were written down before a crash, of a task that the service has forgotten since."""
@@ -289,7 +295,7 @@ class RunOnItsWay:
             self._set_deadline(self._session.settings.timeout_s)
         return await service.collect(
             self._task,
-            resends=self._job.resends if resends is None else resends,
+            resends=self._may_resend if resends is None else resends,
             on_result=self.storing.take,
             on_progress=self._on_progress,
             timeout_s=self._session.settings.timeout_s if timeout_s is None else timeout_s,
