@@ -98,7 +98,7 @@ def imports(rounds: int) -> dict[str, Any]:
         return 1000 * (time.perf_counter() - started)
 
     codes = {"bare": "pass", "ours": "from runware_nb import Client", "sdk": "from runware import Runware",
-             "ours, connected": "from runware_nb import Client; import runware_nb.transport.websocket"}  # fmt: skip
+             "ours, connected": "from runware_nb import Client; import runware_nb.providers.runware.websocket"}  # fmt: skip
     found: dict[str, list[float]] = {name: [] for name in codes}
     for _ in range(rounds):
         for name, code in codes.items():

@@ -195,7 +195,7 @@ _SCROLL = """async () => {
 
 def measure_bytes() -> dict[str, float]:
     """KiB that one 1024 x 1024 image takes in the notebook's file, beside what PIL's own display takes."""
-    from runware_nb.images import make_thumbnail
+    from runware_nb.media import make_thumbnail
 
     chance = Image.frombytes("RGB", (1024, 1024), os.urandom(3 * 1024 * 1024))
     clear = chance.copy()

@@ -10,29 +10,53 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .again.api import bundle, check_bundle, code, import_runs, open_bundle, replay, verify
-    from .client import Client
     from .commands.call import command
+    from .core.results import Outcome, Result
+    from .core.tasks import ImageTask, LoRA
     from .errors import RunwareNBError, TaskError
     from .notebook.forms import form, pick_model
     from .notebook.gallery import gallery
     from .notebook.masks import brush, mask_rectangle
+    from .providers.runware.client import Client
+    from .reproduce.api import bundle, check_bundle, code, import_runs, open_bundle, replay, verify
     from .session import CellContext, Job, Session, cancel_queued, connect, image, job, log, pending, read, resume, run
     from .settings import Settings
-    from .wire.results import Outcome, Result
-    from .wire.tasks import ImageTask, LoRA
 
 _HOMES = {
-    "bundle": "again.api", "check_bundle": "again.api", "code": "again.api", "import_runs": "again.api",
-    "open_bundle": "again.api", "replay": "again.api", "verify": "again.api", "CellContext": "session.context",
-    "Client": "client", "ImageTask": "wire.tasks", "Job": "session.jobs", "LoRA": "wire.tasks",
-    "Outcome": "wire.results", "Result": "wire.results", "RunwareNBError": "errors", "Session": "session.session",
-    "Settings": "settings", "TaskError": "errors", "cancel_queued": "session.api", "connect": "session.api",
-    "image": "session.api", "job": "session.api", "log": "session.api", "pending": "session.api",
-    "read": "session.api", "resume": "session.api", "run": "session.api", "brush": "notebook.masks",
-    "command": "commands.call", "form": "notebook.forms", "gallery": "notebook.gallery",
-    "mask_rectangle": "notebook.masks", "pick_model": "notebook.forms",
-}  # fmt: skip
+    "bundle": "reproduce.api",
+    "check_bundle": "reproduce.api",
+    "code": "reproduce.api",
+    "import_runs": "reproduce.api",
+    "open_bundle": "reproduce.api",
+    "replay": "reproduce.api",
+    "verify": "reproduce.api",
+    "CellContext": "session.context",
+    "Client": "providers.runware.client",
+    "ImageTask": "core.tasks",
+    "Job": "session.jobs",
+    "LoRA": "core.tasks",
+    "Outcome": "core.results",
+    "Result": "core.results",
+    "RunwareNBError": "errors",
+    "Session": "session.session",
+    "Settings": "settings",
+    "TaskError": "errors",
+    "cancel_queued": "session.api",
+    "connect": "session.api",
+    "image": "session.api",
+    "job": "session.api",
+    "log": "session.api",
+    "pending": "session.api",
+    "read": "session.api",
+    "resume": "session.api",
+    "run": "session.api",
+    "brush": "notebook.masks",
+    "command": "commands.call",
+    "form": "notebook.forms",
+    "gallery": "notebook.gallery",
+    "mask_rectangle": "notebook.masks",
+    "pick_model": "notebook.forms",
+}
 
 __all__ = [
     "CellContext",

@@ -91,7 +91,7 @@ def _run(name: str, words: list[str]) -> int:
     refuse_keys(words)
     options = parser.read(words)
     from .session import current_session
-    from .session.hooks import hooks
+    from .session.front_end import hooks
 
     if _is_terminal(sys.stdin) and _is_terminal(sys.stderr):
         hooks.ask = _ask
@@ -116,7 +116,7 @@ def _run(name: str, words: list[str]) -> int:
 
 def _wait(answer: Answer) -> Answer:
     from .commands.text_to_image import answer_of
-    from .session.show import render_outcome
+    from .session.display import render_outcome
 
     job = answer.job
     assert job is not None

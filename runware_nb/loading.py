@@ -18,9 +18,16 @@ from .interrupts import interrupts, is_in_task
 __all__ = ["FIRST_NEEDED", "load", "show_as_line"]
 
 FIRST_NEEDED = (
-    "notebook.cell", "notebook.display", "notebook.running", "session.pipeline", "runlog.store", "client",
-    "transport.rest", "transport.websocket", "catalog.check",
-)  # fmt: skip
+    "notebook.cell",
+    "notebook.display",
+    "notebook.running",
+    "session.execution",
+    "runlog.store",
+    "providers.runware.client",
+    "providers.runware.rest",
+    "providers.runware.websocket",
+    "providers.runware.catalog.check",
+)
 """What the first image in a notebook needs."""
 STOPPED = "Stopped while runware_nb was loading. Run the cell again."
 _TICK_S = 0.05

@@ -132,7 +132,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No key, no address, no notebook of whoever runs the tests; a folder of its own to work in."""
     import os
 
-    from runware_nb.wire.redact import known_secrets
+    from runware_nb.core.redaction import known_secrets
 
     # A secret is known as long as the process lives. What one test used as a key may be a prompt of the next.
     monkeypatch.setattr(known_secrets, "_secrets", known_secrets._secrets)

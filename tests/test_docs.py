@@ -179,6 +179,6 @@ def test_every_variable_in_the_documents_exists():
 
 
 def test_the_security_page_names_every_declared_secret():
-    from runware_nb.wire.provider_secrets import declared_secrets
+    from runware_nb.core.provider_secrets import declared_secrets
 
     assert all(f"`{name}`" in SECURITY for name in declared_secrets.variables)

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from ..view.table import Table, render_table
+from ..present.table import Table, render_table
 from .base import Answer
 
 if TYPE_CHECKING:

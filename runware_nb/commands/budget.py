@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from ..core.amounts import parse_amount
 from ..errors import MagicUsageError
 from ..runlog.schema import LONGEST_KEY
 from ..runlog.spending import budgets_of, set_budget
-from ..wire.amounts import parse_amount
 from .base import Answer
 from .cost import budget_line, budget_row
 

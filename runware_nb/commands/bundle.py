@@ -7,10 +7,10 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..again.api import find_in_notebook
-from ..again.bundle import make_bundle, open_into
-from ..again.bundle_files import read_bundle
 from ..errors import MagicUsageError
+from ..reproduce.api import find_in_notebook
+from ..reproduce.bundle import make_bundle, open_into
+from ..reproduce.bundle_files import read_bundle
 from .base import Answer
 from .filters import add_filters, filter_from
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from ..core.plain_values import plain_task
 from ..errors import MagicUsageError, RunwareNBError, TaskInvalid
 from ..printable import printable, printable_bundle
 from ..reprs import short_repr
-from ..wire.plain import plain_task
 from .arguments import LineParser
 from .base import Answer, find_command, run_command
 from .image_options import refuse_known_keys

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ..again.code import code_for
-from ..view.html import element, text
+from ..present.html import element, text
+from ..reproduce.code import code_for
 from .base import Answer
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from ..core.results import Outcome
 from ..errors import MagicUsageError
-from ..images import decode
-from ..images.incoming import media_bytes
-from ..session.pictures import small_picture
-from ..view.compare import Side, render_sides, render_slider
-from ..wire.results import Outcome
+from ..media import decode
+from ..media.incoming import media_bytes
+from ..present.compare import Side, render_sides, render_slider
+from ..session.thumbnails import small_picture
 from .base import Answer
 from .images_in import find_image
 

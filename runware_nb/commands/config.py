@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from ..core.redaction import show_url
 from ..errors import MagicUsageError
+from ..present.table import render_facts
 from ..settings import SETTINGS, Place, Settings, save_to_project
 from ..settings.reference import help_of_settings
-from ..view.table import render_facts
-from ..wire.redact import show_url
 from .base import Answer
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ..view.table import render_facts
-from ..wire.redact import show_url
+from ..core.redaction import show_url
+from ..present.table import render_facts
 from .base import Answer
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from ..core.bindings import flags_by_field
 from ..core.operations import OPERATIONS, TEXT_TO_IMAGE
 from ..errors import TaskInvalid
-from ..wire.bindings import flags_by_field
 from .arguments import quote_typed
 
 __all__ = ["corrected_line"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from ..present.results import format_usd
+from ..present.table import Bar, Table, render_table
 from ..runlog.filters import parse_since
 from ..runlog.spending import Budget, Spent, budgets_of, sum_imported, sum_spending
-from ..view.results import format_usd
-from ..view.table import Bar, Table, render_table
 from .base import Answer
 from .filters import ALL, note_of_limit, read_limit
 

@@ -6,13 +6,13 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..core.items import Item
 from ..errors import MediaError
-from ..images.compare import Comparison, compare, heat_map
+from ..media.compare import Comparison, compare, heat_map
+from ..present.compare import Side, render_sides
+from ..present.table import Picture, Table, render_table
 from ..runlog import ResultRecord, RunRecord
-from ..session.pictures import picture_of, small_picture
-from ..view.compare import Side, render_sides
-from ..view.table import Picture, Table, render_table
-from ..wire.items import Item
+from ..session.thumbnails import picture_of, small_picture
 from .base import Answer
 
 if TYPE_CHECKING:

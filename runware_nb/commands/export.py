@@ -7,10 +7,10 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..again.records import write_lines
-from ..again.secrets import refuse_secrets, secrets_in_use
 from ..errors import BundleError
-from ..images.medium import write_whole
+from ..media.medium import write_whole
+from ..reproduce.records import write_lines
+from ..reproduce.secrets import refuse_secrets, secrets_in_use
 from .base import Answer
 from .filters import add_filters, filter_from
 

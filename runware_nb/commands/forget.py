@@ -10,7 +10,7 @@ from ..runlog import RunRecord
 from ..runlog.damage import DamagedRow, RunDamaged
 from ..runlog.keeping import forget_runs
 from ..session.consent import confirm
-from ..session.pictures import forget_copies
+from ..session.thumbnails import forget_copies
 from .base import Answer
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ..errors import MagicUsageError
-from ..session.hooks import hooks
+from ..session.front_end import hooks
 from .base import Answer
 
 if TYPE_CHECKING:

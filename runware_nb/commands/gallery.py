@@ -7,14 +7,14 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..again.gallery import gallery_page
 from ..errors import MediaError
-from ..images.medium import write_whole
+from ..media.medium import write_whole
+from ..present.table import Table, render_table
+from ..reproduce.gallery import gallery_page
 from ..runlog.exhibits import list_images, runs_of
 from ..runlog.filters import RunFilter
-from ..session.hooks import hooks
-from ..session.show import extent_of
-from ..view.table import Table, render_table
+from ..session.display import extent_of
+from ..session.front_end import hooks
 from .base import Answer
 from .filters import add_filters, filter_from, note_of_limit
 

@@ -6,10 +6,10 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RunNotFound
+from ..present.compare import Branch, render_tree
+from ..present.results import format_usd
 from ..runlog import RunLog, RunRecord
-from ..session.pictures import picture_of
-from ..view.compare import Branch, render_tree
-from ..view.results import format_usd
+from ..session.thumbnails import picture_of
 from .base import Answer
 
 if TYPE_CHECKING:

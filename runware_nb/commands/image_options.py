@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from ..core.bindings import wire_name
+from ..core.key_shapes import looks_like_key
 from ..core.operations import TEXT_TO_IMAGE, Kind, Operation
+from ..core.redaction import known_secrets
+from ..core.tasks import ImageTask, LoRA
 from ..errors import MagicUsageError
 from ..session.api import as_tags, make_image_task, parse_size
 from ..settings import RUNWARE_KEY, remember_secrets
-from ..wire.bindings import wire_name
-from ..wire.key_shapes import looks_like_key
-from ..wire.redact import known_secrets
-from ..wire.tasks import ImageTask, LoRA
 from .arguments import whole_number
 
 __all__ = [

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.results import Outcome, Result
+from ..core.tasks import is_uuid
 from ..errors import MagicUsageError, RunNotFound
-from ..wire.results import Outcome, Result
-from ..wire.tasks import is_uuid
 
 if TYPE_CHECKING:
     from ..session import Session

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..again.bundle import merge_bundle
 from ..errors import BundleError
+from ..reproduce.bundle import merge_bundle
 from .base import Answer
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ import argparse
 from types import MappingProxyType
 from typing import Any
 
-from ..catalog import find_model
+from ..core.air import parse_air
+from ..core.bindings import wire_name
+from ..core.infotext import is_infotext, parse_infotext
 from ..core.operations import TEXT_TO_IMAGE, Option
-from ..wire.air import parse_air
-from ..wire.bindings import wire_name
-from ..wire.infotext import is_infotext, parse_infotext
+from ..providers.runware.catalog import find_model
 
 __all__ = ["take_block"]
 

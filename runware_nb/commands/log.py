@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from ..core.parameters import parameters_of
+from ..present.table import render_table
 from ..runlog import RunRecord
-from ..session.pictures import first_picture
-from ..session.show import extent_of, runs_table
-from ..view.table import render_table
-from ..wire.parameters import parameters_of
+from ..session.display import extent_of, runs_table
+from ..session.thumbnails import first_picture
 from .base import Answer
 from .filters import add_filters, filter_from
 

@@ -7,11 +7,11 @@ import getpass
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..core.provider_secrets import ProviderSecret, declared_secrets
+from ..core.redaction import HiddenText, show_url
 from ..errors import AuthenticationFailed, ConfigError, MagicUsageError, RunwareNBError
 from ..loop import background_loop, wait
 from ..settings import RUNWARE_KEY, Key, store_key
-from ..wire.provider_secrets import ProviderSecret, declared_secrets
-from ..wire.redact import HiddenText, show_url
 from .base import Answer
 
 if TYPE_CHECKING:

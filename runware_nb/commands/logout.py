@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..core.provider_secrets import ProviderSecret
 from ..settings import RUNWARE_KEY, forget_key
-from ..wire.provider_secrets import ProviderSecret
 from .base import Answer
 from .login import secrets_named
 

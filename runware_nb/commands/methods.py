@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..catalog import find_model, rulebook_of
+from ..core.parameters import parameters_of
+from ..core.tasks import WIRE_NAMES
 from ..errors import RunNotFound
+from ..present.html import element, text
+from ..present.results import format_usd
+from ..providers.runware.catalog import find_model, rulebook_of
 from ..runlog import RunRecord, State
-from ..view.html import element, text
-from ..view.results import format_usd
-from ..wire.parameters import parameters_of
-from ..wire.tasks import WIRE_NAMES
 from .base import Answer
 from .filters import add_filters, filter_from
 

@@ -6,14 +6,14 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..catalog import find_model, nearest_names
 from ..errors import MagicUsageError
-from ..view.results import format_usd
-from ..view.table import Table, render_facts, render_table
+from ..present.results import format_usd
+from ..present.table import Table, render_facts, render_table
+from ..providers.runware.catalog import find_model, nearest_names
 from .base import Answer
 
 if TYPE_CHECKING:
-    from ..catalog import Model, Rulebook
+    from ..providers.runware.catalog import Model, Rulebook
     from ..session import Session
 
 SUMMARY = "show what a model takes: parameters, ranges, defaults, price"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ..catalog import Model, all_models, listed_models
 from ..errors import ConfigError
 from ..loop import background_loop, wait
-from ..view.table import Table, render_table
+from ..present.table import Table, render_table
+from ..providers.runware.catalog import Model, all_models, listed_models
 from .base import Answer
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from ..core.results import Result
+from ..core.tasks import is_uuid
 from ..errors import MagicUsageError
 from ..loop import background_loop, wait
-from ..view.table import render_facts
-from ..wire.frames import Frame
-from ..wire.results import Result
-from ..wire.tasks import is_uuid
+from ..present.table import render_facts
+from ..providers.runware.frames import Frame
 from .base import Answer
 
 if TYPE_CHECKING:

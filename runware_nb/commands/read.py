@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from ..images.incoming import media_bytes
-from ..images.provenance import Provenance, read_provenance
-from ..view.html import muted
-from ..view.table import render_facts
+from ..media.incoming import media_bytes
+from ..media.provenance import Provenance, read_provenance
+from ..present.html import muted
+from ..present.table import render_facts
 from .base import Answer
 
 if TYPE_CHECKING:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ..again.replay import Replayed, find_original, only_one, send_again
 from ..errors import MediaError
-from ..images import decode
-from ..images.compare import CLOSE_BITS, CLOSE_MEAN
-from ..session.pictures import picture_of, small_picture
-from ..view.compare import Side, render_sides
-from ..view.html import muted
-from ..view.results import format_usd
-from ..view.table import Picture
+from ..media import decode
+from ..media.compare import CLOSE_BITS, CLOSE_MEAN
+from ..present.compare import Side, render_sides
+from ..present.html import muted
+from ..present.results import format_usd
+from ..present.table import Picture
+from ..reproduce.replay import Replayed, find_original, only_one, send_again
+from ..session.thumbnails import picture_of, small_picture
 from .base import Answer
 from .diff import comparison_row, describe, heat_picture
 

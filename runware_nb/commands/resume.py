@@ -7,11 +7,11 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from ..errors import NotConfirmed, RunNotFound, RunwareNBError
+from ..present.table import render_table
 from ..runlog import RunRecord
 from ..session.consent import can_ask, priced
+from ..session.display import error_sentence, runs_table
 from ..session.estimates import Estimate, estimate
-from ..session.show import error_sentence, runs_table
-from ..view.table import render_table
 from .base import Answer
 from .log import row_of
 

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..errors import MagicUsageError
-from ..session.hooks import hooks
+from ..session.front_end import hooks
 from .base import Answer
 
 if TYPE_CHECKING:

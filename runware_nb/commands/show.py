@@ -7,13 +7,13 @@ import json
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from ..core.cell_source import redact_source
 from ..errors import RunwareNBError
+from ..present.html import muted
+from ..present.results import format_stars, format_usd
+from ..present.table import render_facts
 from ..runlog import RunRecord, UseRecord
-from ..session.show import render_outcome
-from ..view.html import muted
-from ..view.results import format_stars, format_usd
-from ..view.table import render_facts
-from ..wire.cell_source import redact_source
+from ..session.display import render_outcome
 from .base import Answer
 from .log import row_of
 

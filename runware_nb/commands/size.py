@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MagicUsageError
-from ..view.table import Bar, Table, render_table
+from ..present.table import Bar, Table, render_table
 from .base import Answer
 from .filters import ALL, read_limit
 

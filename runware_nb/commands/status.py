@@ -6,13 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.amounts import parse_amount
+from ..core.redaction import show_url
 from ..errors import AuthenticationFailed, ConfigError, RunwareNBError
 from ..loop import background_loop, wait
+from ..present.results import format_usd
+from ..present.table import render_facts
 from ..runlog.spending import budgets_of
-from ..view.results import format_usd
-from ..view.table import render_facts
-from ..wire.amounts import parse_amount
-from ..wire.redact import show_url
 from .base import Answer
 from .cost import budget_line
 

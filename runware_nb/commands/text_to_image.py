@@ -8,12 +8,12 @@ from pathlib import PurePath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from ..core.media_fields import holds_media, replace_media
 from ..core.operations import TEXT_TO_IMAGE
+from ..core.results import Outcome
 from ..errors import MagicUsageError, TaskError
+from ..present.table import render_facts
 from ..session.session import Plan
-from ..view.table import render_facts
-from ..wire.places import holds_media, replace_media
-from ..wire.results import Outcome
 from .base import Answer
 from .image_options import add_image_options, add_label_options, fill_in, refuse_keys, task_from
 from .images_in import find_image

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import MediaError
-from ..images.medium import write_whole
-from ..transport.trace import TracedFrame, wire_trace
-from ..view.table import Table, render_table
+from ..media.medium import write_whole
+from ..net.trace import TracedFrame, wire_trace
+from ..present.table import Table, render_table
 from .base import Answer
 from .filters import ALL, read_limit
 

@@ -6,12 +6,12 @@ import argparse
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from ..again.verify import Checked, plan_verification, verify
 from ..errors import MagicUsageError
-from ..session.pictures import picture_of
-from ..view.compare import Side, render_sides
-from ..view.results import format_usd
-from ..view.table import Table, render_table
+from ..present.compare import Side, render_sides
+from ..present.results import format_usd
+from ..present.table import Table, render_table
+from ..reproduce.verify import Checked, plan_verification, verify
+from ..session.thumbnails import picture_of
 from .base import Answer
 from .diff import comparison_row, describe, heat_picture
 from .filters import add_filters, filter_from

@@ -10,7 +10,7 @@ from ..curation import Ballot
 from ..errors import MagicUsageError
 from ..runlog.ballots import CHOICES
 from ..runlog.exhibits import Place
-from ..session.hooks import hooks
+from ..session.front_end import hooks
 from .base import Answer
 from .filters import add_filters, filter_from
 

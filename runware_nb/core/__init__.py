@@ -1,1 +1,1 @@
-"""Values and pure rules: no I/O, no clock, no randomness, and no knowledge of a service."""
+"""Values and pure rules: no I/O, no clock, no randomness."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.operations import TEXT_TO_IMAGE
+from ..core.parameters import parameters_of
 from ..errors import MagicUsageError
 from ..reprs import short_repr
 from ..runlog import ResultRecord, RunRecord
-from ..wire.parameters import parameters_of
 
 __all__ = ["Condition", "condition_of", "names_of", "setting_of"]
 

@@ -7,17 +7,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..core.media_types import IMAGE_TYPES, sniff
+from ..core.results import Result
 from ..errors import MagicUsageError
 from ..forking import make_lock
+from ..present.results import format_stars, format_usd
 from ..reprs import short_repr
 from ..runlog import ResultRecord, RunRecord
 from ..runlog.exhibits import Place, list_images, runs_of
 from ..runlog.filters import RunFilter
 from ..runlog.keeping import mark_favourite, rate_result
-from ..session.pictures import kept_copy, small_copy
-from ..view.results import format_stars, format_usd
-from ..wire.media import IMAGE_TYPES, sniff
-from ..wire.results import Result
+from ..session.thumbnails import kept_copy, small_copy
 
 if TYPE_CHECKING:
     from ..session import Session

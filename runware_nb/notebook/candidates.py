@@ -73,7 +73,7 @@ def _after_command(command: str, session: Session, names: Mapping[str, Any]) -> 
 
 
 def _models(session: Session) -> list[str]:
-    from ..catalog import all_models
+    from ..providers.runware.catalog import all_models
 
     images = [model for model in all_models() if model.task_type == "imageInference"]
     return [*_aliases(session), *(name for model in images for name in (model.air, *model.aliases))]
@@ -87,7 +87,7 @@ def _aliases(session: Session) -> list[str]:
 
 
 def _schedulers() -> list[str]:
-    from ..catalog.schemas import SCHEDULERS
+    from ..providers.runware.catalog.schemas import SCHEDULERS
 
     return [shlex.quote(name) for name in SCHEDULERS]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..forking import make_lock
 from ..session import CellContext
-from ..session.hooks import hooks
+from ..session.front_end import hooks
 from ..settings import jupyter_session_name, notebook_name
 
 __all__ = ["CellFinder"]

@@ -13,7 +13,7 @@ from .. import __version__
 from ..loading import FIRST_NEEDED
 from ..loading import load as load_modules
 from ..printable import printable
-from ..session.hooks import hooks
+from ..session.front_end import hooks
 from ..settings import Settings, current_folder, load_settings
 from .completion import install_completion, remove_completion
 from .magics import RunwareMagics, allow_empty_bodies, forbid_empty_bodies

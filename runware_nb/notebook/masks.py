@@ -11,14 +11,14 @@ import ipywidgets as widgets
 
 from ..commands.images_in import find_image
 from ..errors import MagicUsageError, MediaError
-from ..images import decode
-from ..images.incoming import media_bytes
+from ..media import decode
+from ..media.incoming import media_bytes
+from ..present.compare import Side, render_sides
+from ..present.html import element, text
 from ..printable import printable
 from ..session import Session, current_session
-from ..session.pictures import small_picture
-from ..session.show import relative_path
-from ..view.compare import Side, render_sides
-from ..view.html import element, text
+from ..session.display import relative_path
+from ..session.thumbnails import small_picture
 from .display import fill_place, open_place, show_widget
 
 if TYPE_CHECKING:

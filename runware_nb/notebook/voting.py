@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from ..core.media_types import sniff
 from ..curation import Ballot
 from ..curation.exhibition import Exhibition
 from ..errors import RunwareNBError
+from ..present.html import element, text
 from ..runlog.exhibits import Place
 from ..runlog.filters import RunFilter
-from ..session.pictures import small_copy
-from ..view.html import element, text
-from ..wire.media import sniff
+from ..session.thumbnails import small_copy
 from .display import show_widget
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .files import MediaStore, StoredFile
+from ..media.store import MediaStore, StoredFile
 from .records import (
     COST_UNITS,
     FINAL_STATES,

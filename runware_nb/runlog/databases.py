@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ..wire.redact import known_secrets, redact_urls
+from ..core.redaction import known_secrets, redact_urls
 
 __all__ = [
     "BUSY_S",

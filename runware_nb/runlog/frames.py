@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..wire.parameters import DELIVERY, parameters_of
-from ..wire.tasks import WIRE_NAMES
+from ..core.parameters import DELIVERY, parameters_of
+from ..core.tasks import WIRE_NAMES
 from .records import ResultRecord, RunRecord
 
 if TYPE_CHECKING:

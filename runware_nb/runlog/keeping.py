@@ -9,11 +9,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ..core.amounts import parse_amount
 from ..errors import RunLogError, RunNotFound
+from ..media.store import FILE_NAME
 from ..reprs import short_repr
-from ..wire.amounts import parse_amount
 from .databases import in_words, upsert_for
-from .files import FILE_NAME
 from .queries import in_chunks
 from .records import RunRecord, UseRecord
 from .rows import result_row, run_row, use_row

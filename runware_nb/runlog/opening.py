@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine
 
+from ..core.redaction import show_url
 from ..errors import RunLogError, SchemaTooNew
+from ..media.store import ensure_private_folder
 from ..printable import printable
-from ..wire.redact import show_url
 from .databases import BUSY_S, in_words, is_locked, is_unread, quieten_driver, redact_parameters
-from .files import ensure_private_folder
 from .schema import HEAD, metadata
 
 __all__ = ["bring_up_to_date", "name_of_log", "open_engine", "patiently", "sqlite_path"]

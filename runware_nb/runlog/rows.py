@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy.engine import RowMapping
 
-from ..wire.amounts import parse_amount
-from .files import FILE_NAME
+from ..core.amounts import parse_amount
+from ..media.store import FILE_NAME
 from .records import COST_UNITS, ResultRecord, RunRecord, State, UseRecord
 
 __all__ = [

@@ -11,10 +11,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ..core.amounts import MOST_USD
+from ..core.tasks import expected_results
 from ..errors import BudgetExceeded
 from ..reprs import short_repr
-from ..wire.amounts import MOST_USD
-from ..wire.tasks import expected_results
 from .databases import upsert_for
 from .records import UNFINISHED_STATES, State
 from .schema import LONGEST_KEY, budgets, results, run_tags, runs, spending

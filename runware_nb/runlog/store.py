@@ -12,9 +12,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ..core.amounts import parse_amount
 from ..errors import MagicUsageError, RunLogError, RunNotFound
 from ..forking import block_fork, disconnect, release_before_fork, restart_after_fork
-from ..wire.amounts import parse_amount
 from .damage import Damage, DamagedRow, RunDamaged
 from .databases import BUSY_S, ONE_WRITER, Change, in_words
 from .filters import RunFilter

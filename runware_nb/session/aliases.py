@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..catalog import find_model, listed_models, nearest_names
+from ..core.air import parse_air
 from ..errors import ConfigError, MagicUsageError
-from ..images.medium import write_whole
 from ..loop import background_loop, wait
+from ..media.medium import write_whole
+from ..media.store import ensure_private_folder
+from ..providers.runware.catalog import find_model, listed_models, nearest_names
 from ..reprs import short_repr
-from ..runlog.files import ensure_private_folder
-from ..wire.air import parse_air
 
 if TYPE_CHECKING:
     from .session import Session

@@ -8,23 +8,23 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..catalog import DEFAULT_MODEL
 from ..core.operations import TEXT_TO_IMAGE
+from ..core.plain_values import plain_task
+from ..core.tasks import WIRE_NAMES, ImageTask, LoRA, Task
 from ..errors import ConfigError, MagicUsageError, TaskInvalid
-from ..images.incoming import media_bytes
-from ..images.provenance import Provenance, read_provenance
+from ..media.incoming import media_bytes
+from ..media.provenance import Provenance, read_provenance
+from ..present.table import render_table
 from ..printable import printable, printable_bundle
+from ..providers.runware.catalog import DEFAULT_MODEL
 from ..runlog import RunRecord
 from ..runlog.filters import RunFilter, parse_since
 from ..runlog.frames import frame_of
 from ..settings import hide_key
-from ..view.table import render_table
-from ..wire.plain import plain_task
-from ..wire.tasks import WIRE_NAMES, ImageTask, LoRA, Task
+from .display import extent_of, runs_table
 from .jobs import Job
-from .pictures import first_picture
 from .session import Session, current_session
-from .show import extent_of, runs_table
+from .thumbnails import first_picture
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,19 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.redaction import show_url
 from ..errors import ConfigError, TransportError
 from ..forking import disconnect, make_lock, restart_after_fork
 from ..loading import load
 from ..loop import background_loop, wait
+from ..providers.runware.service import Service
 from ..settings import Key, Settings, hide_key
-from ..wire.redact import show_url
-from ..wire.service import Service
 from .jobs import Job
 from .layers import SERVICE_SETTINGS, SettingLayers
 from .local_sandbox import LocalSandbox, check_listening
 
 if TYPE_CHECKING:
-    from ..client import Client
+    from ..providers.runware.client import Client
 
 __all__ = ["ServiceConnection"]
 
@@ -133,7 +133,7 @@ class ServiceConnection:
             TransportError: The service cannot be reached.
             ConfigError: A part of the settings could not be read, so the service is unknown.
         """
-        from ..client import Client
+        from ..providers.runware.client import Client
 
         client = Client(settings=self.settings.with_values(api_key=key), on_notice=self._notices.append)
         try:
@@ -255,8 +255,8 @@ class ServiceConnection:
         if client is not None:
             return client
         self.require_key()  # before the lock: a keyring may have to be asked
-        load("client")
-        from ..client import Client
+        load("providers.runware.client")
+        from ..providers.runware.client import Client
 
         with self._lock:
             if self._client is None:

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BudgetExceeded, NotConfirmed, RunLogError
 from ..forking import make_lock
+from ..present.results import format_usd
 from ..reprs import short_repr
-from ..view.results import format_usd
 from .estimates import Estimate
-from .hooks import hooks
+from .front_end import hooks
 
 if TYPE_CHECKING:
     from ..runlog.spending import Budget

@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ..core.cell_source import redact_source
 from ..reprs import short_repr
 from ..settings import current_folder
-from ..wire.cell_source import redact_source
 
 __all__ = ["CellContext", "environment_snapshot", "git_commit", "hash_of_source", "script_path"]
 

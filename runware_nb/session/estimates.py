@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..catalog import estimate_usd
+from ..core.amounts import parse_amount
 from ..errors import RunLogError
+from ..present.results import format_usd
+from ..providers.runware.catalog import estimate_usd
 from ..reprs import short_repr
-from ..view.results import format_usd
-from ..wire.amounts import parse_amount
 
 if TYPE_CHECKING:
     from .session import Session

@@ -8,13 +8,13 @@ import logging
 from collections.abc import Callable, Coroutine, Generator, Hashable
 from typing import TYPE_CHECKING, Any
 
+from ..core.results import Outcome, Result
 from ..errors import RunwareNBError, TransportError, TransportTimeout
 from ..forking import make_lock, restart_after_fork
 from ..loop import WaitInterrupted, wait, wait_async
 from ..printable import printable, printable_bundle
 from ..runlog import RunRecord, State
-from ..wire.results import Outcome, Result
-from .show import render_job
+from .display import render_job
 
 if TYPE_CHECKING:
     from .session import Session

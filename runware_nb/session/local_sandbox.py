@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..core.redaction import HiddenText, redact_text
 from ..errors import ConfigError, TransportError
 from ..forking import disconnect, restart_after_fork
 from ..settings import Key, child_environment
-from ..wire.redact import HiddenText, redact_text
 
 __all__ = ["LocalSandbox", "check_listening"]
 

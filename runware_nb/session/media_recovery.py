@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from ..core.results import Medium, Result, is_final
 from ..errors import ConfigError, MediaError, ProtocolError, RunLogError, RunwareNBError, TransportError
-from ..images import FileMedium
 from ..loop import background_loop, wait
+from ..media import FileMedium
 from ..reprs import short_repr
 from ..runlog import ResultRecord, RunRecord
-from ..wire.results import Medium, Result, is_final
-from .storing import described, record_of, store_file
+from .result_storage import described, record_of, store_file
 
 if TYPE_CHECKING:
     from .session import Session

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from ..catalog import all_models
+from ..core.bindings import task_types_by_name, wire_name
+from ..core.items import Item
 from ..core.operations import Operation
 from ..errors import MagicUsageError
-from ..wire.bindings import task_types_by_name, wire_name
-from ..wire.items import Item
+from ..providers.runware.catalog import all_models
 from .api import as_tags
 from .jobs import Job
 from .session import current_session

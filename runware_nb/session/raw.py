@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..core.items import Item
+from ..core.tasks import is_utility
 from ..errors import MagicUsageError, RunwareNBError, TaskError
 from ..loop import background_loop, wait
 from ..reprs import short_repr
-from ..wire.items import Item
-from ..wire.tasks import is_utility
 
 if TYPE_CHECKING:
     from .jobs import Job

@@ -12,8 +12,8 @@ from ..errors import RunCancelled, RunLogError
 from ..loop import background_loop, wait
 from ..reprs import short_repr
 from ..runlog import RunRecord, State
+from .execution import utc_now
 from .jobs import Job
-from .pipeline import utc_now
 
 if TYPE_CHECKING:
     from ..runlog import RunLog

@@ -8,25 +8,25 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..catalog import Rulebook, check_task, find_model, place_media, rulebook_of
+from ..core.items import Item
+from ..core.media_fields import holds_media, replace_media
+from ..core.redaction import REDACTED
+from ..core.tasks import ImageTask, Task, as_wire
 from ..errors import ConfigError, MagicUsageError, RunLogError, TaskError
 from ..forking import disconnect, restart_after_fork
-from ..images.incoming import is_sendable
 from ..loop import background_loop
+from ..media.incoming import is_sendable
+from ..providers.runware.catalog import Rulebook, check_task, find_model, place_media, rulebook_of
+from ..providers.runware.classify import task_error
 from ..reprs import short_repr
 from ..runlog import RunRecord, State
-from ..wire.classify import task_error
-from ..wire.items import Item
-from ..wire.places import holds_media, replace_media
-from ..wire.redact import REDACTED
-from ..wire.tasks import ImageTask, Task, as_wire
 from .context import CellContext
 from .estimates import Estimate, estimate
-from .fresh import FreshSchemas
+from .execution import drive
+from .input_lineage import put_back
 from .jobs import Job
-from .lineage import put_back
-from .pipeline import drive
-from .submit import Labels, submit, submit_all
+from .schema_refresh import FreshSchemas
+from .submission import Labels, submit, submit_all
 
 if TYPE_CHECKING:
     from ..runlog import RunLog

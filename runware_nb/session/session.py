@@ -8,23 +8,23 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ..core.cell_source import redact_source
 from ..forking import disconnect, make_lock, restart_after_fork
 from ..loading import FIRST_NEEDED, load
 from ..printable import printable
 from ..runlog import MediaStore
 from ..settings import Settings, notebook_name, remember_secrets
-from ..wire.cell_source import redact_source
 from .aliases import AliasBook
 from .connection import ServiceConnection
 from .consent import Consent
 from .context import CellContext, environment_snapshot, script_path
-from .hooks import hooks
+from .display import render_job
+from .front_end import hooks
 from .job_table import JobTable
 from .jobs import Job
 from .media_recovery import MediaRecovery
 from .run_queue import RunQueue
 from .runs import Plan, Runs
-from .show import render_job
 from .storage import Storage
 
 if TYPE_CHECKING:

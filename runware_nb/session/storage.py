@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ..forking import Workers, disconnect, make_lock, restart_after_fork
 from ..loading import load
 from ..loop import wait
+from ..media.bucket import Bucket
 from ..runlog import MediaStore
-from ..runlog.bucket import Bucket
 from ..settings import Settings
 
 if TYPE_CHECKING:

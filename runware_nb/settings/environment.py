@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..wire.redact import known_secrets
+from ..core.redaction import known_secrets
 from .model import SETTINGS
 from .secrets import remember_secrets
 

@@ -15,12 +15,12 @@ from types import MappingProxyType
 from typing import Any, get_args, get_type_hints
 from urllib.parse import urlsplit
 
+from ..core.amounts import MOST_USD, parse_amount
+from ..core.key_shapes import key_like_spans, looks_like_key
 from ..core.operations import TEXT_TO_IMAGE
+from ..core.redaction import HiddenText, known_secrets, redact_urls, show_url
 from ..errors import ConfigError
 from ..reprs import short_repr
-from ..wire.amounts import MOST_USD, parse_amount
-from ..wire.key_shapes import key_like_spans, looks_like_key
-from ..wire.redact import HiddenText, known_secrets, redact_urls, show_url
 from .secrets import RUNWARE_KEY, Key, hide_key
 
 __all__ = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..wire.provider_secrets import declared_secrets
+from ..core.provider_secrets import declared_secrets
 from .model import GENERATION_DEFAULTS, OTHER_VARIABLES, SETTINGS, Place, Setting
 
 __all__ = ["help_of_settings", "markdown"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from ..core.log_filter import filter_logs
+from ..core.provider_secrets import ProviderSecret, declared_secrets
+from ..core.redaction import HiddenText, known_secrets
 from ..errors import ConfigError
-from ..wire.log_filter import filter_logs
-from ..wire.provider_secrets import ProviderSecret, declared_secrets
-from ..wire.redact import HiddenText, known_secrets
 
 __all__ = [
     "RUNWARE_KEY",

@@ -40,7 +40,7 @@ def test_it_works_in_an_empty_environment_with_no_extras(wheel, tmp_path):
     script = (
         "import runware_nb as rw\n"
         "for name in rw.__all__: getattr(rw, name)\n"
-        "import runware_nb.notebook.extension, runware_nb.transport.rest, runware_nb.transport.websocket, runware_nb.runlog.store\n"
+        "import runware_nb.notebook.extension, runware_nb.providers.runware.rest, runware_nb.providers.runware.websocket, runware_nb.runlog.store\n"
         "print(rw.__version__, rw.__file__)"
     )
     done = subprocess.run([str(python), "-c", script], capture_output=True, text=True, cwd=tmp_path)

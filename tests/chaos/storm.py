@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from runware_nb import Client
+from runware_nb.core.results import Outcome
 from runware_nb.errors import RunwareNBError
-from runware_nb.wire.results import Outcome
 from tests.conftest import SandboxProcess
 
 PICTURE = (

@@ -14,7 +14,7 @@ from .storm import Storm, wrong_costs
 @pytest.mark.parametrize("transport", ["websocket", "rest"])
 @pytest.mark.parametrize("kills", [0, 1])
 def test_nothing_is_lost_or_paid_twice_in_a_storm(tmp_path, run_async, monkeypatch, transport, kills):
-    monkeypatch.setattr("runware_nb.wire.fate.SYNC_SILENCE_S", 2.0)
+    monkeypatch.setattr("runware_nb.providers.runware.fate.SYNC_SILENCE_S", 2.0)
     storm = Storm(20261122 + kills, transport, 120, 0.3, kills, tmp_path)
     run_async(storm.blow(), timeout_s=150)
     print(storm.summary())
@@ -27,7 +27,7 @@ def test_nothing_is_lost_or_paid_twice_in_a_storm(tmp_path, run_async, monkeypat
     [("websocket", ("replace log", "kill server", "move both")), ("rest", ("delete log", "move images", "move log"))],
 )
 def test_nothing_is_lost_or_paid_twice_while_folders_are_moved(tmp_path, monkeypatch, transport, events):
-    monkeypatch.setattr("runware_nb.wire.fate.SYNC_SILENCE_S", 2.0)
+    monkeypatch.setattr("runware_nb.providers.runware.fate.SYNC_SILENCE_S", 2.0)
     storm = SessionStorm(20261126, transport, 40, 0.3, events, tmp_path)
     storm.blow()
     print(storm.summary())

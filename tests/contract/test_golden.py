@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 
 from runware_nb import Client
-from runware_nb.wire.frames import authentication_task, encode_frame, parse_frame, ping_task
+from runware_nb.providers.runware.frames import authentication_task, encode_frame, parse_frame, ping_task
 from tests.conftest import TASK
 
 CASES = json.loads((Path(__file__).parent / "golden.json").read_text())

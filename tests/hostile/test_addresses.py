@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runware_nb.errors import MediaError, RunwareNBError, TransportError
+from runware_nb.net import addresses as module
+from runware_nb.net.address_policy import shown_url
+from runware_nb.net.addresses import CheckedBackend
+from runware_nb.providers.runware.rest import RestTransport
 from runware_nb.settings import Settings
-from runware_nb.transport import addresses as module
-from runware_nb.transport.addresses import CheckedBackend
-from runware_nb.transport.rest import RestTransport
-from runware_nb.transport.safety import shown_url
 from tests.hostile.slow_server import SlowServer, http, no_certificates
 
 PUBLIC = "93.184.216.34"

@@ -9,14 +9,14 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runware_nb.catalog import estimate_usd
+from runware_nb.core.amounts import MOST_USD, parse_amount
+from runware_nb.core.results import Outcome, Result
 from runware_nb.errors import BudgetExceeded, ConfigError, MagicUsageError
+from runware_nb.providers.runware.catalog import estimate_usd
+from runware_nb.providers.runware.sse import delta_of
 from runware_nb.runlog import ResultRecord, RunLog, State
 from runware_nb.runlog.spending import budgets_of, set_budget, sum_spending
 from runware_nb.settings import Settings
-from runware_nb.wire.amounts import MOST_USD, parse_amount
-from runware_nb.wire.results import Outcome, Result
-from runware_nb.wire.sse import delta_of
 from tests.runs import run_record
 
 IMPOSSIBLE = [

@@ -7,14 +7,14 @@ import os
 import pytest
 from PIL import Image
 
-from runware_nb.again.bundle import make_bundle, merge_bundle, open_into
-from runware_nb.again.bundle_files import read_bundle
-from runware_nb.again.replay import find_original, only_one, send_again
 from runware_nb.errors import BundleError
-from runware_nb.images.compare import Verdict
-from runware_nb.images.provenance import embed, is_same_medium, without_origin
+from runware_nb.media.compare import Verdict
+from runware_nb.media.provenance import embed, is_same_medium, without_origin
+from runware_nb.media.store import exported_name
+from runware_nb.reproduce.bundle import make_bundle, merge_bundle, open_into
+from runware_nb.reproduce.bundle_files import read_bundle
+from runware_nb.reproduce.replay import find_original, only_one, send_again
 from runware_nb.runlog import MediaStore
-from runware_nb.runlog.files import exported_name
 from tests.conftest import TASK
 
 from .foreign_files import (
@@ -226,7 +226,7 @@ def test_a_bundle_that_cannot_be_opened_leaves_the_folder_as_it_was(tmp_path, mo
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("runware_nb.again.bundle.save_to_project", fail)
+        patch.setattr("runware_nb.reproduce.bundle.save_to_project", fail)
         for folder in (tmp_path / "there", tmp_path / "new"):
             with pytest.raises(BundleError, match=r"No space left on device.*Nothing was opened"):
                 open_into(path, folder)
@@ -316,7 +316,7 @@ def test_replay_mode_prefers_a_run_of_ones_own(session, sandbox, tmp_path):
     forged["request"] = session.log.find(mine.task_uuid).request
     merge_bundle(session, write_records(tmp_path / "theirs.jsonl", forged))
     assert len(session.log.asked([session.log.find(mine.task_uuid).asked_hash])) == 2
-    from runware_nb.session.replaying import find_replay
+    from runware_nb.session.replay_lookup import find_replay
 
     found = find_replay(session, session.plan(task).task, session.context(counts=False))
     assert found.task_uuid == mine.task_uuid

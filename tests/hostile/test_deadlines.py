@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from runware_nb import Client, Result
-from runware_nb.delivery.courier import pause
 from runware_nb.errors import RateLimited, RunwareNBError, TransportError, TransportTimeout
+from runware_nb.net.deadlines import Deadline, now
+from runware_nb.providers.runware.tracker import pause
 from runware_nb.runlog import State
 from runware_nb.session import Session
 from runware_nb.settings import Key, Settings
-from runware_nb.transport.deadlines import Deadline, now
 from tests.conftest import TASK
 from tests.hostile.slow_server import SlowServer, SlowSocket, authenticates, http, no_certificates, silent
 
@@ -218,7 +218,7 @@ def test_an_image_in_single_bytes_ends_at_the_deadline(run_async, script):
 
 
 def test_a_schema_document_in_single_bytes_ends_at_the_deadline(run_async):
-    from runware_nb.transport.rest import RestTransport
+    from runware_nb.providers.runware.rest import RestTransport
 
     with SlowServer(http(drip_chunks)) as server:
 

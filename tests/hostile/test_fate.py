@@ -10,9 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runware_nb import Client
-from runware_nb.delivery import Board, Flight
-from runware_nb.delivery.courier import archived_frame
-from runware_nb.delivery.flight import now
+from runware_nb.core.retry import refuses_request
 from runware_nb.errors import (
     AuthenticationFailed,
     ContentRefused,
@@ -25,11 +23,13 @@ from runware_nb.errors import (
     TransportError,
     TransportTimeout,
 )
+from runware_nb.providers.runware import Board, Flight
+from runware_nb.providers.runware.attempt import now
+from runware_nb.providers.runware.classify import task_error
+from runware_nb.providers.runware.fate import Fate, Leaving, SendStarted, Sent, Started
+from runware_nb.providers.runware.frames import Frame, parse_frame, split_orphans
+from runware_nb.providers.runware.tracker import archived_frame
 from runware_nb.settings import Settings
-from runware_nb.wire.classify import task_error
-from runware_nb.wire.fate import Fate, Leaving, SendStarted, Sent, Started
-from runware_nb.wire.frames import Frame, parse_frame, split_orphans
-from runware_nb.wire.retries import refuses_request
 from tests.conftest import TASK
 
 from .fate_server import FateServer, connect, done, error, play, result
@@ -44,10 +44,10 @@ CODES = ["maintenanceSoon", "internalServerError", "rateLimitExceeded", "invalid
 def _quick(request, monkeypatch):
     """Polls follow each other at once, except where their pauses are what is tested."""
     if "flood" not in request.node.name:
-        monkeypatch.setattr("runware_nb.wire.fate.poll_delay_s", lambda attempt: 0.02 * (attempt + 1))
-        monkeypatch.setattr("runware_nb.wire.fate.first_poll_s", lambda task_type: 0.02)
-        monkeypatch.setattr("runware_nb.wire.fate.UNANSWERED_POLL_S", 0.2)
-        monkeypatch.setattr("runware_nb.wire.retries.backoff_s", lambda attempt, *, jitter: 0.02)
+        monkeypatch.setattr("runware_nb.providers.runware.fate.poll_delay_s", lambda attempt: 0.02 * (attempt + 1))
+        monkeypatch.setattr("runware_nb.providers.runware.fate.first_poll_s", lambda task_type: 0.02)
+        monkeypatch.setattr("runware_nb.providers.runware.fate.UNANSWERED_POLL_S", 0.2)
+        monkeypatch.setattr("runware_nb.core.retry.backoff_s", lambda attempt, *, jitter: 0.02)
 
 
 async def until(condition):
@@ -515,7 +515,7 @@ def test_a_fault_in_one_task_of_a_frame_reaches_that_task_alone(monkeypatch, fau
 
 @pytest.mark.parametrize("fault", FAULTS[:2], ids=repr)
 @pytest.mark.parametrize(
-    "seam", ["runware_nb.transport.websocket.parse_frame", "runware_nb.delivery.board.Board.on_frame"]
+    "seam", ["runware_nb.providers.runware.websocket.parse_frame", "runware_nb.providers.runware.router.Board.on_frame"]
 )
 def test_a_fault_with_one_frame_does_not_end_the_reader(monkeypatch, seam, fault, caplog):
     import importlib

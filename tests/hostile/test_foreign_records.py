@@ -13,15 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from runware_nb.again.bundle import merge_bundle
-from runware_nb.again.code import code_for
-from runware_nb.again.records import read_lines, write_lines
 from runware_nb.errors import BundleError, RunwareNBError
-from runware_nb.images.provenance import embed
+from runware_nb.media.provenance import embed
+from runware_nb.reproduce.bundle import merge_bundle
+from runware_nb.reproduce.code import code_for
+from runware_nb.reproduce.records import read_lines, write_lines
 from runware_nb.runlog import RunLog
 from runware_nb.runlog.keeping import add_runs
 from runware_nb.runlog.schema import results, runs
-from runware_nb.session.lineage import look_into
+from runware_nb.session.input_lineage import look_into
 from tests.conftest import TASK
 
 from .foreign_files import HEAD, UUID, WHEN, bundle_of, command, media_name, picture, result, run, sha256, write_records
@@ -332,7 +332,7 @@ def test_a_uuid_in_the_metadata_of_a_file_is_no_origin(session, tmp_path):
 
 
 def test_a_file_that_names_ones_own_run_and_shows_another_image_is_somebody_elses(session, tmp_path):
-    from runware_nb.again.replay import find_original
+    from runware_nb.reproduce.replay import find_original
 
     mine = session.submit({**TASK, "seed": 3, "outputFormat": "PNG"}).result()
     record = {"task_uuid": mine.task_uuid, "request": {**TASK, "seed": 3}}

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from runware_nb.core.parsing import TOO_DEEP, as_identifier, parse_json
+from runware_nb.core.results import Result, is_final, item_id
 from runware_nb.errors import MediaError, ProtocolError
-from runware_nb.wire.classify import task_error
-from runware_nb.wire.collect import Collector
-from runware_nb.wire.frames import parse_frame
-from runware_nb.wire.parsing import TOO_DEEP, as_identifier, parse_json
-from runware_nb.wire.results import Result, is_final, item_id
-from runware_nb.wire.sse import delta_of
+from runware_nb.providers.runware.classify import task_error
+from runware_nb.providers.runware.collect import Collector
+from runware_nb.providers.runware.frames import parse_frame
+from runware_nb.providers.runware.sse import delta_of
 from tests.conftest import TASK as IMAGE
 
 from .fate_server import FateServer, connect, play, result
@@ -229,8 +229,8 @@ UNUSABLE = [
 
 @pytest.mark.parametrize("url", UNUSABLE, ids=lambda url: repr(url)[:24])
 def test_an_unusable_url_is_one_sentence_of_its_image(url):
+    from runware_nb.core.urls import check_media_url
     from runware_nb.errors import MediaError
-    from runware_nb.wire.urls import check_media_url
 
     with pytest.raises(MediaError, match="cannot be used") as caught:
         check_media_url(url)
@@ -242,8 +242,8 @@ def test_an_unusable_url_is_one_sentence_of_its_image(url):
     | st.text("ahtps:/.[]@#?%-é\x00 ", max_size=30).map("http://".__add__)
 )
 def test_any_text_in_place_of_a_url_is_usable_or_one_error(url):
+    from runware_nb.core.urls import check_media_url
     from runware_nb.errors import MediaError
-    from runware_nb.wire.urls import check_media_url
 
     with contextlib.suppress(MediaError):
         assert check_media_url(url) == url
@@ -252,7 +252,7 @@ def test_any_text_in_place_of_a_url_is_usable_or_one_error(url):
 @pytest.mark.parametrize("url", ["https://www.example.org/a.png?x=%20#y", "http://127.0.0.1:8080/x", "http://[::1]:80/x",
                                  "https://bücher.example/x", "https://example.org./x"])  # fmt: skip
 def test_usual_urls_are_usable(url):
-    from runware_nb.wire.urls import check_media_url
+    from runware_nb.core.urls import check_media_url
 
     assert check_media_url(url) == url
 
@@ -278,7 +278,9 @@ def test_a_download_that_fails_is_tried_again_after_a_pause(monkeypatch):
     from runware_nb.errors import TransportError
 
     pauses = []
-    monkeypatch.setattr("runware_nb.client.backoff_s", lambda failures, **_: pauses.append(failures) or 0.0)
+    monkeypatch.setattr(
+        "runware_nb.providers.runware.client.backoff_s", lambda failures, **_: pauses.append(failures) or 0.0
+    )
 
     async def work(server):
         async with connect(server) as client:
@@ -465,7 +467,7 @@ def test_a_fault_with_one_image_is_named_and_loses_nothing_else(make, monkeypatc
 @pytest.mark.parametrize("fault", FAULTS[:2], ids=repr)
 def test_a_fault_in_one_run_stops_no_other_and_is_never_paid_twice(make, monkeypatch, fault):
     """The run stays in the log as unfinished; the same request joins it."""
-    from runware_nb.delivery import Courier
+    from runware_nb.providers.runware import Courier
 
     real, broken_prompts = Courier._perform, {"one"}
 
@@ -501,7 +503,7 @@ def test_a_fault_in_one_run_stops_no_other_and_is_never_paid_twice(make, monkeyp
 
 def test_resume_collects_the_runs_beside_one_that_fails(make, monkeypatch):
     from runware_nb.commands import resume
-    from runware_nb.delivery import Courier
+    from runware_nb.providers.runware import Courier
     from runware_nb.session import Session
 
     real_fly, real_take_up, broken = Courier.fly, Session.take_up, []

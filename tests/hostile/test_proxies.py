@@ -8,7 +8,7 @@ import pytest
 
 from runware_nb import Client
 from runware_nb.errors import RunwareNBError, TransportError
-from runware_nb.transport.proxies import Proxy, proxy_for
+from runware_nb.net.proxies import Proxy, proxy_for
 from tests.conftest import TASK
 from tests.hostile.slow_server import SlowServer, authenticates, http, no_certificates, silent
 

@@ -30,7 +30,7 @@ PASSING = {
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr("runware_nb.transport.websocket.reconnect_delay_s", lambda attempt, *, jitter: 0.01)
+    monkeypatch.setattr("runware_nb.providers.runware.websocket.reconnect_delay_s", lambda attempt, *, jitter: 0.01)
 
 
 async def run_through_gap(server, client, first_response):
@@ -160,7 +160,8 @@ def test_an_error_of_a_task_before_the_confirmation_is_not_about_the_key():
 def test_a_service_that_ends_each_connection_at_once_is_not_asked_in_a_tight_loop(monkeypatch):
     delays = []
     monkeypatch.setattr(
-        "runware_nb.transport.websocket.reconnect_delay_s", lambda attempt, *, jitter: delays.append(attempt) or 0.01
+        "runware_nb.providers.runware.websocket.reconnect_delay_s",
+        lambda attempt, *, jitter: delays.append(attempt) or 0.01,
     )
 
     async def work(server):
@@ -178,7 +179,7 @@ def test_a_service_that_ends_each_connection_at_once_is_not_asked_in_a_tight_loo
 @pytest.mark.parametrize("fault", [RuntimeError("odd"), KeyError("x"), RecursionError(), UnicodeError("bad")], ids=repr)
 def test_an_unexpected_error_in_the_supervisor_leads_to_a_new_connection(seam, fault, caplog):
     """Nobody waits in silence: the task is collected over the next connection."""
-    from runware_nb.transport.websocket import WebSocketTransport
+    from runware_nb.providers.runware.websocket import WebSocketTransport
 
     real = getattr(WebSocketTransport, seam)
     is_broken = [False]
@@ -205,7 +206,7 @@ def test_an_unexpected_error_in_the_supervisor_leads_to_a_new_connection(seam, f
 
 @pytest.mark.parametrize("retries", [0, 3])
 def test_an_unexpected_error_that_ends_the_supervisor_is_named_or_overcome(monkeypatch, retries):
-    from runware_nb.delivery import Board
+    from runware_nb.providers.runware import Board
 
     def broken(self):
         raise RuntimeError("something odd")

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runware_nb.catalog import LiveCatalogue, Rulebook, check_task, fields_of, size_pairs
-from runware_nb.catalog.fields import Kind
-from runware_nb.catalog.reading import SchemaRefused, compile_schema, plain_schema
+from runware_nb.core.tasks import as_wire
 from runware_nb.errors import MagicUsageError, RunwareNBError, TaskInvalid
 from runware_nb.notebook.forms.api import rules_of as rules_of_form
-from runware_nb.session.fresh import FreshSchemas
-from runware_nb.wire.tasks import as_wire
+from runware_nb.providers.runware.catalog import LiveCatalogue, Rulebook, check_task, fields_of, size_pairs
+from runware_nb.providers.runware.catalog.fields import Kind
+from runware_nb.providers.runware.catalog.reading import SchemaRefused, compile_schema, plain_schema
+from runware_nb.session.schema_refresh import FreshSchemas
 
 MODEL = "hostile:1@1"
 TASK = {"taskType": "imageInference", "model": MODEL, "positivePrompt": "a ship"}
@@ -256,9 +256,11 @@ def test_an_ordinary_pattern_is_checked_whatever_the_text_is():
 
 def test_a_wait_for_a_schema_ends_although_compiling_does_not(run_async, monkeypatch):
     """Compiling happens in a thread, so that neither the loop nor Stop waits for it."""
-    monkeypatch.setattr("runware_nb.catalog.live._PATIENCE_S", 0.3)
+    monkeypatch.setattr("runware_nb.providers.runware.catalog.live._PATIENCE_S", 0.3)
     goes_on = threading.Event()
-    monkeypatch.setattr("runware_nb.catalog.live.plain_schema", lambda schema: goes_on.wait(20) and {})
+    monkeypatch.setattr(
+        "runware_nb.providers.runware.catalog.live.plain_schema", lambda schema: goes_on.wait(20) and {}
+    )
     live = catalogue(document())
     started = time.monotonic()
     try:
@@ -276,7 +278,7 @@ def test_whatever_reading_a_schema_raises_the_task_can_be_sent(run_async, monkey
         raise error
 
     run_async(catalogue(document(), tmp_path).rules(MODEL))
-    monkeypatch.setattr("runware_nb.catalog.live.plain_schema", broken)
+    monkeypatch.setattr("runware_nb.providers.runware.catalog.live.plain_schema", broken)
     live = catalogue(document(), tmp_path)
     assert live.known_rules(MODEL) is None
     assert run_async(live.rules(MODEL)) is None

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given, settings
 
 from runware_nb import Client
+from runware_nb.core.key_shapes import passwords_in_urls
+from runware_nb.core.redaction import KnownSecrets, known_secrets, redact_urls, redact_values
 from runware_nb.errors import AuthenticationFailed, ConfigError, ProtocolError
+from runware_nb.net.trace import WireTrace
+from runware_nb.providers.runware import websocket
+from runware_nb.providers.runware.frames import parse_frame
+from runware_nb.providers.runware.sse import delta_of
 from runware_nb.runlog import RunLog
 from runware_nb.settings import Key, Settings, child_environment, load_settings
-from runware_nb.transport import websocket
-from runware_nb.transport.trace import WireTrace
-from runware_nb.wire.frames import parse_frame
-from runware_nb.wire.key_shapes import passwords_in_urls
-from runware_nb.wire.redact import KnownSecrets, known_secrets, redact_urls, redact_values
-from runware_nb.wire.sse import delta_of
 from tests.conftest import TASK
 
 LOGGERS = ("", "runware_nb", "runware_nb.websocket", "httpx", "httpcore", "websockets", "asyncio", "sqlalchemy.engine")

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from runware_nb import Client
 from runware_nb.errors import MediaError, ProtocolError, RunwareNBError, TransportError
+from runware_nb.net.bodies import read_body, read_pieces
+from runware_nb.providers.runware.rest import RestTransport
 from runware_nb.settings import Settings
-from runware_nb.transport.bodies import read_body, read_pieces
-from runware_nb.transport.rest import RestTransport
 from tests.conftest import TASK
 from tests.hostile.slow_server import SlowServer, http, no_certificates
 

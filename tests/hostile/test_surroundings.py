@@ -18,7 +18,7 @@ from runware_nb.runlog import RunLog
 from runware_nb.sandbox.core.clock import Clock
 from runware_nb.sandbox.core.service import Options
 from runware_nb.sandbox.runware.service import RunwareService
-from runware_nb.session.show import relative_link
+from runware_nb.session.display import relative_link
 from runware_nb.settings import load_settings
 
 REPOSITORY = str(Path(__file__).parents[2])

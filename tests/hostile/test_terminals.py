@@ -23,9 +23,9 @@ from runware_nb import cli, errors
 from runware_nb.commands import COMMANDS
 from runware_nb.commands.call import command as call_command
 from runware_nb.errors import RunwareNBError
+from runware_nb.present.html import text as html_text
 from runware_nb.printable import hides, printable, printable_bundle, printable_json
-from runware_nb.session.hooks import hooks
-from runware_nb.view.html import text as html_text
+from runware_nb.session.front_end import hooks
 from tests.conftest import TASK
 
 PACKAGE = Path(runware_nb.__file__).parent
@@ -155,8 +155,8 @@ def test_an_uncaught_error_of_a_script_is_plain_on_stderr():
 
 
 def test_stop_and_the_log_of_a_program_are_plain(caplog):
-    from runware_nb.client import Client
     from runware_nb.loop import WaitInterrupted
+    from runware_nb.providers.runware.client import Client
 
     assert_plain("".join(WaitInterrupted(EVIL)._render_traceback_()), "Stop")
     client = Client("k" * 32)

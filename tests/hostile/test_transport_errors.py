@@ -13,11 +13,11 @@ import websockets.exceptions
 
 from runware_nb import Client
 from runware_nb.errors import AuthenticationFailed, ConfigError, RunwareNBError, TransportError
+from runware_nb.net.proxies import Proxy
+from runware_nb.providers.runware import rest, websocket
+from runware_nb.providers.runware.rest import RestTransport, translated, translating
+from runware_nb.providers.runware.websocket import HandshakeFailed, WebSocketTransport
 from runware_nb.settings import Key, Settings
-from runware_nb.transport import rest, websocket
-from runware_nb.transport.proxies import Proxy
-from runware_nb.transport.rest import RestTransport, translated, translating
-from runware_nb.transport.websocket import HandshakeFailed, WebSocketTransport
 from tests.conftest import TASK
 from tests.hostile.slow_server import SlowServer, SlowSocket, authenticates, http, no_certificates
 

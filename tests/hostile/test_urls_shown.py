@@ -11,14 +11,14 @@ from hypothesis import given, settings
 
 from runware_nb.commands import find_command
 from runware_nb.commands.arguments import LineParser
+from runware_nb.core.redaction import host_of, redact_url, redact_urls, show_url
 from runware_nb.errors import ConfigError, MediaError, RunLogError, RunwareNBError
+from runware_nb.media.bucket import Bucket
+from runware_nb.net.address_policy import check_hop
 from runware_nb.runlog import RunLog
-from runware_nb.runlog.bucket import Bucket
 from runware_nb.runlog.databases import in_words
 from runware_nb.session.layers import SettingLayers
 from runware_nb.settings import Settings, load_settings
-from runware_nb.transport.safety import check_hop
-from runware_nb.wire.redact import host_of, redact_url, redact_urls, show_url
 
 SECRET = "s3cr3tw0rd"
 HIDDEN = [

@@ -7,9 +7,9 @@ import zipfile
 
 import pytest
 
-from runware_nb.again.bundle import merge_bundle, open_into
-from runware_nb.again.bundle_files import read_bundle
 from runware_nb.errors import BundleError
+from runware_nb.reproduce.bundle import merge_bundle, open_into
+from runware_nb.reproduce.bundle_files import read_bundle
 
 from .foreign_files import HEAD, write_bundle
 
@@ -78,7 +78,7 @@ def test_a_method_that_packs_without_bounds_is_refused(tmp_path, how):
 
 
 def test_too_many_entries_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("runware_nb.again.bundle_files._MOST_FILES", 50)
+    monkeypatch.setattr("runware_nb.reproduce.bundle_files._MOST_FILES", 50)
     path = write_bundle(tmp_path / "x.zip", {"records.jsonl": RECORDS, **{f"files/{n}.txt": b"" for n in range(60)}})
     refused(path, tmp_path, "entries")
 
@@ -119,7 +119,7 @@ def test_a_file_of_records_that_is_too_large_is_not_read(tmp_path, monkeypatch):
 
 
 def test_a_folder_counts_as_a_zip_file_does(tmp_path, monkeypatch):
-    monkeypatch.setattr("runware_nb.again.bundle_files._LARGEST", 1000)
+    monkeypatch.setattr("runware_nb.reproduce.bundle_files._LARGEST", 1000)
     (tmp_path / "files").mkdir()
     for number in range(3):
         (tmp_path / "files" / f"{number}.txt").write_bytes(bytes(500))

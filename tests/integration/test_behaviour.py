@@ -41,7 +41,7 @@ def run(sandbox, run_async, transport, task, **settings):
     ids="-".join,
 )  # fmt: skip
 def test_the_client_reads_every_reading(start_sandbox, run_async, transport, switches, monkeypatch):
-    monkeypatch.setattr("runware_nb.wire.fate.SYNC_SILENCE_S", 0.5)
+    monkeypatch.setattr("runware_nb.providers.runware.fate.SYNC_SILENCE_S", 0.5)
     sandbox = start_sandbox("--latency-s", "1.2")
     turn(sandbox, **switches)
     sandbox.faults({"kind": "cut", "when": "after_accept"}, {"kind": "fail", "items": [1]})

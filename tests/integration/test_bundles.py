@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from runware_nb.again.bundle import make_bundle, merge_bundle, open_into
-from runware_nb.again.bundle_files import MANIFEST, METADATA, PREVIEW, RECORDS, read_bundle
-from runware_nb.again.notebook_runs import runs_of_notebook
-from runware_nb.again.records import read_lines, write_lines
-from runware_nb.again.secrets import find_secret
 from runware_nb.errors import BundleError
+from runware_nb.reproduce.bundle import make_bundle, merge_bundle, open_into
+from runware_nb.reproduce.bundle_files import MANIFEST, METADATA, PREVIEW, RECORDS, read_bundle
+from runware_nb.reproduce.notebook_runs import runs_of_notebook
+from runware_nb.reproduce.records import read_lines, write_lines
+from runware_nb.reproduce.secrets import find_secret
 from runware_nb.runlog import RunLog
 from runware_nb.runlog.filters import RunFilter
 from tests.conftest import TASK
@@ -485,7 +485,7 @@ def test_one_record_that_cannot_be_used_leaves_the_others_usable(filled, sandbox
 
 def test_the_runs_that_cells_used_and_outputs_name_go_along(filled, tmp_path):
     """The notebook was renamed, a comment was edited, and another notebook had made the same requests."""
-    from runware_nb.again.notebook_runs import find_runs
+    from runware_nb.reproduce.notebook_runs import find_runs
     from runware_nb.session import CellContext
 
     source = "%%runware --seed 7  # edited\na small airship"

@@ -169,7 +169,7 @@ FAULTS = [
 @pytest.mark.parametrize("delivery", ["sync", "async"])
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: "-".join(str(value) for value in fault.values()))
 def test_a_fault_costs_time_and_nothing_else(sandbox, run_async, transport, delivery, fault, monkeypatch):
-    monkeypatch.setattr("runware_nb.wire.fate.SYNC_SILENCE_S", 0.5)
+    monkeypatch.setattr("runware_nb.providers.runware.fate.SYNC_SILENCE_S", 0.5)
     sandbox.faults(fault)
 
     async def main():
@@ -201,7 +201,7 @@ def test_results_missed_in_a_gap_are_delivered_on_resuming(start_sandbox, run_as
 
 
 def test_a_lost_frame_is_found_by_asking(sandbox, run_async, monkeypatch):
-    monkeypatch.setattr("runware_nb.wire.fate.SYNC_SILENCE_S", 0.3)
+    monkeypatch.setattr("runware_nb.providers.runware.fate.SYNC_SILENCE_S", 0.3)
     sandbox.faults({"kind": "mute"})
 
     async def main():

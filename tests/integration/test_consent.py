@@ -17,7 +17,7 @@ from runware_nb.runlog.spending import budgets_of, set_budget
 from runware_nb.session.consent import Consent, Priced
 from runware_nb.session.context import CellContext
 from runware_nb.session.estimates import Estimate
-from runware_nb.session.hooks import hooks
+from runware_nb.session.front_end import hooks
 from runware_nb.session.raw import send_raw
 from tests.conftest import TASK
 

@@ -12,11 +12,11 @@ import anyio
 import pytest
 
 from runware_nb import errors
+from runware_nb.core.results import Outcome, Result
 from runware_nb.errors import ProviderFailed, TaskInvalid, TransportError
-from runware_nb.images import FileMedium, MemoryMedium
 from runware_nb.loop import WaitCancelled, take_stop_sentence
+from runware_nb.media import FileMedium, MemoryMedium
 from runware_nb.runlog import State
-from runware_nb.wire.results import Outcome, Result
 from tests.conftest import TASK
 
 SMALL = {**TASK, "width": 128, "height": 128}

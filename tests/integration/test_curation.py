@@ -7,13 +7,13 @@ import time
 import pytest
 from PIL import Image
 
+from runware_nb.core.media_types import sniff
 from runware_nb.curation import Ballot, Exhibition
 from runware_nb.errors import MagicUsageError, RunNotFound
 from runware_nb.runlog.ballots import ballots_of, votes_of
 from runware_nb.runlog.exhibits import list_images
 from runware_nb.runlog.filters import RunFilter
 from runware_nb.runlog.keeping import forget_runs
-from runware_nb.wire.media import sniff
 
 SMALL = {"taskType": "imageInference", "model": "runware:101@1", "width": 128, "height": 128}
 
@@ -110,8 +110,8 @@ def test_a_ballot_counts_ranks_and_takes_back(session):
 
 
 def test_pairs_and_ranks_by_condition(session):
+    from runware_nb.core.parameters import parameters_of
     from runware_nb.curation.ballot import rank_conditions
-    from runware_nb.wire.parameters import parameters_of
 
     for prompt in ("a fox", "a cat"):
         for cfg in (2, 7.0, 9):
@@ -225,8 +225,8 @@ def test_the_widget_answers_what_the_browser_asks(session, monkeypatch):
 
 
 def test_votes_travel_with_the_runs_once_each(session, sandbox, make_session, tmp_path):
-    from runware_nb.again.bundle import merge_bundle
-    from runware_nb.again.records import write_lines
+    from runware_nb.reproduce.bundle import merge_bundle
+    from runware_nb.reproduce.records import write_lines
 
     ballot = Ballot(session, "study", RunFilter(tags=("study",)), voter="ann")
     for choice in ("left", "right", "tie", "left"):
@@ -264,8 +264,8 @@ def test_votes_travel_with_the_runs_once_each(session, sandbox, make_session, tm
     ],
 )  # fmt: skip
 def test_votes_that_are_none_are_refused(vote):
-    from runware_nb.again.records import read_lines
     from runware_nb.errors import BundleError
+    from runware_nb.reproduce.records import read_lines
 
     lines = ['{"kind": "runware_nb records", "version": 1}', json.dumps({"kind": "vote", "ballot": "b", **vote})]
     with pytest.raises(BundleError, match="line 2: invalid vote"):

@@ -174,7 +174,7 @@ def test_a_fork_may_come_while_another_thread_compiles_a_schema(run):
     """The child then compiles one too: neither the parent's compilation nor its import may hold a lock there."""
     run(
         """
-        from runware_nb.catalog import Rulebook
+        from runware_nb.providers.runware.catalog import Rulebook
         compiling = threading.Event()
         class Schema(dict):
             "Takes long to read, so that the fork comes in the middle."

@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from runware_nb.catalog import LiveCatalogue, check_task
 from runware_nb.errors import TaskInvalid, TransportError
-from runware_nb.session.fresh import FreshSchemas
+from runware_nb.providers.runware.catalog import LiveCatalogue, check_task
+from runware_nb.providers.runware.rest import RestTransport
+from runware_nb.session.schema_refresh import FreshSchemas
 from runware_nb.settings import Settings, load_settings
-from runware_nb.transport.rest import RestTransport
 from tests.conftest import TASK
 
 
@@ -109,7 +109,7 @@ def test_what_is_no_schema_means_none(run_async, tmp_path, answer):
 
 
 def test_it_is_not_waited_for_long(run_async, monkeypatch):
-    monkeypatch.setattr("runware_nb.catalog.live._PATIENCE_S", 0.2)
+    monkeypatch.setattr("runware_nb.providers.runware.catalog.live._PATIENCE_S", 0.2)
     started = time.monotonic()
     assert rules_of(run_async, Service(SCHEMA, delay_s=30)) is None
     assert time.monotonic() - started < 2

@@ -9,11 +9,11 @@ import sys
 import pytest
 from PIL import Image
 
-from runware_nb.catalog import all_models
 from runware_nb.cli import main
 from runware_nb.commands import COMMANDS, find_command
 from runware_nb.commands.arguments import LineParser
 from runware_nb.loop import background_loop, wait
+from runware_nb.providers.runware.catalog import all_models
 from runware_nb.runlog import ResultRecord, RunRecord, State
 from tests.conftest import TASK
 

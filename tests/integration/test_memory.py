@@ -12,9 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from runware_nb.again.code import code_for
-from runware_nb.again.replay import find_original, send_again
-from runware_nb.again.verify import plan_verification, verify
 from runware_nb.errors import (
     BudgetExceeded,
     ConfigError,
@@ -24,10 +21,13 @@ from runware_nb.errors import (
     RunLogError,
     TaskInvalid,
 )
-from runware_nb.images.compare import Verdict
+from runware_nb.media.compare import Verdict
+from runware_nb.reproduce.code import code_for
+from runware_nb.reproduce.replay import find_original, send_again
+from runware_nb.reproduce.verify import plan_verification, verify
 from runware_nb.runlog import RunLog, State
 from runware_nb.runlog.spending import set_budget, sum_spending
-from runware_nb.session.hooks import hooks
+from runware_nb.session.front_end import hooks
 from tests.conftest import TASK
 
 SEEDED = {**TASK, "seed": 7}
@@ -394,7 +394,7 @@ def test_a_file_of_somebody_else_is_asked_about_first(sandbox, make_session, ans
 
 @pytest.mark.parametrize("medium", ["/etc/passwd", "http://169.254.169.254/latest", "http://localhost/x", "~/key.png", "http://10.0.0.1/a.png", "http://224.0.0.1/a.png", "http://[::ffff:10.0.0.1]/a.png", "http://localhost./a.png", "http://[x/a.png"])  # fmt: skip
 def test_a_request_of_somebody_else_cannot_name_files_or_hosts_of_ours(sandbox, make_session, tmp_path, medium):
-    from runware_nb.images.provenance import embed
+    from runware_nb.media.provenance import embed
 
     picture = tmp_path / "x.png"
     Image.new("RGB", (8, 8)).save(picture)
@@ -406,7 +406,7 @@ def test_a_request_of_somebody_else_cannot_name_files_or_hosts_of_ours(sandbox, 
 
 def test_a_request_of_somebody_else_can_only_make_something(sandbox, make_session, tmp_path):
     """Not: delete a medium, read the account, upload a model."""
-    from runware_nb.images.provenance import embed
+    from runware_nb.media.provenance import embed
 
     for task_type in ("mediaStorage", "accountManagement", "modelUpload", "authentication"):
         picture = tmp_path / f"{task_type}.png"
@@ -582,7 +582,7 @@ def test_a_log_that_dies_in_the_middle_keeps_the_paid_images_in_memory(start_san
 DIES_STORING = """
 import os, sys
 import runware_nb as rw
-from runware_nb.runlog.files import MediaStore
+from runware_nb.media.store import MediaStore
 from runware_nb.runlog.store import RunLog
 
 if sys.argv[1] == "answer known, file not fetched":

@@ -6,15 +6,15 @@ import fsspec
 import pytest
 from PIL import Image
 
-from runware_nb.again.gallery import gallery_page
-from runware_nb.again.replay import original_of
 from runware_nb.commands import diff, gallery
 from runware_nb.commands.images_in import find_image
 from runware_nb.errors import MediaError
 from runware_nb.loop import background_loop, wait
+from runware_nb.reproduce.gallery import gallery_page
+from runware_nb.reproduce.replay import original_of
 from runware_nb.runlog import State
-from runware_nb.session.lineage import put_back
-from runware_nb.session.pictures import picture_of
+from runware_nb.session.input_lineage import put_back
+from runware_nb.session.thumbnails import picture_of
 from tests.conftest import TASK
 
 SEEDED = {**TASK, "seed": 7}
@@ -209,7 +209,7 @@ def test_whatever_needs_a_deleted_file_downloads_it_again(sandbox, deleted, use)
 
 
 def test_a_bundle_contains_deleted_files_that_could_be_downloaded(deleted, tmp_path):
-    from runware_nb.again.bundle import make_bundle
+    from runware_nb.reproduce.bundle import make_bundle
 
     session, runs, _ = deleted
     made = make_bundle(session, tmp_path / "bundle", runs)

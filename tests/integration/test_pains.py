@@ -22,8 +22,8 @@ from runware_nb.errors import (
     TransportError,
     TransportTimeout,
 )
-from runware_nb.wire.collect import Collector
-from runware_nb.wire.frames import parse_frame
+from runware_nb.providers.runware.collect import Collector
+from runware_nb.providers.runware.frames import parse_frame
 from tests.conftest import REPO, TASK
 
 BOTH = pytest.mark.parametrize("transport", ["websocket", "rest"])
@@ -36,8 +36,8 @@ def connect(sandbox, transport="websocket", **values):
 @pytest.fixture
 def sent(monkeypatch):
     """Records the task types that leave over either transport, in order."""
-    from runware_nb.transport.rest import RestTransport
-    from runware_nb.transport.websocket import WebSocketTransport
+    from runware_nb.providers.runware.rest import RestTransport
+    from runware_nb.providers.runware.websocket import WebSocketTransport
 
     seen = []
     over_socket, over_http = WebSocketTransport.send, RestTransport.exchange
@@ -288,7 +288,7 @@ def test_row_20_a_slow_image_is_asked_for_and_never_bought_twice(start_sandbox, 
         async with connect(sandbox, transport) as client:
             return await client.run(TASK, timeout_s=30)
 
-    monkeypatch.setattr("runware_nb.wire.fate.SYNC_SILENCE_S", 1.5)
+    monkeypatch.setattr("runware_nb.providers.runware.fate.SYNC_SILENCE_S", 1.5)
     assert len(run_async(main())) == 1
     assert len(sandbox.charges()) == 1
 

@@ -10,15 +10,15 @@ import keyring
 import pytest
 
 from runware_nb import Client
-from runware_nb.again.bundle import make_bundle
 from runware_nb.commands import find_command
 from runware_nb.commands.arguments import LineParser
 from runware_nb.commands.image_options import refuse_keys
+from runware_nb.core.cell_source import redact_source
+from runware_nb.core.provider_secrets import DeclaredSecrets, ProviderSecret, declared_secrets
 from runware_nb.errors import BundleError, ConfigError, MagicUsageError, RunwareNBError, TaskInvalid
+from runware_nb.reproduce.bundle import make_bundle
 from runware_nb.runlog.filters import RunFilter
 from runware_nb.settings import Key, load_settings, store_key, stored_key
-from runware_nb.wire.cell_source import redact_source
-from runware_nb.wire.provider_secrets import DeclaredSecrets, ProviderSecret, declared_secrets
 from tests.conftest import TASK
 from tests.unit.test_keys import MemoryKeyring
 

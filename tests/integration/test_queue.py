@@ -18,7 +18,7 @@ from runware_nb.loop import WaitInterrupted
 from runware_nb.runlog import State
 from runware_nb.runlog.spending import budgets_of, set_budget
 from runware_nb.session.context import CellContext
-from runware_nb.session.hooks import hooks
+from runware_nb.session.front_end import hooks
 from tests.conftest import TASK
 
 

@@ -4,11 +4,11 @@ import argparse
 
 from PIL import Image
 
-from runware_nb.again.bundle import make_bundle, merge_bundle, open_into
-from runware_nb.again.bundle_files import read_bundle
-from runware_nb.again.code import code_for
-from runware_nb.again.records import write_lines
 from runware_nb.commands import diff, methods, show
+from runware_nb.reproduce.bundle import make_bundle, merge_bundle, open_into
+from runware_nb.reproduce.bundle_files import read_bundle
+from runware_nb.reproduce.code import code_for
+from runware_nb.reproduce.records import write_lines
 from runware_nb.runlog.filters import RunFilter
 from runware_nb.sandbox.core.making.films import encode_film, film_frames
 from runware_nb.session.session import Session

@@ -345,7 +345,7 @@ def test_a_log_that_fails_under_way_loses_no_image(sandbox, make_session, monkey
         raise RunLogError("the log cannot be written: disk full")
 
     monkeypatch.setattr(RunLog, "finish", broken)
-    monkeypatch.setattr("runware_nb.session.storing._WRITE_TRIES", 2)
+    monkeypatch.setattr("runware_nb.session.result_storage._WRITE_TRIES", 2)
     job = session.submit(TASK)
     assert len(job.result()) == 1
     assert any("not in the log" in notice and "disk full" in notice for notice in job.notices)
@@ -477,7 +477,7 @@ def test_looking_at_what_never_arrived_does_not_send_it(sandbox, make_session):
     "trouble", [{"rest_url": "http://127.0.0.1:9/v1", "ws_url": "ws://127.0.0.1:9/v1"}, {"api_key": "wrong"}]
 )
 def test_trouble_while_collecting_leaves_the_run_to_be_collected(start_sandbox, make_session, monkeypatch, trouble):
-    monkeypatch.setattr("runware_nb.wire.fate._LONGEST_SILENCE_S", 0.5)
+    monkeypatch.setattr("runware_nb.providers.runware.fate._LONGEST_SILENCE_S", 0.5)
     sandbox = start_sandbox("--latency-s", "2.0")
     first = make_session(sandbox)
     job = first.submit(TASK)
@@ -496,8 +496,8 @@ def test_trouble_while_collecting_leaves_the_run_to_be_collected(start_sandbox, 
 def test_a_service_that_dies_after_acceptance_leaves_the_run_to_be_collected(
     start_sandbox, make_session, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr("runware_nb.wire.fate._LONGEST_SILENCE_S", 0.5)
-    monkeypatch.setattr("runware_nb.wire.fate.SYNC_SILENCE_S", 0.5)
+    monkeypatch.setattr("runware_nb.providers.runware.fate._LONGEST_SILENCE_S", 0.5)
+    monkeypatch.setattr("runware_nb.providers.runware.fate.SYNC_SILENCE_S", 0.5)
     state = ("--latency-s", "2.0", "--state-dir", str(tmp_path / "state"))
     sandbox = start_sandbox(*state)
     session = make_session(sandbox, connect_timeout_s=0.5)
@@ -571,7 +571,7 @@ def test_a_record_in_a_file_is_no_place_for_media_or_secrets(sandbox, make_sessi
     ],
 )
 def test_what_is_no_image_is_shown_as_what_it_is(sandbox, make_session, monkeypatch, task, words):
-    monkeypatch.setattr("runware_nb.wire.fate.first_poll_s", lambda _: 0.2)
+    monkeypatch.setattr("runware_nb.providers.runware.fate.first_poll_s", lambda _: 0.2)
     session = make_session(sandbox)
     from PIL import Image
 

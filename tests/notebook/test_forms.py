@@ -9,9 +9,9 @@ from ipywidgets.widgets.widget import _instances
 from PIL import Image
 
 import runware_nb as rw
-from runware_nb.catalog import all_models
 from runware_nb.errors import ConfigError, MagicUsageError, NotConfirmed, TaskError, TaskInvalid
 from runware_nb.notebook.forms.presets import PresetStore
+from runware_nb.providers.runware.catalog import all_models
 from runware_nb.session import current_session
 
 

@@ -150,8 +150,8 @@ def test_noise_and_transparency_stay_below_their_share(tmp_path, sandbox, monkey
     for name, value in sandbox.environment.items():
         monkeypatch.setenv(name, value)
     noise = (
-        "from PIL import Image\nimport random\nfrom runware_nb.images import make_thumbnail\n"
-        "from runware_nb.view.results import ResultsView, Tile, render_results\n"
+        "from PIL import Image\nimport random\nfrom runware_nb.media import make_thumbnail\n"
+        "from runware_nb.present.results import ResultsView, Tile, render_results\n"
         "def tile(mode):\n    small = make_thumbnail(Image.frombytes(mode, (1024, 1024), random.randbytes(1024 * 1024 * len(mode))))\n"
         "    return Tile('x', body=small.body, media_type=small.media_type, width=small.width, height=small.height)\n"
         "from IPython.display import display\n"

@@ -215,7 +215,7 @@ def test_a_mask_from_a_rectangle_paints_only_there(shell, sandbox):
     shell.run(f"%%runware {SMALL} --from ship --mask mask --seed 8 --strength 0.9 -o new\na red ship")
     before, after = shell.names["ship"][0].image, shell.names["new"][0].image
     right = (64, 0, 128, 128)
-    from runware_nb.images.compare import compare
+    from runware_nb.media.compare import compare
 
     def png(image):
         import io

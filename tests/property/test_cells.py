@@ -9,10 +9,10 @@ from runware_nb.commands.arguments import split_line
 from runware_nb.commands.as_cell import as_cell, quote_word
 from runware_nb.commands.image_options import task_from
 from runware_nb.commands.names import fill_names
+from runware_nb.core.infotext import is_infotext
+from runware_nb.core.key_shapes import looks_like_key
 from runware_nb.errors import MagicUsageError
 from runware_nb.notebook.parsing import fill_line, parse_cell
-from runware_nb.wire.infotext import is_infotext
-from runware_nb.wire.key_shapes import looks_like_key
 
 HARD = st.sampled_from(
     ['"', "'", "\\", "{", "}", "{{", "}}", "{x}", "{{x}}", "%", "$x", "<img onerror=alert(1)>", "&amp;", "\u202e", "😀",

@@ -6,14 +6,14 @@ import uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runware_nb.catalog.placing import place_media
-from runware_nb.catalog.reading import SchemaRefused, plain_schema
-from runware_nb.delivery import Board, Flight
+from runware_nb.core.media_fields import replace_media
 from runware_nb.errors import ProtocolError
-from runware_nb.wire.fate import Fate
-from runware_nb.wire.frames import parse_frame
-from runware_nb.wire.places import replace_media
-from runware_nb.wire.sse import EventDecoder, delta_of
+from runware_nb.providers.runware import Board, Flight
+from runware_nb.providers.runware.catalog.placing import place_media
+from runware_nb.providers.runware.catalog.reading import SchemaRefused, plain_schema
+from runware_nb.providers.runware.fate import Fate
+from runware_nb.providers.runware.frames import parse_frame
+from runware_nb.providers.runware.sse import EventDecoder, delta_of
 
 texts = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=30).map(str.strip)
 

@@ -15,8 +15,8 @@ from runware_nb.errors import (
     TransportError,
     TransportTimeout,
 )
-from runware_nb.wire import fate as machine
-from runware_nb.wire.fate import (
+from runware_nb.providers.runware import fate as machine
+from runware_nb.providers.runware.fate import (
     FINAL,
     Broken,
     Count,

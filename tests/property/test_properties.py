@@ -7,20 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runware_nb.catalog import all_models, check_task
-from runware_nb.catalog.check import _nearest
 from runware_nb.commands.arguments import split_line
 from runware_nb.commands.names import fill_names
+from runware_nb.core.canonical import canonical_request, request_hash
+from runware_nb.core.limits import InFlightLimit
+from runware_nb.core.polling import poll_delay_s
+from runware_nb.core.redaction import redact_text
+from runware_nb.core.retry import Step, backoff_s, decide, reconnect_delay_s
+from runware_nb.core.tasks import ImageTask, LoRA
 from runware_nb.errors import ProtocolError, RunwareNBError, TaskInvalid
-from runware_nb.wire.canonical import canonical_request, request_hash
-from runware_nb.wire.classify import classify, task_error
-from runware_nb.wire.collect import Collector
-from runware_nb.wire.frames import encode_frame, parse_frame
-from runware_nb.wire.limits import InFlightLimit
-from runware_nb.wire.polling import poll_delay_s
-from runware_nb.wire.redact import redact_text
-from runware_nb.wire.retries import Step, backoff_s, decide, reconnect_delay_s
-from runware_nb.wire.tasks import ImageTask, LoRA
+from runware_nb.providers.runware.catalog import all_models, check_task
+from runware_nb.providers.runware.catalog.check import _nearest
+from runware_nb.providers.runware.classify import classify, task_error
+from runware_nb.providers.runware.collect import Collector
+from runware_nb.providers.runware.frames import encode_frame, parse_frame
 
 plain = st.recursive(
     st.none()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runware_nb.again.records import read_lines, write_lines
+from runware_nb.reproduce.records import read_lines, write_lines
 from runware_nb.runlog import FINAL_STATES, ResultRecord, RunLog, RunRecord, State
 from runware_nb.runlog.keeping import add_runs
 

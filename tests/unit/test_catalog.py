@@ -1,9 +1,16 @@
 import jsonschema_rs
 import pytest
 
-from runware_nb.catalog import DEFAULT_MODEL, all_models, check_task, estimate_usd, find_model, nearest_names
+from runware_nb.core.air import parse_air
 from runware_nb.errors import TaskInvalid
-from runware_nb.wire.air import parse_air
+from runware_nb.providers.runware.catalog import (
+    DEFAULT_MODEL,
+    all_models,
+    check_task,
+    estimate_usd,
+    find_model,
+    nearest_names,
+)
 
 
 def task(**changes):

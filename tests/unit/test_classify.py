@@ -10,7 +10,7 @@ from runware_nb.errors import (
     TaskInvalid,
     TaskNotFound,
 )
-from runware_nb.wire.classify import classify, task_error
+from runware_nb.providers.runware.classify import classify, task_error
 
 
 @pytest.mark.parametrize(

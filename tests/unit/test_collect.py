@@ -1,5 +1,5 @@
 from runware_nb.errors import OutOfCredit, ProviderFailed, TaskInvalid
-from runware_nb.wire.collect import Collector
+from runware_nb.providers.runware.collect import Collector
 
 U = "00000000-0000-4000-8000-000000000000"
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from runware_nb.errors import MediaError
-from runware_nb.images.compare import CLOSE_BITS, Verdict, compare, heat_map, perceptual_hash
-from runware_nb.images.provenance import embed
+from runware_nb.media.compare import CLOSE_BITS, Verdict, compare, heat_map, perceptual_hash
+from runware_nb.media.provenance import embed
 
 
 def scene(seed=0, size=(160, 120)):

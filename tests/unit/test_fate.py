@@ -12,7 +12,7 @@ from runware_nb.errors import (
     TaskNotFound,
     TransportError,
 )
-from runware_nb.wire.fate import (
+from runware_nb.providers.runware.fate import (
     FINAL,
     Broken,
     Count,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from runware_nb.catalog import (
+from runware_nb.providers.runware.catalog import (
     FieldProblem,
     Kind,
     all_models,
@@ -12,8 +12,8 @@ from runware_nb.catalog import (
     rulebook_of,
     size_pairs,
 )
-from runware_nb.catalog.check import Rulebook
-from runware_nb.catalog.reading import plain_schema
+from runware_nb.providers.runware.catalog.check import Rulebook
+from runware_nb.providers.runware.catalog.reading import plain_schema
 
 
 def fields(properties, required=(), **others):

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from runware_nb.errors import MediaError
-from runware_nb.images.medium import FileMedium, MemoryMedium, write_new, write_whole
-from runware_nb.images.provenance import embed
-from runware_nb.runlog.bucket import Bucket
-from runware_nb.runlog.files import MediaStore
+from runware_nb.media.bucket import Bucket
+from runware_nb.media.medium import FileMedium, MemoryMedium, write_new, write_whole
+from runware_nb.media.provenance import embed
+from runware_nb.media.store import MediaStore
 
 posix = pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX's; run on Linux or macOS")
 
@@ -150,7 +150,7 @@ def test_many_threads_push_the_same_and_other_names(bucket, tmp_path):
 def test_several_processes_push_the_same_names_and_leave_no_parts(tmp_path):
     files = sources(tmp_path, 12)
     program = (
-        "import sys\nfrom pathlib import Path\nfrom runware_nb.runlog.bucket import Bucket\n"
+        "import sys\nfrom pathlib import Path\nfrom runware_nb.media.bucket import Bucket\n"
         "bucket = Bucket(sys.argv[1])\nfor name in sys.argv[3:]:\n"
         "    bucket.push(name, Path(sys.argv[2]) / Path(name).name)\n"
     )

@@ -2,11 +2,11 @@ import json
 
 import pytest
 
+from runware_nb.core.results import is_final
 from runware_nb.errors import ProtocolError
-from runware_nb.wire.classify import task_error
-from runware_nb.wire.collect import Collector
-from runware_nb.wire.frames import authentication_task, encode_frame, parse_frame
-from runware_nb.wire.results import is_final
+from runware_nb.providers.runware.classify import task_error
+from runware_nb.providers.runware.collect import Collector
+from runware_nb.providers.runware.frames import authentication_task, encode_frame, parse_frame
 
 
 def test_data_and_errors_of_one_frame_are_both_kept():

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from runware_nb.errors import MediaError
-from runware_nb.images import THUMBNAIL_BYTES, FileMedium, MemoryMedium, decode, make_thumbnail
+from runware_nb.media import THUMBNAIL_BYTES, FileMedium, MemoryMedium, decode, make_thumbnail
 
 
 def encoded(image, kind="PNG"):

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile, features
 
+from runware_nb.core.media_types import CONVERTED_TYPES, ending_for, sniff
 from runware_nb.errors import MediaError
-from runware_nb.images.incoming import is_sendable, media_bytes
-from runware_nb.wire.media import CONVERTED_TYPES, ending_for, sniff
+from runware_nb.media.incoming import is_sendable, media_bytes
 
 needs_avif = pytest.mark.skipif(
     "avif" not in features.get_supported(), reason="this Pillow writes no AVIF; install Pillow 11.3"

@@ -5,10 +5,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runware_nb.commands.methods import paragraph
+from runware_nb.core.parameters import parameters_of
 from runware_nb.runlog import ResultRecord, State
 from runware_nb.session import Session
 from runware_nb.settings import Settings
-from runware_nb.wire.parameters import parameters_of
 from tests.runs import run_record
 
 requests = st.fixed_dictionaries(

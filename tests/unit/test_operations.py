@@ -11,19 +11,11 @@ from pathlib import Path
 import pytest
 
 import runware_nb
-from runware_nb.catalog import all_models
-from runware_nb.catalog.schemas import request_schema
 from runware_nb.commands import COMMANDS, find_command
 from runware_nb.commands.arguments import LineParser
 from runware_nb.commands.as_cell import as_cell
 from runware_nb.commands.correcting import corrected_line
-from runware_nb.core.operations import OPERATIONS, TEXT_TO_IMAGE, Input, Operation, Option
-from runware_nb.errors import MagicUsageError, TaskInvalid
-from runware_nb.notebook.completion import complete_runware
-from runware_nb.notebook.magics import RunwareMagics
-from runware_nb.notebook.parsing import parse_cell
-from runware_nb.session.operations import function_of, task_of
-from runware_nb.wire.bindings import (
+from runware_nb.core.bindings import (
     BINDINGS,
     UTILITIES,
     WIRE_NAMES,
@@ -32,8 +24,16 @@ from runware_nb.wire.bindings import (
     operation_of_task,
     wire_name,
 )
-from runware_nb.wire.polling import first_poll_s
-from runware_nb.wire.tasks import ImageTask, current_task_type, expected_results, is_utility, prepare
+from runware_nb.core.operations import OPERATIONS, TEXT_TO_IMAGE, Input, Operation, Option
+from runware_nb.core.polling import first_poll_s
+from runware_nb.core.tasks import ImageTask, current_task_type, expected_results, is_utility, prepare
+from runware_nb.errors import MagicUsageError, TaskInvalid
+from runware_nb.notebook.completion import complete_runware
+from runware_nb.notebook.magics import RunwareMagics
+from runware_nb.notebook.parsing import parse_cell
+from runware_nb.providers.runware.catalog import all_models
+from runware_nb.providers.runware.catalog.schemas import request_schema
+from runware_nb.session.operations import function_of, task_of
 
 # Runware reference 5.0: each row of its table, today's name first.
 NAMES = [

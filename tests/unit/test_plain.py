@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from runware_nb import Outcome
-from runware_nb.catalog import check_task
 from runware_nb.commands.image_options import add_image_options, task_from
+from runware_nb.core.canonical import request_hash
+from runware_nb.core.plain_values import plain_task
+from runware_nb.core.tasks import ImageTask, LoRA, as_wire, prepare
 from runware_nb.errors import MagicUsageError, TaskInvalid
+from runware_nb.providers.runware.catalog import check_task
 from runware_nb.session.api import as_tags, make_image_task
-from runware_nb.wire.canonical import request_hash
-from runware_nb.wire.plain import plain_task
-from runware_nb.wire.tasks import ImageTask, LoRA, as_wire, prepare
 
 
 class Steps(enum.IntEnum):

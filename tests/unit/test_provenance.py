@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
+from runware_nb.core.infotext import Infotext, parse_infotext, write_infotext
 from runware_nb.errors import MediaError
-from runware_nb.images.provenance import SOURCE_TYPE, Provenance, embed, read_provenance
-from runware_nb.wire.infotext import Infotext, parse_infotext, write_infotext
+from runware_nb.media.provenance import SOURCE_TYPE, Provenance, embed, read_provenance
 
 TASK = {
     "positivePrompt": "a ship, at sea", "negativePrompt": "text, fog", "steps": 28, "scheduler": "DPM++ 2M Karras",

@@ -7,10 +7,10 @@ import pkgutil
 import pytest
 
 import runware_nb
+from runware_nb.core.tasks import ImageTask, LoRA
 from runware_nb.errors import RunwareNBError
 from runware_nb.reprs import shortened
 from runware_nb.runlog import RunRecord
-from runware_nb.wire.tasks import ImageTask, LoRA
 from tests.runs import run_record
 
 LONG = "x" * 20_000

@@ -1,5 +1,6 @@
 import pytest
 
+from runware_nb.core.retry import Step, backoff_s, decide, falls_back_to_rest, reconnect_delay_s
 from runware_nb.errors import (
     AuthenticationFailed,
     ProtocolError,
@@ -9,7 +10,6 @@ from runware_nb.errors import (
     TransportError,
     TransportTimeout,
 )
-from runware_nb.wire.retries import Step, backoff_s, decide, falls_back_to_rest, reconnect_delay_s
 
 
 def step(error, *, attempt=1, max_retries=3, task_type="imageInference", has_results=False):

@@ -1,7 +1,7 @@
 import pytest
 
 from runware_nb.errors import MediaError
-from runware_nb.transport.safety import check_address, check_hop
+from runware_nb.net.address_policy import check_address, check_hop
 
 REMOTE = "https://api.runware.ai/v1"
 LOCAL = "http://127.0.0.1:8123/v1"

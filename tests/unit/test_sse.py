@@ -3,8 +3,8 @@ import json
 import pytest
 
 from runware_nb.errors import ProtocolError
-from runware_nb.wire.frames import Frame
-from runware_nb.wire.sse import Delta, EventDecoder, delta_of
+from runware_nb.providers.runware.frames import Frame
+from runware_nb.providers.runware.sse import Delta, EventDecoder, delta_of
 
 
 def events(*chunks):

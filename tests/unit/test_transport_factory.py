@@ -7,7 +7,7 @@ import pytest
 
 from runware_nb import Client
 from runware_nb.errors import TransportError
-from runware_nb.wire.frames import parse_frame
+from runware_nb.providers.runware.frames import parse_frame
 
 TASK = {"taskType": "imageInference", "taskUUID": "10000000-0000-4000-8000-000000000000", "model": "runware:101@1",
         "positivePrompt": "a", "width": 512, "height": 512}  # fmt: skip

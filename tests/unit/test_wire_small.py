@@ -2,16 +2,16 @@
 
 import pytest
 
+from runware_nb.core.air import parse_air
+from runware_nb.core.canonical import canonical_request, request_hash
+from runware_nb.core.key_shapes import looks_like_key
+from runware_nb.core.limits import InFlightLimit
+from runware_nb.core.media_types import ending_for, sniff
+from runware_nb.core.polling import first_poll_s, poll_delay_s
+from runware_nb.core.redaction import redact_account, redact_task, redact_text, redact_url
+from runware_nb.core.results import Outcome, Result
+from runware_nb.core.tasks import ImageTask, LoRA, expected_results, is_utility, is_uuid, prepare
 from runware_nb.errors import MediaError, TaskInvalid
-from runware_nb.wire.air import parse_air
-from runware_nb.wire.canonical import canonical_request, request_hash
-from runware_nb.wire.key_shapes import looks_like_key
-from runware_nb.wire.limits import InFlightLimit
-from runware_nb.wire.media import ending_for, sniff
-from runware_nb.wire.polling import first_poll_s, poll_delay_s
-from runware_nb.wire.redact import redact_account, redact_task, redact_text, redact_url
-from runware_nb.wire.results import Outcome, Result
-from runware_nb.wire.tasks import ImageTask, LoRA, expected_results, is_utility, is_uuid, prepare
 
 
 def test_polling_begins_early_and_slows_down():
@@ -234,7 +234,7 @@ def test_a_template_with_unknown_fields_or_folders_is_refused():
 
 
 def test_tasks_of_one_moment_share_a_frame_up_to_a_bound():
-    from runware_nb.transport.websocket import _frame_length
+    from runware_nb.providers.runware.websocket import _frame_length
 
     assert _frame_length(["x"]) == 1
     assert _frame_length(["x"] * 40) == 16

@@ -9,7 +9,7 @@ import anywidget
 import traitlets
 
 from ...errors import RunwareNBError
-from ...images import make_thumbnail
+from ...media import make_thumbnail
 from .scripts import script
 
 if TYPE_CHECKING:

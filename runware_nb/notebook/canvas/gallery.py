@@ -120,7 +120,7 @@ def _place(content: dict[str, Any]) -> tuple[str, int]:
 
 
 def _item(each: Exhibit) -> dict[str, Any]:
-    from ...wire.media import sniff
+    from ...core.media_types import sniff
 
     return {
         "uuid": each.place[0], "position": each.place[1], "prompt": printable(each.run.prompt or each.run.task_type),

@@ -6,12 +6,12 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...again.replay import find_original
-from ...catalog import DEFAULT_MODEL, Rulebook, all_models, find_model, nearest_names
+from ...core.bindings import task_types_by_name
+from ...core.results import Outcome, Result
 from ...errors import MagicUsageError, RunNotFound
+from ...providers.runware.catalog import DEFAULT_MODEL, Rulebook, all_models, find_model, nearest_names
+from ...reproduce.replay import find_original
 from ...session import current_session
-from ...wire.bindings import task_types_by_name
-from ...wire.results import Outcome, Result
 from .look import Look
 from .model_form import ModelForm
 from .picker import ModelPicker

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import ipywidgets as widgets
 from traitlets import TraitError
 
-from ...catalog import Field, FieldProblem, Kind, check_value, read_value
+from ...providers.runware.catalog import Field, FieldProblem, Kind, check_value, read_value
 from ...reprs import shortened
 from .look import Look
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from ...catalog import Field, Kind, check_value
 from ...errors import RunwareNBError
+from ...providers.runware.catalog import Field, Kind, check_value
 from .controls import label_of
 from .look import Look
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 from traitlets import TraitError
 
-from ...catalog import FieldProblem, Rulebook, find_model
 from ...errors import MagicUsageError, RunwareNBError, TaskInvalid
-from ...session.show import relative_path
-from ...view.html import MUTED, element, text
+from ...present.html import MUTED, element, text
+from ...providers.runware.catalog import FieldProblem, Rulebook, find_model
+from ...session.display import relative_path
 from .look import Look
 from .media_words import cell_of
 from .parts import Parts, nested, sort_fields, value_at
@@ -23,8 +23,8 @@ from .sender import Sender
 from .tools import Tools
 
 if TYPE_CHECKING:
+    from ...core.results import Outcome
     from ...session import Job, Session
-    from ...wire.results import Outcome
 
 __all__ = ["ModelForm"]
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ...catalog import Field, Kind, Rulebook, fields_of, size_pairs
+from ...providers.runware.catalog import Field, Kind, Rulebook, fields_of, size_pairs
 from .controls import Control, NumberControl, plain_control
 from .look import Look
 from .media import MediumControl

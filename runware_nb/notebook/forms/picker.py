@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
-from ...catalog import ListedModel, Model, all_models, find_model, listed_models
+from ...core.results import Result
 from ...errors import ConfigError, MagicUsageError, RunwareNBError
 from ...forking import Workers
-from ...images import decode, make_thumbnail
 from ...loop import background_loop, wait
+from ...media import decode, make_thumbnail
+from ...present.html import MUTED, element, text
+from ...present.results import format_usd
+from ...present.table import Picture, picture_html, render_facts
+from ...providers.runware.catalog import ListedModel, Model, all_models, find_model, listed_models
 from ...reprs import short_repr
 from ...runlog.filters import RunFilter
-from ...session.pictures import first_picture
-from ...view.html import MUTED, element, text
-from ...view.results import format_usd
-from ...view.table import Picture, picture_html, render_facts
-from ...wire.results import Result
+from ...session.thumbnails import first_picture
 from .look import Look
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...forking import make_lock
+from ...present.html import element, muted
 from ...session import Job
-from ...view.html import element, muted
 from ..display import Panel, open_place
 
 __all__ = ["ResultPlace"]

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ConfigError, MagicUsageError
-from ...images.medium import write_whole
-from ...runlog.files import ensure_private_folder
+from ...media.medium import write_whole
+from ...media.store import ensure_private_folder
 
 __all__ = ["PresetStore"]
 

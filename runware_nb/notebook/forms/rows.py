@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from ...catalog import Field, FieldProblem, check_value
+from ...providers.runware.catalog import Field, FieldProblem, check_value
 from .controls import Control
 from .look import Look
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from ...catalog import Field, FieldProblem
-from ...view.html import element, text
+from ...present.html import element, text
+from ...providers.runware.catalog import Field, FieldProblem
 from .controls import Control
 from .look import Look
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from ...catalog import Field, FieldProblem, read_value
+from ...providers.runware.catalog import Field, FieldProblem, read_value
 from .look import Look
 
 __all__ = ["SeedControl"]

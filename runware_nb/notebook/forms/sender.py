@@ -13,18 +13,18 @@ import ipywidgets as widgets
 from ...errors import MagicUsageError, NotConfirmed, RunwareNBError, TaskInvalid
 from ...forking import Workers, make_lock
 from ...loop import WaitInterrupted, wait
+from ...present.html import element, text
+from ...present.results import format_usd
 from ...session.consent import priced
+from ...session.display import error_sentence
 from ...session.estimates import Estimate, estimate
-from ...session.show import error_sentence
-from ...view.html import element, text
-from ...view.results import format_usd
 from .look import Look
 from .media_words import with_images
 from .place import ResultPlace
 
 if TYPE_CHECKING:
+    from ...core.results import Outcome
     from ...session import CellContext, Job, Session
-    from ...wire.results import Outcome
 
 __all__ = ["Asking", "Sender"]
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from ...again.replay import find_original
-from ...catalog import all_models
 from ...errors import MagicUsageError, RunwareNBError
+from ...providers.runware.catalog import all_models
+from ...reproduce.replay import find_original
 from .look import Look
 from .picker import ModelPicker
 from .presets import PresetStore
@@ -68,7 +68,7 @@ class Tools:
         return button
 
     def _try(self, work: Callable[[], str | None]) -> None:
-        from ...view.html import element, text
+        from ...present.html import element, text
 
         try:
             said = work() or ""

@@ -1,0 +1,368 @@
+"""Results: what comes back, typed where a user touches it, complete in `raw`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, overload
+
+from ..errors import MediaError, TaskError
+from ..printable import printable, printable_bundle
+from ..reprs import shortened
+from .amounts import parse_amount
+from .items import ITEM_IDS, Item
+from .parsing import as_identifier
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["ITEM_IDS", "Medium", "Outcome", "Result", "is_final", "item_id", "result_index"]
+
+_MEDIA = ("image", "video", "audio", "maskImage", "guideImage", "media")
+"""What the names of result fields begin with, as in `imageURL`. A result with several is known by the first."""
+_FINAL_TEXTS = ("text", "air")
+_FINAL_VALUES = ("structuredData", "result")
+_MOST_RESULTS = 10_000
+"""No task has as many results; a larger index is a fault, and would not fit into the log."""
+_UNFINISHED = {"processing", "pending", "validated", "downloaded", "optimized", "stored"}
+"""Words for "not yet": of polls, and of a model upload on its way (reference 3.2, 5.15)."""
+_FINISHED = {"success", "ready"}
+
+Bundle = Mapping[str, str]
+"""A MIME bundle, as notebooks show it."""
+
+
+class Medium(Protocol):
+    """The bytes of a result, wherever they are kept. `runware_nb.media` implements it."""
+
+    @property
+    def bytes(self) -> bytes:
+        """The bytes as the service sent them."""
+
+    @property
+    def image(self) -> Image:
+        """The decoded image."""
+
+    @property
+    def path(self) -> Path | None:
+        """The file that holds them; None when they are only in memory."""
+
+    def save(self, path: str | Path) -> Path:
+        """Copy them to *path*."""
+
+
+def item_id(item: Mapping[str, Any]) -> str | None:
+    """Find what tells one item of a task from another; None when nothing does."""
+    index = result_index(item)
+    return _uuid_of(item) if index is None else f"#{index}"
+
+
+def result_index(item: Mapping[str, Any]) -> int | None:
+    """Return the place of an item among the results of its task, from 0; None if it states none that makes sense."""
+    index = item.get("resultIndex")
+    is_index = isinstance(index, int) and not isinstance(index, bool) and 0 <= index < _MOST_RESULTS
+    return index if is_index else None
+
+
+def _uuid_of(item: Mapping[str, Any]) -> str | None:
+    """Return the service's UUID of an item, or of the first of its files; None if it has none."""
+    for key in ITEM_IDS:  # on the hottest path: the first name fits nearly always
+        name = item.get(key)
+        if name and (name := as_identifier(name)) is not None:
+            return name
+    for file in _files_of(item):
+        name = as_identifier(file.get("uuid"))
+        if name is not None:
+            return name
+    return None
+
+
+def _files_of(item: Mapping[str, Any]) -> list[Item]:
+    outputs = item.get("outputs")
+    files = outputs.get("files") if isinstance(outputs, dict) else None
+    return [file for file in files if isinstance(file, dict)] if isinstance(files, list) else []
+
+
+def _media_field(item: Mapping[str, Any], *ends: str) -> str | None:
+    """Return the name of the field that holds a result's medium, as a URL or inline; None if there is none.
+
+    Other fields with such names may stand beside it or come before it, such as `previewURL` or `inputImageURL`. A kind
+    of media that is not known here counts if its UUID is beside it, as `imageUUID` is beside `imageURL`.
+    """
+    for kind in _MEDIA:
+        for end in ends:
+            value = item.get(kind + end)
+            if value and isinstance(value, str):
+                return kind + end
+    for key, value in item.items():
+        if value and isinstance(value, str) and key.endswith(ends):
+            end = next(end for end in ends if key.endswith(end))
+            if as_identifier(item.get(f"{key.removesuffix(end)}UUID")) and not key.startswith("input"):
+                return key
+    return None
+
+
+def is_final(item: Mapping[str, Any]) -> bool:
+    """Whether an item is a result, rather than an acknowledgement or news of progress."""
+    status = item.get("status")
+    if not isinstance(status, str):
+        status = None  # whatever else came in its place says nothing
+    if status in _UNFINISHED:
+        return False
+    if status in _FINISHED or _media_field(item, "URL", "Base64Data", "DataURI") is not None:
+        return True
+    if any(isinstance(item.get(key), str) for key in _FINAL_TEXTS) or isinstance(item.get("outputs"), dict):
+        return True
+    return any(item.get(key) is not None for key in _FINAL_VALUES)
+
+
+@dataclass(slots=True, eq=False)
+class Result:
+    """One thing that a task made.
+
+    Attributes:
+        raw: The answer as it came, every field kept.
+        task_uuid: The task that made it.
+        index: Its place among the task's results, from 0.
+        medium: Its bytes, once fetched; None before.
+        renderer: Who draws it in a notebook; lent by the session.
+    """
+
+    raw: Item
+    task_uuid: str
+    index: int = 0
+    medium: Medium | None = None
+    renderer: Callable[[Result], Bundle] | None = field(default=None, repr=False)
+
+    @property
+    def url(self) -> str | None:
+        """Where the service keeps it; None for text and inline data. Such addresses expire."""
+        field_name = _media_field(self.raw, "URL")
+        return self.raw[field_name] if field_name else next((file["url"] for file in self.files), None)
+
+    @property
+    def files(self) -> list[Item]:
+        """The files of a task that makes several, each with `uuid` and `url`: 3D, training, tools."""
+        return [file for file in _files_of(self.raw) if isinstance(file.get("url"), str)]
+
+    @property
+    def inline(self) -> bytes | None:
+        """The bytes that came inside the answer (base64 or data URI); None when it holds an address.
+
+        Raises:
+            MediaError: They are not valid base64.
+        """
+        field_name = _media_field(self.raw, "Base64Data", "DataURI")
+        if field_name is None:
+            return None
+        value = self.raw[field_name]
+        return _decode_base64(value.partition(",")[2] if value.startswith("data:") else value)
+
+    @property
+    def text(self) -> str | None:
+        """The text, for tasks that answer with text."""
+        value = self.raw.get("text")
+        return value if isinstance(value, str) else None
+
+    @property
+    def reasoning(self) -> str | None:
+        """What the model thought before it answered; None where it did not say."""
+        value = self.raw.get("reasoningContent")
+        return value if isinstance(value, str) else None
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why a text ended: `stop`, `length`, `content_filter` or `unknown`."""
+        value = self.raw.get("finishReason")
+        return value if isinstance(value, str) else None
+
+    @property
+    def usage(self) -> Item:
+        """Tokens counted for a text, in wire spelling; empty where the service did not count."""
+        value = self.raw.get("usage")
+        return value if isinstance(value, dict) else {}
+
+    @property
+    def structured(self) -> Any:
+        """What a classifier answers instead of a text; None for everything else."""
+        return self.raw.get("structuredData")
+
+    @property
+    def detections(self) -> list[Item]:
+        """Boxes that a masking found, in pixels of the input: `x_min`, `y_min`, `x_max`, `y_max`."""
+        value = self.raw.get("detections")
+        return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+    @property
+    def air(self) -> str | None:
+        """AIR identifier of the model that a training or a model upload made."""
+        value = self.raw.get("air")
+        return value if isinstance(value, str) else None
+
+    @property
+    def seed(self) -> int | None:
+        """The seed that made it; None when the service named none."""
+        value = self.raw.get("seed")
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What it cost, in US dollars; None is unknown, not free."""
+        return parse_amount(self.raw.get("cost"))
+
+    @property
+    def item_uuid(self) -> str | None:
+        """The service's UUID of this one result."""
+        return _uuid_of(self.raw)
+
+    @property
+    def is_flagged(self) -> bool:
+        """Whether the service's safety check marked it."""
+        return self.raw.get("NSFWContent") is True
+
+    @property
+    def bytes(self) -> bytes:
+        """The file, as received.
+
+        Raises:
+            MediaError: Nothing was fetched yet.
+        """
+        return self._fetched().bytes
+
+    @property
+    def image(self) -> Image:
+        """The decoded image.
+
+        Raises:
+            MediaError: Nothing was fetched yet, or it is not an image that can be opened safely.
+        """
+        image = self._fetched().image
+        # kept by copies and edits: so their origin is known when they are sent
+        image.info["runware_nb"] = TaskOrigin(self.task_uuid)
+        return image
+
+    @property
+    def path(self) -> Path | None:
+        """The file on disk; None from a bare client."""
+        return self.medium.path if self.medium else None
+
+    def save(self, path: str | Path) -> Path:
+        """Copy the file to *path* and return it; a folder gets the name of the file inside.
+
+        Raises:
+            MediaError: Nothing was fetched yet, or *path* cannot be written.
+        """
+        return self._fetched().save(path)
+
+    def _fetched(self) -> Medium:
+        if self.medium is None:
+            raise MediaError(
+                f"result {self.index} of task {self.task_uuid} has no bytes yet; "
+                "with a bare client: `await client.fetch(result)`"
+            )
+        return self.medium
+
+    def __repr__(self) -> str:
+        what = shortened(str(self.path or self.url or self.text or "inline"), 100)
+        seed = "" if self.seed is None else f" seed={shortened(str(self.seed), 24)}"
+        return printable(f"<Result {self.index} of {self.task_uuid[:8]}{seed} {what}>")
+
+    def _repr_mimebundle_(self, **_: Any) -> Bundle:
+        return printable_bundle(self.renderer(self)) if self.renderer else {"text/plain": repr(self)}
+
+
+class TaskOrigin(str):
+    """Task UUID of the run that an image in memory came from, as no text in a file can be."""
+
+    __slots__ = ()
+
+
+@dataclass(slots=True, eq=False)
+class Outcome(Sequence[Result]):
+    """What became of a task: the results that came and the errors that came with them.
+
+    Attributes:
+        task: The task as it was sent, in wire spelling.
+        task_uuid: Its UUID; the last attempt's, where there were several.
+        results: Ordered by index, then seed.
+        errors: One for each result that failed.
+        duration_s: Seconds from sending to the last result.
+        is_recorded: Whether the log answered, at no cost: `cost_usd` is what it cost when it was made.
+        renderer: Who draws it in a notebook; lent by the session.
+        presenter: Who shows it in a cell, with notices as outputs of their own; lent by the session.
+    """
+
+    task: Item
+    task_uuid: str
+    results: list[Result]
+    errors: list[TaskError]
+    duration_s: float | None = None
+    is_recorded: bool = False
+    renderer: Callable[[Outcome], Bundle] | None = field(default=None, repr=False)
+    presenter: Callable[[Outcome], None] | None = field(default=None, repr=False)
+
+    @property
+    def cost_usd(self) -> float | None:
+        """The sum in US dollars; None when any result's cost is unknown."""
+        costs = [result.cost_usd for result in self.results]
+        known = [cost for cost in costs if cost is not None]
+        return round(sum(known), 9) if known and len(known) == len(costs) else None
+
+    def save(self, folder: str | Path, template: str = "{task}-{index}") -> list[Path]:
+        """Copy every file into *folder*, which is made if needed.
+
+        Args:
+            folder: Where to.
+            template: File name without its ending; `{task}`, `{index}` and `{seed}` are filled in.
+
+        Raises:
+            MediaError: A file is missing or cannot be written, or the template has an unknown field.
+        """
+        saved = []
+        for result in self.results:
+            values = {"task": self.task_uuid, "index": result.index, "seed": result.seed}
+            try:
+                name = template.format(**values)
+            except (KeyError, IndexError, ValueError) as error:
+                raise MediaError(f"template {template!r} knows {{task}}, {{index}}, {{seed}} only") from error
+            if "/" in name or "\\" in name:
+                raise MediaError(f"template {template!r} gives {name!r}, which is no plain file name")
+            ending = result.path.suffix if result.path else ""
+            saved.append(result.save(Path(folder) / f"{name}{ending}"))
+        return saved
+
+    @overload
+    def __getitem__(self, index: int) -> Result: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Result]: ...
+    def __getitem__(self, index: int | slice) -> Result | list[Result]:
+        return self.results[index]
+
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self.results)
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __repr__(self) -> str:
+        cost = "" if self.cost_usd is None else f" ${self.cost_usd:g}"
+        failed = f" {len(self.errors)} failed" if self.errors else ""
+        return printable(f"<Outcome {self.task_uuid[:8]}: {len(self.results)} results{failed}{cost}>")
+
+    def _ipython_display_(self) -> None:
+        if self.presenter is None:
+            raise NotImplementedError  # IPython then asks for the MIME bundle
+        self.presenter(self)
+
+    def _repr_mimebundle_(self, **_: Any) -> Bundle:
+        return printable_bundle(self.renderer(self)) if self.renderer else {"text/plain": repr(self)}
+
+
+def _decode_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MediaError(f"the inline data is not base64: {error}") from error

@@ -1,0 +1,199 @@
+"""Tasks: what is asked for, in Python spelling and on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from ..reprs import short_repr
+from .bindings import UTILITIES, WIRE_NAMES, binding_of, operation_of_task
+from .items import Item
+from .parsing import is_uuid
+from .plain_values import plain_task
+
+__all__ = [
+    "WIRE_NAMES",
+    "ImageTask",
+    "LoRA",
+    "Task",
+    "as_wire",
+    "current_task_type",
+    "expected_results",
+    "is_utility",
+    "is_uuid",
+    "prepare",
+    "prompt_of",
+]
+
+
+@short_repr()
+@dataclass(frozen=True, slots=True)
+class LoRA:
+    """A low-rank adaptation to apply.
+
+    Attributes:
+        model: Its AIR identifier.
+        weight: Strength, from -4 to 4.
+    """
+
+    model: str
+    weight: float = 1.0
+
+    def to_wire(self) -> Item:
+        """Return it in wire spelling."""
+        return {"model": self.model, "weight": self.weight}
+
+
+@short_repr()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageTask:
+    """One `imageInference`, in our spelling.
+
+    Attributes:
+        positive_prompt: What to draw.
+        model: AIR identifier or slug.
+        width: Pixels.
+        height: Pixels.
+        number_results: How many images, 1 to 20.
+        negative_prompt: What to avoid.
+        seed: First seed; a batch uses consecutive ones.
+        steps: Denoising steps.
+        cfg_scale: How closely to follow the prompt; dimensionless.
+        scheduler: Name of the sampler.
+        loras: Adaptations to apply.
+        output_format: JPG, PNG or WEBP.
+        output_type: URL, base64Data or dataURI.
+        output_quality: 20 to 99, of lossy formats.
+        acceleration: none, low, medium or high.
+        delivery_method: sync or async; None leaves it to the client.
+        ttl_s: Seconds that the service keeps the file, at least 60.
+        extra: Any other parameter, in wire spelling.
+
+    Source:
+        Runware reference 5.1 and 5.2.
+    """
+
+    positive_prompt: str
+    model: str
+    width: int | None = None
+    height: int | None = None
+    number_results: int = 1
+    negative_prompt: str | None = None
+    seed: int | None = None
+    steps: int | None = None
+    cfg_scale: float | None = None
+    scheduler: str | None = None
+    loras: tuple[LoRA, ...] = ()
+    strength: float | None = None
+    output_format: str | None = None
+    output_type: str | None = None
+    output_quality: int | None = None
+    acceleration: str | None = None
+    delivery_method: str | None = None
+    ttl_s: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_wire(self) -> Item:
+        """Return the task in wire spelling, without parameters that were not given. `as_wire` converts its values."""
+        made: Item = {"taskType": "imageInference"}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.name == "extra" or value is None or (type(value) is tuple and not value):
+                continue
+            made[WIRE_NAMES[each.name]] = value
+        if self.loras:
+            made["lora"] = [one.to_wire() for one in self.loras]
+        return {**made, **self.extra}
+
+    @classmethod
+    def from_wire(cls, task: Mapping[str, Any]) -> ImageTask:
+        """Read a wire task; what has no name here goes to *extra*."""
+        ours = {wire: name for name, wire in WIRE_NAMES.items()}
+        known: dict[str, Any] = {}
+        extra: dict[str, Any] = {}
+        for key, value in task.items():
+            if key in ours and value is not None:
+                known[ours[key]] = value
+            elif key != "taskType":
+                extra[key] = value
+        if "loras" in known:
+            known["loras"] = tuple(LoRA(one["model"], one.get("weight", 1.0)) for one in known["loras"])
+        return cls(**known, extra=extra)
+
+
+Task = Mapping[str, Any] | ImageTask
+"""What `Client.run` takes: a dict in wire spelling, or a typed task."""
+
+
+def as_wire(task: Task) -> Item:
+    """Return a task in wire spelling, with every value as JSON has it; see `plain_task`.
+
+    Raises:
+        TaskInvalid: A value cannot be a parameter.
+    """
+    return plain_task(task.to_wire() if isinstance(task, ImageTask) else task)
+
+
+def is_utility(task_type: str) -> bool:
+    """Whether a kind of task makes nothing and costs nothing, such as a search or a poll."""
+    return task_type in UTILITIES
+
+
+def current_task_type(task_type: str) -> str:
+    """Return today's name of a task type; the service still accepts older names (reference 5.0)."""
+    binding = binding_of(task_type)
+    return task_type if binding is None else binding.task_type
+
+
+def prepare(wire: Mapping[str, Any], *, new_uuid: Callable[[], str]) -> Item:
+    """Complete a task for sending: its UUID, its delivery, and the request for its cost.
+
+    Args:
+        wire: The task as `as_wire` returns it; not changed.
+        new_uuid: Builds the UUID v4 for a task without one.
+
+    Returns:
+        A new dict. Utilities get nothing but the UUID.
+    """
+    made = dict(wire)
+    if made.get("taskUUID") is None:
+        made["taskUUID"] = new_uuid()
+    task_type = made.get("taskType", "imageInference")
+    made["taskType"] = task_type
+    if task_type not in UTILITIES:
+        made.setdefault("includeCost", True)
+        if made.get("deliveryMethod") is None:
+            made["deliveryMethod"] = "async" if _is_slow(made) else "sync"
+    return made
+
+
+def _is_slow(task: Mapping[str, Any]) -> bool:
+    """Return whether a task is done asynchronously only: videos, 3D models, training, and operations on videos."""
+    operation = operation_of_task(task["taskType"])
+    if operation is None or operation.long_running:
+        return operation is not None
+    inputs = task.get("inputs")
+    slow = {medium.name for medium in operation.inputs if medium.makes_slow}
+    return isinstance(inputs, Mapping) and not slow.isdisjoint(inputs)
+
+
+def expected_results(task: Mapping[str, Any]) -> int:
+    """Return how many results a task in wire spelling asks for; 1 where its number makes no sense."""
+    binding = binding_of(str(task.get("taskType")))
+    value = task.get("numberResults" if binding is None else binding.count_field, 1)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 1
+
+
+def prompt_of(task: Mapping[str, Any]) -> str | None:
+    """Give the words that a task was asked with: a prompt, or the last message; None where there are none."""
+    for name in ("positivePrompt", "prompt"):
+        if isinstance(task.get(name), str):
+            return str(task[name])
+    speech, messages = task.get("speech"), task.get("messages")
+    if isinstance(speech, Mapping) and isinstance(speech.get("text"), str):
+        return str(speech["text"])
+    if isinstance(messages, list) and messages and isinstance(messages[-1], Mapping):
+        content = messages[-1].get("content")
+        return content if isinstance(content, str) else None
+    return None

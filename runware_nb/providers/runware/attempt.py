@@ -1,0 +1,127 @@
+"""One task on its way: what has come, and how to wake whoever waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from time import monotonic as now  # what asyncio's loops count by, without asking them
+from typing import Any
+
+from ...core.items import Item
+from ...core.results import Outcome
+from ...errors import TaskError
+from .collect import Collector
+from .fate import Actions, Doubt, Event, Fate, Heard, Report, Wake, step
+from .service import OnProgress, OnResult
+
+__all__ = ["Flight", "now"]
+
+logger = logging.getLogger("runware_nb")
+
+
+class Flight:
+    """A task on its way: its fate, what has come of it, and who waits for it.
+
+    Attributes:
+        task: As it is sent, in wire spelling.
+        fate: State of the attempt. It changes in `advance` only.
+        collector: What has come.
+        wake_at: When whoever waits wants to be woken at the latest, by the monotonic clock.
+    """
+
+    __slots__ = (
+        "_doubted",
+        "_sent_at",
+        "_waiter",
+        "_was_woken",
+        "collector",
+        "fate",
+        "on_progress",
+        "on_result",
+        "task",
+        "task_type",
+        "task_uuid",
+        "wake_at",
+    )
+
+    def __init__(self, task: Item, fate: Fate, on_result: OnResult | None, on_progress: OnProgress | None) -> None:
+        self.task = task
+        self.task_uuid: str = task["taskUUID"]
+        self.task_type: str = task["taskType"]
+        self.fate = fate
+        self.on_result = on_result
+        self.on_progress = on_progress
+        self.wake_at = float("inf")
+        self.collector = Collector(task)
+        self._doubted: Outcome | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._was_woken = False
+        self._sent_at = now()
+
+    def advance(self, event: Event) -> Actions:
+        """Report an event to the attempt's state machine, and return the actions that are left to the caller."""
+        self.fate, actions = step(self.fate, event, now())
+        for action in actions:
+            if isinstance(action, Wake):
+                self.wake()
+            elif isinstance(action, Doubt):
+                self._doubted = self.outcome()
+                self.collector = Collector(self.task)
+                self._sent_at = now()
+        return actions
+
+    def report(self, jitter: float) -> Report:
+        """Return what the state machine is told of what has come."""
+        collector = self.collector
+        is_done, has_results = collector.is_done, collector.has_results
+        error = next(iter(collector.errors), None) if is_done and not has_results else None
+        return Report(is_done, has_results, error, collector.wants_poll, jitter)
+
+    def take(self, items: Sequence[Item], errors: Sequence[TaskError]) -> None:
+        """Take in a frame's part for this task, and tell the observers."""
+        collector = self.collector
+        before = collector.progress
+        for result in collector.add(items):
+            if self.on_result is not None:
+                _observe(self.on_result, result)
+        if errors:
+            collector.fail(errors)
+        if self.on_progress is not None and collector.progress != before:
+            _observe(self.on_progress, collector.progress)
+        self.advance(Heard())
+
+    @property
+    def doubted(self) -> Outcome:
+        """The outcome that was put aside while the service was asked whether the task really failed."""
+        assert self._doubted is not None
+        return self._doubted
+
+    def outcome(self) -> Outcome:
+        """Sum up what has come."""
+        return self.collector.outcome(now() - self._sent_at)
+
+    def wake(self) -> None:
+        """Let whoever waits look again."""
+        self._was_woken = True
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    async def wait(self, until: float) -> None:
+        """Wait until something happens; `Board` sees to it that *until*, by the monotonic clock, is something."""
+        if not self._was_woken and until > now():
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        self._was_woken = False
+
+
+def _observe(observer: Callable[[Any], None], value: object) -> None:
+    """Call an observer; what it raises is its own affair, but not a secret."""
+    try:
+        observer(value)
+    except Exception:
+        logger.exception("an observer failed")

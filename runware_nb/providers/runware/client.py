@@ -1,0 +1,537 @@
+"""The small async client: a transport and the rules of `wire`. It stores nothing and shows nothing."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from ...core.bindings import binding_of
+from ...core.items import Item
+from ...core.media_fields import holds_media
+from ...core.media_types import sniff
+from ...core.redaction import HiddenText, redact_account
+from ...core.results import Outcome, Result, is_final
+from ...core.retry import backoff_s
+from ...core.tasks import ImageTask, Task, as_wire, is_utility, prepare
+from ...core.urls import check_media_url
+from ...errors import MediaError, RunwareNBError, TaskInvalid, TransportError, TransportTimeout
+from ...forking import disconnect, restart_after_fork
+from ...media.medium import MemoryMedium
+from ...net.deadlines import Deadline
+from ...printable import printable
+from ...settings import Settings, load_settings
+from . import Board, Connection, Courier, Flight, Slots, StreamLine, TextStream, UploadDesk
+from .attempt import now
+from .catalog.placing import place_media
+from .connection import closed
+from .fate import Fate, NextAttempt, SlowDown, TryAgain
+from .frames import Frame
+from .service import OnAttempt, OnProgress, OnResult
+from .tracker import UTILITY_TIMEOUT_S, jitter, pause
+from .transport import TransportFactory
+
+__all__ = ["Client"]
+
+logger = logging.getLogger("runware_nb")
+
+
+def _warn(sentence: str) -> None:
+    """Write a notice into the log of a program that has no other place for it."""
+    logger.warning("%s", printable(sentence))
+
+
+_DOWNLOAD_TRIES = 4
+_MODEL_UPLOAD_TIMEOUT_S = 900.0
+
+
+class Client:
+    """A connection to Runware, for any event loop. Use it as an async context manager.
+
+    Args:
+        api_key: The key; None takes it from the environment.
+        rest_url: Address for REST.
+        ws_url: Address for WebSocket.
+        transport: `websocket` (the default) or `rest`; or a function that builds another transport from the settings
+            and the listener that hears what arrives (see `transport.base.Transport`). Downloads, uploads and streams
+            use REST in every case.
+        max_in_flight: Tasks sent and not yet answered, at most.
+        max_retries: Further attempts after the first; 0 means none.
+        timeout_s: Longest wait for a task, in seconds.
+        settings: All settings at once; the arguments before it still win.
+        on_notice: Told, in a sentence, about what a user should know, such as REST taking over.
+
+    Raises:
+        ConfigError: There is no key, or a value is wrong.
+    """
+
+    name = "runware"
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        rest_url: str | None = None,
+        ws_url: str | None = None,
+        transport: str | TransportFactory | None = None,
+        max_in_flight: int | None = None,
+        max_retries: int | None = None,
+        timeout_s: float | None = None,
+        settings: Settings | None = None,
+        on_notice: Callable[[str], None] | None = None,
+    ) -> None:
+        if api_key is not None and not isinstance(api_key, HiddenText):
+            api_key = HiddenText(api_key, "<key from the argument api_key>")  # see `hide_key`
+        self.settings = (settings or load_settings()).with_values(
+            api_key=api_key, rest_url=rest_url, ws_url=ws_url,
+            transport=None if callable(transport) else transport,
+            max_in_flight=max_in_flight, max_retries=max_retries, timeout_s=timeout_s,
+        )  # fmt: skip
+        self.settings.require_key()
+        self._factory = transport if callable(transport) else None
+        self._on_notice = on_notice or _warn
+        self._start()
+        restart_after_fork(self)
+
+    def restart_in_child(self) -> None:
+        """Start again after a fork: connections and tasks in flight are the parent's."""
+        disconnect((), self._board, self._slots, self._connection, self._courier, self._uploads)
+        self._start()
+
+    def _start(self) -> None:
+        self._board = Board()
+        self._slots = Slots(self.settings.max_in_flight)
+        self._connection = Connection(
+            self.settings, self._board, user_agent=_user_agent(), on_notice=self._on_notice, factory=self._factory
+        )
+        self._courier = Courier(self.settings, self._board, self._connection, self._slots)
+        self._uploads = UploadDesk(self._courier, timeout_s=self.settings.timeout_s)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def open(self) -> str:
+        """Connect now rather than with the first task.
+
+        Returns:
+            The transport in use, `websocket` or `rest`.
+
+        Raises:
+            TransportError: The service cannot be reached.
+            AuthenticationFailed: The key is refused.
+        """
+        return "websocket" if (await self._connection.ready()).pushes else "rest"
+
+    async def verify_key(self) -> str:
+        """Have the service confirm the key.
+
+        A WebSocket is open only after the service has accepted the key. A REST connection proves nothing by itself, so
+        the key is sent in an authentication task.
+
+        Returns:
+            The transport in use, `websocket` or `rest`.
+
+        Raises:
+            AuthenticationFailed: The service refused the key.
+            TransportError: The service cannot be reached.
+            ProtocolError: The response neither accepts nor refuses the key.
+        """
+        transport = await self.open()
+        if transport == "rest":
+            await self._connection.rest().authenticate()
+        return transport
+
+    @property
+    def is_lost(self) -> bool:
+        """Return whether there was a connection, and it is interrupted."""
+        return self._connection.is_lost
+
+    async def aclose(self, reason: TransportError | None = None) -> None:
+        """Close; tasks in flight go on at the service and can be collected by their UUIDs.
+
+        Args:
+            reason: Error for those that wait for a task; by default that the client was closed.
+        """
+        # The queue ends before what is in flight: a task in flight that ends makes room, and nothing may be sent then.
+        reason = closed() if reason is None else reason
+        reason.retryable = False  # a closed client does not open again
+        self._slots.close(reason)
+        self._board.close()
+        self._board.on_broken(reason)
+        await self._connection.aclose(reason)
+
+    # --- tasks -------------------------------------------------------------------------------------
+
+    async def run(
+        self,
+        task: Task,
+        *,
+        on_result: OnResult | None = None,
+        on_progress: OnProgress | None = None,
+        on_attempt: OnAttempt | None = None,
+        timeout_s: float | None = None,
+        as_is: bool = False,
+    ) -> Outcome:
+        """Send a task and wait for all its results.
+
+        Args:
+            task: A dict in wire spelling, or a typed task. Where it takes a medium, a path, bytes, a PIL image,
+                a numpy array or an earlier result does as well as what the service itself takes.
+            on_result: Called with each result as it comes.
+            on_progress: Called with 0 to 100.
+            on_attempt: Awaited before an attempt leaves, with the task and the attempt's number; what it
+                raises stops the attempt.
+            timeout_s: Longest wait in seconds, from the moment when the task is sent; None takes the setting. The
+                time that a task waits for its turn does not count.
+            as_is: Whether the task is sent exactly as it is written, `taskUUID` included.
+
+        Returns:
+            What came; where some results failed, the errors with it.
+
+        Raises:
+            MediaError: A medium does not exist, or is none.
+            TaskError: The service refused, and there is no result; it carries `.outcome`.
+            TransportTimeout: The wait is over; the task goes on, see `.task_uuid` (None where it was not sent).
+            TransportError: The service could not be reached.
+        """
+        wire = _exact(task) if as_is else await self._prepare_until(self._deadline(timeout_s), task)
+        if is_utility(wire["taskType"]):
+            return await self._run_utility(wire, self.settings.timeout_s if timeout_s is None else timeout_s)
+        if wire.get("deliveryMethod") == "stream":
+            raise TaskInvalid("a stream is read with `client.stream(task)`", parameter="deliveryMethod")
+        fate = Fate.unsent(wire, max_retries=self.settings.max_retries)
+        left_s = self.settings.timeout_s if timeout_s is None else timeout_s
+        while True:
+            await self._slots.take()
+            taken_at = now()
+            try:
+                if on_attempt is not None:
+                    await on_attempt(wire, fate.attempt)
+                flight = Flight(wire, fate, on_result, on_progress)
+                outcome = await self._courier.fly(flight, taken_at + left_s)
+            finally:
+                self._slots.free()
+            left_s -= now() - taken_at
+            if outcome.results or not outcome.errors:
+                self._slots.limit.on_success()
+                return outcome
+            error = outcome.errors[0]
+            error.outcome = outcome
+            actions = flight.advance(TryAgain(jitter(), _new_uuid()))
+            if any(isinstance(action, SlowDown) for action in actions):
+                self._slots.limit.on_rate_limited()
+            again = actions[-1]
+            if not isinstance(again, NextAttempt):
+                raise error
+            await pause(again.delay_s, now() + left_s, error)
+            left_s -= again.delay_s
+            fate = flight.fate
+            wire = {**wire, "taskUUID": fate.task_uuid}
+
+    async def prepare(self, task: Task) -> Item:
+        """Complete a task for sending, and upload the media it brings along.
+
+        Returns:
+            A new dict in wire spelling, with a UUID, every medium as text, and standing where its model wants it.
+
+        Raises:
+            MediaError: A medium does not exist, or is none.
+            TransportError: A medium could not be uploaded.
+        """
+        return prepare(place_media(await self.prepare_media(as_wire(task))), new_uuid=_new_uuid)
+
+    @property
+    def media_hashes(self) -> Mapping[str, str]:
+        """SHA-256 of each medium uploaded through this client, by its UUID."""
+        return self._uploads.hashes
+
+    async def prepare_media(self, task: Mapping[str, Any]) -> Item:
+        """Upload the media that a task brings along, and put their UUIDs in their places.
+
+        Raises:
+            MediaError: A medium does not exist, or is none.
+            TransportError: A medium could not be uploaded.
+        """
+        return await self._uploads.settle(task)
+
+    async def collect(
+        self,
+        task: Mapping[str, Any],
+        *,
+        on_result: OnResult | None = None,
+        on_progress: OnProgress | None = None,
+        timeout_s: float | None = None,
+        resends: bool = False,
+    ) -> Outcome:
+        """Wait for a task that was sent before, perhaps by another process.
+
+        Args:
+            task: The task as it was sent, `taskUUID` included.
+            on_result: Called with each result.
+            on_progress: Called with 0 to 100.
+            timeout_s: Longest wait, in seconds.
+            resends: Whether it is sent again, under its own UUID, if the service does not know it. Without, it
+                is never sent from here.
+
+        Raises:
+            TaskNotFound: The service does not know it.
+            TaskError: It failed, and there is no result.
+            TransportTimeout: The wait is over.
+        """
+        fate = Fate.sent_before(task, max_retries=self.settings.max_retries, resends=resends)
+        flight = Flight(dict(task), fate, on_result, on_progress)
+        outcome = await self._courier.fly(flight, self._deadline(timeout_s))
+        if outcome.errors and not outcome.results:
+            error = outcome.errors[0]
+            error.outcome = outcome
+            raise error
+        return outcome
+
+    def stream(self, task: Task, *, timeout_s: float | None = None) -> TextStream:
+        """Read a text while it is written, over HTTP.
+
+        Args:
+            task: A `textInference`, for one result.
+            timeout_s: Longest time until the text is complete, in seconds, from the moment when the task is sent; None
+                takes the setting. Your own code between two pieces counts.
+
+        Returns:
+            Something to iterate over, best in `async with`; see `TextStream`.
+
+        Raises:
+            TaskInvalid: It is no text task, or asks for several results.
+        """
+        wire = dict(prepare(as_wire(task), new_uuid=_new_uuid), deliveryMethod="stream")
+        binding = binding_of(wire["taskType"])
+        if binding is None or not binding.can_stream or wire.get("numberResults", 1) != 1:
+            raise TaskInvalid("only a textInference with one result can be streamed", parameter="deliveryMethod")
+        limit_s = self.settings.timeout_s if timeout_s is None else timeout_s
+        return TextStream(wire, StreamLine(self.settings, self._connection, self._slots, self.collect, limit_s))
+
+    async def send(self, tasks: Sequence[Mapping[str, Any]], *, timeout_s: float | None = None) -> Frame:
+        """Send tasks over REST just as they are, and return the answer just as it comes. Nothing is retried.
+
+        Args:
+            tasks: In wire spelling.
+            timeout_s: Longest time until the whole answer is here, in seconds; None takes the setting.
+
+        Raises:
+            TransportTimeout: The time is over.
+            TransportError: It could not be sent, or the answer was lost.
+            ProtocolError: The answer cannot be read.
+        """
+        return await self._connection.rest().exchange(
+            [dict(task) for task in tasks], timeout_s=self.settings.timeout_s if timeout_s is None else timeout_s
+        )
+
+    async def poll(self, task_uuid: str) -> Frame:
+        """Ask once about a task; an empty frame means that the service does not know it (yet).
+
+        Raises:
+            TransportError: The service could not be reached.
+        """
+        return await self.send([{"taskType": "getResponse", "taskUUID": task_uuid}], timeout_s=UTILITY_TIMEOUT_S)
+
+    async def task_details(self, task_uuid: str) -> Item:
+        """Ask for a task's `request` and archived `response`, which is None where there is none.
+
+        Raises:
+            TaskNotFound: The service does not know it.
+        """
+        return await self._courier.ask({"taskType": "getTaskDetails"}, task_uuid=task_uuid)
+
+    # --- models, media, account --------------------------------------------------------------------
+
+    async def search_models(self, search: str = "", **filters: Any) -> Item:
+        """Search the service's models.
+
+        Args:
+            search: Words.
+            **filters: `category`, `architecture`, `limit` (1-100), `offset` and others, in wire spelling.
+
+        Returns:
+            `totalResults` and `results`, as they came.
+        """
+        return await self._courier.ask({"taskType": "modelSearch", "search": search, **filters})
+
+    async def upload_model(self, model: Mapping[str, Any], *, timeout_s: float = _MODEL_UPLOAD_TIMEOUT_S) -> Item:
+        """Bring a model of your own to the service.
+
+        Args:
+            model: `category`, `architecture`, `format`, `name`, `version`, `downloadURL`, and `air` or
+                `uniqueIdentifier`; see reference 5.15 for the rest.
+            timeout_s: Longest wait until it is ready, in seconds.
+
+        Returns:
+            The last answer: its `status` is `ready`, its `air` the model's identifier.
+
+        Raises:
+            TaskError: It was refused, or could not be fetched.
+        """
+        task = {"taskType": "modelUpload", **model}
+        answers = await self._courier.call(task, until=is_final, timeout_s=timeout_s)
+        return answers[-1]
+
+    async def upload(self, media: Any) -> str:
+        """Upload a medium, unless one of the same content was uploaded through this client before.
+
+        Args:
+            media: A path, bytes, a PIL image, a numpy array, or an earlier result.
+
+        Returns:
+            Its UUID, to use wherever a task takes a medium. The service keeps it for 30 days after its last use.
+
+        Raises:
+            MediaError: It cannot be read, is empty, broken, or of no known kind.
+        """
+        return await self._uploads.upload(media)
+
+    async def delete_media(self, media_uuid: str) -> None:
+        """Delete an uploaded medium.
+
+        Raises:
+            TaskNotFound: There is none of this UUID.
+        """
+        await self._courier.call({"taskType": "mediaStorage", "operation": "delete", "media": media_uuid})
+        self._uploads.forget(media_uuid)
+
+    async def account(self) -> Item:
+        """Ask for balance and usage; keys and e-mail addresses are taken out of the answer."""
+        return await self._ask_account({"operation": "getDetails"})
+
+    async def usage(self, report: str = "activity", **filters: Any) -> Item:
+        """Ask what was used, over at most 30 days.
+
+        Args:
+            report: `activity`, `performance` or `errors`.
+            **filters: `startDate`, `endDate`, `models`, `groupBy` (`date`, `model`, `apiKey`), `timezone`.
+
+        Returns:
+            The answer as it came, keys taken out.
+        """
+        return await self._ask_account({"operation": f"getUsage{report.capitalize()}", **filters})
+
+    async def ping(self) -> None:
+        """Ask whether the service answers.
+
+        Raises:
+            TransportError: It does not.
+        """
+        await self._courier.call({"taskType": "ping", "ping": True}, task_uuid="")
+
+    async def fetch(self, result: Result, *, timeout_s: float | None = None) -> Result:
+        """Load a result's bytes, so that `.bytes` and `.image` work.
+
+        Args:
+            result: With a URL, or with its bytes inside.
+            timeout_s: Longest time for all tries, in seconds; None takes the setting.
+
+        Raises:
+            MediaError: It has no file, the file is gone, or it may not be fetched.
+            TransportTimeout: The time is over; the file may be fetched later.
+            TransportError: Every try to download it failed.
+        """
+        # A service sends one of the two. Where both came, neither an odd value beside the URL nor an expired URL beside
+        # the bytes may cost the image, which is paid for.
+        body = result.inline if result.url is None else None
+        if body is None:
+            try:
+                body = await self._download(result, self._deadline(timeout_s))
+            except (MediaError, TransportError):
+                body = _inline_medium(result)
+                if body is None:
+                    raise
+        result.medium = MemoryMedium(body)
+        return result
+
+    # --- inside ------------------------------------------------------------------------------------
+
+    async def _prepare_until(self, deadline: float, task: Task) -> Item:
+        """Prepare a task; where it brings media along, by its deadline."""
+        wire = as_wire(task)
+        if not holds_media(wire):
+            return prepare(place_media(wire), new_uuid=_new_uuid)
+
+        def late() -> TransportTimeout:
+            return TransportTimeout(
+                "the task's media were not uploaded by its deadline; it was not sent", may_have_arrived=False
+            )
+
+        async with Deadline(deadline, late):
+            return await self.prepare(wire)
+
+    async def _run_utility(self, wire: Item, timeout_s: float) -> Outcome:
+        task = {name: value for name, value in wire.items() if name != "taskUUID"}
+        started_at = now()
+        items = await self._courier.call(
+            task, task_uuid=wire["taskUUID"], until=_until_final(wire), timeout_s=timeout_s
+        )
+        results = [Result(item, wire["taskUUID"], index) for index, item in enumerate(items)]
+        return Outcome(wire, wire["taskUUID"], results, [], now() - started_at)
+
+    async def _ask_account(self, task: Item) -> Item:
+        answer = await self._courier.ask({"taskType": "accountManagement", **task})
+        redacted: Item = redact_account(answer)
+        return redacted
+
+    async def _download(self, result: Result, deadline: float) -> bytes:
+        url = result.url
+        if url is None:
+            raise MediaError(f"result {result.index} of task {result.task_uuid} has no file")
+        check_media_url(url)
+        failures = 0
+        while True:
+            try:
+                return await self._connection.rest().download(url, timeout_s=deadline - now())
+            except TransportTimeout:
+                raise
+            except TransportError as error:
+                failures += 1
+                if failures >= _DOWNLOAD_TRIES or not error.retryable:
+                    raise
+                await pause(backoff_s(failures, jitter=jitter(), first_s=0.2), deadline, error)
+            except RunwareNBError:
+                raise
+            except Exception as error:
+                # A redirect may lead to a URL that a library refuses in its own way. The other images are not affected.
+                raise MediaError(
+                    f"result {result.index} of task {result.task_uuid} could not be downloaded "
+                    f"({type(error).__name__}: {error})"
+                ) from error
+
+    def _deadline(self, timeout_s: float | None) -> float:
+        return now() + (self.settings.timeout_s if timeout_s is None else timeout_s)
+
+
+def _exact(task: Task) -> Item:
+    return dict(task.to_wire() if isinstance(task, ImageTask) else task)
+
+
+def _inline_medium(result: Result) -> bytes | None:
+    """Return the bytes inside a result if they are a medium; None for anything else."""
+    try:
+        body = result.inline
+    except MediaError:
+        return None
+    return body if body is not None and sniff(body) is not None else None
+
+
+def _until_final(wire: Item) -> Callable[[Item], bool] | None:
+    return is_final if wire["taskType"] == "modelUpload" else None
+
+
+def _new_uuid() -> str:
+    return str(uuid.uuid4())
+
+
+def _user_agent() -> str:
+    from ... import __version__
+
+    return f"runware-nb/{__version__}"

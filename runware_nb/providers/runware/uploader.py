@@ -1,0 +1,110 @@
+"""Media on their way in: sent once, remembered by their content, named by UUID ever after."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from ...core.items import Item
+from ...core.media_fields import holds_media, replace_media
+from ...core.results import Result
+from ...core.tasks import is_uuid
+from ...errors import ProtocolError
+from ...media.incoming import is_sendable, media_bytes
+from .tracker import Courier
+
+__all__ = ["UploadDesk"]
+
+
+class UploadDesk:
+    """Uploads what a task brings along.
+
+    Args:
+        courier: Carries the uploads.
+        timeout_s: Longest time for one upload, every try included, in seconds.
+
+    Attributes:
+        hashes: SHA-256 of each medium that went through here, by the UUID the service gave it.
+    """
+
+    def __init__(self, courier: Courier, *, timeout_s: float) -> None:
+        self.hashes: dict[str, str] = {}
+        self._courier = courier
+        self._timeout_s = timeout_s
+        self._known: dict[str, asyncio.Future[str]] = {}
+
+    async def upload(self, value: Any) -> str:
+        """Upload a medium, unless one of the same content has been.
+
+        Args:
+            value: See `images.incoming.media_bytes`.
+
+        Returns:
+            Its UUID.
+
+        Raises:
+            MediaError: It is none, or broken.
+            TransportError: It could not be sent.
+        """
+        body, media_type = await asyncio.to_thread(media_bytes, value)
+        digest = hashlib.sha256(body).hexdigest()
+        known = self._known.get(digest)
+        if known is None:  # the same medium twice at once is uploaded once
+            known = self._known[digest] = asyncio.ensure_future(self._send(body, media_type))
+        try:
+            media_uuid = await asyncio.shield(known)
+        except BaseException:
+            if known.done():
+                self._known.pop(digest, None)
+            raise
+        self.hashes[media_uuid] = digest
+        return media_uuid
+
+    def forget(self, media_uuid: str) -> None:
+        """Note that the service has deleted a medium: the same content must be uploaded anew."""
+        self._known.pop(self.hashes.pop(media_uuid, ""), None)
+
+    async def settle(self, task: Mapping[str, Any]) -> Item:
+        """Give a task in which every medium stands as text: an address, a UUID, a data URI, base64.
+
+        Raises:
+            MediaError: A medium is none, or broken; the sentence says which.
+            TransportError: One could not be sent.
+        """
+        if not holds_media(task):
+            return dict(task)
+        found: list[Any] = []
+
+        def note(value: Any) -> Any:
+            if not is_sendable(value):
+                found.append(value)
+            return value
+
+        replace_media(task, note)
+        if not found:
+            return dict(task)
+        uploaded = await asyncio.gather(*(self._name_of(value) for value in found))
+        by_identity = {id(value): name for value, name in zip(found, uploaded, strict=True)}
+        return replace_media(task, lambda value: by_identity.get(id(value), value))
+
+    async def _name_of(self, value: Any) -> str:
+        """Name a medium for the wire: an earlier result of this service has a UUID already."""
+        if isinstance(value, Result) and value.text is None and is_uuid(value.item_uuid or ""):
+            return str(value.item_uuid)
+        return await self.upload(value)
+
+    async def _send(self, body: bytes, media_type: str) -> str:
+        uri = f"data:{media_type};base64,{base64.b64encode(body).decode()}"
+        task = {"taskType": "mediaStorage", "operation": "upload", "media": uri}
+        response = await self._courier.ask(task, over_rest=True, timeout_s=self._timeout_s)
+        media_uuid = response.get("mediaUUID")
+        if not isinstance(media_uuid, str) or not is_uuid(media_uuid):
+            # Without this check, a paid task would be sent with an empty or unknown image.
+            raise ProtocolError(
+                f"the service's response to the upload of a medium has no usable mediaUUID ({str(media_uuid)[:60]!r}); "
+                "the task that needs it was not sent, and nothing was charged"
+            )
+        return media_uuid

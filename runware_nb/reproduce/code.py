@@ -1,0 +1,92 @@
+"""The Python that makes a run again."""
+
+from __future__ import annotations
+
+import contextlib
+import pprint
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ..core.items import Item
+from ..core.redaction import REDACTED
+from ..core.tasks import ImageTask, LoRA
+from ..runlog import RunRecord
+from ..session.display import relative_path
+from ..session.input_lineage import with_files
+
+__all__ = ["code_for"]
+
+_DELIVERY = frozenset({"taskUUID", "taskType", "deliveryMethod", "outputType", "includeCost", "webhookURL",
+                       "uploadEndpoint", "ttl"})  # fmt: skip
+_WIDTH = 100
+
+
+def code_for(run: RunRecord, media_folder: Path) -> str:
+    """Write a cell that asks for the same again.
+
+    With the seed in it, the answer comes from the log while the log has it, and costs nothing.
+
+    Args:
+        run: What to make again.
+        media_folder: Where the files are that it was made from.
+    """
+    task = _with_files(run, media_folder)
+    when = run.created_at_utc[:16].replace("T", " ")
+    # Only the repr of a value gets into the cell, in a comment too: a line break would end the comment.
+    about = [repr(str(value))[1:-1] for value in (run.task_uuid, when, run.provider)]
+    head = "# run {}, {} UTC, {}\n".format(*about) + "import runware_nb as rw\n\n"
+    if run.task_type == "imageInference" and isinstance(task.get("positivePrompt"), str):
+        # A request that the service refused may have any form. It is written unchanged.
+        with contextlib.suppress(TypeError, KeyError, AttributeError):
+            return head + _image_call(task)
+    call = pprint.pformat({"taskType": run.task_type, **_without_delivery(task)}, width=_WIDTH - 8, sort_dicts=False)
+    return f"{head}results = rw.run(\n{_indented(call)}\n).result()\nresults\n"
+
+
+def _image_call(task: Item) -> str:
+    typed = ImageTask.from_wire(_without_delivery(task))
+    values: dict[str, Any] = {}
+    for each in fields(ImageTask):
+        value = getattr(typed, each.name)
+        if each.name not in {"positive_prompt", "extra", "loras"} and value is not None:
+            values[each.name] = value
+    if typed.loras:
+        values["loras"] = [_lora(one) for one in typed.loras]
+    if typed.extra:
+        values["extra"] = dict(typed.extra)
+    lines = [f"    {_text(typed.positive_prompt)},"]
+    for name, value in values.items():
+        written = pprint.pformat(value, width=_WIDTH - len(name) - 6, sort_dicts=False)
+        lines.append(f"    {name}={_indented(written).lstrip()},")
+    return "images = rw.image(\n" + "\n".join(lines) + "\n).result()\nimages\n"
+
+
+def _lora(one: LoRA) -> tuple[str, float]:
+    return one.model, one.weight
+
+
+def _text(prompt: str) -> str:
+    """Write a prompt over several lines where it has them."""
+    parts = prompt.splitlines(keepends=True) or [""]
+    if len(parts) == 1:
+        return repr(prompt)
+    return "(\n" + "\n".join(f"        {part!r}" for part in parts) + "\n    )"
+
+
+def _with_files(run: RunRecord, folder: Path) -> Item:
+    """Name the files that a run was made from; one that is gone is named all the same, for the error to name it."""
+    return with_files(run.request, run.inputs, lambda name: relative_path(folder / name))
+
+
+def _without_delivery(task: Mapping[str, Any]) -> Item:
+    return {
+        name: value
+        for name, value in task.items()
+        if name not in _DELIVERY and not (isinstance(value, str) and REDACTED in value)
+    }
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())

@@ -1,0 +1,238 @@
+"""What a task is made from: each medium by its content, its file, and the run that made it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..core.canonical import request_hash
+from ..core.items import Item
+from ..core.media_fields import holds_media, replace_media
+from ..core.redaction import redact_task
+from ..core.results import Result, TaskOrigin
+from ..core.tasks import is_uuid
+from ..errors import MediaError, RunLogError, TaskInvalid
+from ..media.incoming import is_sendable, media_bytes
+from ..reprs import short_repr
+
+if TYPE_CHECKING:
+    from ..runlog import RunRecord
+    from .session import Session
+
+__all__ = ["Input", "by_content", "hashes_of", "look_into", "parent_of", "put_back", "storable_request", "with_files"]
+
+_UUIDS = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_INLINE_FROM = 1000
+"""Characters from which on a text in the place of a medium is the medium itself, and not its name."""
+
+
+@short_repr()
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One medium that a task is made from.
+
+    Attributes:
+        sha256: Hash of its content; of one that the service made, as it was received. None where only a name is known.
+        file: Its file in the store.
+        named: The address or UUID that was given.
+        maker: Task UUID of the run that made it.
+    """
+
+    sha256: str | None = None
+    file: str | None = None
+    named: str | None = None
+    maker: str | None = None
+
+    def as_item(self) -> Item:
+        """Write it for the log."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+def look_into(session: Session, task: Mapping[str, Any], *, keeps: bool = True) -> list[Input]:
+    """Find out what a task is made from, in the order in which its media stand.
+
+    Args:
+        session: Whose log knows what was made here, and whose store keeps what comes from elsewhere.
+        task: In wire spelling, with anything where a medium may stand.
+        keeps: Whether media from elsewhere are stored, so that the run can be made again.
+
+    Raises:
+        MediaError: A medium is none, or broken.
+    """
+    if not holds_media(task):
+        return []
+    found: list[Input] = []
+
+    def look(value: Any) -> Any:
+        found.append(_look_at(session, value, keeps=keeps))
+        return value
+
+    replace_media(task, look)
+    return found
+
+
+def by_content(task: Item, inputs: Sequence[Input]) -> Item:
+    """Write a task with each medium as the hash of its content: the same picture is the same request."""
+    if not inputs:
+        return task
+    each = iter(inputs)
+
+    def name(value: Any) -> Any:
+        one = next(each, None)
+        if one is None:  # an imported record may list fewer media
+            return value
+        return f"sha256:{one.sha256}" if one.sha256 else one.named or value
+
+    return replace_media(task, name)
+
+
+def hashes_of(run: RunRecord) -> tuple[str, str]:
+    """Compute the hashes of a logged request from the request itself.
+
+    Args:
+        run: Its request, inputs, provider and `seed_given` count; the hashes that it states do not.
+
+    Returns:
+        The hash of the request as sent, and of what was asked, before a seed was picked.
+
+    Raises:
+        TaskInvalid: The request has no JSON form.
+    """
+    inputs = [Input(sha256=medium.get("sha256"), named=medium.get("named")) for medium in run.inputs]
+    named = by_content(run.request, inputs)
+    asked = named if run.seed_given else {name: value for name, value in named.items() if name != "seed"}
+    return request_hash(named, service=run.provider), request_hash(asked, service=run.provider)
+
+
+def parent_of(inputs: Sequence[Input]) -> str | None:
+    """Give the run that the first medium of a known origin came from."""
+    return next((each.maker for each in inputs if each.maker), None)
+
+
+def storable_request(task: Mapping[str, Any]) -> Item:
+    """Make the form of a task that is written to the log: no secrets, and media by name or hash."""
+    return redact_task(replace_media(task, _name_inline) if holds_media(task) else task)
+
+
+def with_files(
+    request: Mapping[str, Any],
+    inputs: Sequence[Mapping[str, Any]],
+    find: Callable[[str], Any],
+    *,
+    only_hashed: bool = False,
+) -> Item:
+    """Rebuild a logged request with the files it was made from, rather than what the service called them then.
+
+    Args:
+        request: As logged.
+        inputs: As logged, in the order in which the media stand.
+        find: Gives what is to stand for a file of the store; None where it is not there.
+        only_hashed: Whether what has a name at the service keeps it.
+
+    Raises:
+        TaskInvalid: A medium is named by its hash only, and its file is gone.
+    """
+    if not holds_media(request):
+        return dict(request)
+    each = iter(inputs)
+
+    def fetch(value: Any) -> Any:
+        name = next(each, {}).get("file")
+        is_hash = isinstance(value, str) and value.startswith("sha256:")
+        found = find(name) if name and (is_hash or not only_hashed) else None
+        if found is None and is_hash:
+            raise TaskInvalid(f"the run was made from a medium ({value[:19]}…) that is not here any more")
+        return value if found is None else found
+
+    return replace_media(request, fetch)
+
+
+def put_back(session: Session, request: Item, inputs: Sequence[Mapping[str, Any]]) -> Item:
+    """Put media that were logged by their hash back into a request that is to be sent as it was.
+
+    Raises:
+        TaskInvalid: One of them is not in the store any more.
+    """
+
+    def inline(name: str) -> str | None:
+        path = session.recovery.find_file(name)
+        if path is None:
+            return None
+        body, kind = media_bytes(path)
+        return f"data:{kind};base64,{base64.b64encode(body).decode()}"
+
+    return with_files(request, inputs, inline, only_hashed=True)
+
+
+def _look_at(session: Session, value: Any, *, keeps: bool) -> Input:
+    if isinstance(value, Result) and value.item_uuid:
+        known = _made_here(session, item_uuid=value.item_uuid)
+        if known is not None:
+            return known
+    if isinstance(value, str) and is_sendable(value):
+        body = _inline(value)
+        if body is None:
+            return _named(session, value)
+    else:
+        body = media_bytes(value)[0]
+    sha256 = hashlib.sha256(body).hexdigest()
+    known = _made_here(session, sha256=sha256)
+    if known is not None:
+        return known
+    maker = _maker_in_memory(value)
+    try:
+        file = session.media.put(body).name if keeps else None
+    except MediaError:
+        file = None  # what is sent matters more than what is kept
+    return Input(sha256=sha256, file=file, maker=maker)
+
+
+def _named(session: Session, value: str) -> Input:
+    """Look up an address or a UUID: a medium of an earlier run is known by the UUID in its name."""
+    for name in _UUIDS.findall(value):
+        known = _made_here(session, item_uuid=name.lower())
+        if known is not None:
+            return Input(known.sha256, known.file, value, known.maker)
+    uploaded = session.connection.uploaded_hashes.get(value) if is_uuid(value) else None
+    return Input(sha256=uploaded, named=value)
+
+
+def _made_here(session: Session, **which: str) -> Input | None:
+    try:
+        # An imported record proves nothing about the origin of a file: it must not decide which request is answered
+        # from the log. Replay mode sends nothing, and finds the media of a bundle by what its records state.
+        found = session.log.find_result(**which, with_imported=session.settings.mode == "replay")
+    except RunLogError:
+        return None  # the run itself will meet the same fault, and say so
+    return None if found is None else Input(sha256=found[1], file=found[2], maker=found[0])
+
+
+def _maker_in_memory(value: Any) -> str | None:
+    """Return the run that an image in memory came from, if a result of this process gave it.
+
+    A PNG file can have a text of the same name; Pillow puts it into `info`, too, but not as a `TaskOrigin`.
+    """
+    info = getattr(value, "info", None)
+    origin = info.get("runware_nb") if isinstance(info, dict) else None
+    return str(origin) if isinstance(origin, TaskOrigin) and is_uuid(origin) else None
+
+
+def _inline(value: str) -> bytes | None:
+    if value.startswith(("http://", "https://")) or is_uuid(value):
+        return None
+    try:
+        return base64.b64decode(value.partition(",")[2] if value.startswith("data:") else value, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _name_inline(value: Any) -> Any:
+    if not isinstance(value, str) or len(value) < _INLINE_FROM:
+        return value
+    body = _inline(value)
+    return value if body is None else f"sha256:{hashlib.sha256(body).hexdigest()}"

@@ -1,0 +1,123 @@
+"""Schemas fresher than the bundled ones, for a session: known ones at once, others within a few seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from ..core.air import parse_air
+from ..core.tasks import is_utility
+from ..loop import background_loop, wait
+from ..providers.runware.catalog import LiveCatalogue, Rulebook, find_model
+from ..settings import SCHEMAS_URL, user_cache_folder
+
+if TYPE_CHECKING:
+    from ..providers.runware.catalog.live import Answer
+    from ..providers.runware.rest import RestTransport
+    from .session import Session
+
+__all__ = ["FreshSchemas"]
+
+
+def _cache_of(url: str) -> Path | None:
+    """Return where the schemas of a service are kept; None for one on this machine, whose port others use later."""
+    cache = user_cache_folder()
+    is_local = urlsplit(url).hostname in {"localhost", "127.0.0.1", "::1"}
+    return None if cache is None or is_local else cache / "schemas"
+
+
+class FreshSchemas:
+    """Asks the schema service, and never lets anyone wait for a model that the snapshot knows.
+
+    A service on this machine, as the sandbox is, has its own schemas or none: the public ones are not asked then.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._catalogues: dict[str, LiveCatalogue] = {}
+        self._transport: RestTransport | None = None
+        self._asking: set[asyncio.Task[Any]] = set()
+        self._is_closed = False
+
+    def rules_for(self, task: Mapping[str, Any]) -> Rulebook | None:
+        """Give the rules for a task's model; None where the snapshot has to do."""
+        name = task.get("model")
+        live = self._live()
+        if not live.is_on or not isinstance(name, str) or not name or is_utility(str(task.get("taskType"))):
+            return None
+        known = live.known_rules(name)
+        if known is not None and live.is_fresh(name):
+            return known
+        asked = background_loop().submit(self._ask(live, name))
+        if known is None and find_model(name) is None and parse_air(name) is not None:
+            return wait(asked)
+        return known
+
+    def known(self, task: Mapping[str, Any]) -> Rulebook | None:
+        """Give the rules that are here already."""
+        return self._live().known_rules(str(task.get("model", "")))
+
+    def refusal(self, name: str) -> str | None:
+        """Return why the schema of a model was refused; None where it was not."""
+        return self._live().refusal(name)
+
+    def take_notice(self, task: Mapping[str, Any]) -> str | None:
+        """Return a sentence about a schema that was refused, once for each reason; None where there is none."""
+        name = str(task.get("model", ""))
+        live = self._live()
+        reason = live.take_refusal(name)
+        if reason is None:
+            return None
+        if live.known_rules(name) is not None:
+            instead = "The schema that was received before is used."
+        elif find_model(name) is not None:
+            instead = "The bundled schema is used."
+        else:
+            instead = "Parameters are not checked here before they are sent; the service checks them."
+        return f"The schema of model {name} from {live.url} is not used: {reason}. {instead}"
+
+    def close(self) -> None:
+        """Stop asking, and close the connection to the schema service."""
+        if self._catalogues:
+            with contextlib.suppress(Exception):
+                wait(background_loop().submit(self._close()), timeout_s=2.0)
+
+    async def _ask(self, live: LiveCatalogue, name: str) -> Rulebook | None:
+        task = asyncio.current_task()
+        if self._is_closed or task is None:
+            return None
+        self._asking.add(task)
+        try:
+            return await live.rules(name)
+        finally:
+            self._asking.discard(task)
+
+    async def _close(self) -> None:
+        self._is_closed = True
+        asking = list(self._asking)
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.aclose()
+
+    def _live(self) -> LiveCatalogue:
+        settings = self._session.settings
+        asks_nobody = settings.mode == "replay" or (settings.is_local and settings.schemas_url == SCHEMAS_URL)
+        url = "" if asks_nobody else settings.schemas_url
+        if url not in self._catalogues:
+            self._catalogues[url] = LiveCatalogue(url, _cache_of(url), self._get)
+        return self._catalogues[url]
+
+    async def _get(self, url: str, etag: str | None) -> Answer:
+        if self._transport is None:
+            from .. import __version__
+            from ..providers.runware.rest import RestTransport
+
+            self._transport = RestTransport(self._session.settings, None, user_agent=f"runware-nb/{__version__}")
+        return await self._transport.get(url, etag)

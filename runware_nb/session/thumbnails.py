@@ -1,0 +1,100 @@
+"""Small pictures of what is in the log, made once and kept."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from ..core.media_types import IMAGE_TYPES, sniff
+from ..errors import MediaError
+from ..media import decode, make_thumbnail
+from ..media.medium import write_whole
+from ..media.store import ensure_private_folder
+from ..present.table import Picture
+from ..runlog import ResultRecord, RunRecord
+from .display import relative_link
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from .session import Session
+
+__all__ = ["first_picture", "forget_copies", "kept_copy", "picture_of", "small_copy", "small_picture"]
+
+_ROW_PX = 56
+_BYTES_PER_PX = 54
+"""6 KiB for a picture in a table, 17 for one to compare."""
+
+
+def first_picture(session: Session, run: RunRecord) -> Picture | str:
+    """Give a small picture of a run's first image; an empty text where it has none."""
+    for result in run.results:
+        found = picture_of(session, run, result)
+        if found is not None:
+            return found
+    return ""
+
+
+def picture_of(session: Session, run: RunRecord, result: ResultRecord, *, side_px: int = _ROW_PX) -> Picture | None:
+    """Give a small picture of one result; None where there is nothing to see."""
+    path = session.recovery.find(run, result) if _may_be_image(result) else None
+    body = None if path is None else small_copy(session, path, side_px=2 * side_px)  # sharp on fine screens
+    if body is None:
+        return None
+    return Picture(body, sniff(body) or "image/jpeg", run.prompt or run.task_type, side_px, relative_link(path))
+
+
+def small_picture(image: Image, alt: str, *, side_px: int) -> Picture:
+    """Make a small picture of an image that is in no file of ours."""
+    small = make_thumbnail(image, side_px=2 * side_px, max_bytes=2 * _BYTES_PER_PX * side_px)
+    return Picture(small.body, small.media_type, alt, side_px)
+
+
+def forget_copies(session: Session, names: Iterable[str]) -> None:
+    """Remove the small copies of files that are removed from the store."""
+    folder = session.settings.home / "thumbnails"
+    for name in names:
+        stored = PurePosixPath(name)
+        path = folder / stored.parent.name / stored.name
+        for kept in path.parent.glob(f"{path.stem}-*"):
+            with contextlib.suppress(OSError):
+                kept.unlink()
+
+
+def kept_copy(session: Session, path: Path, *, side_px: int) -> bytes | None:
+    """Give a copy that was made before; None where none was."""
+    try:
+        return _place_of(session, path, side_px).read_bytes()
+    except OSError:
+        return None
+
+
+def small_copy(session: Session, path: Path, *, side_px: int) -> bytes | None:
+    """Give a copy of an image file, at most so many pixels wide and high; None where it cannot be read."""
+    made = kept_copy(session, path, side_px=side_px)
+    if made is not None:
+        return made
+    kept = _place_of(session, path, side_px)
+    try:
+        body = path.read_bytes()
+        if sniff(body) not in IMAGE_TYPES:
+            return None
+        small = make_thumbnail(decode(body), side_px=side_px, max_bytes=_BYTES_PER_PX * side_px).body
+    except (MediaError, OSError):
+        return None
+    with contextlib.suppress(OSError):  # a full disk is no reason not to show it
+        ensure_private_folder(session.settings.home)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(kept, small)
+    return small
+
+
+def _may_be_image(result: ResultRecord) -> bool:
+    """Return whether a result is an image, or one whose file was never stored, so that its type is not known."""
+    return result.error is None and (result.media_type or ("image/" if result.url else "")).startswith("image/")
+
+
+def _place_of(session: Session, path: Path, side_px: int) -> Path:
+    return session.settings.home / "thumbnails" / path.parent.name / f"{path.stem}-{side_px}"
