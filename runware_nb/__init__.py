@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .moved import install
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
@@ -94,6 +96,8 @@ __all__ = [
     "run",
     "verify",
 ]
+
+install()
 
 
 def __getattr__(name: str) -> Any:

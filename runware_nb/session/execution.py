@@ -225,8 +225,8 @@ class RunOnItsWay:
     def _may_resend(self) -> bool:
         """Whether the task may be sent again if the service does not know it.
 
-        Whoever joins a run whose fate is unknown made no decision about it. It may have been accepted, so the service is
-        only asked; `resume --send` is the decision to send it again.
+        Whoever joins a run whose fate is unknown made no decision about it. It may have been accepted, so the service
+        is only asked; `resume --send` is the decision to send it again.
         """
         return self._job.resends and not (self._job.record.state is State.UNKNOWN and self._job.is_joined)
 

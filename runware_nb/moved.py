@@ -1,0 +1,116 @@
+"""Earlier names of modules. They still import, with a deprecation warning that states the new name."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.abc import Loader
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+else:
+    Loader = object  # the class adds nothing here, and takes a millisecond to import
+
+__all__ = ["MOVED", "MovedModules", "new_name"]
+
+MOVED = {
+    "again": "reproduce",
+    "catalog": "providers.runware.catalog",
+    "client": "providers.runware.client",
+    "delivery": "providers.runware",
+    "delivery.board": "providers.runware.router",
+    "delivery.connection": "providers.runware.connection",
+    "delivery.courier": "providers.runware.tracker",
+    "delivery.flight": "providers.runware.attempt",
+    "delivery.slots": "providers.runware.concurrency",
+    "delivery.streams": "providers.runware.streams",
+    "delivery.uploads": "providers.runware.uploader",
+    "images": "media",
+    "runlog.bucket": "media.bucket",
+    "runlog.files": "media.store",
+    "session.fresh": "session.schema_refresh",
+    "session.hooks": "session.front_end",
+    "session.lineage": "session.input_lineage",
+    "session.origin": "session.provenance",
+    "session.pictures": "session.thumbnails",
+    "session.pipeline": "session.execution",
+    "session.replaying": "session.replay_lookup",
+    "session.show": "session.display",
+    "session.storing": "session.result_storage",
+    "session.submit": "session.submission",
+    "transport": "net",
+    "transport.base": "providers.runware.transport",
+    "transport.rest": "providers.runware.rest",
+    "transport.safety": "net.address_policy",
+    "transport.trace": "net.trace",
+    "transport.websocket": "providers.runware.websocket",
+    "view": "present",
+    "wire": "core",
+    "wire.classify": "providers.runware.classify",
+    "wire.collect": "providers.runware.collect",
+    "wire.fate": "providers.runware.fate",
+    "wire.frames": "providers.runware.frames",
+    "wire.media": "core.media_types",
+    "wire.places": "core.media_fields",
+    "wire.plain": "core.plain_values",
+    "wire.redact": "core.redaction",
+    "wire.retries": "core.retry",
+    "wire.service": "providers.runware.service",
+    "wire.sse": "providers.runware.sse",
+}
+"""Earlier names, and where the modules are now; the longest name that fits counts."""
+
+
+class MovedModules(Loader):
+    """Finds a module under its earlier name: both names are the same module.
+
+    It must be asked before the finder of files. That one would load `wire/results` a second time, from the folder of
+    `core`, with classes that are not those that the package uses.
+    """
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return a spec for an earlier name; None for any other name. See `importlib.abc.MetaPathFinder`."""
+        del path, target
+        package, _, name = fullname.partition(".")
+        if package != __package__ or new_name(name) is None:
+            return None
+        from importlib.machinery import ModuleSpec
+
+        return ModuleSpec(fullname, self, is_package=True)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Import the module under its new name, and warn. See `importlib.abc.Loader`."""
+        import importlib
+        import warnings
+
+        new = f"{__package__}.{new_name(spec.name.partition('.')[2])}"
+        warnings.warn(f"{spec.name} is now {new}; the earlier name will be removed", DeprecationWarning, stacklevel=2)
+        return importlib.import_module(new)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Undo what the import system wrote into the module, which has run already. See `importlib.abc.Loader`."""
+        import importlib.util
+
+        module.__spec__ = importlib.util.spec_from_file_location(
+            module.__name__, module.__file__, submodule_search_locations=getattr(module, "__path__", None)
+        )
+
+
+def new_name(name: str) -> str | None:
+    """Return the new name of a module inside the package; None if it has not moved."""
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        new = MOVED.get(".".join(parts[:count]))
+        if new is not None:
+            return ".".join([new, *parts[count:]])
+    return None
+
+
+def install() -> None:
+    """Let earlier names be imported in this process."""
+    if not any(isinstance(finder, MovedModules) for finder in sys.meta_path):
+        sys.meta_path.insert(0, MovedModules())

@@ -1,0 +1,190 @@
+"""Imports go one way: each package only from the packages above it in the list of docs/architecture.md."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import runware_nb
+
+PACKAGE = Path(runware_nb.__file__).parent
+PAGE = PACKAGE.parent / "docs/architecture.md"
+LAYERS = [
+    "printable", "errors", "forking", "interrupts", "loading", "reprs", "core", "settings", "net", "media", "providers", "present",
+    "runlog", "loop", "session", "reproduce", "curation", "commands", {"notebook", "cli"},
+]  # fmt: skip
+INDEPENDENT = {"sandbox"}
+"""Neither side imports the other: the sandbox is evidence only as long as it shares no code with what it tests."""
+ENTRY_POINTS = {"__init__", "__main__", "moved"}
+"""They load every layer late, under the public names."""
+STILL_CYCLIC = {"session", "providers.runware.catalog", "notebook.forms", "sandbox.runware"}
+"""Packages whose modules import each other in a circle. No package may be added."""
+ONLY_IMPORTER = {"httpx": "providers/runware/rest.py", "websockets": "providers/runware/websocket.py"}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def level(package):
+    return next(
+        (n for n, layer in enumerate(LAYERS) if package == layer or (isinstance(layer, set) and package in layer)), None
+    )
+
+
+def package_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def module_of(path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path): path for path in FILES}
+
+
+def imports_of(path):
+    """Return every module imported anywhere in a file, inside functions and for type checking too, by dotted name."""
+    here = ("runware_nb", *path.relative_to(PACKAGE).parts)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = here[: -node.level] if node.level else ()
+            module = ".".join((*base, *(node.module.split(".") if node.module else ())))
+            for alias in node.names:
+                name = f"{module}.{alias.name}"
+                yield name if name.removeprefix("runware_nb.") in MODULES else module
+
+
+def test_every_package_has_a_layer():
+    listed = {name for layer in LAYERS for name in ({layer} if isinstance(layer, str) else layer)}
+    assert {package_of(path) for path in FILES} - ENTRY_POINTS - INDEPENDENT == listed
+
+
+def test_imports_go_one_way():
+    wrong = []
+    for path in FILES:
+        package = package_of(path)
+        if package in ENTRY_POINTS:
+            continue
+        for name in imports_of(path):
+            parts = name.split(".")
+            if parts[0] != "runware_nb" or len(parts) == 1:
+                continue
+            other = parts[1]
+            if package in INDEPENDENT or other in INDEPENDENT:
+                allowed = other == package
+            elif other == package or level(other) is None:  # a name of the package itself, such as __version__
+                allowed = True
+            else:
+                allowed = level(other) < level(package)
+            if not allowed:
+                wrong.append(f"{path.relative_to(PACKAGE)} imports {name}")
+    assert wrong == []
+
+
+def parent_of(module):
+    return module.rpartition(".")[0]
+
+
+def cycles_of(graph):
+    """Return the groups of modules that import each other, by Tarjan's algorithm."""
+    index, low, stack, cycles = {}, {}, [], []
+
+    def visit(module):
+        index[module] = low[module] = len(index)
+        stack.append(module)
+        for other in graph[module]:
+            if other not in index:
+                visit(other)
+            if other in stack:
+                low[module] = min(low[module], low[other])
+        if low[module] == index[module]:
+            cycle = stack[stack.index(module) :]
+            del stack[stack.index(module) :]
+            if len(cycle) > 1:
+                cycles.append(sorted(cycle))
+
+    for module in graph:
+        if module not in index:
+            visit(module)
+    return cycles
+
+
+def test_cycles_are_found():
+    assert cycles_of({"a": ["b"], "b": ["c"], "c": ["b"], "d": ["a"]}) == [["b", "c"]]
+
+
+def test_modules_do_not_import_each_other_in_a_circle():
+    graph = {
+        module: {name.removeprefix("runware_nb.") for name in imports_of(path)} & set(MODULES) - {"", module}
+        for module, path in MODULES.items()
+        if module
+    }
+    cycles = cycles_of(graph)
+    assert [cycle for cycle in cycles if not {parent_of(module) for module in cycle} <= STILL_CYCLIC] == []
+    # An entry whose cycle has gone is deleted, so that it cannot come back.
+    assert {parent_of(module) for cycle in cycles for module in cycle} == STILL_CYCLIC
+
+
+@pytest.mark.parametrize("library", ONLY_IMPORTER)
+def test_each_network_library_has_one_importer(library):
+    users = {
+        str(path.relative_to(PACKAGE))
+        for path in FILES
+        if package_of(path) not in INDEPENDENT and any(name.split(".")[0] == library for name in imports_of(path))
+    }
+    assert users == {ONLY_IMPORTER[library]}
+
+
+def test_core_does_no_io_and_has_no_clock():
+    banned = {"time", "datetime", "random", "secrets", "socket", "os", "asyncio", "threading", "subprocess", "io"}
+    for path in (PACKAGE / "core").glob("*.py"):
+        assert not {name.split(".")[0] for name in imports_of(path)} & banned, path
+
+
+def test_only_settings_reads_the_environment():
+    readers = {
+        package_of(path)
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"}
+    }
+    assert readers == {"settings"}
+
+
+def test_nothing_is_called_utils():
+    assert not [path for path in FILES if path.stem in {"utils", "helpers", "common", "misc"}]
+
+
+def test_only_one_module_makes_locks_and_pools_of_threads():
+    """A bare lock or pool hangs a forked child if a thread of the parent held it: `forking` has ones that do not."""
+    bare = {"Lock", "RLock", "ThreadPoolExecutor", "register_at_fork"}
+    users = {
+        str(path.relative_to(PACKAGE))
+        for path in FILES
+        if package_of(path) not in INDEPENDENT
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and node.attr in bare
+        and isinstance(node.value, ast.Name | ast.Attribute)
+        and (node.value.id if isinstance(node.value, ast.Name) else node.value.attr) in {"threading", "futures", "os"}
+    }
+    assert users == {"forking.py"}
+
+
+def test_the_page_lists_the_layers_in_their_order():
+    listed = re.findall(r"^\| `([^|]+)` \|", PAGE.read_text(), re.MULTILINE)
+    order = [name.strip("`") for row in listed for name in re.split(r"`?, `", row)]
+    expected = [
+        name for layer in LAYERS for name in ([layer] if isinstance(layer, str) else sorted(layer, reverse=True))
+    ]
+    assert order == [*expected, *INDEPENDENT]
+
+
+def test_every_file_that_the_page_names_exists():
+    named = set(re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)`", PAGE.read_text()))
+    assert len(named) > 15
+    root = PACKAGE.parent
+    missing = [name for name in named if not (PACKAGE / name).exists() and not (root / name).exists()]
+    assert missing == []
