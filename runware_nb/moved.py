@@ -50,7 +50,6 @@ MOVED = {
     "wire": "core",
     "wire.classify": "providers.runware.classify",
     "wire.collect": "providers.runware.collect",
-    "wire.fate": "providers.runware.fate",
     "wire.frames": "providers.runware.frames",
     "wire.media": "core.media_types",
     "wire.places": "core.media_fields",

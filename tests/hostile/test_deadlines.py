@@ -401,7 +401,7 @@ def test_a_slow_image_delays_no_other_and_is_collected_later(session_of):
 def test_a_run_that_was_not_sent_by_its_deadline_is_recorded_as_not_sent(session_of):
     with SlowServer(silent) as server:
         session = session_of(server, timeout_s=LIMIT_S)
-        session.settings = session.settings.with_values(transport="websocket")
+        session.configure(transport="websocket")
         job = session.submit({**TASK, "seed": 1}, agreed=True)
         with pytest.raises(TransportTimeout, match="cost nothing"):
             job.result(20)

@@ -432,7 +432,14 @@ def shared(make):
 FAULTS = [RuntimeError("odd"), KeyError("x"), UnicodeError("bad"), OverflowError("large"), RecursionError("deep")]
 
 
-@pytest.mark.parametrize("seam", ["session.storing.record_of", "session.storing.store_file", "client.Client.fetch"])
+@pytest.mark.parametrize(
+    "seam",
+    [
+        "session.result_storage.record_of",
+        "session.result_storage.store_file",
+        "providers.runware.client.Client.fetch",
+    ],
+)
 @pytest.mark.parametrize("fault", FAULTS[2:4], ids=repr)
 def test_a_fault_with_one_image_is_named_and_loses_nothing_else(make, monkeypatch, seam, fault):
     from operator import attrgetter
@@ -504,9 +511,9 @@ def test_a_fault_in_one_run_stops_no_other_and_is_never_paid_twice(make, monkeyp
 def test_resume_collects_the_runs_beside_one_that_fails(make, monkeypatch):
     from runware_nb.commands import resume
     from runware_nb.providers.runware import Courier
-    from runware_nb.session import Session
+    from runware_nb.session.runs import Runs
 
-    real_fly, real_take_up, broken = Courier.fly, Session.take_up, []
+    real_fly, real_take_up, broken = Courier.fly, Runs.take_up, []
 
     async def fly(self, flight, deadline):
         if flight.task_uuid == broken[0]:
@@ -531,7 +538,7 @@ def test_resume_collects_the_runs_beside_one_that_fails(make, monkeypatch):
         session.close()
         broken.extend(job.task_uuid for job in jobs[:2])
         monkeypatch.setattr(Courier, "fly", fly)
-        monkeypatch.setattr(Session, "take_up", take_up)
+        monkeypatch.setattr(Runs, "take_up", take_up)
         parser = argparse.ArgumentParser()
         resume.add_arguments(parser)
         answer = resume.run(make(server), parser.parse_args([]))

@@ -244,7 +244,7 @@ def session(sandbox, make_session, monkeypatch, tmp_path):
     made.images = [outcome.results[0].path for outcome in outcomes]
     made.evil_file = tmp_path / f"photo {STORABLE.replace('/', '')}.png"
     made.evil_file.write_bytes(made.images[0].read_bytes())
-    made.runs = [job.task_uuid for job in runs]
+    made.evil_runs = [job.task_uuid for job in runs]
     (made.settings.home / "aliases.json").write_text(
         json.dumps({f"evil{STORABLE}": {"air": f"civitai:1@2{STORABLE}", "asked": STORABLE, "given_at_utc": STORABLE}})
     )
@@ -254,7 +254,7 @@ def session(sandbox, make_session, monkeypatch, tmp_path):
 
 def lines_of(session, tmp_path):
     """Return lines of each command, which together show everything that it can show."""
-    one, two = session.runs
+    one, two = session.evil_runs
     notebook = tmp_path / "heavy.ipynb"
     cell = {"cell_type": "code", "id": "a", "execution_count": 1, "metadata": {}, "source": [f"x{STORABLE}"],
             "outputs": [{"x": "y" * 5000}]}  # fmt: skip
@@ -364,7 +364,7 @@ def test_no_command_of_a_notebook_shows_a_control_character(session, tmp_path, m
 def test_commands_as_functions_and_everything_with_a_repr_are_plain(session, tmp_path):
     import runware_nb as rw
 
-    for line in ("log", f"show {session.runs[0]}", "history " + session.runs[0], "cost", "alias", "methods"):
+    for line in ("log", f"show {session.evil_runs[0]}", "history " + session.runs[0], "cost", "alias", "methods"):
         name, *words = line.split()
         said = call_command(name, *words)
         for written in (str(said), said.text, *said.notes, said._repr_mimebundle_()["text/plain"], repr(said)):

@@ -20,6 +20,8 @@ def test_a_run_that_another_kernel_is_storing_is_left_to_it(start_sandbox, make_
     here, there = (make_session(start_sandbox()) for _ in range(2))
     first = here.submit(SEEDED)
     deadline = time.monotonic() + 30
+    while first.state is State.PREPARED and time.monotonic() < deadline:
+        time.sleep(0.02)  # the log does not have it yet
     while not here.log.find(first.task_uuid).results and time.monotonic() < deadline:
         time.sleep(0.02)
     second = there.submit(SEEDED)

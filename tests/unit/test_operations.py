@@ -253,7 +253,7 @@ def test_an_operation_is_added_by_its_entry_and_its_binding_alone(tmp_path):
     shutil.copytree(Path(runware_nb.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     insert(package / "core/operations.py", "OPERATIONS: tuple[Operation, ...] = (\n", f"    {entry_source()},\n")
     insert(
-        package / "wire/bindings.py",
+        package / "core/bindings.py",
         "BINDINGS: tuple[Binding, ...] = (\n",
         '    Binding(operation="sharpen-edges", task_type="sharpenEdges", fields={"factor": "edgeFactor"}),\n',
     )
