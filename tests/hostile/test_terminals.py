@@ -364,7 +364,7 @@ def test_no_command_of_a_notebook_shows_a_control_character(session, tmp_path, m
 def test_commands_as_functions_and_everything_with_a_repr_are_plain(session, tmp_path):
     import runware_nb as rw
 
-    for line in ("log", f"show {session.evil_runs[0]}", "history " + session.runs[0], "cost", "alias", "methods"):
+    for line in ("log", f"show {session.evil_runs[0]}", "history " + session.evil_runs[0], "cost", "alias", "methods"):
         name, *words = line.split()
         said = call_command(name, *words)
         for written in (str(said), said.text, *said.notes, said._repr_mimebundle_()["text/plain"], repr(said)):
@@ -461,7 +461,7 @@ def test_only_a_few_functions_print_and_each_makes_its_text_plain(nodes):
 
 def test_every_repr_of_ours_is_plain(nodes):
     # The repr of a key or a hidden text is constant, and an expression becomes code.
-    allowed = {"settings/secrets.py", "wire/redact.py", "notebook/forms/media_words.py"}
+    allowed = {"settings/secrets.py", "core/redaction.py", "notebook/forms/media_words.py"}
     wrong = {
         name for name, node in nodes
         if isinstance(node, ast.FunctionDef) and node.name == "__repr__" and "printable" not in ast.unparse(node)

@@ -232,7 +232,7 @@ from runware_nb.notebook.running import usage
 from runware_nb.session.api import current_session
 
 sent = []
-type(current_session()).submit = lambda self, task, **labels: sent.append([task, {**labels}]) or "job"
+current_session().submit = lambda task, **labels: sent.append([task, {**labels}]) or "job"
 planned = rw.command("sharpen-edges", "https://example.com/a.png", model="acme:1@1", factor=2, dry_run=True)
 rw.sharpen_edges("https://example.com/a.png", model="acme:1@1", factor=2, tags="edges")
 from runware_nb.commands import find_command
