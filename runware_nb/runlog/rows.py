@@ -266,7 +266,7 @@ def _time_or_none(value: Any) -> str | None:
 
 
 def _unit(value: Any) -> str:
-    """USD or credits."""
+    """A unit of money: USD or credits."""
     if value not in COST_UNITS:
         raise ValueError(value)
     return str(value)

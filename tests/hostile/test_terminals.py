@@ -179,7 +179,7 @@ def poisoned(value):
     return f"{value} {STORABLE}" if isinstance(value, str) else value
 
 
-_IDENTITIES = re.compile(r"uuid|hash|sha256|_utc$|^state$|^medium_state$|^id$|^file$|^media_type$|^task_type$|^provider$|^choice$|^pair$|^how$|^day$|^dimension$|^sender$")  # fmt: skip
+_IDENTITIES = re.compile(r"uuid|hash|sha256|_utc$|^state$|^medium_state$|^id$|^file$|^media_type$|^task_type$|^provider$|^choice$|^pair$|^how$|^day$|^dimension$|^sender$|^cost_unit$")  # fmt: skip
 
 
 def poison(path):
