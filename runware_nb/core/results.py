@@ -40,7 +40,11 @@ class Medium(Protocol):
 
     @property
     def bytes(self) -> bytes:
-        """The bytes as the service sent them."""
+        """The bytes: as received where they are in memory, and the stored file with its provenance where it is one."""
+
+    @property
+    def received_sha256(self) -> str | None:
+        """SHA-256 of the bytes received, as 64 hexadecimal digits; None if it is not known."""
 
     @property
     def image(self) -> Image:
@@ -225,12 +229,25 @@ class Result:
 
     @property
     def bytes(self) -> bytes:
-        """The file, as received.
+        """The file.
+
+        In a session it is the stored file, to which its provenance was added: the pixels are those received, and the
+        bytes are not. From a bare `Client` it is the file as received. `received_sha256` is the hash of that in
+        both cases.
 
         Raises:
             MediaError: Nothing was fetched yet.
         """
         return self._fetched().bytes
+
+    @property
+    def received_sha256(self) -> str | None:
+        """SHA-256 of the bytes received from the service, as 64 hexadecimal digits; None if it is not known.
+
+        Raises:
+            MediaError: Nothing was fetched yet.
+        """
+        return self._fetched().received_sha256
 
     @property
     def image(self) -> Image:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import os
 import stat
 import uuid
@@ -32,6 +34,11 @@ class MemoryMedium:
     def bytes(self) -> bytes:
         """The bytes as received."""
         return self._body
+
+    @property
+    def received_sha256(self) -> str | None:
+        """SHA-256 of the bytes received; None if it is not known."""
+        return hashlib.sha256(self._body).hexdigest()
 
     @property
     def image(self) -> Image:
@@ -66,20 +73,34 @@ class FileMedium(MemoryMedium):
     Args:
         path: The file.
         restore: Called if the file has been deleted; returns its path once it exists again, or None.
+        received_sha256: Hash of the bytes received, which the file contains with its provenance added.
     """
 
-    def __init__(self, path: Path, restore: Callable[[], Path | None] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        restore: Callable[[], Path | None] | None = None,
+        *,
+        received_sha256: str | None = None,
+    ) -> None:
         super().__init__(b"")
         self.path = path
         self._restore = restore
+        self._received_sha256 = received_sha256
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Leave *restore* out of a pickle: it belongs to a session of this process, and so does a relative path."""
-        return FileMedium, (self.path.absolute() if self.path else None,)
+        path = self.path.absolute() if self.path else None
+        return functools.partial(FileMedium, received_sha256=self._received_sha256), (path,)
+
+    @property
+    def received_sha256(self) -> str | None:
+        """SHA-256 of the bytes received; None if it is not known."""
+        return self._received_sha256
 
     @property
     def bytes(self) -> bytes:
-        """The bytes as received.
+        """The stored file, with its provenance.
 
         Raises:
             MediaError: The file cannot be read, and could not be downloaded again.
@@ -108,6 +129,11 @@ class MissingMedium(MemoryMedium):
     def __init__(self, reason: str) -> None:
         super().__init__(b"")
         self._reason = reason
+
+    @property
+    def received_sha256(self) -> None:
+        """No hash."""
+        return None
 
     @property
     def bytes(self) -> bytes:

@@ -136,7 +136,7 @@ class MediaRecovery:
         return None
 
     def _medium(self, path: Path, run: RunRecord, kept: ResultRecord) -> FileMedium:
-        return FileMedium(path, lambda: self.find(run, kept, polls=True))
+        return FileMedium(path, lambda: self.find(run, kept, polls=True), received_sha256=kept.received_sha256)
 
     def _may_download(self, run: RunRecord) -> bool:
         return self._session.settings.mode == "live" and self._session.fetches_media and not run.is_imported

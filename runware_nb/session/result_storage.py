@@ -138,7 +138,9 @@ async def store_file(session: Session, run: RunRecord, task: Item, result: Resul
     record.medium_state = "stored"
     record.media_type, record.size_bytes = stored.media_type, stored.size_bytes
     record.received_sha256, record.stored_sha256, record.file = stored.sha256, stored.stored_sha256, stored.name
-    result.medium = FileMedium(stored.path, lambda: session.recovery.find(run, record, polls=True))
+    result.medium = FileMedium(
+        stored.path, lambda: session.recovery.find(run, record, polls=True), received_sha256=stored.sha256
+    )
     try:
         await asyncio.to_thread(store.share, stored)
     except Exception as error:  # noqa: BLE001 - the file is safe on this disk, whatever the bucket's library raises

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import os
+import pickle
 import signal
 import threading
 import time
@@ -15,6 +16,7 @@ from runware_nb.errors import (
     AuthenticationFailed,
     ConfigError,
     MagicUsageError,
+    MediaError,
     OutOfCredit,
     ProviderFailed,
     RunLogError,
@@ -519,6 +521,26 @@ def test_raw_work_that_met_a_passing_trouble_stays_to_be_collected(sandbox, make
     response = send_raw(session, [dict(TASK)])
     assert [error["code"] for error in response.errors] == ["serviceUnavailable"]
     assert [run.state for run in session.pending()] == [State.SENT]
+
+
+def test_the_hash_of_the_bytes_received_is_kept_beside_the_stored_file(sandbox, make_session, run_async):
+    """The provenance changes the bytes of the file, and not what they are proven by; a recorded answer says the same."""
+    from runware_nb import Client, Result
+
+    session = make_session(sandbox)
+    result = session.submit({**TASK, "seed": 12}).result()[0]
+
+    async def fetch():
+        async with Client(sandbox.api_key, **sandbox.urls) as client:
+            return await client.fetch((await client.run({**TASK, "seed": 12}))[0])
+
+    received = run_async(fetch())
+    assert received.received_sha256 == hashlib.sha256(received.bytes).hexdigest() == result.received_sha256
+    assert result.bytes == result.path.read_bytes() != received.bytes
+    assert pickle.loads(pickle.dumps(result)).received_sha256 == result.received_sha256
+    assert session.submit({**TASK, "seed": 12}).result()[0].received_sha256 == result.received_sha256
+    with pytest.raises(MediaError):
+        _ = Result({"imageURL": "https://x.test/a.png"}, "t").received_sha256
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPG", "WEBP"])
