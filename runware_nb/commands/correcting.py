@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from ..core.bindings import flags_by_field
 from ..core.operations import OPERATIONS, TEXT_TO_IMAGE
+from ..core.option_values import match_size
 from ..errors import TaskInvalid
 from .arguments import quote_typed
 
 __all__ = ["corrected_line"]
-
-_SIZE = re.compile(r"(\d+)\s*[x×*]\s*(\d+)", re.IGNORECASE)
 
 
 def corrected_line(
@@ -65,9 +63,9 @@ def _nearest(typed: str, error: TaskInvalid) -> str | None:
 
 
 def _size(typed: str, side: str, numbers: Sequence[float]) -> str | None:
-    match = _SIZE.fullmatch(typed.strip())
-    if match is None:
+    size = match_size(typed)
+    if size is None:
         return None
-    sides = {"width": int(match[1]), "height": int(match[2])}
+    sides = {"width": size[0], "height": size[1]}
     sides[side] = int(min(numbers, key=lambda each: abs(each - sides[side])))
     return f"{sides['width']}x{sides['height']}"

@@ -11,10 +11,11 @@ from typing import Any
 from ..core.bindings import wire_name
 from ..core.key_shapes import looks_like_key
 from ..core.operations import TEXT_TO_IMAGE, Kind, Operation
+from ..core.option_values import parse_loras, parse_size
 from ..core.redaction import known_secrets
-from ..core.tasks import ImageTask, LoRA
+from ..core.tasks import ImageTask
 from ..errors import MagicUsageError
-from ..session.api import as_tags, make_image_task, parse_size
+from ..session.api import as_tags, make_image_task
 from ..settings import RUNWARE_KEY, remember_secrets
 from .arguments import whole_number
 
@@ -79,7 +80,7 @@ def task_from(options: argparse.Namespace, prompt: str, find: Callable[[str], An
     if size:
         values["width"], values["height"] = parse_size(size)
     if values["loras"]:
-        values["loras"] = tuple(_lora(text) for text in values["loras"])
+        values["loras"] = parse_loras(values["loras"])
     media: dict[str, Any] = {}
     for medium in TEXT_TO_IMAGE.inputs:
         words = getattr(options, medium.name)
@@ -135,16 +136,6 @@ _KEY_IN_LINE = (
     "there is a key in this line, and lines are saved and shared. Nothing was sent. Delete it from the line. Use "
     f"`%runware login`, which has a hidden prompt, or set {RUNWARE_KEY.variable}"
 )
-
-
-def _lora(text: str) -> LoRA:
-    air, colon, weight = text.rpartition(":")
-    if not colon or "@" not in air:
-        return LoRA(text)
-    try:
-        return LoRA(air, float(weight))
-    except ValueError as error:
-        raise MagicUsageError(f"--lora {text}: the weight {weight!r} is no number; write it as {air}:0.8") from error
 
 
 def read_set(pairs: Sequence[str]) -> Mapping[str, Any]:

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.operations import TEXT_TO_IMAGE
+from ..core.option_values import parse_loras, parse_size
 from ..core.plain_values import plain_task
-from ..core.tasks import WIRE_NAMES, ImageTask, LoRA, Task
+from ..core.tasks import WIRE_NAMES, ImageTask, Task
 from ..errors import ConfigError, MagicUsageError, TaskInvalid
 from ..media.incoming import media_bytes
 from ..media.provenance import Provenance, read_provenance
@@ -98,7 +99,6 @@ def as_tags(tags: Any) -> tuple[str, ...]:
 
 _IN_PYTHON = {option.long: option.name for option in TEXT_TO_IMAGE.options}
 """Settings bear the names of options on a line; the functions take the names of parameters."""
-_SIZE = re.compile(r"(\d{1,5})\s*[x×*]\s*(\d{1,5})", re.IGNORECASE)
 
 
 def _defaults(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,18 +107,6 @@ def _defaults(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str
     if "size" in defaults and not {"width", "height"} & given.keys():
         made["width"], made["height"] = parse_size(defaults["size"])
     return made
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Read a size such as `1024x768`, in pixels.
-
-    Raises:
-        MagicUsageError: It is none.
-    """
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise MagicUsageError(f"size {text!r} is not understood; write it as 1024x768 (pixels)")
-    return int(match[1]), int(match[2])
 
 
 def make_image_task(prompt: str, *, extra: Mapping[str, Any] | None = None, **parameters: Any) -> ImageTask:
@@ -133,9 +121,7 @@ def make_image_task(prompt: str, *, extra: Mapping[str, Any] | None = None, **pa
             raise MagicUsageError(f"unknown parameter {name!r}{hint}")
     values = {"model": DEFAULT_MODEL, "width": 1024, "height": 1024, **parameters}
     if "loras" in values:
-        values["loras"] = tuple(
-            one if isinstance(one, LoRA) else LoRA(*_pair(one)) for one in _lora_list(values["loras"])
-        )
+        values["loras"] = parse_loras(values["loras"])
     return ImageTask(positive_prompt=prompt, extra=dict(extra or {}), **values)
 
 
@@ -377,26 +363,3 @@ def _moment(when: str | dt.datetime | None) -> str | None:
     if when is None or isinstance(when, str):
         return None if when is None else parse_since(when)
     return when.astimezone(dt.UTC).isoformat(timespec="milliseconds")
-
-
-def _lora_list(loras: Any) -> Iterable[Any]:
-    """Return LoRAs as a list: one text, one mapping, one `LoRA` or one pair of text and weight is one LoRA."""
-    if loras is None:
-        return ()
-    is_pair = isinstance(loras, tuple) and len(loras) == 2 and isinstance(loras[0], str) and not isinstance(
-        loras[1], str | LoRA | Mapping | tuple | list
-    )  # fmt: skip
-    return [loras] if is_pair or isinstance(loras, str | LoRA | Mapping) else loras
-
-
-def _pair(value: Any) -> tuple[str, float]:
-    if isinstance(value, str):
-        air, colon, weight = value.rpartition(":")
-        try:
-            return (air, float(weight)) if colon and "@" in air else (value, 1.0)
-        except ValueError:
-            return value, 1.0
-    if isinstance(value, Mapping):
-        return str(value["model"]), float(value.get("weight", 1.0))
-    model, weight = value
-    return str(model), float(weight)
