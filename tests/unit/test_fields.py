@@ -2,6 +2,7 @@
 
 import pytest
 
+from runware_nb.core.media_fields import replace_media
 from runware_nb.providers.runware.catalog import (
     FieldProblem,
     Kind,
@@ -153,3 +154,31 @@ def test_every_bundled_model_has_fields_of_known_names(model):
     assert found
     assert all(each.title and each.title[0].isupper() for each in found)
     assert len({each.path for each in found}) == len(found)
+
+
+def leaves(fields):
+    for field in fields:
+        yield field
+        yield from leaves(field.fields)
+
+
+def test_a_form_offers_an_upload_exactly_where_a_medium_is_uploaded():
+    """A text box for an image, or an upload that is sent as a text, would be two lists that disagree."""
+    seen = set()
+    for model in all_models():
+        for field in leaves(fields_of(rulebook_of(model))):
+            if field.kind in {Kind.MEDIUM, Kind.MEDIA}:
+                sent = ["a.png"] if field.kind is Kind.MEDIA else "a.png"
+                is_medium = True
+            elif field.kind in {Kind.TEXT, Kind.LONG_TEXT}:
+                sent, is_medium = "a.png", False
+            else:
+                continue
+            for name in reversed(field.path[1:]):
+                sent = {name: sent}
+            replaced = []
+            replace_media({field.path[0]: sent}, replaced.append)
+            assert bool(replaced) is is_medium, field.path
+            seen.add((field.path, is_medium))
+    assert (("photoMaker", "images"), True) in seen
+    assert sum(is_medium for _, is_medium in seen) > 10

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ....core.media_fields import has_media_inside, is_media_key
 from ....printable import printable
 from ....reprs import short_repr
 from .check import Rulebook
@@ -20,10 +21,6 @@ __all__ = ["Field", "FieldProblem", "Kind", "check_value", "fields_of", "read_va
 _OF_THE_CLIENT = frozenset({"taskType", "taskUUID", "deliveryMethod", "webhookURL", "uploadEndpoint", "includeCost",
                             "outputType", "ttl", "model"})  # fmt: skip
 _LONG = 300
-_MEDIA = frozenset({
-    "seedImage", "maskImage", "inputImage", "referenceImages", "inputImages", "guideImage", "frameImages", "image",
-    "images", "mask", "video", "videos", "audio", "audios", "inputVideo", "inputAudio", "documents", "referenceVideos",
-})  # fmt: skip
 _DEEPEST = 6
 _LONGEST_TITLE = 200
 _MOST_FIELDS = 600
@@ -302,7 +299,8 @@ def _without_null(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _kind(path: tuple[str, ...], schema: Mapping[str, Any], depth: int) -> Kind:
     kind = schema.get("type")
-    is_medium = path[-1] in _MEDIA and (len(path) == 1 or path[0] == "inputs" or path[-1] not in {"image", "images"})
+    # The same rule by which media are found when a task is sent: what a form offers an upload for is then uploaded.
+    is_medium = is_media_key(path[-1], is_inside=any(has_media_inside(name) for name in path[:-1]))
     if _choices(schema):
         return Kind.CHOICE
     if is_medium:
