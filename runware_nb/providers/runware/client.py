@@ -1,4 +1,4 @@
-"""The small async client: a transport and the rules of `wire`. It stores nothing and shows nothing."""
+"""The small async client: a transport and the rules of `core`. It stores nothing and shows nothing."""
 
 from __future__ import annotations
 

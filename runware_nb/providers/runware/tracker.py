@@ -1,6 +1,6 @@
 """Sending a task under one UUID and following it to its end, however often the connection breaks.
 
-What to do at each point is decided in `wire/fate.py`; here it is done: connections, the clock, and the error texts.
+What to do at each point is decided in `fate.py`; here it is done: connections, the clock, and the error texts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The short rules of `wire`: polling, limits, identifiers, media kinds, redaction, tasks, canonical form."""
+"""The short rules of `core`: polling, limits, identifiers, media kinds, redaction, tasks, canonical form."""
 
 import pytest
 
