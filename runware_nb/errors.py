@@ -4,6 +4,7 @@
 RunwareNBError
     ConfigError          fix a setting or a key
     MagicUsageError      fix the line you typed
+        ArgumentInvalid      also a builtin ValueError; fix the argument of the call
     MediaError           the bytes are missing, broken or not what they claim to be
     TransportError       could not talk; trying again may help
         TransportTimeout     also a builtin TimeoutError; the task goes on, ask for it by its UUID
@@ -37,6 +38,7 @@ from typing import Any
 from .printable import printable
 
 __all__ = [
+    "ArgumentInvalid",
     "AuthenticationFailed",
     "BudgetExceeded",
     "BundleError",
@@ -109,6 +111,34 @@ class MagicUsageError(RunwareNBError):
     def _lines(self) -> list[str]:
         lines = super()._lines()
         return [*lines, f"Try: {self.corrected}"] if self.corrected else lines
+
+
+class ArgumentInvalid(MagicUsageError, ValueError):
+    """A value that a function cannot use. It is worded for Python; a line rewords it with its option.
+
+    It is a `MagicUsageError` so that code which catches that one continues to work.
+
+    Attributes:
+        name: The parameter in Python, such as `min_rating`.
+        value: What was given.
+        expected: What is accepted, in Python.
+        expected_on_line: What is accepted on a line, where that differs.
+    """
+
+    def __init__(self, name: str, value: Any, expected: str, *, expected_on_line: str | None = None) -> None:
+        super().__init__(f"Invalid {name} {value!r:.60}: expected {expected}.")
+        self.name = name
+        self.value = value
+        self.expected = expected
+        self.expected_on_line = expected_on_line or expected
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.name, self.value, self.expected), self.__dict__
+
+    @property
+    def on_line(self) -> str:
+        """The sentence for a line, which has options in place of parameters."""
+        return f"Invalid --{self.name.replace('_', '-')} {self.value!s:.60}: expected {self.expected_on_line}."
 
 
 class MediaError(RunwareNBError):

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..core.operations import OPERATIONS, TEXT_TO_IMAGE, operation_of
-from ..errors import ConfigError, MagicUsageError
+from ..errors import ArgumentInvalid, ConfigError, MagicUsageError
 from ..reprs import short_repr
 from ..settings import current_folder
 
@@ -139,6 +139,8 @@ def run_command(command: Command, session: Session, options: argparse.Namespace)
         session.log.damage.take()  # what an earlier cell met is not about this command
     try:
         answer = command.run(session, options)
+    except ArgumentInvalid as error:
+        raise MagicUsageError(error.on_line) from error  # the function words it for Python; this is a line
     except FileNotFoundError as error:
         if current_folder() is not None:
             raise

@@ -68,7 +68,7 @@ def filter_from(options: argparse.Namespace, session: Session) -> RunFilter:
         model=session.aliases.air_of(options.model) if options.model else None,
         tags=tuple(options.tag),
         since=parse_since(options.since) if options.since else None,
-        until=parse_since(options.until) if options.until else None,
+        until=parse_since(options.until, name="until") if options.until else None,
         cell=options.cell,
         notebook=options.notebook,
         state=options.state,

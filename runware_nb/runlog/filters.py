@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import operator
 import re
 from dataclasses import dataclass
 
-from ..errors import MagicUsageError
+from ..errors import ArgumentInvalid
 from ..reprs import short_repr
 from .records import State
 
@@ -62,28 +63,50 @@ class RunFilter:
     page: int = 1
 
     def __post_init__(self) -> None:
-        if self.limit is not None and self.limit < 1:
-            raise MagicUsageError(f"--limit {self.limit}: expected 1 or more, or `all` (None in Python)")
-        if self.page < 1:
-            raise MagicUsageError(f"--page {self.page}: it is 1 or more")
+        for name, expected, on_line, most in _WHOLE:
+            value = getattr(self, name)
+            if value is not None:  # numbers of numpy are kept as those of Python, which every database takes
+                number = _whole(value)
+                if number is None or number < 1 or (most is not None and number > most):
+                    raise ArgumentInvalid(name, value, expected, expected_on_line=on_line)
+                object.__setattr__(self, name, number)
+        if self.page is None:
+            raise ArgumentInvalid("page", self.page, "a whole number of 1 or more")
         if self.sort not in SORTS:
-            raise MagicUsageError(f"--sort {self.sort}: it is one of {', '.join(SORTS)}")
+            raise ArgumentInvalid("sort", self.sort, f"one of {', '.join(SORTS)}")
         if self.state is not None and self.state not in set(State):
-            raise MagicUsageError(f"--state {self.state}: it is one of {', '.join(State)}")
-        if self.min_rating is not None and not 1 <= self.min_rating <= 5:
-            raise MagicUsageError(f"Invalid --min-rating {self.min_rating}: expected 1 to 5")
-        if self.search is not None and not self.search.strip():
-            raise MagicUsageError("--search is empty: give a word of a prompt or a note")
+            raise ArgumentInvalid("state", self.state, f"one of {', '.join(State)}")
+        if self.search is not None and not (isinstance(self.search, str) and self.search.strip()):
+            raise ArgumentInvalid("search", self.search, "a word of a prompt or of a note")
 
 
-def parse_since(text: str, *, now: dt.datetime | None = None) -> str:
+_WHOLE: tuple[tuple[str, str, str | None, int | None], ...] = (
+    ("limit", "a whole number of 1 or more, or None for all", "a whole number of 1 or more, or `all`", None),
+    ("page", "a whole number of 1 or more", None, None),
+    ("min_rating", "a whole number from 1 to 5", None, 5),
+)
+
+
+def _whole(value: object) -> int | None:
+    try:
+        return None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+
+
+def parse_since(text: str, *, name: str = "since", now: dt.datetime | None = None) -> str:
     """Read a point in time: `2026-11-01`, `2026-11-01T12:00`, `today`, `yesterday`, or `90m`, `6h`, `7d`, `2w` ago.
+
+    Args:
+        text: What was given.
+        name: The parameter that it was given for.
+        now: The present moment; by default that of the clock.
 
     Returns:
         ISO 8601 in UTC; a time without a zone is local.
 
     Raises:
-        MagicUsageError: It cannot be understood.
+        ArgumentInvalid: It cannot be understood.
     """
     now = now or dt.datetime.now().astimezone()
     words = text.strip().lower()
@@ -98,6 +121,6 @@ def parse_since(text: str, *, now: dt.datetime | None = None) -> str:
             moment = dt.datetime.fromisoformat(text.strip())
         return moment.astimezone(dt.UTC).isoformat(timespec="milliseconds")
     except (ValueError, OverflowError) as error:
-        raise MagicUsageError(
-            f"{text!r} is no time; write 2026-11-01, 2026-11-01T12:00, today, or 7d for the last seven days"
+        raise ArgumentInvalid(
+            name, text, "a time: 2026-11-01, 2026-11-01T12:00, today, or 7d for the last seven days"
         ) from error

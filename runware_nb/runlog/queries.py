@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.operators import custom_op
 
-from ..errors import MagicUsageError
+from ..errors import ArgumentInvalid
 from .filters import RunFilter
 from .records import State
 from .schema import SEARCHED, run_tags, runs
@@ -49,7 +49,9 @@ def select_runs(
     found = found.order_by(*order)
     if wanted.limit is None:
         if wanted.page > 1:
-            raise MagicUsageError(f"--page {wanted.page} needs --limit: without a limit, page 1 lists every run")
+            raise ArgumentInvalid(
+                "page", wanted.page, "1 where there is no limit, since all runs are on it; give a limit too"
+            )
         return found
     return found.limit(wanted.limit).offset((wanted.page - 1) * wanted.limit)
 
@@ -100,10 +102,10 @@ def cells_beginning(cell: str) -> sa.Select[Any]:
     """Find cells by the beginning of their id.
 
     Raises:
-        MagicUsageError: It is too short to mean one.
+        ArgumentInvalid: It is too short to mean one.
     """
     if len(cell) < 4:
-        raise MagicUsageError(f"--cell {cell}: give the number of a cell, or 4 characters or more of its id")
+        raise ArgumentInvalid("cell", cell, "the number of a cell, or 4 characters or more of its id")
     among = sa.and_(runs.c.cell_id >= cell, runs.c.cell_id < cell + "\U0010ffff")
     return sa.select(runs.c.cell_id).where(among).distinct().limit(MOST_CELLS + 1)
 

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..core.amounts import parse_amount
-from ..errors import MagicUsageError, RunLogError, RunNotFound
+from ..errors import ArgumentInvalid, RunLogError, RunNotFound
 from ..forking import block_fork, disconnect, release_before_fork, restart_after_fork
 from .damage import Damage, DamagedRow, RunDamaged
 from .databases import BUSY_S, ONE_WRITER, Change, in_words
@@ -336,7 +336,9 @@ class RunLog:
             if cell and cell_number(cell) is None:
                 cells = list(connection.execute(cells_beginning(cell)).scalars())
         if len(cells) > MOST_CELLS:
-            raise MagicUsageError(f"--cell {cell}: more than {MOST_CELLS} cells have an id that begins with this")
+            raise ArgumentInvalid(
+                "cell", cell, f"more characters of its id: more than {MOST_CELLS} cells have this beginning"
+            )
         return select_runs(wanted, self._engine.dialect.name, notebooks=notebooks, cells=cells)
 
     def count_matching(self, wanted: RunFilter, *, at_most: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import enum
 import re
@@ -12,7 +13,7 @@ from ..core.operations import TEXT_TO_IMAGE
 from ..core.option_values import parse_loras, parse_size
 from ..core.plain_values import plain_task
 from ..core.tasks import WIRE_NAMES, ImageTask, Task
-from ..errors import ConfigError, MagicUsageError, TaskInvalid
+from ..errors import ArgumentInvalid, ConfigError, MagicUsageError, TaskInvalid
 from ..media.incoming import media_bytes
 from ..media.provenance import Provenance, read_provenance
 from ..present.table import render_table
@@ -242,15 +243,23 @@ class LogBook:
         Raises:
             MagicUsageError: A value makes no sense, or a filter has an unknown name.
         """
+        import difflib
+
+        known = [field.name for field in dataclasses.fields(RunFilter)]
+        for name in others:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
+                raise MagicUsageError(f"no such filter: {name!r}; {hint}")
         cell = others.pop("cell", None)
-        try:
-            return RunFilter(
-                model=current_session().aliases.air_of(model) if model else None,
-                tags=as_tags(tag),
-                since=_moment(since), until=_moment(until), cell=None if cell is None else str(cell), **others,
-            )  # fmt: skip
-        except TypeError as error:
-            raise MagicUsageError(f"no such filter: {str(error).rpartition(' ')[2]}") from error
+        return RunFilter(
+            model=current_session().aliases.air_of(model) if model else None,
+            tags=as_tags(tag),
+            since=_moment(since, "since"),
+            until=_moment(until, "until"),
+            cell=None if cell is None else str(cell),
+            **others,
+        )
 
     def df(self, *, per: Literal["run", "result"] = "run", **filters: Any) -> pd.DataFrame:
         """Return runs as a pandas data frame, newest first.
@@ -359,7 +368,9 @@ def _whole(value: Any) -> int | None:
 log = LogBook()
 
 
-def _moment(when: str | dt.datetime | None) -> str | None:
+def _moment(when: str | dt.datetime | None, name: str) -> str | None:
     if when is None or isinstance(when, str):
-        return None if when is None else parse_since(when)
+        return None if when is None else parse_since(when, name=name)
+    if not isinstance(when, dt.datetime):
+        raise ArgumentInvalid(name, when, "a text such as 2026-11-01 or 7d, or a datetime")
     return when.astimezone(dt.UTC).isoformat(timespec="milliseconds")

@@ -88,7 +88,7 @@ def test_pages_lead_to_each_other(session, run, two):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["log", "--since", "tomorrowish"], "is no time"), (["log", "--sort", "luck"], "newest, oldest"),
+        (["log", "--since", "tomorrowish"], "Invalid --since tomorrowish: expected a time"), (["log", "--sort", "luck"], "newest, oldest"),
         (["rate", "abcd", "6"], "Invalid rating 6"), (["rate", "#", "5"], "names no result"), (["rate", "abcd#0", "5"], "names no result"), (["budget", "lots"], "Invalid budget .lots."),
         (["budget", "-1"], "Invalid budget .-1.|one word|unknown option"), (["bundle", "make"], "PATH"), (["bundle", "open", "x"], "bundle open FILE DIR"),
         (["bundle", "pack", "x"], "invalid choice"), (["verify", "--budget", "-1"], "--budget -1"), (["config", "nosuch", "1"], "`config` lists"),

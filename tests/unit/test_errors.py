@@ -3,7 +3,14 @@ import inspect
 import pytest
 
 from runware_nb import errors
-from runware_nb.errors import MagicUsageError, RateLimited, RunwareNBError, TaskInvalid, TransportTimeout
+from runware_nb.errors import (
+    ArgumentInvalid,
+    MagicUsageError,
+    RateLimited,
+    RunwareNBError,
+    TaskInvalid,
+    TransportTimeout,
+)
 
 TREE = [error for name, error in vars(errors).items() if inspect.isclass(error) and issubclass(error, BaseException)]
 
@@ -32,8 +39,9 @@ def test_a_timeout_is_a_builtin_one_too():
 
 @pytest.mark.parametrize("error", TREE)
 def test_a_notebook_shows_one_line(error):
-    made = error("what happened")
-    assert made._render_traceback_() == [f"{error.__name__}: what happened"]
+    wrong = error("limit", 0, "1 or more") if error is ArgumentInvalid else error("what happened")
+    sentence = "Invalid limit 0: expected 1 or more." if error is ArgumentInvalid else "what happened"
+    assert wrong._render_traceback_() == [f"{error.__name__}: {sentence}"]
 
 
 def test_a_corrected_line_stands_below():

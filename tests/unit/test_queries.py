@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 
-from runware_nb.errors import BudgetExceeded, MagicUsageError, RunLogError, RunNotFound
+from runware_nb.errors import ArgumentInvalid, BudgetExceeded, MagicUsageError, RunLogError, RunNotFound
 from runware_nb.runlog import ResultRecord, RunLog, State, TwinExists
 from runware_nb.runlog.filters import RunFilter, parse_since
 from runware_nb.runlog.keeping import add_runs, forget_runs, rate_result, stored_files
@@ -109,8 +109,8 @@ def test_finishing_twice_counts_once_and_a_later_cost_is_added(log, run_async):
 @pytest.mark.parametrize(
     ("wanted", "sentence"),
     [
-        ({"limit": 0}, "--limit 0"), ({"page": 0}, "--page 0"), ({"sort": "luck"}, "newest, oldest"), ({"min_rating": 6}, "1 to 5"),
-        ({"state": "lost?"}, "succeeded"), ({"search": " "}, "--search is empty"), ({"cell": "ab"}, "4 characters"),
+        ({"limit": 0}, "Invalid limit 0"), ({"page": 0}, "Invalid page 0"), ({"sort": "luck"}, "newest, oldest"), ({"min_rating": 6}, "1 to 5"),
+        ({"state": "lost?"}, "succeeded"), ({"search": " "}, "a word of a prompt"), ({"cell": "ab"}, "4 characters"),
     ],
 )  # fmt: skip
 def test_a_filter_that_makes_no_sense_is_one_sentence(log, wanted, sentence):
@@ -127,7 +127,7 @@ def test_lists_have_no_hidden_limit_and_leave_re_runs_out(log):
     assert len(log.select(RunFilter(with_replays=True))) == 60
     assert log.count_matching(RunFilter(limit=20, page=2), at_most=100) == 30
     assert log.count_matching(RunFilter(with_replays=True, search="größe", sort="cost"), at_most=10) == 11
-    with pytest.raises(MagicUsageError, match="--page 2 needs --limit"):
+    with pytest.raises(MagicUsageError, match="Invalid page 2: expected 1 where there is no limit"):
         log.select(RunFilter(page=2))
 
 
@@ -157,7 +157,7 @@ def test_points_in_time_are_read_as_people_write_them():
     assert parse_since("Yesterday", now=now) == "2026-11-21T00:00:00.000+00:00"
     assert parse_since("2026-11-01T12:00:00+02:00") == "2026-11-01T10:00:00.000+00:00"
     for nonsense in ("tomorrowish", "", "99999999999w", "2026-13-01", "-3d"):
-        with pytest.raises(MagicUsageError, match="is no time"):
+        with pytest.raises(ArgumentInvalid, match="expected a time"):
             parse_since(nonsense, now=now)
 
 
