@@ -324,9 +324,16 @@ def test_an_unreachable_server_is_one_sentence(run_async):
 def test_rest_takes_over_where_no_websocket_can_be_had(sandbox, run_async):
     notices = []
 
+    async def answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
     async def main():
-        urls = {"rest_url": sandbox.rest_url, "ws_url": sandbox.ws_url.replace("/v1", "/nothing")}
-        async with Client(sandbox.api_key, on_notice=notices.append, **urls) as client:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        urls = {"rest_url": sandbox.rest_url, "ws_url": f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"}
+        async with server, Client(sandbox.api_key, on_notice=notices.append, **urls) as client:
             await client.run(TASK)
             await client.run(TASK)
             return await client.open()
