@@ -96,8 +96,8 @@ def die(*_, **__):
 RunLog.mark_sent = die if sys.argv[1] == "before the claim" else RunLog.mark_sent
 if sys.argv[1] == "after the claim":
     real = RunLog.mark_sent
-    def claimed(*arguments):
-        done = real(*arguments)
+    def claimed(*arguments, **others):
+        done = real(*arguments, **others)
         done.add_done_callback(die)
         return done
     RunLog.mark_sent = claimed
