@@ -5,9 +5,8 @@ Every name is loaded on first use, so that importing this package costs next to 
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
-
-from .moved import install
 
 __version__ = "0.1.0"
 
@@ -97,7 +96,28 @@ __all__ = [
     "verify",
 ]
 
-install()
+
+class _EarlierNames:
+    """Finds modules of this package under their earlier names, see `moved`.
+
+    It must be asked before the finder of files. That one would load `wire/results` a second time, from the folder of
+    `core`, with classes that are not those that the package uses. It is written here, because an import at this point
+    would be one more moment at which Stop shows a traceback.
+    """
+
+    @staticmethod
+    def find_spec(fullname: str, path: Any = None, target: Any = None, /) -> Any:
+        """Return a spec for an earlier name; None for any other name. See `importlib.abc.MetaPathFinder`."""
+        del path, target
+        if not fullname.startswith(f"{__package__}.") or fullname == f"{__package__}.moved":
+            return None
+        from .moved import spec_of
+
+        return spec_of(fullname)
+
+
+if not any(getattr(finder, "__module__", None) == __name__ for finder in sys.meta_path):
+    sys.meta_path.insert(0, _EarlierNames)
 
 
 def __getattr__(name: str) -> Any:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from importlib.abc import Loader
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 else:
     Loader = object  # the class adds nothing here, and takes a millisecond to import
 
-__all__ = ["MOVED", "MovedModules", "new_name"]
+__all__ = ["MOVED", "new_name", "spec_of"]
 
 MOVED = {
     "again": "reproduce",
@@ -62,24 +60,17 @@ MOVED = {
 """Earlier names, and where the modules are now; the longest name that fits counts."""
 
 
-class MovedModules(Loader):
-    """Finds a module under its earlier name: both names are the same module.
+def spec_of(fullname: str) -> ModuleSpec | None:
+    """Return the spec of a module by its earlier name; None for any other name."""
+    if new_name(fullname.partition(".")[2]) is None:
+        return None
+    from importlib.machinery import ModuleSpec
 
-    It must be asked before the finder of files. That one would load `wire/results` a second time, from the folder of
-    `core`, with classes that are not those that the package uses.
-    """
+    return ModuleSpec(fullname, _MovedLoader(), is_package=True)
 
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """Return a spec for an earlier name; None for any other name. See `importlib.abc.MetaPathFinder`."""
-        del path, target
-        package, _, name = fullname.partition(".")
-        if package != __package__ or new_name(name) is None:
-            return None
-        from importlib.machinery import ModuleSpec
 
-        return ModuleSpec(fullname, self, is_package=True)
+class _MovedLoader(Loader):
+    """Gives a module under its earlier name: both names are the same module."""
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """Import the module under its new name, and warn. See `importlib.abc.Loader`."""
@@ -107,9 +98,3 @@ def new_name(name: str) -> str | None:
         if new is not None:
             return ".".join([new, *parts[count:]])
     return None
-
-
-def install() -> None:
-    """Let earlier names be imported in this process."""
-    if not any(isinstance(finder, MovedModules) for finder in sys.meta_path):
-        sys.meta_path.insert(0, MovedModules())
