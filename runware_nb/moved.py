@@ -66,7 +66,8 @@ def spec_of(fullname: str) -> ModuleSpec | None:
         return None
     from importlib.machinery import ModuleSpec
 
-    return ModuleSpec(fullname, _MovedLoader(), is_package=True)
+    # Not as a package: the import system would give a plain module the folder of one.
+    return ModuleSpec(fullname, _MovedLoader())
 
 
 class _MovedLoader(Loader):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import NotConfirmed, RunNotFound, RunwareNBError
 from ..present.table import render_table
-from ..runlog import RunRecord
+from ..runlog import RunRecord, State
 from ..session.consent import can_ask, priced
 from ..session.display import error_sentence, runs_table
 from ..session.estimates import Estimate, estimate
@@ -37,7 +37,9 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     # What this kernel has in its queue is sent in its turn, and was agreed to; it is only waited for.
     queued = {job.task_uuid for job in session.jobs.unsent()}
     unsent = [record for record in chosen if record.attempts == 0 and record.task_uuid not in queued]
-    sends = _may_send(session, unsent, options)
+    # A run whose fate is unknown may be charged a second time, so it is asked about like one that was never sent.
+    undecided = [record for record in chosen if record.state is State.UNKNOWN] if options.send else []
+    sends = _may_send(session, [*unsent, *undecided], options)
     jobs: list[Job] = []
     notes: list[str] = []
     failed = False
@@ -45,7 +47,8 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
         if record in unsent and not sends:
             continue
         try:
-            jobs.append(session.runs.take_up(record, sends=options.send or record.attempts == 0))
+            is_sent = sends if record in undecided else options.send or record.attempts == 0
+            jobs.append(session.runs.take_up(record, sends=is_sent))
         except Exception as error:  # noqa: BLE001 - the runs after this one are taken up all the same
             failed = True
             notes.append(_sentence(record.task_uuid, error))

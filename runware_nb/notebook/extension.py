@@ -184,7 +184,7 @@ def _count_unfinished(path: Path) -> int:
     """Count by the standard library alone: SQLAlchemy takes 200 ms to load."""
     if not path.is_file():
         return 0
-    query = "SELECT count(*) FROM runs WHERE state IN ('prepared', 'sent', 'accepted', 'detached')"
+    query = "SELECT count(*) FROM runs WHERE state IN ('prepared', 'sent', 'accepted', 'detached', 'unknown')"
     with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path, timeout=0.1)) as log:
         return int(log.execute(query).fetchone()[0])
     return 0

@@ -72,10 +72,14 @@ class RunFilter:
                 object.__setattr__(self, name, number)
         if self.page is None:
             raise ArgumentInvalid("page", self.page, "a whole number of 1 or more")
-        if self.sort not in SORTS:
+        if not isinstance(self.sort, str) or self.sort not in SORTS:
             raise ArgumentInvalid("sort", self.sort, f"one of {', '.join(SORTS)}")
-        if self.state is not None and self.state not in set(State):
+        if self.state is not None and not (isinstance(self.state, str) and self.state in set(State)):
             raise ArgumentInvalid("state", self.state, f"one of {', '.join(State)}")
+        for name in ("model", "notebook", "provider", "cell", "since", "until"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise ArgumentInvalid(name, value, "a text")
         if self.search is not None and not (isinstance(self.search, str) and self.search.strip()):
             raise ArgumentInvalid("search", self.search, "a word of a prompt or of a note")
 

@@ -245,7 +245,7 @@ class LogBook:
         """
         import difflib
 
-        known = [field.name for field in dataclasses.fields(RunFilter)]
+        known = ["tag", *(field.name for field in dataclasses.fields(RunFilter) if field.name != "tags")]
         for name in others:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)

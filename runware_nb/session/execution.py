@@ -382,8 +382,9 @@ class RunOnItsWay:
         """Record that the service does not know the task: after a day it is lost."""
         record = self._job.record
         age = dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(record.created_at_utc)
-        # An unknown run may have been paid for however old it is: it stays pending until the user decides.
-        if age >= _LOST_AFTER and record.state is not State.UNKNOWN:
+        # An unknown run may have been paid for however old it is: it stays pending until the user decides. Who sends it
+        # again has decided; if the service then still does not know it, it is lost like any other.
+        if age >= _LOST_AFTER and (record.state is not State.UNKNOWN or self._may_resend):
             await self._log.finish(record.task_uuid, State.LOST, at_utc=utc_now(), duration_s=None,
                                    cost_usd=None, error=_error_record(error))  # fmt: skip
             record.state = State.LOST

@@ -78,17 +78,14 @@ class RunQueue:
         """
         if record.is_finished:
             return False
-        if record.state is State.UNKNOWN:
-            raise RunLogError(
-                f"Run {record.task_uuid[:8]} cannot be hidden: it may have been accepted and charged. "
-                "`%runware resume` asks the service again."
-            )
+        _refuse_unknown(record)
         job = self._session.jobs.get(record.task_uuid)
         if job is not None and self.withdraw([job], _DISCARDED):
             return True
         wait(background_loop().submit(self._discard(record.task_uuid)))
         current = self._session.log.find(record.task_uuid)
         record.state = current.state
+        _refuse_unknown(current)  # another kernel may have found that out since
         if job is not None:
             job.record.state = current.state
             job.changed()
@@ -221,3 +218,12 @@ async def _mark_detached(log: RunLog, task_uuid: str) -> None:
 
 async def _settled(writes: asyncio.Future[Any]) -> None:
     await writes
+
+
+def _refuse_unknown(record: RunRecord) -> None:
+    """Raise if the fate of a run is unknown: it may have been paid for, so it is not hidden."""
+    if record.state is State.UNKNOWN:
+        raise RunLogError(
+            f"Run {record.task_uuid[:8]} cannot be hidden: it may have been accepted and charged. "
+            "`%runware resume` asks the service again."
+        )

@@ -14,7 +14,8 @@ WRONG = [
     ("limit", 0, "None for all"), ("limit", "5", "None for all"), ("limit", 1.5, "None for all"), ("limit", True, "None for all"),
     ("page", -1, "1 or more"), ("page", None, "1 or more"), ("sort", "x", "newest"), ("state", "x", "succeeded"),
     ("min_rating", 6, "from 1 to 5"), ("search", " ", "a word"), ("search", 7, "a word"), ("since", "soon", "2026-11-01"),
-    ("until", "soon", "2026-11-01"), ("since", 7, "a datetime"), ("cell", "ab", "4 characters"),
+    ("until", "soon", "2026-11-01"), ("state", ["failed"], "succeeded"), ("sort", ["newest"], "newest"), ("provider", ["a"], "a text"),
+    ("since", 7, "a datetime"), ("cell", "ab", "4 characters"),
 ]  # fmt: skip
 
 
@@ -57,6 +58,8 @@ def test_a_line_is_told_about_its_option(session, line, words):
 def test_an_unknown_filter_is_named_with_the_nearest(session):
     with pytest.raises(MagicUsageError, match=r"no such filter: 'limitt'; did you mean limit\?"):
         rw.log.select(limitt=3)
+    with pytest.raises(MagicUsageError, match=r"no such filter: 'tags'; did you mean tag\?"):
+        rw.log.select(tags="x")
 
 
 def test_numbers_of_numpy_are_numbers(session):

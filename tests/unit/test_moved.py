@@ -18,6 +18,8 @@ for earlier, name in {MOVED!r}.items():
         module = importlib.import_module("runware_nb." + earlier)
     new = importlib.import_module("runware_nb." + name)
     assert module is new, earlier
+    assert not hasattr(new, "__path__") or new.__spec__.origin.endswith("__init__.py"), name
+    assert new.__spec__.parent == new.__package__, name
     assert new.__spec__.name == new.__name__ == "runware_nb." + name, new.__spec__
     # A package whose modules went to several places warns once, when it is imported itself.
     warned = " ".join(str(warning.message) for warning in caught)

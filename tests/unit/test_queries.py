@@ -5,7 +5,8 @@ import warnings
 import pytest
 
 from runware_nb.errors import ArgumentInvalid, BudgetExceeded, MagicUsageError, RunLogError, RunNotFound
-from runware_nb.runlog import ResultRecord, RunLog, State, TwinExists
+from runware_nb.notebook.extension import _count_unfinished
+from runware_nb.runlog import UNFINISHED_STATES, ResultRecord, RunLog, State, TwinExists
 from runware_nb.runlog.filters import RunFilter, parse_since
 from runware_nb.runlog.keeping import add_runs, forget_runs, rate_result, stored_files
 from runware_nb.runlog.spending import budgets_of, set_budget, sum_imported, sum_spending
@@ -351,3 +352,15 @@ def test_no_filter_says_anything_to_the_user(filled):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         filled.select(RunFilter(notebook="one.ipynb", search="red", tags=("red",), since="2020-01-01"))
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_the_line_of_load_ext_counts_what_is_unfinished(tmp_path, state):
+    """It reads the file without this package's own queries, so a new state has to be named there too."""
+    log = RunLog(tmp_path)
+    write(log, run_record(1))
+    with log.changing() as connection:
+        connection.exec_driver_sql(f"UPDATE runs SET state = '{state}'")
+        connection.commit()
+    log.close()
+    assert _count_unfinished(tmp_path / "runs.sqlite") == (state in UNFINISHED_STATES)

@@ -227,7 +227,7 @@ class Client:
             actions = flight.advance(TryAgain(jitter(), _new_uuid()))
             if any(isinstance(action, SlowDown) for action in actions):
                 self._slots.limit.on_rate_limited()
-            again = actions[-1]
+            again = actions[-1] if actions else None
             if not isinstance(again, NextAttempt):
                 raise error
             await pause(again.delay_s, now() + left_s, error)

@@ -698,8 +698,9 @@ def _on_tick(fate: Fate, event: Tick, now: float) -> Next:
         return _look(fate, event.report, now)
     if fate.poll_answer is not None:
         return _conclude(fate._replace(unheard_since=None), event.report, now, is_known=fate.poll_answer)
-    if now >= fate.deadline and not event.report.is_done:
-        return _late(fate)
+    if now >= fate.deadline:
+        # A wait from here on would end in the past.
+        return _conclude(fate, event.report, now, is_known=True) if event.report.is_done else _late(fate)
     if now < fate.answer_until and fate.broken is None:
         return fate, (Wait(min(fate.answer_until, fate.deadline)),)
     if fate.repeats >= _POLLS_UNANSWERED or fate.broken is not None:
