@@ -122,7 +122,7 @@ def test_a_bundle_keeps_everything_but_its_text():
 @pytest.mark.parametrize("name", errors.__all__)
 def test_an_error_is_plain_wherever_it_is_printed(name):
     kind = getattr(errors, name)
-    error = kind(EVIL)
+    error = kind(EVIL, EVIL, EVIL) if kind is errors.ArgumentInvalid else kind(EVIL)
     if isinstance(error, errors.TaskError):
         error = kind(
             EVIL,
@@ -144,7 +144,7 @@ def test_an_error_is_plain_wherever_it_is_printed(name):
         *traceback.format_exception(error),
     ):
         assert_plain(written, name)
-    assert error.args[0] == EVIL  # nothing is lost
+    assert EVIL in error.args[0]  # nothing is lost
 
 
 def test_an_uncaught_error_of_a_script_is_plain_on_stderr():
