@@ -198,7 +198,7 @@ TREE = [error for error in vars(errors).values() if isinstance(error, type) and 
 
 @pytest.mark.parametrize("kind", TREE)
 def test_every_error_round_trips(kind):
-    error = kind("what happened")
+    error = kind("limit", 0, "1 or more") if kind is errors.ArgumentInvalid else kind("what happened")
     error.extra = {"a": 1}
     for again in copies(error):
         assert type(again) is kind
