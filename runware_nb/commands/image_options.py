@@ -56,7 +56,7 @@ def add_operation_options(parser: argparse.ArgumentParser, operation: Operation,
 
 
 def add_label_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the options that every command of an operation has besides its own."""
+    """Declare the options that are common to the commands of all operations."""
     parser.add_argument("--dry-run", action="store_true", help="show request and price, send nothing")
     parser.add_argument("--tag", action="append", default=[], metavar="T", help="label for the log; repeatable")
     parser.add_argument("--note", metavar="TEXT", help="note for the log")

@@ -55,7 +55,7 @@ UTILITIES = frozenset(
         "imageUpload", "mediaStorage", "accountManagement",
     }
 )  # fmt: skip
-"""Task types that are no operations: they make nothing and cost nothing."""
+"""Task types that are not operations: they generate nothing and cost nothing."""
 
 _IMAGE_FORMATS = ("JPG", "PNG", "WEBP")
 _QUALITY = frozenset({"outputQuality"})
@@ -76,7 +76,7 @@ class Binding:
         formats: Values of `outputFormat`, the default first, where a model does not state its own.
         most_results: The largest `numberResults`; None if the operation has no such field.
         count_field: The field with the number of results.
-        common: Fields that every model of this task type takes, besides those of all task types.
+        common: Fields that each model of this task type accepts, in addition to those of all task types.
         is_url_only: Whether results are delivered as URLs only.
         can_stream: Whether results may be streamed.
     """

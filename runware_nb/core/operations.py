@@ -25,7 +25,7 @@ class Input:
     Attributes:
         name: Its name in Python.
         help: What it is for, for `-h`.
-        flag: Its option on a line, such as `--mask`; None if it stands on the line as a word.
+        flag: Its option on a line, such as `--mask`; None if it is a positional word of the line.
         is_list: Whether several are taken, so that the option is repeatable.
         is_required: Whether nothing can be done without it.
         makes_slow: Whether the operation takes minutes with this input, as with a video, so that its result is polled.
@@ -50,7 +50,7 @@ class Option:
         flags: Its options, the short one first, such as `-m` and `--model`.
         metavar: What stands for its value in `-h`.
         kind: How its value is read.
-        values: All values that it takes, or suggestions for a size; empty if there is no such list.
+        values: All values that it takes, or suggestions for a size; empty if any value is accepted.
         is_list: Whether it is repeatable.
     """
 
