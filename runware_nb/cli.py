@@ -90,8 +90,8 @@ def _run(name: str, words: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="JSON even when a person is reading")
     refuse_keys(words)
     options = parser.read(words)
+    from .engine.front_end import hooks
     from .session import current_session
-    from .session.front_end import hooks
 
     if _is_terminal(sys.stdin) and _is_terminal(sys.stderr):
         hooks.ask = _ask
@@ -116,7 +116,7 @@ def _run(name: str, words: list[str]) -> int:
 
 def _wait(answer: Answer) -> Answer:
     from .commands.text_to_image import answer_of
-    from .session.display import render_outcome
+    from .engine.display import render_outcome
 
     job = answer.job
     assert job is not None

@@ -21,7 +21,7 @@ FIRST_NEEDED = (
     "notebook.cell",
     "notebook.display",
     "notebook.running",
-    "session.execution",
+    "engine.execution",
     "runlog.store",
     "providers.runware.client",
     "providers.runware.rest",

@@ -6,11 +6,11 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ..core.results import Outcome
+from ..engine.thumbnails import small_picture
 from ..errors import MagicUsageError
 from ..media import decode
 from ..media.incoming import media_bytes
 from ..present.compare import Side, render_sides, render_slider
-from ..session.thumbnails import small_picture
 from .base import Answer
 from .images_in import find_image
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..core.items import Item
+from ..engine.thumbnails import picture_of, small_picture
 from ..errors import MediaError
 from ..media.compare import Comparison, compare, heat_map
 from ..present.compare import Side, render_sides
 from ..present.table import Picture, Table, render_table
 from ..runlog import ResultRecord, RunRecord
-from ..session.thumbnails import picture_of, small_picture
 from .base import Answer
 
 if TYPE_CHECKING:

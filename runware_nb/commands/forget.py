@@ -6,11 +6,11 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..engine.consent import confirm
+from ..engine.thumbnails import forget_copies
 from ..runlog import RunRecord
 from ..runlog.damage import DamagedRow, RunDamaged
 from ..runlog.keeping import forget_runs
-from ..session.consent import confirm
-from ..session.thumbnails import forget_copies
 from .base import Answer
 
 if TYPE_CHECKING:

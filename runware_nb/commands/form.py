@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from ..engine.front_end import hooks
 from ..errors import MagicUsageError
-from ..session.front_end import hooks
 from .base import Answer
 
 if TYPE_CHECKING:

@@ -7,14 +7,14 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..engine.display import extent_of
+from ..engine.front_end import hooks
 from ..errors import MediaError
 from ..media.medium import write_whole
 from ..present.table import Table, render_table
 from ..reproduce.gallery import gallery_page
 from ..runlog.exhibits import list_images, runs_of
 from ..runlog.filters import RunFilter
-from ..session.display import extent_of
-from ..session.front_end import hooks
 from .base import Answer
 from .filters import add_filters, filter_from, note_of_limit
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from ..engine.thumbnails import picture_of
 from ..errors import RunNotFound
 from ..present.compare import Branch, render_tree
 from ..present.results import format_usd
 from ..runlog import RunLog, RunRecord
-from ..session.thumbnails import picture_of
 from .base import Answer
 
 if TYPE_CHECKING:

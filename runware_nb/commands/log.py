@@ -6,10 +6,10 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ..core.parameters import parameters_of
+from ..engine.display import extent_of, runs_table
+from ..engine.thumbnails import first_picture
 from ..present.table import render_table
 from ..runlog import RunRecord
-from ..session.display import extent_of, runs_table
-from ..session.thumbnails import first_picture
 from .base import Answer
 from .filters import add_filters, filter_from
 

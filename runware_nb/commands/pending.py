@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from ..engine.display import runs_table
 from ..present.table import render_table
 from ..runlog import RunRecord, State
-from ..session.display import runs_table
 from .base import Answer
 from .log import row_of
 

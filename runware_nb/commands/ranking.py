@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from ..curation.ballot import rank_conditions, ranks_of
 from ..curation.bradley_terry import Rank
+from ..engine.thumbnails import picture_of
 from ..errors import MagicUsageError
 from ..present.ranking import RankRow, render_ranking
 from ..runlog.ballots import Vote, ballots_of, votes_of
 from ..runlog.exhibits import Place, runs_of
 from ..runlog.records import RunRecord
-from ..session.thumbnails import picture_of
 from .base import Answer
 from .filters import ALL, read_limit
 

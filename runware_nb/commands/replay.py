@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from ..engine.thumbnails import picture_of, small_picture
 from ..errors import MediaError
 from ..media import decode
 from ..media.compare import CLOSE_BITS, CLOSE_MEAN
@@ -13,7 +14,6 @@ from ..present.html import muted
 from ..present.results import format_usd
 from ..present.table import Picture
 from ..reproduce.replay import Replayed, find_original, only_one, send_again
-from ..session.thumbnails import picture_of, small_picture
 from .base import Answer
 from .diff import comparison_row, describe, heat_picture
 

@@ -6,12 +6,12 @@ import argparse
 import contextlib
 from typing import TYPE_CHECKING
 
+from ..engine.consent import can_ask, priced
+from ..engine.display import error_sentence, runs_table
+from ..engine.estimates import Estimate, estimate
 from ..errors import NotConfirmed, RunNotFound, RunwareNBError
 from ..present.table import render_table
 from ..runlog import RunRecord, State
-from ..session.consent import can_ask, priced
-from ..session.display import error_sentence, runs_table
-from ..session.estimates import Estimate, estimate
 from .base import Answer
 from .log import row_of
 

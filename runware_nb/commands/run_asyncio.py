@@ -7,8 +7,8 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING
 
+from ..engine.front_end import hooks
 from ..errors import MagicUsageError
-from ..session.front_end import hooks
 from .base import Answer
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from ..core.cell_source import redact_source
+from ..engine.display import render_outcome
 from ..errors import RunwareNBError
 from ..present.html import muted
 from ..present.results import format_stars, format_usd
 from ..present.table import render_facts
 from ..runlog import RunRecord, UseRecord
-from ..session.display import render_outcome
 from .base import Answer
 from .log import row_of
 

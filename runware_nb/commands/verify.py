@@ -6,12 +6,12 @@ import argparse
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from ..engine.thumbnails import picture_of
 from ..errors import MagicUsageError
 from ..present.compare import Side, render_sides
 from ..present.results import format_usd
 from ..present.table import Table, render_table
 from ..reproduce.verify import Checked, plan_verification, verify
-from ..session.thumbnails import picture_of
 from .base import Answer
 from .diff import comparison_row, describe, heat_picture
 from .filters import add_filters, filter_from

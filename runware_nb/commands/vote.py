@@ -7,10 +7,10 @@ import re
 from typing import TYPE_CHECKING
 
 from ..curation import Ballot
+from ..engine.front_end import hooks
 from ..errors import MagicUsageError
 from ..runlog.ballots import CHOICES
 from ..runlog.exhibits import Place
-from ..session.front_end import hooks
 from .base import Answer
 from .filters import add_filters, filter_from
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.media_types import IMAGE_TYPES, sniff
 from ..core.results import Result
+from ..engine.thumbnails import kept_copy, small_copy
 from ..errors import MagicUsageError
 from ..forking import make_lock
 from ..present.results import format_stars, format_usd
@@ -17,7 +18,6 @@ from ..runlog import ResultRecord, RunRecord
 from ..runlog.exhibits import Place, list_images, runs_of
 from ..runlog.filters import RunFilter
 from ..runlog.keeping import mark_favourite, rate_result
-from ..session.thumbnails import kept_copy, small_copy
 
 if TYPE_CHECKING:
     from ..session import Session

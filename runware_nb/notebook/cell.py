@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..engine.front_end import hooks
 from ..forking import make_lock
 from ..session import CellContext
-from ..session.front_end import hooks
 from ..settings import jupyter_session_name, notebook_name
 
 __all__ = ["CellFinder"]

@@ -9,12 +9,12 @@ from typing import Any
 from IPython.display import DisplayHandle, display
 
 from ..core.results import Outcome
+from ..engine.display import render_job
 from ..forking import Workers, make_lock
 from ..present.html import text
 from ..present.results import with_notices
 from ..printable import printable_bundle
 from ..session import Job
-from ..session.display import render_job
 
 __all__ = ["Panel", "fill_place", "open_place", "show_bundle", "show_count", "show_widget", "wait_and_show"]
 

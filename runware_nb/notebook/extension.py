@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
+from ..engine.front_end import hooks
 from ..loading import FIRST_NEEDED
 from ..loading import load as load_modules
 from ..printable import printable
-from ..session.front_end import hooks
 from ..settings import Settings, current_folder, load_settings
 from .completion import install_completion, remove_completion
 from .magics import RunwareMagics, allow_empty_bodies, forbid_empty_bodies

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from ..commands.images_in import find_image
+from ..engine.display import relative_path
+from ..engine.thumbnails import small_picture
 from ..errors import MagicUsageError, MediaError
 from ..media import decode
 from ..media.incoming import media_bytes
@@ -17,8 +19,6 @@ from ..present.compare import Side, render_sides
 from ..present.html import element, text
 from ..printable import printable
 from ..session import Session, current_session
-from ..session.display import relative_path
-from ..session.thumbnails import small_picture
 from .display import fill_place, open_place, show_widget
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import ipywidgets as widgets
 from ..core.media_types import sniff
 from ..curation import Ballot
 from ..curation.exhibition import Exhibition
+from ..engine.thumbnails import small_copy
 from ..errors import RunwareNBError
 from ..present.html import element, text
 from ..runlog.exhibits import Place
 from ..runlog.filters import RunFilter
-from ..session.thumbnails import small_copy
 from .display import show_widget
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from ..engine.thumbnails import picture_of
 from ..present.html import element, muted, text
 from ..present.table import picture_html
 from ..runlog.exhibits import list_images, runs_of
 from ..runlog.filters import RunFilter
 from ..runlog.spending import sum_spending
-from ..session.thumbnails import picture_of
 
 if TYPE_CHECKING:
     from ..session import Session

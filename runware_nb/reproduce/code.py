@@ -12,9 +12,9 @@ from typing import Any
 from ..core.items import Item
 from ..core.redaction import REDACTED
 from ..core.tasks import ImageTask, LoRA
+from ..engine.display import relative_path
+from ..engine.input_lineage import with_files
 from ..runlog import RunRecord
-from ..session.display import relative_path
-from ..session.input_lineage import with_files
 
 __all__ = ["code_for"]
 

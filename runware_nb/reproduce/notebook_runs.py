@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..engine.context import hash_of_source
 from ..errors import RunNotFound
 from ..reprs import short_repr
 from ..runlog import RunRecord
 from ..runlog.filters import RunFilter
-from ..session.context import hash_of_source
 
 if TYPE_CHECKING:
     from ..session import Session

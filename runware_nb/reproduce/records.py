@@ -12,12 +12,12 @@ from typing import Any
 
 from ..core.items import Item
 from ..core.tasks import prompt_of
+from ..engine.input_lineage import hashes_of
 from ..errors import BundleError, TaskInvalid
 from ..media.store import exported_name
 from ..reprs import short_repr
 from ..runlog import COST_UNITS, FINAL_STATES, ResultRecord, RunLog, RunRecord, State, UseRecord
 from ..runlog.ballots import CHOICES, Vote, votes_among
-from ..session.input_lineage import hashes_of
 from .checks import (
     LONGEST_PROMPT,
     check_json,

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..engine.consent import priced
+from ..engine.display import error_sentence
+from ..engine.estimates import Estimate, estimate
+from ..engine.front_end import hooks
 from ..errors import RunwareNBError
 from ..media.compare import Comparison, Verdict
 from ..reprs import short_repr
 from ..runlog import RunRecord, State
 from ..runlog.keeping import note_perceptual_hash
-from ..session.consent import priced
-from ..session.display import error_sentence
-from ..session.estimates import Estimate, estimate
-from ..session.front_end import hooks
 from .replay import Original, compare_with, original_of
 
 if TYPE_CHECKING:

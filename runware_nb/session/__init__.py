@@ -6,16 +6,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..engine.context import CellContext
+    from ..engine.jobs import Job
     from .api import cancel_queued, connect, image, job, log, pending, read, resume, run
-    from .context import CellContext
-    from .jobs import Job
     from .session import Plan, Session, current_session
 
 _HOMES = {
-    "CellContext": "context", "Job": "jobs", "Plan": "session", "Session": "session", "cancel_queued": "api",
-    "connect": "api",
-    "current_session": "session", "image": "api", "job": "api", "log": "api", "pending": "api", "read": "api",
-    "resume": "api", "run": "api",
+    "CellContext": "engine.context", "Job": "engine.jobs", "Plan": "session.session", "Session": "session.session",
+    "cancel_queued": "session.api", "connect": "session.api", "current_session": "session.session", "image": "session.api", "job": "session.api", "log": "session.api", "pending": "session.api", "read": "session.api",
+    "resume": "session.api", "run": "session.api",
 }  # fmt: skip
 
 __all__ = [
@@ -40,4 +39,4 @@ def __getattr__(name: str) -> Any:
     """Load a name on first use: `%load_ext` needs only the hooks."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    return getattr(importlib.import_module(f"..{_HOMES[name]}", __name__), name)

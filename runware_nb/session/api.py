@@ -13,6 +13,9 @@ from ..core.operations import TEXT_TO_IMAGE
 from ..core.option_values import parse_loras, parse_size
 from ..core.plain_values import plain_task
 from ..core.tasks import WIRE_NAMES, ImageTask, Task
+from ..engine.display import extent_of, runs_table
+from ..engine.jobs import Job
+from ..engine.thumbnails import first_picture
 from ..errors import ArgumentInvalid, ConfigError, MagicUsageError, TaskInvalid
 from ..media.incoming import media_bytes
 from ..media.provenance import Provenance, read_provenance
@@ -23,10 +26,7 @@ from ..runlog import RunRecord
 from ..runlog.filters import RunFilter, parse_since
 from ..runlog.frames import frame_of
 from ..settings import hide_key
-from .display import extent_of, runs_table
-from .jobs import Job
 from .session import Session, current_session
-from .thumbnails import first_picture
 
 if TYPE_CHECKING:
     import pandas as pd

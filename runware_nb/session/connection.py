@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.redaction import show_url
+from ..engine.jobs import Job
 from ..errors import ConfigError, TransportError
 from ..forking import disconnect, make_lock, restart_after_fork
 from ..loading import load
 from ..loop import background_loop, wait
 from ..providers.runware.service import Service
 from ..settings import Key, Settings, hide_key
-from .jobs import Job
 from .layers import SERVICE_SETTINGS, SettingLayers
 from .local_sandbox import LocalSandbox, check_listening
 

@@ -10,10 +10,10 @@ from typing import Any
 from ..core.bindings import task_types_by_name, wire_name
 from ..core.items import Item
 from ..core.operations import Operation
+from ..engine.jobs import Job
 from ..errors import MagicUsageError
 from ..providers.runware.catalog import all_models
 from .api import as_tags
-from .jobs import Job
 from .session import current_session
 
 __all__ = ["function_of", "task_of"]

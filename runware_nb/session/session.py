@@ -9,6 +9,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..core.cell_source import redact_source
+from ..engine.consent import Consent
+from ..engine.context import CellContext, environment_snapshot, script_path
+from ..engine.display import render_job
+from ..engine.front_end import hooks
+from ..engine.job_table import JobTable
+from ..engine.jobs import Job
+from ..engine.known_runs import Plan, Runs
+from ..engine.media_recovery import MediaRecovery
+from ..engine.run_queue import RunQueue
 from ..forking import disconnect, make_lock, restart_after_fork
 from ..loading import FIRST_NEEDED, load
 from ..printable import printable
@@ -16,15 +25,6 @@ from ..runlog import MediaStore
 from ..settings import Settings, notebook_name, remember_secrets
 from .aliases import AliasBook
 from .connection import ServiceConnection
-from .consent import Consent
-from .context import CellContext, environment_snapshot, script_path
-from .display import render_job
-from .front_end import hooks
-from .job_table import JobTable
-from .jobs import Job
-from .media_recovery import MediaRecovery
-from .run_queue import RunQueue
-from .runs import Plan, Runs
 from .storage import Storage
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from runware_nb.commands import resume
+from runware_nb.engine.media_recovery import expects_file
 from runware_nb.errors import RunwareNBError
 from runware_nb.runlog import ResultRecord, RunLog, RunRecord
 from runware_nb.runlog.filters import RunFilter
 from runware_nb.session import Job, Session
-from runware_nb.session.media_recovery import expects_file
 from runware_nb.settings import Key, Settings
 from tests.conftest import SandboxProcess
 

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from runware_nb.engine.input_lineage import look_into
 from runware_nb.errors import BundleError, RunwareNBError
 from runware_nb.media.provenance import embed
 from runware_nb.reproduce.bundle import merge_bundle
@@ -21,7 +22,6 @@ from runware_nb.reproduce.records import read_lines, write_lines
 from runware_nb.runlog import RunLog
 from runware_nb.runlog.keeping import add_runs
 from runware_nb.runlog.schema import results, runs
-from runware_nb.session.input_lineage import look_into
 from tests.conftest import TASK
 
 from .foreign_files import HEAD, UUID, WHEN, bundle_of, command, media_name, picture, result, run, sha256, write_records

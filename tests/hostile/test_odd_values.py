@@ -510,8 +510,8 @@ def test_a_fault_in_one_run_stops_no_other_and_is_never_paid_twice(make, monkeyp
 
 def test_resume_collects_the_runs_beside_one_that_fails(make, monkeypatch):
     from runware_nb.commands import resume
+    from runware_nb.engine.known_runs import Runs
     from runware_nb.providers.runware import Courier
-    from runware_nb.session.runs import Runs
 
     real_fly, real_take_up, broken = Courier.fly, Runs.take_up, []
 

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from runware_nb.commands.image_options import refuse_keys
 from runware_nb.core.cell_source import redact_source
 from runware_nb.core.redaction import known_secrets
+from runware_nb.engine.context import CellContext, hash_of_source
 from runware_nb.errors import MagicUsageError, RunwareNBError, TaskInvalid
-from runware_nb.session.context import CellContext, hash_of_source
 from tests.conftest import TASK
 from tests.notebook.conftest import open_shell
 

@@ -13,12 +13,12 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from runware_nb.engine.display import relative_link
 from runware_nb.errors import ConfigError, RunLogError, SchemaTooNew
 from runware_nb.runlog import RunLog
 from runware_nb.sandbox.core.clock import Clock
 from runware_nb.sandbox.core.service import Options
 from runware_nb.sandbox.runware.service import RunwareService
-from runware_nb.session.display import relative_link
 from runware_nb.settings import load_settings
 
 REPOSITORY = str(Path(__file__).parents[2])

@@ -22,10 +22,10 @@ import runware_nb
 from runware_nb import cli, errors
 from runware_nb.commands import COMMANDS
 from runware_nb.commands.call import command as call_command
+from runware_nb.engine.front_end import hooks
 from runware_nb.errors import RunwareNBError
 from runware_nb.present.html import text as html_text
 from runware_nb.printable import hides, printable, printable_bundle, printable_json
-from runware_nb.session.front_end import hooks
 from tests.conftest import TASK
 
 PACKAGE = Path(runware_nb.__file__).parent

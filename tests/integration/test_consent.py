@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from runware_nb.commands import find_command
 from runware_nb.commands.arguments import LineParser
+from runware_nb.engine.consent import Consent, Priced
+from runware_nb.engine.context import CellContext
+from runware_nb.engine.estimates import Estimate
+from runware_nb.engine.front_end import hooks
+from runware_nb.engine.raw import send_raw
 from runware_nb.errors import BudgetExceeded, NotConfirmed, SpendingRefused, TaskInvalid
 from runware_nb.runlog import State
 from runware_nb.runlog.spending import budgets_of, set_budget
-from runware_nb.session.consent import Consent, Priced
-from runware_nb.session.context import CellContext
-from runware_nb.session.estimates import Estimate
-from runware_nb.session.front_end import hooks
-from runware_nb.session.raw import send_raw
 from tests.conftest import TASK
 
 BIG = {**TASK, "width": 1024, "height": 1024}  # $0.0038 by the price list

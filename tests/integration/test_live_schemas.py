@@ -9,7 +9,7 @@ import pytest
 from runware_nb.errors import TaskInvalid, TransportError
 from runware_nb.providers.runware.catalog import LiveCatalogue, check_task
 from runware_nb.providers.runware.rest import RestTransport
-from runware_nb.session.schema_refresh import FreshSchemas
+from runware_nb.providers.runware.schema_refresh import FreshSchemas
 from runware_nb.settings import Settings, load_settings
 from tests.conftest import TASK
 

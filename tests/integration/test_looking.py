@@ -452,7 +452,7 @@ def test_a_run_says_all_about_itself(session, run, two):
 
 
 def test_the_commit_of_the_project_is_known(tmp_path):
-    from runware_nb.session.context import git_commit
+    from runware_nb.engine.context import git_commit
 
     assert git_commit(tmp_path) is None
     git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.com", "-C", str(tmp_path)]

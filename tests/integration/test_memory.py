@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from runware_nb.engine.front_end import hooks
 from runware_nb.errors import (
     BudgetExceeded,
     ConfigError,
@@ -27,7 +28,6 @@ from runware_nb.reproduce.replay import find_original, send_again
 from runware_nb.reproduce.verify import plan_verification, verify
 from runware_nb.runlog import RunLog, State
 from runware_nb.runlog.spending import set_budget, sum_spending
-from runware_nb.session.front_end import hooks
 from tests.conftest import TASK
 
 SEEDED = {**TASK, "seed": 7}

@@ -8,13 +8,13 @@ from PIL import Image
 
 from runware_nb.commands import diff, gallery
 from runware_nb.commands.images_in import find_image
+from runware_nb.engine.input_lineage import put_back
+from runware_nb.engine.thumbnails import picture_of
 from runware_nb.errors import MediaError
 from runware_nb.loop import background_loop, wait
 from runware_nb.reproduce.gallery import gallery_page
 from runware_nb.reproduce.replay import original_of
 from runware_nb.runlog import State
-from runware_nb.session.input_lineage import put_back
-from runware_nb.session.thumbnails import picture_of
 from tests.conftest import TASK
 
 SEEDED = {**TASK, "seed": 7}

@@ -13,12 +13,12 @@ import pytest
 from runware_nb import Client
 from runware_nb.commands import find_command
 from runware_nb.commands.arguments import LineParser
+from runware_nb.engine.context import CellContext
+from runware_nb.engine.front_end import hooks
 from runware_nb.errors import RunCancelled, TransportTimeout
 from runware_nb.loop import WaitInterrupted
 from runware_nb.runlog import State
 from runware_nb.runlog.spending import budgets_of, set_budget
-from runware_nb.session.context import CellContext
-from runware_nb.session.front_end import hooks
 from tests.conftest import TASK
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from runware_nb.engine.raw import send_raw
 from runware_nb.errors import (
     AuthenticationFailed,
     ConfigError,
@@ -30,7 +31,6 @@ from runware_nb.errors import (
 from runware_nb.loop import WaitInterrupted, background_loop, wait
 from runware_nb.runlog import RunLog, State
 from runware_nb.session.api import make_image_task
-from runware_nb.session.raw import send_raw
 from runware_nb.settings import Key
 from tests.conftest import TASK
 
@@ -347,7 +347,7 @@ def test_a_log_that_fails_under_way_loses_no_image(sandbox, make_session, monkey
         raise RunLogError("the log cannot be written: disk full")
 
     monkeypatch.setattr(RunLog, "finish", broken)
-    monkeypatch.setattr("runware_nb.session.result_storage._WRITE_TRIES", 2)
+    monkeypatch.setattr("runware_nb.engine.result_storage._WRITE_TRIES", 2)
     job = session.submit(TASK)
     assert len(job.result()) == 1
     assert any("not in the log" in notice and "disk full" in notice for notice in job.notices)

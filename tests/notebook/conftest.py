@@ -30,8 +30,8 @@ def open_shell(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> 
     """Open a shell in an environment, and undo whatever its cells change."""
     from IPython.core.interactiveshell import InteractiveShell
 
+    from runware_nb.engine.front_end import hooks
     from runware_nb.session import session as session_module
-    from runware_nb.session.front_end import hooks
 
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from runware_nb.engine.display import relative_link, relative_path
+from runware_nb.engine.front_end import hooks
 from runware_nb.errors import ConfigError, MagicUsageError
 from runware_nb.notebook.cell import CellFinder
 from runware_nb.runlog.spending import budgets_of
 from runware_nb.session import current_session
-from runware_nb.session.display import relative_link, relative_path
-from runware_nb.session.front_end import hooks
 from runware_nb.settings import sources
 
 SMALL = "-s 128x128"

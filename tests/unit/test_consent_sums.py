@@ -3,8 +3,8 @@
 from types import SimpleNamespace
 from typing import Any, cast
 
-from runware_nb.session.consent import Consent, Priced
-from runware_nb.session.estimates import Estimate
+from runware_nb.engine.consent import Consent, Priced
+from runware_nb.engine.estimates import Estimate
 
 
 def test_yes_to_unknown_price_does_not_raise_the_agreed_sum() -> None:

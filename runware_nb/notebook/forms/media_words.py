@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...commands.as_cell import as_cell
 from ...commands.images_in import find_image
 from ...core.media_fields import replace_media
-from ...session.display import relative_path
+from ...engine.display import relative_path
 
 if TYPE_CHECKING:
     from ...session import Session

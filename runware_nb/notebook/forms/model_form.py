@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 from traitlets import TraitError
 
+from ...engine.display import relative_path
 from ...errors import MagicUsageError, RunwareNBError, TaskInvalid
 from ...present.html import MUTED, element, text
 from ...providers.runware.catalog import FieldProblem, Rulebook, find_model
-from ...session.display import relative_path
 from .look import Look
 from .media_words import cell_of
 from .parts import Parts, nested, sort_fields, value_at

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import ipywidgets as widgets
 
 from ...core.results import Result
+from ...engine.thumbnails import first_picture
 from ...errors import ConfigError, MagicUsageError, RunwareNBError
 from ...forking import Workers
 from ...loop import background_loop, wait
@@ -20,7 +21,6 @@ from ...present.table import Picture, picture_html, render_facts
 from ...providers.runware.catalog import ListedModel, Model, all_models, find_model, listed_models
 from ...reprs import short_repr
 from ...runlog.filters import RunFilter
-from ...session.thumbnails import first_picture
 from .look import Look
 
 if TYPE_CHECKING:

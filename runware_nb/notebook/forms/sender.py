@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import ipywidgets as widgets
 
+from ...engine.consent import priced
+from ...engine.display import error_sentence
+from ...engine.estimates import Estimate, estimate
 from ...errors import MagicUsageError, NotConfirmed, RunwareNBError, TaskInvalid
 from ...forking import Workers, make_lock
 from ...loop import WaitInterrupted, wait
 from ...present.html import element, text
 from ...present.results import format_usd
-from ...session.consent import priced
-from ...session.display import error_sentence
-from ...session.estimates import Estimate, estimate
 from .look import Look
 from .media_words import with_images
 from .place import ResultPlace

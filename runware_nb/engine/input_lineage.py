@@ -22,7 +22,7 @@ from ..reprs import short_repr
 
 if TYPE_CHECKING:
     from ..runlog import RunRecord
-    from .session import Session
+    from ..session.session import Session
 
 __all__ = ["Input", "by_content", "hashes_of", "look_into", "parent_of", "put_back", "storable_request", "with_files"]
 

@@ -18,6 +18,7 @@ from ..loop import background_loop
 from ..media.incoming import is_sendable
 from ..providers.runware.catalog import Rulebook, check_task, find_model, place_media, rulebook_of
 from ..providers.runware.classify import task_error
+from ..providers.runware.schema_refresh import FreshSchemas
 from ..reprs import short_repr
 from ..runlog import RunRecord, State
 from .context import CellContext
@@ -25,12 +26,11 @@ from .estimates import Estimate, estimate
 from .execution import drive
 from .input_lineage import put_back
 from .jobs import Job
-from .schema_refresh import FreshSchemas
 from .submission import Labels, submit, submit_all
 
 if TYPE_CHECKING:
     from ..runlog import RunLog
-    from .session import Session
+    from ..session.session import Session
 
 __all__ = ["Plan", "Runs"]
 

@@ -17,7 +17,7 @@ from ..runlog import RunRecord, State
 from .display import render_job
 
 if TYPE_CHECKING:
-    from .session import Session
+    from ..session.session import Session
 
 __all__ = ["Job"]
 

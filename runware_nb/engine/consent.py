@@ -26,8 +26,8 @@ from .front_end import hooks
 
 if TYPE_CHECKING:
     from ..runlog.spending import Budget
+    from ..session.session import Session
     from .context import CellContext
-    from .session import Session
 
 __all__ = ["REMEDY", "Consent", "Priced", "can_ask", "confirm", "priced"]
 

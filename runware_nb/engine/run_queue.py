@@ -17,7 +17,7 @@ from .jobs import Job
 
 if TYPE_CHECKING:
     from ..runlog import RunLog
-    from .session import Session
+    from ..session.session import Session
 
 __all__ = ["RunQueue", "Stopped"]
 

@@ -36,8 +36,8 @@ from .uses import record_takeover
 
 if TYPE_CHECKING:
     from ..runlog import RunLog
+    from ..session.session import Session
     from .jobs import Job
-    from .session import Session
 
 __all__ = ["RunOnItsWay", "drive", "utc_now"]
 

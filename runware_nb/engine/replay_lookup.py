@@ -16,8 +16,8 @@ from ..settings import SERVICES
 from .input_lineage import Input, by_content, look_into
 
 if TYPE_CHECKING:
+    from ..session.session import Session
     from .context import CellContext
-    from .session import Session
 
 __all__ = ["find_replay"]
 

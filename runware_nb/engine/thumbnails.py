@@ -19,7 +19,7 @@ from .display import relative_link
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from .session import Session
+    from ..session.session import Session
 
 __all__ = ["first_picture", "forget_copies", "kept_copy", "picture_of", "small_copy", "small_picture"]
 

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ..core.air import parse_air
-from ..core.tasks import is_utility
-from ..loop import background_loop, wait
-from ..providers.runware.catalog import LiveCatalogue, Rulebook, find_model
-from ..settings import SCHEMAS_URL, user_cache_folder
+from ...core.air import parse_air
+from ...core.tasks import is_utility
+from ...loop import background_loop, wait
+from ...settings import SCHEMAS_URL, user_cache_folder
+from .catalog import LiveCatalogue, Rulebook, find_model
 
 if TYPE_CHECKING:
-    from ..providers.runware.catalog.live import Answer
-    from ..providers.runware.rest import RestTransport
-    from .session import Session
+    from ...session.session import Session
+    from .catalog.live import Answer
+    from .rest import RestTransport
 
 __all__ = ["FreshSchemas"]
 
@@ -116,8 +116,8 @@ class FreshSchemas:
 
     async def _get(self, url: str, etag: str | None) -> Answer:
         if self._transport is None:
-            from .. import __version__
-            from ..providers.runware.rest import RestTransport
+            from ... import __version__
+            from .rest import RestTransport
 
             self._transport = RestTransport(self._session.settings, None, user_agent=f"runware-nb/{__version__}")
         return await self._transport.get(url, etag)

@@ -16,8 +16,8 @@ from .provenance import with_origin
 
 if TYPE_CHECKING:
     from ..runlog import RunLog
+    from ..session.session import Session
     from .jobs import Job
-    from .session import Session
 
 __all__ = ["Storing", "described", "record_of", "store_file"]
 

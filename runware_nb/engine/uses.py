@@ -13,9 +13,9 @@ from ..runlog import RunRecord, UseRecord
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..session.session import Session
     from .context import CellContext
     from .jobs import Job
-    from .session import Session
 
 __all__ = ["record_takeover", "record_use"]
 

@@ -13,7 +13,7 @@ from ..providers.runware.catalog import estimate_usd
 from ..reprs import short_repr
 
 if TYPE_CHECKING:
-    from .session import Session
+    from ..session.session import Session
 
 __all__ = ["Estimate", "estimate"]
 

@@ -30,7 +30,7 @@ from .replay_lookup import find_replay
 from .uses import record_use
 
 if TYPE_CHECKING:
-    from .session import Plan, Session
+    from ..session.session import Plan, Session
 
 __all__ = ["Labels", "Submission", "answer_from_log", "submit", "submit_all"]
 

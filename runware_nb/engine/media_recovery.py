@@ -21,7 +21,7 @@ from ..runlog import ResultRecord, RunRecord
 from .result_storage import described, record_of, store_file
 
 if TYPE_CHECKING:
-    from .session import Session
+    from ..session.session import Session
 
 __all__ = ["Located", "MediaRecovery", "expects_file", "missing_sentence"]
 

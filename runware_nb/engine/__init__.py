@@ -1,0 +1,1 @@
+"""The engine: one path for everything that costs money, whichever service answers."""
