@@ -8,6 +8,7 @@ RunwareNBError
     MediaError           the bytes are missing, broken or not what they claim to be
     TransportError       could not talk; trying again may help
         TransportTimeout     also a builtin TimeoutError; the task goes on, ask for it by its UUID
+        FateUnknown          perhaps accepted and charged; look at the service, and decide
     ProtocolError        an answer we cannot read; keep the frame, report it
     TaskError            the service said no; carries task_uuid, parameter, code, message
         TaskInvalid          change the request
@@ -44,6 +45,7 @@ __all__ = [
     "BundleError",
     "ConfigError",
     "ContentRefused",
+    "FateUnknown",
     "MagicUsageError",
     "MediaError",
     "NotConfirmed",
@@ -191,6 +193,16 @@ class TransportTimeout(TransportError, TimeoutError):
     def __init__(self, message: str, *, task_uuid: str | None = None, may_have_arrived: bool = True) -> None:
         super().__init__(message, may_have_arrived=may_have_arrived)
         self.task_uuid = task_uuid
+
+
+class FateUnknown(TransportError):
+    """A task was sent, its response was lost, and the service cannot be asked for it.
+
+    It may have been accepted and charged. It is never sent again by itself: the user looks at the service's own page,
+    and decides.
+    """
+
+    retryable = False
 
 
 class ProtocolError(RunwareNBError):

@@ -40,7 +40,6 @@ MOVED = {
     "session.origin": "engine.provenance",
     "session.pictures": "engine.thumbnails",
     "session.pipeline": "engine.execution",
-    "session.raw": "engine.raw",
     "session.replaying": "engine.replay_lookup",
     "session.show": "engine.display",
     "session.storing": "engine.result_storage",
@@ -62,7 +61,7 @@ MOVED = {
     "wire.plain": "core.plain_values",
     "wire.redact": "core.redaction",
     "wire.retries": "core.retry",
-    "wire.service": "providers.runware.service",
+    "wire.service": "providers.base",
     "wire.sse": "providers.runware.sse",
 }
 """Earlier names, and where the modules are now; the longest name that fits counts."""

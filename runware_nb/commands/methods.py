@@ -185,7 +185,7 @@ def _absence(name: str, schemas: Sequence[Mapping[str, Any]]) -> str:
 def _taken(session: Session, run: RunRecord) -> dict[str, Any]:
     """Return the schemas of the parameters that a run's model takes, by Python name, as far as they are known here."""
     model = find_model(run.model) if run.model else None
-    rules = session.runs.known_rules(run.request) or (None if model is None else rulebook_of(model))
+    rules = session.planner.known_rules(run.request) or (None if model is None else rulebook_of(model))
     properties = {} if rules is None else rules.schema.get("properties", {})
     return {name: properties[wire] for name, wire in WIRE_NAMES.items() if isinstance(properties.get(wire), Mapping)}
 

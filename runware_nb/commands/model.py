@@ -29,9 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(session: Session, options: argparse.Namespace) -> Answer:
     """Look it up, in the catalogue and at the schema service."""
     known = find_model(session.aliases.air_of(options.name))
-    rules = session.runs.rules_for(options.name)
+    rules = session.planner.rules_for(options.name)
     if rules is None:
-        session.runs.check_refused(options.name, "Its parameters cannot be listed.")
+        session.planner.check_refused(options.name, "Its parameters cannot be listed.")
         near = nearest_names(options.name)
         hint = f"; did you mean {near[0]}?" if near else "; `models` searches them"
         raise MagicUsageError(f"no schema of a model {options.name!r} is known here{hint}")

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(session: Session, options: argparse.Namespace) -> Answer:
     """Collect the runs, and report what became of each."""
     named = [session.log.find(ref) for ref in options.refs] or session.pending()
-    chosen = [record for record in named if session.runs.belongs_here(record)]
+    chosen = [record for record in named if session.engine.known.belongs_here(record)]
     # What this kernel has in its queue is sent in its turn, and was agreed to; it is only waited for.
     queued = {job.task_uuid for job in session.jobs.unsent()}
     unsent = [record for record in chosen if record.attempts == 0 and record.task_uuid not in queued]
@@ -48,7 +48,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
             continue
         try:
             is_sent = sends if record in undecided else options.send or record.attempts == 0
-            jobs.append(session.runs.take_up(record, sends=is_sent))
+            jobs.append(session.engine.known.resume_run(record, sends=is_sent))
         except Exception as error:  # noqa: BLE001 - the runs after this one are taken up all the same
             failed = True
             notes.append(_sentence(record.task_uuid, error))
@@ -56,7 +56,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     if unsent and not sends:
         names = ", ".join(record.task_uuid[:8] for record in unsent)
         notes.append(f"Not sent, at no cost: {names}. `resume --send` sends them.")
-    elsewhere = [record for record in named if not session.runs.belongs_here(record)]
+    elsewhere = [record for record in named if not session.engine.known.belongs_here(record)]
     if elsewhere:
         names = ", ".join(f"{record.task_uuid[:8]} ({record.provider})" for record in elsewhere)
         notes.append(

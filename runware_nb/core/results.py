@@ -14,6 +14,7 @@ from ..printable import printable, printable_bundle
 from ..reprs import shortened
 from .amounts import parse_amount
 from .items import ITEM_IDS, Item
+from .money import USD, Money
 from .parsing import as_identifier
 
 if TYPE_CHECKING:
@@ -308,6 +309,7 @@ class Outcome(Sequence[Result]):
         errors: One for each result that failed.
         duration_s: Seconds from sending to the last result.
         is_recorded: Whether the log answered, at no cost: `cost_usd` is what it cost when it was made.
+        charged: What the service charged for the task as a whole, if it does not price each result; None otherwise.
         renderer: Who draws it in a notebook; lent by the session.
         presenter: Who shows it in a cell, with notices as outputs of their own; lent by the session.
     """
@@ -318,15 +320,24 @@ class Outcome(Sequence[Result]):
     errors: list[TaskError]
     duration_s: float | None = None
     is_recorded: bool = False
+    charged: Money | None = None
     renderer: Callable[[Outcome], Bundle] | None = field(default=None, repr=False)
     presenter: Callable[[Outcome], None] | None = field(default=None, repr=False)
 
     @property
-    def cost_usd(self) -> float | None:
-        """The sum in US dollars; None when any result's cost is unknown."""
+    def cost(self) -> Money | None:
+        """What it cost, in the unit of the service; None if that is not known."""
+        if self.charged is not None:
+            return self.charged
         costs = [result.cost_usd for result in self.results]
         known = [cost for cost in costs if cost is not None]
-        return round(sum(known), 9) if known and len(known) == len(costs) else None
+        return Money(round(sum(known), 9)) if known and len(known) == len(costs) else None
+
+    @property
+    def cost_usd(self) -> float | None:
+        """The cost in US dollars; None if the cost of any result is unknown, or the service charges in another unit."""
+        cost = self.cost
+        return cost.amount if cost is not None and cost.unit == USD else None
 
     def save(self, folder: str | Path, template: str = "{task}-{index}") -> list[Path]:
         """Copy every file into *folder*, which is made if needed.
@@ -365,7 +376,7 @@ class Outcome(Sequence[Result]):
         return len(self.results)
 
     def __repr__(self) -> str:
-        cost = "" if self.cost_usd is None else f" ${self.cost_usd:g}"
+        cost = "" if self.cost is None else f" ${self.cost.amount:g}" if self.cost.unit == USD else f" {self.cost}"
         failed = f" {len(self.errors)} failed" if self.errors else ""
         return printable(f"<Outcome {self.task_uuid[:8]}: {len(self.results)} results{failed}{cost}>")
 

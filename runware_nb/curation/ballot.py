@@ -77,7 +77,7 @@ class Ballot:
 
     def next_pair(self) -> tuple[Place, Place]:
         """Choose what to show next: who was shown least, against an equal that it has met least, on either side."""
-        return pair_of(self.candidates, self.votes, self._session.chance, self._partners)
+        return pair_of(self.candidates, self.votes, self._session.rng, self._partners)
 
     def vote(self, left: Place, right: Place, choice: str) -> None:
         """Write a choice to the log; it replaces an earlier one of this voter on this pair.

@@ -17,23 +17,24 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..core.money import USD, Money, format_amount
 from ..errors import BudgetExceeded, NotConfirmed, RunLogError
 from ..forking import make_lock
-from ..present.results import format_usd
 from ..reprs import short_repr
 from .estimates import Estimate
 from .front_end import hooks
 
 if TYPE_CHECKING:
     from ..runlog.spending import Budget
-    from ..session.session import Session
+    from ..settings import Settings
     from .context import CellContext
+    from .ports import Ports
 
-__all__ = ["REMEDY", "Consent", "Priced", "can_ask", "confirm", "priced"]
+__all__ = ["REMEDY", "Consent", "Priced", "can_ask", "confirm", "limit_of", "priced"]
 
 REMEDY = "Add --yes to agree to the cost (agreed=True in Python)."
-_ROUNDING_USD = 1e-9
-"""Sums of floating-point dollars differ from the exact sum by less than this."""
+_ROUNDING = 1e-9
+"""Sums of floating-point amounts differ from the exact sum by less than this."""
 _MOST_SCOPES = 256
 """Cells whose sums are remembered; a notebook rarely has this many, and an old cell's question may be asked again."""
 
@@ -46,28 +47,30 @@ class Priced:
     Attributes:
         kind: Task type and model: what a question about an unknown price is about.
         price: Its estimate.
+        service: Who performs it, as the log names it; empty for Runware, or the sandbox in its place.
     """
 
     kind: str
     price: Estimate
+    service: str = ""
 
 
-def priced(task: Mapping[str, Any], price: Estimate) -> Priced:
-    """Build the entry for a task in wire spelling."""
-    return Priced(str(task.get("model") or task.get("taskType") or "imageInference"), price)
+def priced(task: Mapping[str, Any], price: Estimate, service: str = "") -> Priced:
+    """Build the entry for a task."""
+    return Priced(str(task.get("model") or task.get("taskType") or "imageInference"), price, service)
 
 
 @dataclass(slots=True)
 class _Scope:
-    """The spending of one cell.
+    """The spending of one cell in one unit.
 
     Attributes:
-        sum_usd: Estimates of everything that it submitted.
-        agreed_usd: The sum that the user last agreed to; None before the first question.
+        total: Estimates of everything that it submitted.
+        agreed: The sum that the user last agreed to; None before the first question.
     """
 
-    sum_usd: float = 0.0
-    agreed_usd: float | None = None
+    total: float = 0.0
+    agreed: float | None = None
 
 
 @dataclass(slots=True)
@@ -76,12 +79,12 @@ class _Question:
 
     Attributes:
         text: What is about to happen, in complete sentences.
-        sum_usd: What the cell's sum is with these tasks.
+        total: What the cell's sum is with these tasks.
         unknown: Kinds of tasks whose price is unknown.
     """
 
     text: str
-    sum_usd: float
+    total: float
     unknown: list[str] = field(default_factory=list)
 
 
@@ -89,11 +92,11 @@ class Consent:
     """What the user of one session has agreed to spend. It can be used from any thread.
 
     Args:
-        session: Whose settings and budgets count.
+        ports: Whose settings and budgets count.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
         self._lock = make_lock()
         self._scopes: collections.OrderedDict[Hashable, _Scope] = collections.OrderedDict()
         self._accepted_kinds: set[tuple[str, str]] = set()
@@ -104,7 +107,8 @@ class Consent:
         """Check that the user agrees to the cost of tasks that are about to be sent.
 
         Args:
-            tasks: All of them; several are a batch that is refused as a whole if a budget cannot cover it.
+            tasks: All of them, for one service; several are a batch that is refused as a whole if a budget cannot
+                cover it.
             context: The cell that submits them.
             agreed: Whether the user agreed beforehand, with `--yes` or `agreed=True`.
             announces: A sentence that is always asked about, whatever the price; None asks only if a rule says so.
@@ -124,7 +128,7 @@ class Consent:
         with self._lock:  # checking and adding are one step: two threads of a cell must not both pass below the limit
             question = self._question(tasks, scope, announces)
             if question is None:
-                self._scope(scope).sum_usd += _known_usd(tasks)
+                self._scope(scope, _unit(tasks)).total += _known(tasks)
                 return
         confirm(question.text)  # the lock is free: the user may take minutes to answer
         self.accept(tasks, scope=scope)
@@ -148,41 +152,46 @@ class Consent:
                 such task carries its own yes.
         """
         with self._lock:
-            self._accepted_kinds.update(self._key(task.kind) for task in tasks if task.price.usd is None)
+            self._accepted_kinds.update(self._key(task) for task in tasks if task.price.cost is None)
             if not counts:
                 return
-            state = self._scope(scope)
-            state.sum_usd += _known_usd(tasks)
+            state = self._scope(scope, _unit(tasks))
+            state.total += _known(tasks)
             # A yes to an unknown price says nothing about the sum. Below the threshold, the threshold still asks; after
             # a yes to a sum, twice that sum still asks, so the yes must not raise it.
-            if state.agreed_usd is None:
-                names_sum = state.sum_usd > self._session.settings.ask_above_usd
+            if state.agreed is None:
+                names_sum = state.total > self._threshold(_unit(tasks))
             else:
-                names_sum = state.sum_usd >= 2 * state.agreed_usd - _ROUNDING_USD
+                names_sum = state.total >= 2 * state.agreed - _ROUNDING
             if names_sum:
-                state.agreed_usd = state.sum_usd
+                state.agreed = state.total
 
     # --- inside --------------------------------------------------------------------------------------
 
     def _question(self, tasks: Sequence[Priced], scope: Hashable, announces: str | None) -> _Question | None:
-        state = self._scope(scope)
-        total = _known_usd(tasks)
-        with_these = state.sum_usd + total
-        threshold = self._session.settings.ask_above_usd
-        unknown = list(dict.fromkeys(task.kind for task in tasks if task.price.usd is None))
+        unit = _unit(tasks)
+        state = self._scope(scope, unit)
+        total = _known(tasks)
+        with_these = state.total + total
+        threshold = self._threshold(unit)
+        unknown = list(dict.fromkeys(task.kind for task in tasks if task.price.cost is None))
         if announces is not None:
             return _Question(f"{announces} {_cost_sentence(tasks)}", with_these, unknown)
         sentences = []
         # After a yes only the doubled amount asks again, not the threshold, which the cell has passed already.
-        if total > 0 and state.agreed_usd is not None:
-            if with_these >= 2 * state.agreed_usd - _ROUNDING_USD:
+        if total > 0 and state.agreed is not None:
+            if with_these >= 2 * state.agreed - _ROUNDING:
                 sentences.append(
-                    f"You agreed to about {format_usd(state.agreed_usd)} for {_place(scope)}. With {_these(tasks)}, "
-                    f"the sum is about {format_usd(with_these)}, twice that amount or more."
+                    f"You agreed to about {format_amount(state.agreed, unit)} for {_place(scope)}. With "
+                    f"{_these(tasks)}, the sum is about {format_amount(with_these, unit)}, twice that amount or more."
                 )
-        elif total > 0 and with_these > threshold + _ROUNDING_USD:
-            sentences.append(_above_threshold(tasks, scope, state.sum_usd, total, threshold))
-        asked = [kind for kind in unknown if self._key(kind) not in self._accepted_kinds]
+        elif total > 0 and with_these > threshold + _ROUNDING:
+            sentences.append(_above_threshold(tasks, scope, state.total, threshold))
+        asked = list(
+            dict.fromkeys(
+                task.kind for task in tasks if task.price.cost is None and self._key(task) not in self._accepted_kinds
+            )
+        )
         if asked:
             names = ", ".join(asked)
             sentences.append(
@@ -192,35 +201,41 @@ class Consent:
 
     def _refuse_uncovered(self, tasks: Sequence[Priced], notebook: str | None) -> None:
         """Refuse a batch that a budget cannot cover, before its first task is written or sent."""
-        total = _known_usd(tasks)
-        for budget in self._budgets(notebook):
-            if total > budget.left_usd + _ROUNDING_USD:
+        total, unit = _known(tasks), _unit(tasks)
+        for budget in self._budgets(notebook, tasks[0].service, unit):
+            if total > budget.left + _ROUNDING:
                 raise BudgetExceeded(
-                    f"These {len(tasks)} tasks cost about {format_usd(total)}, and "
-                    f"{format_usd(max(0.0, budget.left_usd))} is left of {budget.name} of "
-                    f"{format_usd(budget.limit_usd)}. Nothing was sent. Send fewer tasks, or raise the budget."
+                    f"These {len(tasks)} tasks cost about {format_amount(total, unit)}, and "
+                    f"{format_amount(max(0.0, budget.left), unit)} is left of {budget.name} of "
+                    f"{format_amount(budget.limit, unit)}. Nothing was sent. Send fewer tasks, or raise the budget."
                 )
 
-    def _budgets(self, notebook: str | None) -> list[Budget]:
+    def _budgets(self, notebook: str | None, service: str, unit: str) -> list[Budget]:
         from ..runlog.spending import budgets_in_force
 
-        settings = self._session.settings
+        settings = self._ports.settings
         try:
-            with self._session.log.reading() as connection:
-                return budgets_in_force(connection, settings.service, notebook, settings.budget_usd)
+            with self._ports.log.reading() as connection:
+                return budgets_in_force(
+                    connection, service or settings.service, notebook, limit_of(settings, unit), unit=unit
+                )
         except RunLogError:
             return []  # each run meets the same fault when it is written, and is not sent
 
-    def has_budget(self, notebook: str | None) -> bool:
-        """Return whether any budget applies to what this session sends from a notebook."""
-        return bool(self._budgets(notebook))
+    def has_budget(self, notebook: str | None, service: str, unit: str) -> bool:
+        """Return whether any budget applies to what this session sends to a service from a notebook."""
+        return bool(self._budgets(notebook, service, unit))
 
-    def _key(self, kind: str) -> tuple[str, str]:
-        return self._session.settings.service, kind
+    def _threshold(self, unit: str) -> float:
+        settings = self._ports.settings
+        return settings.ask_above_usd if unit == USD else settings.ask_above_credits
 
-    def _scope(self, scope: Hashable) -> _Scope:
-        state = self._scopes.setdefault(scope, _Scope())
-        self._scopes.move_to_end(scope)
+    def _key(self, task: Priced) -> tuple[str, str]:
+        return task.service or self._ports.settings.service, task.kind
+
+    def _scope(self, scope: Hashable, unit: str) -> _Scope:
+        state = self._scopes.setdefault((scope, unit), _Scope())
+        self._scopes.move_to_end((scope, unit))
         while len(self._scopes) > _MOST_SCOPES:
             self._scopes.popitem(last=False)
         return state
@@ -254,33 +269,43 @@ def can_ask() -> bool:
     return hooks.ask is not None
 
 
-def _known_usd(tasks: Sequence[Priced]) -> float:
-    return sum(task.price.usd for task in tasks if task.price.usd is not None)
+def limit_of(settings: Settings, unit: str) -> Money | None:
+    """Return the limit that the settings put on spending in a unit; None without one."""
+    limit = settings.budget_usd if unit == USD else settings.budget_credits
+    return None if limit is None else Money(limit, unit)
+
+
+def _unit(tasks: Sequence[Priced]) -> str:
+    """Return the unit of the prices of tasks: all of them are for one service."""
+    return tasks[0].price.unit
+
+
+def _known(tasks: Sequence[Priced]) -> float:
+    return sum(task.price.cost.amount for task in tasks if task.price.cost is not None)
 
 
 def _cost_sentence(tasks: Sequence[Priced]) -> str:
-    known = [task for task in tasks if task.price.usd is not None]
+    known = [task for task in tasks if task.price.cost is not None]
     missing = len(tasks) - len(known)
     if not known:
         return "The cost is unknown."
     bases = list(dict.fromkeys(task.price.basis for task in known))
     basis = f" ({bases[0]})" if len(bases) == 1 else ""
     of_some = f" for {len(known)} of them; the price of the other {missing} is unknown" if missing else ""
-    return f"The estimated cost is {format_usd(_known_usd(tasks))}{basis}{of_some}."
+    return f"The estimated cost is {format_amount(_known(tasks), _unit(tasks))}{basis}{of_some}."
 
 
-def _above_threshold(
-    tasks: Sequence[Priced], scope: Hashable, before_usd: float, total_usd: float, threshold_usd: float
-) -> str:
-    limit = f"above your confirmation threshold of {format_usd(threshold_usd)}"
-    if before_usd <= 0:
-        what = f"The estimated cost of {format_usd(total_usd)}"
+def _above_threshold(tasks: Sequence[Priced], scope: Hashable, before: float, threshold: float) -> str:
+    total, unit = _known(tasks), _unit(tasks)
+    limit = f"above your confirmation threshold of {format_amount(threshold, unit)}"
+    if before <= 0:
+        what = f"The estimated cost of {format_amount(total, unit)}"
         if len(tasks) > 1:
             return f"{what} for these {len(tasks)} tasks is {limit}."
         return f"{what} ({tasks[0].price.basis}) is {limit}."
     return (
-        f"The tasks that {_place(scope)} has submitted so far cost about {format_usd(before_usd)}. "
-        f"With {_these(tasks)}, the sum is about {format_usd(before_usd + total_usd)}, {limit}."
+        f"The tasks that {_place(scope)} has submitted so far cost about {format_amount(before, unit)}. "
+        f"With {_these(tasks)}, the sum is about {format_amount(before + total, unit)}, {limit}."
     )
 
 

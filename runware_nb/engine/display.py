@@ -19,18 +19,17 @@ from ..core.tasks import prompt_of
 from ..errors import MediaError, TaskError
 from ..media import decode, make_thumbnail
 from ..media.thumbnail import THUMBNAIL_BYTES
-from ..present.results import ResultsView, Tile, format_stars, format_usd, render_plain, render_progress, render_results
+from ..present.results import ResultsView, Tile, format_stars, format_usd, render_plain, render_results
 from ..present.table import Table
 from ..printable import printable_bundle
 from ..reprs import short_repr
-from ..runlog import RunRecord, State
+from ..runlog import RunRecord
 from .front_end import hooks
 from .input_lineage import storable_request
 
 if TYPE_CHECKING:
     from ..runlog import RunLog
     from ..runlog.filters import RunFilter
-    from .jobs import Job
 
 __all__ = [
     "COUNTED_AT_MOST",
@@ -41,7 +40,6 @@ __all__ = [
     "extent_of",
     "relative_link",
     "relative_path",
-    "render_job",
     "render_outcome",
     "render_result",
     "runs_table",
@@ -51,13 +49,6 @@ __all__ = [
 
 COUNTED_AT_MOST = 10_000
 """More runs than this are not counted one by one, so that a list stays quick in a log of a million."""
-_IN_WORDS = {
-    State.PREPARED: "waiting for a free slot",
-    State.SENT: "sent",
-    State.ACCEPTED: "in progress",
-    State.DETACHED: "still in progress",
-    State.UNKNOWN: "perhaps accepted, and not found at the service",
-}
 
 
 def render_outcome(outcome: Outcome, *, display: str = "html") -> dict[str, str]:
@@ -169,24 +160,6 @@ def _render_plain(view: ResultsView, results: Sequence[Result]) -> dict[str, str
                 images.append(result.image)
     sheet = make_sheet(images) if images else None
     return render_plain(view, None if sheet is None else sheet.body, "" if sheet is None else sheet.media_type)
-
-
-def render_job(job: Job) -> dict[str, str]:
-    """Show a job as it stands: its results, its failure, or the place where they will be."""
-    if job.is_done:
-        error = job.future.exception()
-        if error is None:
-            return render_outcome(job.future.result(), display=job.session.settings.display)
-        return render_results(ResultsView(_prompt(job.record), [], [error_sentence(error)], [job.task_uuid]))
-    request = job.record.request
-    return render_progress(
-        prompt=_prompt(job.record),
-        count=_number(request, "numberResults", 1),
-        width=_number(request, "width", 1024),
-        height=_number(request, "height", 1024),
-        percent=job.progress,
-        note=_note(job),
-    )
 
 
 def runs_table(
@@ -367,22 +340,6 @@ def _facts(outcome: Outcome) -> list[str]:
         facts.append(f"seed {seeds[0]}-{seeds[-1]}" if is_range else "seed " + ", ".join(map(str, seeds)))
     facts.append(f"{outcome.task_uuid[:4]}…")
     return facts
-
-
-def _prompt(record: RunRecord) -> str:
-    return record.prompt or record.task_type
-
-
-def _number(request: dict[str, Any], name: str, default: int) -> int:
-    value = request.get(name, default)
-    return value if isinstance(value, int) and value > 0 else default
-
-
-def _note(job: Job) -> str:
-    done = len(job.arrived)
-    asked = _number(job.record.request, "numberResults", 1)
-    said = _IN_WORDS.get(job.state, job.state.value)
-    return f"{said}, {done} of {asked} here" if done else said
 
 
 def _count(run: RunRecord) -> str:

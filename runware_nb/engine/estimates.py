@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.amounts import parse_amount
-from ..errors import RunLogError
-from ..present.results import format_usd
-from ..providers.runware.catalog import estimate_usd
+from ..core.money import USD, Money
+from ..errors import ConfigError, RunLogError
 from ..reprs import short_repr
 
 if TYPE_CHECKING:
-    from ..session.session import Session
+    from .ports import Ports
 
 __all__ = ["Estimate", "estimate"]
 
@@ -24,33 +23,48 @@ class Estimate:
     """What a task is expected to cost.
 
     Attributes:
-        usd: US dollars for all its results; None if the price is unknown. An unknown price is never taken for 0.
+        cost: For all its results; None if the price is unknown. An unknown price is never taken for 0.
         basis: What the estimate is based on, in words.
+        unit: The unit in which the service charges, also if the price is unknown.
     """
 
-    usd: float | None
+    cost: Money | None
     basis: str
+    unit: str = USD
+
+    @property
+    def usd(self) -> float | None:
+        """US dollars; None if the price is unknown, or the service charges in another unit."""
+        return self.cost.amount if self.cost is not None and self.cost.unit == USD else None
 
     def __str__(self) -> str:
-        return f"unknown ({self.basis})" if self.usd is None else f"about {format_usd(self.usd)} ({self.basis})"
+        return f"unknown ({self.basis})" if self.cost is None else f"about {self.cost} ({self.basis})"
 
 
-def estimate(session: Session, task: Mapping[str, Any]) -> Estimate:
-    """Return an estimate from the price list, else from the median of the user's own runs.
+def estimate(ports: Ports, task: Mapping[str, Any], service: str = "") -> Estimate:
+    """Return an estimate from the service's list of prices, else from the median of the user's own runs.
 
     Args:
-        session: Whose log is read.
-        task: In wire spelling.
+        ports: Whose log is read.
+        task: The task.
+        service: Who would perform it, as the log names it; empty for Runware, or the sandbox in its place.
     """
-    listed = estimate_usd(task)
-    if listed is not None:
-        return Estimate(listed, "price list")
+    unit = USD
     try:
-        own = session.log.median_cost(task, session.settings.service)
+        provider = ports.provider(service)
+    except ConfigError:  # a service that is not in use now has no list of prices here
+        service = service or ports.settings.service
+    else:
+        service, unit = provider.name, provider.capabilities.money
+        listed = provider.price(task)
+        if listed is not None:
+            return Estimate(listed, "price list", listed.unit)
+    try:
+        own = ports.log.median_cost(task, service, unit)
     except RunLogError:
         own = None
-    usual = None if own is None else parse_amount(own.usd)
+    usual = None if own is None else parse_amount(own.amount)
     if own is None or usual is None:
-        return Estimate(None, "no price is listed, and the log has no run of this kind with a known cost")
+        return Estimate(None, "no price is listed, and the log has no run of this kind with a known cost", unit)
     what = "similar runs" if own.is_similar else "runs with other parameters"
-    return Estimate(round(usual, 6), f"median of {own.runs} of your {what}")
+    return Estimate(Money(round(usual, 6), unit), f"median of {own.runs} of your {what}", unit)

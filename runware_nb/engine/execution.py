@@ -1,4 +1,4 @@
-"""A run's way through the house: log, send, log, fetch, store, log."""
+"""One run on its way: written to the log, sent, followed, its files stored, and its end written to the log."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import contextlib
 import datetime as dt
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..core.items import Item
 from ..core.results import Outcome, Result
 from ..core.tasks import expected_results
 from ..errors import (
+    FateUnknown,
     ProtocolError,
     RunCancelled,
     RunLogError,
@@ -24,22 +25,28 @@ from ..errors import (
     TransportError,
     TransportTimeout,
 )
+from ..forking import disconnect, restart_after_fork
 from ..media import MissingMedium
+from ..net.deadlines import now
+from ..providers.attempts import carry_out, raise_if_failed
+from ..providers.base import Accepted, Attempt, Provider
 from ..runlog import ResultRecord, RunClaimed, RunRecord, State, TwinExists
 from ..runlog.records import is_gone
+from .consent import Consent, limit_of
 from .display import OutcomePresenter, OutcomeRenderer, ResultRenderer
 from .estimates import estimate
 from .input_lineage import storable_request
-from .media_recovery import expects_file, missing_sentence
-from .result_storage import Storing, record_of
+from .job_table import JobTable
+from .jobs import Job
+from .media_recovery import MediaRecovery, expects_file, missing_sentence
+from .ports import Ports
+from .result_storage import ResultSink, record_of
 from .uses import record_takeover
 
 if TYPE_CHECKING:
     from ..runlog import RunLog
-    from ..session.session import Session
-    from .jobs import Job
 
-__all__ = ["RunOnItsWay", "drive", "utc_now"]
+__all__ = ["RunExecution", "SharedWork", "error_record", "utc_now"]
 
 _LOST_AFTER = dt.timedelta(hours=24)
 _JOIN_TRIES = 4
@@ -51,51 +58,78 @@ _LEAST_DOWNLOAD_S = 10.0
 
 
 def utc_now() -> str:
-    """Write the time as ISO 8601 in UTC, with milliseconds."""
+    """Return the time as ISO 8601 in UTC, with milliseconds."""
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
 
 
-async def drive(session: Session, job: Job, task: Item, *, cell_source: str | None) -> None:
-    """Bring a job to its end and settle it, whatever happens.
+class SharedWork:
+    """What the runs of one session share while they are on their way.
+
+    Attributes:
+        ports: Settings, log and services.
+        jobs: The jobs in progress.
+        consent: What the user has agreed to spend.
+        recovery: Finds files of recorded results.
+    """
+
+    def __init__(self, ports: Ports, jobs: JobTable, consent: Consent, recovery: MediaRecovery) -> None:
+        self.ports = ports
+        self.jobs = jobs
+        self.consent = consent
+        self.recovery = recovery
+        self._price_locks: dict[str, asyncio.Lock] = {}
+        self._background: set[asyncio.Task[None]] = set()
+        restart_after_fork(self)
+
+    def restart_in_child(self) -> None:
+        """Start again after a fork: the loop and what runs on it are the parent's."""
+        disconnect((), self._background, self._price_locks)
+        self._price_locks, self._background = {}, set()
+
+    def price_lock(self, kind: str) -> asyncio.Lock:
+        """Return the lock that lets runs of an unknown price be sent one at a time. On the background loop only."""
+        return self._price_locks.setdefault(kind, asyncio.Lock())
+
+    def continue_in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something to its end. On the background loop only."""
+        task = asyncio.create_task(work)
+        self._background.add(task)  # the loop itself keeps only a weak reference
+        task.add_done_callback(self._background.discard)
+
+
+class RunExecution:
+    """One job on its way. As a `RunObserver` it records what happens to its attempts.
 
     Args:
-        session: Whose client, log and files to use.
+        shared: What the runs of the session share.
         job: New, or found in the log.
-        task: Its task in wire spelling, with the seed chosen and the UUID of its last attempt.
-        cell_source: Source of its cell, for the log.
+        task: Its task, with the seed picked and the UUID of its last attempt.
+        log: Where it is recorded.
     """
-    job.execution = asyncio.current_task()
-    try:
-        if job.withdrawn is not None:
-            raise job.withdrawn
-        outcome = await RunOnItsWay(session, job, task, await session.open_log()).go(cell_source)
-    except asyncio.CancelledError:
-        if job.withdrawn is not None:
-            job.settle(None, job.withdrawn)
-            return
-        job.settle(None, TransportError("the session was closed; the task can be collected by the next one"))
-        raise
-    except BaseException as error:  # noqa: BLE001 - it reaches whoever waits, not this loop's log
-        if not isinstance(error, RunwareNBError) and job.is_leaving:
-            # The run stays unfinished in the log: the same request joins it, and nothing is paid for twice.
-            error.add_note(f"Run {job.task_uuid} may have been charged. `%runware resume` collects its results.")
-        job.settle(None, error)
-    else:
-        job.settle(outcome, None)
 
-
-class RunOnItsWay:
-    """One job on its way."""
-
-    def __init__(self, session: Session, job: Job, task: Item, log: RunLog) -> None:
-        self._session = session
+    def __init__(self, shared: SharedWork, job: Job, task: Item, log: RunLog) -> None:
+        self._shared = shared
+        self._ports = ports = shared.ports
         self._job = job
         self._task = task
         self._log = log
-        self.storing = Storing(session, job, task, log)
+        self._prepared: asyncio.Future[None] | None = None
+        # A finished run is answered from the log, whoever performed it, and needs no service.
+        self._provider = None if job.record.is_finished else ports.provider(job.record.provider)
+        self._sink = ResultSink(shared.recovery, self._provider, job, task, log)
 
-    async def go(self, cell_source: str | None) -> Outcome:
-        """Send or collect, and record what comes."""
+    @property
+    def provider(self) -> Provider:
+        """The service of a run that has not ended."""
+        assert self._provider is not None
+        return self._provider
+
+    async def run(self, cell_source: str | None) -> Outcome:
+        """Send or collect, and record what comes.
+
+        Args:
+            cell_source: Source of its cell, for the log.
+        """
         record = self._job.record
         if record.is_finished:
             return await self._recall()
@@ -115,18 +149,20 @@ class RunOnItsWay:
         An unknown price cannot be reserved. If several such runs were sent at once, together they could cost more than
         the budget has left, whatever it is.
         """
-        record, consent = self._job.record, self._session.consent
-        is_unknown = record.estimate_usd is None and not self._job.is_logged
-        if not is_unknown or not await asyncio.to_thread(consent.has_budget, record.notebook):
+        record, consent = self._job.record, self._shared.consent
+        is_unknown = record.estimate is None and not self._job.is_logged
+        if not is_unknown or not await asyncio.to_thread(
+            consent.has_budget, record.notebook, record.provider, record.cost_unit
+        ):
             yield
             return
-        lock = self._session.runs.price_lock(f"{record.provider} {record.model or record.task_type}")
+        lock = self._shared.price_lock(f"{record.provider} {record.model or record.task_type}")
         async with lock:
-            price = await asyncio.to_thread(estimate, self._session, record.request)
-            if price.usd is None:
+            price = await asyncio.to_thread(estimate, self._ports, record.request, record.provider)
+            if price.cost is None:
                 yield  # the lock is held until the run has ended, and its cost is in the log
                 return
-        record.estimate_usd = price.usd
+        record.estimate = price.cost.amount
         yield
 
     async def _bring_in(self, work: Awaitable[Outcome]) -> Outcome:
@@ -134,18 +170,21 @@ class RunOnItsWay:
         record = self._job.record
         try:
             outcome = await work
+        except FateUnknown as error:
+            await self._mark_unknown(error)
+            raise
         except TransportTimeout as error:
             if record.attempts and not error.may_have_arrived:
                 await self._fail(error)  # proven not to have been sent: there is nothing to collect later
             elif record.attempts:
                 await self._mark(State.DETACHED)
-                self._session.runs.keep(self._collect_later())
+                self._shared.continue_in_background(self._collect_later())
             raise
         except (TaskError, TransportError, ProtocolError) as error:
             await self._fail(error)
             raise
         except Exception:
-            await self.storing.finish()  # what has arrived was paid for, whatever went wrong afterwards
+            await self._sink.finish()  # what has arrived was paid for, whatever went wrong afterwards
             raise
         await self.finish(outcome, None)
         return outcome
@@ -194,8 +233,8 @@ class RunOnItsWay:
         job.is_logged = job.is_joined = job.resends = True
         self._log.hold(twin)
         if twin.task_uuid != own.task_uuid:
-            record_takeover(self._session, job, own, cell_source)
-        self._task = self.storing.task = {**self._task, "taskUUID": twin.attempt_uuid}  # the file names the attempt
+            record_takeover(self._ports, job, own, cell_source)
+        self._task = self._sink.task = {**self._task, "taskUUID": twin.attempt_uuid}  # the file names the attempt
         job.changed()
 
     async def _collect_patiently(self) -> Outcome:
@@ -228,7 +267,11 @@ class RunOnItsWay:
         Whoever joins a run whose fate is unknown made no decision about it. It may have been accepted, so the service
         is only asked; `resume --send` is the decision to send it again.
         """
-        return self._job.resends and not (self._job.record.state is State.UNKNOWN and self._job.is_joined)
+        return (
+            self._job.resends
+            and self.provider.capabilities.resend_is_safe
+            and not (self._job.record.state is State.UNKNOWN and self._job.is_joined)
+        )
 
     async def _answered_already(self) -> Outcome | None:
         """Take the answers that were written down before a crash, of a task that the service has forgotten since."""
@@ -238,68 +281,103 @@ class RunOnItsWay:
             return None
         outcome = Outcome(dict(record.request), record.attempt_uuid, [], [])
         outcome.results = await asyncio.gather(*(self._recalled(result) for result in kept))
-        self.storing.records.update({result.position: result for result in kept})
+        self._sink.records.update({result.position: result for result in kept})
         return outcome
 
     async def _send(self, cell_source: str | None) -> Outcome:
-        record = self._job.record
+        record, settings = self._job.record, self._ports.settings
         prepared = (
             _done()
             if self._job.is_logged
             else self._log.prepare(
-                record, cell_source=cell_source, environment=self._session.environment,
-                limit_usd=self._session.settings.budget_usd,
+                record, cell_source=cell_source, environment=self._ports.environment,
+                limit=limit_of(settings, record.cost_unit),
             )
         )  # fmt: skip
-        service = await self._session.open_service()
-
-        async def before_attempt(task: Item, number: int) -> None:
-            # Nothing is awaited between the slot and this line. From here on the run counts as sent: Stop and close
-            # leave it alone, because its claim is being written and its first byte may follow.
-            self._set_deadline(self._session.settings.timeout_s if number == 1 else _LEAST_DOWNLOAD_S)
-            if not self._job.is_leaving:
-                self._job.is_leaving = True
-                self._session.jobs.count_sent(self._job.scope)
-            record.request = storable_request(task)
-            claimed = self._log.mark_sent(
-                record.task_uuid, task["taskUUID"], number, utc_now(), json.dumps(record.request),
-                remote_id=task["taskUUID"],
-            )  # fmt: skip
-            claimed.add_done_callback(_note_error)
-            await prepared  # queued one behind the other, both usually go into one commit
-            await claimed
-            record.attempt_uuid, record.attempts = task["taskUUID"], number
-            record.remote_id = task["taskUUID"]
-            if record.state is State.PREPARED:
-                record.state = State.SENT
-            self._task = self.storing.task = task
-            self._job.changed()
-
+        self._prepared = prepared
         try:
-            return await service.run(
-                self._task,
-                on_result=self.storing.take,
-                on_progress=self._on_progress,
-                on_attempt=before_attempt,
-                timeout_s=self._session.settings.timeout_s,
-                as_is=self._job.as_is,
+            task = self._task if self._job.as_is else self.provider.complete(await self.provider.prepare(self._task))
+            return await carry_out(
+                self.provider, task, observer=self, limiter=self.provider.limiter, timeout_s=settings.timeout_s
             )
         finally:
             if not prepared.done():
                 await prepared
 
-    async def _collect(self, timeout_s: float | None = None, *, resends: bool | None = None) -> Outcome:
-        service = await self._session.open_service()
-        self.storing.deadline = None
-        if timeout_s is None:
-            self._set_deadline(self._session.settings.timeout_s)
-        return await service.collect(
-            self._task,
-            resends=self._may_resend if resends is None else resends,
-            on_result=self.storing.take,
-            on_progress=self._on_progress,
-            timeout_s=self._session.settings.timeout_s if timeout_s is None else timeout_s,
+    async def before_attempt(self, attempt: Attempt) -> None:
+        """Claim the attempt in the log. It leaves only after this is committed. See `RunObserver`."""
+        record, task = self._job.record, attempt.task
+        # Nothing is awaited between the slot and this line. From here on the run counts as sent: Stop and close leave
+        # it alone, because its claim is being written and its first byte may follow.
+        self._set_deadline(self._ports.settings.timeout_s if attempt.number == 1 else _LEAST_DOWNLOAD_S)
+        if not self._job.is_leaving:
+            self._job.is_leaving = True
+            self._shared.jobs.count_sent(self._job.scope)
+        record.request = storable_request(task)
+        claimed = self._log.mark_sent(
+            record.task_uuid, attempt.attempt_uuid, attempt.number, utc_now(), json.dumps(record.request),
+            remote_id=attempt.remote_id,
+        )  # fmt: skip
+        claimed.add_done_callback(_note_error)
+        if self._prepared is not None:
+            await self._prepared  # queued one behind the other, both usually go into one commit
+        await claimed
+        record.attempt_uuid, record.attempts = attempt.attempt_uuid, attempt.number
+        record.remote_id = attempt.remote_id
+        if record.state is State.PREPARED:
+            record.state = State.SENT
+        self._task = self._sink.task = task
+        self._job.changed()
+
+    async def on_accepted(self, accepted: Accepted) -> None:
+        """Record the service's id: without it, nobody could collect the results. See `RunObserver`."""
+        record = self._job.record
+        if record.remote_id == accepted.remote_id:
+            return
+        record.remote_id = accepted.remote_id
+        if record.state in {State.SENT, State.UNKNOWN}:
+            record.state = State.ACCEPTED
+        await self._sink.surely(
+            lambda: self._log.accepted(record.task_uuid, accepted.remote_id, utc_now()),
+            f"The service's id of run {record.task_uuid[:8]}, {accepted.remote_id},",
         )
+        self._job.changed()
+
+    def on_result(self, result: Result) -> None:
+        """Record and store a result. See `RunObserver`."""
+        self._sink.take(result)
+
+    def on_progress(self, percent: float) -> None:
+        """Show the progress. See `RunObserver`."""
+        self._job.progress = percent
+        self._job.changed()
+
+    async def _collect(self, timeout_s: float | None = None, *, resends: bool | None = None) -> Outcome:
+        """Wait for an attempt that was sent before.
+
+        Raises:
+            FateUnknown: The service chose no id that arrived here, and cannot be asked for the attempt.
+            TaskNotFound: The service does not know it.
+        """
+        record = self._job.record
+        self._sink.deadline = None
+        if timeout_s is None:
+            timeout_s = self._ports.settings.timeout_s
+            self._set_deadline(timeout_s)
+        deadline = now() + timeout_s
+        attempt = Attempt(
+            self._task, max(1, record.attempts), record.remote_id,
+            may_resend=self._may_resend if resends is None else resends,
+        )  # fmt: skip
+        accepted = await self.provider.locate(attempt, deadline)
+        if accepted is None:
+            raise FateUnknown(
+                f"Run {record.task_uuid[:8]} was sent, and the response of {record.provider} with its id was lost. It "
+                "may have been accepted and charged, and the service cannot be asked for it. It is not sent again. "
+                f"Look at the history on the website of {record.provider}"
+            )
+        await self.on_accepted(accepted)
+        return raise_if_failed(await self.provider.follow(accepted, self, deadline))
 
     async def _collect_later(self) -> None:
         """Go on asking for a task whose deadline has passed, so that its result reaches the log all the same."""
@@ -313,17 +391,17 @@ class RunOnItsWay:
     def _set_deadline(self, timeout_s: float) -> None:
         """Let downloads take until then, or longer if they may already: the deadline of a run is one for all of it."""
         deadline = time.monotonic() + timeout_s
-        self.storing.deadline = max(deadline, self.storing.deadline or deadline)
+        self._sink.deadline = max(deadline, self._sink.deadline or deadline)
 
     async def _recall(self) -> Outcome:
         """Give a finished run as the log has it."""
         record = self._job.record
         outcome = Outcome(dict(record.request), record.attempt_uuid, [], [], record.duration_s, self._job.is_recorded)
-        outcome.errors = [self._session.runs.error_of(kept.error) for kept in record.results if kept.error is not None]
+        outcome.errors = [self._error_of(kept.error) for kept in record.results if kept.error is not None]
         recalled = (self._recalled(kept) for kept in record.results if kept.error is None)
         outcome.results = await asyncio.gather(*recalled)
         if not outcome.results and record.error is not None:
-            error = self._session.runs.error_of(record.error)
+            error = self._error_of(record.error)
             error.outcome = outcome
             raise error
         self._lend(outcome)
@@ -332,19 +410,13 @@ class RunOnItsWay:
     async def _recalled(self, kept: ResultRecord) -> Result:
         """Build a recorded result, with its file if it is here or can be downloaded; nothing is paid for again."""
         record = self._job.record
-        located = await self._session.recovery.locate(record, kept)
+        located = await self._shared.recovery.locate(record, kept)
         result = Result(kept.raw, record.attempt_uuid, kept.position, located.medium)
-        if located.medium is None and self._session.fetches_media and expects_file(kept):
-            sentence = missing_sentence(self._session, record, kept, located.reason)
+        if located.medium is None and self._ports.fetches_media and expects_file(kept):
+            sentence = missing_sentence(self._ports.media.folder, record, kept, located.reason)
             result.medium = MissingMedium(sentence)
             self._job.notices.append(sentence)
         return result
-
-    # --- while it runs -------------------------------------------------------------------------------
-
-    def _on_progress(self, percent: float) -> None:
-        self._job.progress = percent
-        self._job.changed()
 
     # --- the end -------------------------------------------------------------------------------------
 
@@ -355,25 +427,28 @@ class RunOnItsWay:
             outcome: What came.
             error: What ended it, when nothing came.
         """
-        await self.storing.finish()
-        records = list(self.storing.records.values())
+        await self._sink.finish()
+        records = list(self._sink.records.values())
         taken = {result.index for result in outcome.results}
-        if not self._session.fetches_media:
+        if not self._ports.fetches_media:
             records = [record_of(result) for result in outcome.results]
         free = (index for index in range(len(outcome.results) + len(outcome.errors)) if index not in taken)
         for position, failure in zip(free, outcome.errors, strict=False):
-            records.append(ResultRecord(position=position, error=_error_record(failure)))
+            records.append(ResultRecord(position=position, error=error_record(failure)))
         record = self._job.record
         state = State.FAILED if not outcome.results else State.PARTIAL if outcome.errors else State.SUCCEEDED
-        now = utc_now()
-        await self.storing.surely(
+        at_utc, cost = utc_now(), outcome.cost
+        if cost is not None and cost.unit != record.cost_unit:
+            cost = None  # an amount in a unit that was not announced says nothing about what the run cost
+        await self._sink.surely(
             lambda: self._log.finish(
-                record.task_uuid, state, at_utc=now, duration_s=outcome.duration_s, cost_usd=outcome.cost_usd,
-                error=None if error is None else _error_record(error), records=records, tagged=bool(record.tags),
+                record.task_uuid, state, at_utc=at_utc, duration_s=outcome.duration_s, cost=cost,
+                error=None if error is None else error_record(error), records=records, tagged=bool(record.tags),
             ),
             "the end of the run",
         )  # fmt: skip
-        record.results, record.finished_at_utc, record.cost_usd = records, now, outcome.cost_usd
+        record.results, record.finished_at_utc = records, at_utc
+        record.cost = None if cost is None else cost.amount
         if record.state is not State.DISCARDED:
             record.state = state
         self._lend(outcome)
@@ -386,17 +461,31 @@ class RunOnItsWay:
         # again has decided; if the service then still does not know it, it is lost like any other.
         if age >= _LOST_AFTER and (record.state is not State.UNKNOWN or self._may_resend):
             await self._log.finish(record.task_uuid, State.LOST, at_utc=utc_now(), duration_s=None,
-                                   cost_usd=None, error=_error_record(error))  # fmt: skip
+                                   cost=None, error=error_record(error))  # fmt: skip
             record.state = State.LOST
 
+    async def _mark_unknown(self, error: FateUnknown) -> None:
+        """Record that nobody can tell whether the service accepted the run. What was reserved for it stays reserved."""
+        record = self._job.record
+        await self._sink.surely(
+            lambda: self._log.mark_unknown(record.task_uuid, error_record(error), utc_now()), "the run's state"
+        )
+        record.state, record.error = State.UNKNOWN, error_record(error)
+
+    def _error_of(self, kept: Mapping[str, Any]) -> TaskError:
+        """Build the error that the log recorded, in the classes of the service that raised it."""
+        service = self._job.record.provider
+        provider = self._ports.provider(service if self._ports.serves(service) else "")
+        return provider.error_of(kept)
+
     async def _mark(self, state: State) -> None:
-        await self.storing.surely(lambda: self._log.set_state(self._job.task_uuid, state), "the run's state")
+        await self._sink.surely(lambda: self._log.set_state(self._job.task_uuid, state), "the run's state")
         if self._job.record.state is not State.UNKNOWN:  # as the log does
             self._job.record.state = state
 
     def _lend(self, outcome: Outcome) -> None:
         """Let outcome and results draw themselves."""
-        display = self._session.settings.display
+        display = self._ports.settings.display
         outcome.renderer = OutcomeRenderer(display)
         outcome.presenter = OutcomePresenter(self._job.notices, display)
         prompt = self._job.record.prompt or self._job.record.task_type
@@ -424,7 +513,8 @@ def _note_error(future: asyncio.Future[None]) -> None:
         future.exception()
 
 
-def _error_record(error: RunwareNBError) -> dict[str, Any]:
+def error_record(error: RunwareNBError) -> dict[str, Any]:
+    """Return an error as the log records it."""
     if isinstance(error, TaskError):
         return {"code": error.code, "message": str(error), "taskUUID": error.task_uuid,
                 "parameter": error.parameter, "raw": error.raw}  # fmt: skip

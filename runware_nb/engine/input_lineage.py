@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.canonical import request_hash
@@ -22,9 +23,18 @@ from ..reprs import short_repr
 
 if TYPE_CHECKING:
     from ..runlog import RunRecord
-    from ..session.session import Session
+    from .ports import Ports
 
-__all__ = ["Input", "by_content", "hashes_of", "look_into", "parent_of", "put_back", "storable_request", "with_files"]
+__all__ = [
+    "Input",
+    "by_content",
+    "hashes_of",
+    "parent_of",
+    "resolve_inputs",
+    "restore_inputs",
+    "storable_request",
+    "with_files",
+]
 
 _UUIDS = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _INLINE_FROM = 1000
@@ -53,11 +63,11 @@ class Input:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-def look_into(session: Session, task: Mapping[str, Any], *, keeps: bool = True) -> list[Input]:
+def resolve_inputs(ports: Ports, task: Mapping[str, Any], *, keeps: bool = True) -> list[Input]:
     """Find out what a task is made from, in the order in which its media stand.
 
     Args:
-        session: Whose log knows what was made here, and whose store keeps what comes from elsewhere.
+        ports: Whose log knows what was made here, and whose store keeps what comes from elsewhere.
         task: In wire spelling, with anything where a medium may stand.
         keeps: Whether media from elsewhere are stored, so that the run can be made again.
 
@@ -69,7 +79,7 @@ def look_into(session: Session, task: Mapping[str, Any], *, keeps: bool = True) 
     found: list[Input] = []
 
     def look(value: Any) -> Any:
-        found.append(_look_at(session, value, keeps=keeps))
+        found.append(_look_at(ports, value, keeps=keeps))
         return value
 
     replace_media(task, look)
@@ -152,15 +162,20 @@ def with_files(
     return replace_media(request, fetch)
 
 
-def put_back(session: Session, request: Item, inputs: Sequence[Mapping[str, Any]]) -> Item:
+def restore_inputs(find_file: Callable[[str], Path | None], request: Item, inputs: Sequence[Mapping[str, Any]]) -> Item:
     """Put media that were logged by their hash back into a request that is to be sent as it was.
+
+    Args:
+        find_file: Returns the path of a file of the store by its name; None if it cannot be had.
+        request: As logged.
+        inputs: As logged.
 
     Raises:
         TaskInvalid: One of them is not in the store any more.
     """
 
     def inline(name: str) -> str | None:
-        path = session.recovery.find_file(name)
+        path = find_file(name)
         if path is None:
             return None
         body, kind = media_bytes(path)
@@ -169,44 +184,44 @@ def put_back(session: Session, request: Item, inputs: Sequence[Mapping[str, Any]
     return with_files(request, inputs, inline, only_hashed=True)
 
 
-def _look_at(session: Session, value: Any, *, keeps: bool) -> Input:
+def _look_at(ports: Ports, value: Any, *, keeps: bool) -> Input:
     if isinstance(value, Result) and value.item_uuid:
-        known = _made_here(session, item_uuid=value.item_uuid)
+        known = _made_here(ports, item_uuid=value.item_uuid)
         if known is not None:
             return known
     if isinstance(value, str) and is_sendable(value):
         body = _inline(value)
         if body is None:
-            return _named(session, value)
+            return _named(ports, value)
     else:
         body = media_bytes(value)[0]
     sha256 = hashlib.sha256(body).hexdigest()
-    known = _made_here(session, sha256=sha256)
+    known = _made_here(ports, sha256=sha256)
     if known is not None:
         return known
     maker = _maker_in_memory(value)
     try:
-        file = session.media.put(body).name if keeps else None
+        file = ports.media.put(body).name if keeps else None
     except MediaError:
         file = None  # what is sent matters more than what is kept
     return Input(sha256=sha256, file=file, maker=maker)
 
 
-def _named(session: Session, value: str) -> Input:
+def _named(ports: Ports, value: str) -> Input:
     """Look up an address or a UUID: a medium of an earlier run is known by the UUID in its name."""
     for name in _UUIDS.findall(value):
-        known = _made_here(session, item_uuid=name.lower())
+        known = _made_here(ports, item_uuid=name.lower())
         if known is not None:
             return Input(known.sha256, known.file, value, known.maker)
-    uploaded = session.connection.uploaded_hashes.get(value) if is_uuid(value) else None
+    uploaded = ports.uploaded_hashes.get(value) if is_uuid(value) else None
     return Input(sha256=uploaded, named=value)
 
 
-def _made_here(session: Session, **which: str) -> Input | None:
+def _made_here(ports: Ports, **which: str) -> Input | None:
     try:
         # An imported record proves nothing about the origin of a file: it must not decide which request is answered
         # from the log. Replay mode sends nothing, and finds the media of a bundle by what its records state.
-        found = session.log.find_result(**which, with_imported=session.settings.mode == "replay")
+        found = ports.log.find_result(**which, with_imported=ports.settings.mode == "replay")
     except RunLogError:
         return None  # the run itself will meet the same fault, and say so
     return None if found is None else Input(sha256=found[1], file=found[2], maker=found[0])

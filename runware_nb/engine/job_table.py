@@ -6,7 +6,7 @@ import collections
 from collections.abc import Hashable, Iterator
 from typing import TYPE_CHECKING
 
-from ..forking import make_lock
+from ..forking import disconnect, make_lock, restart_after_fork
 
 if TYPE_CHECKING:
     from .jobs import Job
@@ -24,6 +24,15 @@ class JobTable:
 
     def __init__(self) -> None:
         self._lock = make_lock()
+        restart_after_fork(self)
+        self._clear()
+
+    def restart_in_child(self) -> None:
+        """Forget all jobs after a fork: they belong to the parent, which goes on with them."""
+        disconnect((), self._by_uuid, self._by_hash)
+        self._clear()
+
+    def _clear(self) -> None:
         self._by_uuid: dict[str, Job] = {}
         self._by_hash: dict[str, list[Job]] = {}
         self._sent: collections.OrderedDict[Hashable, int] = collections.OrderedDict()

@@ -6,7 +6,7 @@ import asyncio
 import concurrent.futures
 import logging
 from collections.abc import Callable, Coroutine, Generator, Hashable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..core.results import Outcome, Result
 from ..errors import RunwareNBError, TransportError, TransportTimeout
@@ -14,14 +14,36 @@ from ..forking import make_lock, restart_after_fork
 from ..loop import WaitInterrupted, wait, wait_async
 from ..printable import printable, printable_bundle
 from ..runlog import RunRecord, State
-from .display import render_job
 
-if TYPE_CHECKING:
-    from ..session.session import Session
-
-__all__ = ["Job"]
+__all__ = ["Job", "JobOwner"]
 
 logger = logging.getLogger("runware_nb")
+
+
+class JobOwner(Protocol):
+    """Who carries out the wishes of a job: the engine."""
+
+    @property
+    def display(self) -> str:
+        """How images are shown: `html` or `image`."""
+
+    def stop(self, job: Job) -> str:
+        """Stop the cell that waits for a job; return the sentence for the user. See `RunQueue.stop`."""
+
+    def mark_detached(self, job: Job) -> None:
+        """Mark a run in progress as one that nobody waits for. See `RunQueue.mark_detached`."""
+
+    def discard(self, record: RunRecord) -> bool:
+        """Hide a run. See `RunQueue.discard`."""
+
+    def cancel(self, job: Job) -> bool:
+        """Cancel a run that was not sent yet. See `RunQueue.cancel`."""
+
+    def show_job(self, job: Job) -> None:
+        """Show a job where the user is looking."""
+
+    def render_job(self, job: Job) -> dict[str, str]:
+        """Return a job as a MIME bundle, as it stands."""
 
 
 class Job(Coroutine[Any, None, Outcome]):
@@ -30,6 +52,7 @@ class Job(Coroutine[Any, None, Outcome]):
     Made by `rw.image`, `rw.run` and `rw.job`; not by hand.
 
     Attributes:
+        owner: Who carries out its wishes.
         record: The run as the log knows it.
         is_new: Whether it is to be sent, rather than found again.
         resends: Whether a run found again is sent once more, under its own UUID, if the service does not know it.
@@ -47,8 +70,8 @@ class Job(Coroutine[Any, None, Outcome]):
         future: Resolved with the outcome.
     """
 
-    def __init__(self, session: Session, record: RunRecord, *, is_new: bool, resends: bool = False) -> None:
-        self.session = session
+    def __init__(self, owner: JobOwner, record: RunRecord, *, is_new: bool, resends: bool = False) -> None:
+        self.owner = owner
         self.record = record
         self.is_new = is_new
         self.resends = resends
@@ -97,7 +120,7 @@ class Job(Coroutine[Any, None, Outcome]):
         try:
             return wait(self.future, timeout_s=timeout_s, on_tick=on_tick)
         except KeyboardInterrupt:
-            raise WaitInterrupted(self.session.queue.stop(self)) from None
+            raise WaitInterrupted(self.owner.stop(self)) from None
         except TransportTimeout as error:
             if self.future.done():
                 raise
@@ -107,7 +130,7 @@ class Job(Coroutine[Any, None, Outcome]):
     def __await__(self) -> Generator[Any, None, Outcome]:
         def let_go(is_stop: bool) -> str:
             if is_stop:
-                return self.session.queue.stop(self)
+                return self.owner.stop(self)
             self.detach()  # a timeout or another task ends only this wait
             return self.goes_on("Stopped waiting")
 
@@ -143,7 +166,7 @@ class Job(Coroutine[Any, None, Outcome]):
 
     def detach(self) -> None:
         """Stop waiting; the result is collected into the log when it arrives."""
-        self.session.queue.mark_detached(self)
+        self.owner.mark_detached(self)
 
     def discard(self) -> None:
         """Hide the run. A run that was not sent is dropped and costs nothing; see `Session.discard`.
@@ -151,14 +174,14 @@ class Job(Coroutine[Any, None, Outcome]):
         Raises:
             RunLogError: The log cannot be written.
         """
-        self.session.discard(self.record)
+        self.owner.discard(self.record)
 
     def cancel(self) -> bool:
         """Cancel the run if it was not sent yet, at no cost; return whether it was cancelled.
 
         A run that was sent is paid for, and continues.
         """
-        return self.session.cancel(self)
+        return self.owner.cancel(self)
 
     @property
     def is_queued(self) -> bool:
@@ -262,10 +285,10 @@ class Job(Coroutine[Any, None, Outcome]):
 
     def _ipython_display_(self) -> None:
         """Show itself in the cell, and go on showing itself there while it runs."""
-        self.session.show_job(self)
+        self.owner.show_job(self)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return printable_bundle(render_job(self))
+        return printable_bundle(self.owner.render_job(self))
 
 
 def _current_task() -> asyncio.Task[Any] | None:

@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ..core.results import Medium, Result, is_final
+from ..core.results import Medium, Result
 from ..errors import ConfigError, MediaError, ProtocolError, RunLogError, RunwareNBError, TransportError
 from ..loop import background_loop, wait
 from ..media import FileMedium
+from ..providers.base import Attempt
 from ..reprs import short_repr
 from ..runlog import ResultRecord, RunRecord
 from .result_storage import described, record_of, store_file
 
 if TYPE_CHECKING:
-    from ..session.session import Session
+    from ..media import MediaStore
+    from .ports import Ports
 
 __all__ = ["Located", "MediaRecovery", "expects_file", "missing_sentence"]
 
@@ -51,8 +53,8 @@ class MediaRecovery:
     is offline, and a URL in an imported record was chosen by a stranger.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
         self._expired: dict[tuple[str, int], str] = {}
         self._polled: set[tuple[str, int]] = set()
         self._unreachable: dict[str, float] = {}
@@ -78,8 +80,8 @@ class MediaRecovery:
             return path
         sha256 = Path(name).stem  # files are named by the hash of the bytes received
         try:
-            known = self._session.log.find_result(sha256=sha256)
-            run = None if known is None else self._session.log.find(known[0])
+            known = self._ports.log.find_result(sha256=sha256)
+            run = None if known is None else self._ports.log.find(known[0])
         except RunLogError:
             return None
         for result in [] if run is None else run.results:
@@ -107,7 +109,7 @@ class MediaRecovery:
             kept: One of its results; updated, in the log too, if its file is downloaded or has expired.
             polls: Whether to ask the service for a new URL if nothing can be had from the recorded one.
         """
-        store = self._session.media
+        store = self._ports.media
         path = store.find_here(kept.file) or await asyncio.to_thread(self._here, kept.file)
         if path is not None:
             return Located(self._medium(path, run, kept))
@@ -127,22 +129,32 @@ class MediaRecovery:
             return Located(None, described(error))
         return await self._keep(run, kept, result)
 
+    @property
+    def fetches_media(self) -> bool:
+        """Whether this session downloads results."""
+        return self._ports.fetches_media
+
+    @property
+    def media(self) -> MediaStore:
+        """The folder of files. See `Ports.media`."""
+        return self._ports.media
+
     # --- inside --------------------------------------------------------------------------------------
 
     def _here(self, name: str | None) -> Path | None:
         """Look on this machine and in the bucket."""
         with contextlib.suppress(ConfigError):  # the bucket cannot be used: storing reports that
-            return self._session.media.find(name)
+            return self._ports.media.find(name)
         return None
 
     def _medium(self, path: Path, run: RunRecord, kept: ResultRecord) -> FileMedium:
         return FileMedium(path, lambda: self.find(run, kept, polls=True), received_sha256=kept.received_sha256)
 
     def _may_download(self, run: RunRecord) -> bool:
-        return self._session.settings.mode == "live" and self._session.fetches_media and not run.is_imported
+        return self._ports.settings.mode == "live" and self._ports.fetches_media and not run.is_imported
 
     def _refusal(self, run: RunRecord) -> str:
-        if self._session.settings.mode != "live":
+        if self._ports.settings.mode != "live":
             return "replay mode downloads nothing"
         return "files of imported runs are not downloaded" if run.is_imported else "this session downloads no files"
 
@@ -171,21 +183,21 @@ class MediaRecovery:
                 raise MediaError(self._expired[place], is_expired=True)
             if result.url is None and result.inline is None:
                 raise MediaError("no URL is recorded for it", is_expired=True)
-            return await self._fetch(result, kept)
+            return await self._fetch(run, result, kept)
         except (MediaError, TransportError):
             # Whatever is wrong with the recorded URL or the file behind it (it has expired, cannot be used, or names a
             # host that does not exist), the service may give another one, and asking costs nothing.
-            is_polled = place in self._polled or run.provider != self._session.settings.service
+            is_polled = place in self._polled or not self._ports.serves(run.provider)
             if not polls or is_polled:
                 raise
             self._polled.add(place)
             with contextlib.suppress(TransportError, ProtocolError, ConfigError):
                 fresh = await self._poll(run, kept)
                 if fresh is not None:
-                    return await self._fetch(fresh, kept)
+                    return await self._fetch(run, fresh, kept)
             raise
 
-    async def _fetch(self, result: Result, kept: ResultRecord) -> Result:
+    async def _fetch(self, run: RunRecord, result: Result, kept: ResultRecord) -> Result:
         """Download a result, and compare it with the recorded hash.
 
         Raises:
@@ -194,9 +206,10 @@ class MediaRecovery:
         host = urlsplit(result.url or "").netloc.rpartition("@")[2]
         if time.monotonic() < self._unreachable.get(host, 0.0):
             raise MediaError(f"{host} could not be reached a moment ago")
-        service = await self._session.open_service()
+        # A file needs no account of the service that made it, so whichever is in use here downloads it.
+        provider = self._ports.provider(run.provider if self._ports.serves(run.provider) else "")
         try:
-            await service.fetch(result)
+            await provider.fetch(result)
         except TransportError:
             self._unreachable[host] = time.monotonic() + _UNREACHABLE_S
             raise
@@ -205,23 +218,18 @@ class MediaRecovery:
         return result
 
     async def _poll(self, run: RunRecord, kept: ResultRecord) -> Result | None:
-        """Ask the service once for the same result; return None if it does not return it with another location."""
-        service = await self._session.open_service()
-        frame = await service.poll(run.attempt_uuid)
-        own = [item for item in frame.items if item.get("taskUUID", run.attempt_uuid) == run.attempt_uuid]
-        for index, item in enumerate(item for item in own if is_final(item)):
-            result = Result(item, run.attempt_uuid, kept.position)
-            is_same = result.item_uuid == kept.item_uuid if kept.item_uuid else index == kept.position
-            if is_same and (result.inline is not None or result.url not in {None, kept.url}):
-                return result
-        return None
+        """Ask the service once for the same result; return None if it does not return it with another URL."""
+        attempt = Attempt({**run.request, "taskUUID": run.attempt_uuid}, run.attempts, run.remote_id)
+        return await self._ports.provider(run.provider).locate_result(
+            attempt, Result(kept.raw, run.attempt_uuid, kept.position)
+        )
 
     async def _keep(self, run: RunRecord, kept: ResultRecord, result: Result) -> Located:
         """Store a downloaded file, and write its record if it changed."""
         before = (kept.medium_state, kept.file, kept.url)
         task = {**run.request, "taskUUID": run.attempt_uuid}
         try:
-            await store_file(self._session, run, task, result, kept)
+            await store_file(self, run, task, result, kept)
         except Exception as error:  # noqa: BLE001 - whatever the disk or the bucket raises, the bytes are here
             return Located(result.medium, described(error))
         if result.url != kept.url and result.url is not None:
@@ -245,7 +253,7 @@ class MediaRecovery:
 
     async def _write(self, run: RunRecord, kept: ResultRecord) -> None:
         with contextlib.suppress(RunLogError):  # the next search finds the same again
-            log = await self._session.open_log()
+            log = await self._ports.open_log()
             await log.add_results(run.task_uuid, [kept], accepted=False)
 
 
@@ -260,11 +268,11 @@ def expects_file(kept: ResultRecord) -> bool:
     return kept.medium_state != "none" and not is_other
 
 
-def missing_sentence(session: Session, run: RunRecord, kept: ResultRecord, reason: str) -> str:
+def missing_sentence(folder: Path, run: RunRecord, kept: ResultRecord, reason: str) -> str:
     """Format what a recorded answer lacks, why, and what to do."""
     noun = (kept.media_type or "").partition("/")[0]
     what = noun.capitalize() if noun in {"image", "video", "audio"} else "The file of result"
-    place = "" if kept.file is None else f" Its file was expected at {session.media.folder / kept.file}."
+    place = "" if kept.file is None else f" Its file was expected at {folder / kept.file}."
     return (
         f"{what} #{kept.position + 1} of run {run.task_uuid} is missing: {reason}.{place} Nothing was sent or charged. "
         "To pay for a new result, use `--fresh` (fresh=True in Python)."

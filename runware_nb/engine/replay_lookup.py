@@ -13,11 +13,11 @@ from ..errors import MagicUsageError, NotRecorded, RunLogError
 from ..runlog import RunRecord
 from ..runlog.filters import RunFilter
 from ..settings import SERVICES
-from .input_lineage import Input, by_content, look_into
+from .input_lineage import Input, by_content, resolve_inputs
 
 if TYPE_CHECKING:
-    from ..session.session import Session
     from .context import CellContext
+    from .ports import Ports
 
 __all__ = ["find_replay"]
 
@@ -26,7 +26,7 @@ _LOOKED_AT = 500
 _PROTOCOL_DEFAULTS: Mapping[str, Any] = {"number_results": 1, "output_format": "JPG", "output_quality": 95}
 
 
-def find_replay(session: Session, task: Item, context: CellContext) -> RunRecord:
+def find_replay(ports: Ports, task: Item, context: CellContext) -> RunRecord:
     """Find the run that answered this request before.
 
     The cell chooses among equals: the one of the same cell and the same place in it, else of the same notebook,
@@ -35,14 +35,14 @@ def find_replay(session: Session, task: Item, context: CellContext) -> RunRecord
     Raises:
         NotRecorded: There is none; the message names the cell, the nearest record and what differs.
     """
-    inputs = look_into(session, task, keeps=False)
+    inputs = resolve_inputs(ports, task, keeps=False)
     named = by_content(task, inputs)
     try:
-        found = session.log.asked([request_hash(named, service=service) for service in SERVICES])
+        found = ports.log.asked([request_hash(named, service=service) for service in SERVICES])
     except RunLogError as error:
         raise NotRecorded(f"replay mode: {error}") from error
     if not found:
-        raise NotRecorded(_sentence(session, task, inputs, context))
+        raise NotRecorded(_sentence(ports, task, inputs, context))
     return max(enumerate(found), key=lambda each: (_nearness(each[1], context), -each[0]))[1]
 
 
@@ -60,21 +60,21 @@ def _nearness(run: RunRecord, context: CellContext) -> Sequence[bool]:
     )
 
 
-def _sentence(session: Session, task: Item, inputs: Sequence[Input], context: CellContext) -> str:
+def _sentence(ports: Ports, task: Item, inputs: Sequence[Input], context: CellContext) -> str:
     cell = "this call" if context.execution_count is None else f"cell [{context.execution_count}]"
     if context.cell_id:
         cell += f" (id {context.cell_id})"
     asked = _clip(prompt_of(task) or str(task.get("taskType", "")))
     return (
         f"Replay mode: {cell} has no record of this request ({asked!r}, model {task.get('model')}). "
-        f"{_nearest(session, task, inputs, context)}Nothing was sent. `%runware config mode live` asks the service"
+        f"{_nearest(ports, task, inputs, context)}Nothing was sent. `%runware config mode live` asks the service"
     )
 
 
-def _nearest(session: Session, task: Item, inputs: Sequence[Input], context: CellContext) -> str:
+def _nearest(ports: Ports, task: Item, inputs: Sequence[Input], context: CellContext) -> str:
     """Name the record that differs in the fewest parameters, and each of them, then and now."""
     try:
-        records = [*_of_cell(session, context), *session.log.select(RunFilter(limit=_LOOKED_AT))]
+        records = [*_of_cell(ports, context), *ports.log.select(RunFilter(limit=_LOOKED_AT))]
     except (RunLogError, MagicUsageError):
         return ""
     now = _compared(task, [medium.as_item() for medium in inputs])
@@ -98,7 +98,7 @@ def _nearest(session: Session, task: Item, inputs: Sequence[Input], context: Cel
     return f"The nearest record is run {run.task_uuid[:8]} of {run.created_at_utc[:10]}. It differs in {what}. "
 
 
-def _of_cell(session: Session, context: CellContext) -> list[RunRecord]:
+def _of_cell(ports: Ports, context: CellContext) -> list[RunRecord]:
     """List what the same cell asked for when it was recorded."""
     if context.cell_id is not None and len(context.cell_id) >= 4:
         cell = context.cell_id
@@ -106,7 +106,7 @@ def _of_cell(session: Session, context: CellContext) -> list[RunRecord]:
         cell = str(context.execution_count)  # nbclient gives no ids
     else:
         return []
-    return session.log.select(RunFilter(cell=cell, notebook=context.notebook, limit=_LOOKED_AT))
+    return ports.log.select(RunFilter(cell=cell, notebook=context.notebook, limit=_LOOKED_AT))
 
 
 def _compared(request: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

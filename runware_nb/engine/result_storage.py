@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..core.items import Item
 from ..core.results import Result
@@ -15,17 +16,25 @@ from ..runlog import ResultRecord, RunRecord, State
 from .provenance import with_origin
 
 if TYPE_CHECKING:
+    from ..media import MediaStore
+    from ..providers.base import Provider
     from ..runlog import RunLog
-    from ..session.session import Session
     from .jobs import Job
 
-__all__ = ["Storing", "described", "record_of", "store_file"]
+__all__ = ["FileStorage", "ResultSink", "described", "record_of", "store_file"]
 
 _WRITE_TRIES = 4
 
 
-class Storing:
-    """Takes in the results of one job.
+class ResultSink:
+    """Takes in the results of one job: each one's record is written first, and then its file.
+
+    Args:
+        files: Where files are stored, and found again.
+        provider: Downloads them; None for a run that has ended, which has nothing to download.
+        job: Whose results they are.
+        task: As it is sent.
+        log: Where records are written.
 
     Attributes:
         task: As it was sent last.
@@ -33,11 +42,12 @@ class Storing:
         deadline: When downloads end, by the monotonic clock; None leaves the limit to the client.
     """
 
-    def __init__(self, session: Session, job: Job, task: Item, log: RunLog) -> None:
+    def __init__(self, files: FileStorage, provider: Provider | None, job: Job, task: Item, log: RunLog) -> None:
         self.task = task
         self.records: dict[int, ResultRecord] = {}
         self.deadline: float | None = None
-        self._session = session
+        self._files = files
+        self._provider = provider
         self._job = job
         self._log = log
         self._tasks: list[asyncio.Task[None]] = []
@@ -46,7 +56,7 @@ class Storing:
         """Take in a result: record it, fetch its file, keep it. On the background loop only."""
         if self._job.record.state is State.SENT:
             self._job.record.state = State.ACCEPTED
-        if self._session.fetches_media:
+        if self._files.fetches_media:
             self._tasks.append(asyncio.create_task(self._store(result)))
         else:
             self._arrived(result)
@@ -91,10 +101,10 @@ class Storing:
         """
         name = f"image #{result.index + 1}"
         try:
-            service = await self._session.open_service()
+            assert self._provider is not None
             left_s = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
-            await service.fetch(result, timeout_s=left_s)
-            notice = await store_file(self._session, self._job.record, self.task, result, record)
+            await self._provider.fetch(result, timeout_s=left_s)
+            notice = await store_file(self._files, self._job.record, self.task, result, record)
         except TransportError as error:
             record.medium_state = "missing"
             self._say(f"{name} could not be downloaded yet: {error}. It is still available at {result.url}")
@@ -116,11 +126,32 @@ class Storing:
         self._job.notices.append(sentence)
 
 
-async def store_file(session: Session, run: RunRecord, task: Item, result: Result, record: ResultRecord) -> str | None:
+class FileStorage(Protocol):
+    """Where the files of results are stored, and found again."""
+
+    @property
+    def fetches_media(self) -> bool:
+        """Whether results are downloaded."""
+
+    @property
+    def media(self) -> MediaStore:
+        """The folder of files.
+
+        Raises:
+            ConfigError: The bucket cannot be used.
+        """
+
+    def find(self, run: RunRecord, result: ResultRecord, *, polls: bool = False) -> Path | None:
+        """Return the path of a result's file. See `MediaRecovery.find`."""
+
+
+async def store_file(
+    files: FileStorage, run: RunRecord, task: Item, result: Result, record: ResultRecord
+) -> str | None:
     """Store the bytes of a result that was fetched, and note in its record what was stored.
 
     Args:
-        session: Whose store to use.
+        files: Where to store it.
         run: The run that made it.
         task: Its task as it was sent.
         result: Fetched; its medium becomes the file.
@@ -133,14 +164,12 @@ async def store_file(session: Session, run: RunRecord, task: Item, result: Resul
         MediaError: The bytes are of no known type, or the disk refuses them.
         ConfigError: The bucket cannot be used.
     """
-    store = session.media
+    store = files.media
     stored = await asyncio.to_thread(store.put, result.bytes, dress=with_origin(run, task, result))
     record.medium_state = "stored"
     record.media_type, record.size_bytes = stored.media_type, stored.size_bytes
     record.received_sha256, record.stored_sha256, record.file = stored.sha256, stored.stored_sha256, stored.name
-    result.medium = FileMedium(
-        stored.path, lambda: session.recovery.find(run, record, polls=True), received_sha256=stored.sha256
-    )
+    result.medium = FileMedium(stored.path, lambda: files.find(run, record, polls=True), received_sha256=stored.sha256)
     try:
         await asyncio.to_thread(store.share, stored)
     except Exception as error:  # noqa: BLE001 - the file is safe on this disk, whatever the bucket's library raises
@@ -152,7 +181,7 @@ def record_of(result: Result) -> ResultRecord:
     """Make the record of a result, as its answer came."""
     return ResultRecord(
         position=result.index, item_uuid=result.item_uuid, url=result.url, seed=result.seed,
-        cost_usd=result.cost_usd, raw=_without_inline(result.raw),
+        cost=result.cost_usd, raw=_without_inline(result.raw),
     )  # fmt: skip
 
 

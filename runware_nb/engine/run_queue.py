@@ -13,11 +13,13 @@ from ..loop import background_loop, wait
 from ..reprs import short_repr
 from ..runlog import RunRecord, State
 from .execution import utc_now
+from .job_table import JobTable
 from .jobs import Job
+from .known_runs import KnownRuns
+from .ports import Ports
 
 if TYPE_CHECKING:
     from ..runlog import RunLog
-    from ..session.session import Session
 
 __all__ = ["RunQueue", "Stopped"]
 
@@ -55,11 +57,15 @@ class RunQueue:
     """Takes runs that were not sent out of the queue, and hides runs that were.
 
     Args:
-        session: Whose runs these are.
+        ports: The log.
+        jobs: The jobs in progress.
+        known: Finds runs that were sent.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, ports: Ports, jobs: JobTable, known: KnownRuns) -> None:
+        self._ports = ports
+        self._jobs = jobs
+        self._known = known
 
     def discard(self, record: RunRecord) -> bool:
         """Hide an unfinished run.
@@ -79,23 +85,23 @@ class RunQueue:
         if record.is_finished:
             return False
         _refuse_unknown(record)
-        job = self._session.jobs.get(record.task_uuid)
+        job = self._jobs.get(record.task_uuid)
         if job is not None and self.withdraw([job], _DISCARDED):
             return True
         wait(background_loop().submit(self._discard(record.task_uuid)))
-        current = self._session.log.find(record.task_uuid)
+        current = self._ports.log.find(record.task_uuid)
         record.state = current.state
         _refuse_unknown(current)  # another kernel may have found that out since
         if job is not None:
             job.record.state = current.state
             job.changed()
         elif not current.is_finished:
-            self._session.runs.take_up(current, sends=False)
+            self._known.resume_run(current, sends=False)
         return current.is_finished and current.attempts == 0
 
     async def _discard(self, task_uuid: str) -> None:
         """Drop a run that was not sent, else hide it; the log decides, since another kernel may be sending it."""
-        log = await self._session.open_log()
+        log = await self._ports.open_log()
         dropped = log.drop_unsent(task_uuid, utc_now())
         hidden = log.set_state(task_uuid, State.DISCARDED)
         await asyncio.gather(dropped, hidden)
@@ -117,18 +123,18 @@ class RunQueue:
         Raises:
             RunLogError: The log cannot be read or written.
         """
-        cancelled = [job.task_uuid for job in self.withdraw(self._session.jobs.unsent(), _CANCELLED)]
+        cancelled = [job.task_uuid for job in self.withdraw(self._jobs.unsent(), _CANCELLED)]
         if of_other_kernels:
             unsent = [
-                run.task_uuid for run in self._session.pending() if run.attempts == 0 and run.task_uuid not in cancelled
+                run.task_uuid for run in self._known.pending() if run.attempts == 0 and run.task_uuid not in cancelled
             ]
             wait(background_loop().submit(self._drop_unsent(unsent)))
-            still = {run.task_uuid for run in self._session.pending()}
-            cancelled += [name for name in unsent if name not in still and not self._session.log.find(name).attempts]
+            still = {run.task_uuid for run in self._known.pending()}
+            cancelled += [name for name in unsent if name not in still and not self._ports.log.find(name).attempts]
         return cancelled
 
     async def _drop_unsent(self, task_uuids: Sequence[str]) -> None:
-        log = await self._session.open_log()
+        log = await self._ports.open_log()
         await asyncio.gather(*(log.drop_unsent(name, utc_now()) for name in task_uuids))
 
     def withdraw(self, jobs: Sequence[Job], what: str, *, timeout_s: float | None = None) -> list[Job]:
@@ -165,8 +171,8 @@ class RunQueue:
                 continue
             withdrawn.append(job)
             # The row of a run that was joined belongs to the kernel that wrote it, and stays.
-            if drops and not job.is_joined and self._session.has_log:
-                writes.append(self._session.log.drop_unsent(job.task_uuid, utc_now()))
+            if drops and not job.is_joined and self._ports.has_log:
+                writes.append(self._ports.log.drop_unsent(job.task_uuid, utc_now()))
                 job.record.state, job.record.finished_at_utc = State.DISCARDED, utc_now()
         # A row that cannot be dropped stays prepared, which is as true: so an error here is none for the user.
         return withdrawn, asyncio.gather(*writes, return_exceptions=True) if writes else None
@@ -188,10 +194,10 @@ class RunQueue:
 
     def stop_cell(self) -> Stopped:
         """Withdraw every run that the current cell submitted and that was not sent."""
-        scope = self._session.context(counts=False).scope
-        mine = [job for job in self._session.jobs.unsent() if job.scope == scope]
+        scope = self._ports.context(counts=False).scope
+        mine = [job for job in self._jobs.unsent() if job.scope == scope]
         dropped = self.withdraw(mine, _STOPPED, timeout_s=_STOP_S)
-        return Stopped(self._session.jobs.sent_by(scope), len(dropped))
+        return Stopped(self._jobs.sent_by(scope), len(dropped))
 
     def mark_detached(self, job: Job) -> None:
         """Mark a run in progress as detached, in the log too. A run that was not sent yet stays prepared."""
@@ -199,15 +205,15 @@ class RunQueue:
             return
         job.record.state = State.DETACHED
         job.changed()
-        if self._session.has_log:
-            background_loop().submit(_mark_detached(self._session.log, job.task_uuid))
+        if self._ports.has_log:
+            background_loop().submit(_mark_detached(self._ports.log, job.task_uuid))
 
     def close(self) -> None:
         """End the queue: nothing more is sent.
 
         The row of a queued run stays `prepared`, which proves that it was not sent.
         """
-        work = self._withdraw(self._session.jobs.unsent(), _CLOSED, drops=False)
+        work = self._withdraw(self._jobs.unsent(), _CLOSED, drops=False)
         wait(background_loop().submit(work), timeout_s=2.0)
 
 

@@ -2,44 +2,60 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..core.bindings import operation_of_task
 from ..core.canonical import request_hash
 from ..core.items import Item
 from ..core.media_fields import holds_media, replace_media
+from ..core.money import format_amount
 from ..core.redaction import known_secrets
-from ..core.tasks import Task, is_uuid, prepare, prompt_of
+from ..core.tasks import is_uuid, prompt_of
 from ..errors import RunLogError, TaskInvalid
 from ..loop import background_loop, wait
 from ..media.incoming import is_sendable
-from ..present.results import format_usd
-from ..providers.runware.catalog import find_model
+from ..providers.base import Provider
 from ..reprs import short_repr
 from ..runlog import RunRecord
 from ..settings import remember_secrets
-from .consent import Priced, priced
+from .consent import Consent, Priced, priced
 from .context import CellContext, environment_snapshot
+from .estimates import Estimate
 from .execution import utc_now
-from .input_lineage import by_content, look_into, parent_of, storable_request
-from .jobs import Job
+from .executor import Executor
+from .input_lineage import by_content, parent_of, resolve_inputs, storable_request
+from .job_table import JobTable
+from .jobs import Job, JobOwner
+from .known_runs import KnownRuns
+from .ports import Ports
 from .replay_lookup import find_replay
 from .uses import record_use
 
-if TYPE_CHECKING:
-    from ..session.session import Plan, Session
-
-__all__ = ["Labels", "Submission", "answer_from_log", "submit", "submit_all"]
+__all__ = ["Plan", "RunMetadata", "Submission", "Submitter"]
 
 _LARGEST_SEED = 2**31
 
 
 @short_repr()
+@dataclass(slots=True)
+class Plan:
+    """What would be sent.
+
+    Attributes:
+        task: The task, complete except for the seed that would be picked.
+        warnings: What could not be checked, as sentences.
+        price: What it is likely to cost, and how that is known.
+    """
+
+    task: Item
+    warnings: list[str]
+    price: Estimate
+
+
+@short_repr()
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Labels:
+class RunMetadata:
     """What goes into the log with a run.
 
     Attributes:
@@ -57,106 +73,170 @@ class Labels:
     context: CellContext | None = None
 
 
-def submit(session: Session, task: Task, labels: Labels, *, fresh: bool, agreed: bool) -> Job:
-    """Submit one task. See `Session.submit`."""
-    return submit_all(session, [task], labels, fresh=fresh, agreed=agreed)[0]
+class Submitter:
+    """Everything that a submission needs; the only way by which a task leaves a session.
 
-
-def submit_all(
-    session: Session, tasks: Sequence[Task], labels: Labels, *, fresh: bool, agreed: bool, as_is: bool = False
-) -> list[Job]:
-    """Submit tasks as one batch: all are checked, and the user agrees to all of them, before the first is sent.
-
-    This is the only way by which a task leaves a session. See `Session.submit_all`.
+    Attributes:
+        ports: Settings, log and services.
+        owner: Carries out the wishes of the jobs that are built here.
+        jobs: The jobs in progress.
+        executor: Brings jobs to their ends.
+        known: Finds runs again.
+        consent: What the user has agreed to spend.
     """
-    plans = [session.plan(task, as_is=as_is) for task in tasks]
-    if session.settings.mode == "replay":
-        _refuse_keys(plans, labels)
-        jobs = []
-        for plan in plans:
-            context = labels.context or session.context()
-            job = answer_from_log(session, find_replay(session, plan.task, context), "replayed")
-            record_use(session, job, context, tags=labels.tags, note=labels.note, how="replayed")
-            jobs.append(job)
-        return jobs
-    session.require_key()
-    _refuse_keys(plans, labels)
-    submissions = [Submission(session, plan, labels, fresh=fresh, as_is=as_is) for plan in plans]
-    known = [submission.find_known() for submission in submissions]
-    # The same request twice in a batch is sent once: the second joins the first, and costs nothing.
-    unsent = {
-        submission.identity: submission for submission, job in zip(submissions, known, strict=True) if job is None
-    }
-    session.consent.require(
-        [submission.priced for submission in unsent.values()],
-        context=labels.context or session.context(counts=False),
-        agreed=agreed,
-    )
-    return [
-        submission.start() if job is None else submission.use(job)
-        for submission, job in zip(submissions, known, strict=True)
-    ]
+
+    def __init__(
+        self,
+        ports: Ports,
+        owner: JobOwner,
+        *,
+        jobs: JobTable,
+        executor: Executor,
+        known: KnownRuns,
+        consent: Consent,
+    ) -> None:
+        self.ports = ports
+        self.owner = owner
+        self.jobs = jobs
+        self.executor = executor
+        self.known = known
+        self.consent = consent
+
+    def submit_all(
+        self,
+        provider: Provider,
+        plans: Sequence[Plan],
+        metadata: RunMetadata,
+        *,
+        fresh: bool,
+        agreed: bool,
+        as_is: bool = False,
+    ) -> list[Job]:
+        """Submit planned tasks as one batch: the user agrees to all of them before the first is sent.
+
+        Args:
+            provider: The service that they were planned for.
+            plans: The tasks.
+            metadata: What the log records with each run.
+            fresh: Whether recorded answers are ignored.
+            agreed: Whether the user agreed to the cost beforehand.
+            as_is: Whether the tasks are sent exactly as they are written.
+        """
+        if self.ports.settings.mode == "replay":
+            _refuse_keys(plans, metadata)
+            return [self._replay(plan, metadata) for plan in plans]
+        self.ports.require_key(provider.name)
+        _refuse_keys(plans, metadata)
+        submissions = [Submission(self, provider, plan, metadata, fresh=fresh, as_is=as_is) for plan in plans]
+        known = [submission.find_known() for submission in submissions]
+        # The same request twice in a batch is sent once: the second joins the first, and costs nothing.
+        unsent = {
+            submission.identity: submission for submission, job in zip(submissions, known, strict=True) if job is None
+        }
+        self.consent.require(
+            [submission.priced for submission in unsent.values()],
+            context=metadata.context or self.ports.context(counts=False),
+            agreed=agreed,
+        )
+        return [
+            submission.start() if job is None else submission.use(job)
+            for submission, job in zip(submissions, known, strict=True)
+        ]
+
+    def _replay(self, plan: Plan, metadata: RunMetadata) -> Job:
+        """Answer a task from the log, in replay mode."""
+        context = metadata.context or self.ports.context()
+        job = self.answer_from_log(find_replay(self.ports, plan.task, context), "replayed")
+        record_use(self.ports, job, context, tags=metadata.tags, note=metadata.note, how="replayed")
+        return job
+
+    def answer_from_log(self, record: RunRecord, how: str) -> Job:
+        """Return a job that answers with a finished run, and send nothing."""
+        job = Job(self.owner, record, is_new=False)
+        job.is_recorded = True
+        started = record.created_at_utc[:16].replace("T", " ")
+        remedy = "" if how == "replayed" else "; `--fresh` asks the service again"
+        cost = None if record.cost is None else format_amount(record.cost, record.cost_unit)
+        then = "" if cost is None else f" (it cost {cost} when it was generated)"
+        free = format_amount(0.0, record.cost_unit)
+        job.notices.append(f"{how}: run {record.task_uuid[:8]} of {started} UTC answered at {free}{then}{remedy}")
+        return self.executor.start(job, dict(record.request), None)
+
+    def find_recorded(self, hashed: str) -> Job | None:
+        """Find a run of the very same request that succeeded.
+
+        It answers even if its files are not on this machine: they were paid for. They are downloaded again if the
+        service still has them, and otherwise the answer states what is missing.
+        """
+        try:
+            record = self.ports.log.find_recorded(hashed)
+        except RunLogError:
+            return None
+        if record is None or not record.results or any(result.error is not None for result in record.results):
+            return None
+        return self.answer_from_log(record, "recorded")
 
 
 class Submission:
     """A task that has been checked, hashed and brought into the form in which it is sent.
 
     Args:
-        session: Whose client and log are used.
+        submitter: What it needs.
+        provider: The service.
         plan: The checked task.
-        labels: What the log records with the run.
+        metadata: What the log records with the run.
         fresh: Whether a recorded answer is ignored.
         as_is: Whether the task is sent exactly as it is written.
     """
 
-    def __init__(self, session: Session, plan: Plan, labels: Labels, *, fresh: bool, as_is: bool) -> None:
-        self._session = session
+    def __init__(
+        self, submitter: Submitter, provider: Provider, plan: Plan, metadata: RunMetadata, *, fresh: bool, as_is: bool
+    ) -> None:
+        self._submitter = submitter
+        self._ports = ports = submitter.ports
+        self._provider = provider
         self._plan = plan
-        self._labels = labels
+        self._metadata = metadata
         self._fresh = fresh
         self._as_is = as_is
         self._seen_ended = 0
         self._unsent: RunRecord | None = None
         self._how = "joined"
-        self._inputs = [] if as_is and not _is_all_sendable(plan.task) else look_into(session, plan.task)
+        self._inputs = [] if as_is and not _is_all_sendable(plan.task) else resolve_inputs(ports, plan.task)
         named = by_content(plan.task, self._inputs)
-        provider = session.settings.service
-        self._asked = self._sent = request_hash(named, service=provider)
+        self._requested_hash = self._sent_hash = request_hash(named, service=provider.name)
         self._seed_given = plan.task.get("seed") is not None
         self._names_uuid = plan.task.get("taskUUID") is not None
-        if as_is:
-            self._wire = dict(plan.task)
-        else:
-            wire = plan.task
-            seed = None if self._seed_given else _pick_seed(session, plan.task)
-            if seed is not None:
-                wire = {**wire, "seed": seed}
-                self._sent = request_hash({**named, "seed": seed}, service=provider)
-            self._wire = prepare(wire, new_uuid=_new_uuid)
-        self._wire["taskUUID"] = self._wire.get("taskUUID") or _new_uuid()
-        if not is_uuid(str(self._wire["taskUUID"])):
+        task = plan.task
+        if not as_is and not self._seed_given and provider.takes_seed(task):  # so that every image can be made again
+            count = task.get("numberResults", 1)
+            seed = ports.rng.randrange(1, _LARGEST_SEED - (count if isinstance(count, int) else 1))
+            task = {**task, "seed": seed}
+            self._sent_hash = request_hash({**named, "seed": seed}, service=provider.name)
+        self._task = provider.complete(task, as_is=as_is)
+        if not is_uuid(str(self._task["taskUUID"])):
             raise TaskInvalid(
-                f"Invalid taskUUID {self._wire['taskUUID']!r}: expected a UUID. Nothing was sent. Leave taskUUID out "
+                f"Invalid taskUUID {self._task['taskUUID']!r}: expected a UUID. Nothing was sent. Leave taskUUID out "
                 "to get a new one.",
                 parameter="taskUUID",
             )
-        operation = operation_of_task(self._wire["taskType"])
+        self._operation = operation = provider.operation(self._task)
         # Without a seed only a deterministic operation has one answer, so that a recorded or a running one is as good.
         self._is_joinable = self._seed_given or (operation is not None and operation.deterministic)
 
     @property
     def priced(self) -> Priced:
         """What the user is asked to agree to."""
-        return priced(self._plan.task, self._plan.price)
+        return priced(self._plan.task, self._plan.price, self._provider.name)
 
     @property
     def identity(self) -> str:
         """What is sent once: the request if another may join it, else the task UUID."""
-        return self._sent if self._is_joinable else str(self._wire["taskUUID"])
+        return self._sent_hash if self._is_joinable else str(self._task["taskUUID"])
 
     def find_known(self) -> Job | None:
         """Find the same request in progress, or its recorded answer; None if it has to be sent."""
-        self._seen_ended = self._session.jobs.number_ended
+        self._seen_ended = self._submitter.jobs.number_ended
         self._how = "joined"
         if self._names_uuid:
             job = self._find_uuid()
@@ -164,60 +244,60 @@ class Submission:
                 return job
         if not self._is_joinable:
             return None
-        job = self._session.runs.find_twin(self._sent)
+        job = self._submitter.known.find_twin(self._sent_hash)
         if job is not None:
             return job
-        record = self._session.runs.find_logged_twin(self._sent)
+        record = self._submitter.known.find_logged_twin(self._sent_hash)
         if record is not None and record.attempts:
             self._upload_media()
-            return self._session.runs.join(record, self._wire)
+            return self._submitter.known.join(record, self._task)
         # Nobody has sent that run yet. This request adopts it, after the user has agreed to its cost.
         self._unsent = record
         if self._fresh or record is not None:
             return None
         self._how = "recorded"
-        return _find_recorded(self._session, self._sent)
+        return self._submitter.find_recorded(self._sent_hash)
 
     def start(self) -> Job:
         """Write the run to the log and send it; or join the same request that another thread has just submitted."""
         self._upload_media()
-        context = self._labels.context or self._session.context()
-        job = Job(self._session, self._record(context), is_new=True)
+        context = self._metadata.context or self._ports.context()
+        job = Job(self._submitter.owner, self._record(context), is_new=True)
         job.scope, job.as_is = context.scope, self._as_is
         job.notices.extend(self._plan.warnings)
         known: Job | None = None
         while known is None:
             unsent = self._unsent
             if unsent is not None:
-                return self.use(self._session.runs.join(unsent, self._wire), context)
-            if self._session.jobs.add_if_new(job, since=self._seen_ended):
-                return self._session.runs.execute(job, self._wire, context.cell_source)
+                return self.use(self._submitter.known.join(unsent, self._task), context)
+            if self._submitter.jobs.add_if_new(job, since=self._seen_ended):
+                return self._submitter.executor.execute(job, self._task, context.cell_source)
             known = self.find_known()
         return self.use(known, context)
 
     def use(self, job: Job, context: CellContext | None = None) -> Job:
         """Record that this cell uses the answer of a job that it did not send; return the job."""
-        context = context or self._labels.context or self._session.context()
-        labels = self._labels
-        record_use(self._session, job, context, tags=labels.tags, note=labels.note, how=self._how)
+        context = context or self._metadata.context or self._ports.context()
+        metadata = self._metadata
+        record_use(self._ports, job, context, tags=metadata.tags, note=metadata.note, how=self._how)
         return job
 
     def _upload_media(self) -> None:
         """Upload the media that the task contains, once the user has agreed to its cost."""
         if not self._as_is:
-            self._wire = _with_media(self._session, self._wire)
+            self._task = _with_media(self._provider, self._task)
 
     def _find_uuid(self) -> Job | None:
         """Find the run of a task that names its own UUID: a UUID is sent once, and then it is asked about."""
-        name = str(self._wire["taskUUID"])
-        running = self._session.jobs.get(name)  # its row may not be in the log yet
-        if running is not None and running.record.request_hash == self._sent:
+        name = str(self._task["taskUUID"])
+        running = self._submitter.jobs.get(name)  # its row may not be in the log yet
+        if running is not None and running.record.request_hash == self._sent_hash:
             return running
         try:
-            record = self._session.log.find(name) if running is None else running.record
+            record = self._ports.log.find(name) if running is None else running.record
         except RunLogError:
             return None  # a new UUID; any other fault of the log is met again when the run is written
-        if record.request_hash != self._sent or record.is_imported:
+        if record.request_hash != self._sent_hash or record.is_imported:
             raise TaskInvalid(
                 f"The log has another request under taskUUID {name}. Nothing was sent. Leave taskUUID out to get a new "
                 "one.",
@@ -232,24 +312,26 @@ class Submission:
                 "taskUUID. Nothing was sent. Leave taskUUID out to send the task as a new run.",
                 parameter="taskUUID",
             )
-        return self._session.job(record.task_uuid)
+        return self._submitter.known.job(record.task_uuid)
 
     def _record(self, context: CellContext) -> RunRecord:
-        wire, labels = self._wire, self._labels
+        task, metadata, price = self._task, self._metadata, self._plan.price.cost
         return RunRecord(
-            task_uuid=wire["taskUUID"], attempt_uuid=wire["taskUUID"], provider=self._session.settings.service,
-            task_type=wire["taskType"], model=wire.get("model"), request=storable_request(wire),
-            request_hash=self._sent, asked_hash=self._asked, created_at_utc=utc_now(), prompt_template=labels.template,
-            prompt=prompt_of(wire), notebook=context.notebook, cell_id=context.cell_id, cell_hash=context.cell_hash,
+            task_uuid=task["taskUUID"], attempt_uuid=task["taskUUID"], provider=self._provider.name,
+            task_type=task["taskType"], model=task.get("model"), request=storable_request(task),
+            request_hash=self._sent_hash, asked_hash=self._requested_hash, created_at_utc=utc_now(),
+            prompt_template=metadata.template,
+            prompt=prompt_of(task), notebook=context.notebook, cell_id=context.cell_id, cell_hash=context.cell_hash,
             cell_ordinal=context.cell_ordinal, execution_count=context.execution_count, kernel=context.kernel,
-            environment_hash=environment_snapshot()[0], tags=tuple(dict.fromkeys(labels.tags)), note=labels.note,
-            inputs=[each.as_item() for each in self._inputs], parent_uuid=parent_of(self._inputs),
-            replay_of=labels.replay_of, seed_given=self._seed_given, is_joinable=self._is_joinable,
-            estimate_usd=self._plan.price.usd,
+            environment_hash=environment_snapshot()[0], tags=tuple(dict.fromkeys(metadata.tags)), note=metadata.note,
+            inputs=[medium.as_item() for medium in self._inputs], parent_uuid=parent_of(self._inputs),
+            replay_of=metadata.replay_of, seed_given=self._seed_given, is_joinable=self._is_joinable,
+            estimate=None if price is None else price.amount, cost_unit=self._plan.price.unit,
+            operation=None if self._operation is None else self._operation.name,
         )  # fmt: skip
 
 
-def _refuse_keys(plans: Sequence[Plan], labels: Labels) -> None:
+def _refuse_keys(plans: Sequence[Plan], metadata: RunMetadata) -> None:
     """Raise if a request, or what the log records with it, contains a key that this process knows.
 
     It is refused, and not redacted: a request that differs from what is stored could not be sent again, and a prompt
@@ -259,7 +341,7 @@ def _refuse_keys(plans: Sequence[Plan], labels: Labels) -> None:
         TaskInvalid: It does; the message names the place, and not the key.
     """
     remember_secrets()
-    typed = {"prompt": labels.template, "note": labels.note, "tags": list(labels.tags)}
+    typed = {"prompt": metadata.template, "note": metadata.note, "tags": list(metadata.tags)}
     for values in (*(plan.task for plan in plans), typed):
         path = _find_key("", values)
         if path is not None:
@@ -285,10 +367,6 @@ def _find_key(path: str, value: Any) -> str | None:
     return next((place for name, part in inner if (place := _find_key(name, part)) is not None), None)
 
 
-def _new_uuid() -> str:
-    return str(uuid.uuid4())
-
-
 def _is_all_sendable(task: Mapping[str, Any]) -> bool:
     """Return whether every medium of a task is written as the service takes it: a URL, a UUID or inline data."""
     media: list[Any] = []
@@ -297,47 +375,8 @@ def _is_all_sendable(task: Mapping[str, Any]) -> bool:
     return all(isinstance(value, str) and is_sendable(value) for value in media)
 
 
-def answer_from_log(session: Session, record: RunRecord, how: str) -> Job:
-    """Return a job that answers with a finished run, and send nothing."""
-    job = Job(session, record, is_new=False)
-    job.is_recorded = True
-    made = record.created_at_utc[:16].replace("T", " ")
-    remedy = "" if how == "replayed" else "; `--fresh` asks the service again"
-    then = "" if record.cost_usd is None else f" (it cost {format_usd(record.cost_usd)} when it was generated)"
-    job.notices.append(f"{how}: run {record.task_uuid[:8]} of {made} UTC answered at $0.00{then}{remedy}")
-    return session.runs.start(job, dict(record.request), None)
-
-
-def _find_recorded(session: Session, hashed: str) -> Job | None:
-    """Find a run of the very same request that succeeded.
-
-    It answers even if its files are not on this machine: they were paid for. They are downloaded again if the service
-    still has them, and otherwise the answer states what is missing.
-    """
-    try:
-        record = session.log.find_recorded(hashed)
-    except RunLogError:
-        return None
-    if record is None or not record.results or any(result.error is not None for result in record.results):
-        return None
-    return answer_from_log(session, record, "recorded")
-
-
-def _with_media(session: Session, task: Item) -> Item:
-    """Upload what a task brings along; most bring nothing."""
-    if not holds_media(task):
+def _with_media(provider: Provider, task: Item) -> Item:
+    """Upload what a task brings along; most bring nothing, and then nothing waits for the background loop."""
+    if not holds_media(task) or _is_all_sendable(task):
         return task
-    found: list[Any] = []
-    replace_media(task, lambda value: found.append(value) if not is_sendable(value) else None)
-    return wait(background_loop().submit(session.client().prepare_media(task))) if found else task
-
-
-def _pick_seed(session: Session, task: Mapping[str, Any]) -> int | None:
-    """Pick a seed where the model takes one, so that every image can be made again."""
-    model = find_model(str(task.get("model", "")))
-    rules = session.runs.known_rules(task)
-    takes_seed = "seed" in rules.names if rules is not None else model is not None and model.takes_seed
-    if not takes_seed:
-        return None
-    count = task.get("numberResults", 1)
-    return session.chance.randrange(1, _LARGEST_SEED - (count if isinstance(count, int) else 1))
+    return wait(background_loop().submit(provider.prepare(task)))

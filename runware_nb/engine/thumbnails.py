@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..core.media_types import IMAGE_TYPES, sniff
 from ..errors import MediaError
@@ -19,7 +19,8 @@ from .display import relative_link
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from ..session.session import Session
+    from ..settings import Settings
+    from .media_recovery import MediaRecovery
 
 __all__ = ["first_picture", "forget_copies", "kept_copy", "picture_of", "small_copy", "small_picture"]
 
@@ -28,19 +29,31 @@ _BYTES_PER_PX = 54
 """6 KiB for a picture in a table, 17 for one to compare."""
 
 
-def first_picture(session: Session, run: RunRecord) -> Picture | str:
+class ImageSource(Protocol):
+    """Where stored images are found: a session."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that apply."""
+
+    @property
+    def recovery(self) -> MediaRecovery:
+        """Finds files."""
+
+
+def first_picture(source: ImageSource, run: RunRecord) -> Picture | str:
     """Give a small picture of a run's first image; an empty text where it has none."""
     for result in run.results:
-        found = picture_of(session, run, result)
+        found = picture_of(source, run, result)
         if found is not None:
             return found
     return ""
 
 
-def picture_of(session: Session, run: RunRecord, result: ResultRecord, *, side_px: int = _ROW_PX) -> Picture | None:
+def picture_of(source: ImageSource, run: RunRecord, result: ResultRecord, *, side_px: int = _ROW_PX) -> Picture | None:
     """Give a small picture of one result; None where there is nothing to see."""
-    path = session.recovery.find(run, result) if _may_be_image(result) else None
-    body = None if path is None else small_copy(session, path, side_px=2 * side_px)  # sharp on fine screens
+    path = source.recovery.find(run, result) if _may_be_image(result) else None
+    body = None if path is None else small_copy(source, path, side_px=2 * side_px)  # sharp on fine screens
     if body is None:
         return None
     return Picture(body, sniff(body) or "image/jpeg", run.prompt or run.task_type, side_px, relative_link(path))
@@ -52,9 +65,9 @@ def small_picture(image: Image, alt: str, *, side_px: int) -> Picture:
     return Picture(small.body, small.media_type, alt, side_px)
 
 
-def forget_copies(session: Session, names: Iterable[str]) -> None:
+def forget_copies(source: ImageSource, names: Iterable[str]) -> None:
     """Remove the small copies of files that are removed from the store."""
-    folder = session.settings.home / "thumbnails"
+    folder = source.settings.home / "thumbnails"
     for name in names:
         stored = PurePosixPath(name)
         path = folder / stored.parent.name / stored.name
@@ -63,20 +76,20 @@ def forget_copies(session: Session, names: Iterable[str]) -> None:
                 kept.unlink()
 
 
-def kept_copy(session: Session, path: Path, *, side_px: int) -> bytes | None:
+def kept_copy(source: ImageSource, path: Path, *, side_px: int) -> bytes | None:
     """Give a copy that was made before; None where none was."""
     try:
-        return _place_of(session, path, side_px).read_bytes()
+        return _place_of(source, path, side_px).read_bytes()
     except OSError:
         return None
 
 
-def small_copy(session: Session, path: Path, *, side_px: int) -> bytes | None:
+def small_copy(source: ImageSource, path: Path, *, side_px: int) -> bytes | None:
     """Give a copy of an image file, at most so many pixels wide and high; None where it cannot be read."""
-    made = kept_copy(session, path, side_px=side_px)
+    made = kept_copy(source, path, side_px=side_px)
     if made is not None:
         return made
-    kept = _place_of(session, path, side_px)
+    kept = _place_of(source, path, side_px)
     try:
         body = path.read_bytes()
         if sniff(body) not in IMAGE_TYPES:
@@ -85,7 +98,7 @@ def small_copy(session: Session, path: Path, *, side_px: int) -> bytes | None:
     except (MediaError, OSError):
         return None
     with contextlib.suppress(OSError):  # a full disk is no reason not to show it
-        ensure_private_folder(session.settings.home)
+        ensure_private_folder(source.settings.home)
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_whole(kept, small)
     return small
@@ -96,5 +109,5 @@ def _may_be_image(result: ResultRecord) -> bool:
     return result.error is None and (result.media_type or ("image/" if result.url else "")).startswith("image/")
 
 
-def _place_of(session: Session, path: Path, side_px: int) -> Path:
-    return session.settings.home / "thumbnails" / path.parent.name / f"{path.stem}-{side_px}"
+def _place_of(source: ImageSource, path: Path, side_px: int) -> Path:
+    return source.settings.home / "thumbnails" / path.parent.name / f"{path.stem}-{side_px}"

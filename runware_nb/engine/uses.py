@@ -13,9 +13,9 @@ from ..runlog import RunRecord, UseRecord
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..session.session import Session
     from .context import CellContext
     from .jobs import Job
+    from .ports import Ports
 
 __all__ = ["record_takeover", "record_use"]
 
@@ -23,7 +23,7 @@ _logger = logging.getLogger("runware_nb")
 
 
 def record_use(
-    session: Session, job: Job, context: CellContext, *, tags: tuple[str, ...], note: str | None, how: str
+    ports: Ports, job: Job, context: CellContext, *, tags: tuple[str, ...], note: str | None, how: str
 ) -> None:
     """Record a use of a run that was not sent for it.
 
@@ -31,7 +31,7 @@ def record_use(
     read-only must not take it away.
 
     Args:
-        session: Whose log.
+        ports: Whose log.
         job: The job that answers.
         context: The cell that uses it.
         tags: Tags given with this use.
@@ -44,14 +44,14 @@ def record_use(
         cell_hash=context.cell_hash, cell_ordinal=context.cell_ordinal, execution_count=context.execution_count,
         kernel=context.kernel, tags=tuple(dict.fromkeys(tags)), note=note,
     )  # fmt: skip
-    _write(session, job, use, context.cell_source)
+    _write(ports, job, use, context.cell_source)
 
 
-def record_takeover(session: Session, job: Job, own: RunRecord, cell_source: str | None) -> None:
+def record_takeover(ports: Ports, job: Job, own: RunRecord, cell_source: str | None) -> None:
     """Record that a prepared run was given up for the same request of another kernel.
 
     Args:
-        session: Whose log.
+        ports: Whose log.
         job: The job, which follows the other kernel's run by now.
         own: The run that was given up: it names the cell, tags and note of this use.
         cell_source: Source of the cell.
@@ -61,13 +61,13 @@ def record_takeover(session: Session, job: Job, own: RunRecord, cell_source: str
         cell_id=own.cell_id, cell_hash=own.cell_hash, cell_ordinal=own.cell_ordinal,
         execution_count=own.execution_count, kernel=own.kernel, tags=own.tags, note=own.note,
     )  # fmt: skip
-    _write(session, job, use, cell_source)
+    _write(ports, job, use, cell_source)
 
 
-def _write(session: Session, job: Job, use: UseRecord, cell_source: str | None) -> None:
-    on_error = _reporter(session, use)
+def _write(ports: Ports, job: Job, use: UseRecord, cell_source: str | None) -> None:
+    on_error = _reporter(ports, use)
     try:
-        log = session.log
+        log = ports.log
         log.add_use(use, on_error, cell_source=cell_source)
     except RunwareNBError as error:
         on_error(error)
@@ -77,9 +77,9 @@ def _write(session: Session, job: Job, use: UseRecord, cell_source: str | None) 
         job.future.add_done_callback(lambda _: log.add_tags_of_use(use, on_error))
 
 
-def _reporter(session: Session, use: UseRecord) -> Callable[[Exception], None]:
+def _reporter(ports: Ports, use: UseRecord) -> Callable[[Exception], None]:
     # an opened bundle may be read-only, and nobody wants to hear of it at each cell
-    level = logging.DEBUG if session.settings.mode == "replay" else logging.WARNING
+    level = logging.DEBUG if ports.settings.mode == "replay" else logging.WARNING
 
     def report(error: Exception) -> None:
         _logger.log(

@@ -8,14 +8,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..engine.context import CellContext
     from ..engine.jobs import Job
+    from ..engine.submission import Plan
     from .api import cancel_queued, connect, image, job, log, pending, read, resume, run
-    from .session import Plan, Session, current_session
+    from .session import Session, current_session
 
 _HOMES = {
-    "CellContext": "engine.context", "Job": "engine.jobs", "Plan": "session.session", "Session": "session.session",
-    "cancel_queued": "session.api", "connect": "session.api", "current_session": "session.session", "image": "session.api", "job": "session.api", "log": "session.api", "pending": "session.api", "read": "session.api",
-    "resume": "session.api", "run": "session.api",
-}  # fmt: skip
+    "CellContext": "engine.context",
+    "Job": "engine.jobs",
+    "Plan": "engine.submission",
+    "Session": "session.session",
+    "cancel_queued": "session.api",
+    "connect": "session.api",
+    "current_session": "session.session",
+    "image": "session.api",
+    "job": "session.api",
+    "log": "session.api",
+    "pending": "session.api",
+    "read": "session.api",
+    "resume": "session.api",
+    "run": "session.api",
+}
 
 __all__ = [
     "CellContext",

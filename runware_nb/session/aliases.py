@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.air import parse_air
@@ -17,7 +18,7 @@ from ..providers.runware.catalog import find_model, listed_models, nearest_names
 from ..reprs import short_repr
 
 if TYPE_CHECKING:
-    from .session import Session
+    from ..providers.runware.client import Client
 
 __all__ = ["Alias", "AliasBook"]
 
@@ -44,11 +45,13 @@ class AliasBook:
     """The aliases of a home folder.
 
     Args:
-        session: Whose folder, and who asks the service about versions.
+        home: Returns the folder of the log.
+        client: Returns the client that asks the service about versions.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, home: Callable[[], Path], client: Callable[[], Client]) -> None:
+        self._home = home
+        self._client = client
         self._read: tuple[tuple[object, ...], dict[str, Alias]] | None = None
 
     def all(self) -> Mapping[str, Alias]:
@@ -57,7 +60,7 @@ class AliasBook:
         Raises:
             ConfigError: The file cannot be read.
         """
-        path = self._session.settings.home / _FILE
+        path = self._home() / _FILE
         try:
             stat = path.stat()
         except OSError:
@@ -114,7 +117,7 @@ class AliasBook:
         air = self.air_of(meant)
         if parse_air(air) is not None:
             return air
-        client = self._session.client()
+        client = self._client()
         found = wait(background_loop().submit(client.search_models(meant.rpartition(":")[2] or meant, limit=50)))
         listed = listed_models(found)
         airs = [model.air for model in listed]
@@ -127,7 +130,7 @@ class AliasBook:
         raise MagicUsageError(f"no model {meant!r} is known here or at the service{hint}")
 
     def _write(self, kept: Mapping[str, Alias]) -> None:
-        home = self._session.settings.home
+        home = self._home()
         try:
             ensure_private_folder(home)
             write_whole(

@@ -157,7 +157,7 @@ def pending() -> list[RunRecord]:
 def resume() -> list[Job]:
     """Collect every run of the service in use that was sent and is not finished; nothing is sent again."""
     session = current_session()
-    runs = [run for run in session.pending() if run.attempts > 0 and session.runs.belongs_here(run)]
+    runs = [run for run in session.pending() if run.attempts > 0 and session.engine.known.belongs_here(run)]
     return [_taken_up(session, run) for run in runs]
 
 

@@ -13,7 +13,6 @@ from ..errors import ConfigError, TransportError
 from ..forking import disconnect, make_lock, restart_after_fork
 from ..loading import load
 from ..loop import background_loop, wait
-from ..providers.runware.service import Service
 from ..settings import Key, Settings, hide_key
 from .layers import SERVICE_SETTINGS, SettingLayers
 from .local_sandbox import LocalSandbox, check_listening
@@ -213,8 +212,12 @@ class ServiceConnection:
         """Whether a client has been made."""
         return self._client is not None
 
-    async def open_service(self) -> Service:
-        """Give the client, making it if needed. On the background loop only."""
+    def open_client(self) -> Client:
+        """Return the client for what is sent now, built on first use.
+
+        Raises:
+            ConfigError: There is no key.
+        """
         return self._make_client()
 
     def client(self) -> Client:

@@ -1,26 +1,23 @@
-"""The session: one notebook's settings, connection, log, media and runs, put together."""
+"""The session: one notebook's settings, connection, log, media and engine, put together."""
 
 from __future__ import annotations
 
 import contextlib
 import random
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..core.cell_source import redact_source
-from ..engine.consent import Consent
 from ..engine.context import CellContext, environment_snapshot, script_path
-from ..engine.display import render_job
+from ..engine.engine import Engine
 from ..engine.front_end import hooks
-from ..engine.job_table import JobTable
-from ..engine.jobs import Job
-from ..engine.known_runs import Plan, Runs
-from ..engine.media_recovery import MediaRecovery
-from ..engine.run_queue import RunQueue
-from ..forking import disconnect, make_lock, restart_after_fork
+from ..errors import ConfigError
+from ..forking import make_lock, restart_after_fork
 from ..loading import FIRST_NEEDED, load
-from ..printable import printable
+from ..providers.runware.planner import Planner
+from ..providers.runware.provider import RunwareProvider
 from ..runlog import MediaStore
 from ..settings import Settings, notebook_name, remember_secrets
 from .aliases import AliasBook
@@ -28,9 +25,10 @@ from .connection import ServiceConnection
 from .storage import Storage
 
 if TYPE_CHECKING:
+    from ..providers.base import Provider
     from ..runlog import RunLog
 
-__all__ = ["Plan", "Session", "current_session"]
+__all__ = ["Session", "current_session"]
 
 
 class Session:
@@ -45,57 +43,54 @@ class Session:
     Attributes:
         connection: Settings, key, client and sandbox.
         storage: The log and the media store.
-        runs: What starts a run or finds one again.
+        engine: Starts runs, and finds them again.
+        jobs: The jobs in progress.
         queue: The runs that wait for their turn.
-        jobs: The jobs of this session.
+        recovery: Finds the files of results.
         consent: What the user has agreed to spend.
         aliases: The names that the user gave to models.
-        recovery: Finds the files of results.
-        chance: Picks seeds.
+        planner: What is known about Runware's models.
+        rng: Picks seeds.
         last: The last outcome.
     """
 
     def __init__(self, settings: Settings | None = None, *, fetches_media: bool = True) -> None:
         self.fetches_media = fetches_media
         self.last: Any = None
-        self.jobs = JobTable()
         self.storage = storage = Storage(lambda: self.settings)
         self.connection = connection = ServiceConnection(
             settings,
             hooks.working_folder,
-            running_jobs=self.running_jobs,
+            running_jobs=lambda: self.engine.running_jobs(),  # noqa: PLW0108 - the engine is built later
             on_change=storage.on_settings_changed,
         )
-        self.consent = Consent(self)
-        self.aliases = AliasBook(self)
-        self.recovery = MediaRecovery(self)
-        self.runs = runs = Runs(self)
-        self.queue = queue = RunQueue(self)
-        self.chance = random.Random()  # noqa: S311 - picks seeds; of its own, so that random.seed() leaves it alone
+        self.aliases = AliasBook(lambda: self.settings.home, connection.client)
+        self.planner = Planner(lambda: self.settings, self.aliases.air_of)
+        self.rng = random.Random()  # noqa: S311 - picks seeds; of its own, so that random.seed() leaves it alone
+        self.engine = engine = Engine(self)
+        self.consent = engine.consent
         self.connect = connection.connect
         self.configure = connection.configure
         self.client = connection.client
-        self.open_service = connection.open_service
-        self.require_key = connection.require_key
         self.open_log = storage.open_log
-        self.plan = runs.plan
-        self.submit = runs.submit
-        self.submit_all = runs.submit_all
-        self.job = runs.job
-        self.pending = runs.pending
-        self.discard = queue.discard
-        self.cancel = queue.cancel
-        self.cancel_queued = queue.cancel_queued
+        self.apply_budget = storage.apply_budget
+        self.plan = engine.plan
+        self.submit = engine.submit
+        self.submit_all = engine.submit_all
+        self.running_jobs = engine.running_jobs
+        self.jobs = engine.jobs
+        self.recovery = engine.recovery
+        self.queue = engine.queue
+        self.job = engine.known.job
+        self.pending = engine.known.pending
+        self.discard = engine.queue.discard
+        self.cancel = engine.queue.cancel
+        self.cancel_queued = engine.queue.cancel_queued
         restart_after_fork(self)
 
     def restart_in_child(self) -> None:
-        """Start again after a fork: the parent goes on with its jobs, and this process has none.
-
-        New seeds are drawn, so that parent and child do not pick the same ones.
-        """
-        disconnect((), self.jobs)
-        self.jobs = JobTable()
-        self.chance = random.Random()  # noqa: S311 - as above
+        """Start again after a fork: new seeds are drawn, so that parent and child do not pick the same ones."""
+        self.rng = random.Random()  # noqa: S311 - as above
 
     @property
     def settings(self) -> Settings:
@@ -117,14 +112,34 @@ class Session:
         """The folder of media. See `Storage.media`."""
         return self.storage.media
 
-    def running_jobs(self) -> list[Job]:
-        """Return the jobs of this session that are not done."""
-        return [job for job in self.jobs if not job.is_done]
+    @property
+    def uploaded_hashes(self) -> Mapping[str, str]:
+        """SHA-256 of media that this session uploaded, by the id that the service gave them."""
+        return self.connection.uploaded_hashes
 
     @property
     def environment(self) -> str:
         """The description of this environment, as JSON."""
         return environment_snapshot()[1]
+
+    def provider(self, service: str = "") -> Provider:
+        """Return the provider of a service. See `Ports.provider`."""
+        own = self.settings.service
+        if service and service != own:
+            raise ConfigError(
+                f"The service {service!r} is not in use, and {own!r} is. Nothing was sent. `%runware sandbox` starts "
+                "the sandbox, and `%runware sandbox --stop` returns to the service."
+            )
+        return RunwareProvider(own, self.planner, self.connection.open_client)
+
+    def serves(self, service: str) -> bool:
+        """Return whether a run of this service can be continued here. See `Ports.serves`."""
+        return service == self.settings.service
+
+    def require_key(self, service: str = "") -> None:
+        """Check that tasks can be sent. See `ServiceConnection.require_key`."""
+        del service
+        self.connection.require_key()
 
     def context(self, *, counts: bool = True) -> CellContext:
         """Return a description of the cell that is running; a script has no cell, but a file.
@@ -139,20 +154,13 @@ class Session:
         # Here, because from here on the source is stored, hashed and compared, and it must be the same text each time.
         return found if found.cell_source is None else replace(found, cell_source=redact_source(found.cell_source))
 
-    def show_job(self, job: Job) -> None:
-        """Show a job where the user is looking."""
-        if hooks.show_job is not None:
-            hooks.show_job(job)
-        else:
-            print(printable("\n".join([render_job(job)["text/plain"], *job.notices])))  # noqa: T201 - in a terminal
-
     def close(self) -> None:
         """Close connection, log and sandbox. Runs that were sent continue, and the next session can collect them.
 
         The queue ends first: when the connection closes, the tasks in flight end and make room, and a queued run must
         not be claimed then.
         """
-        for close in (self.queue.close, self.connection.close, self.runs.close):
+        for close in (self.queue.close, self.connection.close, self.planner.close):
             with contextlib.suppress(Exception):
                 close()
         self.storage.close()

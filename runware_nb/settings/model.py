@@ -286,6 +286,15 @@ class Settings:
         None, "the most that may be spent with this log in all", unit="USD",
         places=_NOT_IN_PROJECTS, variable="RUNWARE_NB_BUDGET_USD", default_text="no limit",
     )  # fmt: skip
+    ask_above_credits: float = _entry(
+        100.0, "the estimated cost above which you are asked for confirmation, for services that charge in credits",
+        unit="credits", minimum=0, places=_NOT_IN_PROJECTS, variable="RUNWARE_NB_ASK_ABOVE_CREDITS",
+    )  # fmt: skip
+    budget_credits: float | None = _entry(
+        None, "the most credits that may be spent with this log, for each service that charges in credits",
+        unit="credits", minimum=0, places=_NOT_IN_PROJECTS, variable="RUNWARE_NB_BUDGET_CREDITS",
+        default_text="no limit",
+    )  # fmt: skip
     display: str = _entry(
         "html", "how images are shown",
         variable="RUNWARE_NB_DISPLAY", choices={"html": "", "image": "for PDF export and GitHub"},

@@ -465,8 +465,8 @@ def test_a_cache_that_comes_with_a_project_is_not_read(sandbox, make_session, tm
     run_async(live.rules(MODEL))
     assert list(project.iterdir())  # as a cloned project would bring it along
     session = make_session(sandbox, schemas_url="https://schemas.example")
-    assert session.runs._fresh._live().known_rules(MODEL) is None
-    folder = session.runs._fresh._live()._folder
+    assert session.planner._fresh._live().known_rules(MODEL) is None
+    folder = session.planner._fresh._live()._folder
     assert folder == tmp_path / "cache" / "runware_nb" / "schemas"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative/to/the/project")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -488,7 +488,7 @@ def test_a_model_with_a_refused_schema_is_used_and_one_sentence_says_so_once(san
     async def get(url, etag):
         return 200, json.dumps(document({"style": {"$ref": "http://127.0.0.1:9/x"}})).encode(), None
 
-    monkeypatch.setattr(session.runs._fresh, "_get", get)
+    monkeypatch.setattr(session.planner._fresh, "_get", get)
     first = session.plan({**TASK, "style": "ink"})
     refused = [warning for warning in first.warnings if "is not used" in warning]
     assert len(refused) == 1

@@ -8,6 +8,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from runware_nb.engine.raw import send_raw
 
 from runware_nb.commands import find_command
 from runware_nb.commands.arguments import LineParser
@@ -15,7 +16,6 @@ from runware_nb.engine.consent import Consent, Priced
 from runware_nb.engine.context import CellContext
 from runware_nb.engine.estimates import Estimate
 from runware_nb.engine.front_end import hooks
-from runware_nb.engine.raw import send_raw
 from runware_nb.errors import BudgetExceeded, NotConfirmed, SpendingRefused, TaskInvalid
 from runware_nb.runlog import State
 from runware_nb.runlog.spending import budgets_of, set_budget

@@ -229,11 +229,11 @@ def test_parent_and_children_pick_different_seeds(run, sandbox):
     run(
         """
         session = current_session()
-        session.chance.random()
+        session.rng.random()
         reading, writing = os.pipe()
         for _ in range(3):
-            assert forked(lambda: os.write(writing, b"%d\\n" % session.chance.randrange(2**31))) == 0
-        seeds = [*os.read(reading, 1000).split(), b"%d" % session.chance.randrange(2**31)]
+            assert forked(lambda: os.write(writing, b"%d\\n" % session.rng.randrange(2**31))) == 0
+        seeds = [*os.read(reading, 1000).split(), b"%d" % session.rng.randrange(2**31)]
         assert len(set(seeds)) == 4, seeds
         """
     )

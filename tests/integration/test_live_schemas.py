@@ -162,8 +162,8 @@ def test_a_session_asks_for_what_the_snapshot_does_not_know(sandbox, make_sessio
 
 def test_a_local_service_is_not_asked_about_through_the_internet(sandbox, make_session):
     session = make_session(sandbox)
-    assert isinstance(session.runs._fresh, FreshSchemas)
-    assert not session.runs._fresh._live().is_on
+    assert isinstance(session.planner._fresh, FreshSchemas)
+    assert not session.planner._fresh._live().is_on
 
 
 def test_media_stand_where_a_fresh_schema_wants_them(sandbox, make_session):

@@ -501,7 +501,7 @@ def test_a_model_that_came_out_this_morning_is_shown_from_the_schema_service(san
         for model in found
         if model["air"] not in bundled
         and model.get("category") in {"checkpoint", None}
-        and session.runs.rules_for(model["air"])
+        and session.planner.rules_for(model["air"])
     )
     assert "positivePrompt" in shown(session, "model", new)["text/plain"]
 

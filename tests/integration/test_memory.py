@@ -669,5 +669,5 @@ def test_a_run_prepared_with_inline_media_is_sent_by_resume(sandbox, make_sessio
     session = make_session(sandbox)
     (left,) = session.pending()
     assert left.request["inputs"]["image"].startswith("sha256:")
-    assert len(session.runs.take_up(left, sends=True).result()) == 1
+    assert len(session.engine.known.resume_run(left, sends=True).result()) == 1
     assert [charge["task_uuid"] for charge in sandbox.charges()] == [left.task_uuid]

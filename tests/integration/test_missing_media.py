@@ -8,7 +8,7 @@ from PIL import Image
 
 from runware_nb.commands import diff, gallery
 from runware_nb.commands.images_in import find_image
-from runware_nb.engine.input_lineage import put_back
+from runware_nb.engine.input_lineage import restore_inputs
 from runware_nb.engine.thumbnails import picture_of
 from runware_nb.errors import MediaError
 from runware_nb.loop import background_loop, wait
@@ -185,7 +185,7 @@ USES = {
         {**UPSCALE, "inputs": {"image": outcome[0].image}}, agreed=True
     ).result(),
     "a run's UUID as an input": lambda session, runs, outcome: find_image(f"{runs[0].task_uuid}#2", session, {}),
-    "the inputs of a run": lambda session, runs, outcome: put_back(
+    "the inputs of a run": lambda session, runs, outcome: restore_inputs(
         session,
         {**UPSCALE, "inputs": {"image": f"sha256:{runs[0].results[0].received_sha256}"}},
         [{"file": runs[0].results[0].file}],

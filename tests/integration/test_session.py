@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-
 from runware_nb.engine.raw import send_raw
+
 from runware_nb.errors import (
     AuthenticationFailed,
     ConfigError,

@@ -77,9 +77,9 @@ def rules_of(session: Session, name: str) -> Rulebook:
     Raises:
         MagicUsageError: No such model is known here.
     """
-    rules = session.runs.rules_for(name)
+    rules = session.planner.rules_for(name)
     if rules is None:
-        session.runs.check_refused(name, "It has no form.")
+        session.planner.check_refused(name, "It has no form.")
         near = nearest_names(name)
         hint = f"did you mean {near[0]}?" if near else "`%runware models` searches them"
         raise MagicUsageError(f"no schema of a model {name!r} is known here, so it has no form; {hint}")

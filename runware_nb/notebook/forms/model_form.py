@@ -262,7 +262,7 @@ class ModelForm:
             if widget not in (self._buttons, self._sender.status, self._cell_text):
                 _close(widget)
         self._rules = rules
-        self._parts = Parts(rules, self._look, self._keep, self._session.chance)
+        self._parts = Parts(rules, self._look, self._keep, self._session.rng)
         self._fields = sort_fields(rules)
         self._sections = {}
         self._sections["main"] = self._section("main")

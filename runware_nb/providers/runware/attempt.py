@@ -11,9 +11,9 @@ from typing import Any
 from ...core.items import Item
 from ...core.results import Outcome
 from ...errors import TaskError
+from ..base import RunObserver
 from .collect import Collector
-from .fate import Actions, Doubt, Event, Fate, Heard, Report, Wake, step
-from .service import OnProgress, OnResult
+from .fate import Action, Actions, Doubt, Event, Fate, Heard, Report, Wake, step
 
 __all__ = ["Flight", "now"]
 
@@ -28,6 +28,7 @@ class Flight:
         fate: State of the attempt. It changes in `advance` only.
         collector: What has come.
         wake_at: When whoever waits wants to be woken at the latest, by the monotonic clock.
+        duty: What is to be done next, between sending and following; None before it was sent from here.
     """
 
     __slots__ = (
@@ -36,22 +37,22 @@ class Flight:
         "_waiter",
         "_was_woken",
         "collector",
+        "duty",
         "fate",
-        "on_progress",
-        "on_result",
+        "observer",
         "task",
         "task_type",
         "task_uuid",
         "wake_at",
     )
 
-    def __init__(self, task: Item, fate: Fate, on_result: OnResult | None, on_progress: OnProgress | None) -> None:
+    def __init__(self, task: Item, fate: Fate) -> None:
         self.task = task
         self.task_uuid: str = task["taskUUID"]
         self.task_type: str = task["taskType"]
         self.fate = fate
-        self.on_result = on_result
-        self.on_progress = on_progress
+        self.observer: RunObserver | None = None
+        self.duty: Action | None = None
         self.wake_at = float("inf")
         self.collector = Collector(task)
         self._doubted: Outcome | None = None
@@ -82,14 +83,21 @@ class Flight:
         """Take in a frame's part for this task, and tell the observers."""
         collector = self.collector
         before = collector.progress
-        for result in collector.add(items):
-            if self.on_result is not None:
-                _observe(self.on_result, result)
+        arrived = collector.add(items)
         if errors:
             collector.fail(errors)
-        if self.on_progress is not None and collector.progress != before:
-            _observe(self.on_progress, collector.progress)
+        if self.observer is not None:
+            for result in arrived:
+                _observe(self.observer.on_result, result)
+            if collector.progress != before:
+                _observe(self.observer.on_progress, collector.progress)
         self.advance(Heard())
+
+    def listen(self, observer: RunObserver) -> None:
+        """Tell an observer what arrives, and what has arrived already: a result can come while the task is sent."""
+        self.observer = observer
+        for result in self.collector.results:
+            _observe(observer.on_result, result)
 
     @property
     def doubted(self) -> Outcome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,7 +15,7 @@ from ...core.media_types import sniff
 from ...core.redaction import HiddenText, redact_account
 from ...core.results import Outcome, Result, is_final
 from ...core.retry import backoff_s
-from ...core.tasks import ImageTask, Task, as_wire, is_utility, prepare
+from ...core.tasks import ImageTask, Task, as_wire, prepare
 from ...core.urls import check_media_url
 from ...errors import MediaError, RunwareNBError, TaskInvalid, TransportError, TransportTimeout
 from ...forking import disconnect, restart_after_fork
@@ -23,19 +23,24 @@ from ...media.medium import MemoryMedium
 from ...net.deadlines import Deadline
 from ...printable import printable
 from ...settings import Settings, load_settings
-from . import Board, Connection, Courier, Flight, Slots, StreamLine, TextStream, UploadDesk
+from ..attempts import carry_out, pause, raise_if_failed
+from ..base import Accepted, Attempt, Limiter, Sender
+from . import Board, Connection, Courier, Slots, StreamLine, TextStream, UploadDesk
 from .attempt import now
 from .catalog.placing import place_media
 from .connection import closed
-from .fate import Fate, NextAttempt, SlowDown, TryAgain
 from .frames import Frame
-from .service import OnAttempt, OnProgress, OnResult
-from .tracker import UTILITY_TIMEOUT_S, jitter, pause
+from .tracker import UTILITY_TIMEOUT_S, jitter
 from .transport import TransportFactory
 
 __all__ = ["Client"]
 
 logger = logging.getLogger("runware_nb")
+
+OnResult = Callable[[Result], None]
+OnProgress = Callable[[float], None]
+OnAttempt = Callable[[Item, int], Awaitable[None]]
+"""Awaited with the task and the attempt's number (from 1) after a slot is free and before a byte leaves."""
 
 
 def _warn(sentence: str) -> None:
@@ -202,38 +207,20 @@ class Client:
             TransportError: The service could not be reached.
         """
         wire = _exact(task) if as_is else await self._prepare_until(self._deadline(timeout_s), task)
-        if is_utility(wire["taskType"]):
-            return await self._run_utility(wire, self.settings.timeout_s if timeout_s is None else timeout_s)
-        if wire.get("deliveryMethod") == "stream":
-            raise TaskInvalid("a stream is read with `client.stream(task)`", parameter="deliveryMethod")
-        fate = Fate.unsent(wire, max_retries=self.settings.max_retries)
-        left_s = self.settings.timeout_s if timeout_s is None else timeout_s
-        while True:
-            await self._slots.take()
-            taken_at = now()
-            try:
-                if on_attempt is not None:
-                    await on_attempt(wire, fate.attempt)
-                flight = Flight(wire, fate, on_result, on_progress)
-                outcome = await self._courier.fly(flight, taken_at + left_s)
-            finally:
-                self._slots.free()
-            left_s -= now() - taken_at
-            if outcome.results or not outcome.errors:
-                self._slots.limit.on_success()
-                return outcome
-            error = outcome.errors[0]
-            error.outcome = outcome
-            actions = flight.advance(TryAgain(jitter(), _new_uuid()))
-            if any(isinstance(action, SlowDown) for action in actions):
-                self._slots.limit.on_rate_limited()
-            again = actions[-1] if actions else None
-            if not isinstance(again, NextAttempt):
-                raise error
-            await pause(again.delay_s, now() + left_s, error)
-            left_s -= again.delay_s
-            fate = flight.fate
-            wire = {**wire, "taskUUID": fate.task_uuid}
+        return await carry_out(
+            self._courier, wire, observer=_Callbacks(on_result, on_progress, on_attempt), limiter=self._slots,
+            timeout_s=self.settings.timeout_s if timeout_s is None else timeout_s,
+        )  # fmt: skip
+
+    @property
+    def sender(self) -> Sender:
+        """What sends attempts and follows them, for a provider that wraps this client."""
+        return self._courier
+
+    @property
+    def limiter(self) -> Limiter:
+        """The bound on the tasks in flight of this client."""
+        return self._slots
 
     async def prepare(self, task: Task) -> Item:
         """Complete a task for sending, and upload the media it brings along.
@@ -285,14 +272,9 @@ class Client:
             TaskError: It failed, and there is no result.
             TransportTimeout: The wait is over.
         """
-        fate = Fate.sent_before(task, max_retries=self.settings.max_retries, resends=resends)
-        flight = Flight(dict(task), fate, on_result, on_progress)
-        outcome = await self._courier.fly(flight, self._deadline(timeout_s))
-        if outcome.errors and not outcome.results:
-            error = outcome.errors[0]
-            error.outcome = outcome
-            raise error
-        return outcome
+        deadline = self._deadline(timeout_s)
+        accepted = await self._courier.locate(Attempt(dict(task), may_resend=resends), deadline)
+        return raise_if_failed(await self._courier.follow(accepted, _Callbacks(on_result, on_progress), deadline))
 
     def stream(self, task: Task, *, timeout_s: float | None = None) -> TextStream:
         """Read a text while it is written, over HTTP.
@@ -467,15 +449,6 @@ class Client:
         async with Deadline(deadline, late):
             return await self.prepare(wire)
 
-    async def _run_utility(self, wire: Item, timeout_s: float) -> Outcome:
-        task = {name: value for name, value in wire.items() if name != "taskUUID"}
-        started_at = now()
-        items = await self._courier.call(
-            task, task_uuid=wire["taskUUID"], until=_until_final(wire), timeout_s=timeout_s
-        )
-        results = [Result(item, wire["taskUUID"], index) for index, item in enumerate(items)]
-        return Outcome(wire, wire["taskUUID"], results, [], now() - started_at)
-
     async def _ask_account(self, task: Item) -> Item:
         answer = await self._courier.ask({"taskType": "accountManagement", **task})
         redacted: Item = redact_account(answer)
@@ -510,6 +483,34 @@ class Client:
         return now() + (self.settings.timeout_s if timeout_s is None else timeout_s)
 
 
+class _Callbacks:
+    """Passes what happens to a task on to functions, each of which may be missing."""
+
+    __slots__ = ("_on_attempt", "_on_progress", "_on_result")
+
+    def __init__(
+        self, on_result: OnResult | None, on_progress: OnProgress | None, on_attempt: OnAttempt | None = None
+    ) -> None:
+        self._on_result = on_result
+        self._on_progress = on_progress
+        self._on_attempt = on_attempt
+
+    async def before_attempt(self, attempt: Attempt) -> None:
+        if self._on_attempt is not None:
+            await self._on_attempt(attempt.task, attempt.number)
+
+    async def on_accepted(self, accepted: Accepted) -> None:
+        """Do nothing: the id is ours, and known before."""
+
+    def on_result(self, result: Result) -> None:
+        if self._on_result is not None:
+            self._on_result(result)
+
+    def on_progress(self, percent: float) -> None:
+        if self._on_progress is not None:
+            self._on_progress(percent)
+
+
 def _exact(task: Task) -> Item:
     return dict(task.to_wire() if isinstance(task, ImageTask) else task)
 
@@ -521,10 +522,6 @@ def _inline_medium(result: Result) -> bytes | None:
     except MediaError:
         return None
     return body if body is not None and sniff(body) is not None else None
-
-
-def _until_final(wire: Item) -> Callable[[Item], bool] | None:
-    return is_final if wire["taskType"] == "modelUpload" else None
 
 
 def _new_uuid() -> str:

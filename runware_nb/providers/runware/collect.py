@@ -58,6 +58,11 @@ class Collector:
         return believed[: max(0, self.expected - len(self._results))]
 
     @property
+    def results(self) -> list[Result]:
+        """The results so far, in the order in which they came."""
+        return list(self._results.values())
+
+    @property
     def has_results(self) -> bool:
         """Whether anything came that is worth money."""
         return bool(self._results)

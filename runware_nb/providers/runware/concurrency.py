@@ -25,7 +25,7 @@ class Slots:
         self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
         self._closed: TransportError | None = None
 
-    async def take(self) -> None:
+    async def acquire(self) -> None:
         """Wait for a slot. The wait has no deadline: a task's deadline starts when it has a slot.
 
         Raises:
@@ -42,11 +42,14 @@ class Slots:
             await turn
         except BaseException:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self.free()  # the slot was given at the moment when the wait ended
+                self._give_back()  # the slot was given at the moment when the wait ended
             raise
 
-    def free(self) -> None:
+    async def release(self) -> None:
         """Return a slot, and give the free slots to those that have waited longest."""
+        self._give_back()
+
+    def _give_back(self) -> None:
         self._taken -= 1
         while self._waiting and self._taken < self.limit.current:
             turn = self._waiting.popleft()

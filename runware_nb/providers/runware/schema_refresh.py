@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -12,11 +12,10 @@ from urllib.parse import urlsplit
 from ...core.air import parse_air
 from ...core.tasks import is_utility
 from ...loop import background_loop, wait
-from ...settings import SCHEMAS_URL, user_cache_folder
+from ...settings import SCHEMAS_URL, Settings, user_cache_folder
 from .catalog import LiveCatalogue, Rulebook, find_model
 
 if TYPE_CHECKING:
-    from ...session.session import Session
     from .catalog.live import Answer
     from .rest import RestTransport
 
@@ -36,8 +35,8 @@ class FreshSchemas:
     A service on this machine, as the sandbox is, has its own schemas or none: the public ones are not asked then.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, settings: Callable[[], Settings]) -> None:
+        self._settings = settings
         self._catalogues: dict[str, LiveCatalogue] = {}
         self._transport: RestTransport | None = None
         self._asking: set[asyncio.Task[Any]] = set()
@@ -107,7 +106,7 @@ class FreshSchemas:
             await transport.aclose()
 
     def _live(self) -> LiveCatalogue:
-        settings = self._session.settings
+        settings = self._settings()
         asks_nobody = settings.mode == "replay" or (settings.is_local and settings.schemas_url == SCHEMAS_URL)
         url = "" if asks_nobody else settings.schemas_url
         if url not in self._catalogues:
@@ -119,5 +118,5 @@ class FreshSchemas:
             from ... import __version__
             from .rest import RestTransport
 
-            self._transport = RestTransport(self._session.settings, None, user_agent=f"runware-nb/{__version__}")
+            self._transport = RestTransport(self._settings(), None, user_agent=f"runware-nb/{__version__}")
         return await self._transport.get(url, etag)

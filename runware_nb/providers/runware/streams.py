@@ -56,11 +56,11 @@ class StreamLine:
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
         """Hold one of the places in flight."""
-        await self._slots.take()
+        await self._slots.acquire()
         try:
             yield
         finally:
-            self._slots.free()
+            await self._slots.release()
 
     def decide(self, error: RunwareNBError, attempt: int) -> Decision:
         """Say what a failure before the first piece means."""

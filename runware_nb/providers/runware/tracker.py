@@ -9,16 +9,20 @@ import asyncio
 import random
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ...core.items import Item
 from ...core.redaction import host_of
-from ...core.results import Outcome
+from ...core.results import Outcome, Result, is_final
 from ...core.retry import Step, decide
+from ...core.tasks import is_utility
 from ...errors import ProtocolError, RunwareNBError, TaskError, TaskInvalid, TransportError, TransportTimeout
 from ...net.deadlines import Deadline
 from ...net.proxies import proxy_for, unreachable
 from ...settings import Settings
+from ..attempts import add_reason, pause
+from ..base import Accepted, Attempt, Capabilities, NextAttempt, RunObserver
 from .attempt import Flight, now
 from .classify import task_error
 from .concurrency import Slots
@@ -28,6 +32,7 @@ from .fate import (
     Actions,
     Event,
     Expired,
+    Fate,
     Finish,
     ForgetPoll,
     Late,
@@ -51,14 +56,22 @@ from .fate import (
     SlowDown,
     Started,
     Tick,
+    TryAgain,
     Wait,
 )
+from .fate import NextAttempt as AnotherAttempt
 from .frames import Frame, frame_of, names_task, split_orphans
 from .router import Board
 
-__all__ = ["UTILITY_TIMEOUT_S", "Courier", "jitter", "pause"]
+__all__ = ["UTILITY_TIMEOUT_S", "Courier", "jitter"]
 
 UTILITY_TIMEOUT_S = 60.0
+CAPABILITIES = Capabilities(
+    client_chosen_ids=True, resend_is_safe=True, can_find_lost=True, pushes_results=True, webhooks="unsigned",
+    money="USD",
+)  # fmt: skip
+_IS_SENT = (Wait, Poll, Locate, Finish)
+"""Duties that come once an attempt was handed to a connection."""
 _NOT_REPEATED = {"delete", "modelUpload"}  # done twice, these would fail the second time
 _chance = random.Random()  # noqa: S311 - spreads retries; our own, so that a user's random.seed() is left alone
 
@@ -66,30 +79,6 @@ _chance = random.Random()  # noqa: S311 - spreads retries; our own, so that a us
 def jitter() -> float:
     """Give a random number in [0, 1) that spreads retries."""
     return _chance.random()
-
-
-async def pause(delay_s: float, deadline: float, error: RunwareNBError) -> None:
-    """Wait before another try. If the deadline comes first, raise the error at once, and state why.
-
-    Args:
-        delay_s: Seconds to wait. It may be a server's `Retry-After`, which can be any number.
-        deadline: By the monotonic clock, in seconds.
-        error: What the last try ended with.
-
-    Raises:
-        RunwareNBError: *error*, if the wait would end after the deadline.
-    """
-    left_s = max(0.0, deadline - now())
-    if not delay_s < left_s:
-        _add_reason(error, delay_s, left_s)
-        raise error
-    await asyncio.sleep(delay_s)
-
-
-def _add_reason(error: RunwareNBError, delay_s: float, left_s: float) -> None:
-    """Add to an error why no other try follows it."""
-    reason = f"The next try would be in {delay_s:.3g} s, but only {left_s:.3g} s are left of the time limit"
-    error.args = (f"{str(error).removesuffix('.')}. {reason}", *error.args[1:])
 
 
 class Courier:
@@ -108,8 +97,44 @@ class Courier:
         self._connection = connection
         self._slots = slots
 
-    async def fly(self, flight: Flight, deadline: float) -> Outcome:
-        """Bring one attempt to its end.
+    # --- the part of the provider that sends ---------------------------------------------------------
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What Runware can do."""
+        return CAPABILITIES
+
+    def first_attempt(self, task: Item) -> Attempt:
+        """Build the first attempt of a task. See `Sender.first_attempt`."""
+        if task.get("deliveryMethod") == "stream":
+            raise TaskInvalid("a stream is read with `client.stream(task)`", parameter="deliveryMethod")
+        if is_utility(task["taskType"]):
+            return Attempt(task)
+        return self._attempt(task, Fate.unsent(task, max_retries=self._settings.max_retries))
+
+    def _attempt(self, task: Item, fate: Fate) -> Attempt:
+        return Attempt(task, fate.attempt, task["taskUUID"], state=Flight(task, fate))
+
+    async def submit(self, attempt: Attempt, deadline: float) -> Accepted:
+        """Send an attempt until it is handed to a connection, or has ended. See `Sender.submit`.
+
+        Its id is ours, and a task that is sent twice under one UUID is charged once. So the ladder for an attempt of
+        unknown fate, further sending included, is part of following it.
+        """
+        flight: Flight | None = attempt.state
+        if flight is not None:  # a utility costs nothing: it is asked in `follow`
+            self._enter(flight)
+            try:
+                async with Deadline(deadline, lambda: self._expired(flight)):
+                    actions = flight.advance(Started(deadline, flight.report(jitter())))
+                    flight.duty = await self._advance(flight, actions, deadline, until=_IS_SENT)
+            except BaseException:
+                self._leave(flight)
+                raise
+        return Accepted(attempt, attempt.attempt_uuid)
+
+    async def follow(self, accepted: Accepted, observer: RunObserver, deadline: float) -> Outcome:
+        """Bring an attempt to its end, however often the connection breaks. See `Sender.follow`.
 
         Raises:
             TaskInvalid: A task of this UUID is on its way already.
@@ -117,23 +142,82 @@ class Courier:
             TransportError: It was lost sight of; `.outcome` has what came.
             TaskError: The service refused to answer about it at all.
         """
+        flight: Flight | None = accepted.attempt.state
+        if flight is None:
+            return await self._run_utility(accepted.attempt.task, deadline)
+        if flight.duty is None:  # it was sent earlier, perhaps by another process
+            self._enter(flight)
+        try:
+            flight.listen(observer)
+            duty = flight.duty
+            if not isinstance(duty, Finish):
+                async with Deadline(deadline, lambda: self._expired(flight)):
+                    if duty is None:
+                        actions = flight.advance(Started(deadline, flight.report(jitter())))
+                    else:
+                        actions = flight.advance(await self._perform(flight, duty, deadline))
+                    duty = await self._advance(flight, actions, deadline, until=Finish)
+            outcome = flight.doubted if isinstance(duty, Finish) and duty.is_doubted else flight.outcome()
+        finally:
+            self._leave(flight)
+        if outcome.results:
+            self._slots.limit.on_success()
+        return outcome
+
+    async def locate(self, attempt: Attempt, deadline: float) -> Accepted:
+        """Return an attempt that was sent before. Whether the service knows it is asked first when it is followed."""
+        del deadline
+        fate = Fate.sent_before(attempt.task, max_retries=self._settings.max_retries, resends=attempt.may_resend)
+        return Accepted.of(replace(attempt, state=Flight(attempt.task, fate)), attempt.attempt_uuid)
+
+    def next_attempt(self, attempt: Attempt, error: TaskError) -> NextAttempt | None:
+        """Decide whether another attempt follows; `fate.py` states the reasons. See `Sender.next_attempt`."""
+        del error  # it is in the state
+        flight: Flight | None = attempt.state
+        actions = () if flight is None else flight.advance(TryAgain(jitter(), str(uuid.uuid4())))
+        if flight is None or not actions:
+            return None
+        if any(isinstance(action, SlowDown) for action in actions):
+            self._slots.limit.on_rate_limited()
+        following = actions[-1]
+        if not isinstance(following, AnotherAttempt):
+            return None
+        task = {**attempt.task, "taskUUID": flight.fate.task_uuid}
+        return NextAttempt(self._attempt(task, flight.fate), following.delay_s)
+
+    # --- inside --------------------------------------------------------------------------------------
+
+    def _enter(self, flight: Flight) -> None:
         if flight.task_uuid in self._board.flights:
             raise TaskInvalid(f"task {flight.task_uuid} is on its way already", task_uuid=flight.task_uuid)
         self._board.flights[flight.task_uuid] = flight
-        try:
-            async with Deadline(deadline, lambda: self._expired(flight)):
-                actions = flight.advance(Started(deadline, flight.report(jitter())))
-                while True:
-                    duty = self._duty(flight, actions)
-                    if isinstance(duty, Finish):
-                        return flight.doubted if duty.is_doubted else flight.outcome()
-                    if isinstance(duty, Raise):
-                        raise self._final_error(flight, duty, deadline)
-                    if isinstance(duty, Late):
-                        raise self._too_late(flight) from duty.cause
-                    actions = flight.advance(await self._perform(flight, duty, deadline))
-        finally:
-            self._board.flights.pop(flight.task_uuid, None)
+
+    def _leave(self, flight: Flight) -> None:
+        if self._board.flights.get(flight.task_uuid) is flight:
+            del self._board.flights[flight.task_uuid]
+
+    async def _advance(
+        self, flight: Flight, actions: Actions, deadline: float, *, until: type[Action] | tuple[type[Action], ...]
+    ) -> Action:
+        """Perform one duty after the other, and return the first one of the kind *until*, not yet performed."""
+        while True:
+            duty = self._duty(flight, actions)
+            if isinstance(duty, until):
+                return duty
+            if isinstance(duty, Raise):
+                raise self._final_error(flight, duty, deadline)
+            if isinstance(duty, Late):
+                raise self._too_late(flight) from duty.cause
+            actions = flight.advance(await self._perform(flight, duty, deadline))
+
+    async def _run_utility(self, wire: Item, deadline: float) -> Outcome:
+        """Ask a question that costs nothing, such as a model search."""
+        task = {name: value for name, value in wire.items() if name != "taskUUID"}
+        until = is_final if wire["taskType"] == "modelUpload" else None
+        started_at = now()
+        items = await self.call(task, task_uuid=wire["taskUUID"], until=until, timeout_s=deadline - started_at)
+        results = [Result(item, wire["taskUUID"], index) for index, item in enumerate(items)]
+        return Outcome(wire, wire["taskUUID"], results, [], now() - started_at)
 
     def _duty(self, flight: Flight, actions: Actions) -> Action:
         """Return the action that is to be performed next, after those that accompany it."""
@@ -232,7 +316,7 @@ class Courier:
         if isinstance(error, TransportError):
             error.outcome = flight.outcome()
         if ended.delay_s is not None:
-            _add_reason(error, ended.delay_s, max(0.0, deadline - now()))
+            add_reason(error, ended.delay_s, max(0.0, deadline - now()))
         return error
 
     def _expired(self, flight: Flight) -> TransportTimeout:

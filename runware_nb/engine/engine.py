@@ -1,0 +1,205 @@
+"""The engine: one path for everything that costs money, whichever service answers.
+
+The magic, a form, the terminal, Python, `raw`, replay and verify all submit here. A submission is answered from the
+log, joins the same request in progress, is refused by a budget or the user, or becomes a new run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..core.tasks import Task
+from ..printable import printable
+from ..runlog import RunRecord
+from .consent import Consent
+from .context import CellContext
+from .estimates import estimate
+from .execution import SharedWork
+from .executor import Executor
+from .front_end import hooks
+from .job_table import JobTable
+from .job_view import render_job
+from .jobs import Job
+from .known_runs import KnownRuns
+from .media_recovery import MediaRecovery
+from .ports import Ports
+from .run_queue import RunQueue
+from .submission import Plan, RunMetadata, Submitter
+
+__all__ = ["Engine"]
+
+
+class Engine:
+    """The runs of one session. Everything in it may be called from any thread.
+
+    Args:
+        ports: Settings, log, media, services and front end of the session.
+
+    Attributes:
+        jobs: The jobs in progress.
+        consent: What the user has agreed to spend.
+        recovery: Finds the files of results.
+        known: Finds runs again.
+        queue: The runs that wait for their turn.
+    """
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self.consent = Consent(ports)
+        self.recovery = MediaRecovery(ports)
+        self.jobs = JobTable()
+        executor = Executor(SharedWork(ports, self.jobs, self.consent, self.recovery))
+        self.known = KnownRuns(ports, self, self.jobs, executor, self.recovery)
+        self.queue = RunQueue(ports, self.jobs, self.known)
+        self._submitter = Submitter(
+            ports, self, jobs=self.jobs, executor=executor, known=self.known, consent=self.consent
+        )
+
+    def plan(self, task: Task, *, as_is: bool = False, service: str = "") -> Plan:
+        """Complete and check a task without sending it.
+
+        Args:
+            task: As the service takes it, or a typed task.
+            as_is: Whether the task is left exactly as it is written, and not checked.
+            service: Who performs it, as the log names it; empty for Runware, or the sandbox in its place.
+
+        Raises:
+            TaskInvalid: The service would refuse it; the message states what to change.
+        """
+        plan = self._ports.provider(service).plan(task, as_is=as_is)
+        return Plan(plan.task, list(plan.warnings), estimate(self._ports, plan.task, service))
+
+    def submit(
+        self,
+        task: Task,
+        *,
+        template: str | None = None,
+        tags: str | Sequence[str] = (),
+        note: str | None = None,
+        fresh: bool = False,
+        agreed: bool = False,
+        replay_of: str | None = None,
+        context: CellContext | None = None,
+        service: str = "",
+    ) -> Job:
+        """Start a task in the background.
+
+        Args:
+            task: As the service takes it, or a typed task.
+            template: The prompt as typed, before names were filled in.
+            tags: Tags for the log.
+            note: A note for the log.
+            fresh: Whether it is asked again although the log has the answer.
+            agreed: Whether its price was agreed to, however high.
+            replay_of: The run that is to be made again.
+            context: The cell it belongs to, if that is not the one that is running: a form's.
+            service: Who performs it, as the log names it; empty for Runware, or the sandbox in its place.
+
+        Returns:
+            Its job. The same request with a seed of the user's own (operations on media need none) is answered from
+            the log, at no cost, if it has succeeded before; if it is still running, it is joined. In replay mode
+            everything is answered from the log.
+
+        Raises:
+            TaskInvalid: The service would refuse it.
+            ConfigError: There is no key.
+            NotConfirmed: It costs more than is sent without a yes, and there was none.
+            NotRecorded: Replay mode has no record of it.
+        """
+        metadata = RunMetadata(template=template, tags=_as_tuple(tags), note=note, replay_of=replay_of, context=context)
+        return self._submit([task], metadata, fresh=fresh, agreed=agreed, service=service)[0]
+
+    def submit_all(
+        self,
+        tasks: Sequence[Task],
+        *,
+        tags: str | Sequence[str] = (),
+        note: str | None = None,
+        fresh: bool = False,
+        agreed: bool = False,
+        as_is: bool = False,
+        service: str = "",
+    ) -> list[Job]:
+        """Start several tasks as one batch.
+
+        All of them are checked before the first is sent. There is at most one question about the cost, and a budget
+        that cannot cover the batch refuses it as a whole.
+
+        Args:
+            tasks: Each as the service takes it, or a typed task.
+            tags: Tags for the log.
+            note: A note for the log.
+            fresh: Whether recorded answers are ignored.
+            agreed: Whether the user agreed to the cost beforehand.
+            as_is: Whether the tasks are sent exactly as they are written: unchecked, and completed only by a task UUID.
+            service: Who performs them, as the log names it; empty for Runware, or the sandbox in its place.
+
+        Returns:
+            A job for each task, in the same order.
+
+        Raises:
+            TaskInvalid: The service would refuse one of them. Nothing was sent.
+            NotConfirmed: The user did not agree to the cost, or this session cannot ask. Nothing was sent.
+            BudgetExceeded: A budget cannot cover the batch. Nothing was sent.
+        """
+        metadata = RunMetadata(tags=_as_tuple(tags), note=note)
+        return self._submit(tasks, metadata, fresh=fresh, agreed=agreed, as_is=as_is, service=service)
+
+    def _submit(
+        self,
+        tasks: Sequence[Task],
+        metadata: RunMetadata,
+        *,
+        fresh: bool,
+        agreed: bool,
+        service: str,
+        as_is: bool = False,
+    ) -> list[Job]:
+        self._ports.apply_budget()
+        plans = [self.plan(task, as_is=as_is, service=service) for task in tasks]
+        return self._submitter.submit_all(
+            self._ports.provider(service), plans, metadata, fresh=fresh, agreed=agreed, as_is=as_is
+        )
+
+    def running_jobs(self) -> list[Job]:
+        """Return the jobs of this session that are not done."""
+        return [job for job in self.jobs if not job.is_done]
+
+    # --- what a job wishes ---------------------------------------------------------------------------
+
+    @property
+    def display(self) -> str:
+        """How images are shown: `html` or `image`."""
+        return self._ports.settings.display
+
+    def stop(self, job: Job) -> str:
+        """Stop the cell that waits for a job. See `RunQueue.stop`."""
+        return self.queue.stop(job)
+
+    def mark_detached(self, job: Job) -> None:
+        """Mark a run as one that nobody waits for. See `RunQueue.mark_detached`."""
+        self.queue.mark_detached(job)
+
+    def discard(self, record: RunRecord) -> bool:
+        """Hide a run. See `RunQueue.discard`."""
+        return self.queue.discard(record)
+
+    def cancel(self, job: Job) -> bool:
+        """Cancel a run that was not sent yet. See `RunQueue.cancel`."""
+        return self.queue.cancel(job)
+
+    def show_job(self, job: Job) -> None:
+        """Show a job where the user is looking."""
+        if hooks.show_job is not None:
+            hooks.show_job(job)
+        else:
+            print(printable("\n".join([render_job(job)["text/plain"], *job.notices])))  # noqa: T201 - in a terminal
+
+    def render_job(self, job: Job) -> dict[str, str]:
+        """Return a job as a MIME bundle, as it stands."""
+        return render_job(job)
+
+
+def _as_tuple(tags: str | Sequence[str]) -> tuple[str, ...]:
+    """Return tags as a tuple; one text is one tag, and not its letters."""
+    return (tags,) if isinstance(tags, str) else tuple(tags)

@@ -1,0 +1,62 @@
+"""Bringing jobs to their ends in the background."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ..core.items import Item
+from ..errors import RunwareNBError, TransportError
+from ..loop import background_loop
+from .execution import RunExecution, SharedWork
+from .jobs import Job
+
+__all__ = ["Executor"]
+
+
+class Executor:
+    """Runs each job on the background loop.
+
+    Args:
+        shared: What the runs of the session share.
+    """
+
+    def __init__(self, shared: SharedWork) -> None:
+        self._shared = shared
+
+    def start(self, job: Job, task: Item, cell_source: str | None) -> Job:
+        """Bring a job to its end; if its run is in progress here already, return the job of that one.
+
+        Args:
+            job: New, or found in the log.
+            task: Its task, with the seed picked and the UUID of its last attempt.
+            cell_source: Source of its cell, for the log.
+        """
+        present = self._shared.jobs.add_or_get(job)
+        return self.execute(job, task, cell_source) if present is job else present
+
+    def execute(self, job: Job, task: Item, cell_source: str | None) -> Job:
+        """Bring a job to its end that is in the table already. See `start`."""
+        background_loop().submit(self._settle(job, task, cell_source))
+        return job
+
+    async def _settle(self, job: Job, task: Item, cell_source: str | None) -> None:
+        """Bring a job to its end and settle it, whatever happens."""
+        job.execution = asyncio.current_task()
+        try:
+            if job.withdrawn is not None:
+                raise job.withdrawn
+            log = await self._shared.ports.open_log()
+            outcome = await RunExecution(self._shared, job, task, log).run(cell_source)
+        except asyncio.CancelledError:
+            if job.withdrawn is not None:
+                job.settle(None, job.withdrawn)
+                return
+            job.settle(None, TransportError("the session was closed; the task can be collected by the next one"))
+            raise
+        except BaseException as error:  # noqa: BLE001 - it reaches whoever waits, not this loop's log
+            if not isinstance(error, RunwareNBError) and job.is_leaving:
+                # The run stays unfinished in the log: the same request joins it, and nothing is paid for twice.
+                error.add_note(f"Run {job.task_uuid} may have been charged. `%runware resume` collects its results.")
+            job.settle(None, error)
+        else:
+            job.settle(outcome, None)

@@ -1,0 +1,55 @@
+"""A job as a notebook or a terminal shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..present.results import ResultsView, render_progress, render_results
+from ..runlog import RunRecord, State
+from .display import error_sentence, render_outcome
+from .jobs import Job
+
+__all__ = ["render_job"]
+
+_IN_WORDS = {
+    State.PREPARED: "waiting for a free slot",
+    State.SENT: "sent",
+    State.ACCEPTED: "in progress",
+    State.DETACHED: "still in progress",
+    State.UNKNOWN: "perhaps accepted, and not found at the service",
+}
+
+
+def render_job(job: Job) -> dict[str, str]:
+    """Show a job as it stands: its results, its failure, or the place where they will be."""
+    if job.is_done:
+        error = job.future.exception()
+        if error is None:
+            return render_outcome(job.future.result(), display=job.owner.display)
+        return render_results(ResultsView(_prompt(job.record), [], [error_sentence(error)], [job.task_uuid]))
+    request = job.record.request
+    return render_progress(
+        prompt=_prompt(job.record),
+        count=_number(request, "numberResults", 1),
+        width=_number(request, "width", 1024),
+        height=_number(request, "height", 1024),
+        percent=job.progress,
+        note=_note(job),
+    )
+
+
+def _prompt(record: RunRecord) -> str:
+    return record.prompt or record.task_type
+
+
+def _number(request: Mapping[str, Any], name: str, default: int) -> int:
+    value = request.get(name, default)
+    return value if isinstance(value, int) and value > 0 else default
+
+
+def _note(job: Job) -> str:
+    done = len(job.arrived)
+    asked = _number(job.record.request, "numberResults", 1)
+    state = _IN_WORDS.get(job.state, job.state.value)
+    return f"{state}, {done} of {asked} here" if done else state

@@ -1,0 +1,99 @@
+"""What the engine needs of the session around it. The parts of the engine import this, and never the session."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from ..providers.base import Provider
+from .context import CellContext
+
+if TYPE_CHECKING:
+    from ..media import MediaStore
+    from ..runlog import RunLog
+    from ..settings import Settings
+
+__all__ = ["Ports"]
+
+
+class Ports(Protocol):
+    """Settings, log, media, services and front end of one session.
+
+    Attributes:
+        fetches_media: Whether results are downloaded; otherwise only their URLs are recorded.
+        rng: Picks seeds.
+    """
+
+    fetches_media: bool
+    rng: random.Random
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that apply now."""
+
+    @property
+    def log(self) -> RunLog:
+        """The log, opened on first use.
+
+        Raises:
+            RunLogError: It cannot be opened.
+        """
+
+    @property
+    def has_log(self) -> bool:
+        """Whether the log is open."""
+
+    async def open_log(self) -> RunLog:
+        """Return the log, opened on first use. On the background loop only."""
+
+    @property
+    def media(self) -> MediaStore:
+        """Where files are stored.
+
+        Raises:
+            ConfigError: The bucket cannot be used.
+        """
+
+    @property
+    def uploaded_hashes(self) -> Mapping[str, str]:
+        """SHA-256 of media that this session uploaded, by the id that the service gave them."""
+
+    @property
+    def environment(self) -> str:
+        """The description of this environment, as JSON."""
+
+    def apply_budget(self) -> None:
+        """Have the log count what is spent, if the settings have a budget.
+
+        Raises:
+            RunLogError: The log cannot be written.
+        """
+
+    def provider(self, service: str = "") -> Provider:
+        """Return the provider of a service.
+
+        Args:
+            service: As runs of the log name it; empty for Runware, or the sandbox in its place.
+
+        Raises:
+            ConfigError: Another service is in use, or none of this name is known.
+        """
+
+    def serves(self, service: str) -> bool:
+        """Return whether `provider` returns one for this service."""
+
+    def require_key(self, service: str = "") -> None:
+        """Check that tasks can be sent to a service.
+
+        Raises:
+            ConfigError: There is no key, replay mode sends nothing, or a part of the settings could not be read.
+            TransportError: The sandbox has ended.
+        """
+
+    def context(self, *, counts: bool = True) -> CellContext:
+        """Return the cell that is running.
+
+        Args:
+            counts: Whether a run of the cell begins, which counts towards the ordinals of its runs.
+        """

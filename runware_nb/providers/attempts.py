@@ -1,0 +1,105 @@
+"""The attempts of one run, one after the other, for every provider. No other module sends a task in a loop."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ..core.items import Item
+from ..core.results import Outcome
+from ..errors import FateUnknown, RunwareNBError, TaskError
+from ..net.deadlines import now
+from .base import Attempt, Limiter, RunObserver, Sender
+
+__all__ = ["carry_out", "pause", "raise_if_failed"]
+
+
+async def carry_out(
+    sender: Sender, task: Item, *, observer: RunObserver, limiter: Limiter, timeout_s: float
+) -> Outcome:
+    """Send a task, and again as often as the provider allows, until its results have arrived.
+
+    Args:
+        sender: Sends and follows.
+        task: Complete, with its `taskUUID`.
+        observer: Told before each attempt, and about what arrives.
+        limiter: The bound on tasks in flight.
+        timeout_s: Longest time in flight, in seconds. The time that a task waits for its turn does not count.
+
+    Raises:
+        TaskError: The service refused or failed the task, and there is no result; `.outcome` has the whole of it.
+        TransportTimeout: The time is over; the task goes on.
+        FateUnknown: The task may have been accepted, and nothing can find out. It was not sent again.
+        TransportError: The service could not be reached; `may_have_arrived` tells whether the task can be there.
+    """
+    attempt = sender.first_attempt(task)
+    left_s = timeout_s
+    while True:
+        await limiter.acquire()
+        taken_at = now()
+        try:
+            await observer.before_attempt(attempt)
+            outcome = await _attempt(sender, attempt, observer, taken_at + left_s)
+            error = None if outcome.results or not outcome.errors else outcome.errors[0]
+            if error is None:
+                return outcome
+            error.outcome = outcome
+        except TaskError as refusal:
+            error = refusal
+        finally:
+            await limiter.release()
+        left_s -= now() - taken_at
+        following = sender.next_attempt(attempt, error)
+        if following is None:
+            raise error
+        await pause(following.delay_s, now() + left_s, error)
+        left_s -= following.delay_s
+        attempt = following.attempt
+
+
+async def _attempt(sender: Sender, attempt: Attempt, observer: RunObserver, deadline: float) -> Outcome:
+    """Send one attempt, note the id that the service gave it, and follow it."""
+    try:
+        accepted = await sender.submit(attempt, deadline)
+    except FateUnknown:
+        # The request may have arrived and may be charged, so it is not sent again. If the service can be asked for it,
+        # it is followed as if the response had come; otherwise the user has to look.
+        found = await sender.locate(attempt, deadline) if sender.capabilities.can_find_lost else None
+        if found is None:
+            raise
+        accepted = found
+    if accepted.remote_id != attempt.attempt_uuid:
+        await observer.on_accepted(accepted)
+    return await sender.follow(accepted, observer, deadline)
+
+
+def raise_if_failed(outcome: Outcome) -> Outcome:
+    """Return an outcome with at least one result; raise its first error if it has errors only."""
+    if outcome.errors and not outcome.results:
+        error = outcome.errors[0]
+        error.outcome = outcome
+        raise error
+    return outcome
+
+
+async def pause(delay_s: float, deadline: float, error: RunwareNBError) -> None:
+    """Wait before another try. If the deadline comes first, raise the error at once, and state why.
+
+    Args:
+        delay_s: Seconds to wait. It may be a server's `Retry-After`, which can be any number.
+        deadline: By the monotonic clock, in seconds.
+        error: What the last try ended with.
+
+    Raises:
+        RunwareNBError: *error*, if the wait would end after the deadline.
+    """
+    left_s = max(0.0, deadline - now())
+    if not delay_s < left_s:
+        add_reason(error, delay_s, left_s)
+        raise error
+    await asyncio.sleep(delay_s)
+
+
+def add_reason(error: RunwareNBError, delay_s: float, left_s: float) -> None:
+    """Add to an error why no other try follows it."""
+    reason = f"The next try would be in {delay_s:.3g} s, but only {left_s:.3g} s are left of the time limit"
+    error.args = (f"{str(error).removesuffix('.')}. {reason}", *error.args[1:])

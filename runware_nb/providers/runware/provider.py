@@ -1,0 +1,162 @@
+"""Runware as a provider: its planner and its client, behind the interface that the engine uses."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ...core.amounts import parse_amount
+from ...core.bindings import operation_of_task
+from ...core.items import Item
+from ...core.media_fields import holds_media, replace_media
+from ...core.money import Money, dollars
+from ...core.operations import Operation
+from ...core.results import Outcome, Result, is_final
+from ...core.tasks import Task, prepare
+from ...errors import TaskError
+from ...media.incoming import is_sendable
+from ..base import Accepted, Account, Attempt, Capabilities, Limiter, NextAttempt, Plan, RunObserver
+from .catalog import estimate_usd
+from .classify import task_error
+from .client import Client
+from .planner import Planner
+from .tracker import CAPABILITIES
+
+__all__ = ["RunwareProvider"]
+
+
+class RunwareProvider:
+    """Runware, or the sandbox in its place. One is built for each use, and keeps one client from its first use on.
+
+    So a run that is in flight stays with its connection while the settings, and with them the session's client, change.
+
+    Args:
+        name: Under which name the log records its runs: `runware`, or `sandbox`.
+        planner: What is known about models.
+        client: Returns the client in use. It is called once, on the first use that needs the network, since it needs
+            a key.
+    """
+
+    __slots__ = ("_client", "_make_client", "name", "planner")
+
+    def __init__(self, name: str, planner: Planner, client: Callable[[], Client]) -> None:
+        self.name = name
+        self.planner = planner
+        self._make_client = client
+        self._client: Client | None = None
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What Runware can do."""
+        return CAPABILITIES
+
+    @property
+    def client(self) -> Client:
+        """The client.
+
+        Raises:
+            ConfigError: There is no key.
+        """
+        if self._client is None:
+            self._client = self._make_client()
+        return self._client
+
+    @property
+    def limiter(self) -> Limiter:
+        """The bound on tasks in flight. See `Provider.limiter`."""
+        return self.client.limiter
+
+    # --- before sending ------------------------------------------------------------------------------
+
+    def plan(self, task: Task, *, as_is: bool = False) -> Plan:
+        """Complete and check a task. See `Provider.plan`."""
+        return self.planner.plan(task, as_is=as_is)
+
+    def price(self, task: Mapping[str, Any]) -> Money | None:
+        """Return the listed price of a task in US dollars."""
+        return dollars(estimate_usd(task))
+
+    def complete(self, task: Item, *, as_is: bool = False) -> Item:
+        """Return a task as it is sent. See `Provider.complete`."""
+        if as_is:
+            return {**task, "taskUUID": task.get("taskUUID") or _new_uuid()}
+        return prepare(task, new_uuid=_new_uuid)
+
+    def takes_seed(self, task: Mapping[str, Any]) -> bool:
+        """Return whether the model of a task takes a seed."""
+        return self.planner.takes_seed(task)
+
+    def operation(self, task: Mapping[str, Any]) -> Operation | None:
+        """Return the operation of a task type, also of an older name of it."""
+        return operation_of_task(str(task.get("taskType")))
+
+    async def prepare(self, task: Item) -> Item:
+        """Upload the media that a task brings along; most bring nothing. See `Provider.prepare`."""
+        if not holds_media(task):
+            return task
+        brought: list[Any] = []
+        replace_media(task, lambda value: brought.append(value) if not is_sendable(value) else None)
+        return await self.client.prepare_media(task) if brought else task
+
+    # --- sending and following -----------------------------------------------------------------------
+
+    def first_attempt(self, task: Item) -> Attempt:
+        """See `Sender.first_attempt`."""
+        return self.client.sender.first_attempt(task)
+
+    async def submit(self, attempt: Attempt, deadline: float) -> Accepted:
+        """See `Sender.submit`."""
+        return await self.client.sender.submit(attempt, deadline)
+
+    async def follow(self, accepted: Accepted, observer: RunObserver, deadline: float) -> Outcome:
+        """See `Sender.follow`."""
+        return await self.client.sender.follow(accepted, observer, deadline)
+
+    async def locate(self, attempt: Attempt, deadline: float) -> Accepted | None:
+        """See `Sender.locate`."""
+        return await self.client.sender.locate(attempt, deadline)
+
+    def next_attempt(self, attempt: Attempt, error: TaskError) -> NextAttempt | None:
+        """See `Sender.next_attempt`."""
+        return self.client.sender.next_attempt(attempt, error)
+
+    # --- results and account -------------------------------------------------------------------------
+
+    async def fetch(self, result: Result, *, timeout_s: float | None = None) -> Result:
+        """Load the bytes of a result. See `Provider.fetch`."""
+        return await self.client.fetch(result, timeout_s=timeout_s)
+
+    async def locate_result(self, attempt: Attempt, result: Result) -> Result | None:
+        """Poll once for another URL of a result. See `Provider.locate_result`."""
+        attempt_uuid = attempt.attempt_uuid
+        frame = await self.client.poll(attempt_uuid)
+        own = [item for item in frame.items if item.get("taskUUID", attempt_uuid) == attempt_uuid]
+        for index, item in enumerate(item for item in own if is_final(item)):
+            fresh = Result(item, attempt_uuid, result.index)
+            is_same = fresh.item_uuid == result.item_uuid if result.item_uuid else index == result.index
+            if is_same and (fresh.inline is not None or fresh.url not in {None, result.url}):
+                return fresh
+        return None
+
+    def error_of(self, kept: Mapping[str, Any]) -> TaskError:
+        """Build the error that the log recorded. See `Provider.error_of`."""
+        raw = kept.get("raw")
+        rest = {name: value for name, value in kept.items() if name != "raw"}
+        return task_error({**(raw if isinstance(raw, dict) else {}), **rest})
+
+    async def account(self) -> Account:
+        """Ask for the balance."""
+        details = await self.client.account()
+        balance = details.get("balance")
+        amount = balance.get("amount") if isinstance(balance, dict) else balance
+        return Account(dollars(parse_amount(amount)), details)
+
+    async def aclose(self) -> None:
+        """Close the connections of the client."""
+        if self._client is not None:
+            await self._client.aclose()
+
+
+def _new_uuid() -> str:
+    return str(uuid.uuid4())
