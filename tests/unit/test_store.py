@@ -271,7 +271,7 @@ def two_urls(tmp_path, request, log_url):
     return log_url, request.getfixturevalue("postgres").database()
 
 
-EARLIER = pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005"])
+EARLIER = pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005", "0006"])
 
 
 @EARLIER
