@@ -17,6 +17,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..core.money import dollars
 from ..errors import BudgetExceeded, NotConfirmed, RunLogError
 from ..forking import make_lock
 from ..present.results import format_usd
@@ -194,11 +195,11 @@ class Consent:
         """Refuse a batch that a budget cannot cover, before its first task is written or sent."""
         total = _known_usd(tasks)
         for budget in self._budgets(notebook):
-            if total > budget.left_usd + _ROUNDING_USD:
+            if total > budget.left + _ROUNDING_USD:
                 raise BudgetExceeded(
                     f"These {len(tasks)} tasks cost about {format_usd(total)}, and "
-                    f"{format_usd(max(0.0, budget.left_usd))} is left of {budget.name} of "
-                    f"{format_usd(budget.limit_usd)}. Nothing was sent. Send fewer tasks, or raise the budget."
+                    f"{format_usd(max(0.0, budget.left))} is left of {budget.name} of "
+                    f"{format_usd(budget.limit)}. Nothing was sent. Send fewer tasks, or raise the budget."
                 )
 
     def _budgets(self, notebook: str | None) -> list[Budget]:
@@ -207,7 +208,7 @@ class Consent:
         settings = self._session.settings
         try:
             with self._session.log.reading() as connection:
-                return budgets_in_force(connection, settings.service, notebook, settings.budget_usd)
+                return budgets_in_force(connection, settings.service, notebook, dollars(settings.budget_usd))
         except RunLogError:
             return []  # each run meets the same fault when it is written, and is not sent
 

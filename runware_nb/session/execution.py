@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable
 from typing import TYPE_CHECKING, Any
 
 from ..core.items import Item
+from ..core.money import dollars
 from ..core.results import Outcome, Result
 from ..core.tasks import expected_results
 from ..errors import (
@@ -126,7 +127,7 @@ class RunOnItsWay:
             if price.usd is None:
                 yield  # the lock is held until the run has ended, and its cost is in the log
                 return
-        record.estimate_usd = price.usd
+        record.estimate = price.usd
         yield
 
     async def _bring_in(self, work: Awaitable[Outcome]) -> Outcome:
@@ -248,7 +249,7 @@ class RunOnItsWay:
             if self._job.is_logged
             else self._log.prepare(
                 record, cell_source=cell_source, environment=self._session.environment,
-                limit_usd=self._session.settings.budget_usd,
+                limit=dollars(self._session.settings.budget_usd),
             )
         )  # fmt: skip
         service = await self._session.open_service()
@@ -368,12 +369,12 @@ class RunOnItsWay:
         now = utc_now()
         await self.storing.surely(
             lambda: self._log.finish(
-                record.task_uuid, state, at_utc=now, duration_s=outcome.duration_s, cost_usd=outcome.cost_usd,
+                record.task_uuid, state, at_utc=now, duration_s=outcome.duration_s, cost=dollars(outcome.cost_usd),
                 error=None if error is None else _error_record(error), records=records, tagged=bool(record.tags),
             ),
             "the end of the run",
         )  # fmt: skip
-        record.results, record.finished_at_utc, record.cost_usd = records, now, outcome.cost_usd
+        record.results, record.finished_at_utc, record.cost = records, now, outcome.cost_usd
         if record.state is not State.DISCARDED:
             record.state = state
         self._lend(outcome)
@@ -386,7 +387,7 @@ class RunOnItsWay:
         # again has decided; if the service then still does not know it, it is lost like any other.
         if age >= _LOST_AFTER and (record.state is not State.UNKNOWN or self._may_resend):
             await self._log.finish(record.task_uuid, State.LOST, at_utc=utc_now(), duration_s=None,
-                                   cost_usd=None, error=_error_record(error))  # fmt: skip
+                                   cost=None, error=_error_record(error))  # fmt: skip
             record.state = State.LOST
 
     async def _mark(self, state: State) -> None:

@@ -152,7 +152,7 @@ def record_of(result: Result) -> ResultRecord:
     """Make the record of a result, as its answer came."""
     return ResultRecord(
         position=result.index, item_uuid=result.item_uuid, url=result.url, seed=result.seed,
-        cost_usd=result.cost_usd, raw=_without_inline(result.raw),
+        cost=result.cost_usd, raw=_without_inline(result.raw),
     )  # fmt: skip
 
 

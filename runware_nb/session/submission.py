@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..core.bindings import operation_of_task
+from ..core.bindings import operation_name, operation_of_task
 from ..core.canonical import request_hash
 from ..core.items import Item
 from ..core.media_fields import holds_media, replace_media
@@ -245,7 +245,7 @@ class Submission:
             environment_hash=environment_snapshot()[0], tags=tuple(dict.fromkeys(labels.tags)), note=labels.note,
             inputs=[each.as_item() for each in self._inputs], parent_uuid=parent_of(self._inputs),
             replay_of=labels.replay_of, seed_given=self._seed_given, is_joinable=self._is_joinable,
-            estimate_usd=self._plan.price.usd,
+            estimate=self._plan.price.usd, operation=operation_name(wire["taskType"]),
         )  # fmt: skip
 
 

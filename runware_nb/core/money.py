@@ -1,0 +1,80 @@
+"""Amounts of money with their unit. Amounts of different units are never added or compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..reprs import short_repr
+
+__all__ = ["COST_UNITS", "USD", "Money", "dollars", "format_amount", "format_sums", "sums_by_unit"]
+
+USD = "USD"
+COST_UNITS = (USD, "credits")
+"""Units in which services charge."""
+
+
+@short_repr()
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount in the unit of a service.
+
+    There is no Money for an unknown price: that is None, never an amount of 0.
+
+    Attributes:
+        amount: How much.
+        unit: `USD` or `credits`.
+
+    Raises:
+        ValueError: No service charges in this unit.
+    """
+
+    amount: float
+    unit: str = USD
+
+    def __post_init__(self) -> None:
+        if self.unit not in COST_UNITS:
+            raise ValueError(f"invalid unit of money {self.unit!r}: expected one of {', '.join(COST_UNITS)}")
+
+    def __str__(self) -> str:
+        return format_amount(self.amount, self.unit)
+
+
+def dollars(amount: float | None) -> Money | None:
+    """Return an amount in US dollars; None, which is an unknown amount, stays None."""
+    return None if amount is None else Money(amount)
+
+
+def format_amount(amount: float | None, unit: str = USD) -> str:
+    """Format an amount, such as `$0.0038` or `12 credits`; an unknown one as unknown.
+
+    Args:
+        amount: How much; None if it is unknown.
+        unit: `USD` or `credits`.
+    """
+    if amount is None:
+        return "cost unknown"
+    digits = f"{amount:.4f}".rstrip("0")
+    whole, _, decimals = digits.partition(".")
+    if unit == USD:
+        return f"${whole}.{decimals.ljust(2, '0')}"
+    number = f"{whole}.{decimals}" if decimals else whole
+    return f"{number} {'credit' if number == '1' else 'credits'}" if unit == "credits" else f"{number} {unit}"
+
+
+def sums_by_unit(amounts: Iterable[tuple[float | None, str]]) -> dict[str, float]:
+    """Return the sum of the known amounts for each unit that occurs, in the order of `COST_UNITS`.
+
+    Args:
+        amounts: Amounts, None for an unknown one, with their units.
+    """
+    sums: dict[str, float] = {}
+    for amount, unit in amounts:
+        if amount is not None:
+            sums[unit] = sums.get(unit, 0.0) + amount
+    return {unit: sums[unit] for unit in sorted(sums, key=COST_UNITS.index)}
+
+
+def format_sums(sums: dict[str, float]) -> str:
+    """Format one amount for each unit, such as `$0.02 and 12 credits`; no amounts at all are `$0.00`."""
+    return " and ".join(format_amount(amount, unit) for unit, amount in sums.items()) or format_amount(0.0)
