@@ -25,6 +25,7 @@ import sqlalchemy as sa
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from runware_nb.core.money import Money
 from runware_nb.runlog import ResultRecord, RunLog, RunRecord, State
 from runware_nb.runlog.filters import RunFilter
 from runware_nb.runlog.schema import results, run_tags, runs
@@ -214,7 +215,7 @@ async def append(log: RunLog) -> dict[str, list[float]]:
             task_uuid=name, attempt_uuid=name, provider="runware", task_type="imageInference", model=MODELS[0],
             request={"positivePrompt": "a small airship over a forest"}, request_hash=f"1:{name}", asked_hash=f"1:{name}",
             created_at_utc="2026-11-22T00:00:00.000+00:00", prompt="a small airship over a forest", tags=("common",),
-            notebook=NOTEBOOKS[0], estimate_usd=0.004, is_joinable=True,
+            notebook=NOTEBOOKS[0], estimate=0.004, is_joinable=True,
         )  # fmt: skip
         result = ResultRecord(position=0, seed=1, raw={"imageUUID": name}, item_uuid=name, received_sha256="0" * 64)
         for step, write in (
@@ -222,7 +223,7 @@ async def append(log: RunLog) -> dict[str, list[float]]:
             ("claim", lambda n=name: log.mark_sent(n, n, 1, "2026-11-22T00:00:00.000+00:00", "{}")),
             ("answer", lambda n=name, r=result: log.add_results(n, [r])),
             ("finish", lambda n=name: log.finish(n, State.SUCCEEDED, at_utc="2026-11-22T00:00:01.000+00:00",
-                                                 duration_s=1.0, cost_usd=0.004, error=None)),
+                                                 duration_s=1.0, cost=Money(0.004), error=None)),
         ):  # fmt: skip
             started = time.perf_counter()
             await write()
@@ -239,13 +240,13 @@ def fill(log: RunLog, count: int) -> None:
             connection.execute(sa.insert(runs), [run_row(n, count) for n in part])
             connection.execute(sa.insert(results), [result_row(n) for n in part])
             connection.execute(sa.insert(run_tags), [tag for n in part for tag in tags_of(n)])
-        totals = "count(*), count(*), 0, sum(cost_usd)"
+        totals = "count(*), count(*), 0, sum(cost)"
         day, always = "substr(created_at_utc, 1, 10)", "''"
         for dimension, key in (("cell", "coalesce(cell_id, '')"), ("model", "model"), ("day", day), ("tag", "tag")):
             source = "runs JOIN run_tags ON run_id = runs.id" if dimension == "tag" else "runs"
             for when in (always,) if dimension == "day" else (always, day):
                 connection.execute(
-                    sa.text(f"INSERT INTO spending SELECT '{dimension}', {when}, provider, coalesce(notebook, ''), {key}, "
+                    sa.text(f"INSERT INTO spending SELECT '{dimension}', {when}, provider, coalesce(notebook, ''), {key}, 'USD', "
                             f"{totals} FROM {source} GROUP BY 1, 2, 3, 4, 5")
                 )  # fmt: skip
         if connection.dialect.name == "postgresql":
@@ -267,13 +268,13 @@ def run_row(n: int, count: int) -> dict[str, Any]:
         "seed_given": 1, "prompt": prompt, "notebook": NOTEBOOKS[notebook], "cell_id": cell_of(day // 4 % 100 * 40 + notebook),
         "execution_count": n % 200, "state": "failed" if n % 97 == 0 else "succeeded", "attempts": 1,
         "created_at_utc": day_of(day), "sent_at_utc": day_of(day), "finished_at_utc": day_of(day), "duration_s": 1.0,
-        "cost_usd": 0.0038, "is_joinable": 1, "best_rating": n % 5 + 1 if n % 10 == 0 else None,
+        "cost": 0.0038, "is_joinable": 1, "best_rating": n % 5 + 1 if n % 10 == 0 else None,
     }  # fmt: skip
 
 
 def result_row(n: int) -> dict[str, Any]:
     return {
-        "run_uuid": name_of(n), "position": 0, "item_uuid": name_of(n), "seed": n, "cost_usd": 0.0038,
+        "run_uuid": name_of(n), "position": 0, "item_uuid": name_of(n), "seed": n, "cost": 0.0038,
         "received_sha256": f"{n:064x}", "stored_sha256": f"{n:064x}", "file": f"aa/{n:064x}.jpg",
         "medium_state": "stored", "raw": '{"imageUUID": "x"}', "rating": n % 5 + 1 if n % 10 == 0 else None,
     }  # fmt: skip

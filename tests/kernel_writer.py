@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+from runware_nb.core.money import Money
 from runware_nb.runlog import ResultRecord, RunLog, RunRecord, State
 
 RUNS = 1000
@@ -17,14 +18,14 @@ async def live(log: RunLog, kernel: int, number: int) -> float:
     record = RunRecord(
         task_uuid=name, attempt_uuid=name, provider="sandbox", task_type="imageInference", model="m",
         request={"positivePrompt": "x"}, request_hash=f"1:{name}", asked_hash=f"1:{name}", created_at_utc=AT,
-        prompt=f"kernel {kernel} run {number}", tags=(f"kernel{kernel}",), estimate_usd=0.001,
+        prompt=f"kernel {kernel} run {number}", tags=(f"kernel{kernel}",), estimate=0.001,
     )  # fmt: skip
     longest = 0.0
     for write in (
         lambda: log.prepare(record),
         lambda: log.mark_sent(name, name, 1, AT, "{}"),
         lambda: log.add_results(name, [ResultRecord(position=0, seed=number, raw={"n": number})]),
-        lambda: log.finish(name, State.SUCCEEDED, at_utc=AT, duration_s=1.0, cost_usd=0.001, error=None),
+        lambda: log.finish(name, State.SUCCEEDED, at_utc=AT, duration_s=1.0, cost=Money(0.001), error=None),
     ):
         started = time.monotonic()
         await write()

@@ -31,7 +31,7 @@ def fill(folder: Path, images: int, *, side_px: int = 256) -> None:
             task_uuid=name, attempt_uuid=name, provider="sandbox", task_type="imageInference",
             model=chance.choice(_MODELS), prompt=prompt, request={"positivePrompt": prompt, "width": side_px, "height": side_px},
             request_hash=f"1:{name}", asked_hash=f"1:{name}", created_at_utc=when, state=State.SUCCEEDED,
-            finished_at_utc=when, cost_usd=0.0152, attempts=1,
+            finished_at_utc=when, cost=0.0152, attempts=1,
             results=[_result(store, chance, name, position, side_px) for position in range(min(4, images - 4 * number))],
         ))  # fmt: skip
     add_runs(log, runs, sources={}, snapshots={})
@@ -50,7 +50,7 @@ def _result(store: MediaStore, chance: random.Random, name: str, position: int, 
     path.write_bytes(body)
     seed = chance.randrange(2**31)
     return ResultRecord(
-        position=position, seed=seed, cost_usd=0.0038, media_type="image/jpeg", size_bytes=len(body),
+        position=position, seed=seed, cost=0.0038, media_type="image/jpeg", size_bytes=len(body),
         received_sha256=digest, stored_sha256=digest, file=f"{digest[:2]}/{path.name}", medium_state="stored",
         raw={"taskUUID": name, "seed": seed},
     )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from ..present.results import format_usd
+from ..core.money import USD, format_amount, format_sums, sums_by_unit
 from ..present.table import Bar, Table, render_table
 from ..runlog.filters import parse_since
 from ..runlog.spending import Budget, Spent, budgets_of, sum_imported, sum_spending
@@ -42,7 +42,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
             connection, options.by, since=since, provider=options.service, notebook=options.notebook
         )
         limits = budgets_of(connection)
-    total = sum(each.cost_usd for each in found)
+    totals = _totals(found)
     notes = tuple(budget_line(budget) for budget in limits)
     if recorded:
         notes = (_recorded_line(recorded, has_own=bool(found)), *notes)
@@ -50,12 +50,13 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
         replayed = "replay mode: answers from these records cost $0.00; this is what they cost when they were generated"
         notes = (replayed, *notes)
     written = {
-        "by": options.by, "total_usd": round(total, 6), "rows": [_row(options.by, each) for each in found],
+        "by": options.by, "total_usd": totals.get(USD, 0.0), "totals": totals,
+        "rows": [_row(options.by, each) for each in found],
         "recorded_rows": [_row(options.by, each) for each in recorded],
         "budgets": [budget_row(each) for each in limits],
     }  # fmt: skip
     if options.by == "tag":
-        written["total_usd"] = None  # a run with two tags would count twice
+        written["total_usd"] = written["totals"] = None  # a run with two tags would count twice
     # Where nothing was spent here, what the runs of the records cost is what the user asks for.
     shown, is_recorded = (found, False) if found or not recorded else (recorded, True)
     table = _table(options.by, shown, limit=options.limit, is_recorded=is_recorded)
@@ -63,55 +64,63 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
 
 
 def budget_line(budget: Budget) -> str:
-    """Say how a budget stands."""
+    """Format a budget as one line: what is spent, reserved and left of it."""
     whose = f"budget of {budget.notebook}" if budget.notebook else "budget"
-    reserved = f", {format_usd(budget.reserved_usd)} reserved" if budget.reserved_usd else ""
-    spent = f"{format_usd(budget.spent_usd)} of {format_usd(budget.limit_usd)} spent{reserved}"
-    return f"{whose} ({budget.provider}): {spent}, {format_usd(max(0.0, budget.left_usd))} left"
+    limit, spent, reserved, left = (
+        format_amount(amount, budget.unit)
+        for amount in (budget.limit, budget.spent, budget.reserved, max(0.0, budget.left))
+    )
+    held = f", {reserved} reserved" if budget.reserved else ""
+    return f"{whose} ({budget.provider}): {spent} of {limit} spent{held}, {left} left"
 
 
 def budget_row(budget: Budget) -> dict[str, Any]:
-    """Write a budget as JSON."""
-    return {
-        "provider": budget.provider, "notebook": budget.notebook or None, "limit_usd": budget.limit_usd,
-        "spent_usd": round(budget.spent_usd, 6), "reserved_usd": round(budget.reserved_usd, 6),
-        "left_usd": round(budget.left_usd, 6),
-    }  # fmt: skip
+    """Return a budget for JSON. Amounts named `_usd` are None for a budget in another unit."""
+    amounts = {"limit": budget.limit, "spent": round(budget.spent, 6), "reserved": round(budget.reserved, 6),
+               "left": round(budget.left, 6)}  # fmt: skip
+    in_usd = {f"{name}_usd": amount if budget.unit == USD else None for name, amount in amounts.items()}
+    return {"provider": budget.provider, "notebook": budget.notebook or None, **in_usd, "unit": budget.unit, **amounts}
+
+
+def _totals(rows: list[Spent]) -> dict[str, float]:
+    """Return the sum for each unit that occurs."""
+    sums = sums_by_unit((row.cost, row.unit) for row in rows)
+    return {unit: round(amount, 6) for unit, amount in sums.items()}
 
 
 def _row(by: str, spent: Spent) -> dict[str, Any]:
     names = ("notebook", "cell") if by == "cell" else (by,)
     return {
         **dict(zip(names, spent.key, strict=True)), "runs": spent.runs, "results": spent.results,
-        "cost_usd": round(spent.cost_usd, 6), "unknown": spent.unknown,
+        "cost_usd": None if spent.cost_usd is None else round(spent.cost_usd, 6), "cost": round(spent.cost, 6),
+        "cost_unit": spent.unit, "unknown": spent.unknown,
     }  # fmt: skip
 
 
 def _recorded_line(recorded: list[Spent], *, has_own: bool) -> str:
     """State what the imported runs cost those who generated them."""
-    cost = sum(row.cost_usd for row in recorded)
+    cost = format_sums(_totals(recorded))
     unknown = sum(row.unknown for row in recorded)
     others = "; they are not part of the amounts above" if has_own else ""
     missing = f", and {unknown} of unknown cost" if unknown else ""
-    return (
-        f"Imported runs cost {format_usd(cost)} when they were generated{missing}. "
-        f"Answers from them cost $0.00{others}."
-    )
+    return f"Imported runs cost {cost} when they were generated{missing}. Answers from them cost $0.00{others}."
 
 
 def _table(by: str, rows: list[Spent], *, limit: int | str, is_recorded: bool) -> Table:
     count = len(rows) if limit == ALL else max(1, int(limit))
     listed = rows[-count:] if by == "day" else rows[:count]  # the last days, and the most expensive of everything else
-    most = max((row.cost_usd for row in rows), default=0.0)
+    most: dict[str, float] = {}
+    for row in rows:  # the bars compare amounts of one unit
+        most[row.unit] = max(most.get(row.unit, 0.0), row.cost)
     cells = [
         (
             *(value or "-" for value in row.key), row.runs, row.results,
-            Bar(format_usd(row.cost_usd), row.cost_usd / most if most else 0.0),
+            Bar(format_amount(row.cost, row.unit), row.cost / most[row.unit] if most[row.unit] else 0.0),
             f"{row.unknown} of unknown cost" if row.unknown else "",
         )
         for row in listed
     ]  # fmt: skip
-    total = format_usd(sum(row.cost_usd for row in rows))
+    total = format_sums(_totals(rows))
     caption = "a run with several tags is counted once for each tag" if by == "tag" else f"{total} in all"
     if is_recorded:
         caption = f"imported runs: {caption}, when they were generated; nothing was charged here"

@@ -20,6 +20,7 @@ __all__ = [
     "Binding",
     "binding_of",
     "flags_by_field",
+    "operation_name",
     "operation_of_task",
     "task_types_by_name",
     "wire_name",
@@ -135,6 +136,12 @@ def binding_of(task_type: str) -> Binding | None:
 def operation_of_task(task_type: str) -> Operation | None:
     """Return the operation of a task type, also of an older name; None for a utility, or one that is not known yet."""
     return _OPERATIONS.get(task_type)
+
+
+def operation_name(task_type: str) -> str | None:
+    """Return the name of the operation of a task type; None for a utility, or a task type that is not known yet."""
+    operation = operation_of_task(task_type)
+    return None if operation is None else operation.name
 
 
 def task_types_by_name() -> dict[str, str]:

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ..core.money import format_amount
 from ..reprs import short_repr
 from .html import MUTED, element, muted, text
 
@@ -147,12 +148,8 @@ def render_progress(
 
 
 def format_usd(cost_usd: float | None) -> str:
-    """Write an amount: four decimals where they matter, and unknown as unknown."""
-    if cost_usd is None:
-        return "cost unknown"
-    digits = f"{cost_usd:.4f}".rstrip("0")
-    whole, _, cents = digits.partition(".")
-    return f"${whole}.{cents.ljust(2, '0')}"
+    """Format an amount in US dollars: four decimals where they matter, and unknown as unknown."""
+    return format_amount(cost_usd)
 
 
 def format_stars(rating: int | None) -> str:

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import PurePath
 from typing import Any
 
+from ..core.bindings import operation_name
 from ..core.items import Item
+from ..core.money import USD
 from ..core.tasks import prompt_of
 from ..engine.input_lineage import hashes_of
 from ..errors import BundleError, TaskInvalid
@@ -40,8 +42,8 @@ _HEAD = "runware_nb records"
 _VERSIONS = (1, 2)
 """Version 2 has uses, which version 1 would refuse; a file without any is written as version 1."""
 _LONGEST_LINE = 32 * 1024 * 1024
-_KEPT_HERE = frozenset({"kernel", "sender", "is_imported", "is_joinable", "best_rating", "results", "estimate_usd",
-                         "remote_id"})  # fmt: skip
+_KEPT_HERE = frozenset({"kernel", "sender", "is_imported", "is_joinable", "best_rating", "results", "estimate", "cost",
+                         "remote_id", "state_at_utc"})  # fmt: skip
 """What means nothing elsewhere, or is nobody's business there: a service may write an account's e-mail into its ids."""
 _MOST_RESULTS = 10_000
 _MOST_TAGS = 1000
@@ -224,14 +226,23 @@ def _parsed(line: str) -> dict[str, Any]:
 def _run_item(run: RunRecord) -> dict[str, Any]:
     item = {each.name: getattr(run, each.name) for each in fields(RunRecord) if each.name not in _KEPT_HERE}
     item["notebook"] = _file_name(run.notebook)
+    name = _cost_name(run.cost_unit)
+    item[name] = run.cost
+    # The unit is that of the run.
+    of_result = [each.name for each in fields(ResultRecord) if each.name not in {"cost", "cost_unit"}]
     item["results"] = [
-        {**{each.name: getattr(result, each.name) for each in fields(ResultRecord)}, "file": exported_name(result.file)}
+        {**{each: getattr(result, each) for each in of_result}, name: result.cost, "file": exported_name(result.file)}
         for result in run.results
     ]
     item["inputs"] = [
         {**medium, "file": exported_name(medium["file"])} if medium.get("file") else medium for medium in run.inputs
     ]
     return item
+
+
+def _cost_name(unit: str) -> str:
+    """Return the field of a cost. Earlier versions read `cost_usd`, which must never hold credits."""
+    return "cost_usd" if unit == USD else "cost"
 
 
 def _use_item(use: UseRecord) -> dict[str, Any]:
@@ -304,6 +315,7 @@ def _run_of(item: Mapping[str, Any]) -> RunRecord:
     if state == State.DISCARDED and finished_at_utc is None:
         raise BundleError("the record of a discarded run has no finished_at_utc, so the run has not ended")
     prompt = prompt_of(request)
+    unit = _unit_of(item)
     run = RunRecord(
         task_uuid=task_uuid, attempt_uuid=read_uuid(item, "attempt_uuid") or task_uuid,
         provider=str(read_word(item, "provider", most=40)), task_type=task_type, model=model, request=request,
@@ -313,10 +325,11 @@ def _run_of(item: Mapping[str, Any]) -> RunRecord:
         attempts=read_count(item, "attempts") or 0, seed_given=read_flag(item, "seed_given"),
         sent_at_utc=read_time(item, "sent_at_utc"), finished_at_utc=finished_at_utc or created_at_utc,
         duration_s=read_amount(item, "duration_s", most=_MOST_S),
-        cost_usd=read_amount(item, "cost_usd", most=_MOST_USD), cost_unit=_unit_of(item),
+        cost=read_amount(item, _cost_name(unit), most=_MOST_USD), cost_unit=unit,
+        operation=read_word(item, "operation", most=40) or operation_name(task_type),
         error=_error_of(item), environment_hash=read_hash(item, "environment_hash"),
         parent_uuid=read_uuid(item, "parent_uuid"), inputs=_inputs_of(item), replay_of=read_uuid(item, "replay_of"),
-        is_imported=True, results=_results_of(item), **_where(item),
+        is_imported=True, results=_results_of(item, unit), **_where(item),
     )  # fmt: skip
     run.best_rating = max((each.rating for each in run.results if each.rating is not None), default=None)
     _hash_request(run, item["request_hash"])
@@ -425,19 +438,19 @@ def _vote_of(item: Mapping[str, Any]) -> tuple[str, Vote]:
     )
 
 
-def _results_of(item: Mapping[str, Any]) -> list[ResultRecord]:
+def _results_of(item: Mapping[str, Any], unit: str) -> list[ResultRecord]:
     parts = item.get("results")
     if parts is None:
         return []
     if not isinstance(parts, list) or len(parts) > _MOST_RESULTS:
         raise BundleError(f"results are not a list of up to {_MOST_RESULTS:,} objects")
-    read = [_result_of(part) for part in parts]
+    read = [_result_of(part, unit) for part in parts]
     if len({result.position for result in read}) != len(read):
         raise BundleError("two results have the same position")
     return read
 
 
-def _result_of(part: Any) -> ResultRecord:
+def _result_of(part: Any, unit: str) -> ResultRecord:
     if not isinstance(part, dict) or type(part.get("position")) is not int:
         raise BundleError("position of a result is not an integer")
     state = part.get("medium_state", "none")
@@ -453,9 +466,10 @@ def _result_of(part: Any) -> ResultRecord:
     return ResultRecord(
         position=read_count(part, "position", most=_MOST_RESULTS) or 0, item_uuid=read_text(part, "item_uuid"),
         url=read_text(part, "url", most=10_000), seed=read_count(part, "seed", least=-(2**63), most=2**63 - 1),
-        cost_usd=read_amount(part, "cost_usd", most=_MOST_USD), media_type=read_word(part, "media_type", most=60),
-        size_bytes=read_count(part, "size_bytes", most=2**50), received_sha256=read_hash(part, "received_sha256"),
-        stored_sha256=read_hash(part, "stored_sha256"), file=read_media_name(part), medium_state=state, raw=raw,
+        cost=read_amount(part, _cost_name(unit), most=_MOST_USD), cost_unit=unit,
+        media_type=read_word(part, "media_type", most=60), size_bytes=read_count(part, "size_bytes", most=2**50),
+        received_sha256=read_hash(part, "received_sha256"), stored_sha256=read_hash(part, "stored_sha256"),
+        file=read_media_name(part), medium_state=state, raw=raw,
         error=_error_of(part), rating=read_count(part, "rating", least=1, most=5), perceptual_hash=perceptual_hash,
         is_favourite=read_flag(part, "is_favourite"),
     )  # fmt: skip

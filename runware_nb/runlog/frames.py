@@ -18,9 +18,10 @@ __all__ = ["frame_of"]
 
 _TEXT, _COUNT, _NUMBER, _TIME, _LIST, _FLAG = "object", "Int64", "float64", "datetime64[ns, UTC]", "object", "bool"
 _RUN: Mapping[str, str] = {
-    "task_uuid": _TEXT, "created_at_utc": _TIME, "state": _TEXT, "provider": _TEXT, "task_type": _TEXT,
-    "model": _TEXT, "prompt": _TEXT, "notebook": _TEXT, "cell_id": _TEXT, "execution_count": _COUNT,
-    "cell_ordinal": _COUNT, "duration_s": _NUMBER, "cost_usd": _NUMBER, "attempts": _COUNT, "best_rating": _COUNT,
+    "task_uuid": _TEXT, "created_at_utc": _TIME, "state": _TEXT, "provider": _TEXT, "operation": _TEXT,
+    "task_type": _TEXT, "model": _TEXT, "prompt": _TEXT, "notebook": _TEXT, "cell_id": _TEXT, "execution_count": _COUNT,
+    "cell_ordinal": _COUNT, "duration_s": _NUMBER, "cost_usd": _NUMBER, "cost": _NUMBER, "cost_unit": _TEXT,
+    "attempts": _COUNT, "best_rating": _COUNT,
     "note": _TEXT, "parent_uuid": _TEXT, "replay_of": _TEXT, "is_imported": _FLAG, "seed_given": _FLAG, "tags": _LIST,
 }  # fmt: skip
 _PER_RUN: Mapping[str, str] = {"results": _COUNT, "failed": _COUNT, "seed": _COUNT, "files": _LIST}
@@ -96,7 +97,7 @@ def _run_row(run: RunRecord, folder: Path) -> dict[str, Any]:
 
 def _result_row(run: RunRecord, result: ResultRecord, folder: Path) -> dict[str, Any]:
     row = _shared(run) | {name: getattr(result, name) for name in _PER_RESULT if name not in {"file", "error"}}
-    row["cost_usd"] = result.cost_usd
+    row["cost_usd"], row["cost"] = result.cost_usd, result.cost
     row["file"] = str(folder / result.file) if result.file else None
     row["error"] = None if result.error is None else result.error.get("message")
     return row

@@ -215,7 +215,7 @@ def _add_run(
     upsert = upsert_for(connection.dialect)
     record.is_imported, record.is_joinable = True, False
     row = {**run_row(record), "finished_at_utc": record.finished_at_utc, "duration_s": record.duration_s,
-           "cost_usd": parse_amount(record.cost_usd), "best_rating": record.best_rating,
+           "cost": parse_amount(record.cost), "best_rating": record.best_rating,
            "error": None if record.error is None else json.dumps(record.error)}  # fmt: skip
     # A later attempt of the user's own run has a UUID of its own, by which the run is found: it stays the user's.
     if connection.execute(sa.select(attempts.c.run_uuid).where(attempts.c.task_uuid == record.task_uuid)).first():

@@ -12,6 +12,7 @@ from ..errors import ArgumentInvalid
 from .filters import RunFilter
 from .records import State
 from .schema import SEARCHED, run_tags, runs
+from .spending import dollars_first
 
 __all__ = ["MOST_CELLS", "cell_number", "cells_beginning", "in_chunks", "notebooks_named", "select_runs"]
 
@@ -125,7 +126,8 @@ def _order(wanted: RunFilter) -> list[sa.UnaryExpression[Any]]:
         case "oldest":
             return [runs.c.id.asc()]
         case "cost":
-            return [runs.c.cost_usd.desc().nulls_last(), last]
+            # Amounts of different units cannot be compared.
+            return [dollars_first(runs.c.cost_unit).asc(), runs.c.cost.desc().nulls_last(), last]
         case "time":
             return [runs.c.duration_s.desc().nulls_last(), last]
         case "rating":

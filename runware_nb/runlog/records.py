@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core.money import COST_UNITS, USD
 from ..errors import RunLogError
 from ..reprs import short_repr
 
@@ -51,13 +52,11 @@ class State(enum.StrEnum):
     """May have been accepted, but cannot be located, and sending it again could be charged twice."""
 
 
-COST_UNITS = ("USD", "credits")
-"""Units in which services charge; amounts of different units are never added."""
 FINAL_STATES = frozenset({State.SUCCEEDED, State.PARTIAL, State.FAILED, State.LOST})
 UNFINISHED_STATES = frozenset({State.PREPARED, State.SENT, State.ACCEPTED, State.DETACHED, State.UNKNOWN})
 
 
-@short_repr("position", "seed", "cost_usd", "file", "medium_state")
+@short_repr("position", "seed", "cost", "file", "medium_state")
 @dataclass(slots=True, kw_only=True)
 class ResultRecord:
     """One result, or one failure, of a run.
@@ -67,7 +66,7 @@ class ResultRecord:
         item_uuid: The service's UUID of it.
         url: Where the service kept it.
         seed: Seed.
-        cost_usd: US dollars; None is unknown.
+        cost: What the service charged for it, in the unit of its run; None is unknown.
         media_type: MIME type of the file.
         size_bytes: Size of the file as stored.
         received_sha256: Hash of the bytes received.
@@ -79,13 +78,14 @@ class ResultRecord:
         rating: Stars that the user gave, 1 to 5; None for none.
         perceptual_hash: 64 bits in hex, alike for images that look alike; None until it was asked for.
         is_favourite: Whether the user marked it.
+        cost_unit: Unit of the cost, which is that of its run: `USD` or `credits`. It is stored with the run.
     """
 
     position: int
     item_uuid: str | None = None
     url: str | None = None
     seed: int | None = None
-    cost_usd: float | None = None
+    cost: float | None = None
     media_type: str | None = None
     size_bytes: int | None = None
     received_sha256: str | None = None
@@ -97,9 +97,15 @@ class ResultRecord:
     rating: int | None = None
     perceptual_hash: str | None = None
     is_favourite: bool = False
+    cost_unit: str = USD
+
+    @property
+    def cost_usd(self) -> float | None:
+        """The cost in US dollars; None if it is unknown, or in another unit."""
+        return self.cost if self.cost_unit == USD else None
 
 
-@short_repr("task_uuid", "task_type", "model", "state", "cost_usd")
+@short_repr("task_uuid", "task_type", "model", "state", "cost", "cost_unit")
 @dataclass(slots=True, kw_only=True)
 class RunRecord:
     """One run.
@@ -128,21 +134,23 @@ class RunRecord:
         sent_at_utc: First byte of the last attempt.
         finished_at_utc: Last result.
         duration_s: From sending to the last result, in seconds.
-        cost_usd: US dollars; None is unknown.
-        error: The error object that ended it.
+        cost: What the service charged, in `cost_unit`; None is unknown.
+        error: The error object that ended it, or what is known about a run of the state `unknown`.
         environment_hash: Names the snapshot of versions.
         tags: Labels.
         note: Free text.
         parent_uuid: The run whose result it was made from.
         inputs: The media it was made from: `place`, `sha256`, and `file` in the store or `named` as sent.
-        estimate_usd: What it was expected to cost, in US dollars; None where nobody knew.
+        estimate: What it was expected to cost, in `cost_unit`; None if its price was unknown.
         sender: The process that sent it last, as `this_process` names it.
         replay_of: The run that it was to make again; such a run answers no other request.
         best_rating: Stars of its best result.
         is_joinable: Whether the same request joins it while it is unfinished.
         is_imported: Whether it came from somebody else's log.
         remote_id: The service's id of the last attempt; None before the service is known to have one.
-        cost_unit: Unit in which the service charges: `USD` or `credits`.
+        cost_unit: Unit in which the service charges: `USD` or `credits`. It is fixed when the run is prepared.
+        operation: Name of the operation, such as `text-to-image`; None for a task type that no operation has.
+        state_at_utc: When the service's acceptance, or that its fate is unknown, was recorded.
         results: What came of it.
     """
 
@@ -169,22 +177,34 @@ class RunRecord:
     sent_at_utc: str | None = None
     finished_at_utc: str | None = None
     duration_s: float | None = None
-    cost_usd: float | None = None
+    cost: float | None = None
     error: dict[str, Any] | None = None
     environment_hash: str | None = None
     tags: tuple[str, ...] = ()
     note: str | None = None
     parent_uuid: str | None = None
     inputs: list[dict[str, Any]] = field(default_factory=list)
-    estimate_usd: float | None = None
+    estimate: float | None = None
     sender: str | None = None
     replay_of: str | None = None
     best_rating: int | None = None
     is_joinable: bool = False
     is_imported: bool = False
     remote_id: str | None = None
-    cost_unit: str = "USD"
+    cost_unit: str = USD
+    operation: str | None = None
+    state_at_utc: str | None = None
     results: list[ResultRecord] = field(default_factory=list)
+
+    @property
+    def cost_usd(self) -> float | None:
+        """The cost in US dollars; None if it is unknown, or in another unit."""
+        return self.cost if self.cost_unit == USD else None
+
+    @property
+    def estimate_usd(self) -> float | None:
+        """The estimate in US dollars; None if it is unknown, or in another unit."""
+        return self.estimate if self.cost_unit == USD else None
 
     @property
     def is_finished(self) -> bool:

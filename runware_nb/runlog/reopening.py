@@ -46,7 +46,7 @@ class Database:
 
     Attributes:
         in_flight: The unfinished runs of this process.
-        limited: Services whose runs had a limit from the session's settings, which counts in the next database too.
+        limited: Services and units with a limit from the session's settings, which counts in the next database too.
     """
 
     def __init__(self, engine: Engine, sql: Statements, home: Path | None, *, on_replaced: Callable[[], None]) -> None:
@@ -55,7 +55,7 @@ class Database:
         self._home = home
         self._on_replaced = on_replaced
         self.in_flight = InFlight(sql)
-        self.limited: set[str] = set()
+        self.limited: set[tuple[str, str]] = set()
         path = sqlite_path(engine)
         self._file = None if path is None else LogFile(path)
         self._budgets: list[Mapping[str, Any]] = []
@@ -211,8 +211,8 @@ class Database:
             if self._is_other:
                 carry_budgets(changing, self._budgets)
             missing = self.in_flight.missing(changing)
-            for provider in sorted(self.limited):
-                count_for_settings(changing, provider)
+            for provider, unit in sorted(self.limited):
+                count_for_settings(changing, provider, unit)
             changing.commit()
         self._on_replaced()
         execute_all(connection, self.in_flight.steps(missing))

@@ -16,18 +16,18 @@ from .records import COST_UNITS, ResultRecord, RunRecord, State, UseRecord
 
 __all__ = [
     "RESULT_COLUMNS", "RUN_COLUMNS", "USE_COLUMNS", "RowError", "result_of", "result_row", "run_of", "run_row",
-    "use_of", "use_row",
+    "storable", "use_of", "use_row",
 ]  # fmt: skip
 
 RUN_COLUMNS = (
     "task_uuid", "attempt_uuid", "provider", "task_type", "model", "request", "request_hash", "asked_hash",
     "seed_given", "prompt_template", "prompt", "notebook", "cell_id", "cell_hash", "cell_ordinal",
     "execution_count", "kernel", "parent_uuid", "state", "attempts", "created_at_utc", "sent_at_utc",
-    "environment_hash", "note", "inputs", "estimate_usd", "sender", "replay_of", "is_joinable", "is_imported",
-    "remote_id", "cost_unit",
+    "environment_hash", "note", "inputs", "estimate", "sender", "replay_of", "is_joinable", "is_imported",
+    "remote_id", "cost_unit", "operation",
 )  # fmt: skip
 RESULT_COLUMNS = (
-    "run_uuid", "position", "item_uuid", "url", "seed", "cost_usd", "media_type", "size_bytes",
+    "run_uuid", "position", "item_uuid", "url", "seed", "cost", "media_type", "size_bytes",
     "received_sha256", "stored_sha256", "file", "medium_state", "raw", "error",
 )  # fmt: skip
 USE_COLUMNS = (
@@ -43,10 +43,10 @@ def run_row(run: RunRecord) -> dict[str, Any]:
     row = {name: getattr(run, name) for name in RUN_COLUMNS}
     for name in _TYPED:
         if row[name] is not None:
-            row[name] = _storable(row[name])
+            row[name] = storable(row[name])
     row["request"] = json.dumps(run.request)
     row["inputs"] = json.dumps(run.inputs) if run.inputs else None
-    row["estimate_usd"] = parse_amount(run.estimate_usd)
+    row["estimate"] = parse_amount(run.estimate)
     row["state"] = run.state.value
     row["seed_given"] = int(run.seed_given)
     row["is_joinable"] = int(run.is_joinable)
@@ -73,9 +73,9 @@ def result_row(run_uuid: str, record: ResultRecord) -> dict[str, Any]:
     row["run_uuid"] = run_uuid
     row["raw"] = json.dumps(record.raw)
     row["error"] = None if record.error is None else json.dumps(record.error)
-    row["cost_usd"] = parse_amount(record.cost_usd)
-    row["item_uuid"] = None if record.item_uuid is None else _storable(record.item_uuid)[:36]
-    row["url"] = None if record.url is None else _storable(record.url)
+    row["cost"] = parse_amount(record.cost)
+    row["item_uuid"] = None if record.item_uuid is None else storable(record.item_uuid)
+    row["url"] = None if record.url is None else storable(record.url)
     if record.seed is not None and not -_LARGEST_INTEGER <= record.seed < _LARGEST_INTEGER:
         row["seed"] = None  # no database holds it; the raw answer does
     return row
@@ -95,7 +95,7 @@ def use_row(use: UseRecord) -> dict[str, Any]:
     row = {name: getattr(use, name) for name in USE_COLUMNS}
     for name in ("notebook", "cell_id", "kernel", "note"):
         if row[name] is not None:
-            row[name] = _storable(row[name])
+            row[name] = storable(row[name])
     row["tags"] = json.dumps(list(use.tags)) if use.tags else None
     return row
 
@@ -109,7 +109,7 @@ def use_of(row: RowMapping) -> UseRecord:
     return UseRecord(**_checked(row, _USE))
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Leave out what no database takes as text: NUL and halves of surrogate pairs. The request keeps them."""
     if "\x00" in text:
         text = text.replace("\x00", "\ufffd")
@@ -283,12 +283,12 @@ _RUN: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("task_uuid", "attempt_uuid", "provider", "task_type", "request_hash", "asked_hash"), _word),
     **dict.fromkeys(
         ("model", "prompt_template", "prompt", "notebook", "cell_id", "cell_hash", "kernel", "parent_uuid",
-         "environment_hash", "note", "sender", "replay_of", "remote_id"), _text
+         "environment_hash", "note", "sender", "replay_of", "remote_id", "operation"), _text
     ),
     **dict.fromkeys(("cell_ordinal", "execution_count"), _count_or_none),
     **dict.fromkeys(("seed_given", "is_joinable", "is_imported"), _flag),
-    **dict.fromkeys(("duration_s", "cost_usd", "estimate_usd"), _amount),
-    **dict.fromkeys(("sent_at_utc", "finished_at_utc"), _time_or_none),
+    **dict.fromkeys(("duration_s", "cost", "estimate"), _amount),
+    **dict.fromkeys(("sent_at_utc", "finished_at_utc", "state_at_utc"), _time_or_none),
     "request": _object, "inputs": _inputs, "error": _object_or_none, "state": _state, "attempts": _count,
     "created_at_utc": _time, "best_rating": _stars, "cost_unit": _unit,
 }  # fmt: skip
@@ -296,7 +296,7 @@ _RESULT: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(
         ("item_uuid", "url", "media_type", "received_sha256", "stored_sha256", "perceptual_hash"), _text
     ),
-    "position": _count, "seed": _whole_or_none, "cost_usd": _amount, "size_bytes": _count_or_none, "file": _file,
+    "position": _count, "seed": _whole_or_none, "cost": _amount, "size_bytes": _count_or_none, "file": _file,
     "medium_state": _word, "raw": _object, "error": _object_or_none, "rating": _stars, "is_favourite": _flag,
 }  # fmt: skip
 _USE: Mapping[str, Callable[[Any], Any]] = {

@@ -12,17 +12,20 @@ __all__ = [
     "budgets",
     "cells",
     "environments",
+    "has_own_id",
     "is_twin",
     "metadata",
     "results",
     "run_tags",
     "runs",
     "spending",
+    "sweep_points",
+    "sweeps",
     "uses",
     "votes",
 ]
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest migration; a log of this version is opened without Alembic."""
 
 LONGEST_KEY = 300
@@ -59,12 +62,12 @@ runs = sa.Table(
     sa.Column("sent_at_utc", sa.String(32)),
     sa.Column("finished_at_utc", sa.String(32)),
     sa.Column("duration_s", sa.Float),
-    sa.Column("cost_usd", sa.Float),
+    sa.Column("cost", sa.Float),
     sa.Column("error", sa.Text),
     sa.Column("environment_hash", sa.String(64)),
     sa.Column("note", sa.Text),
     sa.Column("inputs", sa.Text),
-    sa.Column("estimate_usd", sa.Float),
+    sa.Column("estimate", sa.Float),
     sa.Column("sender", sa.String(200)),
     sa.Column("replay_of", sa.String(36)),
     sa.Column("best_rating", sa.Integer),
@@ -72,7 +75,10 @@ runs = sa.Table(
     sa.Column("is_imported", sa.Integer, nullable=False, server_default="0"),
     sa.Column("remote_id", sa.Text),
     sa.Column("cost_unit", sa.String(8), nullable=False, server_default="USD"),
+    sa.Column("operation", sa.String(40)),
+    sa.Column("state_at_utc", sa.String(32)),
 )
+"""Runs. `cost` and `estimate` are in `cost_unit`."""
 sa.Index(
     "ix_runs_unfinished",  # small, since few runs are: what is pending is found at once among a million
     runs.c.id,
@@ -95,6 +101,12 @@ sa.Index("ix_runs_rated", runs.c.id, runs.c.best_rating, sqlite_where=_is_rated,
 
 _is_imported = runs.c.is_imported == sa.literal_column("1")
 sa.Index("ix_runs_imported", runs.c.id, sqlite_where=_is_imported, postgresql_where=_is_imported)
+
+has_own_id = runs.c.remote_id != runs.c.attempt_uuid
+"""Runs whose service chose the id. All others are found by the UUID of their attempts, without a second index."""
+# A hash, since an id may be longer than what PostgreSQL keeps in an ordered index.
+sa.Index("ix_runs_remote_id", runs.c.remote_id, sqlite_where=has_own_id, postgresql_where=has_own_id,
+         postgresql_using="hash")  # fmt: skip
 
 SEARCHED = "coalesce(prompt, '') || ' ' || coalesce(note, '')"
 """What a search looks through, in PostgreSQL's words; SQLite has a table of its own for it."""
@@ -125,10 +137,11 @@ results = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("run_uuid", sa.String(36), sa.ForeignKey("runs.task_uuid"), nullable=False),
     sa.Column("position", sa.Integer, nullable=False),
-    sa.Column("item_uuid", sa.String(36)),
+    # Text of any length. SQLite enforces no length, so that its tables of earlier versions stay as they are.
+    sa.Column("item_uuid", sa.Text().with_variant(sa.String(36), "sqlite")),
     sa.Column("url", sa.Text),
     sa.Column("seed", sa.BigInteger),
-    sa.Column("cost_usd", sa.Float),
+    sa.Column("cost", sa.Float),
     sa.Column("media_type", sa.String(60)),
     sa.Column("size_bytes", sa.BigInteger),
     sa.Column("received_sha256", sa.String(64)),
@@ -142,8 +155,9 @@ results = sa.Table(
     sa.Column("is_favourite", sa.Integer, nullable=False, server_default="0"),
     sa.UniqueConstraint("run_uuid", "position", name="uq_results_place"),
 )
-for _column in ("received_sha256", "stored_sha256", "item_uuid"):
+for _column in ("received_sha256", "stored_sha256"):
     sa.Index(f"ix_results_{_column}", results.c[_column])  # which run made this file?
+sa.Index("ix_results_item_uuid", results.c.item_uuid, postgresql_using="hash")  # for the reason of `ix_runs_remote_id`
 
 _is_favourite = results.c.is_favourite == sa.literal_column("1")
 sa.Index("ix_results_favourite", results.c.run_uuid, sqlite_where=_is_favourite, postgresql_where=_is_favourite)
@@ -212,23 +226,66 @@ spending = sa.Table(
     sa.Column("provider", sa.String(40), primary_key=True),
     sa.Column("notebook", sa.String(LONGEST_KEY), primary_key=True),
     sa.Column("key", sa.String(LONGEST_KEY), primary_key=True),
+    sa.Column("unit", sa.String(8), primary_key=True),
     sa.Column("runs", sa.Integer, nullable=False),
     sa.Column("results", sa.Integer, nullable=False),
     sa.Column("unknown", sa.Integer, nullable=False),
-    sa.Column("cost_usd", sa.Float, nullable=False),
+    sa.Column("cost", sa.Float, nullable=False),
 )
-"""What was spent, rolled up as runs finish: by `cell`, `day`, `model` and `tag`, for each day and in all."""
+"""What was spent, rolled up as runs finish: by `cell`, `day`, `model` and `tag`, for each day and in all, per unit."""
 
 budgets = sa.Table(
     "budgets",
     metadata,
     sa.Column("provider", sa.String(40), primary_key=True),
     sa.Column("notebook", sa.String(LONGEST_KEY), primary_key=True),
-    sa.Column("limit_usd", sa.Float, nullable=False),
-    sa.Column("spent_usd", sa.Float, nullable=False),
-    sa.Column("reserved_usd", sa.Float, nullable=False),
+    sa.Column("unit", sa.String(8), primary_key=True),
+    sa.Column("limit_amount", sa.Float, nullable=False),
+    sa.Column("spent", sa.Float, nullable=False),
+    sa.Column("reserved", sa.Float, nullable=False),
 )
-"""Limits; an empty notebook is all of them. The estimate of a run is reserved in the transaction that prepares it."""
+"""Limits per service and unit; an empty notebook is all of them.
+
+The estimate of a run is reserved in the transaction that prepares it. It counts for the limits in its own unit only.
+"""
+
+sweeps = sa.Table(
+    "sweeps",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("plan", sa.Text, nullable=False),
+    sa.Column("operation", sa.String(40), nullable=False),
+    sa.Column("provider", sa.String(40), nullable=False),
+    sa.Column("created_at_utc", sa.String(32), nullable=False),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("points", sa.Integer, nullable=False),
+    sa.Column("notebook", sa.Text),
+    sa.Column("cell_id", sa.Text),
+    sa.Column("cell_hash", sa.String(64)),
+    sa.Column("execution_count", sa.Integer),
+    sa.Column("kernel", sa.Text),
+    sa.Column("tags", sa.Text),
+    sa.Column("note", sa.Text),
+)
+"""Plans of sweeps, written before the first of their tasks is sent. `plan` has axes, design and seed, as JSON."""
+
+sweep_points = sa.Table(
+    "sweep_points",
+    metadata,
+    sa.Column("sweep_id", sa.String(36), sa.ForeignKey("sweeps.id"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("coordinates", sa.Text, nullable=False),
+    sa.Column("requested_hash", sa.String(80), nullable=False),
+    sa.Column("run_uuid", sa.String(36)),
+)
+"""Points of a plan, each with the run that answers it.
+
+There is no foreign key to the run: one that was removed from the log was paid for, and its point is not sent again.
+"""
+sa.Index("ix_sweep_points_run_uuid", sweep_points.c.run_uuid)
+_has_no_run = sweep_points.c.run_uuid.is_(None)
+sa.Index("ix_sweep_points_open", sweep_points.c.sweep_id, sweep_points.c.number, sqlite_where=_has_no_run,
+         postgresql_where=_has_no_run)  # fmt: skip
 
 votes = sa.Table(
     "votes",

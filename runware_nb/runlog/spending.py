@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import RowMapping
 
 from ..core.amounts import MOST_USD
+from ..core.money import COST_UNITS, USD, Money
 from ..core.tasks import expected_results
 from ..errors import BudgetExceeded
 from ..reprs import short_repr
@@ -21,8 +23,8 @@ from .schema import LONGEST_KEY, budgets, results, run_tags, runs, spending
 
 __all__ = [
     "FROM_SETTINGS", "Budget", "OwnCosts", "Spent", "budget_name", "budgets_in_force", "budgets_of",
-    "carry_budgets", "count_for_settings", "limit_values", "median_cost", "refuse_over_budget", "set_budget",
-    "sum_imported", "sum_spending",
+    "carry_budgets", "count_for_settings", "dollars_first", "limit_values", "median_cost", "refuse_over_budget",
+    "set_budget", "sum_imported", "sum_spending",
 ]  # fmt: skip
 
 FROM_SETTINGS = "*settings*"
@@ -32,7 +34,7 @@ The row only holds what was spent and reserved, so that kernels share one count.
 session and is handed in with each run: when the variable is removed, the limit ends.
 """
 _LOOKED_AT = 50
-_NO_LIMIT_USD = 1e18
+_NO_LIMIT = 1e18
 
 
 @short_repr()
@@ -44,40 +46,72 @@ class Spent:
         key: The cell (`notebook` and `cell`), day, model or tag.
         runs: How many.
         results: How many results they made.
-        cost_usd: US dollars, as far as known.
-        unknown: Runs with results whose cost the service did not say.
+        cost: What they cost in *unit*, as far as known.
+        unknown: Runs with results whose cost the service did not report.
+        unit: `USD` or `credits`. A key with runs in several units has one line for each.
     """
 
     key: tuple[str, ...]
     runs: int
     results: int
-    cost_usd: float
+    cost: float
     unknown: int
+    unit: str = USD
+
+    @property
+    def cost_usd(self) -> float | None:
+        """The cost in US dollars, as far as known; None for a line in another unit."""
+        return self.cost if self.unit == USD else None
 
 
 @short_repr()
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A limit.
+    """A limit, in one unit.
 
     Attributes:
         provider: Whose service; the sandbox's money is not the real one's.
         notebook: Which notebook; empty for all together; `FROM_SETTINGS` for the limit of a session's settings.
-        limit_usd: What may be spent.
-        spent_usd: What was.
-        reserved_usd: Estimates of runs in progress.
+        limit: What may be spent, in *unit*.
+        spent: What was.
+        reserved: Estimates of runs in progress, also of those whose fate is unknown: they may have been charged.
+        unit: `USD` or `credits`.
     """
 
     provider: str
     notebook: str
-    limit_usd: float
-    spent_usd: float
-    reserved_usd: float
+    limit: float
+    spent: float
+    reserved: float
+    unit: str = USD
 
     @property
-    def left_usd(self) -> float:
-        """US dollars that may still be spent; negative if more was spent than the limit allows."""
-        return self.limit_usd - self.spent_usd - self.reserved_usd
+    def left(self) -> float:
+        """What may still be spent; negative if more was spent than the limit allows."""
+        return self.limit - self.spent - self.reserved
+
+    @property
+    def limit_usd(self) -> float | None:
+        """The limit in US dollars; None for one in another unit."""
+        return self._in_usd(self.limit)
+
+    @property
+    def spent_usd(self) -> float | None:
+        """What was spent in US dollars; None for a limit in another unit."""
+        return self._in_usd(self.spent)
+
+    @property
+    def reserved_usd(self) -> float | None:
+        """What is reserved in US dollars; None for a limit in another unit."""
+        return self._in_usd(self.reserved)
+
+    @property
+    def left_usd(self) -> float | None:
+        """What may still be spent in US dollars; None for a limit in another unit."""
+        return self._in_usd(self.left)
+
+    def _in_usd(self, amount: float) -> float | None:
+        return amount if self.unit == USD else None
 
     @property
     def name(self) -> str:
@@ -93,7 +127,7 @@ def sum_spending(
     provider: str | None = None,
     notebook: str | None = None,
 ) -> list[Spent]:
-    """Sum the roll-up, the most expensive first; days in order.
+    """Sum the roll-up for each unit: dollars first, the most expensive first; days in order.
 
     Args:
         connection: To the log.
@@ -105,10 +139,11 @@ def sum_spending(
     keys = {"cell": (spending.c.notebook, spending.c.key), "notebook": (spending.c.notebook,)}.get(
         by, (spending.c.key,)
     )
-    cost = sa.func.sum(spending.c.cost_usd)
+    cost, unit = sa.func.sum(spending.c.cost), spending.c.unit
     found = sa.select(
-        *keys, sa.func.sum(spending.c.runs), sa.func.sum(spending.c.results), cost, sa.func.sum(spending.c.unknown)
-    ).group_by(*keys)
+        *keys, sa.func.sum(spending.c.runs), sa.func.sum(spending.c.results), cost, sa.func.sum(spending.c.unknown),
+        unit,
+    ).group_by(*keys, unit)  # fmt: skip
     found = found.where(spending.c.dimension == ("model" if by == "notebook" else by))
     if since is None or by == "day":
         found = found.where(spending.c.day == "")
@@ -118,9 +153,16 @@ def sum_spending(
         found = found.where(spending.c.provider == provider)
     if notebook is not None:
         found = found.where(spending.c.notebook == notebook)
-    found = found.order_by(*keys) if by == "day" else found.order_by(cost.desc(), *keys)
+    found = found.order_by(*keys, dollars_first(unit)) if by == "day" else found.order_by(
+        dollars_first(unit), cost.desc(), *keys
+    )  # fmt: skip
     width = len(keys)
     return [Spent(tuple(map(str, row[:width])), *row[width:]) for row in connection.execute(found)]
+
+
+def dollars_first(unit: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """Build the order of units, which is not that of an alphabet and the same in every database."""
+    return sa.case({name: number for number, name in enumerate(COST_UNITS)}, value=unit, else_=len(COST_UNITS))
 
 
 def sum_imported(
@@ -142,11 +184,11 @@ def sum_imported(
         "tag": (run_tags.c.tag,),
     }[by]  # fmt: skip
     count = sa.select(sa.func.count()).where(results.c.run_uuid == runs.c.task_uuid, results.c.error.is_(None))
-    is_unknown = sa.and_(runs.c.cost_usd.is_(None), runs.c.state != State.FAILED.value)
+    is_unknown = sa.and_(runs.c.cost.is_(None), runs.c.state != State.FAILED.value)
     selected = sa.select(
         *(key.label(f"key{number}") for number, key in enumerate(keys)),
-        count.scalar_subquery().label("results"), sa.func.coalesce(runs.c.cost_usd, 0.0).label("cost_usd"),
-        sa.case((is_unknown, 1), else_=0).label("unknown"),
+        count.scalar_subquery().label("results"), sa.func.coalesce(runs.c.cost, 0.0).label("cost"),
+        runs.c.cost_unit.label("unit"), sa.case((is_unknown, 1), else_=0).label("unknown"),
     ).where(runs.c.is_imported == sa.literal_column("1"))  # fmt: skip
     if by == "tag":
         selected = selected.join(run_tags, run_tags.c.run_id == runs.c.id)
@@ -158,27 +200,41 @@ def sum_imported(
         selected = selected.where(runs.c.notebook == notebook)
     each = selected.subquery()
     names = [each.c[f"key{number}"] for number in range(len(keys))]
-    cost = sa.func.sum(each.c.cost_usd)
-    summed = sa.select(*names, sa.func.count(), sa.func.sum(each.c.results), cost, sa.func.sum(each.c.unknown))
-    order = names if by == "day" else [cost.desc(), *names]
-    rows = connection.execute(summed.group_by(*names).order_by(*order))
+    cost, unit = sa.func.sum(each.c.cost), each.c.unit
+    summed = sa.select(*names, sa.func.count(), sa.func.sum(each.c.results), cost, sa.func.sum(each.c.unknown), unit)
+    order = [*names, dollars_first(unit)] if by == "day" else [dollars_first(unit), cost.desc(), *names]
+    rows = connection.execute(summed.group_by(*names, unit).order_by(*order))
     width = len(names)
     return [
-        Spent(tuple(map(str, row[:width])), int(row[-4]), int(row[-3]), float(row[-2]), int(row[-1])) for row in rows
+        Spent(tuple(map(str, row[:width])), int(row[-5]), int(row[-4]), float(row[-3]), int(row[-2]), str(row[-1]))
+        for row in rows
     ]
 
 
 def budgets_of(connection: sa.Connection, provider: str | None = None) -> list[Budget]:
     """List the limits that were set with the `budget` command; they hold for every session of this log."""
     found = sa.select(budgets).where(budgets.c.notebook != FROM_SETTINGS)
-    found = found.order_by(budgets.c.provider, budgets.c.notebook)
+    found = found.order_by(budgets.c.provider, budgets.c.notebook, dollars_first(budgets.c.unit))
     if provider is not None:
         found = found.where(budgets.c.provider == provider)
-    return [Budget(**row) for row in connection.execute(found).mappings()]
+    return [_budget_of(row) for row in connection.execute(found).mappings()]
+
+
+def _budget_of(row: RowMapping, *, limit: float | None = None) -> Budget:
+    """Build a limit from its row.
+
+    Args:
+        row: The row.
+        limit: The limit of the session's settings, which no row has.
+    """
+    return Budget(
+        provider=row["provider"], notebook=row["notebook"], limit=row["limit_amount"] if limit is None else limit,
+        spent=row["spent"], reserved=row["reserved"], unit=row["unit"],
+    )  # fmt: skip
 
 
 def budgets_in_force(
-    connection: sa.Connection, provider: str, notebook: str | None, settings_usd: float | None
+    connection: sa.Connection, provider: str, notebook: str | None, limit: Money | None, *, unit: str = USD
 ) -> list[Budget]:
     """List the limits that apply to a run of a notebook.
 
@@ -186,15 +242,18 @@ def budgets_in_force(
         connection: To the log.
         provider: The service that the run is sent to.
         notebook: Path of the notebook; None if it is unknown.
-        settings_usd: The limit of the session's settings in US dollars; None without one.
+        limit: The limit of the session's settings; None without one. In another unit than the run's it is not in force.
+        unit: The unit in which the run will be charged.
     """
-    names = ["", (notebook or "")[:LONGEST_KEY], *([] if settings_usd is None else [FROM_SETTINGS])]
-    rows = sa.select(budgets).where(budgets.c.provider == provider, budgets.c.notebook.in_(names))
-    in_force = []
-    for row in connection.execute(rows.order_by(budgets.c.notebook)).mappings():
-        limit = settings_usd if row["notebook"] == FROM_SETTINGS else row["limit_usd"]
-        in_force.append(Budget(**{**row, "limit_usd": limit}))
-    return in_force
+    of_settings = limit.amount if limit is not None and limit.unit == unit else None
+    names = ["", (notebook or "")[:LONGEST_KEY], *([] if of_settings is None else [FROM_SETTINGS])]
+    rows = sa.select(budgets).where(
+        budgets.c.provider == provider, budgets.c.unit == unit, budgets.c.notebook.in_(names)
+    )
+    return [
+        _budget_of(row, limit=of_settings if row["notebook"] == FROM_SETTINGS else None)
+        for row in connection.execute(rows.order_by(budgets.c.notebook)).mappings()
+    ]
 
 
 def budget_name(notebook: str) -> str:
@@ -204,16 +263,23 @@ def budget_name(notebook: str) -> str:
     return f"the budget of {notebook}" if notebook else "the budget"
 
 
-def limit_values(settings_usd: float | None) -> dict[str, float]:
-    """Return the parameter of the statement that compares limits: the limit of the session's settings."""
-    return {"settings_usd": _NO_LIMIT_USD if settings_usd is None else settings_usd}
+def limit_values(limit: Money | None, unit: str) -> dict[str, float]:
+    """Return the parameter of the statement that compares limits: the limit of the session's settings.
+
+    Args:
+        limit: That limit; None without one.
+        unit: The unit of the run. A limit in another unit does not apply to it, because credits are not dollars.
+    """
+    return {"settings_limit": limit.amount if limit is not None and limit.unit == unit else _NO_LIMIT}
 
 
-def count_for_settings(connection: sa.Connection, provider: str) -> None:
+def count_for_settings(connection: sa.Connection, provider: str, unit: str = USD) -> None:
     """Begin to count what is spent for limits from settings, unless this log does so already."""
-    have = sa.select(budgets.c.provider).where(budgets.c.provider == provider, budgets.c.notebook == FROM_SETTINGS)
+    have = sa.select(budgets.c.provider).where(
+        budgets.c.provider == provider, budgets.c.notebook == FROM_SETTINGS, budgets.c.unit == unit
+    )
     if connection.execute(have).first() is None:
-        set_budget(connection, provider, FROM_SETTINGS, 0.0)
+        set_budget(connection, provider, FROM_SETTINGS, 0.0, unit=unit)
 
 
 def carry_budgets(connection: sa.Connection, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -223,55 +289,70 @@ def carry_budgets(connection: sa.Connection, rows: Iterable[Mapping[str, Any]]) 
     runs in flight reserve it again.
     """
     for row in rows:
-        put = upsert_for(connection.dialect)(budgets).values({**row, "reserved_usd": 0.0})
-        larger = sa.case(
-            (put.excluded.spent_usd > budgets.c.spent_usd, put.excluded.spent_usd), else_=budgets.c.spent_usd
-        )
+        put = upsert_for(connection.dialect)(budgets).values({**row, "reserved": 0.0})
+        larger = sa.case((put.excluded.spent > budgets.c.spent, put.excluded.spent), else_=budgets.c.spent)
         connection.execute(
-            put.on_conflict_do_update(index_elements=["provider", "notebook"], set_={"spent_usd": larger})
+            put.on_conflict_do_update(index_elements=["provider", "notebook", "unit"], set_={"spent": larger})
         )
 
 
-def set_budget(connection: sa.Connection, provider: str, notebook: str, limit_usd: float | None) -> None:
-    """Set or (with None) remove a limit; what was spent and reserved counts from the beginning of the log."""
-    if limit_usd is None:
-        connection.execute(sa.delete(budgets).where(budgets.c.provider == provider, budgets.c.notebook == notebook))
+def set_budget(
+    connection: sa.Connection, provider: str, notebook: str, limit: float | None, *, unit: str = USD
+) -> None:
+    """Set or (with None) remove a limit; what was spent and reserved counts from the beginning of the log.
+
+    Args:
+        connection: To the log.
+        provider: Whose service.
+        notebook: Which notebook; empty for all together.
+        limit: The limit in *unit*.
+        unit: `USD` or `credits`. Amounts in other units do not count.
+    """
+    if limit is None:
+        connection.execute(
+            sa.delete(budgets).where(
+                budgets.c.provider == provider, budgets.c.notebook == notebook, budgets.c.unit == unit
+            )
+        )
         return
-    spent = sa.select(sa.func.coalesce(sa.func.sum(spending.c.cost_usd), 0.0)).where(
-        spending.c.provider == provider, spending.c.dimension == "model", spending.c.day == ""
-    )
-    held = sa.select(sa.func.coalesce(sa.func.sum(runs.c.estimate_usd), 0.0)).where(
-        runs.c.provider == provider, runs.c.finished_at_utc.is_(None), runs.c.is_imported == 0
-    )
+    spent = sa.select(sa.func.coalesce(sa.func.sum(spending.c.cost), 0.0)).where(
+        spending.c.provider == provider, spending.c.unit == unit, spending.c.dimension == "model",
+        spending.c.day == "",
+    )  # fmt: skip
+    held = sa.select(sa.func.coalesce(sa.func.sum(runs.c.estimate), 0.0)).where(
+        runs.c.provider == provider, runs.c.cost_unit == unit, runs.c.finished_at_utc.is_(None),
+        runs.c.is_imported == 0,
+    )  # fmt: skip
     # A finished run whose cost the service did not report counts with its estimate, as it does in `settle`.
-    unreported = sa.select(sa.func.coalesce(sa.func.sum(runs.c.estimate_usd), 0.0)).where(
-        runs.c.provider == provider, runs.c.finished_at_utc.is_not(None), runs.c.cost_usd.is_(None),
-        runs.c.is_imported == 0, runs.c.attempts > 0, runs.c.error.is_(None),
+    unreported = sa.select(sa.func.coalesce(sa.func.sum(runs.c.estimate), 0.0)).where(
+        runs.c.provider == provider, runs.c.cost_unit == unit, runs.c.finished_at_utc.is_not(None),
+        runs.c.cost.is_(None), runs.c.is_imported == 0, runs.c.attempts > 0, runs.c.error.is_(None),
         runs.c.state.in_([State.SUCCEEDED.value, State.PARTIAL.value, State.DISCARDED.value]),
     )  # fmt: skip
     if notebook not in {"", FROM_SETTINGS}:
         spent = spent.where(spending.c.notebook == notebook[:LONGEST_KEY])
         held, unreported = (sums.where(runs.c.notebook == notebook) for sums in (held, unreported))
     row = {
-        "provider": provider, "notebook": notebook, "limit_usd": limit_usd,
-        "spent_usd": sum(float(connection.execute(sums).scalar_one()) for sums in (spent, unreported)),
-        "reserved_usd": float(connection.execute(held).scalar_one()),
+        "provider": provider, "notebook": notebook, "unit": unit, "limit_amount": limit,
+        "spent": sum(float(connection.execute(sums).scalar_one()) for sums in (spent, unreported)),
+        "reserved": float(connection.execute(held).scalar_one()),
     }  # fmt: skip
     put = upsert_for(connection.dialect)(budgets).values(row)
     connection.execute(
         put.on_conflict_do_update(
-            index_elements=["provider", "notebook"],
-            set_={name: put.excluded[name] for name in ("limit_usd", "spent_usd", "reserved_usd")},
+            index_elements=["provider", "notebook", "unit"],
+            set_={name: put.excluded[name] for name in ("limit_amount", "spent", "reserved")},
         )
     )
 
 
-def refuse_over_budget(rows: list[Any], estimate_usd: float) -> None:
+def refuse_over_budget(rows: list[Any], estimate: Money, provider: str) -> None:
     """Raise an error if a limit would be exceeded.
 
     Args:
-        rows: Limits that are exceeded, with the estimate reserved already.
-        estimate_usd: Of the run in question.
+        rows: Limits in the unit of the estimate that are exceeded, with the estimate reserved already.
+        estimate: Of the run in question.
+        provider: The service that it would be sent to.
 
     Raises:
         BudgetExceeded: There is such a limit.
@@ -279,16 +360,22 @@ def refuse_over_budget(rows: list[Any], estimate_usd: float) -> None:
     if not rows:
         return
     notebook, limit, spent, reserved = rows[0]
-    left = max(0.0, limit - spent - (reserved - estimate_usd))
-    enough = math.ceil((spent + reserved) * 100) / 100
+    left = max(0.0, limit - spent - (reserved - estimate.amount))
+    enough = f"{math.ceil((spent + reserved) * 100) / 100:.2f}"
     if notebook == FROM_SETTINGS:
-        remedy = f"Raise budget_usd (RUNWARE_NB_BUDGET_USD) to {enough:.2f} or more, or send less."
+        remedy = f"Raise budget_usd (RUNWARE_NB_BUDGET_USD) to {enough} or more, or send less."
     else:
-        remedy = f"`%runware budget {enough:.2f}{'' if notebook else ' --all'}` makes room for it."
+        of_unit = "" if estimate.unit == USD else f" --unit {estimate.unit} --service {provider}"
+        remedy = f"`%runware budget {enough}{of_unit}{'' if notebook else ' --all'}` makes room for it."
+    amounts = [_in_short(amount, estimate.unit) for amount in (estimate.amount, left, limit)]
     raise BudgetExceeded(
-        f"This run costs about ${estimate_usd:g}, and ${left:g} is left of {budget_name(notebook)} of ${limit:g}. "
+        f"This run costs about {amounts[0]}, and {amounts[1]} is left of {budget_name(notebook)} of {amounts[2]}. "
         f"Nothing was sent. {remedy}"
     )
+
+
+def _in_short(amount: float, unit: str) -> str:
+    return f"${amount:g}" if unit == USD else f"{amount:g} {unit}"
 
 
 @short_repr()
@@ -297,17 +384,24 @@ class OwnCosts:
     """What the user's own runs of one kind cost.
 
     Attributes:
-        usd: Median in US dollars, for all results of the task in question.
+        amount: Median in *unit*, for all results of the task in question.
         runs: How many runs it is the median of.
         is_similar: Whether these runs had the same size, steps and duration; otherwise no such run is in the log.
+        unit: `USD` or `credits`.
     """
 
-    usd: float
+    amount: float
     runs: int
     is_similar: bool
+    unit: str = USD
+
+    @property
+    def usd(self) -> float | None:
+        """The median in US dollars; None if it is in another unit."""
+        return self.amount if self.unit == USD else None
 
 
-def median_cost(connection: sa.Connection, task: Mapping[str, Any], provider: str) -> OwnCosts | None:
+def median_cost(connection: sa.Connection, task: Mapping[str, Any], provider: str, unit: str = USD) -> OwnCosts | None:
     """Look up what the user's own last runs of this kind cost.
 
     Runs of the same model, size, steps and duration count; if there are none, all runs of this model and task type.
@@ -316,6 +410,7 @@ def median_cost(connection: sa.Connection, task: Mapping[str, Any], provider: st
         connection: To the log.
         task: In wire spelling.
         provider: The service that it would be sent to.
+        unit: The unit in which it charges. Runs in other units do not count.
 
     Returns:
         The median; None if the log has no run of this model and task type with a known cost.
@@ -323,10 +418,10 @@ def median_cost(connection: sa.Connection, task: Mapping[str, Any], provider: st
     finished = runs.c.state.not_in([state.value for state in UNFINISHED_STATES])
     model = task.get("model")
     rows = (
-        sa.select(runs.c.request, runs.c.cost_usd)
-        .where(runs.c.model.is_(None) if model is None else runs.c.model == str(model), runs.c.cost_usd > 0,
-               runs.c.cost_usd < MOST_USD, runs.c.provider == provider, finished, runs.c.is_imported == 0,
-               runs.c.task_type == task.get("taskType", "imageInference"))
+        sa.select(runs.c.request, runs.c.cost)
+        .where(runs.c.model.is_(None) if model is None else runs.c.model == str(model), runs.c.cost > 0,
+               runs.c.cost < MOST_USD, runs.c.provider == provider, runs.c.cost_unit == unit, finished,
+               runs.c.is_imported == 0, runs.c.task_type == task.get("taskType", "imageInference"))
         .order_by(runs.c.id.desc())
         .limit(_LOOKED_AT)
     )  # fmt: skip
@@ -345,4 +440,4 @@ def median_cost(connection: sa.Connection, task: Mapping[str, Any], provider: st
     costs = similar or others
     if not costs:
         return None
-    return OwnCosts(statistics.median(costs) * expected_results(task), len(costs), bool(similar))
+    return OwnCosts(statistics.median(costs) * expected_results(task), len(costs), bool(similar), unit)

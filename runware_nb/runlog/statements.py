@@ -14,7 +14,7 @@ from .spending import FROM_SETTINGS
 
 __all__ = ["Statements"]
 
-_AMOUNTS = ("runs", "results", "unknown", "cost_usd")
+_AMOUNTS = ("runs", "results", "unknown", "cost")
 _OF_FILE = {
     "media_type", "size_bytes", "received_sha256", "stored_sha256", "perceptual_hash", "file", "medium_state",
 }  # fmt: skip
@@ -96,9 +96,27 @@ class Statements:
             sa.update(runs).where(mine).values(
                 state=sa.case((runs.c.state == discarded, discarded), else_=sa.bindparam("state")),
                 finished_at_utc=sa.bindparam("at_utc"), duration_s=sa.bindparam("duration_s"),
-                cost_usd=sa.bindparam("cost_usd"), error=sa.bindparam("error"),
+                cost=_reported_cost(), error=sa.bindparam("error"),
             )
         )  # fmt: skip
+        # The service has answered with its id: it has accepted the task, even if its fate was unknown before. A run
+        # that is hidden or that no kernel waits for stays so. With the id, any kernel can collect it.
+        self.accepted = text(
+            sa.update(runs)
+            .where(mine, runs.c.finished_at_utc.is_(None), runs.c.attempts > _word(0))
+            .values(
+                state=sa.case((is_unconfirmed, _word("accepted")), else_=runs.c.state),
+                remote_id=sa.bindparam("remote_id"), state_at_utc=sa.bindparam("at_utc"),
+                error=sa.null(),
+            )
+        )  # fmt: skip
+        # It left and may be paid for, whatever state it was in: also a discarded run is shown again, because the user
+        # has to decide. It stays unfinished, so that its reservation in the budgets stays too.
+        self.mark_unknown = text(
+            sa.update(runs)
+            .where(mine, runs.c.finished_at_utc.is_(None), runs.c.attempts > _word(0))
+            .values(state=_word("unknown"), error=sa.bindparam("error"), state_at_utc=sa.bindparam("at_utc"))
+        )
         is_open = runs.c.state.in_([_word(state.value) for state in sorted(UNFINISHED_STATES)])
         self.set_state = text(
             sa.update(runs)
@@ -125,7 +143,7 @@ class Statements:
             number=sa.bindparam("number"), sent_at_utc=sa.bindparam("at_utc"),
         )  # fmt: skip
         unchanged = (self.insert_tag, self.insert_cell, self.insert_environment, self.claim, self.accept,
-                     self.set_state)  # fmt: skip
+                     self.accepted, self.mark_unknown, self.set_state)  # fmt: skip
         self.carried: dict[str, str] = {
             **{sql: sql for sql in unchanged},
             self.insert_attempt: text(carried_attempt.on_conflict_do_nothing()),
@@ -136,8 +154,10 @@ class Statements:
     def _add_money(self, upsert: Any, text: Any) -> None:
         """Make what keeps roll-up and budgets right, run before `finish`: a run that is finished counts no more."""
         mine = runs.c.task_uuid == sa.bindparam("run_uuid")
-        cost = sa.func.coalesce(sa.cast(sa.bindparam("cost_usd"), sa.Float), _word(0))
-        counted = sa.select(*_counted(cost)).where(mine, runs.c.is_imported == _word(0)).cte("counted")
+        cost = sa.func.coalesce(_reported_cost(), _word(0))
+        # Results whose cost the service did not report, or reported in another unit than the run was prepared in.
+        is_unknown = sa.and_(sa.cast(sa.bindparam("has_results"), sa.Integer) == _word(1), _reported_cost().is_(None))
+        counted = sa.select(*_counted(cost, is_unknown)).where(mine, runs.c.is_imported == _word(0)).cte("counted")
         parts = [
             _part(counted, dimension, counted.c[dimension], by_day=by_day)
             for dimension in ("cell", "model", "day")
@@ -154,24 +174,25 @@ class Statements:
         self.roll_up = text(_adding(upsert, sa.union_all(*parts)))
         self.roll_up_tags = text(_adding(upsert, sa.union_all(*tags)))
 
-        estimate: Any = sa.bindparam("estimate_usd", type_=sa.Float)
+        estimate: Any = sa.bindparam("estimate", type_=sa.Float)
         limited = sa.and_(
             budgets.c.provider == sa.bindparam("provider"),
+            budgets.c.unit == sa.bindparam("unit"),
             budgets.c.notebook.in_([*_FOR_ALL_NOTEBOOKS, sa.bindparam("notebook")]),
         )
-        self.reserve = text(sa.update(budgets).where(limited).values(reserved_usd=budgets.c.reserved_usd + estimate))
+        self.reserve = text(sa.update(budgets).where(limited).values(reserved=budgets.c.reserved + estimate))
         limit = sa.case(
-            (budgets.c.notebook == _word(FROM_SETTINGS), sa.cast(sa.bindparam("settings_usd"), sa.Float)),
-            else_=budgets.c.limit_usd,
+            (budgets.c.notebook == _word(FROM_SETTINGS), sa.cast(sa.bindparam("settings_limit"), sa.Float)),
+            else_=budgets.c.limit_amount,
         )
         self.over_budget = text(
-            sa.select(budgets.c.notebook, limit, budgets.c.spent_usd, budgets.c.reserved_usd).where(
-                limited, budgets.c.spent_usd + budgets.c.reserved_usd > limit + _word(1e-9)
+            sa.select(budgets.c.notebook, limit, budgets.c.spent, budgets.c.reserved).where(
+                limited, budgets.c.spent + budgets.c.reserved > limit + _word(1e-9)
             )
         )
         # The service charged for results whose cost it did not report: a budget counts the estimate then, never 0.
-        estimated = sa.select(sa.func.coalesce(runs.c.estimate_usd, _word(0))).where(mine).scalar_subquery()
-        charged = sa.case((sa.cast(sa.bindparam("unknown"), sa.Integer) == _word(1), estimated), else_=cost)
+        estimated = sa.func.coalesce(runs.c.estimate, _word(0))
+        charged = sa.case((is_unknown, estimated), else_=cost)
         self.settle = text(_settling(mine, charged))
         self.settle_unsent = text(_settling(sa.and_(mine, runs.c.attempts == _word(0)), _word(0)))
         self.any_budget = text(sa.select(budgets.c.provider))
@@ -180,32 +201,38 @@ class Statements:
 
 def _settling(mine: sa.ColumnElement[bool], charged: sa.ColumnElement[Any]) -> Any:
     """Build the statement that turns what was reserved for a run into what it cost."""
-    estimate = sa.func.coalesce(runs.c.estimate_usd, _word(0))
+    estimate = sa.func.coalesce(runs.c.estimate, _word(0))
     held = sa.select(sa.case((runs.c.finished_at_utc.is_(None), estimate), else_=_word(0))).where(mine)
     was_charged = sa.and_(runs.c.error.is_(None), runs.c.attempts > _word(0))
     # What an earlier end of the same run has counted already: a run can end again when its result arrives late.
     counted = sa.case(
         (runs.c.finished_at_utc.is_(None), _word(0)),
-        else_=sa.func.coalesce(runs.c.cost_usd, sa.case((was_charged, estimate), else_=_word(0))),
+        else_=sa.func.coalesce(runs.c.cost, sa.case((was_charged, estimate), else_=_word(0))),
     )
     spent = sa.select(charged - counted).where(mine)
     own = sa.and_(mine, runs.c.is_imported == _word(0))
     provider = sa.select(runs.c.provider).where(own).scalar_subquery()
+    unit = sa.select(runs.c.cost_unit).where(own).scalar_subquery()
     notebook = sa.select(_key(runs.c.notebook)).where(own).scalar_subquery()
-    left = budgets.c.reserved_usd - held.scalar_subquery()
+    left = budgets.c.reserved - held.scalar_subquery()
     whose = sa.or_(budgets.c.notebook.in_(_FOR_ALL_NOTEBOOKS), budgets.c.notebook == notebook)
     return (
         sa.update(budgets)
-        .where(budgets.c.provider == provider, whose)
+        .where(budgets.c.provider == provider, budgets.c.unit == unit, whose)
         .values(
-            reserved_usd=sa.case((left > _word(0), left), else_=_word(0.0)),
-            spent_usd=budgets.c.spent_usd + spent.scalar_subquery(),
+            reserved=sa.case((left > _word(0), left), else_=_word(0.0)),
+            spent=budgets.c.spent + spent.scalar_subquery(),
         )
     )
 
 
-def _counted(cost: sa.ColumnElement[Any]) -> list[Any]:
-    """Give what the roll-up needs of one run; the amounts of a run that was finished before are only what changed."""
+def _reported_cost() -> sa.ColumnElement[Any]:
+    """Build the cost that the service reported; unknown if it is in another unit than the one of the run."""
+    return sa.case((runs.c.cost_unit == sa.bindparam("unit"), sa.cast(sa.bindparam("cost"), sa.Float)))
+
+
+def _counted(cost: sa.ColumnElement[Any], is_unknown: sa.ColumnElement[bool]) -> list[Any]:
+    """Return what the roll-up needs of one run; the amounts of a run that was finished before are only what changed."""
     is_new = sa.case((runs.c.finished_at_utc.is_(None), _word(1)), else_=_word(0))
     number = _word("In [") + sa.cast(runs.c.execution_count, sa.String) + _word("]")
     own = sa.and_(results.c.run_uuid == sa.bindparam("run_uuid"), results.c.error.is_(None))
@@ -217,10 +244,11 @@ def _counted(cost: sa.ColumnElement[Any]) -> list[Any]:
         _key(runs.c.notebook).label("notebook"),
         _key(sa.func.coalesce(runs.c.cell_id, number)).label("cell"),
         _key(runs.c.model).label("model"),
+        runs.c.cost_unit.label("unit"),
         is_new.label("runs"),
         (is_new * made).label("results"),
-        (is_new * sa.cast(sa.bindparam("unknown"), sa.Integer)).label("unknown"),
-        (cost - sa.func.coalesce(runs.c.cost_usd, _word(0))).label("cost_usd"),
+        (is_new * sa.case((is_unknown, _word(1)), else_=_word(0))).label("unknown"),
+        (cost - sa.func.coalesce(runs.c.cost, _word(0))).label("cost"),
     ]
 
 
@@ -228,7 +256,9 @@ def _part(counted: sa.CTE, dimension: str, key: Any, *, by_day: bool) -> sa.Sele
     day = counted.c.day if by_day else _word("")
     amounts = [counted.c[name] for name in _AMOUNTS]
     # a condition of its own, since SQLite would take the ON of ON CONFLICT for one of a join
-    return sa.select(_word(dimension), day, counted.c.provider, counted.c.notebook, key, *amounts).where(sa.true())
+    return sa.select(
+        _word(dimension), day, counted.c.provider, counted.c.notebook, key, counted.c.unit, *amounts
+    ).where(sa.true())
 
 
 def _adding(upsert: Any, rows: Any) -> Any:

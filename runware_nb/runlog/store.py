@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..core.amounts import parse_amount
+from ..core.money import USD, Money
 from ..errors import ArgumentInvalid, RunLogError, RunNotFound
 from ..forking import block_fork, disconnect, release_before_fork, restart_after_fork
 from .damage import Damage, DamagedRow, RunDamaged
@@ -31,8 +33,8 @@ from .records import (
     this_process,
 )
 from .reopening import Database
-from .rows import RowError, result_of, result_row, run_of, run_row, use_of, use_row
-from .schema import LONGEST_KEY, attempts, cells, environments, results, run_tags, runs, uses
+from .rows import RowError, result_of, result_row, run_of, run_row, storable, use_of, use_row
+from .schema import LONGEST_KEY, attempts, cells, environments, has_own_id, results, run_tags, runs, uses
 from .spending import OwnCosts, limit_values, median_cost, refuse_over_budget
 from .statements import Statements
 from .writer import Writer
@@ -43,6 +45,10 @@ __all__ = ["RunLog"]
 def _gone(cursor: Any) -> None:
     if cursor.rowcount != 1:
         raise RunMissing("this run is no longer in the log")
+
+
+def _refuse_over_budget(estimate: Money, provider: str, cursor: Any) -> None:
+    refuse_over_budget(cursor.fetchall(), estimate, provider)
 
 
 _STRETCH = 1000
@@ -118,16 +124,16 @@ class RunLog:
         *,
         cell_source: str | None = None,
         environment: str | None = None,
-        limit_usd: float | None = None,
+        limit: Money | None = None,
     ) -> asyncio.Future[None]:
         """Write a run to disk before anything is sent, and reserve its estimate in every budget that applies.
 
         Args:
-            run: The run.
+            run: The run; its `cost_unit` is fixed from here on, and its estimate is in this unit.
             cell_source: Source of its cell.
             environment: Description of its environment, as JSON.
-            limit_usd: The limit of the session's settings in US dollars; None without one. Limits that were set with
-                the `budget` command hold in any case.
+            limit: The limit of the session's settings; None without one. It applies to runs in its unit only. Limits
+                that were set with the `budget` command hold in any case.
 
         Raises:
             RunLogError: It cannot be written, so it must not be sent.
@@ -150,17 +156,20 @@ class RunLog:
                 fresh.add(key)
                 steps.append(text)
         steps += [(self._sql.insert_tag, {"run_uuid": run.task_uuid, "tag": tag}, None) for tag in run.tags]
-        estimate = parse_amount(run.estimate_usd) or 0.0
+        # An unknown price cannot be reserved. Under a budget, such runs are sent one at a time, after a question.
+        estimate = Money(parse_amount(run.estimate) or 0.0, run.cost_unit)
         price: dict[str, Any] = {
             "provider": run.provider,
+            "unit": run.cost_unit,
             "notebook": (run.notebook or "")[:LONGEST_KEY],
-            "estimate_usd": estimate,
+            "estimate": estimate.amount,
         }
         steps.append((self._sql.reserve, price, None))
-        limits = {**price, **limit_values(limit_usd)}
-        steps.append((self._sql.over_budget, limits, lambda cursor: refuse_over_budget(cursor.fetchall(), estimate)))
-        if limit_usd is not None:
-            self._database.limited.add(run.provider)
+        limits = {**price, **limit_values(limit, run.cost_unit)}
+        refuse = functools.partial(_refuse_over_budget, estimate, run.provider)
+        steps.append((self._sql.over_budget, limits, refuse))
+        if limit is not None and limit.unit == run.cost_unit:
+            self._database.limited.add((run.provider, limit.unit))
         done = self._writer.write(steps, run_uuid=run.task_uuid, kept=kept, consequence=_NOT_SENT)
         if fresh:
             done.add_done_callback(lambda _: self._note_stored(done, fresh))
@@ -191,6 +200,40 @@ class RunLog:
             steps.append((self._sql.insert_attempt, values, _gone))
         return self._writer.write(steps, run_uuid=run_uuid, consequence=_NOT_SENT if number == 1 else "")
 
+    def accepted(self, run_uuid: str, remote_id: str, at_utc: str) -> asyncio.Future[None]:
+        """Record that the service accepted a run, and the id under which the service has it.
+
+        Without this id nothing can collect the result of a service that chooses its ids: do not go on before the
+        future is done. A run that is discarded or detached stays so.
+
+        Args:
+            run_uuid: The run.
+            remote_id: The service's id: any text of any length.
+            at_utc: When, in ISO 8601.
+
+        Raises:
+            RunLogError: It cannot be written. The task was accepted all the same, and may be charged.
+        """
+        values = {"run_uuid": run_uuid, "remote_id": storable(remote_id), "at_utc": at_utc}
+        return self._writer.write([(self._sql.accepted, values, _gone)], run_uuid=run_uuid)
+
+    def mark_unknown(self, run_uuid: str, error: dict[str, Any], at_utc: str) -> asyncio.Future[None]:
+        """Record that a run was sent and that nobody can tell whether the service accepted it.
+
+        It may have been charged: what is reserved for it stays reserved, and it is never sent again by itself. It ends
+        when the service accepts it after all (`accepted`, `add_results`) or when it is finished.
+
+        Args:
+            run_uuid: The run.
+            error: What is known, as an error object with `code` and `message`.
+            at_utc: When, in ISO 8601.
+
+        Raises:
+            RunLogError: It cannot be written, or the run was not sent or has ended.
+        """
+        values = {"run_uuid": run_uuid, "error": json.dumps(error), "at_utc": at_utc}
+        return self._writer.write([(self._sql.mark_unknown, values, _gone)], run_uuid=run_uuid)
+
     def add_results(
         self, run_uuid: str, records: Iterable[ResultRecord], *, accepted: bool = True
     ) -> asyncio.Future[None]:
@@ -205,7 +248,7 @@ class RunLog:
         return self._writer.write(steps, run_uuid=run_uuid)
 
     def finish(
-        self, run_uuid: str, state: State, *, at_utc: str, duration_s: float | None, cost_usd: float | None,
+        self, run_uuid: str, state: State, *, at_utc: str, duration_s: float | None, cost: Money | None,
         error: dict[str, Any] | None, records: Iterable[ResultRecord] = (), tagged: bool = True,
     ) -> asyncio.Future[None]:  # fmt: skip
         """Complete a run, with any results not yet recorded, and enter its cost.
@@ -215,7 +258,7 @@ class RunLog:
             state: What became of it.
             at_utc: When.
             duration_s: From sending to the last result, in seconds.
-            cost_usd: US dollars; None is unknown.
+            cost: What the service charged; None is unknown. So is a cost in another unit than the run was prepared in.
             error: What ended it.
             records: Results to put or replace.
             tagged: Whether it may have labels.
@@ -224,15 +267,16 @@ class RunLog:
             RunLogError: It cannot be written.
         """
         steps: list[Change] = [(self._sql.put_result, result_row(run_uuid, record), _gone) for record in records]
-        cost_usd = parse_amount(cost_usd)  # a sum that is not finite could never be corrected in the roll-up
-        unknown = int(cost_usd is None and state in {State.SUCCEEDED, State.PARTIAL})
-        amounts = {"run_uuid": run_uuid, "cost_usd": cost_usd, "unknown": unknown}
+        # A sum that is not finite could never be corrected in the roll-up.
+        amount, unit = (None, USD) if cost is None else (parse_amount(cost.amount), cost.unit)
+        price = {"cost": amount, "unit": unit}
+        amounts = {"run_uuid": run_uuid, **price, "has_results": int(state in {State.SUCCEEDED, State.PARTIAL})}
         steps.append((self._sql.roll_up, amounts, None))
         if tagged:
             steps.append((self._sql.roll_up_tags, amounts, None))
         steps.append((self._sql.settle, amounts, None))
         values = {"run_uuid": run_uuid, "state": state.value, "at_utc": at_utc, "duration_s": duration_s,
-                  "cost_usd": cost_usd, "error": None if error is None else json.dumps(error)}  # fmt: skip
+                  **price, "error": None if error is None else json.dumps(error)}  # fmt: skip
         return self._writer.write([*steps, (self._sql.finish, values, _gone)], run_uuid=run_uuid, ends=True)
 
     def set_state(self, run_uuid: str, state: State) -> asyncio.Future[None]:
@@ -289,7 +333,7 @@ class RunLog:
     # --- reading -------------------------------------------------------------------------------------
 
     def find(self, ref: str) -> RunRecord:
-        """Find a run by the UUID of any attempt, or by the first characters of its own.
+        """Find a run by the UUID of any attempt, by the service's id of it, or by the first characters of its own UUID.
 
         Raises:
             RunNotFound: None fits, or more than one.
@@ -302,6 +346,9 @@ class RunLog:
             exact = runs.c.id == int(number)
         found, damaged = ([], []) if "\x00" in ref else self._read(sa.select(runs).where(exact))
         found = _own_first(found)
+        if not found and not damaged and "\x00" not in ref:
+            found, damaged = self._read(sa.select(runs).where(runs.c.remote_id == ref, has_own_id).limit(2))
+            found = _own_first(found)
         if not found and not damaged and len(ref) >= 4 and all(c in "0123456789abcdefABCDEF-" for c in ref):
             begin = ref.lower()
             among = sa.and_(runs.c.task_uuid >= begin, runs.c.task_uuid < begin + "g")
@@ -478,10 +525,10 @@ class RunLog:
                 found += self.damage.read(connection.execute(mine).mappings(), use_of, table="uses")
         return found
 
-    def median_cost(self, task: Mapping[str, Any], provider: str) -> OwnCosts | None:
-        """Look up what the user's own runs of this kind cost; None if the log has none with a known cost."""
+    def median_cost(self, task: Mapping[str, Any], provider: str, unit: str = USD) -> OwnCosts | None:
+        """Return what the user's own runs of this kind cost in a unit; None if the log has none with a known cost."""
         with self.reading() as connection:
-            return median_cost(connection, task, provider)
+            return median_cost(connection, task, provider, unit)
 
     def count(self) -> int:
         """Count all runs."""
@@ -538,7 +585,9 @@ class RunLog:
                 parts = sa.select(results).where(results.c.run_uuid.in_(some)).order_by(results.c.position)
                 for row in connection.execute(parts).mappings():
                     for result in self.damage.read([row], result_of, table="results"):
-                        by_uuid[row["run_uuid"]].results.append(result)
+                        run = by_uuid[row["run_uuid"]]
+                        result.cost_unit = run.cost_unit
+                        run.results.append(result)
             for some in in_chunks(list(by_id)):
                 labels = sa.select(run_tags).where(run_tags.c.run_id.in_(some)).order_by(run_tags.c.tag)
                 for row in connection.execute(labels).mappings():

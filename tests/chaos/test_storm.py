@@ -90,7 +90,7 @@ def storm(tmp_path):
     name = str(uuid.uuid4())
     run = RunRecord(task_uuid=name, attempt_uuid=name, provider="sandbox", task_type="imageInference", model="m",
                     request={}, request_hash=name, asked_hash=name, created_at_utc="2026-01-01T00:00:00.000+00:00",
-                    state=State.SUCCEEDED, cost_usd=0.01, results=[ResultRecord(position=0, cost_usd=0.01)])  # fmt: skip
+                    state=State.SUCCEEDED, cost=0.01, results=[ResultRecord(position=0, cost=0.01)])  # fmt: skip
     charge = {"task_uuid": name, "task_type": "imageInference", "cost_usd": 0.01, "results": 1, "request_hash": name}
     storm.ledger = {"charges": [charge], "total_usd": 0.01}
     storm.records = {storm.home: [run]}

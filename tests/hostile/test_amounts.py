@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runware_nb.core.amounts import MOST_USD, parse_amount
+from runware_nb.core.money import dollars
 from runware_nb.core.results import Outcome, Result
 from runware_nb.errors import BudgetExceeded, ConfigError, MagicUsageError
 from runware_nb.providers.runware.catalog import estimate_usd
@@ -88,16 +89,16 @@ def budget_of(log, provider):
 @pytest.mark.parametrize(("number", "value"), list(enumerate(IMPOSSIBLE[:11])), ids=str)
 def test_no_such_cost_enters_a_budget_or_a_roll_up(log, number, value):
     """A cost of -5 would let more through than the budget; infinity would fill it permanently; NaN corrupts sums."""
-    run, provider = run_record(2 * number, provider=f"p{number}", estimate_usd=0.04), f"p{number}"
+    run, provider = run_record(2 * number, provider=f"p{number}", estimate=0.04), f"p{number}"
 
     async def main():
         await log.prepare(run)
         await log.mark_sent(run.task_uuid, run.task_uuid, 1, "2026-01-01", "{}")
-        results = [ResultRecord(position=0, cost_usd=value)]
-        await log.finish(run.task_uuid, State.SUCCEEDED, at_utc="2026-01-01", duration_s=1, cost_usd=value,
+        results = [ResultRecord(position=0, cost=value)]
+        await log.finish(run.task_uuid, State.SUCCEEDED, at_utc="2026-01-01", duration_s=1, cost=dollars(value),
                          error=None, records=results)  # fmt: skip
         with pytest.raises(BudgetExceeded):
-            await log.prepare(run_record(2 * number + 1, provider=provider, estimate_usd=0.02))
+            await log.prepare(run_record(2 * number + 1, provider=provider, estimate=0.02))
 
     asyncio.run(main())
     kept = log.find(run.task_uuid)
@@ -110,7 +111,7 @@ def test_no_such_cost_enters_a_budget_or_a_roll_up(log, number, value):
 
 @pytest.mark.parametrize(("number", "value"), list(enumerate([-5, math.inf, True, 10**400], 30)), ids=str)
 def test_no_such_estimate_enters_a_budget(log, number, value):
-    run = run_record(100 + number, provider=f"p{number}", estimate_usd=value)
+    run = run_record(100 + number, provider=f"p{number}", estimate=value)
 
     async def main():
         await log.prepare(run)
@@ -129,7 +130,7 @@ def test_a_row_with_an_impossible_cost_is_read_as_unknown(log):
 
     asyncio.run(main())
     with log.changing() as connection:
-        connection.execute(sa.text("UPDATE runs SET cost_usd = 9e999 WHERE task_uuid = :name"), {"name": run.task_uuid})
+        connection.execute(sa.text("UPDATE runs SET cost = 9e999 WHERE task_uuid = :name"), {"name": run.task_uuid})
     assert log.find(run.task_uuid).cost_usd is None
 
 

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from runware_nb.commands import find_command, run_command
+from runware_nb.core.money import Money
 from runware_nb.errors import MagicUsageError, RunLogError, RunwareNBError
 from runware_nb.runlog import ResultRecord, RunLog, State, UseRecord
 from runware_nb.runlog.ballots import Vote, add_vote
@@ -36,7 +37,7 @@ async def fill(log):
         record = run_record(
             number, request_hash=f"1:{number}", asked_hash=f"1:{number}", tags=("study",), notebook="/n/one.ipynb",
             cell_hash=f"{number}" * 64, environment_hash="e" * 64, execution_count=number, model="m:1@1",
-            inputs=[{"place": "inputImage", "sha256": "b" * 64, "file": FILE}], estimate_usd=0.01,
+            inputs=[{"place": "inputImage", "sha256": "b" * 64, "file": FILE}], estimate=0.01,
         )  # fmt: skip
         record.request = {"taskType": "imageInference", "model": "m:1@1", "positivePrompt": "a ship", "seed": number}
         name = record.task_uuid
@@ -44,10 +45,10 @@ async def fill(log):
         await log.mark_sent(name, name, 1, AT, json.dumps(record.request))
         if number == 4:
             continue
-        result = ResultRecord(position=0, seed=number, cost_usd=0.01, media_type="image/png", url="http://x/y.png",
+        result = ResultRecord(position=0, seed=number, cost=0.01, media_type="image/png", url="http://x/y.png",
                               received_sha256=f"{number}" * 64, file=FILE, medium_state="stored", raw={"seed": 1})  # fmt: skip
         state = State.FAILED if number == 3 else State.SUCCEEDED
-        await log.finish(name, state, at_utc=AT, duration_s=1.0, cost_usd=0.01, records=[result],
+        await log.finish(name, state, at_utc=AT, duration_s=1.0, cost=Money(0.01), records=[result],
                          error={"code": "x", "message": "y"} if number == 3 else None)  # fmt: skip
     done = asyncio.get_running_loop().create_future()
     log.add_use(
@@ -125,13 +126,13 @@ VALUES = st.one_of(
     st.floats(allow_nan=False).map(lambda value: ("?", (value,))),
 )  # fmt: skip
 COLUMNS = st.sampled_from([
-    *(("runs", name) for name in (*RUN_COLUMNS, "finished_at_utc", "duration_s", "cost_usd", "error", "best_rating")),
+    *(("runs", name) for name in (*RUN_COLUMNS, "finished_at_utc", "duration_s", "cost", "error", "best_rating")),
     *(("results", name) for name in (*RESULT_COLUMNS, "rating", "perceptual_hash", "is_favourite")),
     *(("uses", name) for name in USE_COLUMNS),
     *(("votes", name) for name in ("ballot", "left_uuid", "left_position", "right_uuid", "right_position", "choice",
                                    "voter", "pair", "created_at_utc")),
     ("cells", "source"), ("environments", "snapshot"), ("run_tags", "tag"),
-    *(("spending", name) for name in ("day", "key", "notebook", "runs", "results", "unknown", "cost_usd")),
+    *(("spending", name) for name in ("day", "key", "notebook", "runs", "results", "unknown", "cost")),
 ])  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from runware_nb.core.money import Money
 from runware_nb.errors import BudgetExceeded, RunLogError
 from runware_nb.runlog import MediaStore, ResultRecord, RunLog, State
 from runware_nb.runlog.in_flight import InFlight
@@ -48,7 +49,7 @@ async def end(log, record):
     result = ResultRecord(position=0, seed=7, url="http://x/y.png", raw={"seed": 7})
     await log.add_results(record.task_uuid, [result])
     await log.finish(
-        record.task_uuid, State.SUCCEEDED, at_utc=AT, duration_s=1.0, cost_usd=0.01, error=None, records=[result]
+        record.task_uuid, State.SUCCEEDED, at_utc=AT, duration_s=1.0, cost=Money(0.01), error=None, records=[result]
     )
 
 
@@ -238,13 +239,13 @@ def test_limits_hold_in_the_new_log(log, home, run_async):
         set_budget(connection, "sandbox", "", 0.10)
 
     async def work():
-        ended = await send(log, 1, estimate_usd=0.04)
+        ended = await send(log, 1, estimate=0.04)
         await end(log, ended)
-        await send(log, 2, estimate_usd=0.04)
+        await send(log, 2, estimate=0.04)
         shutil.rmtree(home)
         with pytest.raises(BudgetExceeded):
-            await send(log, 3, estimate_usd=0.06)
-        await send(log, 4, estimate_usd=0.05)
+            await send(log, 3, estimate=0.06)
+        await send(log, 4, estimate=0.05)
 
     run_async(work())
     with log.reading() as connection:

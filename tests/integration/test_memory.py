@@ -130,7 +130,7 @@ def test_a_discarded_run_that_never_left_frees_its_budget(sandbox, make_session,
     async def prepare():
         from tests.runs import run_record
 
-        await session.log.prepare(run_record(5, estimate_usd=0.005))
+        await session.log.prepare(run_record(5, estimate=0.005))
         return session.log.find("00000005")
 
     unsent = run_async(prepare())

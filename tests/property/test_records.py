@@ -32,7 +32,7 @@ def optional(values):
 
 RESULTS = st.builds(
     ResultRecord, position=st.integers(0, 3), item_uuid=optional(UUIDS), url=optional(SAFE), seed=optional(st.integers(-(2**63), 2**63 - 1)),
-    cost_usd=optional(st.floats(0, 9)), media_type=optional(st.just("image/png")), size_bytes=optional(st.integers(0, 2**40)),
+    cost=optional(st.floats(0, 9)), media_type=optional(st.just("image/png")), size_bytes=optional(st.integers(0, 2**40)),
     file=optional(NAME), raw=OBJECT, error=optional(ERRORS), rating=optional(st.integers(1, 5)), is_favourite=st.booleans(),
     medium_state=st.sampled_from(["none", "stored", "expired", "missing"]),
 )  # fmt: skip
@@ -43,7 +43,7 @@ RUNS = st.builds(
     state=st.sampled_from(sorted({*FINAL_STATES, State.DISCARDED})), attempts=st.integers(0, 9),
     seed_given=st.booleans(), notebook=st.none() | st.just("a.ipynb"), cell_id=optional(SAFE), cell_ordinal=optional(st.integers(0, 9)),
     execution_count=optional(st.integers(0, 9)), finished_at_utc=st.just(AT), duration_s=optional(st.floats(0, 9)),
-    cost_usd=optional(st.floats(0, 9)), error=optional(ERRORS), tags=st.sets(SAFE, max_size=2).map(lambda t: tuple(sorted(t))),
+    cost=optional(st.floats(0, 9)), error=optional(ERRORS), tags=st.sets(SAFE, max_size=2).map(lambda t: tuple(sorted(t))),
     note=optional(SAFE), parent_uuid=optional(UUIDS), replay_of=optional(UUIDS), is_imported=st.booleans(),
     inputs=st.lists(st.fixed_dictionaries({"place": st.just("inputs.image")}, optional={"file": NAME}), max_size=2),
     results=st.lists(RESULTS, max_size=2, unique_by=lambda result: result.position),

@@ -33,7 +33,7 @@ def session(tmp_path_factory):
 
 
 def run_of(number, request, **changes):
-    run = run_record(number, request=request, model="runware:101@1", prompt=request.get("positivePrompt"), cost_usd=0.01,
+    run = run_record(number, request=request, model="runware:101@1", prompt=request.get("positivePrompt"), cost=0.01,
                      state=State.SUCCEEDED, **changes)  # fmt: skip
     run.results = [ResultRecord(position=0, seed=request.get("seed"))]
     return run

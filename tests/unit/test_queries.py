@@ -4,6 +4,7 @@ import warnings
 
 import pytest
 
+from runware_nb.core.money import Money, dollars
 from runware_nb.errors import ArgumentInvalid, BudgetExceeded, MagicUsageError, RunLogError, RunNotFound
 from runware_nb.notebook.extension import _count_unfinished
 from runware_nb.runlog import UNFINISHED_STATES, ResultRecord, RunLog, State, TwinExists
@@ -30,7 +31,7 @@ def write(log, *records, cost_usd=0.01, state=State.SUCCEEDED, results=1):
             parts = [ResultRecord(position=n, seed=n, item_uuid=f"i{n}", file=f"{n:02x}/{record.task_uuid.replace('-', '') * 2}.jpg",
                                   received_sha256=f"{record.task_uuid}{n}", medium_state="stored")
                      for n in range(results)]  # fmt: skip
-            await log.finish(record.task_uuid, state, at_utc=AT, duration_s=1.0, cost_usd=cost_usd, error=None,
+            await log.finish(record.task_uuid, state, at_utc=AT, duration_s=1.0, cost=dollars(cost_usd), error=None,
                              records=parts)  # fmt: skip
 
     asyncio.run(live())
@@ -95,8 +96,8 @@ def test_finishing_twice_counts_once_and_a_later_cost_is_added(log, run_async):
     write_again = {"at_utc": "t3", "duration_s": 1.0, "error": None}
 
     async def again():
-        await log.finish(record.task_uuid, State.SUCCEEDED, cost_usd=0.5, **write_again)
-        await log.finish(record.task_uuid, State.SUCCEEDED, cost_usd=0.5, **write_again)
+        await log.finish(record.task_uuid, State.SUCCEEDED, cost=Money(0.5), **write_again)
+        await log.finish(record.task_uuid, State.SUCCEEDED, cost=Money(0.5), **write_again)
 
     with log.reading() as connection:
         assert sum_spending(connection, "day")[0].unknown == 1
@@ -133,7 +134,7 @@ def test_lists_have_no_hidden_limit_and_leave_re_runs_out(log):
 
 
 def test_what_imported_runs_cost_is_summed_apart(log):
-    theirs = [run_record(number, state=State.SUCCEEDED, finished_at_utc=AT, cost_usd=cost, tags=("t",), cell_id=cell,
+    theirs = [run_record(number, state=State.SUCCEEDED, finished_at_utc=AT, cost=cost, tags=("t",), cell_id=cell,
                          execution_count=3, notebook="n.ipynb")
               for number, cost, cell in ((1, 0.5, "cell"), (2, 0.25, None), (3, None, "cell"))]  # fmt: skip
     for run in theirs:
@@ -185,7 +186,7 @@ def test_an_unfinished_twin_is_kept_out_by_the_database(log, run_async):
         await log.mark_sent(run_record(1).task_uuid, run_record(1).task_uuid, 1, AT, "{}")
         await log.set_state(run_record(1).task_uuid, State.DISCARDED)
         await log.prepare(run_record(4, is_joinable=True))
-        await log.finish(run_record(4).task_uuid, State.FAILED, at_utc=AT, duration_s=0, cost_usd=None, error=None)
+        await log.finish(run_record(4).task_uuid, State.FAILED, at_utc=AT, duration_s=0, cost=None, error=None)
         await log.prepare(run_record(5, is_joinable=True))
 
     run_async(live())
@@ -211,22 +212,22 @@ def test_a_budget_is_reserved_spent_and_freed(log, run_async):
         set_budget(connection, "sandbox", "n.ipynb", 0.25)
 
     async def live():
-        here = {"estimate_usd": 0.2, "notebook": "n.ipynb"}
+        here = {"estimate": 0.2, "notebook": "n.ipynb"}
         await log.prepare(run_record(1, **here))
         with pytest.raises(BudgetExceeded, match=r"about \$0.2, and \$0.05 is left of the budget of n.ipynb of \$0.25"):
             await log.prepare(run_record(2, **here))
-        await log.prepare(run_record(3, estimate_usd=0.7, notebook="other.ipynb"))
+        await log.prepare(run_record(3, estimate=0.7, notebook="other.ipynb"))
         with pytest.raises(BudgetExceeded, match=r"left of the budget of \$1"):
-            await log.prepare(run_record(4, estimate_usd=0.2))
-        await log.prepare(run_record(5, estimate_usd=50.0, provider="elsewhere"))
+            await log.prepare(run_record(4, estimate=0.2))
+        await log.prepare(run_record(5, estimate=50.0, provider="elsewhere"))
         await log.mark_sent(run_record(1).task_uuid, run_record(1).task_uuid, 1, AT, "{}")
         for _ in range(2):  # twice is once
             await log.finish(
-                run_record(1).task_uuid, State.SUCCEEDED, at_utc=AT, duration_s=1, cost_usd=0.1, error=None
+                run_record(1).task_uuid, State.SUCCEEDED, at_utc=AT, duration_s=1, cost=Money(0.1), error=None
             )
         await log.drop_unsent(run_record(3).task_uuid, AT)
         await log.drop_unsent(run_record(3).task_uuid, AT)
-        await log.prepare(run_record(6, estimate_usd=0.15, notebook="n.ipynb"))
+        await log.prepare(run_record(6, estimate=0.15, notebook="n.ipynb"))
 
     run_async(live())
     with log.reading() as connection:
@@ -249,7 +250,7 @@ def test_budgets_hold_where_many_reserve_at_once(log, run_async):
         set_budget(connection, "sandbox", "", 1.0)
 
     async def live():
-        tries = [log.prepare(run_record(n, estimate_usd=0.1)) for n in range(1, 31)]
+        tries = [log.prepare(run_record(n, estimate=0.1)) for n in range(1, 31)]
         return await asyncio.gather(*tries, return_exceptions=True)
 
     answers = run_async(live())
@@ -287,7 +288,7 @@ def test_the_text_of_a_cell_goes_with_its_last_run_and_comes_back_with_the_next(
 
     async def live(number):
         await log.prepare(run_record(number, cell_hash=cell), cell_source="%%runware\nsomething private")
-        await log.finish(run_record(number).task_uuid, State.FAILED, at_utc=AT, duration_s=0, cost_usd=None, error=None)
+        await log.finish(run_record(number).task_uuid, State.FAILED, at_utc=AT, duration_s=0, cost=None, error=None)
 
     run_async(live(1))
     run_async(live(2))
@@ -318,7 +319,7 @@ def test_an_unfinished_run_is_not_forgotten(log, run_async):
 
 def test_runs_of_others_are_added_once_and_never_counted(filled):
     theirs = run_record(9, prompt="theirs", tags=("x", "x"), cell_hash="c" * 64, state=State.SUCCEEDED,
-                        finished_at_utc=AT, cost_usd=5.0)  # fmt: skip
+                        finished_at_utc=AT, cost=5.0)  # fmt: skip
     theirs.results = [ResultRecord(position=0, rating=5)]
     theirs.best_rating = 5
     mine = run_record(1, prompt="not what I wrote", state=State.SUCCEEDED, finished_at_utc=AT)

@@ -56,10 +56,10 @@ def test_what_is_short_is_shown_whole():
 
 
 def test_a_run_shows_what_it_is_and_how_it_went():
-    run = run_record(request={"positivePrompt": LONG}, cost_usd=0.0013)
+    run = run_record(request={"positivePrompt": LONG}, cost=0.0013)
     assert repr(run) == (
         f"RunRecord(task_uuid='{run.task_uuid}', task_type='imageInference', model='m', state='prepared', "
-        "cost_usd=0.0013)"
+        "cost=0.0013, cost_unit='USD')"
     )
     assert isinstance(run, RunRecord)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from runware_nb.core.money import Money
 from runware_nb.errors import RunLogError, RunNotFound, SchemaTooNew
 from runware_nb.runlog import MediaStore, ResultRecord, RunLog, State, opening
 from runware_nb.runlog.ballots import Vote, add_vote, votes_of
@@ -14,7 +15,7 @@ from runware_nb.runlog.filters import RunFilter
 from runware_nb.runlog.opening import open_engine
 from runware_nb.runlog.records import RunClaimed
 from runware_nb.runlog.schema import HEAD, metadata
-from runware_nb.runlog.spending import set_budget, sum_spending
+from runware_nb.runlog.spending import Budget, budgets_of, set_budget, sum_spending
 from tests.postgres import Postgres
 from tests.runs import run_record
 
@@ -57,7 +58,7 @@ def test_the_way_of_a_run_through_its_states(log, run_async):
         states.append(log.find("00000001").state)
         stored = ResultRecord(position=0, seed=7, raw={"x": 1}, medium_state="stored", file="ab/c.jpg")
         failed = ResultRecord(position=1, error={"code": "c", "message": "m"})
-        await log.finish(record.task_uuid, State.PARTIAL, at_utc=AT, duration_s=1.5, cost_usd=0.01, error=None,
+        await log.finish(record.task_uuid, State.PARTIAL, at_utc=AT, duration_s=1.5, cost=Money(0.01), error=None,
                          records=[stored, failed])  # fmt: skip
 
     run_async(live())
@@ -127,7 +128,7 @@ def test_a_discarded_run_stays_discarded_and_is_still_completed(log, run_async):
         await log.prepare(record)
         await log.mark_sent(record.task_uuid, record.task_uuid, 1, AT, "{}")
         await log.set_state(record.task_uuid, State.DISCARDED)
-        await log.finish(record.task_uuid, State.SUCCEEDED, at_utc=AT, duration_s=1, cost_usd=1, error=None)
+        await log.finish(record.task_uuid, State.SUCCEEDED, at_utc=AT, duration_s=1, cost=Money(1), error=None)
 
     run_async(live())
     found = log.find(record.task_uuid)
@@ -271,7 +272,7 @@ def two_urls(tmp_path, request, log_url):
     return log_url, request.getfixturevalue("postgres").database()
 
 
-EARLIER = pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005"])
+EARLIER = pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005", "0006"])
 
 
 @EARLIER
@@ -313,6 +314,13 @@ def test_a_filled_log_of_an_earlier_version_keeps_everything(tmp_path, two_urls,
                 sa.text("INSERT INTO results (run_uuid, position, medium_state, raw) VALUES (:n, 0, 'none', '{}')"),
                 {"n": name},
             )
+        if revision == "0006":
+            connection.execute(sa.text("UPDATE runs SET remote_id = attempt_uuid"))
+        connection.execute(sa.text("UPDATE runs SET task_type = 'photoMaker' WHERE state = 'sent'"))
+        if revision != "0001":
+            connection.execute(sa.text("UPDATE runs SET estimate_usd = 0.5"))
+            connection.execute(sa.text("INSERT INTO budgets VALUES ('sandbox', '', 5, 0.25, 0.5)"))
+            connection.execute(sa.text("INSERT INTO spending VALUES ('day', '', 'sandbox', '', 'd', 2, 2, 1, 0.25)"))
     engine.dispose()
     log = RunLog(tmp_path, url)
     assert [run.tags for run in log.select(RunFilter(tags=("red",), search="red AIR"))] == [("red",)] * 3
@@ -320,6 +328,16 @@ def test_a_filled_log_of_an_earlier_version_keeps_everything(tmp_path, two_urls,
     assert [run.task_uuid[:8] for run in log.pending()] == ["00000003"]
     assert all((run.remote_id, run.cost_unit) == (run.attempt_uuid, "USD") for run in log.recent())
     assert log.uses_of([run.task_uuid for run in log.recent()]) == []
+    assert [(run.operation, run.cost) for run in log.recent()] == [
+        ("text-to-image", cost) for cost in (None, None, 0.25)
+    ]
+    with log.reading() as connection:
+        sums = [(each.unit, each.cost, each.unknown) for each in sum_spending(connection, "day")]
+        limits = budgets_of(connection)
+    assert sums == [("USD", 0.25, 1)]
+    if revision != "0001":
+        assert [run.estimate for run in log.recent()] == [0.5] * 3
+        assert limits == [Budget("sandbox", "", 5.0, 0.25, 0.5, "USD")]
     if revision != "0001":  # sums are rolled up as runs finish; only the first version had none to bring along
         log.close()
         return
