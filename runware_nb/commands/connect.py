@@ -31,7 +31,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
         TransportError: The service cannot be reached.
     """
     session.configure(transport=options.transport, rest_url=options.rest_url, ws_url=options.ws_url)
-    key = session.require_key()
+    key = session.connection.require_key()
     transport = session.connect()
     url = show_url(session.settings.rest_url if transport == "rest" else session.settings.ws_url)
     facts = {"transport": transport, "service": f"{session.settings.service} ({url})",

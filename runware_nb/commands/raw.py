@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..engine.raw import send_raw
 from ..errors import MagicUsageError
 from ..printable import printable_json
+from ..session.raw import send_raw
 from .base import Answer
 
 if TYPE_CHECKING:

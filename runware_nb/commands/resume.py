@@ -6,6 +6,7 @@ import argparse
 import contextlib
 from typing import TYPE_CHECKING
 
+from ..core.money import Money
 from ..engine.consent import can_ask, priced
 from ..engine.display import error_sentence, runs_table
 from ..engine.estimates import Estimate, estimate
@@ -97,9 +98,10 @@ def _may_send(session: Session, unsent: list[RunRecord], options: argparse.Names
 
 
 def _price(session: Session, record: RunRecord) -> Estimate:
-    if record.estimate_usd is not None:
-        return Estimate(record.estimate_usd, "estimated when they were submitted")
-    return estimate(session, record.request)
+    if record.estimate is not None:
+        cost = Money(record.estimate, record.cost_unit)
+        return Estimate(cost, "estimated when they were submitted", record.cost_unit)
+    return estimate(session, record.request, record.provider)
 
 
 def _wait(job: Job) -> list[str]:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from ..core.media_fields import holds_media, replace_media
 from ..core.operations import TEXT_TO_IMAGE
 from ..core.results import Outcome
+from ..engine.submission import Plan
 from ..errors import MagicUsageError, TaskError
 from ..present.table import render_facts
-from ..session.session import Plan
 from .base import Answer
 from .image_options import add_image_options, add_label_options, fill_in, refuse_keys, task_from
 from .images_in import find_image

@@ -22,7 +22,7 @@ from ..runlog import ResultRecord, RunRecord
 from .result_storage import described, record_of, store_file
 
 if TYPE_CHECKING:
-    from ..media import MediaStore
+    from ..media.store import MediaStore
     from .ports import Ports
 
 __all__ = ["Located", "MediaRecovery", "expects_file", "missing_sentence"]

@@ -10,7 +10,7 @@ from ..providers.base import Provider
 from .context import CellContext
 
 if TYPE_CHECKING:
-    from ..media import MediaStore
+    from ..media.store import MediaStore
     from ..runlog import RunLog
     from ..settings import Settings
 

@@ -16,7 +16,7 @@ from ..runlog import ResultRecord, RunRecord, State
 from .provenance import with_origin
 
 if TYPE_CHECKING:
-    from ..media import MediaStore
+    from ..media.store import MediaStore
     from ..providers.base import Provider
     from ..runlog import RunLog
     from .jobs import Job

@@ -9,7 +9,7 @@ from typing import Any
 from IPython.display import DisplayHandle, display
 
 from ..core.results import Outcome
-from ..engine.display import render_job
+from ..engine.job_view import render_job
 from ..forking import Workers, make_lock
 from ..present.html import text
 from ..present.results import with_notices

@@ -14,6 +14,7 @@ from ..core.items import Item
 from ..core.money import Money
 from ..core.operations import Operation
 from ..core.results import Outcome, Result
+from ..core.tasks import Task
 from ..errors import TaskError
 from ..reprs import short_repr
 
@@ -243,11 +244,11 @@ class Provider(Sender, Protocol):
     def limiter(self) -> Limiter:
         """The bound on its tasks in flight, shared by everything that this process sends to it."""
 
-    def plan(self, task: Mapping[str, Any], *, as_is: bool = False) -> Plan:
+    def plan(self, task: Task, *, as_is: bool = False) -> Plan:
         """Complete and check a task; nothing is sent.
 
         Args:
-            task: In the form of this service. `taskType` names the kind of task.
+            task: In the form of this service, where `taskType` names the kind of task; or a typed task.
             as_is: Whether it is left exactly as it is written, and not checked.
 
         Raises:

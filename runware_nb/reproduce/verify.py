@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..core.money import Money
 from ..engine.consent import priced
 from ..engine.display import error_sentence
 from ..engine.estimates import Estimate, estimate
@@ -92,10 +93,10 @@ def plan_verification(session: Session, runs: Sequence[RunRecord], *, budget_usd
         if why_not is not None:
             plan.left_out.append(Checked(run, why_not=why_not))
             continue
-        if run.cost_usd is not None:
-            price = Estimate(run.cost_usd, "the cost of the original runs")
+        if run.cost is not None:
+            price = Estimate(Money(run.cost, run.cost_unit), "the cost of the original runs", run.cost_unit)
         else:
-            price = estimate(session, run.request)
+            price = estimate(session, run.request, run.provider)
         if budget_usd is not None and price.usd is None:
             # A budget on the line is consent up to its amount. An unknown price may be above any amount.
             plan.left_out.append(Checked(run, why_not="its price is unknown, so no budget can cover it"))

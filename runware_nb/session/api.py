@@ -166,7 +166,7 @@ def _taken_up(session: Session, run: RunRecord) -> Job:
     try:
         return session.job(run.task_uuid)
     except Exception as error:  # noqa: BLE001 - see above
-        job = Job(session, run, is_new=False)
+        job = Job(session.engine, run, is_new=False)
         job.settle(None, error)
         return job
 

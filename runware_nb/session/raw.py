@@ -14,8 +14,8 @@ from ..loop import background_loop, wait
 from ..reprs import short_repr
 
 if TYPE_CHECKING:
-    from ..session.session import Session
-    from .jobs import Job
+    from ..engine.jobs import Job
+    from .session import Session
 
 __all__ = ["RawResponse", "send_raw"]
 

@@ -25,6 +25,7 @@ from .connection import ServiceConnection
 from .storage import Storage
 
 if TYPE_CHECKING:
+    from ..engine.jobs import Job
     from ..providers.base import Provider
     from ..runlog import RunLog
 
@@ -61,7 +62,7 @@ class Session:
         self.connection = connection = ServiceConnection(
             settings,
             hooks.working_folder,
-            running_jobs=lambda: self.engine.running_jobs(),  # noqa: PLW0108 - the engine is built later
+            running_jobs=self._running_jobs,
             on_change=storage.on_settings_changed,
         )
         self.aliases = AliasBook(lambda: self.settings.home, connection.client)
@@ -78,6 +79,7 @@ class Session:
         self.submit = engine.submit
         self.submit_all = engine.submit_all
         self.running_jobs = engine.running_jobs
+        self.show_job = engine.show_job
         self.jobs = engine.jobs
         self.recovery = engine.recovery
         self.queue = engine.queue
@@ -91,6 +93,9 @@ class Session:
     def restart_in_child(self) -> None:
         """Start again after a fork: new seeds are drawn, so that parent and child do not pick the same ones."""
         self.rng = random.Random()  # noqa: S311 - as above
+
+    def _running_jobs(self) -> list[Job]:
+        return self.engine.running_jobs()
 
     @property
     def settings(self) -> Settings:

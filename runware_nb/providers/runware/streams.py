@@ -13,13 +13,14 @@ from ...core.results import Outcome, Result
 from ...core.retry import Decision, Step, decide
 from ...errors import ProtocolError, RateLimited, RunwareNBError, TaskError, TransportError, TransportTimeout
 from ...settings import Settings
+from ..attempts import pause
 from .attempt import now
 from .classify import task_error
 from .concurrency import Slots
 from .connection import Connection
 from .frames import Frame
 from .sse import Delta, EventDecoder, delta_of
-from .tracker import jitter, pause
+from .tracker import jitter
 
 __all__ = ["StreamLine", "TextStream"]
 
