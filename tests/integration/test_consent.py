@@ -8,7 +8,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from runware_nb.engine.raw import send_raw
+from runware_nb.session.raw import send_raw
 
 from runware_nb.commands import find_command
 from runware_nb.commands.arguments import LineParser

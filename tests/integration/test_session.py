@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from runware_nb.engine.raw import send_raw
+from runware_nb.session.raw import send_raw
 
 from runware_nb.errors import (
     AuthenticationFailed,

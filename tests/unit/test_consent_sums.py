@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 from typing import Any, cast
 
+from runware_nb.core.money import Money
 from runware_nb.engine.consent import Consent, Priced
 from runware_nb.engine.estimates import Estimate
 
@@ -10,14 +11,14 @@ from runware_nb.engine.estimates import Estimate
 def test_yes_to_unknown_price_does_not_raise_the_agreed_sum() -> None:
     session = SimpleNamespace(settings=SimpleNamespace(ask_above_usd=0.5, service="runware"))
     consent = Consent(cast("Any", session))
-    consent.accept([Priced("known", Estimate(1.0, "price list"))], scope="cell")
-    known = [Priced("known", Estimate(0.4, "price list"))]
+    consent.accept([Priced("known", Estimate(Money(1.0), "price list"))], scope="cell")
+    known = [Priced("known", Estimate(Money(0.4), "price list"))]
     mixed = [*known, Priced("new", Estimate(None, "no price"))]
     question = consent.question(mixed, scope="cell")
     assert question is not None
     assert "unknown" in question
     assert "twice" not in question
     consent.accept(mixed, scope="cell")
-    again = consent.question([Priced("known", Estimate(0.6, "price list"))], scope="cell")
+    again = consent.question([Priced("known", Estimate(Money(0.6), "price list"))], scope="cell")
     assert again is not None
     assert "twice" in again
