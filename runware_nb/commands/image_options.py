@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from ..core.bindings import wire_name
 from ..core.key_shapes import looks_like_key
 from ..core.operations import TEXT_TO_IMAGE, Kind, Operation
 from ..core.option_values import parse_loras, parse_size
 from ..core.redaction import known_secrets
-from ..core.tasks import ImageTask
 from ..errors import MagicUsageError
+from ..providers.runware.operations import wire_name
+from ..providers.runware.tasks import ImageTask
 from ..session.api import as_tags, make_image_task
 from ..settings import RUNWARE_KEY, remember_secrets
 from .arguments import whole_number

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from ..core.parameters import parameters_of
 from ..present.table import render_table
+from ..providers.runware.parameters import parameters_of
 from ..runlog import RunRecord
 from ..session.display import extent_of, runs_table
 from ..session.thumbnails import first_picture

@@ -1,7 +1,7 @@
 """The operations: what each is called, what it takes and what it returns. No service appears here.
 
 Commands, completion, corrections, cells, forms and the rules about money read these entries. A provider maps each entry
-to its own task type and field names; for Runware this is `core/bindings.py`.
+to its own task type and field names; for Runware this is `providers/runware/operations.py`.
 """
 
 from __future__ import annotations

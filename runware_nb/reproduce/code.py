@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..core.items import Item
+from ..core.option_values import LoRA
 from ..core.redaction import REDACTED
-from ..core.tasks import ImageTask, LoRA
+from ..providers.runware.tasks import ImageTask
 from ..runlog import RunRecord
 from ..session.display import relative_path
 from ..session.input_lineage import with_files

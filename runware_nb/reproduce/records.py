@@ -11,9 +11,9 @@ from pathlib import PurePath
 from typing import Any
 
 from ..core.items import Item
-from ..core.tasks import prompt_of
 from ..errors import BundleError, TaskInvalid
 from ..media.store import exported_name
+from ..providers.runware.tasks import prompt_of
 from ..reprs import short_repr
 from ..runlog import COST_UNITS, FINAL_STATES, ResultRecord, RunLog, RunRecord, State, UseRecord
 from ..runlog.ballots import CHOICES, Vote, votes_among

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from ..core.amounts import MOST_USD
-from ..core.tasks import expected_results
 from ..errors import BudgetExceeded
 from ..reprs import short_repr
 from .databases import upsert_for
@@ -307,7 +306,9 @@ class OwnCosts:
     is_similar: bool
 
 
-def median_cost(connection: sa.Connection, task: Mapping[str, Any], provider: str) -> OwnCosts | None:
+def median_cost(
+    connection: sa.Connection, task: Mapping[str, Any], provider: str, results_of: Callable[[Mapping[str, Any]], int]
+) -> OwnCosts | None:
     """Look up what the user's own last runs of this kind cost.
 
     Runs of the same model, size, steps and duration count; if there are none, all runs of this model and task type.
@@ -316,6 +317,7 @@ def median_cost(connection: sa.Connection, task: Mapping[str, Any], provider: st
         connection: To the log.
         task: In wire spelling.
         provider: The service that it would be sent to.
+        results_of: Returns how many results a request asks for, at least 1. Only its provider can tell.
 
     Returns:
         The median; None if the log has no run of this model and task type with a known cost.
@@ -326,7 +328,7 @@ def median_cost(connection: sa.Connection, task: Mapping[str, Any], provider: st
         sa.select(runs.c.request, runs.c.cost_usd)
         .where(runs.c.model.is_(None) if model is None else runs.c.model == str(model), runs.c.cost_usd > 0,
                runs.c.cost_usd < MOST_USD, runs.c.provider == provider, finished, runs.c.is_imported == 0,
-               runs.c.task_type == task.get("taskType", "imageInference"))
+               runs.c.task_type == str(task.get("taskType")))
         .order_by(runs.c.id.desc())
         .limit(_LOOKED_AT)
     )  # fmt: skip
@@ -335,7 +337,7 @@ def median_cost(connection: sa.Connection, task: Mapping[str, Any], provider: st
     for request, cost in connection.execute(rows):
         try:
             earlier = json.loads(request)
-            count = expected_results(earlier)
+            count = results_of(earlier)
             if not isinstance(cost, int | float) or not math.isfinite(cost):
                 continue
         except (ValueError, TypeError, AttributeError, RecursionError):
@@ -345,4 +347,4 @@ def median_cost(connection: sa.Connection, task: Mapping[str, Any], provider: st
     costs = similar or others
     if not costs:
         return None
-    return OwnCosts(statistics.median(costs) * expected_results(task), len(costs), bool(similar))
+    return OwnCosts(statistics.median(costs) * results_of(task), len(costs), bool(similar))

@@ -478,10 +478,18 @@ class RunLog:
                 found += self.damage.read(connection.execute(mine).mappings(), use_of, table="uses")
         return found
 
-    def median_cost(self, task: Mapping[str, Any], provider: str) -> OwnCosts | None:
-        """Look up what the user's own runs of this kind cost; None if the log has none with a known cost."""
+    def median_cost(
+        self, task: Mapping[str, Any], provider: str, *, results_of: Callable[[Mapping[str, Any]], int]
+    ) -> OwnCosts | None:
+        """Look up what the user's own runs of this kind cost; None if the log has none with a known cost.
+
+        Args:
+            task: In the spelling of its provider.
+            provider: The service that the task would be sent to.
+            results_of: Returns how many results a request of this provider asks for, at least 1.
+        """
         with self.reading() as connection:
-            return median_cost(connection, task, provider)
+            return median_cost(connection, task, provider, results_of)
 
     def count(self) -> int:
         """Count all runs."""

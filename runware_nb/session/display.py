@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..core.media_types import IMAGE_TYPES, sniff
-from ..core.parameters import in_order
 from ..core.results import Outcome, Result
-from ..core.tasks import prompt_of
 from ..errors import MediaError, TaskError
 from ..media import decode, make_thumbnail
 from ..media.thumbnail import THUMBNAIL_BYTES
 from ..present.results import ResultsView, Tile, format_stars, format_usd, render_plain, render_progress, render_results
 from ..present.table import Table
 from ..printable import printable_bundle
+from ..providers.runware.parameters import in_order
+from ..providers.runware.tasks import prompt_of
 from ..reprs import short_repr
 from ..runlog import RunRecord, State
 from .front_end import hooks

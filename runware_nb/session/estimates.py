@@ -10,6 +10,7 @@ from ..core.amounts import parse_amount
 from ..errors import RunLogError
 from ..present.results import format_usd
 from ..providers.runware.catalog import estimate_usd
+from ..providers.runware.tasks import expected_results
 from ..reprs import short_repr
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def estimate(session: Session, task: Mapping[str, Any]) -> Estimate:
     if listed is not None:
         return Estimate(listed, "price list")
     try:
-        own = session.log.median_cost(task, session.settings.service)
+        own = session.log.median_cost(task, session.settings.service, results_of=expected_results)
     except RunLogError:
         own = None
     usual = None if own is None else parse_amount(own.usd)

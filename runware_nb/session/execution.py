@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.items import Item
 from ..core.results import Outcome, Result
-from ..core.tasks import expected_results
 from ..errors import (
     ProtocolError,
     RunCancelled,
@@ -25,6 +24,7 @@ from ..errors import (
     TransportTimeout,
 )
 from ..media import MissingMedium
+from ..providers.runware.tasks import expected_results
 from ..runlog import ResultRecord, RunClaimed, RunRecord, State, TwinExists
 from ..runlog.records import is_gone
 from .display import OutcomePresenter, OutcomeRenderer, ResultRenderer

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from ..core.bindings import task_types_by_name, wire_name
 from ..core.items import Item
 from ..core.operations import Operation
 from ..errors import MagicUsageError
 from ..providers.runware.catalog import all_models
+from ..providers.runware.operations import task_types_by_name, wire_name
 from .api import as_tags
 from .jobs import Job
 from .session import current_session

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.canonical import request_hash
 from ..core.items import Item
-from ..core.parameters import differences, parameters_of
-from ..core.tasks import current_task_type, prompt_of
 from ..errors import MagicUsageError, NotRecorded, RunLogError
+from ..providers.runware.parameters import differences, parameters_of
+from ..providers.runware.tasks import current_task_type, prompt_of
 from ..runlog import RunRecord
 from ..runlog.filters import RunFilter
 from ..settings import SERVICES

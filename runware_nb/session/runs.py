@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from ..core.items import Item
 from ..core.media_fields import holds_media, replace_media
 from ..core.redaction import REDACTED
-from ..core.tasks import ImageTask, Task, as_wire
 from ..errors import ConfigError, MagicUsageError, RunLogError, TaskError
 from ..forking import disconnect, restart_after_fork
 from ..loop import background_loop
 from ..media.incoming import is_sendable
 from ..providers.runware.catalog import Rulebook, check_task, find_model, place_media, rulebook_of
 from ..providers.runware.classify import task_error
+from ..providers.runware.tasks import ImageTask, Task, as_wire
 from ..reprs import short_repr
 from ..runlog import RunRecord, State
 from .context import CellContext

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ..core.air import parse_air
-from ..core.tasks import is_utility
 from ..loop import background_loop, wait
 from ..providers.runware.catalog import LiveCatalogue, Rulebook, find_model
+from ..providers.runware.tasks import is_utility
 from ..settings import SCHEMAS_URL, user_cache_folder
 
 if TYPE_CHECKING:

@@ -7,17 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..core.bindings import operation_of_task
 from ..core.canonical import request_hash
 from ..core.items import Item
 from ..core.media_fields import holds_media, replace_media
+from ..core.parsing import is_uuid
 from ..core.redaction import known_secrets
-from ..core.tasks import Task, is_uuid, prepare, prompt_of
 from ..errors import RunLogError, TaskInvalid
 from ..loop import background_loop, wait
 from ..media.incoming import is_sendable
 from ..present.results import format_usd
 from ..providers.runware.catalog import find_model
+from ..providers.runware.operations import operation_of_task
+from ..providers.runware.tasks import Task, prepare, prompt_of
 from ..reprs import short_repr
 from ..runlog import RunRecord
 from ..settings import remember_secrets

@@ -15,7 +15,15 @@ from runware_nb.commands import COMMANDS, find_command
 from runware_nb.commands.arguments import LineParser
 from runware_nb.commands.as_cell import as_cell
 from runware_nb.commands.correcting import corrected_line
-from runware_nb.core.bindings import (
+from runware_nb.core.operations import OPERATIONS, TEXT_TO_IMAGE, Input, Operation, Option
+from runware_nb.core.polling import first_poll_s
+from runware_nb.errors import MagicUsageError, TaskInvalid
+from runware_nb.notebook.completion import complete_runware
+from runware_nb.notebook.magics import RunwareMagics
+from runware_nb.notebook.parsing import parse_cell
+from runware_nb.providers.runware.catalog import all_models
+from runware_nb.providers.runware.catalog.schemas import request_schema
+from runware_nb.providers.runware.operations import (
     BINDINGS,
     UTILITIES,
     WIRE_NAMES,
@@ -24,15 +32,7 @@ from runware_nb.core.bindings import (
     operation_of_task,
     wire_name,
 )
-from runware_nb.core.operations import OPERATIONS, TEXT_TO_IMAGE, Input, Operation, Option
-from runware_nb.core.polling import first_poll_s
-from runware_nb.core.tasks import ImageTask, current_task_type, expected_results, is_utility, prepare
-from runware_nb.errors import MagicUsageError, TaskInvalid
-from runware_nb.notebook.completion import complete_runware
-from runware_nb.notebook.magics import RunwareMagics
-from runware_nb.notebook.parsing import parse_cell
-from runware_nb.providers.runware.catalog import all_models
-from runware_nb.providers.runware.catalog.schemas import request_schema
+from runware_nb.providers.runware.tasks import ImageTask, current_task_type, expected_results, is_utility, prepare
 from runware_nb.session.operations import function_of, task_of
 
 # Runware reference 5.0: each row of its table, today's name first.
@@ -90,7 +90,7 @@ def test_the_rules_of_delivery_follow_the_table(binding):
     for medium in operation.inputs:
         delivery = prepare({**task, "inputs": {wire_name(medium.name): "x"}}, new_uuid=str)["deliveryMethod"]
         assert delivery == ("async" if operation.long_running or medium.makes_slow else "sync")
-    assert first_poll_s(binding.task_type) == operation.least_s
+    assert first_poll_s(operation) == operation.least_s
     assert expected_results({**task, binding.count_field: 3}) == 3
 
 
@@ -253,7 +253,7 @@ def test_an_operation_is_added_by_its_entry_and_its_binding_alone(tmp_path):
     shutil.copytree(Path(runware_nb.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     insert(package / "core/operations.py", "OPERATIONS: tuple[Operation, ...] = (\n", f"    {entry_source()},\n")
     insert(
-        package / "core/bindings.py",
+        package / "providers/runware/operations.py",
         "BINDINGS: tuple[Binding, ...] = (\n",
         '    Binding(operation="sharpen-edges", task_type="sharpenEdges", fields={"factor": "edgeFactor"}),\n',
     )

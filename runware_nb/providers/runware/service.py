@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 from ...core.items import Item
 from ...core.results import Outcome, Result
-from ...core.tasks import Task
 from .frames import Frame
+from .tasks import Task
 
 __all__ = ["OnAttempt", "OnProgress", "OnResult", "Service"]
 

@@ -294,7 +294,7 @@ class Courier:
                 except (TransportError, ProtocolError, TaskError) as error:
                     failures += 1
                     decision = decide(error, attempt=failures, max_retries=self._settings.max_retries,
-                                      task_type=task_type, has_results=False, jitter=jitter())  # fmt: skip
+                                      long_running=False, has_results=False, jitter=jitter())  # fmt: skip
                     if decision.step is Step.GIVE_UP or {task.get("operation"), task_type} & _NOT_REPEATED:
                         raise
                     await pause(decision.delay_s, deadline, error)

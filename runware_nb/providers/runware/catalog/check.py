@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ....core.air import parse_air
-from ....core.tasks import current_task_type, is_utility
 from ....errors import TaskInvalid
 from ....forking import block_fork
 from ....reprs import short_repr
+from ..tasks import current_task_type, is_utility
 from .models import Model, find_model, nearest_names
 from .placing import place_media
 from .reading import compile_schema

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from ....core.bindings import binding_of, operation_of_task
+from ..operations import binding_of, operation_of_task
 from .models import Model
 
 __all__ = ["SCHEDULERS", "request_schema"]

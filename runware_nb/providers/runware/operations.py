@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from ..reprs import short_repr
-from .operations import OPERATIONS, Operation, operation_of
+from ...core.operations import OPERATIONS, Operation, operation_of
+from ...reprs import short_repr
 
 __all__ = [
     "BINDINGS",
@@ -20,6 +20,7 @@ __all__ = [
     "Binding",
     "binding_of",
     "flags_by_field",
+    "is_long_running",
     "operation_of_task",
     "task_types_by_name",
     "wire_name",
@@ -135,6 +136,12 @@ def binding_of(task_type: str) -> Binding | None:
 def operation_of_task(task_type: str) -> Operation | None:
     """Return the operation of a task type, also of an older name; None for a utility, or one that is not known yet."""
     return _OPERATIONS.get(task_type)
+
+
+def is_long_running(task_type: str) -> bool:
+    """Return whether a task type takes minutes and costs accordingly; False for a utility or an unknown type."""
+    operation = operation_of_task(task_type)
+    return operation is not None and operation.long_running
 
 
 def task_types_by_name() -> dict[str, str]:

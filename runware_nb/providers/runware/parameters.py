@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from .media_fields import holds_media, replace_media
-from .tasks import WIRE_NAMES
+from ...core.media_fields import holds_media, replace_media
+from .operations import WIRE_NAMES
 
 __all__ = ["DELIVERY", "differences", "in_order", "parameters_of", "python_name"]
 

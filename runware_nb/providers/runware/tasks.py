@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ..reprs import short_repr
-from .bindings import UTILITIES, WIRE_NAMES, binding_of, operation_of_task
-from .items import Item
-from .parsing import is_uuid
-from .plain_values import plain_task
+from ...core.items import Item
+from ...core.option_values import LoRA
+from ...core.parsing import is_uuid
+from ...core.plain_values import plain_task
+from ...reprs import short_repr
+from .operations import UTILITIES, WIRE_NAMES, binding_of, operation_of_task
 
 __all__ = [
     "WIRE_NAMES",
@@ -25,24 +26,6 @@ __all__ = [
     "prepare",
     "prompt_of",
 ]
-
-
-@short_repr()
-@dataclass(frozen=True, slots=True)
-class LoRA:
-    """A low-rank adaptation to apply.
-
-    Attributes:
-        model: Its AIR identifier.
-        weight: Strength, from -4 to 4.
-    """
-
-    model: str
-    weight: float = 1.0
-
-    def to_wire(self) -> Item:
-        """Return it in wire spelling."""
-        return {"model": self.model, "weight": self.weight}
 
 
 @short_repr()
