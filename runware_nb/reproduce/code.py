@@ -12,6 +12,7 @@ from typing import Any
 from ..core.items import Item
 from ..core.option_values import LoRA
 from ..core.redaction import REDACTED
+from ..providers.runware.parameters import DELIVERY
 from ..providers.runware.tasks import ImageTask
 from ..runlog import RunRecord
 from ..session.display import relative_path
@@ -19,8 +20,6 @@ from ..session.input_lineage import with_files
 
 __all__ = ["code_for"]
 
-_DELIVERY = frozenset({"taskUUID", "taskType", "deliveryMethod", "outputType", "includeCost", "webhookURL",
-                       "uploadEndpoint", "ttl"})  # fmt: skip
 _WIDTH = 100
 
 
@@ -85,7 +84,7 @@ def _without_delivery(task: Mapping[str, Any]) -> Item:
     return {
         name: value
         for name, value in task.items()
-        if name not in _DELIVERY and not (isinstance(value, str) and REDACTED in value)
+        if name not in DELIVERY and not (isinstance(value, str) and REDACTED in value)
     }
 
 

@@ -20,7 +20,7 @@ from ..media.thumbnail import THUMBNAIL_BYTES
 from ..present.results import ResultsView, Tile, format_stars, format_usd, render_plain, render_progress, render_results
 from ..present.table import Table
 from ..printable import printable_bundle
-from ..providers.runware.parameters import in_order
+from ..providers.runware.parameters import DELIVERY, in_order
 from ..providers.runware.tasks import prompt_of
 from ..reprs import short_repr
 from ..runlog import RunRecord, State
@@ -293,14 +293,13 @@ def _other_medium(bare: Tile, body: bytes, kind: str) -> Tile:
     return replace(bare, words=words, player=player if player in {"video", "audio"} else "")
 
 
-_DELIVERY = frozenset({"taskType", "taskUUID", "deliveryMethod", "includeCost", "outputType", "webhookURL",
-                       "uploadEndpoint", "ttl", "numberResults", "width", "height"})  # fmt: skip
+_NOT_OF_ONE_IMAGE = DELIVERY | {"numberResults", "width", "height"}
 
 
 def _parameters(result: Result, task: Mapping[str, Any]) -> list[tuple[str, str]]:
     """List what made this one image, for the panel below it."""
     # as the log has it, in an order of its own: an answer from the log or from a bundle has lost that of the request
-    values = {name: value for name, value in in_order(storable_request(task)).items() if name not in _DELIVERY}
+    values = {name: value for name, value in in_order(storable_request(task)).items() if name not in _NOT_OF_ONE_IMAGE}
     if result.seed is not None:
         values["seed"] = result.seed
     if isinstance(task.get("width"), int) and isinstance(task.get("height"), int):
