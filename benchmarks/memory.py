@@ -26,6 +26,7 @@ import sqlalchemy as sa
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from runware_nb.core.money import Money
+from runware_nb.providers.runware.tasks import expected_results
 from runware_nb.runlog import ResultRecord, RunLog, RunRecord, State
 from runware_nb.runlog.filters import RunFilter
 from runware_nb.runlog.schema import results, run_tags, runs
@@ -194,7 +195,9 @@ def looks(log: RunLog, count: int) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "pending", log.pending
     yield (
         "median cost of a model",
-        lambda: log.median_cost({"model": MODELS[0], "taskType": "imageInference"}, "runware"),
+        lambda: log.median_cost(
+            {"model": MODELS[0], "taskType": "imageInference"}, "runware", results_of=expected_results
+        ),
     )
     yield "who made this file", lambda: log.find_result(sha256=f"{chance.randrange(count):064x}")
 

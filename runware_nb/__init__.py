@@ -12,13 +12,14 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .commands.call import command
+    from .core.option_values import LoRA
     from .core.results import Outcome, Result
-    from .core.tasks import ImageTask, LoRA
     from .errors import RunwareNBError, TaskError
     from .notebook.forms import form, pick_model
     from .notebook.gallery import gallery
     from .notebook.masks import brush, mask_rectangle
     from .providers.runware.client import Client
+    from .providers.runware.tasks import ImageTask
     from .reproduce.api import bundle, check_bundle, code, import_runs, open_bundle, replay, verify
     from .session import CellContext, Job, Session, cancel_queued, connect, image, job, log, pending, read, resume, run
     from .settings import Settings
@@ -33,9 +34,9 @@ _HOMES = {
     "verify": "reproduce.api",
     "CellContext": "engine.context",
     "Client": "providers.runware.client",
-    "ImageTask": "core.tasks",
+    "ImageTask": "providers.runware.tasks",
     "Job": "engine.jobs",
-    "LoRA": "core.tasks",
+    "LoRA": "core.option_values",
     "Outcome": "core.results",
     "Result": "core.results",
     "RunwareNBError": "errors",

@@ -17,6 +17,9 @@ MOVED = {
     "again": "reproduce",
     "catalog": "providers.runware.catalog",
     "client": "providers.runware.client",
+    "core.bindings": "providers.runware.operations",
+    "core.parameters": "providers.runware.parameters",
+    "core.tasks": "providers.runware.tasks",
     "delivery": "providers.runware",
     "delivery.board": "providers.runware.router",
     "delivery.connection": "providers.runware.connection",
@@ -57,12 +60,14 @@ MOVED = {
     "wire.collect": "providers.runware.collect",
     "wire.frames": "providers.runware.frames",
     "wire.media": "core.media_types",
+    "wire.parameters": "providers.runware.parameters",
     "wire.places": "core.media_fields",
     "wire.plain": "core.plain_values",
     "wire.redact": "core.redaction",
     "wire.retries": "core.retry",
     "wire.service": "providers.base",
     "wire.sse": "providers.runware.sse",
+    "wire.tasks": "providers.runware.tasks",
 }
 """Earlier names, and where the modules are now; the longest name that fits counts."""
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 import runware_nb
+from runware_nb.core.operations import OPERATIONS
+from runware_nb.providers.runware.operations import BINDINGS, UTILITIES
 
 PACKAGE = Path(runware_nb.__file__).parent
 PAGE = PACKAGE.parent / "docs/architecture.md"
@@ -141,6 +143,23 @@ def test_core_does_no_io_and_has_no_clock():
     banned = {"time", "datetime", "random", "secrets", "socket", "os", "asyncio", "threading", "subprocess", "io"}
     for path in (PACKAGE / "core").glob("*.py"):
         assert not {name.split(".")[0] for name in imports_of(path)} & banned, path
+
+
+def test_core_names_no_task_type_of_a_service():
+    """A rule of `core` that knows a task type decides for one service, and wrongly for the others."""
+    operations = {operation.name for operation in OPERATIONS}  # some of ours are called as Runware calls them
+    task_types = {name for binding in BINDINGS for name in (binding.task_type, *binding.older_names)}
+    names = (task_types | UTILITIES) - operations - {"photoMaker"}  # also a field of requests, which holds media
+    assert {"imageInference", "getResponse", "removeBackground"} <= names
+    for path in (PACKAGE / "core").glob("*.py"):
+        constants = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+        assert not constants & names, path
+
+
+def test_providers_and_the_log_do_not_import_each_other():
+    for path in FILES:
+        other = {"runlog": "providers", "providers": "runlog"}.get(package_of(path))
+        assert other is None or not [name for name in imports_of(path) if name.startswith(f"runware_nb.{other}")], path
 
 
 def test_only_settings_reads_the_environment():

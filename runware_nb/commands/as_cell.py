@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ..core.bindings import flags_by_field, wire_name
 from ..core.infotext import is_infotext
 from ..core.operations import TEXT_TO_IMAGE
+from ..providers.runware.operations import flags_by_field, wire_name
 from .names import escape_names
 
 __all__ = ["as_cell", "quote_word"]

@@ -6,10 +6,10 @@ import difflib
 from collections.abc import Sequence
 from typing import Any
 
-from ..core.bindings import flags_by_field
 from ..core.operations import OPERATIONS, TEXT_TO_IMAGE
 from ..core.option_values import match_size
 from ..errors import TaskInvalid
+from ..providers.runware.operations import flags_by_field
 from .arguments import quote_typed
 
 __all__ = ["corrected_line"]

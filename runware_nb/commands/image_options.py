@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from ..core.bindings import wire_name
 from ..core.key_shapes import looks_like_key
 from ..core.operations import TEXT_TO_IMAGE, Kind, Operation
 from ..core.option_values import parse_loras, parse_size
 from ..core.redaction import known_secrets
-from ..core.tasks import ImageTask
 from ..errors import MagicUsageError
+from ..providers.runware.operations import wire_name
+from ..providers.runware.tasks import ImageTask
 from ..session.api import as_tags, make_image_task
 from ..settings import RUNWARE_KEY, remember_secrets
 from .arguments import whole_number
@@ -30,8 +30,23 @@ __all__ = [
     "task_from",
 ]
 
+
+def _numbers(text: str) -> list[float]:
+    """Return the numbers of a text such as `255,255,255,255`.
+
+    Raises:
+        argparse.ArgumentTypeError: It contains something else.
+    """
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text[:60]!r}: expected numbers with commas, such as 255,255,255,0"
+        ) from None
+
+
 _READERS: Mapping[Kind, Callable[[str], Any] | None] = MappingProxyType(
-    {"text": None, "size": None, "integer": whole_number, "number": float}
+    {"text": None, "size": None, "lora": None, "integer": whole_number, "number": float, "numbers": _numbers}
 )
 
 
@@ -44,8 +59,15 @@ def add_operation_options(parser: argparse.ArgumentParser, operation: Operation,
     """Declare the options of an operation as its entry states them, and those of every paid run."""
     group = parser.add_argument_group(title)
     for option in operation.options:
-        how: dict[str, Any] = {"action": "append"} if option.is_list else {"type": _READERS[option.kind]}
-        group.add_argument(*option.flags, metavar=option.metavar, help=option.help, **how)
+        how: dict[str, Any] = {"metavar": option.metavar}
+        if option.kind == "flag":
+            # Left out, the service decides. None is sent in this case, and not False.
+            how = {"action": "store_const", "const": True}
+        elif option.is_list:
+            how |= {"action": "append"}
+        else:
+            how |= {"type": _READERS[option.kind]}
+        group.add_argument(*option.flags, help=option.help, **how)
     for medium in operation.inputs:
         if medium.flag is not None:
             action = "append" if medium.is_list else "store"

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.parsing import is_uuid
 from ..core.results import Outcome, Result
-from ..core.tasks import is_uuid
 from ..errors import MagicUsageError, RunNotFound
 
 if TYPE_CHECKING:

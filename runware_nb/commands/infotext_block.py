@@ -7,10 +7,10 @@ from types import MappingProxyType
 from typing import Any
 
 from ..core.air import parse_air
-from ..core.bindings import wire_name
 from ..core.infotext import is_infotext, parse_infotext
 from ..core.operations import TEXT_TO_IMAGE, Option
 from ..providers.runware.catalog import find_model
+from ..providers.runware.operations import wire_name
 
 __all__ = ["take_block"]
 

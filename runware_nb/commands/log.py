@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from ..core.parameters import parameters_of
 from ..engine.display import extent_of, runs_table
 from ..engine.thumbnails import first_picture
 from ..present.table import render_table
+from ..providers.runware.parameters import parameters_of
 from ..runlog import RunRecord
 from .base import Answer
 from .filters import add_filters, filter_from

@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..core.parameters import parameters_of
-from ..core.tasks import WIRE_NAMES
 from ..errors import RunNotFound
 from ..present.html import element, text
 from ..present.results import format_usd
 from ..providers.runware.catalog import find_model, rulebook_of
+from ..providers.runware.operations import WIRE_NAMES
+from ..providers.runware.parameters import parameters_of
 from ..runlog import RunRecord, State
 from .base import Answer
 from .filters import add_filters, filter_from

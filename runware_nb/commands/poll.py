@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from ..core.parsing import is_uuid
 from ..core.results import Result
-from ..core.tasks import is_uuid
 from ..errors import MagicUsageError
 from ..loop import background_loop, wait
 from ..present.table import render_facts

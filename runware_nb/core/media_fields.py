@@ -14,6 +14,8 @@ _KEYS = frozenset(
         "superResolutionReferences", "media",
     }
 )  # fmt: skip
+_AT_TOP = frozenset({"image"})
+"""Names that mean media only outside of every object, as in an upload."""
 _INSIDE = frozenset(
     {"image", "images", "mask", "video", "videos", "audio", "audios", "documents", "dataset", "references"}
 )
@@ -24,9 +26,15 @@ _PLAIN = (str, int, float, bool, type(None))
 _SCALARS = frozenset(_PLAIN)
 
 
-def is_media_key(key: str, *, is_inside: bool = False) -> bool:
-    """Return whether a medium is at *key*; *is_inside* states that an object such as `inputs` is around it."""
-    return key in _KEYS or (is_inside and key in _INSIDE)
+def is_media_key(key: str, *, is_inside: bool = False, is_at_top: bool = False) -> bool:
+    """Return whether a medium is at *key*.
+
+    Args:
+        key: Name of the field.
+        is_inside: Whether an object such as `inputs` is around it.
+        is_at_top: Whether it is a field of the task itself.
+    """
+    return key in _KEYS or (is_inside and key in _INSIDE) or (is_at_top and key in _AT_TOP)
 
 
 def has_media_inside(key: str) -> bool:
@@ -35,11 +43,8 @@ def has_media_inside(key: str) -> bool:
 
 
 def holds_media(task: Mapping[str, Any]) -> bool:
-    """Whether a task can hold media at all; most are text and numbers, and this is asked for each of them."""
-    for key, value in task.items():
-        if key in _KEYS or type(value) not in _SCALARS:
-            return True
-    return task.get("taskType") == "imageUpload"
+    """Return whether a task can hold media at all; most are text and numbers, and this is asked for each of them."""
+    return any(key in _KEYS or key in _AT_TOP or type(value) not in _SCALARS for key, value in task.items())
 
 
 def replace_media(task: Mapping[str, Any], replace: Callable[[Any], Any]) -> dict[str, Any]:
@@ -52,19 +57,16 @@ def replace_media(task: Mapping[str, Any], replace: Callable[[Any], Any]) -> dic
     Returns:
         A copy as deep as needed.
     """
-    made = {key: _walk(value, replace, key, is_inside=False) for key, value in task.items()}
-    if task.get("taskType") == "imageUpload" and "image" in task:
-        made["image"] = replace(task["image"])
-    return made
+    return {key: _walk(value, replace, key, is_inside=False, is_at_top=True) for key, value in task.items()}
 
 
-def _walk(value: Any, replace: Callable[[Any], Any], key: str, *, is_inside: bool) -> Any:
-    is_place = is_media_key(key, is_inside=is_inside)
+def _walk(value: Any, replace: Callable[[Any], Any], key: str, *, is_inside: bool, is_at_top: bool = False) -> Any:
+    is_place = is_media_key(key, is_inside=is_inside, is_at_top=is_at_top)
     if isinstance(value, Mapping):
         inside = is_inside or has_media_inside(key)
         return {name: _walk(each, replace, name, is_inside=inside) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_walk(each, replace, key, is_inside=is_inside) for each in value]
+        return [_walk(each, replace, key, is_inside=is_inside, is_at_top=is_at_top) for each in value]
     if is_place and value is not None:
         return replace(value)
     return value if isinstance(value, _PLAIN) else replace(value)

@@ -1,7 +1,7 @@
 """The operations: what each is called, what it takes and what it returns. No service appears here.
 
 Commands, completion, corrections, cells, forms and the rules about money read these entries. A provider maps each entry
-to its own task type and field names; for Runware this is `core/bindings.py`.
+to its own task type and field names; for Runware this is `providers/runware/operations.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..reprs import short_repr
 __all__ = ["OPERATIONS", "TEXT_TO_IMAGE", "Input", "Operation", "Option", "operation_of"]
 
 Produces = Literal["image", "video", "audio", "text", "3d", "model", "files"]
-Kind = Literal["text", "integer", "number", "size"]
+Kind = Literal["text", "integer", "number", "flag", "numbers", "size", "lora"]
 
 
 @short_repr()
@@ -52,6 +52,9 @@ class Option:
         kind: How its value is read.
         values: All values that it takes, or suggestions for a size; empty if any value is accepted.
         is_list: Whether it is repeatable.
+        low: The smallest number, or the fewest characters of a text; None if it is not known.
+        high: The largest number, or the most characters of a text; None as for *low*.
+        count: How many numbers a list of numbers has.
     """
 
     name: str
@@ -61,11 +64,18 @@ class Option:
     kind: Kind = "text"
     values: tuple[str, ...] = ()
     is_list: bool = False
+    low: float | None = None
+    high: float | None = None
+    count: int | None = None
 
     @property
     def types(self) -> tuple[type, ...]:
         """The Python types of its value."""
-        return {"text": (str,), "size": (str,), "integer": (int,), "number": (int, float)}[self.kind]
+        types: dict[Kind, tuple[type, ...]] = {
+            "text": (str,), "size": (str,), "lora": (str,), "integer": (int,), "number": (int, float), "flag": (bool,),
+            "numbers": (list, tuple),
+        }  # fmt: skip
+        return types[self.kind]
 
     @property
     def long(self) -> str:
@@ -103,9 +113,49 @@ class Operation:
     long_running: bool = False
     least_s: float = 1.0
 
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The formats of its results, the default first, where a model does not state its own."""
+        return next((option.values for option in self.options if option.name == "output_format"), ())
+
+    @property
+    def most_results(self) -> int | None:
+        """The largest number of results of one request; None if a request has no such number."""
+        return next(
+            (int(option.high) for option in self.options if option.name == "number_results" and option.high), None
+        )
+
 
 _IMAGE = Input("image", "the image")
-_VIDEO = Input("video", "the video", makes_slow=True)
+_VIDEO = Input("video", "the video", "--video", makes_slow=True)
+_MODEL = Option("model", "AIR identifier, slug or alias", ("-m", "--model"), "AIR")
+_PROMPT = Option("positive_prompt", "what to generate", ("--prompt",), "TEXT")
+_NEGATIVE = Option("negative_prompt", "what to avoid", ("--negative",), "TEXT")
+_SEED = Option("seed", "whole number that fixes the result", ("--seed",), "N", "integer")
+_STEPS = Option("steps", "denoising steps", ("--steps",), "N", "integer")
+_CFG = Option("cfg_scale", "how closely to follow the prompt", ("--cfg",), "X", "number")
+_SCHEDULER = Option("scheduler", "sampler", ("--scheduler",), "NAME")
+_LORAS = Option("loras", "adaptation to apply; repeatable", ("--lora",), "AIR[:WEIGHT]", "lora", is_list=True)
+_QUALITY = Option("output_quality", "quality of JPG and WEBP, 20 to 99 (default 95)", ("--quality",), "N", "integer",
+                  low=20, high=99)  # fmt: skip
+_DURATION = Option(
+    "duration", "length in seconds; the range depends on the model", ("--duration",), "SECONDS", "number"
+)
+
+
+def _format(*values: str) -> Option:
+    """Return the option for the format of the results, the default first."""
+    names = values[0] if len(values) == 1 else f"{', '.join(values[:-1])} or {values[-1]}"
+    return Option("output_format", names, ("--format",), "NAME", values=values)
+
+
+def _count(what: str, most: int) -> Option:
+    """Return the option for the number of results."""
+    return Option("number_results", f"how many {what}, 1 to {most}", ("-n", "--number-results"), "N", "integer",
+                  low=1, high=most)  # fmt: skip
+
+
+_IMAGE_FORMATS = _format("JPG", "PNG", "WEBP")
 _SIZES = ("1024x1024", "1152x896", "896x1152", "1216x832", "832x1216", "1344x768", "768x1344", "768x768", "512x512")
 
 TEXT_TO_IMAGE = Operation(
@@ -121,14 +171,14 @@ TEXT_TO_IMAGE = Operation(
     options=(
         Option("model", "AIR identifier, slug or alias (default runware:101@1)", ("-m", "--model"), "AIR"),
         Option("size", "pixels, such as 1024x768 (default 1024x1024)", ("-s", "--size"), "WxH", "size", _SIZES),
-        Option("number_results", "how many images, 1 to 20", ("-n", "--number-results"), "N", "integer"),
+        _count("images", 20),
         Option("seed", "first seed; picked and logged when left out", ("--seed",), "N", "integer"),
-        Option("steps", "denoising steps", ("--steps",), "N", "integer"),
-        Option("cfg_scale", "how closely to follow the prompt", ("--cfg",), "X", "number"),
-        Option("scheduler", "sampler", ("--scheduler",), "NAME"),
-        Option("negative_prompt", "what to avoid", ("--negative",), "TEXT"),
-        Option("loras", "adaptation to apply; repeatable", ("--lora",), "AIR[:WEIGHT]", is_list=True),
-        Option("output_format", "JPG, PNG or WEBP", ("--format",), "NAME", values=("JPG", "PNG", "WEBP")),
+        _STEPS,
+        _CFG,
+        _SCHEDULER,
+        _NEGATIVE,
+        _LORAS,
+        _IMAGE_FORMATS,
         Option("acceleration", "none, low, medium or high", ("--acceleration",), "NAME",
                values=("none", "low", "medium", "high")),
         Option("strength", "how far to go from the image to start from, 0 to 1", ("--strength",), "X", "number"),
@@ -138,24 +188,154 @@ TEXT_TO_IMAGE = Operation(
 OPERATIONS: tuple[Operation, ...] = (
     TEXT_TO_IMAGE,
     Operation(name="upscale", summary="increase the resolution of an image", produces="image",
-              inputs=(_IMAGE, _VIDEO), deterministic=True),
+              inputs=(_IMAGE, _VIDEO), deterministic=True, options=(
+        _MODEL,
+        Option("factor", "how many times wider and higher; not together with --megapixels", ("--factor",), "N",
+               "number"),
+        Option("target_megapixels", "size of the result; not together with --factor", ("--megapixels",), "X", "number"),
+        Option("positive_prompt", "what the details show; diffusion upscalers only", ("--prompt",), "TEXT"),
+        Option("negative_prompt", "what to avoid; diffusion upscalers only", ("--negative",), "TEXT"),
+        Option("strength", "how far to go from the image; Clarity only", ("--strength",), "X", "number"),
+        Option("control_net_weight", "how closely to follow the image; CCSR and Clarity only",
+               ("--control-net-weight",), "X", "number"),
+        _STEPS, _SCHEDULER, _SEED, _CFG,
+        Option("clip_skip", "layers of CLIP to leave out; latent upscaler only", ("--clip-skip",), "N", "integer"),
+        _IMAGE_FORMATS, _QUALITY,
+    )),
     Operation(name="remove-background", summary="remove the background of an image", produces="image",
-              inputs=(_IMAGE, _VIDEO), deterministic=True),
+              inputs=(_IMAGE, _VIDEO), deterministic=True, options=(
+        _MODEL,
+        Option("rgba", "color of the new background: red, green, blue and alpha, such as 255,255,255,255; RemBG only",
+               ("--rgba",), "R,G,B,A", "numbers", low=0, high=255, count=4),
+        Option("return_only_mask", "return the mask instead of the image; RemBG only", ("--only-mask",), "", "flag"),
+        Option("post_process_mask", "smooth the mask; RemBG only", ("--post-process-mask",), "", "flag"),
+        Option("alpha_matting", "refine fine edges such as hair; RemBG only", ("--alpha-matting",), "", "flag"),
+        Option("alpha_matting_foreground_threshold", "from which value a pixel is foreground, 1 to 255 (default 240)",
+               ("--foreground-threshold",), "N", "integer", low=1, high=255),
+        Option("alpha_matting_background_threshold", "up to which value a pixel is background, 1 to 255 (default 10)",
+               ("--background-threshold",), "N", "integer", low=1, high=255),
+        Option("alpha_matting_erode_size", "how far to erode the mask, 1 to 255 (default 10)", ("--erode-size",), "N",
+               "integer", low=1, high=255),
+        _IMAGE_FORMATS, _QUALITY,
+    )),
     Operation(name="caption", summary="describe an image", produces="text", inputs=(_IMAGE, _VIDEO),
-              deterministic=True),
+              deterministic=True, options=(
+        _MODEL,
+        Option("prompt", "question about the image", ("--prompt",), "TEXT"),
+    )),
     Operation(name="mask", summary="mask the faces, hands or people in an image", produces="image", inputs=(_IMAGE,),
-              deterministic=True),
+              deterministic=True, options=(
+        _MODEL,
+        Option("detector", "what to find, in place of a model", ("--detector",), "NAME", values=(
+            "face", "face-s", "hand", "person", "person-s", "face-full", "face-short", "face-mesh", "eyes",
+            "eyes-lips", "nose-eyes", "nose-lips", "nose", "lips", "eyes-mesh")),
+        Option("confidence", "how sure a detection has to be, 0 to 1 (default 0.25)", ("--confidence",), "X", "number",
+               low=0, high=1),
+        Option("max_detections", "how many to mask at most, 1 to 20 (default 6)", ("--max-detections",), "N", "integer",
+               low=1, high=20),
+        Option("mask_padding", "pixels by which each mask grows, or shrinks if negative (default 4)", ("--padding",),
+               "PX", "integer"),
+        Option("mask_blur", "pixels by which edges are blurred (default 4)", ("--blur",), "PX", "integer", low=0),
+        _IMAGE_FORMATS,
+    )),
     Operation(name="controlnet", summary="prepare a guide image for ControlNet", produces="image", inputs=(_IMAGE,),
-              deterministic=True),
-    Operation(name="enhance", summary="write a prompt in more detail", produces="text"),
+              deterministic=True, options=(
+        _MODEL,
+        Option("preprocessor", "kind of guide, in place of a model", ("--preprocessor",), "NAME", values=(
+            "canny", "depth", "lineart", "lineart-anime", "mlsd", "normalbae", "openpose", "scribble", "seg", "shuffle",
+            "softedge", "tile")),
+        Option("width", "largest width in pixels; the guide is never enlarged", ("--width",), "PX", "integer"),
+        Option("height", "largest height in pixels; the guide is never enlarged", ("--height",), "PX", "integer"),
+        Option("low_threshold_canny", "lower threshold of canny, 0 to 255 (default 100)", ("--low-threshold",), "N",
+               "integer", low=0, high=255),
+        Option("high_threshold_canny", "upper threshold of canny, 0 to 255 (default 200)", ("--high-threshold",), "N",
+               "integer", low=0, high=255),
+        Option("include_hands_and_face_open_pose", "find hands and faces too; openpose only", ("--hands-and-face",), "",
+               "flag"),
+        _IMAGE_FORMATS,
+    )),
+    Operation(name="enhance", summary="write a prompt in more detail", produces="text", options=(
+        _MODEL,
+        Option("prompt", "the prompt, 1 to 300 characters", ("--prompt",), "TEXT", low=1, high=300),
+        Option("max_length", "longest result in tokens, 12 to 400", ("--max-length",), "N", "integer", low=12,
+               high=400),
+        Option("versions", "how many versions, 1 to 5", ("-n", "--versions"), "N", "integer", low=1, high=5),
+    )),
     Operation(name="vectorize", summary="convert an image to SVG", produces="image", inputs=(_IMAGE,),
-              deterministic=True),
-    Operation(name="video", summary="generate videos", produces="video", long_running=True, least_s=10.0),
-    Operation(name="audio", summary="generate music, sounds or speech", produces="audio"),
-    Operation(name="text", summary="generate text", produces="text"),
-    Operation(name="3d", summary="generate 3D models", produces="3d", long_running=True, least_s=10.0),
-    Operation(name="training", summary="train a model", produces="model", long_running=True, least_s=30.0),
-    Operation(name="tools", summary="process media files", produces="files"),
+              deterministic=True, options=(
+        _MODEL,
+        Option("positive_prompt", "what to draw, for models that take no image", ("--prompt",), "TEXT"),
+        _format("SVG"),
+    )),
+    Operation(name="video", summary="generate videos", produces="video", long_running=True, least_s=10.0, inputs=(
+        Input("first_frame", "image of the first frame", "--first-frame"),
+        Input("last_frame", "image of the last frame", "--last-frame"),
+        Input("reference_images", "image to follow; repeatable", "--reference", is_list=True),
+        Input("image", "image to animate, for models that take one apart from the frames", "--image"),
+        Input("video", "video to start from", "--video"),
+        Input("audio", "audio to follow", "--audio"),
+    ), options=(
+        _MODEL, _PROMPT, _NEGATIVE, _DURATION,
+        Option("fps", "frames per second; the range depends on the model", ("--fps",), "N", "integer"),
+        Option("size", "pixels, such as 1280x720; left out, a frame image or the model decides", ("-s", "--size"),
+               "WxH", "size", ("1280x720", "720x1280", "1920x1080", "1080x1920")),
+        _count("videos", 4), _SEED, _STEPS, _CFG, _SCHEDULER, _LORAS, _format("MP4", "WEBM", "MOV"),
+        Option("acceleration", "none, low, medium or high", ("--acceleration",), "NAME",
+               values=("none", "low", "medium", "high")),
+        Option("speech_text", "words that are spoken, for models with speech", ("--speech",), "TEXT"),
+        Option("speech_voice", "voice that speaks them", ("--voice",), "NAME"),
+    )),
+    Operation(name="audio", summary="generate music, sounds or speech", produces="audio", inputs=(
+        Input("audio", "audio to start from", "--audio"),
+        Input("video", "video to follow", "--video"),
+    ), options=(
+        _MODEL, _PROMPT, _NEGATIVE, _DURATION,
+        Option("speech_text", "words that are spoken, for models of speech", ("--speech",), "TEXT"),
+        Option("speech_voice", "voice that speaks them", ("--voice",), "NAME"),
+        Option("sample_rate", "samples per second, 8000 to 48000 (default 44100)", ("--sample-rate",), "HZ", "integer",
+               low=8000, high=48000),
+        Option("bitrate", "kilobits per second, 32 to 320 (default 128)", ("--bitrate",), "KBPS", "integer", low=32,
+               high=320),
+        Option("channels", "1 for mono, 2 for stereo", ("--channels",), "N", "integer", ("1", "2")),
+        _count("results", 4), _SEED, _format("MP3", "WAV", "FLAC", "OGG"),
+    )),
+    Operation(name="text", summary="generate text", produces="text", inputs=(
+        Input("images", "image to read; repeatable", "--image", is_list=True),
+        Input("videos", "video to read; repeatable", "--video", is_list=True),
+        Input("documents", "document to read; repeatable", "--document", is_list=True),
+    ), options=(
+        _MODEL,
+        Option("prompt", "what to answer", ("--prompt",), "TEXT"),
+        Option("system_prompt", "instructions for the whole conversation", ("--system",), "TEXT"),
+        Option("max_tokens", "longest result in tokens", ("--max-tokens",), "N", "integer", low=1),
+        Option("temperature", "how freely to choose words, 0 to 2", ("--temperature",), "X", "number", low=0, high=2),
+        Option("top_p", "share of the probability to choose from, 0 to 1", ("--top-p",), "X", "number", low=0, high=1),
+        Option("top_k", "how many words to choose from", ("--top-k",), "N", "integer", low=1),
+        _count("results", 4), _SEED, _format("TEXT", "JSON"),
+    )),
+    Operation(name="3d", summary="generate 3D models", produces="3d", long_running=True, least_s=10.0, inputs=(
+        Input("image", "image of the object, for models that take one"),
+        Input("images", "image of the object, for models that take several; repeatable", "--image", is_list=True),
+    ), options=(_MODEL, _PROMPT, _NEGATIVE, _count("results", 4), _SEED, _format("GLB"))),
+    Operation(name="training", summary="train a model", produces="model", long_running=True, least_s=30.0, inputs=(
+        Input("dataset", "the dataset, as a ZIP file"),
+    ), options=(
+        _MODEL,
+        Option("name", "name of the new model", ("--name",), "TEXT"),
+        Option("version", "version of the new model", ("--version",), "TEXT"),
+        Option("identifier", "word in the AIR identifier of the new model", ("--identifier",), "WORD"),
+        Option("air", "AIR identifier of the new model", ("--air",), "AIR"),
+        Option("private", "whether only you can use the new model", ("--private",), "", "flag"),
+        Option("description", "short description of the new model", ("--description",), "TEXT"),
+    )),
+    Operation(name="tools", summary="process media files", produces="files", inputs=(
+        Input("image", "the image"),
+        Input("images", "one of several images; repeatable", "--image", is_list=True),
+        Input("video", "the video", "--video"),
+        Input("videos", "one of several videos; repeatable", "--videos", is_list=True),
+        Input("audio", "the audio", "--audio"),
+        Input("audios", "one of several audio files; repeatable", "--audios", is_list=True),
+    ), options=(_MODEL, Option("output_format", "format of the result, such as MP4", ("--format",), "NAME"))),
 )  # fmt: skip
 """Every operation, in the order in which lists name them."""
 

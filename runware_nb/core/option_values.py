@@ -5,12 +5,32 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import TaskInvalid
-from .tasks import LoRA
+from ..reprs import short_repr
 
-__all__ = ["match_size", "parse_lora", "parse_loras", "parse_size"]
+__all__ = ["LoRA", "match_size", "parse_lora", "parse_loras", "parse_size"]
+
+
+@short_repr()
+@dataclass(frozen=True, slots=True)
+class LoRA:
+    """A low-rank adaptation to apply.
+
+    Attributes:
+        model: Its AIR identifier.
+        weight: Strength, from -4 to 4.
+    """
+
+    model: str
+    weight: float = 1.0
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the adaptation as a plain dict."""
+        return {"model": self.model, "weight": self.weight}
+
 
 _SIZE = re.compile(r"(\d{1,5})\s*[x×*]\s*(\d{1,5})", re.ASCII | re.IGNORECASE)
 

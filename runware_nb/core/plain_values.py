@@ -58,12 +58,10 @@ def plain_task(task: Mapping[str, Any]) -> Item:
         TaskInvalid: A value is missing (NaN, NA, NaT), infinite, or cannot be a parameter: bytes, a path or an
             array where text or a number is expected.
     """
-    is_upload = task.get("taskType") == "imageUpload"
     return {
-        str(key): (value if is_media_key(key) else _sendable(value, str(key)))
+        str(key): (value if is_media_key(key, is_at_top=True) else _sendable(value, str(key)))
         if type(value) in _AS_IT_IS
-        else _plain(value, str(key), str(key), is_medium=is_media_key(key) or (is_upload and key == "image"),
-                    is_inside=False)
+        else _plain(value, str(key), str(key), is_medium=is_media_key(key, is_at_top=True), is_inside=False)
         for key, value in task.items()
     }  # fmt: skip
 

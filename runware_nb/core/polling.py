@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .bindings import operation_of_task
+from .operations import Operation
 
 __all__ = ["SYNC_SILENCE_S", "UNANSWERED_POLL_S", "first_poll_s", "poll_delay_s"]
 
@@ -41,7 +41,6 @@ def poll_delay_s(attempt: int, *, first_s: float = 1.0, longest_s: float = 10.0)
     return float(min(longest_s, first_s * 1.5 ** min(attempt, 60)))
 
 
-def first_poll_s(task_type: str) -> float:
-    """Return how long a task of this type takes at least, in seconds; 1.0 if the type is not known."""
-    operation = operation_of_task(task_type)
+def first_poll_s(operation: Operation | None) -> float:
+    """Return how many seconds an operation takes at least; 1.0 for work that the table of operations does not have."""
     return 1.0 if operation is None else operation.least_s

@@ -19,7 +19,6 @@ from ..errors import (
     TransportTimeout,
 )
 from ..reprs import short_repr
-from .bindings import operation_of_task
 
 __all__ = [
     "GIVE_UP",
@@ -71,7 +70,7 @@ def backoff_s(attempt: int, *, jitter: float, first_s: float = 0.5, longest_s: f
 
 
 def decide(
-    error: RunwareNBError, *, attempt: int, max_retries: int, task_type: str, has_results: bool, jitter: float
+    error: RunwareNBError, *, attempt: int, max_retries: int, long_running: bool, has_results: bool, jitter: float
 ) -> Decision:
     """Decide what to do about a failed attempt, so that nothing is lost and nothing paid twice.
 
@@ -79,7 +78,7 @@ def decide(
         error: What ended the attempt.
         attempt: How many attempts have failed, this one included.
         max_retries: How many more may follow the first; 0 means none.
-        task_type: Kind of task; some are never made again unasked.
+        long_running: Whether the operation takes minutes and costs accordingly; see `Operation.long_running`.
         has_results: Whether any result came; then nothing is retried by itself.
         jitter: A random number in [0, 1).
 
@@ -96,9 +95,9 @@ def decide(
             return GIVE_UP
         if not error.task_uuid:
             return Decision(Step.SEND_AGAIN if isinstance(error, RateLimited) else Step.ASK_FIRST, delay_s)
-        operation = operation_of_task(task_type)
-        if operation is not None and operation.long_running:  # too expensive to start again without the user
-            # a refusal for rate came before acceptance, and made nothing: the same UUID is as good as new
+        if long_running:
+            # Too expensive to start again under a new id without the user. A refusal because of the rate limit came
+            # before acceptance and generated nothing, so the same UUID may be sent again.
             return Decision(Step.SEND_AGAIN, delay_s) if isinstance(error, RateLimited) else GIVE_UP
         return Decision(Step.NEW_ATTEMPT, delay_s)
     if isinstance(error, TransportError):

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.operations import TEXT_TO_IMAGE
-from ..core.parameters import parameters_of
 from ..errors import MagicUsageError
+from ..providers.runware.parameters import parameters_of
 from ..reprs import short_repr
 from ..runlog import ResultRecord, RunRecord
 

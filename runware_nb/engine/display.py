@@ -6,26 +6,24 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..core.media_types import IMAGE_TYPES, sniff
-from ..core.parameters import in_order
 from ..core.results import Outcome, Result
-from ..core.tasks import prompt_of
 from ..errors import MediaError, TaskError
 from ..media import decode, make_thumbnail
 from ..media.thumbnail import THUMBNAIL_BYTES
 from ..present.results import ResultsView, Tile, format_stars, format_usd, render_plain, render_results
 from ..present.table import Table
 from ..printable import printable_bundle
+from ..providers.base import Description
 from ..reprs import short_repr
 from ..runlog import RunRecord
 from .front_end import hooks
-from .input_lineage import storable_request
 
 if TYPE_CHECKING:
     from ..runlog import RunLog
@@ -51,7 +49,9 @@ COUNTED_AT_MOST = 10_000
 """More runs than this are not counted one by one, so that a list stays quick in a log of a million."""
 
 
-def render_outcome(outcome: Outcome, *, display: str = "html") -> dict[str, str]:
+def render_outcome(
+    outcome: Outcome, *, description: Description | None = None, display: str = "html"
+) -> dict[str, str]:
     """Return an outcome as a MIME bundle: its images, what failed, and one line about all.
 
     It depends on the run alone. An answer from the log gives the same bytes as the first one, so that a notebook that
@@ -60,40 +60,49 @@ def render_outcome(outcome: Outcome, *, display: str = "html") -> dict[str, str]
 
     Args:
         outcome: What came of a task.
+        description: The task in words; by default as the session described it.
         display: `html`, or `image` for what reads no HTML.
     """
-    prompt = prompt_of(outcome.task) or str(outcome.task.get("taskType", ""))
+    if description is None:
+        lent = outcome.renderer
+        description = lent.description if isinstance(lent, OutcomeRenderer) else Description(_kind(outcome.task))
+    prompt = description.prompt
     several = len(outcome.results) > 1
     is_plain = display == "image"
     view = ResultsView(
         prompt=prompt,
-        tiles=[] if is_plain else [_tile(result, prompt, outcome.task, several=several) for result in outcome.results],
+        tiles=[]
+        if is_plain
+        else [_tile(result, description, outcome.task, several=several) for result in outcome.results],
         failures=[error_sentence(error) for error in outcome.errors],
         facts=_facts(outcome),
     )
     return _render_plain(view, outcome.results) if is_plain else render_results(view)
 
 
-def show_outcome(outcome: Outcome, notices: Sequence[str], *, display: str) -> None:
+def show_outcome(outcome: Outcome, notices: Sequence[str], description: Description, *, display: str) -> None:
     """Show an outcome in the running cell, and each notice as an output of its own below it. Only IPython calls this.
 
     Always through `display`: as the value of a cell the same images would be an output of another kind.
     """
     from IPython.display import display as show
 
-    for bundle in (render_outcome(outcome, display=display), *({"text/plain": notice} for notice in notices)):
+    shown = render_outcome(outcome, description=description, display=display)
+    for bundle in (shown, *({"text/plain": notice} for notice in notices)):
         show(printable_bundle(bundle), raw=True)  # type: ignore[no-untyped-call]
 
 
 def render_result(
-    result: Result, prompt: str, task: Mapping[str, Any] = MappingProxyType({}), *, display: str = "html"
+    result: Result, description: Description, task: Mapping[str, Any] = MappingProxyType({}), *, display: str = "html"
 ) -> dict[str, str]:
     """Show a single result of a task."""
     facts = [f"#{result.index + 1}", *([f"seed {result.seed}"] if result.seed is not None else []),
              format_usd(result.cost_usd), f"{result.task_uuid[:4]}…"]  # fmt: skip
     if display == "image":
-        return _render_plain(ResultsView(prompt, [], facts=facts), [result])
-    return render_results(ResultsView(prompt, [_tile(result, prompt, task, several=False)], facts=facts))
+        return _render_plain(ResultsView(description.prompt, [], facts=facts), [result])
+    return render_results(
+        ResultsView(description.prompt, [_tile(result, description, task, several=False)], facts=facts)
+    )
 
 
 @short_repr()
@@ -102,14 +111,16 @@ class OutcomeRenderer:
     """What draws an outcome in a notebook; a value, so that an outcome can be pickled and is still drawn afterwards.
 
     Attributes:
+        description: The task in words.
         display: `html` or `image`.
     """
 
+    description: Description
     display: str
 
     def __call__(self, outcome: Outcome) -> dict[str, str]:
         """Return the outcome's MIME bundle."""
-        return render_outcome(outcome, display=self.display)
+        return render_outcome(outcome, description=self.description, display=self.display)
 
 
 @short_repr()
@@ -119,15 +130,17 @@ class OutcomePresenter:
 
     Attributes:
         notices: Sentences that a user should know.
+        description: The task in words.
         display: `html` or `image`.
     """
 
     notices: Sequence[str]
+    description: Description
     display: str
 
     def __call__(self, outcome: Outcome) -> None:
         """Show the outcome in the running cell."""
-        show_outcome(outcome, self.notices, display=self.display)
+        show_outcome(outcome, self.notices, self.description, display=self.display)
 
 
 @short_repr()
@@ -136,18 +149,18 @@ class ResultRenderer:
     """What draws a single result in a notebook.
 
     Attributes:
-        prompt: Its caption.
-        task: The task that made it, in wire spelling.
+        description: The task that made it, in words.
         display: `html` or `image`.
+        task: The task that made it; its `width` and `height` are shown as a size.
     """
 
-    prompt: str
-    task: Mapping[str, Any]
+    description: Description
     display: str
+    task: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, result: Result) -> dict[str, str]:
         """Return the result's MIME bundle."""
-        return render_result(result, self.prompt, self.task, display=self.display)
+        return render_result(result, self.description, self.task, display=self.display)
 
 
 def _render_plain(view: ResultsView, results: Sequence[Result]) -> dict[str, str]:
@@ -237,10 +250,13 @@ def error_sentence(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}{tail}"
 
 
-def _tile(result: Result, prompt: str, task: Mapping[str, Any], *, several: bool) -> Tile:
+def _tile(result: Result, description: Description, task: Mapping[str, Any], *, several: bool) -> Tile:
+    prompt = description.prompt
     seed = "" if result.seed is None else f" · seed {result.seed}"
     caption = f"#{result.index + 1}{seed}" if several else ""
-    bare = Tile(alt=prompt, caption=caption, href=relative_link(result.path), facts=_parameters(result, task))
+    bare = Tile(
+        alt=prompt, caption=caption, href=relative_link(result.path), facts=_parameters(result, description, task)
+    )
     if result.text is not None:
         return replace(bare, words=result.text)
     if result.structured is not None:
@@ -266,14 +282,9 @@ def _other_medium(bare: Tile, body: bytes, kind: str) -> Tile:
     return replace(bare, words=words, player=player if player in {"video", "audio"} else "")
 
 
-_DELIVERY = frozenset({"taskType", "taskUUID", "deliveryMethod", "includeCost", "outputType", "webhookURL",
-                       "uploadEndpoint", "ttl", "numberResults", "width", "height"})  # fmt: skip
-
-
-def _parameters(result: Result, task: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _parameters(result: Result, description: Description, task: Mapping[str, Any]) -> list[tuple[str, str]]:
     """List what made this one image, for the panel below it."""
-    # as the log has it, in an order of its own: an answer from the log or from a bundle has lost that of the request
-    values = {name: value for name, value in in_order(storable_request(task)).items() if name not in _DELIVERY}
+    values = dict(description.parameters)
     if result.seed is not None:
         values["seed"] = result.seed
     if isinstance(task.get("width"), int) and isinstance(task.get("height"), int):
@@ -284,6 +295,10 @@ def _parameters(result: Result, task: Mapping[str, Any]) -> list[tuple[str, str]
         values["file"] = _from_notebook(result.path)
     values["run"] = result.task_uuid
     return [(name, _fact(value)) for name, value in values.items() if value is not None]
+
+
+def _kind(task: Mapping[str, Any]) -> str:
+    return str(task.get("taskType", ""))
 
 
 def _fact(value: Any) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..core.tasks import Task
 from ..printable import printable
+from ..providers.base import Task
 from ..runlog import RunRecord
 from .consent import Consent
 from .context import CellContext

@@ -49,18 +49,16 @@ def estimate(ports: Ports, task: Mapping[str, Any], service: str = "") -> Estima
         task: The task.
         service: Who would perform it, as the log names it; empty for Runware, or the sandbox in its place.
     """
-    unit = USD
     try:
         provider = ports.provider(service)
     except ConfigError:  # a service that is not in use now has no list of prices here
-        service = service or ports.settings.service
-    else:
-        service, unit = provider.name, provider.capabilities.money
-        listed = provider.price(task)
-        if listed is not None:
-            return Estimate(listed, "price list", listed.unit)
+        return Estimate(None, "its service is not in use")
+    unit = provider.capabilities.money
+    listed = provider.price(task)
+    if listed is not None:
+        return Estimate(listed, "price list", listed.unit)
     try:
-        own = ports.log.median_cost(task, service, unit)
+        own = ports.log.median_cost(task, provider.name, results_of=provider.number_of_results, unit=unit)
     except RunLogError:
         own = None
     usual = None if own is None else parse_amount(own.amount)

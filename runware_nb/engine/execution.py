@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.items import Item
 from ..core.results import Outcome, Result
-from ..core.tasks import expected_results
 from ..errors import (
     FateUnknown,
     ProtocolError,
@@ -117,6 +116,12 @@ class RunExecution:
         # A finished run is answered from the log, whoever performed it, and needs no service.
         self._provider = None if job.record.is_finished else ports.provider(job.record.provider)
         self._sink = ResultSink(shared.recovery, self._provider, job, task, log)
+
+    @property
+    def _interpreter(self) -> Provider:
+        """The provider that understands the records of this run, also if its service is not in use now."""
+        service = self._job.record.provider
+        return self._provider or self._ports.provider(service if self._ports.serves(service) else "")
 
     @property
     def provider(self) -> Provider:
@@ -277,7 +282,7 @@ class RunExecution:
         """Take the answers that were written down before a crash, of a task that the service has forgotten since."""
         record = self._job.record
         kept = [each for each in record.results if each.error is None and each.raw]
-        if len(kept) < expected_results(record.request):
+        if len(kept) < self.provider.number_of_results(record.request):
             return None
         outcome = Outcome(dict(record.request), record.attempt_uuid, [], [])
         outcome.results = await asyncio.gather(*(self._recalled(result) for result in kept))
@@ -474,9 +479,7 @@ class RunExecution:
 
     def _error_of(self, kept: Mapping[str, Any]) -> TaskError:
         """Build the error that the log recorded, in the classes of the service that raised it."""
-        service = self._job.record.provider
-        provider = self._ports.provider(service if self._ports.serves(service) else "")
-        return provider.error_of(kept)
+        return self._interpreter.error_of(kept)
 
     async def _mark(self, state: State) -> None:
         await self._sink.surely(lambda: self._log.set_state(self._job.task_uuid, state), "the run's state")
@@ -486,10 +489,11 @@ class RunExecution:
     def _lend(self, outcome: Outcome) -> None:
         """Let outcome and results draw themselves."""
         display = self._ports.settings.display
-        outcome.renderer = OutcomeRenderer(display)
-        outcome.presenter = OutcomePresenter(self._job.notices, display)
-        prompt = self._job.record.prompt or self._job.record.task_type
-        renderer = ResultRenderer(prompt, outcome.task, display)
+        # as the log has it: an inline medium is named by its hash, and no secret is shown
+        description = self._interpreter.describe(storable_request(outcome.task))
+        outcome.renderer = OutcomeRenderer(description, display)
+        outcome.presenter = OutcomePresenter(self._job.notices, description, display)
+        renderer = ResultRenderer(description, display, outcome.task)
         for result in outcome.results:
             result.renderer = renderer
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from ..core.canonical import request_hash
 from ..core.items import Item
 from ..core.media_fields import holds_media, replace_media
+from ..core.parsing import is_uuid
 from ..core.redaction import redact_task
 from ..core.results import Result, TaskOrigin
-from ..core.tasks import is_uuid
 from ..errors import MediaError, RunLogError, TaskInvalid
 from ..media.incoming import is_sendable, media_bytes
 from ..reprs import short_repr

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..core.canonical import request_hash
+from ..core.differences import differences
 from ..core.items import Item
-from ..core.parameters import differences, parameters_of
-from ..core.tasks import current_task_type, prompt_of
 from ..errors import MagicUsageError, NotRecorded, RunLogError
+from ..providers.base import Provider
 from ..runlog import RunRecord
 from ..runlog.filters import RunFilter
-from ..settings import SERVICES
 from .input_lineage import Input, by_content, resolve_inputs
 
 if TYPE_CHECKING:
@@ -23,10 +22,9 @@ __all__ = ["find_replay"]
 
 _LOOKED_AT = 500
 """Newest runs among which the nearest record is looked for: a message need not read a million of them."""
-_PROTOCOL_DEFAULTS: Mapping[str, Any] = {"number_results": 1, "output_format": "JPG", "output_quality": 95}
 
 
-def find_replay(ports: Ports, task: Item, context: CellContext) -> RunRecord:
+def find_replay(ports: Ports, provider: Provider, task: Item, context: CellContext) -> RunRecord:
     """Find the run that answered this request before.
 
     The cell chooses among equals: the one of the same cell and the same place in it, else of the same notebook,
@@ -38,11 +36,11 @@ def find_replay(ports: Ports, task: Item, context: CellContext) -> RunRecord:
     inputs = resolve_inputs(ports, task, keeps=False)
     named = by_content(task, inputs)
     try:
-        found = ports.log.asked([request_hash(named, service=service) for service in SERVICES])
+        found = ports.log.asked([request_hash(named, service=service) for service in provider.services])
     except RunLogError as error:
         raise NotRecorded(f"replay mode: {error}") from error
     if not found:
-        raise NotRecorded(_sentence(ports, task, inputs, context))
+        raise NotRecorded(_sentence(ports, provider, task, inputs, context))
     return max(enumerate(found), key=lambda each: (_nearness(each[1], context), -each[0]))[1]
 
 
@@ -60,32 +58,33 @@ def _nearness(run: RunRecord, context: CellContext) -> Sequence[bool]:
     )
 
 
-def _sentence(ports: Ports, task: Item, inputs: Sequence[Input], context: CellContext) -> str:
+def _sentence(ports: Ports, provider: Provider, task: Item, inputs: Sequence[Input], context: CellContext) -> str:
     cell = "this call" if context.execution_count is None else f"cell [{context.execution_count}]"
     if context.cell_id:
         cell += f" (id {context.cell_id})"
-    asked = _clip(prompt_of(task) or str(task.get("taskType", "")))
+    asked = _clip(provider.describe(task).prompt)
     return (
         f"Replay mode: {cell} has no record of this request ({asked!r}, model {task.get('model')}). "
-        f"{_nearest(ports, task, inputs, context)}Nothing was sent. `%runware config mode live` asks the service"
+        f"{_nearest(ports, provider, task, inputs, context)}Nothing was sent. "
+        "`%runware config mode live` asks the service"
     )
 
 
-def _nearest(ports: Ports, task: Item, inputs: Sequence[Input], context: CellContext) -> str:
+def _nearest(ports: Ports, provider: Provider, task: Item, inputs: Sequence[Input], context: CellContext) -> str:
     """Name the record that differs in the fewest parameters, and each of them, then and now."""
     try:
         records = [*_of_cell(ports, context), *ports.log.select(RunFilter(limit=_LOOKED_AT))]
     except (RunLogError, MagicUsageError):
         return ""
-    now = _compared(task, [medium.as_item() for medium in inputs])
-    task_type = current_task_type(str(task.get("taskType", "")))
+    now = _compared(provider, task, [medium.as_item() for medium in inputs])
+    operation = provider.operation(task)
     best: tuple[tuple[bool, int], RunRecord, dict[str, tuple[Any, Any]]] | None = None
     for run in records:  # of equals the first: the same cell, then the newest
-        then = _compared(run.request, run.inputs)
+        then = _compared(provider, run.request, run.inputs)
         if not run.seed_given:
             then.pop("seed", None)  # it was picked for that run: nobody asked for it
         differing = differences(then, now)
-        rank = (current_task_type(run.task_type) != task_type, len(differing))
+        rank = (provider.operation(run.request) != operation, len(differing))
         if best is None or rank < best[0]:
             best = rank, run, differing
     if best is None:
@@ -109,11 +108,10 @@ def _of_cell(ports: Ports, context: CellContext) -> list[RunRecord]:
     return ports.log.select(RunFilter(cell=cell, notebook=context.notebook, limit=_LOOKED_AT))
 
 
-def _compared(request: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _compared(provider: Provider, request: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the parameters that decide the result, with media by their content and without the protocol's defaults."""
     by_hash = [{"named": f"sha256:{medium['sha256'][:12]}…"} if medium.get("sha256") else medium for medium in inputs]
-    parameters = parameters_of(request, by_hash)
-    return {name: value for name, value in parameters.items() if _PROTOCOL_DEFAULTS.get(name) != value}
+    return provider.parameters(request, by_hash)
 
 
 def _value(value: Any) -> str:

@@ -10,8 +10,8 @@ from ..core.canonical import request_hash
 from ..core.items import Item
 from ..core.media_fields import holds_media, replace_media
 from ..core.money import format_amount
+from ..core.parsing import is_uuid
 from ..core.redaction import known_secrets
-from ..core.tasks import is_uuid, prompt_of
 from ..errors import RunLogError, TaskInvalid
 from ..loop import background_loop, wait
 from ..media.incoming import is_sendable
@@ -124,7 +124,7 @@ class Submitter:
         """
         if self.ports.settings.mode == "replay":
             _refuse_keys(plans, metadata)
-            return [self._replay(plan, metadata) for plan in plans]
+            return [self._replay(provider, plan, metadata) for plan in plans]
         self.ports.require_key(provider.name)
         _refuse_keys(plans, metadata)
         submissions = [Submission(self, provider, plan, metadata, fresh=fresh, as_is=as_is) for plan in plans]
@@ -143,10 +143,10 @@ class Submitter:
             for submission, job in zip(submissions, known, strict=True)
         ]
 
-    def _replay(self, plan: Plan, metadata: RunMetadata) -> Job:
+    def _replay(self, provider: Provider, plan: Plan, metadata: RunMetadata) -> Job:
         """Answer a task from the log, in replay mode."""
         context = metadata.context or self.ports.context()
-        job = self.answer_from_log(find_replay(self.ports, plan.task, context), "replayed")
+        job = self.answer_from_log(find_replay(self.ports, provider, plan.task, context), "replayed")
         record_use(self.ports, job, context, tags=metadata.tags, note=metadata.note, how="replayed")
         return job
 
@@ -321,7 +321,8 @@ class Submission:
             task_type=task["taskType"], model=task.get("model"), request=storable_request(task),
             request_hash=self._sent_hash, asked_hash=self._requested_hash, created_at_utc=utc_now(),
             prompt_template=metadata.template,
-            prompt=prompt_of(task), notebook=context.notebook, cell_id=context.cell_id, cell_hash=context.cell_hash,
+            prompt=self._provider.prompt(task), notebook=context.notebook, cell_id=context.cell_id,
+            cell_hash=context.cell_hash,
             cell_ordinal=context.cell_ordinal, execution_count=context.execution_count, kernel=context.kernel,
             environment_hash=environment_snapshot()[0], tags=tuple(dict.fromkeys(metadata.tags)), note=metadata.note,
             inputs=[medium.as_item() for medium in self._inputs], parent_uuid=parent_of(self._inputs),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.media_types import CONVERTED_TYPES, IMAGE_TYPES, SNIFFED_BYTES, sniff
-from ..core.tasks import is_uuid
+from ..core.parsing import is_uuid
 from ..errors import MediaError
 from .decode import decode
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 
-from ..core.bindings import flags_by_field
 from ..core.operations import TEXT_TO_IMAGE
 from ..curation.exhibition import Exhibit
 from ..errors import MagicUsageError
+from ..providers.runware.operations import flags_by_field
 
 __all__ = ["reuse"]
 

@@ -6,7 +6,7 @@ A provider is the only code that knows a service. The engine decides from its `C
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
@@ -14,7 +14,6 @@ from ..core.items import Item
 from ..core.money import Money
 from ..core.operations import Operation
 from ..core.results import Outcome, Result
-from ..core.tasks import Task
 from ..errors import TaskError
 from ..reprs import short_repr
 
@@ -23,12 +22,15 @@ __all__ = [
     "Account",
     "Attempt",
     "Capabilities",
+    "Description",
     "Limiter",
     "NextAttempt",
     "Plan",
     "Provider",
     "RunObserver",
     "Sender",
+    "Task",
+    "TypedTask",
 ]
 
 
@@ -143,6 +145,31 @@ class Account:
     details: Mapping[str, Any]
 
 
+@short_repr()
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A task in words, for the panel beside its results.
+
+    Attributes:
+        prompt: What it was asked with, or the kind of the task.
+        parameters: What decided the result, by name, in a fixed order; without how it was delivered.
+    """
+
+    prompt: str
+    parameters: tuple[tuple[str, Any], ...] = ()
+
+
+class TypedTask(Protocol):
+    """A task of a class of its own, such as `ImageTask`."""
+
+    def to_wire(self) -> Item:
+        """Return it in the form of its service."""
+
+
+Task = Mapping[str, Any] | TypedTask
+"""What a user submits: a mapping in the form of a service, or a typed task."""
+
+
 class RunObserver(Protocol):
     """Who is told what happens to a run. The two coroutines are awaited; the two functions must not block."""
 
@@ -241,6 +268,10 @@ class Provider(Sender, Protocol):
         """The name under which the log records its runs, such as `runware`."""
 
     @property
+    def services(self) -> tuple[str, ...]:
+        """All names under which its runs may be recorded: replay mode answers from any of them."""
+
+    @property
     def limiter(self) -> Limiter:
         """The bound on its tasks in flight, shared by everything that this process sends to it."""
 
@@ -269,6 +300,23 @@ class Provider(Sender, Protocol):
 
     def operation(self, task: Mapping[str, Any]) -> Operation | None:
         """Return the operation that a task performs; None if it is not known."""
+
+    def prompt(self, task: Mapping[str, Any]) -> str | None:
+        """Return the words that a task was asked with; None if there are none."""
+
+    def describe(self, task: Mapping[str, Any]) -> Description:
+        """Return a task in words."""
+
+    def parameters(self, request: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return what decides the result of a logged request, by Python name, without values that mean the default.
+
+        Args:
+            request: As logged.
+            inputs: The media it was made from, as logged.
+        """
+
+    def number_of_results(self, task: Mapping[str, Any]) -> int:
+        """Return how many results a task asks for, at least 1."""
 
     async def prepare(self, task: Item) -> Item:
         """Upload what a task brings along, and return the task with what the service calls it.

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.tasks import is_uuid
+from ..core.parsing import is_uuid
 from ..errors import BundleError
 
 __all__ = [

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from ..core.items import Item
+from ..core.option_values import LoRA
 from ..core.redaction import REDACTED
-from ..core.tasks import ImageTask, LoRA
 from ..engine.display import relative_path
 from ..engine.input_lineage import with_files
+from ..providers.runware.parameters import DELIVERY
+from ..providers.runware.tasks import ImageTask
 from ..runlog import RunRecord
 
 __all__ = ["code_for"]
 
-_DELIVERY = frozenset({"taskUUID", "taskType", "deliveryMethod", "outputType", "includeCost", "webhookURL",
-                       "uploadEndpoint", "ttl"})  # fmt: skip
 _WIDTH = 100
 
 
@@ -84,7 +84,7 @@ def _without_delivery(task: Mapping[str, Any]) -> Item:
     return {
         name: value
         for name, value in task.items()
-        if name not in _DELIVERY and not (isinstance(value, str) and REDACTED in value)
+        if name not in DELIVERY and not (isinstance(value, str) and REDACTED in value)
     }
 
 

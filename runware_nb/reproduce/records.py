@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import PurePath
 from typing import Any
 
-from ..core.bindings import operation_name
 from ..core.items import Item
 from ..core.money import USD
-from ..core.tasks import prompt_of
 from ..engine.input_lineage import hashes_of
 from ..errors import BundleError, TaskInvalid
 from ..media.store import exported_name
+from ..providers.runware.operations import operation_name
+from ..providers.runware.tasks import prompt_of
 from ..reprs import short_repr
 from ..runlog import COST_UNITS, FINAL_STATES, ResultRecord, RunLog, RunRecord, State, UseRecord
 from ..runlog.ballots import CHOICES, Vote, votes_among

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from ..core.items import Item
 from ..core.media_fields import replace_media
 from ..core.media_types import IMAGE_TYPES, sniff
+from ..core.parsing import is_uuid
 from ..core.redaction import REDACTED
-from ..core.tasks import is_utility, is_uuid
 from ..engine.consent import priced
 from ..engine.estimates import estimate
 from ..engine.input_lineage import with_files
@@ -22,6 +22,7 @@ from ..errors import MagicUsageError, MediaError, RunNotFound, TaskInvalid
 from ..media.compare import Comparison, Verdict, compare
 from ..media.provenance import is_same_medium, read_provenance
 from ..net.address_policy import is_private_host
+from ..providers.runware.tasks import is_utility
 from ..reprs import short_repr
 from ..runlog import ResultRecord, RunRecord
 from .bundle_files import read_bundle

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.parameters import DELIVERY, parameters_of
-from ..core.tasks import WIRE_NAMES
 from .records import ResultRecord, RunRecord
 
 if TYPE_CHECKING:
@@ -31,11 +29,15 @@ _PER_RESULT: Mapping[str, str] = {
 }  # fmt: skip
 _COUNTS = frozenset({"width", "height", "number_results", "steps", "output_quality"})
 _NUMBERS = frozenset({"cfg_scale", "strength"})
+ParametersOf = Callable[[Mapping[str, Any], Sequence[Mapping[str, Any]]], Mapping[str, Any]]
+
 _NOT_COLUMNS = frozenset({"model", "seed"})
 """Parameters with a column of their own: the model as resolved, and the seed of the result."""
 
 
-def frame_of(runs: Sequence[RunRecord], *, per: str, media_folder: Path) -> pd.DataFrame:
+def frame_of(
+    runs: Sequence[RunRecord], *, per: str, media_folder: Path, parameters_of: ParametersOf, columns: Iterable[str]
+) -> pd.DataFrame:
     """Return runs or results as a data frame.
 
     Every parameter of a request is a column under its Python name. The columns for the parameters of `rw.image`, and
@@ -46,17 +48,19 @@ def frame_of(runs: Sequence[RunRecord], *, per: str, media_folder: Path) -> pd.D
         runs: In order.
         per: `run` or `result`.
         media_folder: Where the files are.
+        parameters_of: Returns the parameters of a logged request by their Python names, given its media as well.
+        columns: Names of the parameters that always have a column, in order.
 
     Raises:
         ImportError: pandas is not installed.
     """
     import pandas as pd
 
-    types = {**_RUN, **(_PER_RESULT if per == "result" else _PER_RUN), **_parameter_types()}
+    types = {**_RUN, **(_PER_RESULT if per == "result" else _PER_RUN), **_parameter_types(columns)}
     if per == "result":
-        rows = [_result_row(run, result, media_folder) for run in runs for result in run.results]
+        rows = [_result_row(run, result, media_folder, parameters_of) for run in runs for result in run.results]
     else:
-        rows = [_run_row(run, media_folder) for run in runs]
+        rows = [_run_row(run, media_folder, parameters_of) for run in runs]
     others = sorted({name for row in rows for name in row} - types.keys())
     frame = pd.DataFrame(rows, columns=[*types, *others], dtype="object")
     for name, kind in types.items():
@@ -71,11 +75,11 @@ def frame_of(runs: Sequence[RunRecord], *, per: str, media_folder: Path) -> pd.D
     return frame
 
 
-def _parameter_types() -> dict[str, str]:
-    """Return the parameters that always have a column."""
+def _parameter_types(columns: Iterable[str]) -> dict[str, str]:
+    """Return the types of the parameters that always have a column."""
     types: dict[str, str] = {}
-    for name, wire in WIRE_NAMES.items():
-        if wire in DELIVERY or name in _NOT_COLUMNS:
+    for name in columns:
+        if name in _NOT_COLUMNS:
             continue
         if name == "loras":
             types |= {"loras.0.model": _TEXT, "loras.0.weight": _NUMBER}
@@ -84,10 +88,10 @@ def _parameter_types() -> dict[str, str]:
     return types
 
 
-def _run_row(run: RunRecord, folder: Path) -> dict[str, Any]:
+def _run_row(run: RunRecord, folder: Path, parameters_of: ParametersOf) -> dict[str, Any]:
     good = [result for result in run.results if result.error is None]
     return {
-        **_shared(run),
+        **_shared(run, parameters_of),
         "results": len(good),
         "failed": len(run.results) - len(good),
         "seed": good[0].seed if good else run.request.get("seed"),
@@ -95,15 +99,17 @@ def _run_row(run: RunRecord, folder: Path) -> dict[str, Any]:
     }
 
 
-def _result_row(run: RunRecord, result: ResultRecord, folder: Path) -> dict[str, Any]:
-    row = _shared(run) | {name: getattr(result, name) for name in _PER_RESULT if name not in {"file", "error"}}
+def _result_row(run: RunRecord, result: ResultRecord, folder: Path, parameters_of: ParametersOf) -> dict[str, Any]:
+    row = _shared(run, parameters_of) | {
+        name: getattr(result, name) for name in _PER_RESULT if name not in {"file", "error"}
+    }
     row["cost_usd"], row["cost"] = result.cost_usd, result.cost
     row["file"] = str(folder / result.file) if result.file else None
     row["error"] = None if result.error is None else result.error.get("message")
     return row
 
 
-def _shared(run: RunRecord) -> dict[str, Any]:
+def _shared(run: RunRecord, parameters_of: ParametersOf) -> dict[str, Any]:
     parameters = parameters_of(run.request, run.inputs)
     row = {name: value for name, value in parameters.items() if name not in _NOT_COLUMNS}
     taken = {f"parameters.{name}": row.pop(name) for name in list(row) if name in {*_RUN, *_PER_RUN, *_PER_RESULT}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,6 @@ from sqlalchemy.engine import RowMapping
 
 from ..core.amounts import MOST_USD
 from ..core.money import COST_UNITS, USD, Money
-from ..core.tasks import expected_results
 from ..errors import BudgetExceeded
 from ..reprs import short_repr
 from .databases import upsert_for
@@ -401,7 +400,13 @@ class OwnCosts:
         return self.amount if self.unit == USD else None
 
 
-def median_cost(connection: sa.Connection, task: Mapping[str, Any], provider: str, unit: str = USD) -> OwnCosts | None:
+def median_cost(
+    connection: sa.Connection,
+    task: Mapping[str, Any],
+    provider: str,
+    results_of: Callable[[Mapping[str, Any]], int],
+    unit: str = USD,
+) -> OwnCosts | None:
     """Look up what the user's own last runs of this kind cost.
 
     Runs of the same model, size, steps and duration count; if there are none, all runs of this model and task type.
@@ -410,6 +415,7 @@ def median_cost(connection: sa.Connection, task: Mapping[str, Any], provider: st
         connection: To the log.
         task: In wire spelling.
         provider: The service that it would be sent to.
+        results_of: Returns how many results a request asks for, at least 1. Only its provider can tell.
         unit: The unit in which it charges. Runs in other units do not count.
 
     Returns:
@@ -421,7 +427,7 @@ def median_cost(connection: sa.Connection, task: Mapping[str, Any], provider: st
         sa.select(runs.c.request, runs.c.cost)
         .where(runs.c.model.is_(None) if model is None else runs.c.model == str(model), runs.c.cost > 0,
                runs.c.cost < MOST_USD, runs.c.provider == provider, runs.c.cost_unit == unit, finished,
-               runs.c.is_imported == 0, runs.c.task_type == task.get("taskType", "imageInference"))
+               runs.c.is_imported == 0, runs.c.task_type == str(task.get("taskType")))
         .order_by(runs.c.id.desc())
         .limit(_LOOKED_AT)
     )  # fmt: skip
@@ -430,7 +436,7 @@ def median_cost(connection: sa.Connection, task: Mapping[str, Any], provider: st
     for request, cost in connection.execute(rows):
         try:
             earlier = json.loads(request)
-            count = expected_results(earlier)
+            count = results_of(earlier)
             if not isinstance(cost, int | float) or not math.isfinite(cost):
                 continue
         except (ValueError, TypeError, AttributeError, RecursionError):
@@ -440,4 +446,4 @@ def median_cost(connection: sa.Connection, task: Mapping[str, Any], provider: st
     costs = similar or others
     if not costs:
         return None
-    return OwnCosts(statistics.median(costs) * expected_results(task), len(costs), bool(similar), unit)
+    return OwnCosts(statistics.median(costs) * results_of(task), len(costs), bool(similar), unit)

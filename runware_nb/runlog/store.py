@@ -525,10 +525,24 @@ class RunLog:
                 found += self.damage.read(connection.execute(mine).mappings(), use_of, table="uses")
         return found
 
-    def median_cost(self, task: Mapping[str, Any], provider: str, unit: str = USD) -> OwnCosts | None:
-        """Return what the user's own runs of this kind cost in a unit; None if the log has none with a known cost."""
+    def median_cost(
+        self,
+        task: Mapping[str, Any],
+        provider: str,
+        *,
+        results_of: Callable[[Mapping[str, Any]], int],
+        unit: str = USD,
+    ) -> OwnCosts | None:
+        """Look up what the user's own runs of this kind cost; None if the log has none with a known cost.
+
+        Args:
+            task: In the spelling of its provider.
+            provider: The service that the task would be sent to.
+            results_of: Returns how many results a request of this provider asks for, at least 1.
+            unit: The unit in which it charges.
+        """
         with self.reading() as connection:
-            return median_cost(connection, task, provider, unit)
+            return median_cost(connection, task, provider, results_of, unit)
 
     def count(self) -> int:
         """Count all runs."""

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..core.operations import TEXT_TO_IMAGE
 from ..core.option_values import parse_loras, parse_size
 from ..core.plain_values import plain_task
-from ..core.tasks import WIRE_NAMES, ImageTask, Task
 from ..engine.display import extent_of, runs_table
 from ..engine.jobs import Job
 from ..engine.thumbnails import first_picture
@@ -22,6 +21,9 @@ from ..media.provenance import Provenance, read_provenance
 from ..present.table import render_table
 from ..printable import printable, printable_bundle
 from ..providers.runware.catalog import DEFAULT_MODEL
+from ..providers.runware.operations import WIRE_NAMES
+from ..providers.runware.parameters import DELIVERY, parameters_of
+from ..providers.runware.tasks import ImageTask, Task
 from ..runlog import RunRecord
 from ..runlog.filters import RunFilter, parse_since
 from ..runlog.frames import frame_of
@@ -273,7 +275,10 @@ class LogBook:
         """
         runs = self.select(**filters)
         try:
-            return frame_of(runs, per=per, media_folder=current_session().media.folder)
+            return frame_of(
+                runs, per=per, media_folder=current_session().media.folder, parameters_of=parameters_of,
+                columns=[name for name, wire in WIRE_NAMES.items() if wire not in DELIVERY],
+            )  # fmt: skip
         except ImportError as error:
             raise ConfigError("a data frame needs pandas: pip install pandas") from error
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from ..core.bindings import task_types_by_name, wire_name
 from ..core.items import Item
 from ..core.operations import Operation
 from ..engine.jobs import Job
 from ..errors import MagicUsageError
-from ..providers.runware.catalog import all_models
+from ..providers.runware.catalog import all_models, find_model
+from ..providers.runware.tasks import request_of
 from .api import as_tags
 from .session import current_session
 
@@ -36,17 +36,19 @@ def task_of(operation: Operation, values: Mapping[str, Any]) -> Item:
 
     Returns:
         The task in wire spelling.
+
+    Raises:
+        TaskInvalid: A value is not understood; see `request_of`.
     """
-    task_type = task_types_by_name()[operation.name]
-    media = {medium.name for medium in operation.inputs}
-    given = {name: value for name, value in values.items() if value is not None}
-    task: Item = {"taskType": task_type}
-    known = next((model.air for model in all_models() if model.task_type == task_type), None)
-    if known is not None:
-        task["model"] = known
-    task |= {wire_name(name, operation): value for name, value in given.items() if name not in media}
-    inputs = {wire_name(name, operation): value for name, value in given.items() if name in media}
-    return {**task, "inputs": inputs} if inputs else task
+    request = request_of(operation, values)
+    named = find_model(str(request.get("model", "")))
+    if named is not None:
+        request["model"] = named.air
+    elif "model" not in request:
+        known = next((model.air for model in all_models() if model.task_type == request["taskType"]), None)
+        if known is not None:
+            return {"taskType": request["taskType"], "model": known, **request}
+    return request
 
 
 @cache

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.items import Item
-from ..core.tasks import is_utility
 from ..errors import MagicUsageError, RunwareNBError, TaskError
 from ..loop import background_loop, wait
+from ..providers.runware.tasks import is_utility
 from ..reprs import short_repr
 
 if TYPE_CHECKING:

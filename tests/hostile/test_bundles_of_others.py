@@ -318,7 +318,7 @@ def test_replay_mode_prefers_a_run_of_ones_own(session, sandbox, tmp_path):
     assert len(session.log.asked([session.log.find(mine.task_uuid).asked_hash])) == 2
     from runware_nb.engine.replay_lookup import find_replay
 
-    found = find_replay(session, session.plan(task).task, session.context(counts=False))
+    found = find_replay(session, session.provider(), session.plan(task).task, session.context(counts=False))
     assert found.task_uuid == mine.task_uuid
 
 

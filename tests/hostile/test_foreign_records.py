@@ -16,6 +16,7 @@ from PIL import Image
 from runware_nb.engine.input_lineage import resolve_inputs
 from runware_nb.errors import BundleError, RunwareNBError
 from runware_nb.media.provenance import embed
+from runware_nb.providers.runware.tasks import expected_results
 from runware_nb.reproduce.bundle import merge_bundle
 from runware_nb.reproduce.code import code_for
 from runware_nb.reproduce.records import read_lines, write_lines
@@ -269,7 +270,8 @@ def test_money_of_others_is_in_no_sum_budget_or_estimate(session, tmp_path):
         from runware_nb.runlog.spending import sum_spending
 
         assert sum_spending(connection, "day") == []
-    assert session.log.median_cost({"taskType": "imageInference", "model": "runware:101@1"}, "sandbox") is None
+    task = {"taskType": "imageInference", "model": "runware:101@1"}
+    assert session.log.median_cost(task, "sandbox", results_of=expected_results) is None
 
 
 def test_nothing_is_fetched_from_a_url_in_a_record(session, tmp_path):

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runware_nb.core.tasks import as_wire
 from runware_nb.errors import MagicUsageError, RunwareNBError, TaskInvalid
 from runware_nb.notebook.forms.api import rules_of as rules_of_form
 from runware_nb.providers.runware.catalog import LiveCatalogue, Rulebook, check_task, fields_of, size_pairs
 from runware_nb.providers.runware.catalog.fields import Kind
 from runware_nb.providers.runware.catalog.reading import SchemaRefused, compile_schema, plain_schema
 from runware_nb.providers.runware.schema_refresh import FreshSchemas
+from runware_nb.providers.runware.tasks import as_wire
 
 MODEL = "hostile:1@1"
 TASK = {"taskType": "imageInference", "model": MODEL, "positivePrompt": "a ship"}

@@ -8,7 +8,6 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from runware_nb.session.raw import send_raw
 
 from runware_nb.commands import find_command
 from runware_nb.commands.arguments import LineParser
@@ -19,6 +18,7 @@ from runware_nb.engine.front_end import hooks
 from runware_nb.errors import BudgetExceeded, NotConfirmed, SpendingRefused, TaskInvalid
 from runware_nb.runlog import State
 from runware_nb.runlog.spending import budgets_of, set_budget
+from runware_nb.session.raw import send_raw
 from tests.conftest import TASK
 
 BIG = {**TASK, "width": 1024, "height": 1024}  # $0.0038 by the price list

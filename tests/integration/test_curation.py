@@ -110,8 +110,8 @@ def test_a_ballot_counts_ranks_and_takes_back(session):
 
 
 def test_pairs_and_ranks_by_condition(session):
-    from runware_nb.core.parameters import parameters_of
     from runware_nb.curation.ballot import rank_conditions
+    from runware_nb.providers.runware.parameters import parameters_of
 
     for prompt in ("a fox", "a cat"):
         for cfg in (2, 7.0, 9):

@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-from runware_nb.session.raw import send_raw
 
 from runware_nb.errors import (
     AuthenticationFailed,
@@ -31,6 +30,7 @@ from runware_nb.errors import (
 from runware_nb.loop import WaitInterrupted, background_loop, wait
 from runware_nb.runlog import RunLog, State
 from runware_nb.session.api import make_image_task
+from runware_nb.session.raw import send_raw
 from runware_nb.settings import Key
 from tests.conftest import TASK
 

@@ -11,16 +11,17 @@ from runware_nb.commands.arguments import split_line
 from runware_nb.commands.names import fill_names
 from runware_nb.core.canonical import canonical_request, request_hash
 from runware_nb.core.limits import InFlightLimit
+from runware_nb.core.option_values import LoRA
 from runware_nb.core.polling import poll_delay_s
 from runware_nb.core.redaction import redact_text
 from runware_nb.core.retry import Step, backoff_s, decide, reconnect_delay_s
-from runware_nb.core.tasks import ImageTask, LoRA
 from runware_nb.errors import ProtocolError, RunwareNBError, TaskInvalid
 from runware_nb.providers.runware.catalog import all_models, check_task
 from runware_nb.providers.runware.catalog.check import _nearest
 from runware_nb.providers.runware.classify import classify, task_error
 from runware_nb.providers.runware.collect import Collector
 from runware_nb.providers.runware.frames import encode_frame, parse_frame
+from runware_nb.providers.runware.tasks import ImageTask
 
 plain = st.recursive(
     st.none()
@@ -93,18 +94,16 @@ errors = st.builds(
 )
 
 
-@given(
-    errors, st.integers(1, 20), st.integers(0, 10), st.booleans(), st.sampled_from(["imageInference", "videoInference"])
-)
-def test_no_decision_ever_pays_twice(error, attempt, most, has_results, task_type):
+@given(errors, st.integers(1, 20), st.integers(0, 10), st.booleans(), st.booleans())
+def test_no_decision_ever_pays_twice(error, attempt, most, has_results, long_running):
     decision = decide(
-        error, attempt=attempt, max_retries=most, task_type=task_type, has_results=has_results, jitter=0.5
+        error, attempt=attempt, max_retries=most, long_running=long_running, has_results=has_results, jitter=0.5
     )
     if has_results or attempt > most or not error.retryable:
         assert decision.step is Step.GIVE_UP
     if decision.step is Step.NEW_ATTEMPT:
         assert error.task_uuid
-        assert task_type == "imageInference"
+        assert not long_running
 
 
 @given(st.text(max_size=40), st.none() | st.integers(0, 999))

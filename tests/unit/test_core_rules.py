@@ -7,11 +7,14 @@ from runware_nb.core.canonical import canonical_request, request_hash
 from runware_nb.core.key_shapes import looks_like_key
 from runware_nb.core.limits import InFlightLimit
 from runware_nb.core.media_types import ending_for, sniff
+from runware_nb.core.operations import operation_of
+from runware_nb.core.option_values import LoRA
+from runware_nb.core.parsing import is_uuid
 from runware_nb.core.polling import first_poll_s, poll_delay_s
 from runware_nb.core.redaction import redact_account, redact_task, redact_text, redact_url
 from runware_nb.core.results import Outcome, Result
-from runware_nb.core.tasks import ImageTask, LoRA, expected_results, is_utility, is_uuid, prepare
 from runware_nb.errors import MediaError, TaskInvalid
+from runware_nb.providers.runware.tasks import ImageTask, expected_results, is_utility, prepare
 
 
 def test_polling_begins_early_and_slows_down():
@@ -22,7 +25,7 @@ def test_polling_begins_early_and_slows_down():
 
 
 def test_long_tasks_are_asked_about_later():
-    assert first_poll_s("videoInference") > first_poll_s("imageInference")
+    assert first_poll_s(operation_of("video")) > first_poll_s(operation_of("text-to-image")) == first_poll_s(None)
 
 
 @pytest.mark.parametrize("arguments", [(-1, 1.0, 2.0), (0, 3.0, 2.0), (0, 0.0, 2.0)])

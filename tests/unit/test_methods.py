@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runware_nb.commands.methods import paragraph
-from runware_nb.core.parameters import parameters_of
+from runware_nb.providers.runware.parameters import parameters_of
 from runware_nb.runlog import ResultRecord, State
 from runware_nb.session import Session
 from runware_nb.settings import Settings

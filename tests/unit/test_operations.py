@@ -1,5 +1,6 @@
 """The table of operations, and everything that reads it."""
 
+import dataclasses
 import inspect
 import json
 import shutil
@@ -15,24 +16,35 @@ from runware_nb.commands import COMMANDS, find_command
 from runware_nb.commands.arguments import LineParser
 from runware_nb.commands.as_cell import as_cell
 from runware_nb.commands.correcting import corrected_line
-from runware_nb.core.bindings import (
-    BINDINGS,
-    UTILITIES,
-    WIRE_NAMES,
-    binding_of,
-    flags_by_field,
-    operation_of_task,
-    wire_name,
-)
-from runware_nb.core.operations import OPERATIONS, TEXT_TO_IMAGE, Input, Operation, Option
+from runware_nb.commands.operation import OperationCommand
+from runware_nb.core.operations import OPERATIONS, TEXT_TO_IMAGE, Input, Operation, Option, operation_of
 from runware_nb.core.polling import first_poll_s
-from runware_nb.core.tasks import ImageTask, current_task_type, expected_results, is_utility, prepare
 from runware_nb.errors import MagicUsageError, TaskInvalid
 from runware_nb.notebook.completion import complete_runware
 from runware_nb.notebook.magics import RunwareMagics
 from runware_nb.notebook.parsing import parse_cell
-from runware_nb.providers.runware.catalog import all_models
+from runware_nb.providers.runware.catalog import Kind, all_models, fields_of, find_model, rulebook_of
+from runware_nb.providers.runware.catalog.check import check_task
 from runware_nb.providers.runware.catalog.schemas import request_schema
+from runware_nb.providers.runware.operations import (
+    BINDINGS,
+    UTILITIES,
+    WIRE_NAMES,
+    binding_for,
+    binding_of,
+    flags_by_field,
+    operation_of_task,
+    option_fields,
+    wire_name,
+)
+from runware_nb.providers.runware.tasks import (
+    ImageTask,
+    current_task_type,
+    expected_results,
+    is_utility,
+    prepare,
+    request_of,
+)
 from runware_nb.session.operations import function_of, task_of
 
 # Runware reference 5.0: each row of its table, today's name first.
@@ -90,7 +102,7 @@ def test_the_rules_of_delivery_follow_the_table(binding):
     for medium in operation.inputs:
         delivery = prepare({**task, "inputs": {wire_name(medium.name): "x"}}, new_uuid=str)["deliveryMethod"]
         assert delivery == ("async" if operation.long_running or medium.makes_slow else "sync")
-    assert first_poll_s(binding.task_type) == operation.least_s
+    assert first_poll_s(operation) == operation.least_s
     assert expected_results({**task, binding.count_field: 3}) == 3
 
 
@@ -105,20 +117,150 @@ def test_the_fields_of_a_form_follow_the_table(model):
     binding, properties = binding_of(model.task_type), request_schema(model)["properties"]
     assert binding is not None
     assert binding.common <= properties.keys()
-    if binding.most_results is not None:
-        assert properties["numberResults"]["maximum"] == binding.most_results
-    for name in model.formats or binding.formats:
+    operation = operation_of_task(model.task_type)
+    if operation.most_results is not None:
+        assert properties["numberResults"]["maximum"] == operation.most_results
+    for name in model.formats or operation.formats:
         assert name in properties["outputFormat"]["enum"]
 
 
 @pytest.mark.parametrize(("operation", "option"), OPTIONS, ids=lambda entry: entry.name)
 def test_every_option_has_help_and_a_field(operation, option):
     assert option.help
-    assert option.metavar
+    assert bool(option.metavar) == (option.kind != "flag")
     assert option.flags[-1].startswith("--")
-    assert flags_by_field(operation)
-    for field in ("width", "height") if option.kind == "size" else (wire_name(option.name, operation),):
+    fields = option_fields(option, operation)
+    assert fields or option.name in binding_for(operation).models
+    for field in fields:
         assert flags_by_field(operation)[field] == option.flags
+
+
+def parser_for(operation):
+    """Return the parser that a command of this operation has, whether or not it has one today."""
+    parser = LineParser("%runware x", "")
+    OperationCommand(operation).add_arguments(parser)
+    return parser
+
+
+def sample(option):
+    """Return a value as it is typed, and as it is sent."""
+    if option.kind == "flag":
+        return [], True
+    if option.kind in {"size", "lora", "numbers"}:
+        return {"size": (["512x768"], 512), "numbers": (["1,2,3,4"], [1, 2, 3, 4]),
+                "lora": (["civitai:1@2:0.5"], [{"model": "civitai:1@2", "weight": 0.5}])}[option.kind]  # fmt: skip
+    if option.kind == "text":
+        return ([option.values[0]] * 2) if option.values else (["some text"], "some text")
+    value = int(option.values[0]) if option.values else int(option.low or 4)
+    return [str(value)], value
+
+
+def value_at(task, path):
+    for name in path.split("."):
+        task = task[name]
+    return task
+
+
+@pytest.mark.parametrize(("operation", "option"), OPTIONS, ids=lambda entry: entry.name)
+def test_an_option_on_a_line_becomes_its_field(operation, option):
+    typed, sent = sample(option)
+    typed = [typed] if isinstance(typed, str) else typed
+    for flag in option.flags:
+        options = parser_for(operation).read([flag, *typed])
+        task = request_of(operation, {option.name: getattr(options, option.long)})
+        if option.name in binding_for(operation).models:
+            assert find_model(task.pop("model")).task_type == task["taskType"]
+        elif option.name == binding_for(operation).message:
+            assert task.pop("messages") == [{"role": "user", "content": sent}]
+        else:
+            for path in option_fields(option, operation):
+                assert value_at(task, path) == (768 if path == "height" and option.kind == "size" else sent)
+                task.pop(path.partition(".")[0])
+        assert task == {"taskType": binding_for(operation).task_type}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+def test_the_help_and_the_signature_of_an_operation_have_every_option(operation):
+    text = " ".join(parser_for(operation).format_help().split())
+    function = function_of(dataclasses.replace(operation, function="trial"))
+    for entry in (*operation.inputs, *operation.options):
+        assert entry.help in text
+        assert entry.name in inspect.signature(function).parameters
+        assert f"{entry.help[:1].upper()}{entry.help[1:]}." in function.__doc__
+
+
+def models_with(operation, path):
+    for model in all_models():
+        if model.task_type == binding_for(operation).task_type:
+            schema = request_schema(model)
+            for name in path.split("."):
+                schema = schema.get("properties", {}).get(name, {})
+            if schema:
+                yield model, schema
+
+
+BOUNDED = [(operation, option) for operation, option in OPTIONS if option.kind in {"integer", "number"}
+           and (option.low is not None or option.high is not None)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("operation", "option"), BOUNDED, ids=lambda entry: entry.name)
+def test_a_value_out_of_range_is_refused_and_the_line_corrected(operation, option):
+    (path,) = option_fields(option, operation)
+    model, schema = next(models_with(operation, path))
+    assert (schema.get("minimum"), schema.get("maximum")) == (option.low, option.high)
+    for bound, wrong in ((option.low, (option.low or 0) - 1), (option.high, (option.high or 0) + 1)):
+        if bound is None:
+            continue
+        given = {
+            "model": model.air,
+            "prompt": "x",
+            "positive_prompt": "a ship",
+            "image": "a.png",
+            option.name: int(wrong),
+        }
+        known = {entry.name for entry in (*operation.inputs, *operation.options)}
+        task = request_of(operation, {name: value for name, value in given.items() if name in known})
+        needed = {"speech": {"text": "x"}, "positivePrompt": "a ship"}
+        task |= {name: needed[name] for name in model.needs if name in needed}
+        task |= {"width": 1024, "height": 1024} if "width" in model.needs else {}
+        with pytest.raises(TaskInvalid) as caught:
+            check_task(task)
+        assert caught.value.parameter == path
+        line = corrected_line("%runware x", [option.flags[0], f"{int(wrong)}"], caught.value, command=operation.name)
+        assert line == f"%runware x {option.flags[0]} {bound:g}"
+
+
+@pytest.mark.parametrize("model", all_models(), ids=lambda model: model.air)
+def test_a_form_has_the_help_of_the_table(model):
+    def flat(fields):
+        for field in fields:
+            yield field
+            yield from flat(field.fields) if field.kind is Kind.GROUP else ()
+
+    operation = operation_of_task(model.task_type)
+    shown = {".".join(field.path): field for field in flat(fields_of(rulebook_of(model)))}
+    stated = {path: option for option in operation.options for path in option_fields(option, operation)}
+    assert stated
+    for path in shown.keys() & stated.keys():
+        assert shown[path].help == stated[path].help
+    for medium in operation.inputs:
+        field = shown.get(f"inputs.{wire_name(medium.name, operation)}")
+        assert field is None or field.help == medium.help
+
+
+def test_frames_of_a_video_are_sent_with_their_place():
+    frames = {"first_frame": "a.png", "last_frame": "b.png", "reference_images": ["c.png"]}
+    assert request_of(operation_of("video"), frames)["inputs"] == {
+        "frameImages": [{"image": "a.png", "frame": "first"}, {"image": "b.png", "frame": "last"}],
+        "referenceImages": ["c.png"],
+    }
+
+
+def test_an_option_that_stands_for_a_model_is_not_taken_with_one():
+    mask = operation_of("mask")
+    assert task_of(mask, {"image": "a.png", "detector": "hand"})["model"] == "runware:35@3"
+    with pytest.raises(TaskInvalid, match=r"either model or detector.*Nothing was sent"):
+        task_of(mask, {"model": "runware:35@1", "detector": "hand"})
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
@@ -253,7 +395,7 @@ def test_an_operation_is_added_by_its_entry_and_its_binding_alone(tmp_path):
     shutil.copytree(Path(runware_nb.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     insert(package / "core/operations.py", "OPERATIONS: tuple[Operation, ...] = (\n", f"    {entry_source()},\n")
     insert(
-        package / "core/bindings.py",
+        package / "providers/runware/operations.py",
         "BINDINGS: tuple[Binding, ...] = (\n",
         '    Binding(operation="sharpen-edges", task_type="sharpenEdges", fields={"factor": "edgeFactor"}),\n',
     )

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from runware_nb.commands.as_cell import as_cell, quote_word
 from runware_nb.commands.image_options import task_from
-from runware_nb.core.option_values import match_size, parse_lora, parse_loras, parse_size
-from runware_nb.core.tasks import LoRA
+from runware_nb.core.option_values import LoRA, match_size, parse_lora, parse_loras, parse_size
 from runware_nb.errors import TaskInvalid
 from runware_nb.notebook.parsing import parse_cell
 from runware_nb.session.api import make_image_task

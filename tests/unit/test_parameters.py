@@ -6,8 +6,9 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runware_nb.core.parameters import DELIVERY, differences, in_order, parameters_of
-from runware_nb.core.tasks import WIRE_NAMES
+from runware_nb.core.differences import differences
+from runware_nb.providers.runware.operations import WIRE_NAMES
+from runware_nb.providers.runware.parameters import DELIVERY, in_order, parameters_of
 
 scalars = st.one_of(st.integers(), st.floats(allow_nan=False), st.text(max_size=8), st.booleans())
 names = st.one_of(st.sampled_from(sorted(WIRE_NAMES.values())), st.text("abcABC", min_size=1, max_size=5))

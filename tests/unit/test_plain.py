@@ -18,10 +18,11 @@ from PIL import Image
 from runware_nb import Outcome
 from runware_nb.commands.image_options import add_image_options, task_from
 from runware_nb.core.canonical import request_hash
+from runware_nb.core.option_values import LoRA
 from runware_nb.core.plain_values import plain_task
-from runware_nb.core.tasks import ImageTask, LoRA, as_wire, prepare
 from runware_nb.errors import MagicUsageError, TaskInvalid
 from runware_nb.providers.runware.catalog import check_task
+from runware_nb.providers.runware.tasks import ImageTask, as_wire, prepare
 from runware_nb.session.api import as_tags, make_image_task
 
 

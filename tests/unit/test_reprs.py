@@ -7,8 +7,9 @@ import pkgutil
 import pytest
 
 import runware_nb
-from runware_nb.core.tasks import ImageTask, LoRA
+from runware_nb.core.option_values import LoRA
 from runware_nb.errors import RunwareNBError
+from runware_nb.providers.runware.tasks import ImageTask
 from runware_nb.reprs import shortened
 from runware_nb.runlog import RunRecord
 from tests.runs import run_record

@@ -10,11 +10,12 @@ from runware_nb.errors import (
     TransportError,
     TransportTimeout,
 )
+from runware_nb.providers.runware.operations import is_long_running
 
 
-def step(error, *, attempt=1, max_retries=3, task_type="imageInference", has_results=False):
+def step(error, *, attempt=1, max_retries=3, long_running=False, has_results=False):
     return decide(
-        error, attempt=attempt, max_retries=max_retries, task_type=task_type, has_results=has_results, jitter=0.5
+        error, attempt=attempt, max_retries=max_retries, long_running=long_running, has_results=has_results, jitter=0.5
     )
 
 
@@ -51,7 +52,7 @@ def test_a_web_page_with_a_server_status_is_asked_about():
 
 @pytest.mark.parametrize("kind", ["videoInference", "3dInference", "training"])
 def test_dear_tasks_are_never_made_again_unasked(kind):
-    assert step(ProviderFailed("x", task_uuid="u"), task_type=kind).step is Step.GIVE_UP
+    assert step(ProviderFailed("x", task_uuid="u"), long_running=is_long_running(kind)).step is Step.GIVE_UP
 
 
 def test_a_task_with_a_result_is_never_retried():
@@ -89,5 +90,5 @@ def test_an_answer_cut_short_says_nothing_about_the_task(frame):
 
 @pytest.mark.parametrize("task_type", ["videoInference", "3dInference", "training"])
 def test_dear_tasks_wait_out_a_refusal_for_rate_and_nothing_else(task_type):
-    assert step(RateLimited("x", task_uuid="u"), task_type=task_type).step is Step.SEND_AGAIN
-    assert step(ProviderFailed("x", task_uuid="u"), task_type=task_type).step is Step.GIVE_UP
+    assert step(RateLimited("x", task_uuid="u"), long_running=is_long_running(task_type)).step is Step.SEND_AGAIN
+    assert step(ProviderFailed("x", task_uuid="u"), long_running=is_long_running(task_type)).step is Step.GIVE_UP

@@ -6,10 +6,10 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...core.bindings import task_types_by_name
 from ...core.results import Outcome, Result
 from ...errors import MagicUsageError, RunNotFound
 from ...providers.runware.catalog import DEFAULT_MODEL, Rulebook, all_models, find_model, nearest_names
+from ...providers.runware.operations import task_types_by_name
 from ...reproduce.replay import find_original
 from ...session import current_session
 from .look import Look

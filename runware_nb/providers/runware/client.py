@@ -8,14 +8,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from ...core.bindings import binding_of
 from ...core.items import Item
 from ...core.media_fields import holds_media
 from ...core.media_types import sniff
 from ...core.redaction import HiddenText, redact_account
 from ...core.results import Outcome, Result, is_final
 from ...core.retry import backoff_s
-from ...core.tasks import ImageTask, Task, as_wire, prepare
 from ...core.urls import check_media_url
 from ...errors import MediaError, RunwareNBError, TaskInvalid, TransportError, TransportTimeout
 from ...forking import disconnect, restart_after_fork
@@ -30,6 +28,8 @@ from .attempt import now
 from .catalog.placing import place_media
 from .connection import closed
 from .frames import Frame
+from .operations import binding_of
+from .tasks import ImageTask, Task, as_wire, prepare
 from .tracker import UTILITY_TIMEOUT_S, jitter
 from .transport import TransportFactory
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from ...core.items import Item
 from ...core.results import Outcome, Result, is_final, item_id, result_index
-from ...core.tasks import expected_results
 from ...errors import AuthenticationFailed, OutOfCredit, RateLimited, TaskError, TaskInvalid
+from .tasks import expected_results
 
 __all__ = ["Collector"]
 

@@ -71,6 +71,7 @@ from ...errors import (
 )
 from ...reprs import short_repr
 from .classify import CONFLICT
+from .operations import is_long_running, operation_of_task
 
 __all__ = [
     "FINAL",
@@ -605,8 +606,10 @@ def _weigh(fate: Fate, error: RunwareNBError, report: Report, now: float) -> Nex
     """Decide what the failure of a try means: another one after a pause, or the end."""
     failures = fate.failures + 1
     slow: Actions = (SlowDown(),) if isinstance(error, RateLimited) else ()
-    decision = decide(error, attempt=failures, max_retries=fate.max_retries, task_type=fate.task_type,
-                      has_results=False, jitter=report.jitter)  # fmt: skip
+    decision = decide(
+        error, attempt=failures, max_retries=fate.max_retries, long_running=is_long_running(fate.task_type),
+        has_results=False, jitter=report.jitter,
+    )  # fmt: skip
     # The decision is about this try. The error is about the task: an earlier try may have arrived, and then the run
     # must not be recorded as never sent, even if this try certainly did not arrive.
     may_have_arrived = bool(getattr(error, "may_have_arrived", True)) or fate.has_left
@@ -639,7 +642,7 @@ def _on_started(fate: Fate, event: Started, now: float) -> Next:
 
 def _on_send_started(fate: Fate, event: SendStarted, now: float) -> Next:
     del event
-    silence_s = SYNC_SILENCE_S if fate.is_sync else first_poll_s(fate.task_type)
+    silence_s = SYNC_SILENCE_S if fate.is_sync else first_poll_s(operation_of_task(fate.task_type))
     return fate._replace(
         phase=Phase.SENDING, times_sent=fate.times_sent + 1, had_left=fate.has_left, next_poll=now + silence_s
     ), ()  # fmt: skip
@@ -658,7 +661,7 @@ def _on_leaving(fate: Fate, event: Leaving, now: float) -> Next:
 def _on_sent(fate: Fate, event: Sent, now: float) -> Next:
     next_poll = fate.next_poll
     if not event.pushes and not event.report.is_done:  # nothing follows by itself
-        next_poll = now + (0 if fate.is_sync else first_poll_s(fate.task_type))
+        next_poll = now + (0 if fate.is_sync else first_poll_s(operation_of_task(fate.task_type)))
     return _look(fate._replace(phase=Phase.FOLLOWING, has_left=True, next_poll=next_poll), event.report, now)
 
 
@@ -861,8 +864,10 @@ def _on_try_again(fate: Fate, event: TryAgain, now: float) -> Next:
     if error is None or not fate.is_ours:  # what another process has sent is never paid for again from here
         return fate, ()
     slow: Actions = (SlowDown(),) if isinstance(error, RateLimited) else ()
-    decision: Decision = decide(error, attempt=fate.attempt, max_retries=fate.max_retries, task_type=fate.task_type,
-                                has_results=False, jitter=event.jitter)  # fmt: skip
+    decision: Decision = decide(
+        error, attempt=fate.attempt, max_retries=fate.max_retries, long_running=is_long_running(fate.task_type),
+        has_results=False, jitter=event.jitter,
+    )  # fmt: skip
     if decision.step not in {Step.NEW_ATTEMPT, Step.SEND_AGAIN}:
         return fate, (*slow, Raise(error, error.may_have_arrived))
     # NEW_ATTEMPT: the service named the task and failed it, and has confirmed that. A failed task is not charged, and

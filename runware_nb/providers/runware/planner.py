@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...core.media_fields import holds_media, replace_media
-from ...core.tasks import ImageTask, Task, as_wire
 from ...errors import MagicUsageError
 from ...forking import disconnect, restart_after_fork
 from ...media.incoming import is_sendable
 from ...settings import Settings
-from ..base import Plan
+from ..base import Plan, Task
 from .catalog import Rulebook, check_task, find_model, place_media, rulebook_of
 from .schema_refresh import FreshSchemas
+from .tasks import as_wire
 
 __all__ = ["Planner"]
 
@@ -40,7 +40,7 @@ class Planner:
     def plan(self, task: Task, *, as_is: bool = False) -> Plan:
         """Complete and check a task. See `Provider.plan`."""
         if as_is:
-            wire = dict(task.to_wire() if isinstance(task, ImageTask) else task)
+            wire = dict(task if isinstance(task, Mapping) else task.to_wire())
             return Plan(wire)
         wire = as_wire(task)
         wire.setdefault("taskType", "imageInference")

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...core.amounts import parse_amount
-from ...core.bindings import operation_of_task
 from ...core.items import Item
 from ...core.media_fields import holds_media, replace_media
 from ...core.money import Money, dollars
 from ...core.operations import Operation
 from ...core.results import Outcome, Result, is_final
-from ...core.tasks import Task, prepare
 from ...errors import TaskError
 from ...media.incoming import is_sendable
-from ..base import Accepted, Account, Attempt, Capabilities, Limiter, NextAttempt, Plan, RunObserver
+from ...settings import SERVICES
+from ..base import Accepted, Account, Attempt, Capabilities, Description, Limiter, NextAttempt, Plan, RunObserver, Task
 from .catalog import estimate_usd
 from .classify import task_error
 from .client import Client
+from .operations import operation_of_task
+from .parameters import DELIVERY, in_order, parameters_of
 from .planner import Planner
+from .tasks import current_task_type, expected_results, prepare, prompt_of
 from .tracker import CAPABILITIES
 
 __all__ = ["RunwareProvider"]
+
+_NOT_OF_ONE_RESULT = DELIVERY | {"numberResults", "width", "height"}
+_PROTOCOL_DEFAULTS: Mapping[str, Any] = {"number_results": 1, "output_format": "JPG", "output_quality": 95}
 
 
 class RunwareProvider:
@@ -63,6 +68,11 @@ class RunwareProvider:
         return self._client
 
     @property
+    def services(self) -> tuple[str, ...]:
+        """Runware and the sandbox: both are answered by the same records."""
+        return SERVICES
+
+    @property
     def limiter(self) -> Limiter:
         """The bound on tasks in flight. See `Provider.limiter`."""
         return self.client.limiter
@@ -90,6 +100,27 @@ class RunwareProvider:
     def operation(self, task: Mapping[str, Any]) -> Operation | None:
         """Return the operation of a task type, also of an older name of it."""
         return operation_of_task(str(task.get("taskType")))
+
+    def prompt(self, task: Mapping[str, Any]) -> str | None:
+        """Return the prompt of a task, or the last message of a conversation."""
+        return prompt_of(task)
+
+    def describe(self, task: Mapping[str, Any]) -> Description:
+        """Return the prompt and the parameters of a task. See `Provider.describe`."""
+        # in an order of its own: an answer from the log or from a bundle has lost that of the request
+        ordered = in_order(task)
+        shown = tuple((name, value) for name, value in ordered.items() if name not in _NOT_OF_ONE_RESULT)
+        return Description(prompt_of(task) or str(task.get("taskType", "")), shown)
+
+    def parameters(self, request: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the parameters of a request, without the protocol's defaults. See `Provider.parameters`."""
+        current = {**request, "taskType": current_task_type(str(request.get("taskType", "")))}
+        parameters = parameters_of(current, inputs)
+        return {name: value for name, value in parameters.items() if _PROTOCOL_DEFAULTS.get(name) != value}
+
+    def number_of_results(self, task: Mapping[str, Any]) -> int:
+        """Return how many results a task asks for."""
+        return expected_results(task)
 
     async def prepare(self, task: Item) -> Item:
         """Upload the media that a task brings along; most bring nothing. See `Provider.prepare`."""

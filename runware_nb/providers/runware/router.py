@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ...core.items import Item
-from ...core.tasks import current_task_type, is_utility
 from ...errors import ProtocolError, RunwareNBError, TaskError, TransportError
 from .attempt import Flight, now
 from .classify import task_error
 from .fate import QUESTIONS, Broken, Count, EmptyAnswer, ErrorNamed, Hint, Resumed
 from .frames import Frame, names_task
+from .tasks import current_task_type, is_utility
 
 __all__ = ["Board"]
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ...core.air import parse_air
-from ...core.tasks import is_utility
 from ...loop import background_loop, wait
 from ...settings import SCHEMAS_URL, Settings, user_cache_folder
 from .catalog import LiveCatalogue, Rulebook, find_model
+from .tasks import is_utility
 
 if TYPE_CHECKING:
     from .catalog.live import Answer

@@ -67,7 +67,7 @@ class StreamLine:
         """Say what a failure before the first piece means."""
         if isinstance(error, RateLimited):
             self._slots.limit.on_rate_limited()
-        return decide(error, attempt=attempt, max_retries=self._settings.max_retries, task_type="textInference",
+        return decide(error, attempt=attempt, max_retries=self._settings.max_retries, long_running=False,
                       has_results=False, jitter=jitter())  # fmt: skip
 
     async def collect(self, task: Item, deadline: float) -> Outcome:

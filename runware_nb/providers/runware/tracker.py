@@ -16,7 +16,6 @@ from ...core.items import Item
 from ...core.redaction import host_of
 from ...core.results import Outcome, Result, is_final
 from ...core.retry import Step, decide
-from ...core.tasks import is_utility
 from ...errors import ProtocolError, RunwareNBError, TaskError, TaskInvalid, TransportError, TransportTimeout
 from ...net.deadlines import Deadline
 from ...net.proxies import proxy_for, unreachable
@@ -62,6 +61,7 @@ from .fate import (
 from .fate import NextAttempt as AnotherAttempt
 from .frames import Frame, frame_of, names_task, split_orphans
 from .router import Board
+from .tasks import is_utility
 
 __all__ = ["UTILITY_TIMEOUT_S", "Courier", "jitter"]
 
@@ -378,7 +378,7 @@ class Courier:
                 except (TransportError, ProtocolError, TaskError) as error:
                     failures += 1
                     decision = decide(error, attempt=failures, max_retries=self._settings.max_retries,
-                                      task_type=task_type, has_results=False, jitter=jitter())  # fmt: skip
+                                      long_running=False, has_results=False, jitter=jitter())  # fmt: skip
                     if decision.step is Step.GIVE_UP or {task.get("operation"), task_type} & _NOT_REPEATED:
                         raise
                     await pause(decision.delay_s, deadline, error)

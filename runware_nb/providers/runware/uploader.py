@@ -10,8 +10,8 @@ from typing import Any
 
 from ...core.items import Item
 from ...core.media_fields import holds_media, replace_media
+from ...core.parsing import is_uuid
 from ...core.results import Result
-from ...core.tasks import is_uuid
 from ...errors import ProtocolError
 from ...media.incoming import is_sendable, media_bytes
 from .tracker import Courier

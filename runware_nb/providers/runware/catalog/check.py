@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ....core.air import parse_air
-from ....core.tasks import current_task_type, is_utility
 from ....errors import TaskInvalid
 from ....forking import block_fork
 from ....reprs import short_repr
+from ..tasks import current_task_type, is_utility
 from .models import Model, find_model, nearest_names
 from .placing import place_media
 from .reading import compile_schema
@@ -179,8 +179,10 @@ def _refusal(error: ValidationError, rules: Rulebook) -> TaskInvalid:
     if rule == "required":
         name = f"{where}.{details['property']}" if where else str(details["property"])
         return _invalid(f"{name} is missing; {rules.air} needs it", name, rules)
-    name = str(error.instance_path[0]) if error.instance_path else "request"
+    # A field of an object has an option of its own; an entry of a list has none, and is corrected as a whole.
+    is_field = all(isinstance(part, str) for part in error.instance_path)
     where = where or "request"
+    name = where if is_field else str(error.instance_path[0])
     schema = _schema_at(error.instance_path, rules)
     value = _shown(error.instance)
     said = f"{where}={value}{_UNITS.get(where, '')} refused by {rules.air}"

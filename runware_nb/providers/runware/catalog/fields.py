@@ -14,12 +14,13 @@ from typing import Any
 from ....core.media_fields import has_media_inside, is_media_key
 from ....printable import printable
 from ....reprs import short_repr
+from ..operations import operation_of_task, option_fields, wire_name
+from ..parameters import DELIVERY
 from .check import Rulebook
 
 __all__ = ["Field", "FieldProblem", "Kind", "check_value", "fields_of", "read_value", "size_pairs"]
 
-_OF_THE_CLIENT = frozenset({"taskType", "taskUUID", "deliveryMethod", "webhookURL", "uploadEndpoint", "includeCost",
-                            "outputType", "ttl", "model"})  # fmt: skip
+_OF_THE_CLIENT = DELIVERY | {"model"}
 _LONG = 300
 _DEEPEST = 6
 _LONGEST_TITLE = 200
@@ -107,7 +108,7 @@ def fields_of(rules: Rulebook) -> tuple[Field, ...]:
     Source:
         Runware reference 7 (request schemas).
     """
-    fields = _FieldBuilder().of_object(rules.schema, (), 0)
+    fields = _FieldBuilder(_helps(rules.task_type)).of_object(rules.schema, (), 0)
     return tuple(field for field in fields if field.name not in _OF_THE_CLIENT)
 
 
@@ -218,7 +219,8 @@ class _FieldBuilder:
     a widget of the browser. Objects beyond it are asked for as JSON.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, helps: Mapping[str, str]) -> None:
+        self._helps = helps
         self._left = _MOST_FIELDS
 
     def of_object(self, schema: Mapping[str, Any], path: tuple[str, ...], depth: int) -> list[Field]:
@@ -243,12 +245,22 @@ class _FieldBuilder:
         shortest, longest = ("minItems", "maxItems") if kind in _COUNTED else ("minLength", "maxLength")
         step = _amount(schema.get("multipleOf"))
         field = Field(
-            path, kind, _title(path[-1], schema), _words(schema.get("description")), needed, None,
+            path, kind, _title(path[-1], schema),
+            _words(schema.get("description")) or self._helps.get(".".join(path), ""), needed, None,
             _amount(schema.get("minimum")), _amount(schema.get("maximum")), step if step and step > 0 else None,
             _count(schema.get(shortest)), _count(schema.get(longest)),
             _choices(schema) if kind is Kind.CHOICE else (), tuple(inner),
         )  # fmt: skip
         return replace(field, default=schema["default"]) if _is_default(field, schema.get("default")) else field
+
+
+def _helps(task_type: str) -> dict[str, str]:
+    """Return what the operations table says about the fields of a task type, by path with dots."""
+    operation = operation_of_task(task_type)
+    if operation is None:
+        return {}
+    helps = {path: option.help for option in operation.options for path in option_fields(option, operation)}
+    return helps | {f"inputs.{wire_name(medium.name, operation)}": medium.help for medium in operation.inputs}
 
 
 def _is_default(field: Field, value: Any) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ....core.amounts import parse_amount
-from ....core.tasks import expected_results
+from ..tasks import expected_results
 from .models import find_model
 
 __all__ = ["estimate_usd"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from ....core.bindings import binding_of, operation_of_task
+from ....core.operations import Operation, Option
+from ..operations import binding_of, operation_of_task, option_fields
 from .models import Model
 
 __all__ = ["SCHEDULERS", "request_schema"]
@@ -86,7 +87,6 @@ _PARAMETERS: dict[str, Schema] = {
                                 "model", "guideImage")),
     "ipAdapters": _list(_object({"model": _text(1), "weight": _number(0, 1)}, "model")),
     "refiner": _object({"model": _text(1), "startStep": _whole(2), "startStepPercentage": _whole(1, 99)}, "model"),
-    "acceleration": {"enum": ["none", "low", "medium", "high"]},
     "acceleratorOptions": _object({"teaCache": _FLAG, "teaCacheDistance": _number(0, 1), "fbCache": _FLAG,
                                    "fbCacheThreshold": _number(0, 1), "deepCache": _FLAG,
                                    "deepCacheInterval": _whole(1), "deepCacheBranchId": _whole(0),
@@ -97,26 +97,16 @@ _PARAMETERS: dict[str, Schema] = {
     "upscaleFactor": _number(1, 16),
     "targetMegapixels": _number(0.1, 100),
     "prompt": _text(1, 3000),
-    "promptMaxLength": _whole(12, 400),
-    "promptVersions": _whole(1, 5),
     "messages": _list(_object({"role": {"enum": ["user", "assistant", "system"]}}, "role", "content"), 1),
     "includeUsage": _FLAG,
     "duration": _number(0.5, 600),
     "fps": _whole(1, 60),
     "speech": _object({"text": _text(1)}, "text"),
-    "audioSettings": _object({"sampleRate": _whole(8000, 48000), "bitrate": _whole(32, 320),
-                              "channels": {"enum": [1, 2]}}),
     "importModel": _ANY_OBJECT,
     "trainingSteps": _whole(1),
     "settings": _ANY_OBJECT,
     "providerSettings": _ANY_OBJECT,
     "resolution": _text(1),
-}  # fmt: skip
-_SETTINGS: dict[str, Schema] = {
-    "imageMasking": _object({"confidence": _number(0, 1), "maxDetections": _whole(1, 20), "maskPadding": _whole(),
-                             "maskBlur": _whole(0)}),
-    "textInference": _object({"systemPrompt": _text(), "maxTokens": _whole(1), "temperature": _number(0, 2),
-                              "topP": _number(0, 1), "topK": _whole(1)}),
 }  # fmt: skip
 _SHARED: dict[str, Schema] = {
     "outputQuality": _whole(20, 99), "checkNSFW": _FLAG, "safety": _ANY_OBJECT, "advancedFeatures": _ANY_OBJECT,
@@ -133,13 +123,10 @@ def request_schema(model: Model) -> Schema:
     reported as unknown, which is a warning only: the service may know more.
     """
     properties = _common(model)
+    stated = _stated(operation_of_task(model.task_type))
     for name in (*sorted(model.takes), *model.needs):
         if name != "inputs":
-            properties.setdefault(name, _PARAMETERS.get(name, {}))
-    if model.task_type in _SETTINGS:
-        properties["settings"] = _SETTINGS[model.task_type]
-    if model.task_type == "promptEnhance":
-        properties["prompt"] = _text(1, 300)
+            properties.setdefault(name, stated.get(name) or _PARAMETERS.get(name, {}))
     if model.inputs:
         inputs = {name: {"type": "array"} if name in _LISTS else {} for name in model.inputs}
         properties["inputs"] = {**_object(inputs, *model.needs_inputs), "additionalProperties": False}
@@ -163,6 +150,37 @@ def request_schema(model: Model) -> Schema:
     }
 
 
+def _stated(operation: Operation | None) -> dict[str, Schema]:
+    """Return the schemas of fields whose values the entry of an operation states, and of objects with such fields."""
+    schemas: dict[str, Schema] = {}
+    for option in () if operation is None else operation.options:
+        for path in () if operation is None else option_fields(option, operation):
+            name, dot, inner = path.partition(".")
+            if dot:
+                known = schemas.get(name) or _PARAMETERS.get(name, {})
+                properties = {**known.get("properties", {}), inner: _schema_of(option)}
+                schemas[name] = {**known, "type": "object", "properties": properties}
+            elif option.values or option.low is not None or option.high is not None:
+                schemas[name] = _schema_of(option)
+    return schemas
+
+
+def _schema_of(option: Option) -> Schema:
+    low, high = option.low, option.high
+    number = {name: value for name, value in (("minimum", low), ("maximum", high)) if value is not None}
+    if option.kind in {"integer", "number"}:
+        if option.values:
+            return {"enum": [int(value) if option.kind == "integer" else float(value) for value in option.values]}
+        return {"type": option.kind, **number}
+    if option.kind == "flag":
+        return _FLAG
+    if option.kind == "numbers":
+        return _list({"type": "number", **number}, option.count or 0, option.count)
+    if option.values and option.kind == "text":
+        return {"enum": list(option.values)}
+    return _text(None if low is None else int(low), None if high is None else int(high))
+
+
 def _common(model: Model) -> Schema:
     """Give the parameters of a kind of task (reference 5.1)."""
     task_type = model.task_type
@@ -180,12 +198,12 @@ def _common(model: Model) -> Schema:
         "includeCost": _FLAG,
         "routing": _ANY_OBJECT,
     }
-    formats = model.formats or (() if binding is None else binding.formats)
+    formats = model.formats or (() if operation is None else operation.formats)
     if formats:
         made["outputFormat"] = {"enum": [*formats, *(each.lower() for each in formats),
                                          *(("JPEG", "jpeg") if "JPG" in formats else ())]}  # fmt: skip
-    if binding is not None and binding.most_results is not None:
-        made["numberResults"] = _whole(1, binding.most_results)
+    if operation is not None and operation.most_results is not None:
+        made["numberResults"] = _whole(1, operation.most_results)
     if operation is None or operation.produces not in {"text", "model"}:  # else there is no file to deliver
         only_url = is_on_video or (binding is not None and binding.is_url_only)
         made |= {

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from .media_fields import holds_media, replace_media
-from .tasks import WIRE_NAMES
+from ...core.media_fields import holds_media, replace_media
+from .operations import WIRE_NAMES
 
-__all__ = ["DELIVERY", "differences", "in_order", "parameters_of", "python_name"]
+__all__ = ["DELIVERY", "in_order", "parameters_of", "python_name"]
 
 DELIVERY = frozenset(
     {"taskType", "taskUUID", "deliveryMethod", "includeCost", "outputType", "webhookURL", "uploadEndpoint", "ttl"}
@@ -60,13 +60,6 @@ def in_order(request: Mapping[str, Any]) -> dict[str, Any]:
         return _RANK.get(name, len(_RANK)), name, wire
 
     return {wire: request[wire] for wire in sorted(request, key=rank)}
-
-
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return the parameters that differ, each with its value in *before* and in *now*; None where it is not given."""
-    names = list(dict.fromkeys([*before, *now]))
-    pairs = {name: (before.get(name), now.get(name)) for name in names}
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def _media_names(inputs: Sequence[Mapping[str, Any]]) -> Any:

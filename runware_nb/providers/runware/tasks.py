@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ..reprs import short_repr
-from .bindings import UTILITIES, WIRE_NAMES, binding_of, operation_of_task
-from .items import Item
-from .parsing import is_uuid
-from .plain_values import plain_task
+from ...core.items import Item
+from ...core.operations import Operation
+from ...core.option_values import LoRA, parse_loras, parse_size
+from ...core.parsing import is_uuid
+from ...core.plain_values import plain_task
+from ...errors import TaskInvalid
+from ...reprs import short_repr
+from .operations import UTILITIES, WIRE_NAMES, binding_for, binding_of, operation_of_task, wire_name
 
 __all__ = [
     "WIRE_NAMES",
@@ -24,25 +27,8 @@ __all__ = [
     "is_uuid",
     "prepare",
     "prompt_of",
+    "request_of",
 ]
-
-
-@short_repr()
-@dataclass(frozen=True, slots=True)
-class LoRA:
-    """A low-rank adaptation to apply.
-
-    Attributes:
-        model: Its AIR identifier.
-        weight: Strength, from -4 to 4.
-    """
-
-    model: str
-    weight: float = 1.0
-
-    def to_wire(self) -> Item:
-        """Return it in wire spelling."""
-        return {"model": self.model, "weight": self.weight}
 
 
 @short_repr()
@@ -133,6 +119,52 @@ def as_wire(task: Task) -> Item:
         TaskInvalid: A value cannot be a parameter.
     """
     return plain_task(task.to_wire() if isinstance(task, ImageTask) else task)
+
+
+def request_of(operation: Operation, values: Mapping[str, Any]) -> Item:
+    """Build the request of an operation.
+
+    Args:
+        operation: Its entry.
+        values: Inputs and parameters by their names in Python; None for those that are not given.
+
+    Returns:
+        The task in wire spelling.
+
+    Raises:
+        TaskInvalid: A size or a LoRA is not understood, or a model is given as well as an option that stands for one.
+    """
+    binding = binding_for(operation)
+    media = {medium.name for medium in operation.inputs}
+    kinds = {option.name: option.kind for option in operation.options}
+    task: Item = {"taskType": binding.task_type}
+    inputs: Item = {}
+    for name, value in values.items():
+        if value is None:
+            continue
+        if name in binding.frames:
+            inputs.setdefault("frameImages", []).append({"image": value, "frame": binding.frames[name]})
+        elif name in media:
+            inputs[wire_name(name, operation)] = value
+        elif name in binding.models:
+            if values.get("model") is not None:
+                raise TaskInvalid(
+                    f"Give either model or {name}, which stands for a model. Nothing was sent.", parameter="model"
+                )
+            task["model"] = binding.models[name].format(value)
+        elif name == binding.message:
+            task["messages"] = [{"role": "user", "content": value}]
+        elif kinds.get(name) == "size":
+            task["width"], task["height"] = parse_size(value)
+        elif kinds.get(name) == "lora":
+            task["lora"] = [lora.to_wire() for lora in parse_loras(value)]
+        else:
+            *path, last = wire_name(name, operation).split(".")
+            inner = task
+            for part in path:
+                inner = inner.setdefault(part, {})
+            inner[last] = value
+    return {**task, "inputs": inputs} if inputs else task
 
 
 def is_utility(task_type: str) -> bool:

@@ -10,18 +10,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from ..reprs import short_repr
-from .operations import OPERATIONS, Operation, operation_of
+from ...core.operations import OPERATIONS, Operation, Option, operation_of
+from ...reprs import short_repr
 
 __all__ = [
     "BINDINGS",
     "UTILITIES",
     "WIRE_NAMES",
     "Binding",
+    "binding_for",
     "binding_of",
     "flags_by_field",
+    "is_long_running",
     "operation_name",
     "operation_of_task",
+    "option_fields",
     "task_types_by_name",
     "wire_name",
 ]
@@ -58,7 +61,6 @@ UTILITIES = frozenset(
 )  # fmt: skip
 """Task types that are not operations: they generate nothing and cost nothing."""
 
-_IMAGE_FORMATS = ("JPG", "PNG", "WEBP")
 _QUALITY = frozenset({"outputQuality"})
 _SAFETY = frozenset({"checkNSFW", "safety", "advancedFeatures", "watermark"})
 
@@ -73,9 +75,10 @@ class Binding:
         task_type: The task type of today.
         older_names: Task types that the service still accepts for it.
         fields: Fields of parameters and inputs by their names in Python, where `WIRE_NAMES` and capitals in place of
-            underscores do not give them.
-        formats: Values of `outputFormat`, the default first, where a model does not state its own.
-        most_results: The largest `numberResults`; None if the operation has no such field.
+            underscores do not give them. A dot leads into an object, as in `settings.confidence`.
+        models: How the model is called that an option stands for, by the name of the option: `mask-{}` and the value.
+        frames: Values of `frame` by the names of the inputs that are frames of a video.
+        message: The option whose text is the message of the user.
         count_field: The field with the number of results.
         common: Fields that each model of this task type accepts, in addition to those of all task types.
         is_url_only: Whether results are delivered as URLs only.
@@ -86,33 +89,61 @@ class Binding:
     task_type: str
     older_names: tuple[str, ...] = ()
     fields: Mapping[str, str] = field(default_factory=dict)
-    formats: tuple[str, ...] = ()
-    most_results: int | None = None
+    models: Mapping[str, str] = field(default_factory=dict)
+    frames: Mapping[str, str] = field(default_factory=dict)
+    message: str | None = None
     count_field: str = "numberResults"
     common: frozenset[str] = frozenset()
     is_url_only: bool = False
     can_stream: bool = False
 
 
+def _inside(name: str, *options: str, **others: str) -> dict[str, str]:
+    """Return the fields of options whose values are inside the object *name*."""
+    return {option: f"{name}.{_in_capitals(option)}" for option in options} | {
+        option: f"{name}.{field_name}" for option, field_name in others.items()
+    }
+
+
+def _in_capitals(name: str) -> str:
+    head, *rest = name.split("_")
+    return WIRE_NAMES.get(name) or head + "".join(word.capitalize() for word in rest)
+
+
+_SPEECH = {"speech_text": "speech.text", "speech_voice": "speech.voice"}
+
 BINDINGS: tuple[Binding, ...] = (
-    Binding(operation="text-to-image", task_type="imageInference", older_names=("photoMaker",), formats=_IMAGE_FORMATS,
-            most_results=20, common=_QUALITY | _SAFETY),
-    Binding(operation="upscale", task_type="upscale", older_names=("imageUpscale",), formats=_IMAGE_FORMATS,
-            common=_QUALITY),
+    Binding(operation="text-to-image", task_type="imageInference", older_names=("photoMaker",),
+            common=_QUALITY | _SAFETY),
+    Binding(operation="upscale", task_type="upscale", older_names=("imageUpscale",), common=_QUALITY,
+            fields={"factor": "upscaleFactor",
+                    **_inside("settings", "positive_prompt", "negative_prompt", "strength", "control_net_weight",
+                              "steps", "scheduler", "seed", "cfg_scale", "clip_skip")}),
     Binding(operation="remove-background", task_type="removeBackground", older_names=("imageBackgroundRemoval",),
-            formats=_IMAGE_FORMATS, common=_QUALITY),
+            common=_QUALITY,
+            fields=_inside("settings", "rgba", "return_only_mask", "post_process_mask", "alpha_matting",
+                           "alpha_matting_foreground_threshold", "alpha_matting_background_threshold",
+                           "alpha_matting_erode_size")),
     Binding(operation="caption", task_type="caption", older_names=("imageCaption",)),
-    Binding(operation="mask", task_type="imageMasking", formats=_IMAGE_FORMATS),
+    Binding(operation="mask", task_type="imageMasking", models={"detector": "mask-{}"},
+            fields=_inside("settings", "confidence", "max_detections", "mask_padding", "mask_blur")),
     Binding(operation="controlnet", task_type="controlNetPreprocess", older_names=("imageControlNetPreProcess",),
-            formats=_IMAGE_FORMATS),
-    Binding(operation="enhance", task_type="promptEnhance", count_field="promptVersions"),
-    Binding(operation="vectorize", task_type="vectorize", formats=("SVG",)),
-    Binding(operation="video", task_type="videoInference", formats=("MP4", "WEBM", "MOV"), most_results=4,
-            common=_SAFETY, is_url_only=True),
-    Binding(operation="audio", task_type="audioInference", formats=("MP3", "WAV", "FLAC", "OGG"), most_results=4),
-    Binding(operation="text", task_type="textInference", formats=("TEXT", "JSON"), most_results=4, can_stream=True),
-    Binding(operation="3d", task_type="3dInference", formats=("GLB",), most_results=4, is_url_only=True),
-    Binding(operation="training", task_type="training"),
+            models={"preprocessor": "{}"},
+            fields=_inside("settings", "width", "height", "low_threshold_canny", "high_threshold_canny",
+                           "include_hands_and_face_open_pose")),
+    Binding(operation="enhance", task_type="promptEnhance", count_field="promptVersions",
+            fields={"max_length": "promptMaxLength", "versions": "promptVersions"}),
+    Binding(operation="vectorize", task_type="vectorize"),
+    Binding(operation="video", task_type="videoInference", common=_SAFETY, is_url_only=True, fields=_SPEECH,
+            frames={"first_frame": "first", "last_frame": "last"}),
+    Binding(operation="audio", task_type="audioInference",
+            fields=_SPEECH | _inside("audioSettings", "sample_rate", "bitrate", "channels")),
+    Binding(operation="text", task_type="textInference", can_stream=True, message="prompt",
+            fields=_inside("settings", "system_prompt", "max_tokens", "temperature", "top_p", "top_k")),
+    Binding(operation="3d", task_type="3dInference", is_url_only=True),
+    Binding(operation="training", task_type="training",
+            fields=_inside("importModel", "name", "version", "air", "private", identifier="uniqueIdentifier",
+                           description="shortDescription")),
     Binding(operation="tools", task_type="tools", is_url_only=True),
 )  # fmt: skip
 """One binding for each operation."""
@@ -133,6 +164,18 @@ def binding_of(task_type: str) -> Binding | None:
     return _BY_TASK_TYPE.get(task_type)
 
 
+def binding_for(operation: Operation) -> Binding:
+    """Return the binding of an operation.
+
+    Raises:
+        KeyError: There is none.
+    """
+    for binding in BINDINGS:
+        if binding.operation == operation.name:
+            return binding
+    raise KeyError(operation.name)
+
+
 def operation_of_task(task_type: str) -> Operation | None:
     """Return the operation of a task type, also of an older name; None for a utility, or one that is not known yet."""
     return _OPERATIONS.get(task_type)
@@ -142,6 +185,12 @@ def operation_name(task_type: str) -> str | None:
     """Return the name of the operation of a task type; None for a utility, or a task type that is not known yet."""
     operation = operation_of_task(task_type)
     return None if operation is None else operation.name
+
+
+def is_long_running(task_type: str) -> bool:
+    """Return whether a task type takes minutes and costs accordingly; False for a utility or an unknown type."""
+    operation = operation_of_task(task_type)
+    return operation is not None and operation.long_running
 
 
 def task_types_by_name() -> dict[str, str]:
@@ -157,17 +206,24 @@ def wire_name(name: str, operation: Operation | None = None) -> str:
         name: In Python.
         operation: Whose field it is, if its binding may name it otherwise than all others do.
     """
-    binding = next((one for one in BINDINGS if operation is not None and one.operation == operation.name), None)
-    if binding is not None and name in binding.fields:
-        return binding.fields[name]
-    head, *rest = name.split("_")
-    return WIRE_NAMES.get(name) or head + "".join(word.capitalize() for word in rest)
+    if operation is not None and name in (fields := binding_for(operation).fields):
+        return fields[name]
+    return _in_capitals(name)
+
+
+def option_fields(option: Option, operation: Operation) -> tuple[str, ...]:
+    """Return the fields that an option fills, with dots into objects; none if it stands for a model."""
+    binding = binding_for(operation)
+    if option.name in binding.models:
+        return ()
+    if option.name == binding.message:
+        return ("messages",)
+    return ("width", "height") if option.kind == "size" else (wire_name(option.name, operation),)
 
 
 def flags_by_field(operation: Operation) -> dict[str, tuple[str, ...]]:
-    """Return the options of an operation's parameters on a line, by field; a size stands for both sides."""
+    """Return the options of an operation's parameters on a line, by field; see `option_fields`."""
     flags: dict[str, tuple[str, ...]] = {}
     for option in operation.options:
-        fields = ("width", "height") if option.kind == "size" else (wire_name(option.name, operation),)
-        flags |= dict.fromkeys(fields, option.flags)
+        flags |= dict.fromkeys(option_fields(option, operation), option.flags)
     return flags
