@@ -42,7 +42,7 @@ class Planner:
         if as_is:
             wire = dict(task if isinstance(task, Mapping) else task.to_wire())
             return Plan(wire)
-        wire = as_wire(task)
+        wire = as_wire(task if isinstance(task, Mapping) else task.to_wire())
         wire.setdefault("taskType", "imageInference")
         if isinstance(wire.get("model"), str):
             wire["model"] = self._air_of(wire["model"])
