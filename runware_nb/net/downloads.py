@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from urllib.parse import urljoin
 
 from ..core.redaction import host_of
@@ -51,12 +52,6 @@ class Downloads:
         def late() -> TransportTimeout:
             return TransportTimeout(f"{host_of(url)} did not send the whole file within {timeout_s:.3g} s")
 
-        async def read(reply: HttpReply) -> bytes | str:
-            """Return the file, or the URL that a redirect names."""
-            if reply.status in _REDIRECTS and "location" in reply.headers:
-                return reply.headers["location"]
-            return await _read_file(reply, host_of(hop), max_bytes)
-
         async with Deadline(now() + timeout_s, late):
             came_from: str | None = None
             for _ in range(_MAX_REDIRECTS + 1):
@@ -65,6 +60,7 @@ class Downloads:
                 except ValueError as error:
                     raise MediaError(f"media URL {shown_url(url)} refused: {error}") from error
                 check_hop(hop, came_from=came_from, endpoint=self._http.endpoint)
+                read = partial(_read, host=host_of(hop), max_bytes=max_bytes)
                 received = await self._http.visit(hop, read, checks=True)
                 if isinstance(received, bytes):
                     return received
@@ -84,13 +80,15 @@ def _joined(url: str, location: str) -> str:
         raise MediaError(f"media URL {shown_url(url)} refused: it redirects to an invalid URL ({error})") from error
 
 
-async def _read_file(reply: HttpReply, host: str, max_bytes: int) -> bytes:
-    """Read a medium.
+async def _read(reply: HttpReply, *, host: str, max_bytes: int) -> bytes | str:
+    """Read a medium; of a redirect, return the URL that it names.
 
     Raises:
         MediaError: It is gone, or too large.
         TransportError: It did not come, or not as a whole.
     """
+    if reply.status in _REDIRECTS and "location" in reply.headers:
+        return reply.headers["location"]
     if reply.status in _GONE:
         raise MediaError(f"{host} no longer has this file (HTTP {reply.status})", is_expired=True)
     if not 200 <= reply.status < 300:

@@ -80,12 +80,19 @@ class HttpReply:
     Attributes:
         status: HTTP status.
         headers: By name, in any case.
+
+    Raises:
+        TransportError: It is a 206. Only whole files are requested, and a part must never count as the whole file.
     """
 
     __slots__ = ("_body", "_host", "_proxy", "_response", "_url", "headers", "status")
 
     def __init__(self, response: httpx.Response, url: str, host: str, proxy: Proxy | None, body: _Body | None) -> None:
         self.status = response.status_code
+        if self.status == _PARTIAL:
+            raise TransportError(
+                f"{host} sent only a part (HTTP 206) of the file that was requested", http_status=_PARTIAL
+            )
         self.headers: Mapping[str, str] = response.headers
         self._response = response
         self._url = url
@@ -102,23 +109,11 @@ class HttpReply:
 
         Raises:
             RunwareNBError: *too_large*'s.
-            TransportError: It did not arrive as a whole, or is only a part of the file (HTTP 206).
+            TransportError: It did not arrive as a whole.
         """
         with translating(self._url, self._proxy, self._body):
-            self._refuse_partial()
             raw = self._response.aiter_raw()
             return await read_body(raw, self.headers, self._host, max_bytes=max_bytes, too_large=too_large)
-
-    def _refuse_partial(self) -> None:
-        """Refuse a 206: only whole files are requested, and a part must never count as the whole file.
-
-        Raises:
-            TransportError: It is one.
-        """
-        if self.status == _PARTIAL:
-            raise TransportError(
-                f"{self._host} sent only a part (HTTP 206) of the file that was requested", http_status=_PARTIAL
-            )
 
 
 class HttpStream(HttpReply):
@@ -166,7 +161,6 @@ class HttpStream(HttpReply):
             TransportTimeout: The deadline has passed.
             RunwareNBError: See `HttpReply.read`.
         """
-        self._refuse_partial()
         size = 0
         raw = self._response.aiter_raw()
         async with contextlib.aclosing(read_pieces(raw, self.headers, self._host)) as pieces:
@@ -347,8 +341,8 @@ class HttpConnection:
             is_usable = False
             try:
                 response = await self._respond(route, self._request(method, path, body, headers), body)
-                reply = HttpReply(response, self.endpoint, self.host, proxy, body)
                 try:
+                    reply = HttpReply(response, self.endpoint, self.host, proxy, body)
                     received = await reply.read(max_bytes=max_bytes, too_large=too_large)
                 finally:
                     await response.aclose()
