@@ -487,10 +487,10 @@ class HttpConnection:
         else:
             extensions["trace"] = body.on_event
         with translating(self.endpoint, None, body):
-            request = httpx.Request(
-                method, self.endpoint + path, headers=sent | dict(headers or {}), content=body if length else None,
-                extensions=extensions,
-            )  # fmt: skip
+            content = body if length else None
+            request = httpx.Request(method, self.endpoint + path, headers=sent, content=content, extensions=extensions)
+            if headers:
+                request.headers.update(headers)  # which replaces those of the same name, in any case
         if self._sends_key and self._key is not None:
             request.headers["Authorization"] = f"Bearer {self._key()}"  # no variable keeps it: tracebacks show those
         return request

@@ -66,16 +66,17 @@ def test_a_response_has_status_headers_and_body_whatever_its_status(run_async):
     assert b"content-type" not in head.lower()
 
 
-def test_bytes_are_sent_with_their_own_type(run_async):
+@pytest.mark.parametrize("name", ["Content-Type", "content-type"])
+def test_bytes_are_sent_with_their_own_type(run_async, name):
     async def respond(exchange):
         await exchange.respond({})
 
     with SlowServer(http(respond)) as server:
         content = bytes(range(256))
-        run_async(ask(server.url, path="/assets/", content=content, headers={"Content-Type": "image/png"}))
+        run_async(ask(server.url, path="/assets/", content=content, headers={name: "image/png"}))
         assert server.requests[0].endswith(content)
-        assert server.requests[0].count(b"Content-Type: ") == 1
-        assert b"Content-Type: image/png\r\n" in server.requests[0]
+        assert server.requests[0].lower().count(b"content-type: ") == 1
+        assert b"content-type: image/png\r\n" in server.requests[0].lower()
 
 
 @pytest.mark.parametrize("values", [{"sends_key": False}, {"key": None}])
