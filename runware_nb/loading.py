@@ -23,6 +23,7 @@ FIRST_NEEDED = (
     "notebook.running",
     "engine.execution",
     "runlog.store",
+    "net.downloads",
     "providers.runware.client",
     "providers.runware.rest",
     "providers.runware.websocket",

@@ -1,4 +1,4 @@
-"""Which addresses a download may go to. Pure rules; `rest` applies them at every hop."""
+"""Which addresses a download may go to. Pure rules; `net.downloads` applies them at every hop."""
 
 from __future__ import annotations
 

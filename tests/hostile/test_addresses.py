@@ -14,8 +14,8 @@ from runware_nb.errors import MediaError, RunwareNBError, TransportError
 from runware_nb.net import addresses as module
 from runware_nb.net.address_policy import shown_url
 from runware_nb.net.addresses import CheckedBackend
-from runware_nb.providers.runware.rest import RestTransport
-from runware_nb.settings import Settings
+from runware_nb.net.downloads import Downloads
+from runware_nb.net.http import HttpConnection
 from tests.hostile.slow_server import SlowServer, http, no_certificates
 
 PUBLIC = "93.184.216.34"
@@ -79,11 +79,11 @@ def redirect(location):
 
 def downloads(run_async, url, endpoint="https://service.example/v1", **values):
     async def main():
-        transport = RestTransport(Settings(rest_url=endpoint), None, user_agent="test")
+        http = HttpConnection(endpoint, user_agent="test", connect_timeout_s=10)
         try:
-            return await transport.download(url, **{"timeout_s": 5, **values})
+            return await Downloads(http).download(url, **{"timeout_s": 5, **values})
         finally:
-            await transport.aclose()
+            await http.aclose()
 
     return run_async(main())
 
@@ -184,11 +184,11 @@ def test_any_text_is_a_url_or_one_sentence(text, prefix):
             raise httpcore.ConnectError("not in a test")
 
     async def main():
-        transport = RestTransport(Settings(), None, user_agent="test")
+        http = HttpConnection("https://service.example/v1", user_agent="test", connect_timeout_s=10)
         try:
-            await transport.download(prefix + text, timeout_s=5)
+            await Downloads(http).download(prefix + text, timeout_s=5)
         finally:
-            await transport.aclose()
+            await http.aclose()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module.httpcore, "AnyIOBackend", Backend)
@@ -288,11 +288,11 @@ def test_the_certificate_is_checked_against_the_name_and_not_the_address(run_asy
         server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
         server.port = server.sockets[0].getsockname()[1]
         Network(monkeypatch, server)
-        transport = RestTransport(Settings(), None, user_agent="test")
+        http = HttpConnection("https://service.example/v1", user_agent="test", connect_timeout_s=10)
         try:
-            return await transport.download(url, timeout_s=10)
+            return await Downloads(http).download(url, timeout_s=10)
         finally:
-            await transport.aclose()
+            await http.aclose()
             server.close()
 
     monkeypatch.setenv("SSL_CERT_FILE", str(path))

@@ -218,16 +218,16 @@ def test_an_image_in_single_bytes_ends_at_the_deadline(run_async, script):
 
 
 def test_a_schema_document_in_single_bytes_ends_at_the_deadline(run_async):
-    from runware_nb.providers.runware.rest import RestTransport
+    from runware_nb.net.http import HttpConnection
 
     with SlowServer(http(drip_chunks)) as server:
 
         async def work():
-            transport = RestTransport(Settings(**server.urls), None, user_agent="test")
+            http = HttpConnection(server.url, user_agent="test", connect_timeout_s=10)
             try:
-                await transport.get(f"{server.url}/resolve/x", None, timeout_s=LIMIT_S)
+                await http.get(f"{server.url}/resolve/x", None, timeout_s=LIMIT_S)
             finally:
-                await transport.aclose()
+                await http.aclose()
 
         assert isinstance(timed(run_async, work), TransportTimeout)
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from runware_nb import Client
 from runware_nb.errors import MediaError, ProtocolError, RunwareNBError, TransportError
 from runware_nb.net.bodies import read_body, read_pieces
-from runware_nb.providers.runware.rest import RestTransport
+from runware_nb.net.downloads import Downloads
+from runware_nb.net.http import HttpConnection
 from runware_nb.settings import Settings
 from tests.conftest import TASK
 from tests.hostile.slow_server import SlowServer, http, no_certificates
@@ -145,11 +146,11 @@ def test_a_piece_is_small_whatever_a_chunk_unpacks_to(run_async):
 
 async def fetches(client, server):
     """Download without the client's own tries."""
-    transport = RestTransport(client.settings, None, user_agent="test")
+    http = HttpConnection(server.url, user_agent="test", connect_timeout_s=10)
     try:
-        await transport.download(f"{server.url}/x.png")
+        await Downloads(http).download(f"{server.url}/x.png")
     finally:
-        await transport.aclose()
+        await http.aclose()
 
 
 async def streams(client, server):
@@ -158,11 +159,11 @@ async def streams(client, server):
 
 
 async def gets(client, server):
-    transport = RestTransport(client.settings, None, user_agent="test")
+    http = HttpConnection(server.url, user_agent="test", connect_timeout_s=10)
     try:
-        await transport.get(f"{server.url}/resolve/x", None)
+        await http.get(f"{server.url}/resolve/x", None)
     finally:
-        await transport.aclose()
+        await http.aclose()
 
 
 WAYS = {
@@ -201,11 +202,11 @@ def test_a_bomb_for_an_image_is_refused(run_async):
     with SlowServer(responding(GZIP_BOMB, Content_Encoding="gzip")) as server:
 
         async def main():
-            transport = RestTransport(Settings(**server.urls), None, user_agent="test")
+            http = HttpConnection(server.url, user_agent="test", connect_timeout_s=10)
             try:
-                await transport.download(f"{server.url}/x.png", max_bytes=MIB)
+                await Downloads(http).download(f"{server.url}/x.png", max_bytes=MIB)
             finally:
-                await transport.aclose()
+                await http.aclose()
 
         with pytest.raises(MediaError, match=r"more than the 1,048,576 bytes accepted"):
             run_async(main())

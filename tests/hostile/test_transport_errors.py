@@ -13,10 +13,14 @@ import websockets.exceptions
 
 from runware_nb import Client
 from runware_nb.errors import AuthenticationFailed, ConfigError, RunwareNBError, TransportError
+from runware_nb.net import http as net_http
+from runware_nb.net import websocket as net_websocket
+from runware_nb.net.http import HttpConnection, translated, translating
 from runware_nb.net.proxies import Proxy
-from runware_nb.providers.runware import rest, websocket
-from runware_nb.providers.runware.rest import RestTransport, translated, translating
-from runware_nb.providers.runware.websocket import HandshakeFailed, WebSocketTransport
+from runware_nb.net.websocket import HandshakeFailed, handshake_error
+from runware_nb.providers.runware import websocket
+from runware_nb.providers.runware.rest import RestTransport
+from runware_nb.providers.runware.websocket import WebSocketTransport
 from runware_nb.settings import Key, Settings
 from tests.conftest import TASK
 from tests.hostile.slow_server import SlowServer, SlowSocket, authenticates, http, no_certificates
@@ -53,7 +57,7 @@ HTTPX = exceptions_of(httpx)
 def test_every_exception_of_httpx_is_listed_by_name():
     """A new one fails here until somebody has decided what it means for a task."""
     assert len(HTTPX) > 20
-    assert [kind.__name__ for kind in HTTPX if kind not in rest._FAILURES] == []
+    assert [kind.__name__ for kind in HTTPX if kind not in net_http._FAILURES] == []
 
 
 @pytest.mark.parametrize("kind", [*HTTPX, ssl.SSLError, ssl.SSLCertVerificationError, OSError, UnicodeEncodeError],
@@ -87,12 +91,12 @@ WEBSOCKETS = exceptions_of(websockets.exceptions)
 
 def test_every_exception_of_websockets_has_the_root_that_is_caught():
     assert len(WEBSOCKETS) > 20
-    assert [kind for kind in WEBSOCKETS if not issubclass(kind, websocket._CONNECT_ERRORS)] == []
+    assert [kind for kind in WEBSOCKETS if not issubclass(kind, net_websocket._CONNECT_ERRORS)] == []
 
 
 def test_every_exception_of_websockets_is_in_the_table():
     """A new class fails here until it is decided whether the handshake is repeated after it."""
-    assert [kind.__name__ for kind in WEBSOCKETS if kind.__name__ not in websocket._FATES] == []
+    assert [kind.__name__ for kind in WEBSOCKETS if kind.__name__ not in net_websocket._FATES] == []
 
 
 @pytest.mark.parametrize(
@@ -111,7 +115,7 @@ def test_every_exception_of_a_handshake_ends_the_wait(run_async, monkeypatch, ki
         error.msg = "odd"
         if kind in {websockets.exceptions.InvalidStatus, websockets.exceptions.InvalidProxyStatus}:
             error.response = type("Response", (), {"status_code": 302})()
-        raise error
+        raise handshake_error(error, "wss://me:secret@service.example/v1")
 
     monkeypatch.setattr(websocket, "reconnect_delay_s", lambda *_args, **_values: 0.0)
 
@@ -126,6 +130,8 @@ def test_every_exception_of_a_handshake_ends_the_wait(run_async, monkeypatch, ki
     with pytest.raises(HandshakeFailed) as caught:
         run_async(main(), 10)
     assert caught.value.may_have_arrived is False
+    assert "service.example" in str(caught.value)
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -349,9 +355,9 @@ def test_the_key_is_in_no_attribute_of_a_transport():
         assert KEY not in repr(vars(transport))
 
 
-def test_the_header_is_added_only_by_the_auth_object():
-    request = rest._KeyAuth(Settings(api_key=Key(KEY, "test")))
-    assert KEY not in repr(vars(request))
-    sent = next(request.auth_flow(httpx.Request("POST", URL)))
-    assert sent.headers["Authorization"] == f"Bearer {KEY}"
-    assert KEY not in repr(sent) + repr(sent.headers)
+def test_the_key_is_only_in_the_header_of_a_request():
+    connection = HttpConnection(URL, user_agent="test", connect_timeout_s=1, key=lambda: KEY)
+    assert KEY not in repr(vars(connection))
+    request = connection._request("GET", "", net_http._Body(b""), None)
+    assert request.headers["Authorization"] == f"Bearer {KEY}"
+    assert KEY not in repr(request) + repr(request.headers)

@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import json
 import socket
 
 import pytest
@@ -19,6 +18,7 @@ from runware_nb.errors import (
     TransportError,
     TransportTimeout,
 )
+from runware_nb.net.trace import wire_trace
 from tests.conftest import TASK
 
 
@@ -652,22 +652,18 @@ def test_an_outage_while_a_task_is_polled_is_sat_out(start_sandbox, run_async, l
     assert len(second.charges()) == 1
 
 
-def test_tasks_of_one_moment_share_a_frame(sandbox, run_async):
+def test_tasks_of_one_moment_share_a_frame(sandbox, run_async, monkeypatch):
+    monkeypatch.setattr(wire_trace, "is_on", True)
+    wire_trace.frames.clear()
+
     async def main():
         async with connect(sandbox, max_in_flight=64) as client:
             await client.open()
-            socket = client._connection._transport._socket
-            frames, send = [], socket.send
+            return await asyncio.gather(*(client.run({**TASK, "seed": n}) for n in range(1, 41)))
 
-            async def counted(text):
-                frames.append(len(json.loads(text)))
-                await send(text)
-
-            socket.send = counted
-            outcomes = await asyncio.gather(*(client.run({**TASK, "seed": n}) for n in range(1, 41)))
-            return outcomes, frames
-
-    outcomes, frames = run_async(main())
+    outcomes = run_async(main())
+    frames = [len(frame.frame) for frame in wire_trace.frames if frame.direction == "sent"]
+    wire_trace.frames.clear()
     assert [outcome[0].seed for outcome in outcomes] == list(range(1, 41))
     assert sum(frames) == 40
     assert max(frames) == 16
@@ -696,13 +692,14 @@ def test_what_left_in_an_earlier_frame_is_not_said_to_have_stayed(sandbox, run_a
         async with connect(sandbox, max_in_flight=64) as client:
             await client.open()
             transport = client._connection._transport
-            socket, send = transport._socket, transport._socket.send
+            socket = transport._socket
 
-            async def once(text):
-                await send(text)
-                socket.transport.abort()
+            class Dying:
+                async def send(self, text):
+                    await socket.send(text)
+                    socket._socket.transport.abort()
 
-            socket.send = once
+            transport._socket = Dying()
             sends = [transport.send([{"taskType": "ping", "ping": True, "n": n}], timeout_s=5) for n in range(40)]
             return await asyncio.gather(*sends, return_exceptions=True)
 

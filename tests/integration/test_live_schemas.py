@@ -7,10 +7,10 @@ import time
 import pytest
 
 from runware_nb.errors import TaskInvalid, TransportError
+from runware_nb.net.http import HttpConnection
 from runware_nb.providers.runware.catalog import LiveCatalogue, check_task
-from runware_nb.providers.runware.rest import RestTransport
 from runware_nb.providers.runware.schema_refresh import FreshSchemas
-from runware_nb.settings import Settings, load_settings
+from runware_nb.settings import load_settings
 from tests.conftest import TASK
 
 
@@ -133,13 +133,18 @@ def test_off_means_nobody_is_asked(run_async):
 
 def test_the_sandboxs_schemas_over_http(sandbox, run_async, tmp_path):
     async def main():
-        transport = RestTransport(Settings(**sandbox.urls), None, user_agent="test")
+        http = HttpConnection(sandbox.info["schemas_url"], user_agent="test", connect_timeout_s=10)
+
+        async def get(url, etag):
+            response = await http.get(url, etag)
+            return response.status, response.body, response.headers.get("etag")
+
         try:
-            catalogue = LiveCatalogue(sandbox.info["schemas_url"], tmp_path, transport.get)
-            again = LiveCatalogue(sandbox.info["schemas_url"], tmp_path, transport.get)
+            catalogue = LiveCatalogue(sandbox.info["schemas_url"], tmp_path, get)
+            again = LiveCatalogue(sandbox.info["schemas_url"], tmp_path, get)
             return await catalogue.rules("google:4@3"), await again.rules("google:4@3"), await catalogue.rules("no:1@1")
         finally:
-            await transport.aclose()
+            await http.aclose()
 
     rules, again, unknown = run_async(main())
     assert rules.task_type == again.task_type == "imageInference"

@@ -251,7 +251,7 @@ def test_row_15_a_reset_connection_kills_nothing(sandbox, run_async):
         "    loop.set_exception_handler(lambda loop, context: unheard.append(context))\n"
         "    async with Client(sys.argv[1], rest_url=sys.argv[2], ws_url=sys.argv[3]) as client:\n"
         "        await client.open()\n"
-        "        client._connection._transport._socket.transport.abort()\n"
+        "        client._connection._transport._socket._socket.transport.abort()\n"
         "        await asyncio.sleep(0.3)\n"
         "        await client.ping()\n"
         "    import gc; gc.collect(); await asyncio.sleep(0)\n"

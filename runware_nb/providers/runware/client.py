@@ -462,7 +462,7 @@ class Client:
         failures = 0
         while True:
             try:
-                return await self._connection.rest().download(url, timeout_s=deadline - now())
+                return await self._connection.downloads().download(url, timeout_s=deadline - now())
             except TransportTimeout:
                 raise
             except TransportError as error:

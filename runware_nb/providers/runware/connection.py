@@ -12,6 +12,7 @@ from ...errors import RunwareNBError, TransportError
 from ...settings import Settings
 
 if TYPE_CHECKING:
+    from ...net.downloads import Downloads
     from .rest import RestTransport
     from .transport import Listener, Transport, TransportFactory
 
@@ -51,6 +52,7 @@ class Connection:
         self._factory = factory
         self._transport: Transport | None = None
         self._rest: RestTransport | None = None
+        self._downloads: Downloads | None = None
         self._opening: asyncio.Task[Transport] | None = None
         self._closed: TransportError | None = None
 
@@ -88,13 +90,22 @@ class Connection:
         return self._transport is not None and not self._transport.is_open
 
     def rest(self) -> RestTransport:
-        """Give the REST transport, which downloads, uploads and streams whatever carries the tasks."""
+        """Return the REST transport, which uploads and streams whatever carries the tasks."""
         self._check_open()
         if self._rest is None:
             from .rest import RestTransport
 
             self._rest = RestTransport(self._settings, self._listener, user_agent=self._user_agent)
         return self._rest
+
+    def downloads(self) -> Downloads:
+        """Return what downloads files, over the connections of REST."""
+        rest = self.rest()
+        if self._downloads is None:
+            from ...net.downloads import Downloads
+
+            self._downloads = Downloads(rest.http)
+        return self._downloads
 
     def _check_open(self) -> None:
         if self._closed is not None:
@@ -128,7 +139,8 @@ class Connection:
             return own
         if self._settings.transport == "rest":
             return self.rest()
-        from .websocket import HandshakeFailed, WebSocketTransport
+        from ...net.websocket import HandshakeFailed
+        from .websocket import WebSocketTransport
 
         transport = WebSocketTransport(self._settings, self._listener, user_agent=self._user_agent)
         try:

@@ -16,8 +16,8 @@ from .catalog import LiveCatalogue, Rulebook, find_model
 from .tasks import is_utility
 
 if TYPE_CHECKING:
+    from ...net.http import HttpConnection
     from .catalog.live import Answer
-    from .rest import RestTransport
 
 __all__ = ["FreshSchemas"]
 
@@ -38,7 +38,7 @@ class FreshSchemas:
     def __init__(self, settings: Callable[[], Settings]) -> None:
         self._settings = settings
         self._catalogues: dict[str, LiveCatalogue] = {}
-        self._transport: RestTransport | None = None
+        self._http: HttpConnection | None = None
         self._asking: set[asyncio.Task[Any]] = set()
         self._is_closed = False
 
@@ -101,9 +101,9 @@ class FreshSchemas:
         for task in asking:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            await transport.aclose()
+        http, self._http = self._http, None
+        if http is not None:
+            await http.aclose()
 
     def _live(self) -> LiveCatalogue:
         settings = self._settings()
@@ -114,9 +114,15 @@ class FreshSchemas:
         return self._catalogues[url]
 
     async def _get(self, url: str, etag: str | None) -> Answer:
-        if self._transport is None:
+        if self._http is None:
             from ... import __version__
-            from .rest import RestTransport
+            from ...net.http import HttpConnection
 
-            self._transport = RestTransport(self._settings(), None, user_agent=f"runware-nb/{__version__}")
-        return await self._transport.get(url, etag)
+            settings = self._settings()
+            self._http = HttpConnection(
+                settings.schemas_url,
+                user_agent=f"runware-nb/{__version__}",
+                connect_timeout_s=settings.connect_timeout_s,
+            )
+        response = await self._http.get(url, etag)
+        return response.status, response.body, response.headers.get("etag")
