@@ -18,6 +18,7 @@ from ..present.html import element, text
 from ..printable import printable
 from ..session import Session, current_session
 from ..session.display import relative_path
+from ..session.front_end import hooks
 from ..session.thumbnails import small_picture
 from .display import fill_place, open_place, show_widget
 
@@ -184,5 +185,5 @@ class _RectangleFields:
         try:
             said = self._mask.rectangle(*[side.value for side in self._sides])
         except (MagicUsageError, MediaError) as error:
-            said = f"✗ {error}"
+            said = f"✗ {hooks.message(error)}"
         self._said.value = element("div", text(said), role="status")

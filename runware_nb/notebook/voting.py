@@ -14,6 +14,7 @@ from ..errors import RunwareNBError
 from ..present.html import element, text
 from ..runlog.exhibits import Place
 from ..runlog.filters import RunFilter
+from ..session.front_end import hooks
 from ..session.thumbnails import small_copy
 from .display import show_widget
 
@@ -68,7 +69,7 @@ class VotingBooth:
         try:
             work()
         except RunwareNBError as error:
-            self._say(f"✗ {error}")
+            self._say(f"✗ {hooks.message(error)}")
 
     def _take_back(self) -> None:
         taken = self._ballot.take_back()

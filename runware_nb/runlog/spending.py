@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from ..core.amounts import MOST_USD
 from ..core.tasks import expected_results
 from ..errors import BudgetExceeded
+from ..remedies import Remedy, command
 from ..reprs import short_repr
 from .databases import upsert_for
 from .records import UNFINISHED_STATES, State
@@ -282,13 +283,15 @@ def refuse_over_budget(rows: list[Any], estimate_usd: float) -> None:
     left = max(0.0, limit - spent - (reserved - estimate_usd))
     enough = math.ceil((spent + reserved) * 100) / 100
     if notebook == FROM_SETTINGS:
-        remedy = f"Raise budget_usd (RUNWARE_NB_BUDGET_USD) to {enough:.2f} or more, or send less."
+        remedy = Remedy(f"Raise budget_usd (RUNWARE_NB_BUDGET_USD) to {enough:.2f} or more, or send less.")
     else:
-        remedy = f"`%runware budget {enough:.2f}{'' if notebook else ' --all'}` makes room for it."
+        amount = f"{enough:.2f}"
+        budget = command("budget", amount) if notebook else command("budget", amount, all=True)
+        remedy = Remedy("{0} raises the budget.", (budget,))
     raise BudgetExceeded(
         f"This run costs about ${estimate_usd:g}, and ${left:g} is left of {budget_name(notebook)} of ${limit:g}. "
-        f"Nothing was sent. {remedy}"
-    )
+        "Nothing was sent."
+    ).with_remedy(remedy)
 
 
 @short_repr()

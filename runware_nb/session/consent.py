@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import BudgetExceeded, NotConfirmed, RunLogError
 from ..forking import make_lock
 from ..present.results import format_usd
+from ..remedies import Option, Remedy
 from ..reprs import short_repr
 from .estimates import Estimate
 from .front_end import hooks
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
     from .context import CellContext
     from .session import Session
 
-__all__ = ["REMEDY", "Consent", "Priced", "can_ask", "confirm", "priced"]
+__all__ = ["Consent", "Priced", "can_ask", "confirm", "priced"]
 
-REMEDY = "Add --yes to agree to the cost (agreed=True in Python)."
+_AGREE = Remedy("Add {0} to agree to the cost.", (Option("yes", True, python="agreed=True"),))
 _ROUNDING_USD = 1e-9
 """Sums of floating-point dollars differ from the exact sum by less than this."""
 _MOST_SCOPES = 256
@@ -226,7 +227,7 @@ class Consent:
         return state
 
 
-def confirm(statement: str, *, verb: str = "Send", undone: str = "Nothing was sent.", remedy: str = REMEDY) -> None:
+def confirm(statement: str, *, verb: str = "Send", undone: str = "Nothing was sent.", remedy: Remedy = _AGREE) -> None:
     """Ask the user to confirm something that costs money or cannot be undone.
 
     Args:
@@ -238,7 +239,7 @@ def confirm(statement: str, *, verb: str = "Send", undone: str = "Nothing was se
     Raises:
         NotConfirmed: The answer was no, or this session cannot ask.
     """
-    refused = NotConfirmed(f"{statement} This session cannot ask for confirmation. {undone} {remedy}")
+    refused = NotConfirmed(f"{statement} This session cannot ask for confirmation. {undone}").with_remedy(remedy)
     if hooks.ask is None:
         raise refused
     try:

@@ -25,10 +25,12 @@ from ..errors import (
     TransportTimeout,
 )
 from ..media import MissingMedium
+from ..remedies import RESUME, Remedy
 from ..runlog import ResultRecord, RunClaimed, RunRecord, State, TwinExists
 from ..runlog.records import is_gone
 from .display import OutcomePresenter, OutcomeRenderer, ResultRenderer
 from .estimates import estimate
+from .front_end import hooks
 from .input_lineage import storable_request
 from .media_recovery import expects_file, missing_sentence
 from .result_storage import Storing, record_of
@@ -78,7 +80,8 @@ async def drive(session: Session, job: Job, task: Item, *, cell_source: str | No
     except BaseException as error:  # noqa: BLE001 - it reaches whoever waits, not this loop's log
         if not isinstance(error, RunwareNBError) and job.is_leaving:
             # The run stays unfinished in the log: the same request joins it, and nothing is paid for twice.
-            error.add_note(f"Run {job.task_uuid} may have been charged. `%runware resume` collects its results.")
+            remedy = hooks.remedy(Remedy("{0} collects its results.", (RESUME,)))
+            error.add_note(f"Run {job.task_uuid} may have been charged. {remedy}")
         job.settle(None, error)
     else:
         job.settle(outcome, None)
@@ -158,7 +161,7 @@ class RunOnItsWay:
         elif isinstance(error, TaskNotFound) and not self._job.is_new:
             await self._unknown(error)
         elif self._job.is_new and not error.may_have_arrived:
-            failure = error if isinstance(error, TaskError) else TaskFailed(str(error), code="notSent")
+            failure = error if isinstance(error, TaskError) else TaskFailed(error.problem, code="notSent")
             await self.finish(Outcome(self._task, attempt_uuid, [], [failure]), failure)
 
     async def _send_or_join(self, cell_source: str | None) -> Outcome:
@@ -426,6 +429,6 @@ def _note_error(future: asyncio.Future[None]) -> None:
 
 def _error_record(error: RunwareNBError) -> dict[str, Any]:
     if isinstance(error, TaskError):
-        return {"code": error.code, "message": str(error), "taskUUID": error.task_uuid,
+        return {"code": error.code, "message": error.problem, "taskUUID": error.task_uuid,
                 "parameter": error.parameter, "raw": error.raw}  # fmt: skip
-    return {"code": type(error).__name__, "message": str(error)}
+    return {"code": type(error).__name__, "message": error.problem}

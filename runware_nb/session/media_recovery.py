@@ -16,8 +16,10 @@ from ..core.results import Medium, Result, is_final
 from ..errors import ConfigError, MediaError, ProtocolError, RunLogError, RunwareNBError, TransportError
 from ..loop import background_loop, wait
 from ..media import FileMedium
+from ..remedies import Option, Remedy
 from ..reprs import short_repr
 from ..runlog import ResultRecord, RunRecord
+from .front_end import hooks
 from .result_storage import described, record_of, store_file
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Located", "MediaRecovery", "expects_file", "missing_sentence"]
 
 _AT_ONCE = 8
+_PAY_AGAIN = Remedy("To pay for a new result, use {0}.", (Option("fresh", True),))
 _UNREACHABLE_S = 30.0
 """How long a host is left alone after a failed download: a page of 60 images must not wait 60 times."""
 
@@ -119,10 +122,10 @@ class MediaRecovery:
             result = await self._download(run, kept, polls=polls)
         except MediaError as error:
             if error.is_expired:
-                await self._note_expired(run, kept, str(error))
-            return Located(None, str(error))
+                await self._note_expired(run, kept, error.problem)
+            return Located(None, error.problem)
         except RunwareNBError as error:
-            return Located(None, str(error))
+            return Located(None, error.problem)
         except Exception as error:  # noqa: BLE001 - one file that cannot be had must not hide the other results
             return Located(None, described(error))
         return await self._keep(run, kept, result)
@@ -267,5 +270,5 @@ def missing_sentence(session: Session, run: RunRecord, kept: ResultRecord, reaso
     place = "" if kept.file is None else f" Its file was expected at {session.media.folder / kept.file}."
     return (
         f"{what} #{kept.position + 1} of run {run.task_uuid} is missing: {reason}.{place} Nothing was sent or charged. "
-        "To pay for a new result, use `--fresh` (fresh=True in Python)."
+        f"{hooks.remedy(_PAY_AGAIN)}"
     )

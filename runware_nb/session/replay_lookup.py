@@ -9,7 +9,8 @@ from ..core.canonical import request_hash
 from ..core.items import Item
 from ..core.parameters import differences, parameters_of
 from ..core.tasks import current_task_type, prompt_of
-from ..errors import MagicUsageError, NotRecorded, RunLogError
+from ..errors import ArgumentInvalid, NotRecorded, RunLogError
+from ..remedies import LEAVE_REPLAY
 from ..runlog import RunRecord
 from ..runlog.filters import RunFilter
 from ..settings import SERVICES
@@ -40,9 +41,9 @@ def find_replay(session: Session, task: Item, context: CellContext) -> RunRecord
     try:
         found = session.log.asked([request_hash(named, service=service) for service in SERVICES])
     except RunLogError as error:
-        raise NotRecorded(f"replay mode: {error}") from error
+        raise NotRecorded(f"Replay mode: {error.problem}").with_remedy(error.remedy) from error
     if not found:
-        raise NotRecorded(_sentence(session, task, inputs, context))
+        raise NotRecorded(_sentence(session, task, inputs, context)).with_remedy(LEAVE_REPLAY)
     return max(enumerate(found), key=lambda each: (_nearness(each[1], context), -each[0]))[1]
 
 
@@ -67,7 +68,7 @@ def _sentence(session: Session, task: Item, inputs: Sequence[Input], context: Ce
     asked = _clip(prompt_of(task) or str(task.get("taskType", "")))
     return (
         f"Replay mode: {cell} has no record of this request ({asked!r}, model {task.get('model')}). "
-        f"{_nearest(session, task, inputs, context)}Nothing was sent. `%runware config mode live` asks the service"
+        f"{_nearest(session, task, inputs, context)}Nothing was sent."
     )
 
 
@@ -75,7 +76,7 @@ def _nearest(session: Session, task: Item, inputs: Sequence[Input], context: Cel
     """Name the record that differs in the fewest parameters, and each of them, then and now."""
     try:
         records = [*_of_cell(session, context), *session.log.select(RunFilter(limit=_LOOKED_AT))]
-    except (RunLogError, MagicUsageError):
+    except (RunLogError, ArgumentInvalid):
         return ""
     now = _compared(task, [medium.as_item() for medium in inputs])
     task_type = current_task_type(str(task.get("taskType", "")))

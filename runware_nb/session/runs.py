@@ -12,12 +12,13 @@ from ..core.items import Item
 from ..core.media_fields import holds_media, replace_media
 from ..core.redaction import REDACTED
 from ..core.tasks import ImageTask, Task, as_wire
-from ..errors import ConfigError, MagicUsageError, RunLogError, TaskError
+from ..errors import ConfigError, RunLogError, TaskError
 from ..forking import disconnect, restart_after_fork
 from ..loop import background_loop
 from ..media.incoming import is_sendable
 from ..providers.runware.catalog import Rulebook, check_task, find_model, place_media, rulebook_of
 from ..providers.runware.classify import task_error
+from ..remedies import Remedy, command
 from ..reprs import short_repr
 from ..runlog import RunRecord, State
 from .context import CellContext
@@ -120,12 +121,12 @@ class Runs:
             consequence: A sentence on what is missing without a schema.
 
         Raises:
-            MagicUsageError: It was refused; the model can still be used.
+            ConfigError: It was refused; the model can still be used.
         """
         air = self._session.aliases.air_of(name)
         reason = self._fresh.refusal(air)
         if reason is not None:
-            raise MagicUsageError(
+            raise ConfigError(
                 f"The schema of model {air} is not used: {reason}. {consequence} "
                 "Cells and rw.run() accept the model; the service checks its parameters."
             )
@@ -258,8 +259,12 @@ class Runs:
         if not self.belongs_here(record):
             raise ConfigError(
                 f"Run {record.task_uuid[:8]} belongs to the service {record.provider!r}, and "
-                f"{self._session.settings.service!r} is in use. Nothing was sent. `%runware sandbox` starts the "
-                "sandbox, and `%runware sandbox --stop` returns to the service."
+                f"{self._session.settings.service!r} is in use. Nothing was sent."
+            ).with_remedy(
+                Remedy(
+                    "{0} starts the sandbox, and {1} returns to the service.",
+                    (command("sandbox"), command("sandbox", stop=True)),
+                )
             )
 
     def find_twin(self, request_hash: str) -> Job | None:

@@ -18,12 +18,14 @@ from ..loop import background_loop, wait
 from ..media.incoming import is_sendable
 from ..present.results import format_usd
 from ..providers.runware.catalog import find_model
+from ..remedies import Option, Remedy
 from ..reprs import short_repr
 from ..runlog import RunRecord
 from ..settings import remember_secrets
 from .consent import Priced, priced
 from .context import CellContext, environment_snapshot
 from .execution import utc_now
+from .front_end import hooks
 from .input_lineage import by_content, look_into, parent_of, storable_request
 from .jobs import Job
 from .replay_lookup import find_replay
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Labels", "Submission", "answer_from_log", "submit", "submit_all"]
 
 _LARGEST_SEED = 2**31
+_FRESH = Remedy("{0} asks the service again", (Option("fresh", True),))
 
 
 @short_repr()
@@ -302,7 +305,7 @@ def answer_from_log(session: Session, record: RunRecord, how: str) -> Job:
     job = Job(session, record, is_new=False)
     job.is_recorded = True
     made = record.created_at_utc[:16].replace("T", " ")
-    remedy = "" if how == "replayed" else "; `--fresh` asks the service again"
+    remedy = "" if how == "replayed" else f"; {hooks.remedy(_FRESH)}"
     then = "" if record.cost_usd is None else f" (it cost {format_usd(record.cost_usd)} when it was generated)"
     job.notices.append(f"{how}: run {record.task_uuid[:8]} of {made} UTC answered at $0.00{then}{remedy}")
     return session.runs.start(job, dict(record.request), None)

@@ -214,7 +214,7 @@ def test_the_damaged_row_is_named_after_the_command_and_counted_by_status(sessio
 def test_a_damaged_run_is_named_where_it_is_asked_for(session):
     break_row(session, 2)
     for ref in (run_record(2).task_uuid, "00000002", "row:2"):
-        with pytest.raises(RunDamaged, match=r"exploded.*%runware forget row:2"):
+        with pytest.raises(RunDamaged, match=r'exploded.*`rw\.command\("forget", "row:2"\)`'):
             session.log.find(ref)
 
 

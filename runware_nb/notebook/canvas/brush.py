@@ -10,6 +10,7 @@ import traitlets
 
 from ...errors import RunwareNBError
 from ...media import make_thumbnail
+from ...session.front_end import hooks
 from .scripts import script
 
 if TYPE_CHECKING:
@@ -48,5 +49,5 @@ class BrushCanvas(anywidget.AnyWidget):
         try:
             said = self._take(bytes(buffers[0]))
         except RunwareNBError as error:
-            said = f"✗ {error}"
+            said = f"✗ {hooks.message(error)}"
         self.send({"kind": "said", "words": said})

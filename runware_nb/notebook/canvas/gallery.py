@@ -13,6 +13,7 @@ from ...errors import RunwareNBError
 from ...forking import Workers
 from ...printable import printable
 from ...runlog.filters import RunFilter
+from ...session.front_end import hooks
 from ..reusing import reuse
 from ..wall import models_in_use
 from .scripts import script
@@ -51,7 +52,7 @@ class Gallery(anywidget.AnyWidget):
         try:
             getattr(self, f"_on_{content.get('kind')}", self._on_nothing)(content)
         except RunwareNBError as error:
-            self.send({"kind": "said", "words": f"✗ {error}"})
+            self.send({"kind": "said", "words": f"✗ {hooks.message(error)}"})
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             self.send({"kind": "said", "words": f"✗ that message is not understood: {error}"})
 
@@ -63,7 +64,7 @@ class Gallery(anywidget.AnyWidget):
         try:
             total = self._exhibition.open(content["filters"])
         except RunwareNBError as error:
-            self.send({"kind": "total", "generation": generation, "total": 0, "problem": f"✗ {error}"})
+            self.send({"kind": "total", "generation": generation, "total": 0, "problem": f"✗ {hooks.message(error)}"})
             return
         self.send({"kind": "total", "generation": generation, "total": total})
 

@@ -13,6 +13,7 @@ from ...errors import MagicUsageError, RunwareNBError, TaskInvalid
 from ...present.html import MUTED, element, text
 from ...providers.runware.catalog import FieldProblem, Rulebook, find_model
 from ...session.display import relative_path
+from ...session.front_end import hooks
 from .look import Look
 from .media_words import cell_of
 from .parts import Parts, nested, sort_fields, value_at
@@ -311,7 +312,7 @@ class ModelForm:
         try:
             cell = self.cell
         except RunwareNBError as error:
-            self._sender.say(f"✗ {error}", is_error=True)
+            self._sender.say(f"✗ {hooks.message(error)}", is_error=True)
             return
         if self._cell_text is None:
             self._cell_text = self._look.make(

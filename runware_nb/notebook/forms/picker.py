@@ -20,6 +20,7 @@ from ...present.table import Picture, picture_html, render_facts
 from ...providers.runware.catalog import ListedModel, Model, all_models, find_model, listed_models
 from ...reprs import short_repr
 from ...runlog.filters import RunFilter
+from ...session.front_end import hooks
 from ...session.thumbnails import first_picture
 from .look import Look
 
@@ -177,9 +178,9 @@ class ModelPicker:
         try:
             work()
         except ConfigError as error:
-            self._say(f"✗ {error}; the list holds what is bundled")
+            self._say(f"✗ {hooks.message(error)} The list holds what is bundled.")
         except RunwareNBError as error:
-            self._say(f"✗ {error}")
+            self._say(f"✗ {hooks.message(error)}")
 
     def _say(self, sentence: str) -> None:
         self._said.value = element("div", text(sentence), role="status")

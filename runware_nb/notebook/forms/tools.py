@@ -10,6 +10,7 @@ import ipywidgets as widgets
 from ...errors import MagicUsageError, RunwareNBError
 from ...providers.runware.catalog import all_models
 from ...reproduce.replay import find_original
+from ...session.front_end import hooks
 from .look import Look
 from .picker import ModelPicker
 from .presets import PresetStore
@@ -73,7 +74,7 @@ class Tools:
         try:
             said = work() or ""
         except RunwareNBError as error:
-            said = f"✗ {error}"
+            said = f"✗ {hooks.message(error)}"
         self._said.value = element("div", text(said), role="status")
 
     def _request(self) -> dict[str, Any]:
