@@ -91,7 +91,7 @@ class AliasBook:
         """
         word = name.strip().lower()
         if not word or not all(letter.isalnum() or letter in "-_." for letter in word):
-            raise ArgumentInvalid("name", name, "only letters, digits, dashes, underscores and dots")
+            raise ArgumentInvalid("alias", name, "only letters, digits, dashes, underscores and dots")
         made = Alias(
             self._resolved(meant.strip()), meant.strip(), dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         )
@@ -108,7 +108,7 @@ class AliasBook:
         kept = dict(self.all())
         if kept.pop(name.strip().lower(), None) is None:
             known = f"one of the aliases {', '.join(kept)}" if kept else "an alias, and there are none"
-            raise ArgumentInvalid("name", name, known)
+            raise ArgumentInvalid("alias", name, known)
         self._write(kept)
 
     def _resolved(self, meant: str) -> str:

@@ -347,7 +347,7 @@ def rate_reference(session: Session, ref: str, stars: int, *, index: int | None 
     if index is not None:
         given = _whole(index)
         if given is None or given < 1:
-            raise ArgumentInvalid("index", index, "1 or more, as in the captions of results")
+            raise ArgumentInvalid("index", index, "a number counted from 1, as in the captions of results")
         if number not in {None, given}:
             raise ArgumentInvalid("index", given, f"{number}, as in {ref!r}, or no index")
         number = given

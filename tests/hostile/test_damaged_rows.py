@@ -234,7 +234,7 @@ def test_forget_removes_a_damaged_run_and_prune_all_of_them(session):
 
 
 def test_a_healthy_unfinished_run_is_still_not_forgotten(session):
-    with pytest.raises(RunLogError, match="may be paid for"):
+    with pytest.raises(RunLogError, match="may have been charged"):
         forget_runs(session.log, [run_record(4).task_uuid])
 
 

@@ -147,8 +147,8 @@ def test_a_version_is_looked_up_where_none_was_given(shell):
     ("line", "said"),
     [
         ("alias two+words flux", "letters, digits, dashes"),
-        ("alias x civitai:99999999", "no model 'civitai:99999999' is known"),
-        ("alias nobody --remove", "no alias 'nobody'"),
+        ("alias x civitai:99999999", "Invalid model 'civitai:99999999'"),
+        ("alias nobody --remove", "Invalid alias 'nobody'"),
     ],
 )
 def test_aliases_that_cannot_be(shell, line, said):
