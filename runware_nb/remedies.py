@@ -14,6 +14,7 @@ from typing import Protocol
 from .reprs import short_repr
 
 __all__ = [
+    "CHANGE_SERVICE",
     "COMMAND_CALL",
     "LEAVE_REPLAY",
     "LIST_RUNS",
@@ -168,3 +169,6 @@ def _quoted(text: str) -> str:
 RESUME = command("resume", python="rw.resume()")
 LIST_RUNS = Remedy("{0} lists the runs.", (command("log", python="rw.log.select()"),))
 LEAVE_REPLAY = Remedy("{0} uses the service again.", (command("config", "mode", "live"),))
+CHANGE_SERVICE = Remedy(
+    "{0} starts the sandbox, and {1} returns to the service.", (command("sandbox"), command("sandbox", stop=True))
+)

@@ -18,7 +18,7 @@ from ..loop import background_loop
 from ..media.incoming import is_sendable
 from ..providers.runware.catalog import Rulebook, check_task, find_model, place_media, rulebook_of
 from ..providers.runware.classify import task_error
-from ..remedies import Remedy, command
+from ..remedies import CHANGE_SERVICE
 from ..reprs import short_repr
 from ..runlog import RunRecord, State
 from .context import CellContext
@@ -260,12 +260,7 @@ class Runs:
             raise ConfigError(
                 f"Run {record.task_uuid[:8]} belongs to the service {record.provider!r}, and "
                 f"{self._session.settings.service!r} is in use. Nothing was sent."
-            ).with_remedy(
-                Remedy(
-                    "{0} starts the sandbox, and {1} returns to the service.",
-                    (command("sandbox"), command("sandbox", stop=True)),
-                )
-            )
+            ).with_remedy(CHANGE_SERVICE)
 
     def find_twin(self, request_hash: str) -> Job | None:
         """Find a run of the very same request that this kernel has in progress; None if there is none."""

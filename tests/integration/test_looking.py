@@ -89,7 +89,7 @@ def test_pages_lead_to_each_other(session, run, two):
     ("words", "sentence"),
     [
         (["log", "--since", "tomorrowish"], "Invalid --since tomorrowish: expected a time"), (["log", "--sort", "luck"], "newest, oldest"),
-        (["rate", "abcd", "6"], "Invalid stars 6"), (["rate", "#", "5"], "names no result"), (["rate", "abcd#0", "5"], "names no result"), (["budget", "lots"], "Invalid budget .lots."),
+        (["rate", "abcd", "6"], "Invalid stars 6"), (["rate", "#", "5"], "Invalid ref"), (["rate", "abcd#0", "5"], "Invalid ref"), (["budget", "lots"], "Invalid budget .lots."),
         (["budget", "-1"], "Invalid budget .-1.|one word|unknown option"), (["bundle", "make"], "PATH"), (["bundle", "open", "x"], "bundle open FILE DIR"),
         (["bundle", "pack", "x"], "invalid choice"), (["verify", "--budget", "-1"], "--budget -1"), (["config", "nosuch", "1"], "`config` lists"),
         (["config", "api_key", "x"], "Use `login`"), (["config", "mode", "offline"], "'live' or 'replay'"), (["config", "max_in_flight", "many"], "expected a number"),
@@ -211,7 +211,7 @@ def test_a_dear_run_asks_for_yes(session, run, sandbox):
     session.configure(ask_above_usd=0.001)
     code, _, said = run("text-to-image", "--prompt", "a sea", "-s", "1024x1024")
     assert code == 2
-    assert "This session cannot ask for confirmation. Nothing was sent. Add --yes" in said
+    assert "This session cannot ask for confirmation. Nothing was sent. Add `--yes` to agree to the cost" in said
     assert run("text-to-image", "--prompt", "a sea", "-s", "1024x1024", "--yes")[0] == 0
     assert len(sandbox.charges()) == 1
 
