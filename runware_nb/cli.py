@@ -17,10 +17,12 @@ from .commands.image_options import refuse_keys
 from .errors import ConfigError, MagicUsageError, NotConfirmed, RunwareNBError, TaskError, TaskInvalid
 from .loop import WaitInterrupted
 from .printable import printable, printable_json
+from .remedies import LineSyntax
 from .settings import child_environment
 
 __all__ = ["main"]
 
+_SYNTAX = LineSyntax("runware-nb")
 _BROKEN_PIPE = 141
 """128 and the number of SIGPIPE, by which other tools end."""
 
@@ -58,7 +60,11 @@ def _main(words: list[str]) -> int:
         _print(f"runware-nb {__version__}")
         return 0
     try:
-        return _run(words[0], words[1:])
+        try:
+            return _run(words[0], words[1:])
+        except RunwareNBError as error:
+            error.syntax = _SYNTAX
+            raise
     except HelpRequested as help_text:
         _print(str(help_text))
         return 0
@@ -84,7 +90,7 @@ def _main(words: list[str]) -> int:
 def _run(name: str, words: list[str]) -> int:
     if name == "sandbox":
         return _foreground_sandbox(words)
-    command = find_command(name)
+    command = find_command(name, syntax=_SYNTAX)
     parser = LineParser(f"runware-nb {name}", command.SUMMARY)
     command.add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="JSON even when a person is reading")
@@ -93,6 +99,7 @@ def _run(name: str, words: list[str]) -> int:
     from .engine.front_end import hooks
     from .session import current_session
 
+    hooks.syntax = _SYNTAX
     if _is_terminal(sys.stdin) and _is_terminal(sys.stderr):
         hooks.ask = _ask
     if _is_terminal(sys.stderr):
@@ -200,8 +207,6 @@ def _say(sentence: str, *, start: str = "", end: str = "\n") -> None:
     """
     if sys.stderr is None:
         return  # closed by the caller; `print` would write to stdout instead
-    # Remedies are written for a notebook; the same commands exist here.
-    sentence = sentence.replace("%%runware ", "%runware ").replace("%runware ", "runware-nb ")
     try:
         text = start + _encodable(printable(sentence), sys.stderr)
         print(text, end=end, file=sys.stderr, flush=True)  # noqa: T201 - beside the answer

@@ -21,7 +21,7 @@ RunwareNBError
         TaskFailed           everything else
     RunLogError          the run log
         SchemaTooNew         upgrade this package
-        RunNotFound          no such run
+        RunNotFound          no such run, or too many
     SpendingRefused      nothing was sent
         BudgetExceeded       raise the budget, or send less
         NotConfirmed         answer yes, or add --yes
@@ -34,9 +34,10 @@ RunwareNBError
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from .printable import printable
+from .remedies import PYTHON, Remedy, Syntax
 
 __all__ = [
     "ArgumentInvalid",
@@ -74,10 +75,31 @@ class RunwareNBError(Exception):
 
     Its text is printable, although it may quote a service, a file or a record: Python prints it to stderr, and others
     put it into a log or a page. `args` has it as it came.
+
+    Attributes:
+        remedy: What the user can do, where that is a command or an option; None otherwise.
+        syntax: How `str(error)` words it: as Python, unless a front end has caught the error and set its own.
     """
 
-    def __str__(self) -> str:
+    remedy: Remedy | None = None
+    syntax: Syntax = PYTHON
+
+    def with_remedy(self, remedy: Remedy | None) -> Self:
+        """Set what the user can do, such as that of another error, and return this error."""
+        self.remedy = remedy
+        return self
+
+    @property
+    def problem(self) -> str:
+        """The message without the remedy, as the log keeps it: whoever reads it later may use another front end."""
         return printable(super().__str__())
+
+    def worded(self, syntax: Syntax) -> str:
+        """Return the message with its remedy, in the syntax of a front end."""
+        return self.problem if self.remedy is None else printable(f"{self.problem} {self.remedy.word(syntax)}")
+
+    def __str__(self) -> str:
+        return self.worded(self.syntax)
 
     def __repr__(self) -> str:
         return printable(super().__repr__())
@@ -140,7 +162,12 @@ class ArgumentInvalid(MagicUsageError, ValueError):
     @property
     def on_line(self) -> str:
         """The sentence for a line, which has options in place of parameters."""
-        return f"Invalid --{self.name.replace('_', '-')} {self.value!s:.60}: expected {self.expected_on_line}."
+        return f"Invalid {self.option} {self.value!s:.60}: expected {self.expected_on_line}."
+
+    @property
+    def option(self) -> str:
+        """The option of a line that is this parameter."""
+        return f"--{self.name.replace('_', '-')}"
 
 
 class MediaError(RunwareNBError):
@@ -340,7 +367,7 @@ class SchemaTooNew(RunLogError):
 
 
 class RunNotFound(RunLogError):
-    """No run, or more than one, fits what was asked for."""
+    """No run fits what was asked for, or too many do."""
 
 
 class SpendingRefused(RunwareNBError):

@@ -13,8 +13,9 @@ from runware_nb.providers.runware.operations import BINDINGS, UTILITIES
 PACKAGE = Path(runware_nb.__file__).parent
 PAGE = PACKAGE.parent / "docs/architecture.md"
 LAYERS = [
-    "printable", "errors", "forking", "interrupts", "loading", "reprs", "loop", "core", "settings", "net", "media", "providers", "present",
-    "runlog", "engine", "session", "reproduce", "curation", "commands", {"notebook", "cli"},
+    "printable", "reprs", "remedies", "errors", "forking", "interrupts", "loading", "loop", "core", "settings", "net",
+    "media", "providers", "present", "runlog", "engine", "session", "reproduce", "curation", "commands",
+    {"notebook", "cli"},
 ]  # fmt: skip
 INDEPENDENT = {"sandbox"}
 """Neither side imports the other: the sandbox is evidence only as long as it shares no code with what it tests."""
@@ -207,3 +208,60 @@ def test_every_file_that_the_page_names_exists():
     root = PACKAGE.parent
     missing = [name for name in named if not (PACKAGE / name).exists() and not (root / name).exists()]
     assert missing == []
+
+
+def texts_of(tree):
+    """Return the string constants of a module, also the parts of f-strings, without docstrings and other bare texts."""
+    bare = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in bare:
+            yield node
+
+
+BELOW_COMMANDS = [
+    path
+    for path in FILES
+    if package_of(path) not in ENTRY_POINTS | INDEPENDENT and level(package_of(path)) < level("commands")
+]
+LINE_OF_A_FRONT_END = re.compile(r"%runware\b|\brunware-nb (?!runware-nb)[a-z]|(^|[\s`])--[a-z]")
+NOT_A_MESSAGE = {
+    "core/operations.py": "the table that the options of lines are built from",
+    "reproduce/bundle.py": "the README of a bundle, which explains the terminal to readers who have not installed this",
+    "reproduce/notebook_runs.py": "it looks for magics in the cells of a notebook",
+    "session/local_sandbox.py": "the command line of the child process",
+}
+
+
+def test_messages_below_the_commands_are_in_the_syntax_of_no_front_end():
+    """A terminal or a script would be told to type what it does not have: these layers use `Remedy`."""
+    found = {
+        f"{path.relative_to(PACKAGE).as_posix()}:{text.lineno}"
+        for path in BELOW_COMMANDS
+        for text in texts_of(ast.parse(path.read_text()))
+        if LINE_OF_A_FRONT_END.search(text.value)
+    }
+    assert {place for place in found if place.partition(":")[0] not in NOT_A_MESSAGE} == set()
+    assert {place.partition(":")[0] for place in found} == set(NOT_A_MESSAGE)
+
+
+def test_magics_are_written_by_the_notebook_only():
+    """The same commands run in a terminal, where a magic cannot be typed."""
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in FILES
+        if package_of(path) != "notebook"
+        for text in texts_of(ast.parse(path.read_text()))
+        if re.search(r"(?<!%)%runware\b", text.value)
+    }
+    assert found == {"reproduce/notebook_runs.py"}
+
+
+def test_only_commands_and_front_ends_speak_of_wrong_lines():
+    """Python callers have arguments and not lines, so that lower layers raise ArgumentInvalid or another error."""
+    users = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in BELOW_COMMANDS
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Name) and node.id == "MagicUsageError"
+    }
+    assert users == {"errors.py"}  # its definition

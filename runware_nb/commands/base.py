@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from .. import remedies
 from ..core.operations import OPERATIONS, TEXT_TO_IMAGE, operation_of
+from ..engine.front_end import hooks
 from ..errors import ArgumentInvalid, ConfigError, MagicUsageError
 from ..reprs import short_repr
 from ..settings import current_folder
+from .arguments import LineParser
 
 if TYPE_CHECKING:
     from ..session import Job, Session
@@ -23,6 +26,7 @@ __all__ = ["COMMANDS", "Answer", "Command", "find_command", "run_command"]
 
 _MOST_DAMAGED = 20
 """Damaged rows that one command names."""
+_COUNTS_DAMAGED = remedies.Remedy("{0} counts them.", (remedies.command("status"),))
 
 
 @short_repr()
@@ -112,8 +116,12 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
 """Command names, and the module of each; loaded when used."""
 
 
-def find_command(name: str) -> Command:
+def find_command(name: str, *, syntax: remedies.Syntax = remedies.PYTHON) -> Command:
     """Load a command by name.
+
+    Args:
+        name: As typed.
+        syntax: Of the front end, for the corrected line.
 
     Raises:
         MagicUsageError: There is none; the message names the nearest.
@@ -123,7 +131,8 @@ def find_command(name: str) -> Command:
         near = difflib.get_close_matches(name, list(COMMANDS), n=3, cutoff=0.5)
         if near:
             meant = min(near, key=lambda each: (-_likeness(name, each), abs(len(each) - len(name))))
-            raise MagicUsageError(f"no command {name!r}; did you mean {meant}?", corrected=f"%runware {meant}")
+            corrected = syntax.command(remedies.command(meant))
+            raise MagicUsageError(f"no command {name!r}; did you mean {meant}?", corrected=corrected)
         raise MagicUsageError(f"no command {name!r}; there are: {', '.join(COMMANDS)}")
     loaded = importlib.import_module(f".{module}", __package__)
     return cast("Command", loaded.OperationCommand(operation_of(name)) if module == "operation" else loaded)
@@ -140,7 +149,7 @@ def run_command(command: Command, session: Session, options: argparse.Namespace)
     try:
         answer = command.run(session, options)
     except ArgumentInvalid as error:
-        raise MagicUsageError(error.on_line) from error  # the function words it for Python; this is a line
+        raise _for_line(error, command) from error
     except FileNotFoundError as error:
         if current_folder() is not None:
             raise
@@ -150,8 +159,17 @@ def run_command(command: Command, session: Session, options: argparse.Namespace)
         return answer
     sentences = [row.sentence for row in rows[:_MOST_DAMAGED]]
     if len(rows) > _MOST_DAMAGED:
-        sentences.append(f"{len(rows) - _MOST_DAMAGED} more rows are damaged; `%runware status` counts them.")
+        counts = hooks.remedy(_COUNTS_DAMAGED)
+        sentences.append(f"{len(rows) - _MOST_DAMAGED} more rows are damaged. {counts}")
     return dataclasses.replace(answer, notes=(*answer.notes, *sentences))
+
+
+def _for_line(error: ArgumentInvalid, command: Command) -> MagicUsageError:
+    """Return an error that a function worded for Python in the words of a command's line."""
+    parser = LineParser("", command.SUMMARY)
+    command.add_arguments(parser)
+    sentence = error.on_line if error.option in parser.option_names() else error.problem
+    return MagicUsageError(sentence).with_remedy(error.remedy)
 
 
 def _likeness(typed: str, name: str) -> float:

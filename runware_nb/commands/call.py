@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from ..core.plain_values import plain_task
 from ..errors import MagicUsageError, RunwareNBError, TaskInvalid
 from ..printable import printable, printable_bundle
+from ..remedies import COMMAND_CALL
 from ..reprs import short_repr
 from .arguments import LineParser
 from .base import Answer, find_command, run_command
@@ -59,6 +60,14 @@ def command(name: str, *words: object, **options: Any) -> Said:
         MagicUsageError: There is no such command or option, or a value makes no sense.
         RunwareNBError: What the command raises.
     """
+    try:
+        return _run(name, words, options)
+    except RunwareNBError as error:
+        error.syntax = COMMAND_CALL
+        raise
+
+
+def _run(name: str, words: Sequence[object], options: Mapping[str, Any]) -> Said:
     from ..session import current_session
 
     found = find_command(name)

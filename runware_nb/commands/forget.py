@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..engine.consent import confirm
 from ..engine.thumbnails import forget_copies
+from ..remedies import Option, Remedy
 from ..runlog import RunRecord
 from ..runlog.damage import DamagedRow, RunDamaged
 from ..runlog.keeping import forget_runs
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ..session import Session
 
 SUMMARY = "remove runs with their files, after a question"
+_DELETE = Remedy("Add {0} to delete them.", (Option("yes", True),))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +63,7 @@ def remove(
         if damaged:
             # Whether such a run has ended cannot be read: its result may be paid for, and not collected yet.
             statement += f" {len(damaged)} of them cannot be read: results that were not collected are lost."
-        confirm(statement, verb="Delete them", undone="Nothing was deleted.", remedy="Add --yes to delete them.")
+        confirm(statement, verb="Delete them", undone="Nothing was deleted.", remedy=_DELETE)
     numbers = [int(row.number) for row in damaged]
     left = forget_runs(session.log, [run.task_uuid for run in runs], damaged=numbers) if count else []
     session.log.damage.take()  # what was removed is not left out any more

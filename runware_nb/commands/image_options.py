@@ -15,6 +15,7 @@ from ..core.redaction import known_secrets
 from ..errors import MagicUsageError
 from ..providers.runware.operations import wire_name
 from ..providers.runware.tasks import ImageTask
+from ..remedies import Remedy, command
 from ..session.api import as_tags, make_image_task
 from ..settings import RUNWARE_KEY, remember_secrets
 from .arguments import whole_number
@@ -140,7 +141,7 @@ def refuse_keys(words: Sequence[str], known: Sequence[str] = ()) -> None:
     for word in words:
         value = word.partition("=")[2] or word
         if looks_like_key(value) or word.lower().startswith(("--api-key", "--key")) or any(k in word for k in known):
-            raise MagicUsageError(_KEY_IN_LINE)
+            raise _key_in_line()
 
 
 def refuse_known_keys(words: Sequence[str]) -> None:
@@ -151,13 +152,13 @@ def refuse_known_keys(words: Sequence[str]) -> None:
     """
     remember_secrets()
     if any(known_secrets.is_in(word) for word in words):
-        raise MagicUsageError(_KEY_IN_LINE)
+        raise _key_in_line()
 
 
-_KEY_IN_LINE = (
-    "there is a key in this line, and lines are saved and shared. Nothing was sent. Delete it from the line. Use "
-    f"`%runware login`, which has a hidden prompt, or set {RUNWARE_KEY.variable}"
-)
+def _key_in_line() -> MagicUsageError:
+    return MagicUsageError(
+        "there is a key in this line, and lines are saved and shared. Nothing was sent. Delete it from the line."
+    ).with_remedy(Remedy(f"Use {{0}}, which has a hidden prompt, or set {RUNWARE_KEY.variable}.", (command("login"),)))
 
 
 def read_set(pairs: Sequence[str]) -> Mapping[str, Any]:

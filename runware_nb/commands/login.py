@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..core.provider_secrets import ProviderSecret, declared_secrets
 from ..core.redaction import HiddenText, show_url
+from ..engine.front_end import hooks
 from ..errors import AuthenticationFailed, ConfigError, MagicUsageError, RunwareNBError
 from ..loop import background_loop, wait
 from ..settings import RUNWARE_KEY, Key, store_key
@@ -66,12 +67,12 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
 def _unchecked(session: Session, key: Key, error: RunwareNBError) -> Answer:
     """Use a key that the service has neither accepted nor refused."""
     session.configure(api_key=key)
-    reason = str(error).rstrip(".")
+    reason = hooks.message(error).rstrip(".")
     sentence = (
         f"The key was not checked: {reason}. It is used in this session and was not stored. "
         "Run `connect` to check it, and `login` again to store it."
     )
-    written = {"is_checked": False, "transport": None, "key": "in this session", "reason": str(error)}
+    written = {"is_checked": False, "transport": None, "key": "in this session", "reason": error.problem}
     return Answer({"text/plain": sentence}, written, tuple(session.connection.take_notices()), is_failure=True)
 
 

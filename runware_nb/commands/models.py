@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from ..engine.front_end import hooks
 from ..errors import ConfigError
 from ..loop import background_loop, wait
 from ..present.table import Table, render_table
@@ -37,7 +38,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
         session.require_key()
     except ConfigError as error:
         answer = _bundled(search)
-        note = f"this is the bundled catalogue: {error}"
+        note = f"This is the bundled catalog. {hooks.message(error)}"
         return Answer(answer.bundle, answer.json, (note,), answer.is_failure)
     filters = {"category": options.category, "architecture": options.architecture}
     given = {name: value for name, value in filters.items() if value}

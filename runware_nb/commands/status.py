@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.amounts import parse_amount
 from ..core.redaction import show_url
+from ..engine.front_end import hooks
 from ..errors import AuthenticationFailed, ConfigError, RunwareNBError
 from ..loop import background_loop, wait
 from ..present.results import format_usd
 from ..present.table import render_facts
+from ..remedies import Remedy, command
 from ..runlog.spending import budgets_of
 from .base import Answer
 from .cost import budget_line
@@ -49,7 +51,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:  # noqa: ARG00
             facts["damaged"] = damaged
         facts["images"] = f"{session.media.folder} ({_size_of(session.media.folder) / 1e6:.1f} MB)"
     except ConfigError as error:  # a setting that could not be read
-        notes.append(str(error))
+        notes.append(hooks.message(error))
     notes += [problem.sentence for problem in session.settings.problems]
     notes += session.connection.take_notices()
     return Answer(render_facts(list(facts.items())), facts, tuple(dict.fromkeys(notes)),
@@ -62,12 +64,12 @@ def _add_connection(session: Session, facts: dict[str, Any], notes: list[str]) -
     try:
         session.require_key()
     except ConfigError as error:
-        notes.append(str(error))
+        notes.append(hooks.message(error))
         if session.settings.api_key is not None:
             facts["key"] = f"from {session.settings.api_key.source}, not checked"
         return
     except RunwareNBError as error:
-        facts["connection"] = f"{type(error).__name__}: {error}"
+        facts["connection"] = f"{type(error).__name__}: {hooks.message(error)}"
     key = session.settings.api_key
     source = "none" if key is None else f"from {key.source}"
     facts["key"] = f"{source}, not checked"
@@ -83,9 +85,9 @@ def _add_connection(session: Session, facts: dict[str, Any], notes: list[str]) -
         facts["balance"] = "unknown" if known is None else format_usd(known)
     except AuthenticationFailed as error:
         facts["key"] = f"{source}, refused"
-        facts["connection"] = f"{type(error).__name__}: {error}"
+        facts["connection"] = f"{type(error).__name__}: {hooks.message(error)}"
     except RunwareNBError as error:
-        facts["connection"] = f"{type(error).__name__}: {error}"
+        facts["connection"] = f"{type(error).__name__}: {hooks.message(error)}"
 
 
 def _damaged(log: RunLog) -> str:
@@ -96,7 +98,8 @@ def _damaged(log: RunLog) -> str:
     names = ", ".join(f"row:{row.number}" for row in rows[:_MOST_NAMED]) + (", ..." if len(rows) > _MOST_NAMED else "")
     among = f" among the newest {_LOOKED_AT:,}" if log.count() > _LOOKED_AT else ""
     noun = "run" if len(rows) == 1 else "runs"
-    return f"{len(rows)} {noun}{among} cannot be read ({names}); `%runware forget {names.split(',')[0]}` removes one"
+    remedy = Remedy("{0} removes one.", (command("forget", f"row:{rows[0].number}"),))
+    return f"{len(rows)} {noun}{among} cannot be read ({names}). {hooks.remedy(remedy)}"
 
 
 def _size_of_log(home: Path) -> int:

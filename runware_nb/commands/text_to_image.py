@@ -92,7 +92,7 @@ def answer_of(outcome: Outcome) -> dict[str, Any]:
 
 
 def _raw(error: TaskError) -> dict[str, Any]:
-    return error.raw or {"code": error.code, "message": str(error), "taskUUID": error.task_uuid}
+    return error.raw or {"code": error.code, "message": error.problem, "taskUUID": error.task_uuid}
 
 
 def dry_run(plan: Plan) -> Answer:

@@ -6,6 +6,7 @@ import argparse
 import re
 from typing import TYPE_CHECKING
 
+from .. import remedies
 from ..curation import Ballot
 from ..engine.front_end import hooks
 from ..errors import MagicUsageError
@@ -47,7 +48,8 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     if hooks.open_ballot is None:
         left, right = ballot.next_pair()
         pair = [f"{uuid}#{position + 1}" for uuid, position in (left, right)]
-        said = f"next pair: {pair[0]} {pair[1]}; vote with: runware-nb vote {pair[0]} {pair[1]} left|right|tie"
+        vote = remedies.Remedy("Vote with {0}; left, right or tie.", (remedies.command("vote", *pair, "left"),))
+        said = f"next pair: {pair[0]} {pair[1]}. {hooks.remedy(vote)}"
         return Answer({"text/plain": said}, {"ballot": ballot.name, "left": pair[0], "right": pair[1]})
     hooks.open_ballot(ballot)
     return Answer(value=ballot)

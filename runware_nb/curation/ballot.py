@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import MagicUsageError
+from ..errors import ArgumentInvalid, RunNotFound
+from ..remedies import LIST_RUNS, Option, Remedy, command
 from ..reprs import short_repr
 from ..runlog.ballots import Vote, add_vote, find_vote, take_back_vote, votes_of
 from ..runlog.exhibits import Place, list_images, runs_of
@@ -43,7 +44,7 @@ class Ballot:
             and seed included.
 
     Raises:
-        MagicUsageError: There are fewer than two images, too many, or no two that are such a pair.
+        RunNotFound: There are fewer than two images, too many, or no two that are such a pair.
     """
 
     def __init__(
@@ -55,16 +56,16 @@ class Ballot:
         self.candidates = list_images(session.log, wanted)
         count = len(self.candidates)
         if count < 2:
-            raise MagicUsageError(
-                f"a vote needs two images or more, and {count} fit; `%runware log` shows which there are"
-            )
+            raise RunNotFound(f"A vote needs two or more images, and {count} match.").with_remedy(LIST_RUNS)
         if by:
             self._partners: Mapping[Place, Sequence[Place]] | None = _partners(session, self.candidates, by)
             self.candidates = list(self._partners)
         elif count > MOST_CANDIDATES:
-            raise MagicUsageError(
-                f"{count:,} images are too many to vote on: the most is {MOST_CANDIDATES}. Select fewer, for example "
-                "with --tag, or compare conditions with --by"
+            raise RunNotFound(f"{count:,} images are too many to vote on: the most is {MOST_CANDIDATES}.").with_remedy(
+                Remedy(
+                    "Select fewer, for example with {0}, or compare conditions with {1}.",
+                    (Option("tag"), Option("by")),
+                )
             )
         else:
             self._partners = None
@@ -83,13 +84,14 @@ class Ballot:
         """Write a choice to the log; it replaces an earlier one of this voter on this pair.
 
         Raises:
-            MagicUsageError: There is no such choice, or these two are not a pair of this ballot.
+            ArgumentInvalid: There is no such choice, or these two are not a pair of this ballot.
             RunLogError: The log cannot be written.
         """
         if self._partners is not None and right not in self._partners.get(left, ()):
-            raise MagicUsageError(
-                "These two images are not a pair of this ballot: they must differ in the parameters of --by "
-                "and in nothing else"
+            raise ArgumentInvalid(
+                "right",
+                f"{right[0][:8]}#{right[1] + 1}",
+                "an image that differs from the left one in the parameters that are compared, and in nothing else",
             )
         now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
         vote = Vote(left, right, choice, self.voter, now)
@@ -143,7 +145,7 @@ def rank_conditions(log: RunLog, votes: Sequence[Vote], by: Sequence[str]) -> Co
     """Rank the values of parameters by the votes on images that were generated with them.
 
     Raises:
-        MagicUsageError: No run has such a parameter.
+        ArgumentInvalid: No run has such a parameter.
         RunLogError: The log cannot be read.
     """
     runs = runs_of(log, [place for vote in votes for place in (vote.left, vote.right)])
@@ -222,8 +224,8 @@ def _partners(session: Session, places: Sequence[Place], by: Sequence[str]) -> d
             if others:
                 partners[place] = others
     if not partners:
-        raise MagicUsageError(
+        raise RunNotFound(
             f"No two of these {len(places)} images differ only in {', '.join(names)}: all other parameters, "
-            "prompt and seed included, must be equal. `rw.log.df()` lists their parameters"
-        )
+            "prompt and seed included, must be equal."
+        ).with_remedy(Remedy("{0} lists their parameters.", (command("export", python="rw.log.df()"),)))
     return {place: partners[place] for place in places if place in partners}

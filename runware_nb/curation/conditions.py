@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.operations import TEXT_TO_IMAGE
-from ..errors import MagicUsageError
+from ..errors import ArgumentInvalid
 from ..providers.runware.parameters import parameters_of
 from ..reprs import short_repr
 from ..runlog import ResultRecord, RunRecord
@@ -45,7 +45,7 @@ def names_of(by: Iterable[str], runs: Iterable[RunRecord]) -> tuple[str, ...]:
     """Return the names of parameters, as Python has them, for what a user calls them.
 
     Raises:
-        MagicUsageError: No run has such a parameter.
+        ArgumentInvalid: No run has such a parameter.
     """
     known = {"seed", "model", "positive_prompt"}
     for run in runs:
@@ -57,8 +57,9 @@ def names_of(by: Iterable[str], runs: Iterable[RunRecord]) -> tuple[str, ...]:
         for name in _SHORT.get(word.strip().lower(), (word.strip().lower().replace("-", "_"),)):
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"their parameters are: {', '.join(sorted(known))}"
-                raise MagicUsageError(f"--by {word}: no run here has a parameter {name}; {hint}")
+                hint = f"the nearest is {near[0]}" if near else f"their parameters are: {', '.join(sorted(known))}"
+                expected = f"a parameter of these runs; no run here has a parameter {name}; {hint}"
+                raise ArgumentInvalid("by", word, expected)
             names.append(name)
     return tuple(dict.fromkeys(names))
 

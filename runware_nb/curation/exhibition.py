@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.media_types import IMAGE_TYPES, sniff
 from ..core.results import Result
 from ..engine.thumbnails import kept_copy, small_copy
-from ..errors import MagicUsageError
+from ..errors import ArgumentInvalid, RunNotFound
 from ..forking import make_lock
 from ..present.results import format_stars, format_usd
 from ..reprs import short_repr
@@ -51,7 +51,7 @@ class GalleryFilter:
             start: The filter that the gallery was opened with; what no field shows stays.
 
         Raises:
-            MagicUsageError: A value makes no sense.
+            ArgumentInvalid: A value makes no sense.
         """
 
         def word(name: str) -> str | None:
@@ -130,7 +130,7 @@ class Exhibition:
         """Choose the images; gives how many there are.
 
         Raises:
-            MagicUsageError: A value makes no sense.
+            ArgumentInvalid: A value makes no sense.
             RunLogError: The log cannot be read.
         """
         wanted = GalleryFilter.read(typed, self._start)
@@ -163,11 +163,11 @@ class Exhibition:
         """Give one.
 
         Raises:
-            MagicUsageError: There is none.
+            RunNotFound: There is none.
         """
         for run, result in self._found([place]):
             return self._exhibit(run, result, makes=True)
-        raise MagicUsageError(f"there is no image {place[0][:8]}#{place[1] + 1} in the log")
+        raise RunNotFound(f"The log has no image {place[0][:8]}#{place[1] + 1}.")
 
     def original(self, exhibit: Exhibit) -> tuple[bytes, str] | None:
         """Give the file and its media type; None where it is not here, is no image, or too large for a message."""
@@ -182,11 +182,11 @@ class Exhibition:
         """Give stars, 0 to take them away.
 
         Raises:
-            MagicUsageError: So many there are not.
+            ArgumentInvalid: The rating is out of range.
             RunNotFound: There is no such image.
         """
         if not 0 <= stars <= 5:
-            raise MagicUsageError(f"{stars} stars: it is 1 to 5, or 0 to take them away")
+            raise ArgumentInvalid("stars", stars, "1 to 5, or 0 to remove the rating")
         rate_result(self._session.log, place[0], place[1], stars or None)
 
     def mark(self, place: Place, *, is_favourite: bool) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.money import USD, Money, format_amount
 from ..errors import BudgetExceeded, NotConfirmed, RunLogError
 from ..forking import make_lock
+from ..remedies import Option, Remedy
 from ..reprs import short_repr
 from .estimates import Estimate
 from .front_end import hooks
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
     from .context import CellContext
     from .ports import Ports
 
-__all__ = ["REMEDY", "Consent", "Priced", "can_ask", "confirm", "limit_of", "priced"]
+__all__ = ["Consent", "Priced", "can_ask", "confirm", "limit_of", "priced"]
 
-REMEDY = "Add --yes to agree to the cost (agreed=True in Python)."
+_AGREE = Remedy("Add {0} to agree to the cost.", (Option("yes", True, python="agreed=True"),))
 _ROUNDING = 1e-9
 """Sums of floating-point amounts differ from the exact sum by less than this."""
 _MOST_SCOPES = 256
@@ -241,7 +242,7 @@ class Consent:
         return state
 
 
-def confirm(statement: str, *, verb: str = "Send", undone: str = "Nothing was sent.", remedy: str = REMEDY) -> None:
+def confirm(statement: str, *, verb: str = "Send", undone: str = "Nothing was sent.", remedy: Remedy = _AGREE) -> None:
     """Ask the user to confirm something that costs money or cannot be undone.
 
     Args:
@@ -253,7 +254,7 @@ def confirm(statement: str, *, verb: str = "Send", undone: str = "Nothing was se
     Raises:
         NotConfirmed: The answer was no, or this session cannot ask.
     """
-    refused = NotConfirmed(f"{statement} This session cannot ask for confirmation. {undone} {remedy}")
+    refused = NotConfirmed(f"{statement} This session cannot ask for confirmation. {undone}").with_remedy(remedy)
     if hooks.ask is None:
         raise refused
     try:

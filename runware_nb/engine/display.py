@@ -21,6 +21,7 @@ from ..present.results import ResultsView, Tile, format_stars, format_usd, rende
 from ..present.table import Table
 from ..printable import printable_bundle
 from ..providers.base import Description
+from ..remedies import Option, Remedy
 from ..reprs import short_repr
 from ..runlog import RunRecord
 from .front_end import hooks
@@ -47,6 +48,7 @@ __all__ = [
 
 COUNTED_AT_MOST = 10_000
 """More runs than this are not counted one by one, so that a list stays quick in a log of a million."""
+_OTHER_PAGES = Remedy("{0} and {1} show the others", (Option("page"), Option("limit", "all", python="limit=None")))
 
 
 def render_outcome(
@@ -223,7 +225,7 @@ def runs_table(
     known = [run.cost_usd for run in runs if run.cost_usd is not None]
     counted = extent or f"{len(rows)} run{'' if len(rows) == 1 else 's'}"
     caption = f"{counted} · {format_usd(sum(known) if known else 0.0)}"
-    caption += " · `--page` and `--limit all` show the others" if extent else ""
+    caption += f" · {hooks.remedy(_OTHER_PAGES)}" if extent else ""
     shown = [[row[i] for i in used] for row in rows]
     return Table([columns[i] for i in used], shown, caption, empty=empty)
 
@@ -247,7 +249,7 @@ def error_sentence(error: BaseException) -> str:
     if isinstance(error, TaskError) and error.parameter:
         details.append(f"parameter {error.parameter}")
     tail = f" ({', '.join(details)})" if details else ""
-    return f"{type(error).__name__}: {error}{tail}"
+    return f"{type(error).__name__}: {hooks.message(error)}{tail}"
 
 
 def _tile(result: Result, description: Description, task: Mapping[str, Any], *, several: bool) -> Tile:

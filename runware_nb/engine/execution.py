@@ -202,7 +202,7 @@ class RunExecution:
         elif isinstance(error, TaskNotFound) and not self._job.is_new:
             await self._unknown(error)
         elif self._job.is_new and not error.may_have_arrived:
-            failure = error if isinstance(error, TaskError) else TaskFailed(str(error), code="notSent")
+            failure = error if isinstance(error, TaskError) else TaskFailed(error.problem, code="notSent")
             await self.finish(Outcome(self._task, attempt_uuid, [], [failure]), failure)
 
     async def _send_or_join(self, cell_source: str | None) -> Outcome:
@@ -520,6 +520,6 @@ def _note_error(future: asyncio.Future[None]) -> None:
 def error_record(error: RunwareNBError) -> dict[str, Any]:
     """Return an error as the log records it."""
     if isinstance(error, TaskError):
-        return {"code": error.code, "message": str(error), "taskUUID": error.task_uuid,
+        return {"code": error.code, "message": error.problem, "taskUUID": error.task_uuid,
                 "parameter": error.parameter, "raw": error.raw}  # fmt: skip
-    return {"code": type(error).__name__, "message": str(error)}
+    return {"code": type(error).__name__, "message": error.problem}

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import RunwareNBError
+from ..remedies import PYTHON, Remedy, Syntax
+
 if TYPE_CHECKING:
     from ..runlog.filters import RunFilter
     from ..settings import Settings
@@ -30,6 +33,7 @@ class Hooks:
         open_form: Shows a form for what a word means, in the running cell.
         notebook_folder: The folder of the notebook, from which its links to files are resolved.
         working_folder: The working directory when the extension was loaded, which contains `.runware` by default.
+        syntax: How this front end writes commands and options; as Python where there is none.
         session_settings: Returns the settings of this process's session, once there is one.
     """
 
@@ -42,7 +46,16 @@ class Hooks:
     open_form: Callable[[str | None], None] | None = None
     notebook_folder: Path | None = None
     working_folder: Path | None = None
+    syntax: Syntax = PYTHON
     session_settings: Callable[[], Settings] | None = None
+
+    def remedy(self, remedy: Remedy) -> str:
+        """Return what the user can do, in the syntax of this front end."""
+        return remedy.word(self.syntax)
+
+    def message(self, error: BaseException) -> str:
+        """Return the message of an error, with its remedy in the syntax of this front end."""
+        return error.worded(self.syntax) if isinstance(error, RunwareNBError) else str(error)
 
 
 hooks = Hooks()

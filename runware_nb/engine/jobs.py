@@ -13,7 +13,9 @@ from ..errors import RunwareNBError, TransportError, TransportTimeout
 from ..forking import make_lock, restart_after_fork
 from ..loop import WaitInterrupted, wait, wait_async
 from ..printable import printable, printable_bundle
+from ..remedies import Remedy, command
 from ..runlog import RunRecord, State
+from .front_end import hooks
 
 __all__ = ["Job", "JobOwner"]
 
@@ -125,7 +127,9 @@ class Job(Coroutine[Any, None, Outcome]):
             if self.future.done():
                 raise
             self.detach()
-            raise TransportTimeout(self.goes_on(str(error)), task_uuid=self.task_uuid) from None
+            state, remedy = self._state_after_wait()
+            what = f"{error.problem}. {state}"
+            raise TransportTimeout(what, task_uuid=self.task_uuid).with_remedy(remedy) from None
 
     def __await__(self) -> Generator[Any, None, Outcome]:
         def let_go(is_stop: bool) -> str:
@@ -257,14 +261,21 @@ class Job(Coroutine[Any, None, Outcome]):
 
     def goes_on(self, what: str) -> str:
         """Format what becomes of the run after its wait has ended, for the user."""
+        state, remedy = self._state_after_wait()
+        return f"{what}. {state} {hooks.remedy(remedy)}"
+
+    def _state_after_wait(self) -> tuple[str, Remedy]:
         if self.is_queued:
+            cancel = command("pending", cancel=True, python="rw.cancel_queued()")
             return (
-                f"{what}. Run {self.task_uuid} is still queued and will be sent; its result goes to the log. "
-                "`%runware pending --cancel` or rw.cancel_queued() cancels queued runs."
+                f"Run {self.task_uuid} is still queued and will be sent, and its result goes to the log.",
+                Remedy("{0} cancels queued runs.", (cancel,)),
             )
+        ref = self.task_uuid[:8]
+        collect = command("resume", ref, python=f'rw.job("{ref}").result()')
         return (
-            f"{what}. Task {self.task_uuid} continues at the service (it is paid for), and its result goes to the log. "
-            f"`%runware resume {self.task_uuid[:8]}` waits for it."
+            f"Task {self.task_uuid} continues at the service (it is paid for), and its result goes to the log.",
+            Remedy("{0} waits for it.", (collect,)),
         )
 
     def __repr__(self) -> str:

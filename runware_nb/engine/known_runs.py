@@ -10,6 +10,7 @@ from ..core.items import Item
 from ..core.redaction import REDACTED
 from ..errors import ConfigError, RunLogError
 from ..loop import background_loop
+from ..remedies import CHANGE_SERVICE
 from ..runlog import RunRecord, State
 from .executor import Executor
 from .input_lineage import restore_inputs
@@ -95,9 +96,8 @@ class KnownRuns:
         if not self.belongs_here(record):
             raise ConfigError(
                 f"Run {record.task_uuid[:8]} belongs to the service {record.provider!r}, and "
-                f"{self._ports.settings.service!r} is in use. Nothing was sent. `%runware sandbox` starts the "
-                "sandbox, and `%runware sandbox --stop` returns to the service."
-            )
+                f"{self._ports.settings.service!r} is in use. Nothing was sent."
+            ).with_remedy(CHANGE_SERVICE)
 
     def find_twin(self, request_hash: str) -> Job | None:
         """Find a run of the very same request that this kernel has in progress; None if there is none."""

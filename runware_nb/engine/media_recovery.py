@@ -17,8 +17,10 @@ from ..errors import ConfigError, MediaError, ProtocolError, RunLogError, Runwar
 from ..loop import background_loop, wait
 from ..media import FileMedium
 from ..providers.base import Attempt
+from ..remedies import Option, Remedy
 from ..reprs import short_repr
 from ..runlog import ResultRecord, RunRecord
+from .front_end import hooks
 from .result_storage import described, record_of, store_file
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Located", "MediaRecovery", "expects_file", "missing_sentence"]
 
 _AT_ONCE = 8
+_PAY_AGAIN = Remedy("To pay for a new result, use {0}.", (Option("fresh", True),))
 _UNREACHABLE_S = 30.0
 """How long a host is left alone after a failed download: a page of 60 images must not wait 60 times."""
 
@@ -121,10 +124,10 @@ class MediaRecovery:
             result = await self._download(run, kept, polls=polls)
         except MediaError as error:
             if error.is_expired:
-                await self._note_expired(run, kept, str(error))
-            return Located(None, str(error))
+                await self._note_expired(run, kept, error.problem)
+            return Located(None, error.problem)
         except RunwareNBError as error:
-            return Located(None, str(error))
+            return Located(None, error.problem)
         except Exception as error:  # noqa: BLE001 - one file that cannot be had must not hide the other results
             return Located(None, described(error))
         return await self._keep(run, kept, result)
@@ -275,5 +278,5 @@ def missing_sentence(folder: Path, run: RunRecord, kept: ResultRecord, reason: s
     place = "" if kept.file is None else f" Its file was expected at {folder / kept.file}."
     return (
         f"{what} #{kept.position + 1} of run {run.task_uuid} is missing: {reason}.{place} Nothing was sent or charged. "
-        "To pay for a new result, use `--fresh` (fresh=True in Python)."
+        f"{hooks.remedy(_PAY_AGAIN)}"
     )

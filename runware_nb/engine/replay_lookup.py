@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from ..core.canonical import request_hash
 from ..core.differences import differences
 from ..core.items import Item
-from ..errors import MagicUsageError, NotRecorded, RunLogError
+from ..errors import ArgumentInvalid, NotRecorded, RunLogError
 from ..providers.base import Provider
+from ..remedies import LEAVE_REPLAY
 from ..runlog import RunRecord
 from ..runlog.filters import RunFilter
 from .input_lineage import Input, by_content, resolve_inputs
@@ -38,9 +39,9 @@ def find_replay(ports: Ports, provider: Provider, task: Item, context: CellConte
     try:
         found = ports.log.asked([request_hash(named, service=service) for service in provider.services])
     except RunLogError as error:
-        raise NotRecorded(f"replay mode: {error}") from error
+        raise NotRecorded(f"Replay mode: {error.problem}").with_remedy(error.remedy) from error
     if not found:
-        raise NotRecorded(_sentence(ports, provider, task, inputs, context))
+        raise NotRecorded(_sentence(ports, provider, task, inputs, context)).with_remedy(LEAVE_REPLAY)
     return max(enumerate(found), key=lambda each: (_nearness(each[1], context), -each[0]))[1]
 
 
@@ -65,8 +66,7 @@ def _sentence(ports: Ports, provider: Provider, task: Item, inputs: Sequence[Inp
     asked = _clip(provider.describe(task).prompt)
     return (
         f"Replay mode: {cell} has no record of this request ({asked!r}, model {task.get('model')}). "
-        f"{_nearest(ports, provider, task, inputs, context)}Nothing was sent. "
-        "`%runware config mode live` asks the service"
+        f"{_nearest(ports, provider, task, inputs, context)}Nothing was sent."
     )
 
 
@@ -74,7 +74,7 @@ def _nearest(ports: Ports, provider: Provider, task: Item, inputs: Sequence[Inpu
     """Name the record that differs in the fewest parameters, and each of them, then and now."""
     try:
         records = [*_of_cell(ports, context), *ports.log.select(RunFilter(limit=_LOOKED_AT))]
-    except (RunLogError, MagicUsageError):
+    except (RunLogError, ArgumentInvalid):
         return ""
     now = _compared(provider, task, [medium.as_item() for medium in inputs])
     operation = provider.operation(task)

@@ -187,7 +187,7 @@ def record_of(result: Result) -> ResultRecord:
 
 def described(error: Exception) -> str:
     """Format an error; one that is not ours with its class, since its text alone may be a bare word."""
-    return str(error) if isinstance(error, RunwareNBError) else f"{type(error).__name__}: {error}"
+    return error.problem if isinstance(error, RunwareNBError) else f"{type(error).__name__}: {error}"
 
 
 def _without_inline(raw: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RunCancelled, RunLogError
 from ..loop import background_loop, wait
+from ..remedies import RESUME, Remedy, command
 from ..reprs import short_repr
 from ..runlog import RunRecord, State
 from .execution import utc_now
@@ -28,7 +29,8 @@ _STOP_S = 0.15
 _CANCELLED = "Run {} was cancelled before it was sent. It cost nothing."
 _DISCARDED = "Run {} was discarded before it was sent. It cost nothing."
 _STOPPED = "Run {} was not sent, because its cell was stopped. It cost nothing."
-_CLOSED = "Run {} was not sent, because the session was closed. It cost nothing. `%runware resume --send` sends it."
+_CLOSED = "Run {} was not sent, because the session was closed. It cost nothing."
+_SEND = Remedy("{0} sends it.", (command("resume", send=True),))
 
 
 @short_repr()
@@ -167,7 +169,10 @@ class RunQueue:
         withdrawn: list[Job] = []
         writes: list[asyncio.Future[None]] = []
         for job in jobs:
-            if not job.withdraw(RunCancelled(what.format(job.task_uuid))):
+            error = RunCancelled(what.format(job.task_uuid))
+            if not drops:
+                error.with_remedy(_SEND)  # its row stays in the log as prepared, so it can still be sent
+            if not job.withdraw(error):
                 continue
             withdrawn.append(job)
             # The row of a run that was joined belongs to the kernel that wrote it, and stays.
@@ -230,6 +235,5 @@ def _refuse_unknown(record: RunRecord) -> None:
     """Raise if the fate of a run is unknown: it may have been paid for, so it is not hidden."""
     if record.state is State.UNKNOWN:
         raise RunLogError(
-            f"Run {record.task_uuid[:8]} cannot be hidden: it may have been accepted and charged. "
-            "`%runware resume` asks the service again."
-        )
+            f"Run {record.task_uuid[:8]} cannot be hidden: it may have been accepted and charged."
+        ).with_remedy(Remedy("{0} asks the service again.", (RESUME,)))

@@ -16,6 +16,7 @@ from ..errors import RunLogError, TaskInvalid
 from ..loop import background_loop, wait
 from ..media.incoming import is_sendable
 from ..providers.base import Provider
+from ..remedies import Option, Remedy
 from ..reprs import short_repr
 from ..runlog import RunRecord
 from ..settings import remember_secrets
@@ -24,6 +25,7 @@ from .context import CellContext, environment_snapshot
 from .estimates import Estimate
 from .execution import utc_now
 from .executor import Executor
+from .front_end import hooks
 from .input_lineage import by_content, parent_of, resolve_inputs, storable_request
 from .job_table import JobTable
 from .jobs import Job, JobOwner
@@ -35,6 +37,7 @@ from .uses import record_use
 __all__ = ["Plan", "RunMetadata", "Submission", "Submitter"]
 
 _LARGEST_SEED = 2**31
+_FRESH = Remedy("{0} asks the service again", (Option("fresh", True),))
 
 
 @short_repr()
@@ -155,7 +158,7 @@ class Submitter:
         job = Job(self.owner, record, is_new=False)
         job.is_recorded = True
         started = record.created_at_utc[:16].replace("T", " ")
-        remedy = "" if how == "replayed" else "; `--fresh` asks the service again"
+        remedy = "" if how == "replayed" else f"; {hooks.remedy(_FRESH)}"
         cost = None if record.cost is None else format_amount(record.cost, record.cost_unit)
         then = "" if cost is None else f" (it cost {cost} when it was generated)"
         free = format_amount(0.0, record.cost_unit)

@@ -14,10 +14,12 @@ from ..engine.front_end import hooks
 from ..loading import FIRST_NEEDED
 from ..loading import load as load_modules
 from ..printable import printable
+from ..remedies import PYTHON
 from ..settings import Settings, current_folder, load_settings
 from .completion import install_completion, remove_completion
 from .magics import RunwareMagics, allow_empty_bodies, forbid_empty_bodies
 from .stop_line import install_stop_line, remove_stop_line
+from .syntax import NOTEBOOK
 
 if TYPE_CHECKING:
     from ..curation import Ballot
@@ -56,6 +58,7 @@ def unload(shell: Any) -> None:
     forbid_empty_bodies(shell)
     remove_completion(shell)
     remove_stop_line(shell)
+    hooks.syntax = PYTHON  # the magics cannot be typed any more
     with contextlib.suppress(ValueError):  # it was never loaded here
         shell.events.unregister("post_run_cell", _after_cell)
 
@@ -93,6 +96,7 @@ def attach(shell: Any) -> None:
     shell.events.register("post_run_cell", _after_cell)
 
     hooks.find_cell = find_cell
+    hooks.syntax = NOTEBOOK
     hooks.ask = ask
     if hasattr(shell, "kernel"):
         hooks.show_job = show_job

@@ -12,7 +12,9 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_loca
 from traitlets import CaselessStrEnum, Float, Integer, List, Unicode, Union, observe
 
 from ..core.operations import TEXT_TO_IMAGE
+from ..errors import RunwareNBError
 from ..loading import FIRST_NEEDED, load
+from .syntax import NOTEBOOK
 
 __all__ = ["RunwareMagics", "allow_empty_bodies", "forbid_empty_bodies"]
 
@@ -56,10 +58,14 @@ class RunwareMagics(Magics):
         load(*FIRST_NEEDED)
         from .running import Runner
 
-        if cell is None:
-            Runner(self.shell, self.defaults(), local_ns).run_line(line)
-        else:
-            Runner(self.shell, self.defaults(), _caller_names(local_ns)).run_cell(line, cell)
+        try:
+            if cell is None:
+                Runner(self.shell, self.defaults(), local_ns).run_line(line)
+            else:
+                Runner(self.shell, self.defaults(), _caller_names(local_ns)).run_cell(line, cell)
+        except RunwareNBError as error:
+            error.syntax = NOTEBOOK
+            raise
 
     def defaults(self) -> dict[str, Any]:
         """Give what `%config` has set, by the names of a cell's options."""

@@ -11,6 +11,7 @@ import ipywidgets as widgets
 
 from ..commands.images_in import find_image
 from ..engine.display import relative_path
+from ..engine.front_end import hooks
 from ..engine.thumbnails import small_picture
 from ..errors import MagicUsageError, MediaError
 from ..media import decode
@@ -184,5 +185,5 @@ class _RectangleFields:
         try:
             said = self._mask.rectangle(*[side.value for side in self._sides])
         except (MagicUsageError, MediaError) as error:
-            said = f"✗ {error}"
+            said = f"✗ {hooks.message(error)}"
         self._said.value = element("div", text(said), role="status")

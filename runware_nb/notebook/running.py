@@ -16,6 +16,7 @@ from ..errors import TaskInvalid
 from ..session import current_session
 from .display import show_bundle, wait_and_show
 from .parsing import CellRequest, cell_parser, fill_line, parse_cell
+from .syntax import NOTEBOOK
 
 __all__ = ["Runner", "usage"]
 
@@ -97,7 +98,7 @@ class Runner:
         if not words or words[0] in {"-h", "--help"}:
             show_bundle({"text/plain": usage()})
             return
-        command = find_command(words[0])
+        command = find_command(words[0], syntax=NOTEBOOK)
         parser = LineParser(f"%runware {words[0]}", command.SUMMARY)
         command.add_arguments(parser)
         refuse_keys(words, self._keys())

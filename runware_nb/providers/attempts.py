@@ -102,4 +102,4 @@ async def pause(delay_s: float, deadline: float, error: RunwareNBError) -> None:
 def add_reason(error: RunwareNBError, delay_s: float, left_s: float) -> None:
     """Add to an error why no other try follows it."""
     reason = f"The next try would be in {delay_s:.3g} s, but only {left_s:.3g} s are left of the time limit"
-    error.args = (f"{str(error).removesuffix('.')}. {reason}", *error.args[1:])
+    error.args = (f"{error.problem.removesuffix('.')}. {reason}", *error.args[1:])

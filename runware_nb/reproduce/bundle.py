@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import BundleError, MediaError
 from ..media.store import StoredFile, ensure_private_folder, exported_name, imported_name
+from ..remedies import Option, Remedy
 from ..reprs import short_repr
 from ..runlog import MediaStore, RunLog, RunRecord
 from ..runlog.ballots import merge_votes
@@ -347,7 +348,7 @@ def _write_all(work: Path, texts: Mapping[str, str], files: Mapping[str, Path]) 
         target.parent.mkdir(parents=True, exist_ok=True)
         body = source.read_bytes()
         target.write_bytes(body)
-        listed.append(_listed(name, body, "added with --add" if name.startswith(EXTRA) else ""))
+        listed.append(_listed(name, body, "added when the bundle was exported" if name.startswith(EXTRA) else ""))
     return listed
 
 
@@ -418,7 +419,9 @@ def _extra_files(add: Sequence[Path], notebook: Path | None, known: Sequence[str
         full = path.resolve()
         name = full.relative_to(base).as_posix() if full.is_relative_to(base) else full.name
         if not full.is_file():
-            raise BundleError(f"Cannot add {path}: it is not a file. Nothing was exported. Use one --add for each file")
+            raise BundleError(f"Cannot add {path}: it is not a file. Nothing was exported.").with_remedy(
+                Remedy("Add each file by itself: {0}.", (Option("add", "FILE", python='add=["FILE"]'),))
+            )
         if not is_extra_name(name):
             raise BundleError(
                 f"Cannot add {name}: a file with this name could be hidden, replace another file or run by itself when "

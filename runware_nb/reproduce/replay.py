@@ -18,11 +18,12 @@ from ..core.redaction import REDACTED
 from ..engine.consent import priced
 from ..engine.estimates import estimate
 from ..engine.input_lineage import with_files
-from ..errors import MagicUsageError, MediaError, RunNotFound, TaskInvalid
+from ..errors import ArgumentInvalid, MediaError, RunNotFound, TaskInvalid
 from ..media.compare import Comparison, Verdict, compare
 from ..media.provenance import is_same_medium, read_provenance
 from ..net.address_policy import is_private_host
 from ..providers.runware.tasks import is_utility
+from ..remedies import Remedy, command
 from ..reprs import short_repr
 from ..runlog import ResultRecord, RunRecord
 from .bundle_files import read_bundle
@@ -104,7 +105,8 @@ def find_original(session: Session, ref: str) -> list[Original]:
     try:
         return [original_of(session, session.log.find(ref))]
     except RunNotFound as error:
-        raise RunNotFound(f"{error}; there is no file of that name either") from None
+        text = f"{error.problem} There is no file of this name either."
+        raise RunNotFound(text).with_remedy(error.remedy) from None
 
 
 def original_of(session: Session, run: RunRecord) -> Original:
@@ -276,11 +278,18 @@ def only_one(found: list[Original], ref: str) -> Original:
     """Take the only run of a reference.
 
     Raises:
-        MagicUsageError: There are several, or none.
+        ArgumentInvalid: There are several, or none.
     """
     if len(found) != 1:
-        raise MagicUsageError(
-            f"{ref} holds {len(found)} runs; `runware-nb bundle open {ref} FOLDER` opens it, and `replay UUID` there "
-            "sends one of them"
+        raise ArgumentInvalid(
+            "ref", ref, f"a bundle of one run, and this one has {len(found)}. Nothing was sent"
+        ).with_remedy(
+            Remedy(
+                "{0} opens it, and {1} there sends one of them.",
+                (
+                    command("bundle", "open", ref, "FOLDER", python=f'rw.open_bundle({ref!r}, "FOLDER")'),
+                    command("replay", "UUID", python='rw.replay("UUID")'),
+                ),
+            )
         )
     return found[0]

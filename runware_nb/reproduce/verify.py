@@ -89,7 +89,7 @@ def plan_verification(session: Session, runs: Sequence[RunRecord], *, budget_usd
             try:
                 original = original_of(session, run)
             except RunwareNBError as error:
-                why_not = str(error)
+                why_not = error.problem
         if why_not is not None:
             plan.left_out.append(Checked(run, why_not=why_not))
             continue

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
-from ..errors import MagicUsageError
+from ..errors import ArgumentInvalid
 from ..reprs import short_repr
 from .databases import upsert_for
 from .exhibits import Place, runs_of
@@ -52,13 +52,13 @@ def add_vote(log: RunLog, ballot: str, vote: Vote) -> int:
     A voter has one vote on a pair of a ballot, whichever side each image was on: a second vote replaces the first.
 
     Raises:
-        MagicUsageError: There is no such choice, or both sides are one result.
+        ArgumentInvalid: There is no such choice, or both sides are one result.
         RunLogError: The log cannot be written.
     """
     if vote.choice not in CHOICES:
-        raise MagicUsageError(f"choice {vote.choice!r}: it is one of {', '.join(CHOICES)}")
+        raise ArgumentInvalid("choice", vote.choice, f"one of {', '.join(CHOICES)}")
     if vote.left == vote.right:
-        raise MagicUsageError("a vote is between two results; these are one")
+        raise ArgumentInvalid("right", f"{vote.right[0][:8]}#{vote.right[1] + 1}", "another result than left")
     name, voter, pair = _identity(ballot, vote)
     choice = {
         "left_uuid": vote.left[0], "left_position": vote.left[1], "right_uuid": vote.right[0],
@@ -124,7 +124,7 @@ def merge_votes(log: RunLog, given: Sequence[tuple[str, Vote]]) -> int:
         How many are new, or replace an older one.
 
     Raises:
-        MagicUsageError: One of them is none.
+        ArgumentInvalid: One of them is not a valid vote.
         RunLogError: The log cannot be written.
     """
     latest = {_identity(name, vote): vote for name in ballots_of(log) for vote in votes_of(log, name)}

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from ..errors import RunNotFound
 from ..forking import make_lock
+from ..remedies import Remedy, command
 from ..reprs import short_repr
 from .rows import RowError
 
@@ -53,7 +54,8 @@ class RunDamaged(RunNotFound):
     def __init__(self, rows: Iterable[DamagedRow]) -> None:
         self.rows = tuple(rows)
         first = self.rows[0]
-        super().__init__(f"{first.sentence} `%runware forget row:{first.number}` removes it.")
+        super().__init__(first.sentence)
+        self.remedy = Remedy("{0} removes it.", (command("forget", f"row:{first.number}"),))
 
 
 class Damage:

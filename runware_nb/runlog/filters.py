@@ -42,7 +42,7 @@ class RunFilter:
         page: Which stretch of so many, from 1.
 
     Raises:
-        MagicUsageError: A value makes no sense.
+        ArgumentInvalid: A value makes no sense.
     """
 
     model: str | None = None

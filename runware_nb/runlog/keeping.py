@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from ..core.amounts import parse_amount
 from ..errors import RunLogError, RunNotFound
 from ..media.store import FILE_NAME
+from ..remedies import Remedy, command
 from ..reprs import short_repr
 from .databases import in_words, upsert_for
 from .queries import in_chunks
@@ -102,7 +103,9 @@ def forget_runs(log: RunLog, task_uuids: Sequence[str], *, damaged: Sequence[int
             open_ones = sa.select(runs.c.task_uuid).where(mine, is_open).limit(1)
             unfinished = connection.execute(open_ones).scalar()
             if unfinished is not None:
-                raise RunLogError(f"run {unfinished[:8]} is unfinished and may be paid for; `%runware resume` first")
+                raise RunLogError(
+                    f"Run {unfinished[:8]} is unfinished and may have been charged. Nothing was deleted."
+                ).with_remedy(Remedy("Collect it first with {0}.", (command("resume", python="rw.resume()"),)))
         chosen = [runs.c.task_uuid.in_(some) for some in in_chunks(task_uuids)]
         chosen += [runs.c.id.in_(some) for some in in_chunks(damaged)]
         for mine in chosen:

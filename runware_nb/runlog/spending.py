@@ -15,6 +15,7 @@ from sqlalchemy.engine import RowMapping
 from ..core.amounts import MOST_USD
 from ..core.money import COST_UNITS, USD, Money
 from ..errors import BudgetExceeded
+from ..remedies import Command, Remedy
 from ..reprs import short_repr
 from .databases import upsert_for
 from .records import UNFINISHED_STATES, State
@@ -362,15 +363,19 @@ def refuse_over_budget(rows: list[Any], estimate: Money, provider: str) -> None:
     left = max(0.0, limit - spent - (reserved - estimate.amount))
     enough = f"{math.ceil((spent + reserved) * 100) / 100:.2f}"
     if notebook == FROM_SETTINGS:
-        remedy = f"Raise budget_usd (RUNWARE_NB_BUDGET_USD) to {enough} or more, or send less."
+        remedy = Remedy(f"Raise budget_usd (RUNWARE_NB_BUDGET_USD) to {enough} or more, or send less.")
+        if estimate.unit != USD:
+            remedy = Remedy(f"Raise budget_credits (RUNWARE_NB_BUDGET_CREDITS) to {enough} or more, or send less.")
     else:
-        of_unit = "" if estimate.unit == USD else f" --unit {estimate.unit} --service {provider}"
-        remedy = f"`%runware budget {enough}{of_unit}{'' if notebook else ' --all'}` makes room for it."
+        options: list[tuple[str, str | bool]] = [] if notebook else [("all", True)]
+        if estimate.unit != USD:
+            options += [("unit", estimate.unit), ("service", provider)]
+        remedy = Remedy("{0} raises the budget.", (Command("budget", (enough,), tuple(options)),))
     amounts = [_in_short(amount, estimate.unit) for amount in (estimate.amount, left, limit)]
     raise BudgetExceeded(
         f"This run costs about {amounts[0]}, and {amounts[1]} is left of {budget_name(notebook)} of {amounts[2]}. "
-        f"Nothing was sent. {remedy}"
-    )
+        "Nothing was sent."
+    ).with_remedy(remedy)
 
 
 def _in_short(amount: float, unit: str) -> str:

@@ -17,6 +17,7 @@ from ..core.amounts import parse_amount
 from ..core.money import USD, Money
 from ..errors import ArgumentInvalid, RunLogError, RunNotFound
 from ..forking import block_fork, disconnect, release_before_fork, restart_after_fork
+from ..remedies import LIST_RUNS
 from .damage import Damage, DamagedRow, RunDamaged
 from .databases import BUSY_S, ONE_WRITER, Change, in_words
 from .filters import RunFilter
@@ -357,8 +358,8 @@ class RunLog:
         if damaged and not found:
             raise RunDamaged(damaged)
         if len(found) + len(damaged) != 1:
-            why = "several runs begin with" if found else "the log has no run"
-            raise RunNotFound(f"{why} {ref!r}; `%runware log` lists them")
+            why = "Several runs begin with" if found else "The log has no run"
+            raise RunNotFound(f"{why} {ref!r}.").with_remedy(LIST_RUNS)
         return found[0]
 
     def select(self, wanted: RunFilter) -> list[RunRecord]:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.air import parse_air
-from ..errors import ConfigError, MagicUsageError
+from ..errors import ArgumentInvalid, ConfigError
 from ..loop import background_loop, wait
 from ..media.medium import write_whole
 from ..media.store import ensure_private_folder
 from ..providers.runware.catalog import find_model, listed_models, nearest_names
+from ..remedies import Remedy, command
 from ..reprs import short_repr
 
 if TYPE_CHECKING:
@@ -88,12 +89,12 @@ class AliasBook:
             meant: An AIR identifier, with or without a version, or a name that the catalogue or the service knows.
 
         Raises:
-            MagicUsageError: The name cannot be used, or no model is meant.
+            ArgumentInvalid: The name cannot be used, or no model is meant.
             ConfigError: There is no key to ask with, or the file cannot be written.
         """
         word = name.strip().lower()
         if not word or not all(letter.isalnum() or letter in "-_." for letter in word):
-            raise MagicUsageError(f"alias {name!r}: a name has letters, digits, dashes and dots only")
+            raise ArgumentInvalid("alias", name, "only letters, digits, dashes, underscores and dots")
         made = Alias(
             self._resolved(meant.strip()), meant.strip(), dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         )
@@ -104,12 +105,13 @@ class AliasBook:
         """Remove a name.
 
         Raises:
-            MagicUsageError: There is none of that name.
+            ArgumentInvalid: There is no alias of this name.
             ConfigError: The file cannot be written.
         """
         kept = dict(self.all())
         if kept.pop(name.strip().lower(), None) is None:
-            raise MagicUsageError(f"no alias {name!r}; there are: {', '.join(kept) or 'none'}")
+            known = f"one of the aliases {', '.join(kept)}" if kept else "an alias, and there are none"
+            raise ArgumentInvalid("alias", name, known)
         self._write(kept)
 
     def _resolved(self, meant: str) -> str:
@@ -126,8 +128,9 @@ class AliasBook:
         if same or len(names) == 1:
             return max(same, key=_version) if same else names[0]
         near = [*airs[:3], *nearest_names(meant)]
-        hint = f"; did you mean {near[0]}?" if near else "; `models` searches them"
-        raise MagicUsageError(f"no model {meant!r} is known here or at the service{hint}")
+        hint = f", such as {near[0]}" if near else ""
+        error = ArgumentInvalid("model", meant, f"a model that is known here or at the service{hint}")
+        raise error if near else error.with_remedy(Remedy("{0} searches models.", (command("models", meant),)))
 
     def _write(self, kept: Mapping[str, Alias]) -> None:
         home = self._home()

@@ -15,7 +15,7 @@ from ..core.plain_values import plain_task
 from ..engine.display import extent_of, runs_table
 from ..engine.jobs import Job
 from ..engine.thumbnails import first_picture
-from ..errors import ArgumentInvalid, ConfigError, MagicUsageError, TaskInvalid
+from ..errors import ArgumentInvalid, ConfigError, TaskInvalid
 from ..media.incoming import media_bytes
 from ..media.provenance import Provenance, read_provenance
 from ..present.table import render_table
@@ -68,7 +68,7 @@ def image(
         ConfigError: There is no key.
         NotConfirmed: The user did not agree to the cost, or this session cannot ask. Nothing was sent.
         NotRecorded: Replay mode has no record of it.
-        MagicUsageError: A parameter has an unknown name.
+        ArgumentInvalid: A parameter has an unknown name.
     """
     session = current_session()
     labels = as_tags([*as_tags(tags), *as_tags(session.settings.defaults.get("tag"))])
@@ -83,19 +83,19 @@ def as_tags(tags: Any) -> tuple[str, ...]:
         tags: A text, several, or None. Values of pandas, numpy and enumerations count as their text.
 
     Raises:
-        MagicUsageError: A tag is no text.
+        ArgumentInvalid: A tag is no text.
     """
     if tags is None:
         return ()
     if isinstance(tags, str | enum.Enum) or not isinstance(tags, Iterable):
         tags = [tags]
     elif isinstance(tags, bytes | Mapping):
-        raise MagicUsageError(f"Invalid tags {tags!r:.60}: expected a text, or a list of texts.")
+        raise ArgumentInvalid("tags", tags, "a text, or a list of texts")
     texts = []
     for tag in tags:
         value = tag.value if isinstance(tag, enum.Enum) else tag
         if not isinstance(value, str | int):
-            raise MagicUsageError(f"Invalid tag {value!r:.60}: expected a text.")
+            raise ArgumentInvalid("tag", value, "a text")
         texts.append(str(value))
     return tuple(dict.fromkeys(text for text in texts if text.strip()))
 
@@ -120,8 +120,8 @@ def make_image_task(prompt: str, *, extra: Mapping[str, Any] | None = None, **pa
     for name in parameters:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else "; others go into extra={...}"
-            raise MagicUsageError(f"unknown parameter {name!r}{hint}")
+            hint = f"the nearest is {near[0]}" if near else "others go into extra={...}"
+            raise ArgumentInvalid("parameter", name, f"a parameter of rw.image; {hint}")
     values = {"model": DEFAULT_MODEL, "width": 1024, "height": 1024, **parameters}
     if "loras" in values:
         values["loras"] = parse_loras(values["loras"])
@@ -227,7 +227,7 @@ class LogBook:
                 `page`: see `runlog.filters.RunFilter`. There is no limit by default.
 
         Raises:
-            MagicUsageError: A value makes no sense, or a filter has an unknown name.
+            ArgumentInvalid: A value makes no sense, or a filter has an unknown name.
         """
         return current_session().log.select(self.filter_of(model=model, tag=tag, since=since, until=until, **others))
 
@@ -243,7 +243,7 @@ class LogBook:
         """Make the filter that `select` takes its words for.
 
         Raises:
-            MagicUsageError: A value makes no sense, or a filter has an unknown name.
+            ArgumentInvalid: A value makes no sense, or a filter has an unknown name.
         """
         import difflib
 
@@ -251,8 +251,8 @@ class LogBook:
         for name in others:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
-                raise MagicUsageError(f"no such filter: {name!r}; {hint}")
+                hint = f"; the nearest is {near[0]}" if near else ""
+                raise ArgumentInvalid("filter", name, f"one of {', '.join(known)}{hint}")
         cell = others.pop("cell", None)
         return RunFilter(
             model=current_session().aliases.air_of(model) if model else None,
@@ -299,7 +299,7 @@ class LogBook:
             index: The number of the result, counted from 1 as in its caption; all results of the run by default.
 
         Raises:
-            MagicUsageError: A number is out of range.
+            ArgumentInvalid: A number is out of range.
             RunNotFound: There is no such run or result.
         """
         rate_reference(current_session(), ref, stars, index=index)
@@ -344,17 +344,17 @@ def rate_reference(session: Session, ref: str, stars: int, *, index: int | None 
 
     rating = _whole(stars)
     if rating is None or not 0 <= rating <= 5:
-        raise MagicUsageError(f"Invalid rating {stars}: expected 1 to 5, or 0 to remove the rating.")
+        raise ArgumentInvalid("stars", stars, "1 to 5, or 0 to remove the rating")
     match = _RESULT.fullmatch(ref)
     if match is None:
-        raise MagicUsageError(f"{ref!r} names no result; write 3f2a9c1b, or 3f2a9c1b#3 for its third")
+        raise ArgumentInvalid("ref", ref, "a run such as 3f2a9c1b, or one of its results such as 3f2a9c1b#3")
     number = int(match[2]) if match[2] else None
     if index is not None:
         given = _whole(index)
         if given is None or given < 1:
-            raise MagicUsageError(f"Invalid index {index}: results are counted from 1, as in their captions.")
+            raise ArgumentInvalid("index", index, "a number counted from 1, as in the captions of results")
         if number not in {None, given}:
-            raise MagicUsageError(f"{ref!r} and index={given} name different results. Give one of them.")
+            raise ArgumentInvalid("index", given, f"{number}, as in {ref!r}, or no index")
         number = given
     task_uuid = session.log.find(match[1]).task_uuid
     rate_result(session.log, task_uuid, None if number is None else number - 1, rating or None)

@@ -13,6 +13,7 @@ from ..errors import ConfigError, TransportError
 from ..forking import disconnect, make_lock, restart_after_fork
 from ..loading import load
 from ..loop import background_loop, wait
+from ..remedies import LEAVE_REPLAY, RESUME, Remedy, command
 from ..settings import Key, Settings, hide_key
 from .layers import SERVICE_SETTINGS, SettingLayers
 from .local_sandbox import LocalSandbox, check_listening
@@ -200,9 +201,13 @@ class ServiceConnection:
         if self._sandbox is not None and not self._sandbox.is_running:
             before = show_url(self._layers.rest_url_before_sandbox)
             raise TransportError(
-                f"The sandbox has ended ({self._sandbox.end}). Nothing was sent. Start it again with "
-                f"`%runware sandbox`, or return to {before} with `%runware sandbox --stop`.",
+                f"The sandbox has ended ({self._sandbox.end}). Without it, the service is {before}. Nothing was sent.",
                 may_have_arrived=False,
+            ).with_remedy(
+                Remedy(
+                    "Start it again with {0}, or return to the service with {1}.",
+                    (command("sandbox"), command("sandbox", stop=True)),
+                )
             )
         if self.settings.is_local and self._client is not None and self._client.is_lost:
             check_listening(self.settings.ws_url if self.settings.transport == "websocket" else self.settings.rest_url)
@@ -234,9 +239,8 @@ class ServiceConnection:
         """
         self.follow_environment()
         if self.settings.mode == "replay":
-            raise ConfigError(
-                "Replay mode answers all requests from the log and sends nothing. `%runware config mode live` "
-                "asks the service"
+            raise ConfigError("Replay mode answers all requests from the log and sends nothing.").with_remedy(
+                LEAVE_REPLAY
             )
         self._check_sandbox()
         if self.settings.api_key is None:
@@ -289,9 +293,8 @@ class ServiceConnection:
 
 
 def _sandbox_ended(how: str) -> TransportError:
-    return TransportError(
-        f"The sandbox {how}. Unfinished runs stay in the log. "
-        "To collect them, run `%runware sandbox`, then `%runware resume`."
+    return TransportError(f"The sandbox {how}. Unfinished runs stay in the log.").with_remedy(
+        Remedy("To collect them, run {0}, then {1}.", (command("sandbox"), RESUME))
     )
 
 

@@ -16,10 +16,15 @@ from urllib.parse import urlsplit
 from ..core.redaction import HiddenText, redact_text
 from ..errors import ConfigError, TransportError
 from ..forking import disconnect, restart_after_fork
+from ..remedies import Remedy, command
 from ..settings import Key, child_environment
 
 __all__ = ["LocalSandbox", "check_listening"]
 
+_ANOTHER_SERVICE = Remedy(
+    "Start it again, or set another service with {0}.",
+    (command("connect", rest_url="URL", ws_url="URL", python='rw.connect(rest_url="URL", ws_url="URL")'),),
+)
 _START_S = 30.0
 _CONNECT_S = 1.0
 
@@ -142,9 +147,8 @@ def check_listening(url: str) -> None:
         socket.create_connection((parts.hostname or "", port), timeout=_CONNECT_S).close()
     except ConnectionRefusedError as error:
         raise TransportError(
-            f"Nothing listens at {parts.hostname}:{port}: the local service has ended. Nothing was sent. "
-            "Start it again, or set another service with `%runware connect --rest-url URL --ws-url URL`.",
+            f"Nothing listens at {parts.hostname}:{port}: the local service has ended. Nothing was sent.",
             may_have_arrived=False,
-        ) from error
+        ).with_remedy(_ANOTHER_SERVICE) from error
     except OSError:
         pass  # not certain: the client finds out

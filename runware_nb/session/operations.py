@@ -10,7 +10,7 @@ from typing import Any
 from ..core.items import Item
 from ..core.operations import Operation
 from ..engine.jobs import Job
-from ..errors import MagicUsageError
+from ..errors import ArgumentInvalid
 from ..providers.runware.catalog import all_models, find_model
 from ..providers.runware.tasks import request_of
 from .api import as_tags
@@ -61,7 +61,8 @@ def function_of(operation: Operation) -> Callable[..., Job]:
             given = signature.bind(*media, **values).arguments
         except TypeError as error:
             names = ", ".join(signature.parameters)
-            raise MagicUsageError(f"rw.{operation.function}: {error}. It takes {names}. Nothing was sent.") from error
+            expected = f"those of rw.{operation.function}({names}): {error}. Nothing was sent"
+            raise ArgumentInvalid("parameters", ", ".join(values), expected) from error
         ours = {name: given.pop(name, default) for name, (default, _) in _OF_EVERY_RUN.items()}
         ours["tags"] = as_tags(ours["tags"])
         return current_session().submit(task_of(operation, given), **ours)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.items import Item
-from ..errors import MagicUsageError, RunwareNBError, TaskError
+from ..errors import ArgumentInvalid, RunwareNBError, TaskError
 from ..loop import background_loop, wait
 from ..providers.runware.tasks import is_utility
 from ..reprs import short_repr
@@ -49,16 +49,15 @@ def send_raw(session: Session, tasks: Sequence[Item], *, fresh: bool = False, ag
         agreed: Whether the user agreed to the cost beforehand.
 
     Raises:
-        MagicUsageError: A task has no task type. Nothing was sent.
+        ArgumentInvalid: A task has no task type. Nothing was sent.
         SpendingRefused: The cost was not agreed to, or a budget does not cover it. Nothing was sent.
         TransportError: None of the tasks could be sent, or the response was lost.
         ProtocolError: The response cannot be read.
     """
     for number, task in enumerate(tasks, 1):
         if not isinstance(task.get("taskType"), str) or not task["taskType"]:
-            raise MagicUsageError(
-                f"Task {number} of {len(tasks)} has no taskType. Nothing was sent. Add one, such as imageInference."
-            )
+            expected = f"a text such as imageInference in task {number} of {len(tasks)}. Nothing was sent"
+            raise ArgumentInvalid("taskType", task.get("taskType"), expected)
     work = [task for task in tasks if not is_utility(task["taskType"])]
     jobs = iter(session.submit_all(work, fresh=fresh, agreed=agreed, as_is=True))
     utilities = [_with_uuid(task) for task in tasks if is_utility(task["taskType"])]
@@ -70,7 +69,7 @@ def send_raw(session: Session, tasks: Sequence[Item], *, fresh: bool = False, ag
     failures = [failure for job in jobs if (failure := _collect(job, response)) is not None]
     if failures and not response.items and not response.errors:
         raise failures[0]
-    response.errors.extend({"code": type(failure).__name__, "message": str(failure)} for failure in failures)
+    response.errors.extend({"code": type(failure).__name__, "message": failure.problem} for failure in failures)
     return response
 
 
@@ -93,7 +92,7 @@ def _collect(job: Job, response: RawResponse) -> RunwareNBError | None:
 
 
 def _written(error: TaskError) -> Item:
-    return error.raw or {"code": error.code, "message": str(error), "taskUUID": error.task_uuid}
+    return error.raw or {"code": error.code, "message": error.problem, "taskUUID": error.task_uuid}
 
 
 def _with_uuid(task: Item) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ..forking import make_lock, restart_after_fork
 from ..loading import FIRST_NEEDED, load
 from ..providers.runware.planner import Planner
 from ..providers.runware.provider import RunwareProvider
+from ..remedies import CHANGE_SERVICE
 from ..runlog import MediaStore
 from ..settings import Settings, notebook_name, remember_secrets
 from .aliases import AliasBook
@@ -131,9 +132,8 @@ class Session:
         """Return the provider of a service. See `Ports.provider`."""
         own = self.settings.service
         if service and service != own:
-            raise ConfigError(
-                f"The service {service!r} is not in use, and {own!r} is. Nothing was sent. `%runware sandbox` starts "
-                "the sandbox, and `%runware sandbox --stop` returns to the service."
+            raise ConfigError(f"The service {service!r} is not in use, and {own!r} is. Nothing was sent.").with_remedy(
+                CHANGE_SERVICE
             )
         return RunwareProvider(own, self.planner, self.connection.open_client)
 

@@ -20,6 +20,7 @@ from ..core.key_shapes import key_like_spans, looks_like_key
 from ..core.operations import TEXT_TO_IMAGE
 from ..core.redaction import HiddenText, known_secrets, redact_urls, show_url
 from ..errors import ConfigError
+from ..remedies import Remedy, command
 from ..reprs import short_repr
 from .secrets import RUNWARE_KEY, Key, hide_key
 
@@ -342,9 +343,11 @@ class Settings:
         if self.problems:
             raise ConfigError(self.problems[0].sentence)
         if self.api_key is None:
-            raise ConfigError(
-                f"No API key. Set {self.api_key_from}, or enter the key at a hidden prompt with `%runware login`, "
-                "or try the product without a key: `%runware sandbox`."
+            raise ConfigError(f"No API key. Set {self.api_key_from}.").with_remedy(
+                Remedy(
+                    "You can also enter the key at a hidden prompt with {0}, or try the product without a key: {1}.",
+                    (command("login"), command("sandbox")),
+                )
             )
         return self.api_key
 

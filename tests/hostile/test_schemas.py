@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runware_nb.errors import MagicUsageError, RunwareNBError, TaskInvalid
+from runware_nb.errors import ConfigError, RunwareNBError, TaskInvalid
 from runware_nb.notebook.forms.api import rules_of as rules_of_form
 from runware_nb.providers.runware.catalog import LiveCatalogue, Rulebook, check_task, fields_of, size_pairs
 from runware_nb.providers.runware.catalog.fields import Kind
@@ -499,7 +499,7 @@ def test_a_model_with_a_refused_schema_is_used_and_one_sentence_says_so_once(san
     assert "the service checks them" in refused[0]
     assert first.task["style"] == "ink"
     assert not any("is not used" in warning for warning in session.plan(TASK).warnings)
-    with pytest.raises(MagicUsageError, match=r"is not used: it refers to .*It has no form\."):
+    with pytest.raises(ConfigError, match=r"is not used: it refers to .*It has no form\."):
         rules_of_form(session, MODEL)
 
 

@@ -325,7 +325,9 @@ def test_verify_and_replay_show_count_and_price_and_ask(sandbox, make_session, a
     for seed in (1, 2):
         session.submit({**BIG, "seed": seed}).result()
     name = session.log.recent(1)[0].task_uuid
-    with pytest.raises(NotConfirmed, match=r"Verification sends 2 runs again\. The estimated cost is \$0\.0076.*--yes"):
+    with pytest.raises(
+        NotConfirmed, match=r"Verification sends 2 runs again\. The estimated cost is \$0\.0076.*agreed=True"
+    ):
         command(session, "verify")
     with pytest.raises(NotConfirmed, match=r"Replay sends run .* again, as 1 run\. The estimated cost is \$0\.0038"):
         command(session, "replay", name)

@@ -61,11 +61,11 @@ def test_filters_stars_and_favourites(session):
     assert show.open({"sort": "rating"}) == 6
     with pytest.raises(MagicUsageError, match="Invalid sort"):
         show.open({"sort": "'; DROP TABLE runs"})
-    with pytest.raises(MagicUsageError, match="7 stars"):
+    with pytest.raises(MagicUsageError, match="Invalid stars 7"):
         show.rate(one.place, 7)
     with pytest.raises(RunNotFound):
         show.mark((one.place[0], 9), is_favourite=True)
-    with pytest.raises(MagicUsageError, match="no image"):
+    with pytest.raises(RunNotFound, match="no image"):
         show.find(("ffffffff", 0))
 
 
@@ -103,7 +103,7 @@ def test_a_ballot_counts_ranks_and_takes_back(session):
     assert not again.take_back(), "only one's own last votes are taken back"
     with pytest.raises(MagicUsageError, match="choice 'both'"):
         ballot.vote(*ballot.next_pair(), "both")
-    with pytest.raises(MagicUsageError, match="these are one"):
+    with pytest.raises(MagicUsageError, match="another result than left"):
         ballot.vote(best, best, "left")
     forget_runs(session.log, [best[0]])
     assert all(best[0] not in {vote.left[0], vote.right[0]} for vote in votes_of(session.log, "study"))
@@ -141,11 +141,11 @@ def test_pairs_and_ranks_by_condition(session):
     assert all(of(left)["positive_prompt"] == of(right)["positive_prompt"] for left, right in [both.next_pair()])
     same = next((left, right) for left in ballot.candidates for right in ballot.candidates
                 if left != right and of(left)["cfg_scale"] == of(right)["cfg_scale"])  # fmt: skip
-    with pytest.raises(MagicUsageError, match="not a pair of this ballot"):
+    with pytest.raises(MagicUsageError, match=r"Invalid right .*expected an image that differs"):
         ballot.vote(*same, "left")
-    with pytest.raises(MagicUsageError, match="no run here has a parameter cfg_scal; did you mean cfg_scale"):
+    with pytest.raises(MagicUsageError, match="no run here has a parameter cfg_scal; the nearest is cfg_scale"):
         Ballot(session, "cfg", RunFilter(tags=("cfg",)), by=["cfg_scal"])
-    with pytest.raises(MagicUsageError, match="No two of these 6 images differ only in width"):
+    with pytest.raises(RunNotFound, match="No two of these 6 images differ only in width"):
         Ballot(session, "x", RunFilter(tags=("study",)), by=["width"])
 
 
@@ -168,7 +168,7 @@ def test_a_ranking_by_condition_from_the_line(session, monkeypatch):
 
 
 def test_a_vote_needs_two_images_and_not_a_thousand(session):
-    with pytest.raises(MagicUsageError, match="two images or more, and 0 fit"):
+    with pytest.raises(RunNotFound, match="two or more images, and 0 match"):
         Ballot(session, "x", RunFilter(tags=("nobody",)))
 
 

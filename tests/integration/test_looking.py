@@ -89,7 +89,7 @@ def test_pages_lead_to_each_other(session, run, two):
     ("words", "sentence"),
     [
         (["log", "--since", "tomorrowish"], "Invalid --since tomorrowish: expected a time"), (["log", "--sort", "luck"], "newest, oldest"),
-        (["rate", "abcd", "6"], "Invalid rating 6"), (["rate", "#", "5"], "names no result"), (["rate", "abcd#0", "5"], "names no result"), (["budget", "lots"], "Invalid budget .lots."),
+        (["rate", "abcd", "6"], "Invalid stars 6"), (["rate", "#", "5"], "Invalid ref"), (["rate", "abcd#0", "5"], "Invalid ref"), (["budget", "lots"], "Invalid budget .lots."),
         (["budget", "-1"], "Invalid budget .-1.|one word|unknown option"), (["bundle", "make"], "PATH"), (["bundle", "open", "x"], "bundle open FILE DIR"),
         (["bundle", "pack", "x"], "invalid choice"), (["verify", "--budget", "-1"], "--budget -1"), (["config", "nosuch", "1"], "`config` lists"),
         (["config", "api_key", "x"], "Use `login`"), (["config", "mode", "offline"], "'live' or 'replay'"), (["config", "max_in_flight", "many"], "expected a number"),
@@ -211,7 +211,7 @@ def test_a_dear_run_asks_for_yes(session, run, sandbox):
     session.configure(ask_above_usd=0.001)
     code, _, said = run("text-to-image", "--prompt", "a sea", "-s", "1024x1024")
     assert code == 2
-    assert "This session cannot ask for confirmation. Nothing was sent. Add --yes" in said
+    assert "This session cannot ask for confirmation. Nothing was sent. Add `--yes` to agree to the cost" in said
     assert run("text-to-image", "--prompt", "a sea", "-s", "1024x1024", "--yes")[0] == 0
     assert len(sandbox.charges()) == 1
 
@@ -299,7 +299,7 @@ def test_settings_are_shown_changed_and_kept_with_the_project(session, run, tmp_
         code, _, said = run(*words)
         assert code == 2
         assert "Replay mode answers all requests from the log" in said
-    assert "bundled catalogue: Replay mode" in run("models", "flux")[2]
+    assert "bundled catalog. Replay mode" in run("models", "flux")[2]
     assert run("verify", "--budget", "1")[1] == {"runs": []}
     assert run("status")[1]["key"].endswith(", not checked")
 
@@ -347,7 +347,7 @@ def test_a_log_is_data(session, two):
     assert all(per_result["file"].map(os.path.exists))
     assert rw.log.df(tag="nothing").empty
     assert len(rw.log.select(since="today", limit=1)) == 1
-    with pytest.raises(rw.RunwareNBError, match="no such filter: 'colour'"):
+    with pytest.raises(rw.RunwareNBError, match="Invalid filter 'colour'"):
         rw.log.select(colour="red")
 
 
@@ -430,7 +430,7 @@ def test_every_command_of_the_memory_has_its_twin_in_python(session, two, tmp_pa
     assert "seed=1" in rw.code(two[0])
     rw.log.rate(two[0][:8], 4, index=1)
     assert rw.log.find(two[0]).best_rating == 4
-    with pytest.raises(rw.RunwareNBError, match="Invalid rating 6"):
+    with pytest.raises(rw.RunwareNBError, match="Invalid stars 6"):
         rw.log.rate(two[0], 6)
     assert rw.log.cost("model")[0].runs == 2
     assert rw.replay(two[0], agreed=True).verdict == "exact"

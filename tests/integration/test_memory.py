@@ -157,7 +157,8 @@ def test_what_is_dear_is_asked_about_once_and_refused_where_nobody_answers(sandb
     session = make_session(sandbox, ask_above_usd=0.005)
     dear = {**TASK, "width": 1024, "height": 1024, "numberResults": 8}
     with pytest.raises(
-        NotConfirmed, match=r"estimated cost of \$0\.\d+ \(price list\) is above.*cannot ask.*Nothing was sent.*--yes"
+        NotConfirmed,
+        match=r"estimated cost of \$0\.\d+ \(price list\) is above.*cannot ask.*Nothing was sent.*agreed=True",
     ):
         session.submit(dear)
     asked = answers(False, True)

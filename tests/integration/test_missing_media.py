@@ -77,7 +77,7 @@ def test_an_expired_file_leaves_the_answer_recorded_and_the_message_states_what_
     assert recorded.is_recorded
     (sentence,) = (notice for notice in job.notices if "missing" in notice)
     for part in (f"Image #1 of run {paid.task_uuid}", "no longer has this file", str(there.media.folder),
-                 "Nothing was sent or charged", "`--fresh` (fresh=True in Python)"):  # fmt: skip
+                 "Nothing was sent or charged", "use `fresh=True`"):  # fmt: skip
         assert part in sentence
     assert recorded[0].path is None
     with pytest.raises(MediaError, match="is missing"):

@@ -144,7 +144,7 @@ def test_a_sandbox_that_was_killed_is_recognized_at_once(own):
     os.kill(own.connection.sandbox.info["pid"], signal.SIGKILL)
     own.connection.sandbox._process.wait()
     before, started = service_of(own), time.monotonic()
-    with pytest.raises(TransportError, match=r"The sandbox has ended .*Nothing was sent.*sandbox --stop") as caught:
+    with pytest.raises(TransportError, match=r"The sandbox has ended .*Nothing was sent.*stop=True") as caught:
         own.submit(TASK | {"seed": 6})
     assert not caught.value.may_have_arrived
     assert "has ended" in text(run(own, "status"))

@@ -394,7 +394,7 @@ def test_python_spelling_and_its_near_misses():
     task = make_image_task("x", number_results=2, loras=["a:b@1:0.5", ("c:d@2", 1)], extra={"vae": "v"})
     assert task.to_wire()["lora"] == [{"model": "a:b@1", "weight": 0.5}, {"model": "c:d@2", "weight": 1.0}]
     assert (task.model, task.width, task.height) == ("runware:101@1", 1024, 1024)
-    with pytest.raises(MagicUsageError, match="did you mean number_results"):
+    with pytest.raises(MagicUsageError, match="the nearest is number_results"):
         make_image_task("x", number_result=2)
 
 

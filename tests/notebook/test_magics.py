@@ -188,8 +188,8 @@ def test_ratings_count_from_one(shell):
     assert ratings() == [5, 1, None]
     rw.log.rate(name, 2)
     for reference, stars, index, words in [
-        (name, 3, 0, "counted from 1"), (name, 3, -1, "counted from 1"), (name, 3, 1.5, "counted from 1"), (f"{name}#1", 3, 2, "different"),
-        (f"{name}#0", 3, None, "names no result"), (name, 6, None, "Invalid rating 6"), (name, 2.5, None, "Invalid rating 2.5"),
+        (name, 3, 0, "counted from 1"), (name, 3, -1, "counted from 1"), (name, 3, 1.5, "counted from 1"), (f"{name}#1", 3, 2, "or no index"),
+        (f"{name}#0", 3, None, "Invalid ref"), (name, 6, None, "Invalid stars 6"), (name, 2.5, None, "Invalid stars 2.5"),
     ]:  # fmt: skip
         with pytest.raises(MagicUsageError, match=words):
             rw.log.rate(reference, stars, index=index)
@@ -416,7 +416,7 @@ def test_an_image_on_the_line_is_found_wherever_it_is(shell, sandbox, tmp_path):
 
 @pytest.mark.parametrize(
     ("way", "sentence"),
-    [("nothing", "no image 'nothing'"), ("#4", "has 1 images, and no #4"), ("ffff0000", "the log has no run"),
+    [("nothing", "no image 'nothing'"), ("#4", "has 1 images, and no #4"), ("ffff0000", "The log has no run"),
      ("number", "is no medium")],
 )  # fmt: skip
 def test_a_word_that_is_no_image_is_one_sentence(shell, sandbox, way, sentence):

@@ -350,7 +350,7 @@ def test_a_function_has_the_names_and_the_texts_of_its_entry():
     assert parameters["image"].default is inspect.Parameter.empty
     assert "How much, 2 or 4." in function.__doc__
     assert function.__doc__.startswith("Make edges sharper.")
-    with pytest.raises(MagicUsageError, match=r"rw\.sharpen_edges: .*factr.*Nothing was sent"):
+    with pytest.raises(MagicUsageError, match=r"rw\.sharpen_edges\(.*factr.*Nothing was sent"):
         function("a.png", factr=2)
     with pytest.raises(MagicUsageError, match="image"):
         function(factor=2)

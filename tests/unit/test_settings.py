@@ -64,7 +64,7 @@ def test_impossible_settings_are_refused(values):
 
 
 def test_no_key_says_how_to_get_one_in():
-    with pytest.raises(ConfigError, match="%runware login"):
+    with pytest.raises(ConfigError, match=r'`rw\.command\("login"\)`'):
         Settings().require_key()
 
 

@@ -161,7 +161,7 @@ def test_what_was_never_sent_cannot_be_detached(log, run_async):
 
 @pytest.mark.parametrize("ref", ["ffffffff", "", "0", "000", "'; DROP TABLE runs; --", "%"])
 def test_an_unknown_run_is_one_sentence(log, ref):
-    with pytest.raises(RunNotFound, match="%runware log"):
+    with pytest.raises(RunNotFound, match=r"`rw\.log\.select\(\)` lists the runs"):
         log.find(ref)
 
 
@@ -170,7 +170,7 @@ def test_a_beginning_that_fits_several_is_refused(log, run_async):
         await asyncio.gather(log.prepare(run_record(1)), log.prepare(run_record(2)))
 
     run_async(write())
-    with pytest.raises(RunNotFound, match="several runs"):
+    with pytest.raises(RunNotFound, match="Several runs"):
         log.find("0000")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
+from ...engine.front_end import hooks
 from ...errors import RunwareNBError
 from ...media import make_thumbnail
 from .scripts import script
@@ -48,5 +49,5 @@ class BrushCanvas(anywidget.AnyWidget):
         try:
             said = self._take(bytes(buffers[0]))
         except RunwareNBError as error:
-            said = f"✗ {error}"
+            said = f"✗ {hooks.message(error)}"
         self.send({"kind": "said", "words": said})

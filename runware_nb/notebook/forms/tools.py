@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from ...engine.front_end import hooks
 from ...errors import MagicUsageError, RunwareNBError
 from ...providers.runware.catalog import all_models
 from ...reproduce.replay import find_original
@@ -73,7 +74,7 @@ class Tools:
         try:
             said = work() or ""
         except RunwareNBError as error:
-            said = f"✗ {error}"
+            said = f"✗ {hooks.message(error)}"
         self._said.value = element("div", text(said), role="status")
 
     def _request(self) -> dict[str, Any]:

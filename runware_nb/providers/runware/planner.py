@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...core.media_fields import holds_media, replace_media
-from ...errors import MagicUsageError
+from ...errors import ConfigError
 from ...forking import disconnect, restart_after_fork
 from ...media.incoming import is_sendable
 from ...settings import Settings
@@ -86,12 +86,12 @@ class Planner:
             consequence: A sentence on what is missing without a schema.
 
         Raises:
-            MagicUsageError: It was refused; the model can still be used.
+            ConfigError: It was refused; the model can still be used.
         """
         air = self._air_of(name)
         reason = self._fresh.refusal(air)
         if reason is not None:
-            raise MagicUsageError(
+            raise ConfigError(
                 f"The schema of model {air} is not used: {reason}. {consequence} "
                 "Cells and rw.run() accept the model; the service checks its parameters."
             )

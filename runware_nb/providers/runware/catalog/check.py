@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ....core.air import parse_air
 from ....errors import TaskInvalid
 from ....forking import block_fork
+from ....remedies import Remedy, command
 from ....reprs import short_repr
 from ..tasks import current_task_type, is_utility
 from .models import Model, find_model, nearest_names
@@ -140,11 +141,9 @@ def _without_rules(task_type: str, name: Any) -> list[str]:
 
 def _unknown_name(name: str) -> TaskInvalid:
     near = nearest_names(name)
-    hint = f"did you mean {near[0]}?" if near else "write its AIR identifier, such as runware:101@1"
-    return TaskInvalid(
-        f"no model is called {name!r}; {hint} (`%runware models {name or 'flux'}` searches)", parameter="model",
-        allowed_values=near,
-    )  # fmt: skip
+    hint = f"did you mean {near[0]}?" if near else "write its AIR identifier, such as runware:101@1."
+    error = TaskInvalid(f"No model is called {name!r}; {hint}", parameter="model", allowed_values=near)
+    return error.with_remedy(Remedy("{0} searches models.", (command("models", name or "flux"),)))
 
 
 def _check_prompt(task: Mapping[str, Any]) -> None:
