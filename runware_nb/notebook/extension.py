@@ -110,7 +110,7 @@ def _after_cell(result: Any) -> None:
     """Withdraw the runs of a cell that was stopped, if they have not been sent, and say how many."""
     if not isinstance(result.error_in_exec, KeyboardInterrupt | asyncio.CancelledError):
         return
-    from ..session.session import stop_current_cell
+    from ..session.current import stop_current_cell
 
     sentence = stop_current_cell()
     if sentence:

@@ -6,16 +6,18 @@ A provider is the only code that knows a service. The engine decides from its `C
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from ..core.items import Item
 from ..core.money import Money
 from ..core.operations import Operation
+from ..core.provider_secrets import ProviderSecret
 from ..core.results import Outcome, Result
 from ..errors import TaskError
 from ..reprs import short_repr
+from ..settings import Key, Settings
 
 __all__ = [
     "Accepted",
@@ -27,6 +29,8 @@ __all__ = [
     "NextAttempt",
     "Plan",
     "Provider",
+    "ProviderContext",
+    "ProviderPackage",
     "RunObserver",
     "Sender",
     "Task",
@@ -275,6 +279,13 @@ class Provider(Sender, Protocol):
     def limiter(self) -> Limiter:
         """The bound on its tasks in flight, shared by everything that this process sends to it."""
 
+    def require_key(self) -> None:
+        """Check that there is a key.
+
+        Raises:
+            ConfigError: There is none.
+        """
+
     def plan(self, task: Task, *, as_is: bool = False) -> Plan:
         """Complete and check a task; nothing is sent.
 
@@ -345,3 +356,39 @@ class Provider(Sender, Protocol):
 
     async def aclose(self) -> None:
         """Close connections; tasks go on at the service."""
+
+
+class ProviderContext(Protocol):
+    """What a session gives to the providers that it builds."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that apply now."""
+
+    def key(self, secret: ProviderSecret) -> Key:
+        """Return a secret from the environment, else from the keyring.
+
+        Raises:
+            ConfigError: There is none.
+        """
+
+    def notify(self, sentence: str) -> None:
+        """Tell the user something with the next output."""
+
+
+@short_repr()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderPackage:
+    """What the package of a provider brings. Its module `package` declares it, and imports nothing heavy.
+
+    Attributes:
+        name: Name of the provider, such as `runkey`, as in `login NAME`.
+        services: The names under which the log records its runs: the service, and its sandbox.
+        secrets: Its secrets. Redaction, the search in bundles, the keyring and `login` follow from them.
+        build: Builds the provider for a session; None for Runware, whose connection belongs to the session itself.
+    """
+
+    name: str
+    services: tuple[str, ...]
+    secrets: tuple[ProviderSecret, ...] = ()
+    build: Callable[[ProviderContext], Provider] | None = field(default=None, repr=False)

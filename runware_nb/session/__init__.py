@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from ..engine.jobs import Job
     from ..engine.submission import Plan
     from .api import cancel_queued, connect, image, job, log, pending, read, resume, run
-    from .session import Session, current_session
+    from .current import current_session
+    from .session import Session
 
 _HOMES = {
     "CellContext": "engine.context",
@@ -19,7 +20,7 @@ _HOMES = {
     "Session": "session.session",
     "cancel_queued": "session.api",
     "connect": "session.api",
-    "current_session": "session.session",
+    "current_session": "session.current",
     "image": "session.api",
     "job": "session.api",
     "log": "session.api",

@@ -28,7 +28,8 @@ from ..runlog import RunRecord
 from ..runlog.filters import RunFilter, parse_since
 from ..runlog.frames import frame_of
 from ..settings import hide_key
-from .session import Session, current_session
+from .current import current_session
+from .session import Session
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -237,16 +237,30 @@ class ServiceConnection:
             ConfigError: There is no key, replay mode sends nothing, or a part of the settings could not be read.
             TransportError: The local sandbox has ended.
         """
-        self.follow_environment()
-        if self.settings.mode == "replay":
-            raise ConfigError("Replay mode answers all requests from the log and sends nothing.").with_remedy(
-                LEAVE_REPLAY
-            )
+        self.check_live()
         self._check_sandbox()
         if self.settings.api_key is None:
             self._layers.look_into_keyring()  # without the lock: the keyring may ask the user
             self._change(lambda: None)
         return self.settings.require_key()
+
+    def check_live(self) -> None:
+        """Check that anything may be sent, to whichever service.
+
+        Raises:
+            ConfigError: Replay mode sends nothing, or a part of the settings could not be read.
+        """
+        self.follow_environment()
+        if self.settings.mode == "replay":
+            raise ConfigError("Replay mode answers all requests from the log and sends nothing.").with_remedy(
+                LEAVE_REPLAY
+            )
+        if self.settings.problems:
+            raise ConfigError(self.settings.problems[0].sentence)
+
+    def notify(self, sentence: str) -> None:
+        """Keep a sentence that a user should know until the next output."""
+        self._notices.append(sentence)
 
     def forget_key(self) -> None:
         """Continue without the key of the service; tasks in flight keep theirs, and the sandbox keeps its own."""

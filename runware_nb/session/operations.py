@@ -14,7 +14,7 @@ from ..errors import ArgumentInvalid
 from ..providers.runware.catalog import all_models, find_model
 from ..providers.runware.tasks import request_of
 from .api import as_tags
-from .session import current_session
+from .current import current_session
 
 __all__ = ["function_of", "task_of"]
 

@@ -16,6 +16,7 @@ from .model import SCHEMAS_URL, SERVICES, SETTINGS, Place, Setting, SettingProbl
 from .secrets import (
     RUNWARE_KEY,
     Key,
+    find_key,
     forget_key,
     hide_key,
     remember_secrets,
@@ -39,6 +40,7 @@ __all__ = [
     "child_environment",
     "current_folder",
     "environment_fingerprint",
+    "find_key",
     "forget_key",
     "hide_key",
     "jupyter_session_name",

@@ -13,6 +13,7 @@ from ..errors import ConfigError
 __all__ = [
     "RUNWARE_KEY",
     "Key",
+    "find_key",
     "forget_key",
     "hide_key",
     "remember_secrets",
@@ -129,6 +130,18 @@ def stored_key(profile: str = "", secret: ProviderSecret = RUNWARE_KEY) -> Key |
         return None
     value = HiddenText(value, f"<{secret.shown} from the keyring>") if value else None
     return Key(value, "the keyring", secret) if value else None
+
+
+def find_key(secret: ProviderSecret, profile: str = "") -> Key | None:
+    """Return a secret from the first of its variables that is set, else from the keyring; None without one.
+
+    Raises:
+        ConfigError: It is unusable.
+    """
+    for variable in secret.variables:
+        if os.environ.get(variable, "").strip():
+            return Key(os.environ[variable], variable, secret)
+    return stored_key(profile, secret) if secret.keyring_user else None
 
 
 def stored_keys(profile: str = "") -> list[Key]:

@@ -194,7 +194,7 @@ def _recent() -> list[Any]:
 
 def shut() -> None:
     """Close the session, so that the log is one file."""
-    from runware_nb.session.session import current_session
+    from runware_nb.session.current import current_session
 
     current_session().close()
 

@@ -228,7 +228,7 @@ class FakeShell:
 @pytest.fixture
 def session(sandbox, make_session, monkeypatch, tmp_path):
     """A session whose log, aliases, files and service are full of evil text."""
-    import runware_nb.session.session as sessions
+    import runware_nb.session.current as sessions
 
     made = make_session(sandbox)
     monkeypatch.setattr(sessions, "_session", made)

@@ -152,7 +152,7 @@ def test_pairs_and_ranks_by_condition(session):
 def test_a_ranking_by_condition_from_the_line(session, monkeypatch):
     from runware_nb.commands import call
 
-    monkeypatch.setattr("runware_nb.session.session._session", session)
+    monkeypatch.setattr("runware_nb.session.current._session", session)
     for steps in (10, 20):
         session.submit({**SMALL, "positivePrompt": "a fox", "seed": 5, "steps": steps}, tags=("s",)).result()
     left, right = list_images(session.log, RunFilter(tags=("s",)))

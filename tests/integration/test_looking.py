@@ -25,7 +25,7 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 @pytest.fixture
 def session(sandbox, make_session, monkeypatch):
     """The session of this process, as commands find it."""
-    import runware_nb.session.session as sessions
+    import runware_nb.session.current as sessions
 
     made = make_session(sandbox)
     monkeypatch.setattr(sessions, "_session", made)
@@ -354,7 +354,7 @@ def test_a_log_is_data(session, two):
 def test_a_frame_has_every_parameter_and_the_same_columns_when_empty(session, monkeypatch):
     import runware_nb as rw
 
-    monkeypatch.setattr("runware_nb.session.session._session", session)
+    monkeypatch.setattr("runware_nb.session.current._session", session)
     session.submit({**TASK, "seed": 1, "steps": 9, "CFGScale": 3, "negativePrompt": "text", "scheduler": "Euler",
                     "lora": [{"model": "civitai:1@1", "weight": 0.5}]}, tags=("plain",)).result()  # fmt: skip
     session.submit({**TASK, "seed": 1, "clipSkip": 1}, tags=("more",)).result()

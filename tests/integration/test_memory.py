@@ -482,7 +482,7 @@ def test_what_cannot_be_verified_says_why(sandbox, make_session):
 
 
 def test_the_code_of_a_run_makes_it_again_from_the_record(sandbox, make_session, monkeypatch):
-    import runware_nb.session.session as sessions
+    import runware_nb.session.current as sessions
 
     session = make_session(sandbox)
     monkeypatch.setattr(sessions, "_session", session)

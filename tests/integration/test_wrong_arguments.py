@@ -21,7 +21,7 @@ WRONG = [
 
 @pytest.fixture
 def session(sandbox, make_session, monkeypatch):
-    import runware_nb.session.session as sessions
+    import runware_nb.session.current as sessions
 
     session = make_session(sandbox)
     monkeypatch.setattr(sessions, "_session", session)

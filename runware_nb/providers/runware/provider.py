@@ -77,6 +77,10 @@ class RunwareProvider:
         """The bound on tasks in flight. See `Provider.limiter`."""
         return self.client.limiter
 
+    def require_key(self) -> None:
+        """Check that there is a key, by building the client."""
+        _ = self.client
+
     # --- before sending ------------------------------------------------------------------------------
 
     def plan(self, task: Task, *, as_is: bool = False) -> Plan:
