@@ -1,12 +1,15 @@
 """A tiny second service for the sandbox: it chooses the ids of tasks itself, and charges credits."""
 
+import io
 import json
 import sys
 
+from PIL import Image
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from runware_nb.sandbox.core.connections import cut_short
 from runware_nb.sandbox.core.faults import FaultTable
 from runware_nb.sandbox.core.ledger import hash_of
 from runware_nb.sandbox.core.media import MEDIA_FAULTS, MediaFile, MediaFiles
@@ -20,16 +23,26 @@ class EchoService(Service):
     """Returns its input as a file."""
 
     unit = "credits"
-    fault_table = FaultTable({"refuse": "answer an error: status", "html": "answer a web page", **MEDIA_FAULTS})
+    fault_table = FaultTable(
+        {"refuse": "answer an error: status", "html": "answer a web page", "lose": "accept, and lose the response",
+         "drop": "break the connection before the task is read", "fail": "accept, and fail", **MEDIA_FAULTS}
+    )  # fmt: skip
     control_prefixes = ("/echo",)
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self.files = MediaFiles(self.clock)
         self.count = 0
+        self.tasks = {}
 
     def routes(self):
-        return [Route("/echo/run", self.submit, methods=["POST"]), Route("/echo/media/{name}", self.media)]
+        return [
+            Route("/echo/run", self.submit, methods=["POST"]),
+            Route("/echo/tasks", self.create, methods=["POST"]),
+            Route("/echo/tasks", self.find),
+            Route("/echo/tasks/{task_id:path}", self.task),
+            Route("/echo/media/{name}", self.media),
+        ]
 
     def urls(self):
         return {"echo_url": f"{self.base_url}/echo"}
@@ -38,6 +51,47 @@ class EchoService(Service):
         super().reset()
         self.files.clear()
         self.count = 0
+        self.tasks.clear()
+
+    async def create(self, request: Request) -> Response:
+        """Accept a task that takes a while. The same request twice makes two tasks, and both are charged."""
+        body = await request.json()
+        hit = self.faults.draw("echo", is_work=True, fingerprint=lambda: hash_of(body))
+        if "drop" in hit:
+            return _broken()
+        if "refuse" in hit:
+            status = hit["refuse"].options["status"]
+            return JSONResponse({"code": 40003 if status == 429 else 40001, "msg": "A fault was ordered."}, status)
+        self.count += 1
+        task_id = f"echo/task {self.count}?é" + "x" * 60  # ids of services are opaque: any length, any character
+        image = io.BytesIO()
+        Image.new("RGB", (8, 8), (self.count * 40 % 256, 90, 160)).save(image, "PNG")
+        name = f"task_{self.count}.png"
+        self.files.add(MediaFile(name, lambda: (image.getvalue(), "image/png")))
+        self.account.bill(task_id, "echo", PRICE_CREDITS, request_hash=hash_of(body))
+        self.tasks[task_id] = {
+            "task_id": task_id, "ref": body.get("ref"), "ready_at": self.clock.now() + self.clock.real_s(self.latency_s),
+            "status": "failed" if "fail" in hit else "done", "url": f"{self.base_url}/echo/media/{name}",
+            "credits": PRICE_CREDITS,
+        }  # fmt: skip
+        if "lose" in hit:
+            return _broken()
+        return JSONResponse({"code": 0, "data": {"task_id": task_id}})
+
+    def _state(self, task):
+        if self.clock.now() < task["ready_at"]:
+            return {"task_id": task["task_id"], "ref": task["ref"], "status": "running", "progress": 50}
+        return task
+
+    async def task(self, request: Request) -> Response:
+        task = self.tasks.get(request.path_params["task_id"])
+        if task is None:
+            return JSONResponse({"code": 40401, "msg": "No such task."}, 404)
+        return JSONResponse({"code": 0, "data": self._state(task)})
+
+    async def find(self, request: Request) -> Response:
+        ref = request.query_params.get("ref")
+        return JSONResponse({"code": 0, "data": [self._state(t) for t in self.tasks.values() if t["ref"] == ref]})
 
     async def submit(self, request: Request) -> Response:
         if request.headers.get("x-echo-key") != self.api_key:
@@ -61,6 +115,11 @@ class EchoService(Service):
 
     async def media(self, request: Request) -> Response:
         return await self.files.serve(request.path_params["name"])
+
+
+def _broken():
+    """Return a response whose connection breaks in the middle."""
+    return StreamingResponse(cut_short(b'{"code"'), headers={"Content-Length": "1000"}, media_type="application/json")
 
 
 __all__ = ["PRICE_CREDITS", "EchoService"]

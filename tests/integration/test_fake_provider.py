@@ -1,0 +1,344 @@
+"""A second provider goes through the whole engine: its service chooses ids, charges credits, and knows no safe resend."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from runware_nb.errors import BudgetExceeded, FateUnknown, NotConfirmed, TaskError, TaskInvalid, TransportTimeout
+from runware_nb.runlog import State
+from runware_nb.runlog.spending import sum_spending
+from runware_nb.session import Session
+from runware_nb.settings import Settings
+from tests.echo_service import PRICE_CREDITS
+from tests.fake_provider import FakeProvider, fake_package
+
+REPO = Path(__file__).parents[2]
+TASK = {"prompt": "a lighthouse", "seed": 7}
+
+
+class Echo:
+    """The process of the service, and what it was asked to do."""
+
+    def __init__(self, process):
+        info = json.loads(process.stdout.readline())
+        self.url, self.key = info["echo_url"], info["api_key"]
+
+    def control(self, path, body=None):
+        payload = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            f"{self.url}/_sandbox/{path}", payload, {"Authorization": f"Bearer {self.key}"}
+        )
+        with urllib.request.urlopen(request, timeout=20) as response:
+            return json.loads(response.read())
+
+    def order(self, *faults):
+        self.control("faults", list(faults))
+
+    @property
+    def charged(self):
+        return self.control("ledger")["total"]["amount"]
+
+
+def start_echo(folder, *options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.echo_service", "--watch-stdin", "--state-dir", str(folder), *options],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPO,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def _echo(tmp_path_factory):
+    process = start_echo(tmp_path_factory.mktemp("echo"), "--latency", "0.2")
+    yield Echo(process)
+    process.stdin.close()
+    process.wait(timeout=20)
+    process.stdout.close()
+
+
+@pytest.fixture
+def echo(_echo):
+    _echo.control("reset", {})
+    return _echo
+
+
+@pytest.fixture
+def open_session(echo, tmp_path, log_url):
+    sessions = []
+
+    def build(*, can_find_lost=False, price=float(PRICE_CREDITS), **values):
+        settings = Settings(home=tmp_path / ".runware", log_url=log_url, **values)
+        package = fake_package(echo.url, can_find_lost=can_find_lost, price=price)
+        sessions.append(Session(settings, packages=[package]))
+        return sessions[-1]
+
+    yield build
+    for session in sessions:
+        session.close()
+
+
+def submit(session, task=TASK, **options):
+    return session.submit(task, service="fake", **options)
+
+
+def unknown_run(session, **options):
+    job = submit(session, **options)
+    with pytest.raises(FateUnknown):
+        job.result(20)
+    return job
+
+
+def test_an_accepted_task_is_followed_and_recorded_in_credits(echo, open_session):
+    session = open_session()
+    job = submit(session, tags="coast")
+    outcome = job.result(20)
+    assert str(outcome.cost) == "15 credits"
+    assert outcome.cost_usd is None
+    assert outcome[0].image.size == (8, 8)
+    record = session.log.find(job.task_uuid)
+    assert record.state is State.SUCCEEDED
+    assert (record.provider, record.operation, record.cost, record.cost_unit) == ("fake", "echo", 15.0, "credits")
+    assert record.remote_id.startswith("echo/task 1?é")
+    assert len(record.remote_id) > 60
+    assert record.cost_usd is None
+    assert outcome[0].path.exists()
+    assert "a lighthouse" in outcome._repr_mimebundle_()["text/html"]
+    assert echo.charged == PRICE_CREDITS
+
+
+def test_a_refused_task_is_not_charged_and_releases_its_reservation(echo, open_session):
+    session = open_session(budget_credits=20.0)
+    echo.order({"kind": "refuse", "status": 400})
+    with pytest.raises(TaskError, match="A fault was ordered"):
+        submit(session).result(20)
+    assert submit(session).result(20).cost is not None
+    assert echo.charged == PRICE_CREDITS
+
+
+def test_a_task_that_fails_after_acceptance_is_not_repeated(echo, open_session):
+    session = open_session()
+    echo.order({"kind": "fail"})
+    job = submit(session)
+    with pytest.raises(TaskError, match="The service failed"):
+        job.result(20)
+    assert session.log.find(job.task_uuid).attempts == 1
+    assert echo.charged == PRICE_CREDITS
+
+
+def test_a_refusal_for_the_rate_is_followed_by_another_attempt(echo, open_session):
+    session = open_session()
+    echo.order({"kind": "refuse", "status": 429, "count": 2})
+    job = submit(session)
+    job.result(20)
+    assert session.log.find(job.task_uuid).attempts == 3
+    assert echo.charged == PRICE_CREDITS
+
+
+@pytest.mark.parametrize(("fault", "charged"), [("lose", PRICE_CREDITS), ("drop", 0)])
+def test_a_task_of_unknown_fate_is_never_sent_again(echo, open_session, fault, charged):
+    """Accepted or not: without an id nobody can tell, so neither the same request nor a new kernel sends it again."""
+    session = open_session()
+    echo.order({"kind": fault})
+    job = unknown_run(session)
+    record = session.log.find(job.task_uuid)
+    assert (record.state, record.remote_id) == (State.UNKNOWN, None)
+    assert [run.task_uuid for run in session.pending()] == [job.task_uuid]
+    assert unknown_run(session).task_uuid == job.task_uuid
+    session.close()
+    again = open_session()
+    assert unknown_run(again).task_uuid == job.task_uuid
+    with pytest.raises(FateUnknown, match="may have been accepted and charged"):
+        again.job(job.task_uuid[:8]).result(20)
+    taken_up = again.engine.known.resume_run(again.log.find(job.task_uuid), sends=True)
+    with pytest.raises(FateUnknown):
+        taken_up.result(20)
+    assert again.log.find(job.task_uuid).state is State.UNKNOWN
+    assert echo.charged == charged
+
+
+def test_a_lost_task_is_located_where_the_service_can_be_searched(echo, open_session):
+    session = open_session(can_find_lost=True)
+    echo.order({"kind": "lose"})
+    job = submit(session)
+    assert job.result(20)[0].image.size == (8, 8)
+    record = session.log.find(job.task_uuid)
+    assert (record.state, record.attempts) == (State.SUCCEEDED, 1)
+    assert record.remote_id is not None
+    assert echo.charged == PRICE_CREDITS
+
+
+def test_a_lost_task_that_the_service_does_not_list_stays_unknown(echo, open_session):
+    session = open_session(can_find_lost=True)
+    echo.order({"kind": "drop"})
+    job = unknown_run(session)
+    assert session.log.find(job.task_uuid).state is State.UNKNOWN
+    assert echo.charged == 0
+
+
+def test_a_task_that_turns_up_after_all_is_collected(echo, open_session):
+    """A run that was recorded as unknown ends normally once the service can be searched for it."""
+    session = open_session()
+    echo.order({"kind": "lose"})
+    job = unknown_run(session)
+    session.close()
+    again = open_session(can_find_lost=True)
+    assert again.job(job.task_uuid).result(20)[0].image.size == (8, 8)
+    assert again.log.find(job.task_uuid).state is State.SUCCEEDED
+    assert echo.charged == PRICE_CREDITS
+
+
+def test_a_budget_in_credits_refuses_what_it_does_not_cover(echo, open_session):
+    session = open_session(budget_credits=20.0, budget_usd=1.0)
+    submit(session).result(20)
+    with pytest.raises(BudgetExceeded, match="15 credits, and 5 credits is left"):
+        submit(session, {"prompt": "another", "seed": 1}).result(20)
+    assert echo.charged == PRICE_CREDITS
+
+
+def test_a_run_of_unknown_fate_keeps_its_reservation(echo, open_session):
+    session = open_session(budget_credits=20.0)
+    echo.order({"kind": "drop"})
+    unknown_run(session)
+    with pytest.raises(BudgetExceeded):
+        submit(session, {"prompt": "another", "seed": 1}).result(20)
+
+
+def test_an_unknown_price_is_asked_about_and_then_known_from_own_runs(echo, open_session):
+    session = open_session(price=None)
+    with pytest.raises(NotConfirmed, match="price of echo is unknown"):
+        submit(session)
+    submit(session, agreed=True).result(20)
+    plan = session.plan({"prompt": "another"}, service="fake")
+    assert str(plan.price) == "about 15 credits (median of 1 of your similar runs)"
+    assert plan.price.usd is None
+
+
+def test_a_sum_of_credits_above_the_threshold_is_asked_about(echo, open_session):
+    session = open_session(ask_above_credits=20.0)
+    tasks = [{"prompt": "one", "seed": 1}, {"prompt": "two", "seed": 2}]
+    with pytest.raises(
+        NotConfirmed, match="30 credits for these 2 tasks is above your confirmation threshold of 20 cred"
+    ):
+        session.submit_all(tasks, service="fake")
+    assert echo.charged == 0
+
+
+def test_dollars_and_credits_are_never_added(sandbox, echo, open_session, make_session):
+    session = open_session()
+    submit(session).result(20)
+    with session.log.reading() as connection:
+        sums = sum_spending(connection, "model")
+    assert [(spent.cost, spent.unit) for spent in sums] == [(15.0, "credits")]
+
+
+def test_the_same_request_joins_and_is_then_answered_from_the_log(echo, open_session):
+    session = open_session()
+    first, second = submit(session), submit(session)
+    assert first.result(20)[0].path == second.result(20)[0].path
+    third = submit(session)
+    assert third.result(20).is_recorded
+    assert "answered at 0 credits (it cost 15 credits" in " ".join(third.notices)
+    assert echo.charged == PRICE_CREDITS
+
+
+def test_replay_mode_answers_runs_of_the_provider(echo, open_session):
+    session = open_session()
+    session.submit({"prompt": "no seed"}, service="fake").result(20)
+    session.close()
+    replay = open_session(mode="replay")
+    assert replay.submit({"prompt": "no seed"}, service="fake").result(20).is_recorded
+    assert echo.charged == PRICE_CREDITS
+
+
+def test_invalid_tasks_are_refused_before_anything_is_written(echo, open_session):
+    session = open_session()
+    with pytest.raises(TaskInvalid, match="Nothing was sent"):
+        submit(session, {"prompt": ""})
+    assert session.log.count() == 0
+
+
+def test_a_deadline_does_not_end_the_task(echo, open_session):
+    session = open_session(timeout_s=0.05)
+    job = submit(session)
+    with pytest.raises(TransportTimeout):
+        job.result(20)
+    deadline = time.monotonic() + 20
+    while session.log.find(job.task_uuid).state is not State.SUCCEEDED:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert echo.charged == PRICE_CREDITS
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from runware_nb.session import Session
+from runware_nb.settings import Settings
+from tests.fake_provider import fake_package
+session = Session(Settings(home=Path(sys.argv[1])), packages=[fake_package(sys.argv[2])])
+jobs = [session.submit({"prompt": f"ship {n}", "seed": n}, service="fake") for n in range(6)]
+while sum(job.record.remote_id is not None for job in jobs) < int(sys.argv[3]):
+    time.sleep(0.005)
+print("now", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("accepted", [0, 2, 6])
+def test_accepted_tasks_are_collected_after_a_kill_and_the_others_are_listed(tmp_path, accepted):
+    """After `SIGKILL`, what has an id is collected, what has none is listed as unknown, and nothing is sent again."""
+    process = start_echo(tmp_path / "echo", "--latency", "0.4")
+    try:
+        echo = Echo(process)
+        home = tmp_path / ".runware"
+        kernel = subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(home), echo.url, str(accepted)],
+            stdout=subprocess.PIPE, text=True, cwd=REPO, env={**os.environ, "PYTHONPATH": str(REPO)},
+        )  # fmt: skip
+        assert kernel.stdout.readline() == "now\n"
+        kernel.send_signal(signal.SIGKILL)
+        kernel.wait()
+        kernel.stdout.close()
+        session = Session(Settings(home=home), packages=[fake_package(echo.url)])
+        charged_before = echo.charged
+        ended = {}
+        for run in session.pending():
+            if run.attempts == 0:
+                continue
+            job = session.job(run.task_uuid)
+            try:
+                job.result(20)
+            except FateUnknown:
+                ended[run.task_uuid] = State.UNKNOWN
+            else:
+                ended[run.task_uuid] = State.SUCCEEDED
+            assert session.log.find(run.task_uuid).state is ended[run.task_uuid]
+        states = list(ended.values())
+        with_id = [run for run in session.log.recent(None) if run.remote_id is not None]
+        assert len(with_id) >= accepted
+        assert {session.log.find(run.task_uuid).state for run in with_id} <= {State.SUCCEEDED}
+        assert echo.charged == charged_before  # nothing was sent a second time
+        assert echo.charged >= PRICE_CREDITS * len(with_id)
+        assert states.count(State.UNKNOWN) == len(
+            [run for run in session.log.recent(None) if run.attempts and run.remote_id is None]
+        )
+        session.close()
+    finally:
+        process.stdin.close()
+        process.wait(timeout=20)
+        process.stdout.close()
+
+
+def test_the_fake_is_a_provider():
+    """Every member of the interface exists, so that the example in the documentation is complete."""
+    from runware_nb.providers.base import Provider
+
+    wanted = {name for name in vars(Provider) | vars(Provider.__mro__[1]) if not name.startswith("_")}
+    provider = FakeProvider("http://127.0.0.1:1")
+    assert not {name for name in wanted if not hasattr(provider, name)}
