@@ -14,6 +14,7 @@ from ..session.display import error_sentence, runs_table
 from ..session.estimates import Estimate, estimate
 from .base import Answer
 from .log import row_of
+from .unknown_runs import notes_on_unknown
 
 if TYPE_CHECKING:
     from ..session import Job, Session
@@ -67,6 +68,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     for record in chosen:
         with contextlib.suppress(RunNotFound):  # damaged meanwhile, which a note states
             runs.append(session.log.find(record.task_uuid))
+    notes += notes_on_unknown(runs)
     bundle = render_table(runs_table(runs)) if runs else {"text/plain": "nothing is pending"}
     failed = failed or any(job.future.exception() is not None for job in jobs)
     return Answer(bundle, [row_of(record) for record in runs], tuple(notes), is_failure=failed, value=runs)

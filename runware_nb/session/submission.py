@@ -11,12 +11,12 @@ from ..core.bindings import operation_name, operation_of_task
 from ..core.canonical import request_hash
 from ..core.items import Item
 from ..core.media_fields import holds_media, replace_media
+from ..core.money import format_amount
 from ..core.redaction import known_secrets
 from ..core.tasks import Task, is_uuid, prepare, prompt_of
 from ..errors import RunLogError, TaskInvalid
 from ..loop import background_loop, wait
 from ..media.incoming import is_sendable
-from ..present.results import format_usd
 from ..providers.runware.catalog import find_model
 from ..reprs import short_repr
 from ..runlog import RunRecord
@@ -303,7 +303,8 @@ def answer_from_log(session: Session, record: RunRecord, how: str) -> Job:
     job.is_recorded = True
     made = record.created_at_utc[:16].replace("T", " ")
     remedy = "" if how == "replayed" else "; `--fresh` asks the service again"
-    then = "" if record.cost_usd is None else f" (it cost {format_usd(record.cost_usd)} when it was generated)"
+    cost = format_amount(record.cost, record.cost_unit)
+    then = "" if record.cost is None else f" (it cost {cost} when it was generated)"
     job.notices.append(f"{how}: run {record.task_uuid[:8]} of {made} UTC answered at $0.00{then}{remedy}")
     return session.runs.start(job, dict(record.request), None)
 
