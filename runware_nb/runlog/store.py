@@ -366,7 +366,7 @@ class RunLog:
         if damaged and not found:
             raise RunDamaged(damaged)
         if len(found) + len(damaged) != 1:
-            why = "several runs begin with" if found else "the log has no run"
+            why = "several runs have the id or begin with" if found else "the log has no run"
             raise RunNotFound(f"{why} {ref!r}; `%runware log` lists them")
         return found[0]
 
