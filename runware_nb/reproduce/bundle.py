@@ -362,9 +362,9 @@ def _listed(name: str, body: bytes, description: str) -> CrateFile:
 def _describe(work: Path, listed: Sequence[CrateFile], title: str, runs: Sequence[RunRecord]) -> None:
     from .. import __version__
 
-    sums = sums_by_unit((run.cost, run.cost_unit) for run in runs)
+    known = sums_by_unit((run.cost, run.cost_unit) for run in runs)
     costs = " and ".join(
-        f"${amount:.4f}" if unit == USD else format_amount(amount, unit) for unit, amount in sums.items()
+        f"${amount:.4f}" if unit == USD else format_amount(amount, unit) for unit, amount in known.items()
     )
     text = crate_metadata(
         title=title,
