@@ -2,9 +2,9 @@
 
 import pytest
 from PIL import Image
-from runware_nb.session.front_end import hooks
 
 from runware_nb.core.operations import OPERATIONS, operation_of
+from runware_nb.engine.front_end import hooks
 from runware_nb.notebook.forms.media_words import cell_of, with_images
 from runware_nb.providers.runware.tasks import request_of
 from runware_nb.reproduce.code import code_for
