@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.infotext import is_infotext
 from ..core.operations import TEXT_TO_IMAGE
-from ..providers.runware.operations import flags_by_field, wire_name
+from ..providers.runware.operations import binding_for, flags_by_field, wire_name
 from .names import escape_names
 
 __all__ = ["as_cell", "quote_word"]
@@ -18,21 +18,23 @@ __all__ = ["as_cell", "quote_word"]
 _PLAIN = re.compile(r"[\w@%+=:,./#-]+", re.ASCII)
 _SKIPPED = frozenset({"taskType", "taskUUID", "positivePrompt", "width", "height", "lora", "inputs", "includeCost",
                       "deliveryMethod"})  # fmt: skip
+_TASK_TYPE = binding_for(TEXT_TO_IMAGE).task_type
 _FLAGS = MappingProxyType({field: flags[0] for field, flags in flags_by_field(TEXT_TO_IMAGE).items()})
 _INPUTS = MappingProxyType({wire_name(medium.name): medium for medium in TEXT_TO_IMAGE.inputs})
 
 
 def as_cell(task: Mapping[str, Any]) -> str | None:
-    """Write the `%%runware` cell of an `imageInference`.
+    """Format the `%%runware` cell of a request for images.
 
     Args:
-        task: In wire spelling; media as words that the magic understands: a path, an address, a run.
+        task: In wire spelling; media as words that the magic understands: a path, a URL, a run.
 
     Returns:
-        The cell; None where no cell says exactly this: another kind of task, or a prompt that a cell would trim.
+        The cell; None if no such cell makes exactly this request: an operation without a magic, or a prompt that a cell
+        would trim. `runware_nb.reproduce.code.run_call` formats any request as Python.
     """
     prompt = task.get("positivePrompt")
-    if task.get("taskType", "imageInference") != "imageInference" or not isinstance(prompt, str):
+    if task.get("taskType", _TASK_TYPE) != _TASK_TYPE or not isinstance(prompt, str):
         return None
     if not {"model", "width", "height"} <= task.keys() or any("." in name for name in task):
         return None  # the magic would fill in a model and a size; dots go deeper in --set

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ..core.amounts import parse_amount
+from ..core.money import COST_UNITS, USD
 from ..errors import MagicUsageError
 from ..runlog.schema import LONGEST_KEY
 from ..runlog.spending import budgets_of, set_budget
@@ -20,9 +21,13 @@ SUMMARY = "set or show what may be spent; nothing is sent beyond it"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("usd", nargs="?", metavar="USD", help="the limit in US dollars, or `off`; without it, show")
+    parser.add_argument(
+        "amount", nargs="?", metavar="AMOUNT", help="the limit in US dollars or --unit, or `off`; without it, show"
+    )
     parser.add_argument("--all", action="store_true", help="for all notebooks together, not for this one")
     parser.add_argument("--notebook", metavar="FILE", help="for this notebook, as the log names it")
+    parser.add_argument("--service", metavar="NAME", help="for this service (default: the service in use)")
+    parser.add_argument("--unit", choices=COST_UNITS, default=USD, help="unit of the limit (default: USD)")
     parser.add_argument("--ask-above", type=float, metavar="USD", help="ask about what costs more than this")
 
 
@@ -34,12 +39,12 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     """
     if options.ask_above is not None:
         session.configure(ask_above_usd=options.ask_above)
-    provider = session.settings.service
-    if options.usd is not None:
-        amount = _amount(options.usd)
+    provider = options.service or session.settings.service
+    if options.amount is not None:
+        limit = _amount(options.amount, options.unit)
         notebook = _notebook(session, options)
         with session.log.changing() as connection:
-            set_budget(connection, provider, notebook[:LONGEST_KEY], amount)
+            set_budget(connection, provider, notebook[:LONGEST_KEY], limit, unit=options.unit)
     with session.log.reading() as connection:
         limits = budgets_of(connection, provider)
     lines = [budget_line(each) for each in limits] or [f"no budget for {provider}; `budget 5` sets one of $5"]
@@ -68,7 +73,7 @@ def _notebook(session: Session, options: argparse.Namespace) -> str:
     return str(notebook)
 
 
-def _amount(text: str) -> float | None:
+def _amount(text: str, unit: str = USD) -> float | None:
     if text.lower() in {"off", "none"}:
         return None
     try:
@@ -76,7 +81,6 @@ def _amount(text: str) -> float | None:
     except ValueError:
         amount = None
     if amount is None:
-        raise MagicUsageError(
-            f"Invalid budget {text!r}: expected an amount in US dollars, such as 5 or 0.25, or `off`."
-        )
+        expected = "US dollars, such as 5 or 0.25" if unit == USD else f"{unit}, such as 100"
+        raise MagicUsageError(f"Invalid budget {text!r}: expected an amount in {expected}, or `off`.")
     return amount

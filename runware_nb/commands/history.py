@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from ..core.money import format_amount
 from ..engine.thumbnails import picture_of
 from ..errors import RunNotFound
 from ..present.compare import Branch, render_tree
-from ..present.results import format_usd
 from ..runlog import RunLog, RunRecord
 from .base import Answer
 
@@ -66,7 +66,7 @@ def _branch(session: Session, record: RunRecord, below: dict[str, list[RunRecord
 
 def _label(record: RunRecord) -> str:
     words = " ".join((record.prompt or "").split())
-    cost = "" if record.cost_usd is None else f", {format_usd(record.cost_usd)}"
+    cost = "" if record.cost is None else f", {format_amount(record.cost, record.cost_unit)}"
     what = f"{record.task_type}: {words[:60]}" if words else record.task_type
     state = "" if record.state == "succeeded" else f", {record.state.value}"
     imported = ", imported" if record.is_imported else ""
@@ -78,6 +78,7 @@ def _as_json(record: RunRecord, below: dict[str, list[RunRecord]]) -> dict[str, 
     return {
         "task_uuid": record.task_uuid, "task_type": record.task_type, "model": record.model, "prompt": record.prompt,
         "state": record.state.value, "created_at_utc": record.created_at_utc, "cost_usd": record.cost_usd,
+        "cost": record.cost, "cost_unit": record.cost_unit,
         "files": [result.file for result in record.results if result.file],
         "children": [_as_json(child, below) for child in below.get(record.task_uuid, [])],
     }  # fmt: skip

@@ -42,6 +42,7 @@ def row_of(run: RunRecord) -> dict[str, Any]:
         "task_uuid": run.task_uuid,
         "state": run.state.value,
         "provider": run.provider,
+        "operation": run.operation,
         "task_type": run.task_type,
         "model": run.model,
         "prompt": run.prompt,
@@ -52,6 +53,9 @@ def row_of(run: RunRecord) -> dict[str, Any]:
         "duration_s": run.duration_s,
         "cost_usd": run.cost_usd,
         "estimate_usd": run.estimate_usd,
+        "cost": run.cost,
+        "estimate": run.estimate,
+        "cost_unit": run.cost_unit,
         "attempts": run.attempts,
         "notebook": run.notebook,
         "cell_id": run.cell_id,
@@ -66,7 +70,8 @@ def row_of(run: RunRecord) -> dict[str, Any]:
         "error": run.error,
         "results": [
             {
-                "index": result.position, "seed": result.seed, "cost_usd": result.cost_usd, "url": result.url,
+                "index": result.position, "seed": result.seed, "cost_usd": result.cost_usd, "cost": result.cost,
+                "url": result.url,
                 "file": result.file, "sha256": result.received_sha256, "medium_state": result.medium_state,
                 "rating": result.rating, "error": result.error,
             }

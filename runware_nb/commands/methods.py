@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..core.money import format_sums, sums_by_unit
 from ..errors import RunNotFound
 from ..present.html import element, text
-from ..present.results import format_usd
 from ..providers.runware.catalog import find_model, rulebook_of
 from ..providers.runware.operations import WIRE_NAMES
 from ..providers.runware.parameters import parameters_of
@@ -254,11 +254,11 @@ def _models(runs: Sequence[RunRecord]) -> str:
 
 
 def _cost(runs: Sequence[RunRecord]) -> str:
-    known = [run.cost_usd for run in runs if run.cost_usd is not None]
-    unknown = len(runs) - len(known)
-    if not known:
+    sums = sums_by_unit((run.cost, run.cost_unit) for run in runs)
+    unknown = sum(run.cost is None for run in runs)
+    if not sums:
         return "The cost is unknown."
-    return f"The cost was {format_usd(sum(known))}" + (f", not counting {_count(unknown, 'run')}." if unknown else ".")
+    return f"The cost was {format_sums(sums)}" + (f", not counting {_count(unknown, 'run')}." if unknown else ".")
 
 
 def _software(session: Session, runs: Sequence[RunRecord]) -> str:

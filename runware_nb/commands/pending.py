@@ -10,6 +10,7 @@ from ..present.table import render_table
 from ..runlog import RunRecord, State
 from .base import Answer
 from .log import row_of
+from .unknown_runs import notes_on_unknown
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -61,10 +62,7 @@ def _notes(session: Session, runs: list[RunRecord]) -> list[str]:
     notes = []
     if sent:
         notes.append(f"{_runs(sent)} sent: `resume` collects {'it' if sent == 1 else 'them'}.")
-    if unknown:
-        notes.append(
-            f"{_runs(unknown)} perhaps accepted: `resume` asks again, and `resume --send` may be charged twice."
-        )
+    notes += notes_on_unknown(runs)
     if mine:
         notes.append(
             f"{_runs(mine)} queued in this kernel and will be sent in turn: `pending --cancel` cancels the queue."

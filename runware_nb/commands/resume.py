@@ -15,6 +15,7 @@ from ..present.table import render_table
 from ..runlog import RunRecord, State
 from .base import Answer
 from .log import row_of
+from .unknown_runs import notes_on_unknown
 
 if TYPE_CHECKING:
     from ..session import Job, Session
@@ -68,6 +69,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     for record in chosen:
         with contextlib.suppress(RunNotFound):  # damaged meanwhile, which a note states
             runs.append(session.log.find(record.task_uuid))
+    notes += notes_on_unknown(runs)
     bundle = render_table(runs_table(runs)) if runs else {"text/plain": "nothing is pending"}
     failed = failed or any(job.future.exception() is not None for job in jobs)
     return Answer(bundle, [row_of(record) for record in runs], tuple(notes), is_failure=failed, value=runs)

@@ -8,14 +8,16 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from ..core.cell_source import redact_source
+from ..core.money import format_amount
 from ..engine.display import render_outcome
 from ..errors import RunwareNBError
 from ..present.html import muted
-from ..present.results import format_stars, format_usd
+from ..present.results import format_stars
 from ..present.table import render_facts
-from ..runlog import RunRecord, UseRecord
+from ..runlog import RunRecord, State, UseRecord
 from .base import Answer
 from .log import row_of
+from .unknown_runs import describe_unknown
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -34,10 +36,11 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     facts = [
         ("run", record.task_uuid),
         ("state", record.state.value),
+        ("known", describe_unknown(record) if record.state is State.UNKNOWN else ""),
         ("service", record.provider),
         ("time (UTC)", record.created_at_utc),
         ("took", "" if record.duration_s is None else f"{record.duration_s:.2f} s"),
-        ("cost", format_usd(record.cost_usd)),
+        ("cost", format_amount(record.cost, record.cost_unit)),
         ("cell", "" if record.execution_count is None else f"[{record.execution_count}] {record.notebook or ''}"),
         ("tags", ", ".join(record.tags)),
         ("note", record.note or ""),

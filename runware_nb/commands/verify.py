@@ -6,10 +6,10 @@ import argparse
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from ..core.money import USD, format_amount, format_sums, sums_by_unit
 from ..engine.thumbnails import picture_of
 from ..errors import MagicUsageError
 from ..present.compare import Side, render_sides
-from ..present.results import format_usd
 from ..present.table import Table, render_table
 from ..reproduce.verify import Checked, plan_verification, verify
 from .base import Answer
@@ -44,23 +44,28 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     ]
     plan = plan_verification(session, chosen, budget_usd=options.budget)
     done = verify(session, plan, agreed=options.yes or options.budget is not None)
-    spent = sum(each.cost_usd or 0.0 for each in done)
+    spent = sums_by_unit((each.cost, each.cost_unit) for each in done)
     counted = Counter(_word(each) for each in done)
     summary = ", ".join(f"{number} {word}" for word, number in counted.most_common()) or "nothing to verify"
     why = "why" if any(_why(each) for each in done) else ""
     table = Table(
         ("run", "verdict", "cost", "prompt", why),
         [
-            (each.run.task_uuid[:8], _word(each), format_usd(each.cost_usd) if each.job else "",
+            (each.run.task_uuid[:8], _word(each), format_amount(each.cost, each.cost_unit) if each.job else "",
              (each.run.prompt or each.run.task_type)[:60], _why(each))
             for each in done
         ],
-        f"{summary} · {format_usd(spent)} spent · {bounds()}",
+        f"{summary} · {format_sums(spent)} spent · {bounds()}",
         empty="nothing to verify: no run fits",
     )  # fmt: skip
     shown = render_table(table)
     html = shown["text/html"] + render_sides([row for each in done for row in _pictures(session, each)])
-    written = {"spent_usd": round(spent, 6), "counts": dict(counted), "runs": [_row(each) for each in done]}
+    written = {
+        "spent_usd": round(spent.get(USD, 0.0), 6),
+        "spent": spent,
+        "counts": dict(counted),
+        "runs": [_row(each) for each in done],
+    }
     failed = any(each.job is not None and each.verdict in {None, "drifted", "missing"} for each in done)
     return Answer({"text/html": html, "text/plain": shown["text/plain"]}, written, is_failure=failed, value=done)
 
@@ -85,6 +90,8 @@ def _row(each: Checked) -> dict[str, Any]:
         "verdict": each.verdict.value if each.verdict is not None else None,
         "why_not": each.why_not,
         "cost_usd": each.cost_usd,
+        "cost": each.cost,
+        "cost_unit": each.cost_unit,
         "results": [{"index": place, **comparison_row(found)} for place, found in each.comparisons.items()],
     }
 

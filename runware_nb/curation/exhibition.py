@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.media_types import IMAGE_TYPES, sniff
+from ..core.money import format_amount
 from ..core.results import Result
 from ..engine.thumbnails import kept_copy, small_copy
 from ..errors import ArgumentInvalid, RunNotFound
 from ..forking import make_lock
-from ..present.results import format_stars, format_usd
+from ..present.results import format_stars
 from ..reprs import short_repr
 from ..runlog import ResultRecord, RunRecord
 from ..runlog.exhibits import Place, list_images, runs_of
@@ -105,7 +106,7 @@ class Exhibit:
             ("model", run.model, "model"), ("seed", result.seed, "seed"), ("size", size, "size"),
             ("steps", request.get("steps"), "steps"), ("CFG scale", request.get("CFGScale"), "CFGScale"),
             ("scheduler", request.get("scheduler"), "scheduler"),
-            ("cost", None if result.cost_usd is None else format_usd(result.cost_usd), ""),
+            ("cost", None if result.cost is None else format_amount(result.cost, result.cost_unit), ""),
             ("stars", format_stars(result.rating), ""), ("labels", ", ".join(run.tags), ""),
             ("made", f"{run.created_at_utc[:16].replace('T', ' ')} UTC", ""), ("run", run.task_uuid, ""),
         ]  # fmt: skip

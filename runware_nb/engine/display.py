@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..core.media_types import IMAGE_TYPES, sniff
+from ..core.money import format_amount, format_sums, sums_by_unit
 from ..core.results import Outcome, Result
 from ..errors import MediaError, TaskError
 from ..media import decode, make_thumbnail
@@ -201,7 +202,7 @@ def runs_table(
             "" if run.execution_count is None else f"[{run.execution_count}]",
             run.model or run.task_type,
             _count(run),
-            "" if run.cost_usd is None else format_usd(run.cost_usd),
+            "" if run.cost is None else format_amount(run.cost, run.cost_unit),
             format_stars(run.best_rating),
             ", ".join(run.tags),
             _clip(run.prompt or run.task_type, 60),
@@ -222,9 +223,8 @@ def runs_table(
     )
     columns = ("", *columns) if pictures else columns
     used = [i for i, name in enumerate(columns) if name not in {"stars", "tags", "cell"} or any(row[i] for row in rows)]
-    known = [run.cost_usd for run in runs if run.cost_usd is not None]
     counted = extent or f"{len(rows)} run{'' if len(rows) == 1 else 's'}"
-    caption = f"{counted} · {format_usd(sum(known) if known else 0.0)}"
+    caption = f"{counted} · {format_sums(sums_by_unit((run.cost, run.cost_unit) for run in runs))}"
     caption += f" · {hooks.remedy(_OTHER_PAGES)}" if extent else ""
     shown = [[row[i] for i in used] for row in rows]
     return Table([columns[i] for i in used], shown, caption, empty=empty)

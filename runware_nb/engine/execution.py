@@ -29,6 +29,7 @@ from ..media import MissingMedium
 from ..net.deadlines import now
 from ..providers.attempts import carry_out, raise_if_failed
 from ..providers.base import Accepted, Attempt, Provider
+from ..remedies import RESUME, Remedy, command
 from ..runlog import ResultRecord, RunClaimed, RunRecord, State, TwinExists
 from ..runlog.records import is_gone
 from .consent import Consent, limit_of
@@ -45,7 +46,7 @@ from .uses import record_takeover
 if TYPE_CHECKING:
     from ..runlog import RunLog
 
-__all__ = ["RunExecution", "SharedWork", "error_record", "utc_now"]
+__all__ = ["RunExecution", "SharedWork", "error_record", "unknown_remedy", "utc_now"]
 
 _LOST_AFTER = dt.timedelta(hours=24)
 _JOIN_TRIES = 4
@@ -59,6 +60,15 @@ _LEAST_DOWNLOAD_S = 10.0
 def utc_now() -> str:
     """Return the time as ISO 8601 in UTC, with milliseconds."""
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+
+
+def unknown_remedy(record: RunRecord) -> Remedy:
+    """Return what a user can do about a run whose fate is unknown."""
+    reference = record.task_uuid[:8]
+    return Remedy(
+        "{0} asks the service again. If the service's website shows what became of it, {1} or {2} ends it.",
+        (RESUME, command("discard", reference, not_charged=True), command("discard", reference, charged="AMOUNT")),
+    )
 
 
 class SharedWork:
@@ -177,6 +187,8 @@ class RunExecution:
             outcome = await work
         except FateUnknown as error:
             await self._mark_unknown(error)
+            if error.remedy is None:
+                error.with_remedy(unknown_remedy(record))
             raise
         except TransportTimeout as error:
             if record.attempts and not error.may_have_arrived:
@@ -378,9 +390,8 @@ class RunExecution:
         if accepted is None:
             raise FateUnknown(
                 f"Run {record.task_uuid[:8]} was sent, and the response of {record.provider} with its id was lost. It "
-                "may have been accepted and charged, and the service cannot be asked for it. It is not sent again. "
-                f"Look at the history on the website of {record.provider}"
-            )
+                "may have been accepted and charged, and the service does not list it. It is not sent again."
+            ).with_remedy(unknown_remedy(record))
         await self.on_accepted(accepted)
         return raise_if_failed(await self.provider.follow(accepted, self, deadline))
 

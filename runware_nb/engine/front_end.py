@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from ..runlog.filters import RunFilter
     from ..settings import Settings
     from .context import CellContext
-    from .jobs import Job
 
 __all__ = ["Hooks", "hooks"]
 
@@ -38,7 +37,7 @@ class Hooks:
     """
 
     find_cell: Callable[..., CellContext] | None = None
-    show_job: Callable[[Job], None] | None = None
+    show_job: Callable[[Any], None] | None = None
     show_progress: Callable[[int, int, str], None] | None = None
     ask: Callable[[str], bool] | None = None
     open_gallery: Callable[[RunFilter], None] | None = None

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..core.money import Money
 from ..errors import RunCancelled, RunLogError
 from ..loop import background_loop, wait
-from ..remedies import RESUME, Remedy, command
+from ..remedies import Remedy, command
 from ..reprs import short_repr
 from ..runlog import RunRecord, State
-from .execution import utc_now
+from .execution import unknown_remedy, utc_now
 from .job_table import JobTable
 from .jobs import Job
 from .known_runs import KnownRuns
@@ -100,6 +101,33 @@ class RunQueue:
         elif not current.is_finished:
             self._known.resume_run(current, sends=False)
         return current.is_finished and current.attempts == 0
+
+    def give_up(self, record: RunRecord, charged: Money) -> None:
+        """End a run whose fate is unknown, by what the user has seen at the service.
+
+        It is finished as `lost`, and what was reserved for it in budgets is free again. Nothing is sent.
+
+        Args:
+            record: The run.
+            charged: What the service charged for it, in the unit of the run.
+
+        Raises:
+            RunLogError: The log cannot be written, or the fate of the run is not unknown.
+        """
+        wait(background_loop().submit(self._give_up(record, charged)))
+        job = self._jobs.get(record.task_uuid)
+        if job is not None:
+            current = self._ports.log.find(record.task_uuid)
+            job.record.state, job.record.cost = current.state, current.cost
+            job.record.finished_at_utc = current.finished_at_utc
+            job.changed()
+
+    async def _give_up(self, record: RunRecord, charged: Money) -> None:
+        log = await self._ports.open_log()
+        await log.finish(
+            record.task_uuid, State.LOST, at_utc=utc_now(), duration_s=None, cost=charged, error=record.error,
+            only_unknown=True,
+        )  # fmt: skip
 
     async def _discard(self, task_uuid: str) -> None:
         """Drop a run that was not sent, else hide it; the log decides, since another kernel may be sending it."""
@@ -236,4 +264,4 @@ def _refuse_unknown(record: RunRecord) -> None:
     if record.state is State.UNKNOWN:
         raise RunLogError(
             f"Run {record.task_uuid[:8]} cannot be hidden: it may have been accepted and charged."
-        ).with_remedy(Remedy("{0} asks the service again.", (RESUME,)))
+        ).with_remedy(unknown_remedy(record))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..core.money import USD, format_amount, sums_by_unit
 from ..errors import BundleError, MediaError
 from ..media.store import StoredFile, ensure_private_folder, exported_name, imported_name
 from ..remedies import Option, Remedy
@@ -362,11 +363,14 @@ def _listed(name: str, body: bytes, description: str) -> CrateFile:
 def _describe(work: Path, listed: Sequence[CrateFile], title: str, runs: Sequence[RunRecord]) -> None:
     from .. import __version__
 
-    known = [run.cost_usd for run in runs if run.cost_usd is not None]
+    known = sums_by_unit((run.cost, run.cost_unit) for run in runs)
+    costs = " and ".join(
+        f"${amount:.4f}" if unit == USD else format_amount(amount, unit) for unit, amount in known.items()
+    )
     text = crate_metadata(
         title=title,
         description=f"{len(runs)} runs of generative models, made with runware_nb, with their requests, results, "
-        f"seeds and costs (${sum(known):.4f} in all)",
+        f"seeds and costs ({costs or '$0.0000'} in all)",
         published=dt.datetime.now(dt.UTC).date().isoformat(),
         files=listed,
         runs=runs,

@@ -10,39 +10,50 @@ from pathlib import Path
 from typing import Any
 
 from ..core.items import Item
+from ..core.operations import TEXT_TO_IMAGE
 from ..core.option_values import LoRA
 from ..core.redaction import REDACTED
 from ..engine.display import relative_path
 from ..engine.input_lineage import with_files
+from ..providers.runware.operations import binding_for
 from ..providers.runware.parameters import DELIVERY
 from ..providers.runware.tasks import ImageTask
 from ..runlog import RunRecord
 
-__all__ = ["code_for"]
+__all__ = ["code_for", "run_call"]
 
 _WIDTH = 100
 
 
 def code_for(run: RunRecord, media_folder: Path) -> str:
-    """Write a cell that asks for the same again.
+    """Format the cell that makes the request of a run again.
 
     With the seed in it, the answer comes from the log while the log has it, and costs nothing.
 
     Args:
-        run: What to make again.
-        media_folder: Where the files are that it was made from.
+        run: The run, of any operation.
+        media_folder: The folder of its input files.
     """
     task = _with_files(run, media_folder)
     when = run.created_at_utc[:16].replace("T", " ")
     # Only the repr of a value gets into the cell, in a comment too: a line break would end the comment.
     about = [repr(str(value))[1:-1] for value in (run.task_uuid, when, run.provider)]
     head = "# run {}, {} UTC, {}\n".format(*about) + "import runware_nb as rw\n\n"
-    if run.task_type == "imageInference" and isinstance(task.get("positivePrompt"), str):
+    if run.task_type == binding_for(TEXT_TO_IMAGE).task_type and isinstance(task.get("positivePrompt"), str):
         # A request that the service refused may have any form. It is written unchanged.
         with contextlib.suppress(TypeError, KeyError, AttributeError):
             return head + _image_call(task)
-    call = pprint.pformat({"taskType": run.task_type, **_without_delivery(task)}, width=_WIDTH - 8, sort_dicts=False)
-    return f"{head}results = rw.run(\n{_indented(call)}\n).result()\nresults\n"
+    call = run_call({"taskType": run.task_type, **_without_delivery(task)})
+    return f"{head}results = {call}.result()\nresults\n"
+
+
+def run_call(task: Mapping[str, Any]) -> str:
+    """Format the call of `rw.run` that makes a request.
+
+    Args:
+        task: In wire spelling. The repr of each value has to be the Python that stands for it.
+    """
+    return f"rw.run(\n{_indented(pprint.pformat(dict(task), width=_WIDTH - 8, sort_dicts=False))}\n)"
 
 
 def _image_call(task: Item) -> str:

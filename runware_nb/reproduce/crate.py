@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.money import USD
 from ..media.store import exported_name
 from ..reprs import short_repr
 from ..runlog import RunRecord
@@ -102,7 +103,8 @@ def _action(run: RunRecord, present: set[str], software: str) -> dict[str, Any]:
     }  # fmt: skip
     if run.finished_at_utc:
         made["endTime"] = run.finished_at_utc
-    described: Mapping[str, Any] = {"model": run.model, "provider": run.provider, "cost in US dollars": run.cost_usd}
+    unit = "US dollars" if run.cost_unit == USD else run.cost_unit
+    described: Mapping[str, Any] = {"model": run.model, "provider": run.provider, f"cost in {unit}": run.cost}
     made["description"] = "; ".join(f"{name}: {value}" for name, value in described.items() if value is not None)
     return {name: value for name, value in made.items() if value not in ([], "")}
 

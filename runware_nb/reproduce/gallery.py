@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.media_types import IMAGE_TYPES, sniff
+from ..core.money import format_amount, format_sums, sums_by_unit
 from ..core.results import Result
 from ..errors import MediaError
 from ..media import decode, make_thumbnail
 from ..present.gallery import Exhibit, render_gallery
-from ..present.results import format_stars, format_usd
+from ..present.results import format_stars
 from ..runlog import ResultRecord, RunRecord
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ def gallery_page(
     exhibits = [
         _exhibit(session, run, result, link(result)) for run in runs for result in run.results if result.error is None
     ]
-    known = [run.cost_usd for run in runs if run.cost_usd is not None]
-    summary = f"{len(exhibits)} images of {len(runs)} runs, {format_usd(sum(known)) if known else 'cost unknown'}"
+    known = sums_by_unit((run.cost, run.cost_unit) for run in runs)
+    summary = f"{len(exhibits)} images of {len(runs)} runs, {format_sums(known) if known else 'cost unknown'}"
     return render_gallery(title, summary, exhibits)
 
 
@@ -49,7 +50,7 @@ def _exhibit(session: Session, run: RunRecord, result: ResultRecord, href: str |
     facts = [
         ("model", run.model or run.task_type), ("seed", "" if result.seed is None else str(result.seed)),
         ("size", "{width} × {height}".format(**run.request) if {"width", "height"} <= run.request.keys() else ""),
-        ("cost", "" if result.cost_usd is None else format_usd(result.cost_usd)),
+        ("cost", "" if result.cost is None else format_amount(result.cost, result.cost_unit)),
         ("stars", format_stars(result.rating)), ("made", f"{run.created_at_utc[:16].replace('T', ' ')} UTC"),
         ("service", run.provider), ("run", run.task_uuid),
     ]  # fmt: skip

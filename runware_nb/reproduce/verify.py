@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..core.money import Money
+from ..core.money import USD, Money
 from ..engine.consent import priced
 from ..engine.display import error_sentence
 from ..engine.estimates import Estimate, estimate
@@ -34,16 +34,23 @@ class Checked:
         original: What was to be made again.
         job: The new run; None where none was sent.
         comparisons: By position.
-        cost_usd: What the new run cost, in US dollars.
+        cost: What the new run cost, in *cost_unit*; None if no run was sent, or if its cost is unknown.
         why_not: Why there is nothing to compare.
+        cost_unit: `USD` or `credits`.
     """
 
     run: RunRecord
     original: Original | None = None
     job: Job | None = None
     comparisons: dict[int, Comparison] = field(default_factory=dict)
-    cost_usd: float | None = None
+    cost: float | None = None
     why_not: str | None = None
+    cost_unit: str = USD
+
+    @property
+    def cost_usd(self) -> float | None:
+        """The cost in US dollars; None if it is unknown, or in another unit."""
+        return self.cost if self.cost_unit == USD else None
 
     @property
     def verdict(self) -> Verdict | None:
@@ -153,7 +160,7 @@ def _wait(session: Session, each: Checked) -> None:
     except RunwareNBError as error:
         each.why_not = error_sentence(error)
         return
-    each.cost_usd = each.job.record.cost_usd
+    each.cost, each.cost_unit = each.job.record.cost, each.job.record.cost_unit
     each.comparisons = compare_with(session, each.original, each.job.record.results)
     _note_hashes(session, each)
 

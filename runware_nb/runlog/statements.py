@@ -92,6 +92,12 @@ class Statements:
         is_unconfirmed = runs.c.state.in_([_word("sent"), _word("unknown")])  # a result proves that it was accepted
         self.accept = text(sa.update(runs).where(mine, is_unconfirmed).values(state=_word("accepted")))
         discarded = _word("discarded")
+        # Changes nothing, and finds no row if the fate of the run has become known.
+        self.still_unknown = text(
+            sa.update(runs)
+            .where(mine, runs.c.state == _word("unknown"), runs.c.finished_at_utc.is_(None))
+            .values(state=_word("unknown"))
+        )
         self.finish = text(
             sa.update(runs).where(mine).values(
                 state=sa.case((runs.c.state == discarded, discarded), else_=sa.bindparam("state")),

@@ -62,6 +62,11 @@ def _claimed(cursor: Any) -> None:
         raise RunClaimed("this run is being sent by another kernel, or has left the log")
 
 
+def _known(cursor: Any) -> None:
+    if cursor.rowcount != 1:
+        raise RunLogError("the fate of this run is not unknown any more; `%runware show` shows it")
+
+
 class RunLog:
     """The log of one home folder.
 
@@ -251,6 +256,7 @@ class RunLog:
     def finish(
         self, run_uuid: str, state: State, *, at_utc: str, duration_s: float | None, cost: Money | None,
         error: dict[str, Any] | None, records: Iterable[ResultRecord] = (), tagged: bool = True,
+        only_unknown: bool = False,
     ) -> asyncio.Future[None]:  # fmt: skip
         """Complete a run, with any results not yet recorded, and enter its cost.
 
@@ -263,11 +269,14 @@ class RunLog:
             error: What ended it.
             records: Results to put or replace.
             tagged: Whether it may have labels.
+            only_unknown: Whether it is completed only if its fate is still unknown: the user has decided about it, and
+                another kernel may have found its result since.
 
         Raises:
-            RunLogError: It cannot be written.
+            RunLogError: It cannot be written, or its fate is no longer unknown.
         """
-        steps: list[Change] = [(self._sql.put_result, result_row(run_uuid, record), _gone) for record in records]
+        steps: list[Change] = [(self._sql.still_unknown, {"run_uuid": run_uuid}, _known)] if only_unknown else []
+        steps += [(self._sql.put_result, result_row(run_uuid, record), _gone) for record in records]
         # A sum that is not finite could never be corrected in the roll-up.
         amount, unit = (None, USD) if cost is None else (parse_amount(cost.amount), cost.unit)
         price = {"cost": amount, "unit": unit}
@@ -358,7 +367,7 @@ class RunLog:
         if damaged and not found:
             raise RunDamaged(damaged)
         if len(found) + len(damaged) != 1:
-            why = "Several runs begin with" if found else "The log has no run"
+            why = "Several runs have the id or begin with" if found else "The log has no run"
             raise RunNotFound(f"{why} {ref!r}.").with_remedy(LIST_RUNS)
         return found[0]
 

@@ -77,7 +77,7 @@ ODD = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.chara
 ODD_RUNS = st.builds(
     RunRecord, task_uuid=UUIDS, attempt_uuid=UUIDS, provider=st.just("sandbox"), task_type=st.sampled_from(TASKS), model=ODD,
     request=st.dictionaries(TEXT, ODD, max_size=2), request_hash=st.just("1:r"), asked_hash=st.just("1:a"), prompt_template=ODD,
-    created_at_utc=st.just("2026-01-01T00:00:00.000+00:00"), state=st.just(State.FAILED), error=ODD, note=ODD, cost_usd=ODD, duration_s=ODD,
+    created_at_utc=st.just("2026-01-01T00:00:00.000+00:00"), state=st.just(State.FAILED), error=ODD, note=ODD, cost=ODD, duration_s=ODD,
 )  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pprint
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from ...commands.as_cell import as_cell
 from ...commands.images_in import find_image
 from ...core.media_fields import replace_media
 from ...engine.display import relative_path
+from ...reproduce.code import run_call
 
 if TYPE_CHECKING:
     from ...session import Session
@@ -39,13 +39,12 @@ def with_images(task: Mapping[str, Any], session: Session, names: Mapping[str, A
 
 
 def cell_of(task: Mapping[str, Any], session: Session, names: Mapping[str, Any]) -> str:
-    """Write the cell that asks for the same: `%%runware` where it can say it, else Python."""
+    """Format the cell that makes the same request: `%%runware` if it can express the request, else Python."""
     cell = as_cell(task)
     if cell is not None:
         return cell
     written = replace_media(task, lambda value: _as_python(value, session, names))
-    call = pprint.pformat(written, width=100, sort_dicts=False)
-    return f"import runware_nb as rw\n\nrw.run(\n    {call.replace(chr(10), chr(10) + '    ')}\n).result()"
+    return f"import runware_nb as rw\n\n{run_call(written)}.result()"
 
 
 def _as_python(value: Any, session: Session, names: Mapping[str, Any]) -> Any:

@@ -1,0 +1,37 @@
+"""Runs of the state `unknown`: what is known about them, and what the user can do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..runlog import RunRecord, State
+
+__all__ = ["describe_unknown", "notes_on_unknown"]
+
+_MOST_DESCRIBED = 5
+
+
+def describe_unknown(run: RunRecord) -> str:
+    """Return what is known about a run whose fate is unknown, as one sentence."""
+    sent_at = (run.sent_at_utc or run.created_at_utc)[:16].replace("T", " ")
+    message = str((run.error or {}).get("message") or "").strip().rstrip(".")
+    why = f" ({message})" if message else ""
+    return (
+        f"Run {run.task_uuid[:8]} was sent to {run.provider} at {sent_at} UTC and may have been accepted and charged, "
+        f"but no response shows whether it was{why}."
+    )
+
+
+def notes_on_unknown(runs: Sequence[RunRecord]) -> list[str]:
+    """Return sentences about the runs of the state `unknown` among these, and about what the user can do."""
+    unknown = [run for run in runs if run.state is State.UNKNOWN]
+    notes = [describe_unknown(run) for run in unknown[:_MOST_DESCRIBED]]
+    if len(unknown) > _MOST_DESCRIBED:
+        notes.append(f"{len(unknown) - _MOST_DESCRIBED} more runs may have been accepted and charged.")
+    if unknown:
+        notes.append(
+            "Such runs are not sent again. `resume` asks the service again. If the service's website shows what became "
+            "of a run, `discard UUID --not-charged` or `discard UUID --charged AMOUNT` ends it; then its cell can be "
+            "run again."
+        )
+    return notes
