@@ -25,7 +25,8 @@ class EchoService(Service):
     unit = "credits"
     fault_table = FaultTable(
         {"refuse": "answer an error: status", "html": "answer a web page", "lose": "accept, and lose the response",
-         "drop": "break the connection before the task is read", "fail": "accept, and fail", **MEDIA_FAULTS}
+         "drop": "break the connection before the task is read", "fail": "accept, and fail", "slow": "take longer: seconds",
+         **MEDIA_FAULTS}
     )  # fmt: skip
     control_prefixes = ("/echo",)
 
@@ -69,8 +70,9 @@ class EchoService(Service):
         name = f"task_{self.count}.png"
         self.files.add(MediaFile(name, lambda: (image.getvalue(), "image/png")))
         self.account.bill(task_id, "echo", PRICE_CREDITS, request_hash=hash_of(body))
+        seconds = hit["slow"].options["seconds"] if "slow" in hit else self.latency_s
         self.tasks[task_id] = {
-            "task_id": task_id, "ref": body.get("ref"), "ready_at": self.clock.now() + self.clock.real_s(self.latency_s),
+            "task_id": task_id, "ref": body.get("ref"), "ready_at": self.clock.now() + self.clock.real_s(seconds),
             "status": "failed" if "fail" in hit else "done", "url": f"{self.base_url}/echo/media/{name}",
             "credits": PRICE_CREDITS,
         }  # fmt: skip

@@ -272,7 +272,7 @@ def can_ask() -> bool:
 
 def limit_of(settings: Settings, unit: str) -> Money | None:
     """Return the limit that the settings put on spending in a unit; None without one."""
-    limit = settings.budget_usd if unit == USD else settings.budget_credits
+    limit = settings.budget(unit)
     return None if limit is None else Money(limit, unit)
 
 

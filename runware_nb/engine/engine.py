@@ -155,11 +155,10 @@ class Engine:
         service: str,
         as_is: bool = False,
     ) -> list[Job]:
-        self._ports.apply_budget()
+        provider = self._ports.provider(service)
+        self._ports.apply_budget(provider.name, provider.capabilities.money)
         plans = [self.plan(task, as_is=as_is, service=service) for task in tasks]
-        return self._submitter.submit_all(
-            self._ports.provider(service), plans, metadata, fresh=fresh, agreed=agreed, as_is=as_is
-        )
+        return self._submitter.submit_all(provider, plans, metadata, fresh=fresh, agreed=agreed, as_is=as_is)
 
     def running_jobs(self) -> list[Job]:
         """Return the jobs of this session that are not done."""

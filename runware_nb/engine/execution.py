@@ -351,13 +351,13 @@ class RunExecution:
         record = self._job.record
         if record.remote_id == accepted.remote_id:
             return
-        record.remote_id = accepted.remote_id
-        if record.state in {State.SENT, State.UNKNOWN}:
-            record.state = State.ACCEPTED
         await self._sink.surely(
             lambda: self._log.accepted(record.task_uuid, accepted.remote_id, utc_now()),
             f"The service's id of run {record.task_uuid[:8]}, {accepted.remote_id},",
         )
+        record.remote_id = accepted.remote_id
+        if record.state in {State.SENT, State.UNKNOWN}:
+            record.state = State.ACCEPTED
         self._job.changed()
 
     def on_result(self, result: Result) -> None:

@@ -63,8 +63,8 @@ class Ports(Protocol):
     def environment(self) -> str:
         """The description of this environment, as JSON."""
 
-    def apply_budget(self) -> None:
-        """Have the log count what is spent, if the settings have a budget.
+    def apply_budget(self, service: str, unit: str) -> None:
+        """Have the log count what is spent at a service, if the settings have a budget in its unit.
 
         Raises:
             RunLogError: The log cannot be written.

@@ -34,7 +34,7 @@ class Storage:
         self._log: RunLog | None = None
         self._media: tuple[Any, MediaStore] | None = None
         self._opening: dict[tuple[Path, str | None], concurrent.futures.Future[RunLog | None]] = {}
-        self._budgeted: tuple[Any, ...] | None = None
+        self._budgeted: set[tuple[Any, ...]] = set()
         self._lock = make_lock()
         """Guards log and media: only ever held to look and to assign, never during I/O."""
         restart_after_fork(self)
@@ -97,23 +97,27 @@ class Storage:
         beside = {path for path in self._settings().home.parent.glob("*/runs.sqlite") if path != own}
         return self._settings().media_url is None and not beside
 
-    def apply_budget(self) -> None:
-        """Have the log count what is spent, if the settings have a budget.
+    def apply_budget(self, service: str, unit: str) -> None:
+        """Have the log count what is spent at a service, if the settings have a budget in its unit.
 
         The limit itself is handed to the log with each run. It ends with the setting.
+
+        Args:
+            service: As runs of the log name it.
+            unit: The unit in which it charges.
 
         Raises:
             RunLogError: The log cannot be written.
         """
         settings = self._settings()
-        place = (settings.service, settings.home, settings.log_url)
-        if settings.budget_usd is None or place == self._budgeted:
+        place = (service, unit, settings.home, settings.log_url)
+        if settings.budget(unit) is None or place in self._budgeted:
             return
         from ..runlog.spending import count_for_settings
 
         with self.log.changing() as connection:
-            count_for_settings(connection, settings.service)
-        self._budgeted = place
+            count_for_settings(connection, service, unit)
+        self._budgeted.add(place)
 
     def _open_log(self) -> RunLog:
         """Open the log once, however many threads want it: they all wait for the one that opens it.

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from ..core.amounts import MOST_USD, parse_amount
 from ..core.key_shapes import key_like_spans, looks_like_key
+from ..core.money import USD
 from ..core.operations import TEXT_TO_IMAGE
 from ..core.redaction import HiddenText, known_secrets, redact_urls, show_url
 from ..errors import ConfigError
@@ -360,6 +361,10 @@ class Settings:
         for problem in self.problems:
             if not problem.names.isdisjoint(names):
                 raise ConfigError(problem.sentence)
+
+    def budget(self, unit: str) -> float | None:
+        """Return the limit on spending in a unit, `USD` or `credits`; None without one."""
+        return self.budget_usd if unit == USD else self.budget_credits
 
     @property
     def is_local(self) -> bool:

@@ -123,7 +123,7 @@ def test_a_kernel_that_died_before_its_first_byte_is_made_good_by_running_the_ce
 
 def test_a_discarded_run_that_never_left_frees_its_budget(sandbox, make_session, run_async):
     session = make_session(sandbox, budget_usd=0.01)
-    session.storage.apply_budget()
+    session.apply_budget("sandbox", "USD")
     record = session.submit(SEEDED).record
     session.job(record.task_uuid).result()
 
