@@ -1,6 +1,7 @@
 """Imports go one way: each package only from the packages above it in the list of docs/architecture.md."""
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -45,10 +46,15 @@ def module_of(path):
 MODULES = {module_of(path): path for path in FILES}
 
 
-def imports_of(path):
-    """Return every module imported anywhere in a file, inside functions and for type checking too, by dotted name."""
+@functools.cache
+def tree_of(path):
+    return ast.parse(path.read_text())
+
+
+def imports_in(path):
+    """Yield every module imported anywhere in a file, inside functions and for type checking too, by dotted name."""
     here = ("runware_nb", *path.relative_to(PACKAGE).parts)
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -57,6 +63,19 @@ def imports_of(path):
             for alias in node.names:
                 name = f"{module}.{alias.name}"
                 yield name if name.removeprefix("runware_nb.") in MODULES else module
+
+
+@functools.cache
+def imports_of(path):
+    return tuple(imports_in(path))
+
+
+def test_the_engine_knows_no_service():
+    """What a service can do is stated by its provider, and the engine decides from that."""
+    allowed = {"runware_nb.providers.base", "runware_nb.providers.attempts"}
+    for path in (PACKAGE / "engine").glob("*.py"):
+        imported = {name for name in imports_of(path) if name.startswith("runware_nb.providers")}
+        assert {".".join(name.split(".")[:3]) for name in imported} <= allowed, path
 
 
 def test_every_package_has_a_layer():
@@ -153,7 +172,7 @@ def test_core_names_no_task_type_of_a_service():
     names = (task_types | UTILITIES) - operations - {"photoMaker"}  # also a field of requests, which holds media
     assert {"imageInference", "getResponse", "removeBackground"} <= names
     for path in (PACKAGE / "core").glob("*.py"):
-        constants = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+        constants = {node.value for node in ast.walk(tree_of(path)) if isinstance(node, ast.Constant)}
         assert not constants & names, path
 
 
@@ -167,7 +186,7 @@ def test_only_settings_reads_the_environment():
     readers = {
         package_of(path)
         for path in FILES
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"}
     }
     assert readers == {"settings"}
@@ -184,7 +203,7 @@ def test_only_one_module_makes_locks_and_pools_of_threads():
         str(path.relative_to(PACKAGE))
         for path in FILES
         if package_of(path) not in INDEPENDENT
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Attribute)
         and node.attr in bare
         and isinstance(node.value, ast.Name | ast.Attribute)
@@ -237,7 +256,7 @@ def test_messages_below_the_commands_are_in_the_syntax_of_no_front_end():
     found = {
         f"{path.relative_to(PACKAGE).as_posix()}:{text.lineno}"
         for path in BELOW_COMMANDS
-        for text in texts_of(ast.parse(path.read_text()))
+        for text in texts_of(tree_of(path))
         if LINE_OF_A_FRONT_END.search(text.value)
     }
     assert {place for place in found if place.partition(":")[0] not in NOT_A_MESSAGE} == set()
@@ -250,7 +269,7 @@ def test_magics_are_written_by_the_notebook_only():
         path.relative_to(PACKAGE).as_posix()
         for path in FILES
         if package_of(path) != "notebook"
-        for text in texts_of(ast.parse(path.read_text()))
+        for text in texts_of(tree_of(path))
         if re.search(r"(?<!%)%runware\b", text.value)
     }
     assert found == {"reproduce/notebook_runs.py"}
@@ -261,7 +280,7 @@ def test_only_commands_and_front_ends_speak_of_wrong_lines():
     users = {
         path.relative_to(PACKAGE).as_posix()
         for path in BELOW_COMMANDS
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Name) and node.id == "MagicUsageError"
     }
     assert users == {"errors.py"}  # its definition

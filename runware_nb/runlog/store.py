@@ -17,7 +17,7 @@ from ..core.amounts import parse_amount
 from ..core.money import USD, Money
 from ..errors import ArgumentInvalid, RunLogError, RunNotFound
 from ..forking import block_fork, disconnect, release_before_fork, restart_after_fork
-from ..remedies import LIST_RUNS
+from ..remedies import LIST_RUNS, Remedy, command
 from .damage import Damage, DamagedRow, RunDamaged
 from .databases import BUSY_S, ONE_WRITER, Change, in_words
 from .filters import RunFilter
@@ -52,6 +52,7 @@ def _refuse_over_budget(estimate: Money, provider: str, cursor: Any) -> None:
     refuse_over_budget(cursor.fetchall(), estimate, provider)
 
 
+_SHOW_RUN = Remedy("{0} shows it.", (command("show", "UUID"),))
 _STRETCH = 1000
 """Runs that are read at a time while all are looked at."""
 _NOT_SENT = "Nothing was sent."
@@ -64,7 +65,7 @@ def _claimed(cursor: Any) -> None:
 
 def _known(cursor: Any) -> None:
     if cursor.rowcount != 1:
-        raise RunLogError("the fate of this run is not unknown any more; `%runware show` shows it")
+        raise RunLogError("The fate of this run is known by now.").with_remedy(_SHOW_RUN)
 
 
 class RunLog:
