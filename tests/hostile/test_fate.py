@@ -461,7 +461,7 @@ def test_a_utility_that_is_answered_twice_counts_once(transport):
 
 def flying(task_uuid=OURS):
     task = {"taskType": "imageInference", "taskUUID": task_uuid, "numberResults": 2}
-    flight = Flight(task, Fate.unsent(task, max_retries=3), None, None)
+    flight = Flight(task, Fate.unsent(task, max_retries=3))
     report = flight.report(0.5)
     for event in (Started(now() + 60, report), SendStarted(), Leaving(), Sent(pushes=True, report=report)):
         flight.advance(event)

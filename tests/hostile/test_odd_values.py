@@ -435,8 +435,8 @@ FAULTS = [RuntimeError("odd"), KeyError("x"), UnicodeError("bad"), OverflowError
 @pytest.mark.parametrize(
     "seam",
     [
-        "session.result_storage.record_of",
-        "session.result_storage.store_file",
+        "engine.result_storage.record_of",
+        "engine.result_storage.store_file",
         "providers.runware.client.Client.fetch",
     ],
 )
@@ -510,20 +510,20 @@ def test_a_fault_in_one_run_stops_no_other_and_is_never_paid_twice(make, monkeyp
 
 def test_resume_collects_the_runs_beside_one_that_fails(make, monkeypatch):
     from runware_nb.commands import resume
-    from runware_nb.engine.known_runs import Runs
+    from runware_nb.engine.known_runs import KnownRuns
     from runware_nb.providers.runware import Courier
 
-    real_fly, real_take_up, broken = Courier.fly, Runs.take_up, []
+    real_follow, real_resume, broken = Courier.follow, KnownRuns.resume_run, []
 
-    async def fly(self, flight, deadline):
-        if flight.task_uuid == broken[0]:
+    async def follow(self, accepted, observer, deadline):
+        if accepted.remote_id == broken[0]:
             raise KeyError("odd")
-        return await real_fly(self, flight, deadline)
+        return await real_follow(self, accepted, observer, deadline)
 
-    def take_up(self, record, *, sends):
+    def resume_run(self, record, *, sends):
         if record.task_uuid == broken[1]:
             raise OverflowError("large")
-        return real_take_up(self, record, sends=sends)
+        return real_resume(self, record, sends=sends)
 
     async def work(server):
         server.on_task = lambda task: []
@@ -537,8 +537,8 @@ def test_resume_collects_the_runs_beside_one_that_fails(make, monkeypatch):
             time.sleep(0.01)
         session.close()
         broken.extend(job.task_uuid for job in jobs[:2])
-        monkeypatch.setattr(Courier, "fly", fly)
-        monkeypatch.setattr(Runs, "take_up", take_up)
+        monkeypatch.setattr(Courier, "follow", follow)
+        monkeypatch.setattr(KnownRuns, "resume_run", resume_run)
         parser = argparse.ArgumentParser()
         resume.add_arguments(parser)
         answer = resume.run(make(server), parser.parse_args([]))

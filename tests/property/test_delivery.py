@@ -94,7 +94,7 @@ def test_no_result_is_lost_whatever_else_arrives(wanted, sizes, garbage, data):
     board = Board()
     for task in UUIDS:
         wire = {"taskType": "imageInference", "taskUUID": task, "numberResults": 6}
-        board.flights[task] = Flight(wire, Fate.unsent(wire, max_retries=3), None, None)
+        board.flights[task] = Flight(wire, Fate.unsent(wire, max_retries=3))
     for text in data.draw(st.permutations(texts + garbage)):
         try:
             board.on_frame(parse_frame(text))
