@@ -288,7 +288,7 @@ def test_a_download_that_fails_is_tried_again_after_a_pause(monkeypatch):
             async def download(url, *, timeout_s):
                 raise TransportError("the connection broke")
 
-            client._connection.rest().download = download
+            client._connection.downloads().download = download
             await client.fetch(Result({"imageURL": server.urls["rest_url"]}, "u"))
 
     with pytest.raises(TransportError):
@@ -310,7 +310,7 @@ def test_the_bytes_beside_a_url_are_used_where_it_fails(url, inline, body):
             async def download(url, *, timeout_s):
                 return b"downloaded"
 
-            client._connection.rest().download = download
+            client._connection.downloads().download = download
             raw = {"imageURL": server.urls["rest_url"] if url == "good" else url}
             raw["imageBase64Data"] = None if inline is None else base64.b64encode(inline).decode()
             return (await client.fetch(Result(raw, "u"))).bytes

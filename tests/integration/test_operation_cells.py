@@ -53,7 +53,7 @@ def session_on(sandbox, make_session, monkeypatch, tmp_path):
 
     def make(name):
         session = make_session(sandbox, home=tmp_path / name)
-        monkeypatch.setattr("runware_nb.session.session._session", session)
+        monkeypatch.setattr("runware_nb.session.current._session", session)
         return session
 
     return make

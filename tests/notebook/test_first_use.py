@@ -23,7 +23,7 @@ SMALL = "-s 128x128"
 @pytest.fixture
 def loads(shell, monkeypatch, capsys, tmp_path):
     """Loads the extension as a kernel's first cell does, and returns what it printed."""
-    from runware_nb.session import session as session_module
+    from runware_nb.session import current as session_module
 
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
