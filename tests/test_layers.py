@@ -24,6 +24,8 @@ ENTRY_POINTS = {"__init__", "__main__", "moved"}
 STILL_CYCLIC = {"providers.runware.catalog", "notebook.forms", "sandbox.runware"}
 """Packages whose modules import each other in a circle. No package may be added."""
 ONLY_IMPORTER = {"httpx": "net/http.py", "websockets": "net/websocket.py"}
+FRONTS_OF_PROVIDERS = {"commands": "commands", "magics": "notebook", "forms": "notebook"}
+"""Modules in the package of a provider that belong to a layer above it. They are loaded late, by name."""
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -33,8 +35,14 @@ def level(package):
     )
 
 
+def layer_of(parts):
+    """Return the package whose layer a module belongs to, from the parts of its dotted name."""
+    is_front = len(parts) == 3 and parts[0] == "providers" and parts[2] in FRONTS_OF_PROVIDERS
+    return FRONTS_OF_PROVIDERS[parts[2]] if is_front else parts[0]
+
+
 def package_of(path):
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return layer_of(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
 def module_of(path):
@@ -45,9 +53,14 @@ def module_of(path):
 MODULES = {module_of(path): path for path in FILES}
 
 
-def imports_of(path):
-    """Return every module imported anywhere in a file, inside functions and for type checking too, by dotted name."""
-    here = ("runware_nb", *path.relative_to(PACKAGE).parts)
+def imports_of(path, place=None):
+    """Return every module imported anywhere in a file, inside functions and for type checking too, by dotted name.
+
+    Args:
+        path: The file.
+        place: Where it will be in the package, if it is not there yet.
+    """
+    here = ("runware_nb", *(place or path).relative_to(PACKAGE).parts)
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -74,7 +87,7 @@ def test_imports_go_one_way():
             parts = name.split(".")
             if parts[0] != "runware_nb" or len(parts) == 1:
                 continue
-            other = parts[1]
+            other = layer_of(parts[1:])
             if package in INDEPENDENT or other in INDEPENDENT:
                 allowed = other == package
             elif other == package or level(other) is None:  # a name of the package itself, such as __version__
@@ -84,6 +97,22 @@ def test_imports_go_one_way():
             if not allowed:
                 wrong.append(f"{path.relative_to(PACKAGE)} imports {name}")
     assert wrong == []
+
+
+def test_the_commands_and_magics_of_a_provider_are_front_ends():
+    assert layer_of(("providers", "trial", "commands")) == "commands"
+    assert layer_of(("providers", "trial", "magics")) == layer_of(("providers", "trial", "forms")) == "notebook"
+    assert layer_of(("providers", "trial", "provider")) == layer_of(("providers", "runware", "catalog", "forms"))
+
+
+def test_the_package_of_the_trial_keeps_to_the_layers():
+    """`tests/unit/test_providers.py` copies it to `providers/trial`."""
+    for path in (PACKAGE.parent / "tests/trial_provider").glob("*.py"):
+        place = PACKAGE / "providers/trial" / path.name
+        layer = level(package_of(place))
+        for name in imports_of(path, place):
+            parts = name.split(".")
+            assert parts[0] != "runware_nb" or level(layer_of(parts[1:])) <= layer, f"{path.name} imports {name}"
 
 
 def parent_of(module):
