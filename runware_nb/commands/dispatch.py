@@ -14,12 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from .. import remedies
 from ..core.operations import operation_of
 from ..engine.front_end import hooks
 from ..errors import ArgumentInvalid, ConfigError, MagicUsageError, TaskInvalid
 from ..providers.registry import load_module, package_named, packages
-from ..remedies import Remedy
-from ..remedies import command as remedy_command
 from ..reprs import short_repr
 from ..settings import current_folder
 from .arguments import HelpRequested, LineParser
@@ -35,7 +34,7 @@ __all__ = ["CommandCall", "LineStyle", "command_names", "find_command", "list_co
 
 _MOST_DAMAGED = 20
 """Damaged rows that one command names."""
-_COUNTS_DAMAGED = Remedy("{0} counts them.", (remedy_command("status"),))
+_COUNTS_DAMAGED = remedies.Remedy("{0} counts them.", (remedies.command("status"),))
 
 
 @short_repr()
