@@ -31,7 +31,7 @@ def open_shell(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> 
     from IPython.core.interactiveshell import InteractiveShell
 
     from runware_nb.engine.front_end import hooks
-    from runware_nb.session import session as session_module
+    from runware_nb.session import current as session_module
 
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
