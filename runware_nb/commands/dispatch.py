@@ -27,7 +27,7 @@ from .correcting import corrected_line
 from .image_options import refuse_keys
 
 if TYPE_CHECKING:
-    from ..providers.base import ProviderPackage
+    from ..providers.package import ProviderPackage
     from ..session import Session
 
 __all__ = ["CommandCall", "LineStyle", "command_names", "find_command", "list_commands", "read_line", "run_command"]

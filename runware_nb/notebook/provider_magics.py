@@ -14,7 +14,7 @@ from .caller import caller_names
 from .syntax import NOTEBOOK
 
 if TYPE_CHECKING:
-    from ..providers.base import ProviderPackage
+    from ..providers.package import ProviderPackage
 
 __all__ = ["has_magic", "install_provider_magics", "remove_provider_magics"]
 

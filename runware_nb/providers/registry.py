@@ -9,7 +9,7 @@ from functools import cache
 from types import ModuleType
 
 from ..loading import load
-from .base import ProviderPackage
+from .package import ProviderPackage
 
 __all__ = ["load_module", "package_named", "packages"]
 

@@ -16,7 +16,8 @@ from ..remedies import CHANGE_SERVICE
 from ..settings import Key, Settings, find_key
 
 if TYPE_CHECKING:
-    from ..providers.base import Provider, ProviderPackage
+    from ..providers.base import Provider
+    from ..providers.package import ProviderPackage
     from ..providers.runware.planner import Planner
     from .connection import ServiceConnection
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ...core.provider_secrets import ProviderSecret
 from ...settings import Place, Setting
-from ..base import Provider, ProviderContext, ProviderPackage
+from ..package import ProviderPackage
+
+if TYPE_CHECKING:
+    from ..base import Provider, ProviderContext
 
 __all__ = ["PACKAGE", "TRIAL_TOKEN"]
 

@@ -13,7 +13,7 @@ import pytest
 import runware_nb
 from runware_nb.core.provider_secrets import DeclaredSecrets, ProviderSecret
 from runware_nb.errors import ConfigError
-from runware_nb.providers.base import ProviderPackage
+from runware_nb.providers.package import ProviderPackage
 from runware_nb.settings import Setting, Settings
 
 PACKAGE = Path(runware_nb.__file__).parent
