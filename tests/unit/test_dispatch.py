@@ -71,7 +71,7 @@ class Refusing:
 
     @staticmethod
     def run(session, options) -> Answer:
-        raise TaskInvalid("x", parameter="upscaleFactor", allowed_values=[2, 4])
+        raise TaskInvalid("x", parameter="steps", allowed_values=[4, 50])
 
 
 class NoLog:
@@ -80,11 +80,15 @@ class NoLog:
 
 @pytest.mark.parametrize(
     ("style", "corrected"),
-    [(MAGIC, "%runware upscale a.png --factor 4"), (TERMINAL, "runware-nb upscale a.png --factor 4"), (CALL, None)],
+    [
+        (MAGIC, "%runware text-to-image ship --steps 50"),
+        (TERMINAL, "runware-nb text-to-image ship --steps 50"),
+        (CALL, None),
+    ],
 )
 def test_a_refused_value_is_corrected_on_lines_only(style, corrected):
-    words = ["a.png", "--factor", "5"]
-    call = read_line(["upscale", *words], style)
+    words = ["ship", "--steps", "99"]
+    call = read_line(["text-to-image", *words], style)
     with pytest.raises(TaskInvalid) as caught:
         CommandCall(call.name, Refusing(), call.options, call.typed, style).run(NoLog())
     assert caught.value.corrected == corrected
