@@ -53,14 +53,9 @@ def module_of(path):
 MODULES = {module_of(path): path for path in FILES}
 
 
-def imports_of(path, place=None):
-    """Return every module imported anywhere in a file, inside functions and for type checking too, by dotted name.
-
-    Args:
-        path: The file.
-        place: Where it will be in the package, if it is not there yet.
-    """
-    here = ("runware_nb", *(place or path).relative_to(PACKAGE).parts)
+def imports_of(path):
+    """Return every module imported anywhere in a file, inside functions and for type checking too, by dotted name."""
+    here = ("runware_nb", *path.relative_to(PACKAGE).parts)
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -103,16 +98,6 @@ def test_the_commands_and_magics_of_a_provider_are_front_ends():
     assert layer_of(("providers", "trial", "commands")) == "commands"
     assert layer_of(("providers", "trial", "magics")) == layer_of(("providers", "trial", "forms")) == "notebook"
     assert layer_of(("providers", "trial", "provider")) == layer_of(("providers", "runware", "catalog", "forms"))
-
-
-def test_the_package_of_the_trial_keeps_to_the_layers():
-    """`tests/unit/test_providers.py` copies it to `providers/trial`."""
-    for path in (PACKAGE.parent / "tests/trial_provider").glob("*.py"):
-        place = PACKAGE / "providers/trial" / path.name
-        layer = level(package_of(place))
-        for name in imports_of(path, place):
-            parts = name.split(".")
-            assert parts[0] != "runware_nb" or level(layer_of(parts[1:])) <= layer, f"{path.name} imports {name}"
 
 
 def parent_of(module):
