@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from typing import IO, TextIO
 
 from . import __version__
-from .commands import COMMANDS, Answer, find_command, run_command
+from .commands import Answer
 from .commands.arguments import HelpRequested, LineParser
-from .commands.correcting import corrected_line
-from .commands.image_options import refuse_keys
+from .commands.dispatch import LineStyle, list_commands, read_line
 from .errors import ConfigError, MagicUsageError, NotConfirmed, RunwareNBError, TaskError, TaskInvalid
 from .loop import WaitInterrupted
 from .printable import printable, printable_json
@@ -23,6 +22,7 @@ from .settings import child_environment
 __all__ = ["main"]
 
 _SYNTAX = LineSyntax("runware-nb")
+_STYLE = LineStyle("runware-nb {}")
 _BROKEN_PIPE = 141
 """128 and the number of SIGPIPE, by which other tools end."""
 
@@ -61,7 +61,7 @@ def _main(words: list[str]) -> int:
         return 0
     try:
         try:
-            return _run(words[0], words[1:])
+            return _run(words)
         except RunwareNBError as error:
             error.syntax = _SYNTAX
             raise
@@ -87,15 +87,10 @@ def _main(words: list[str]) -> int:
         return 130
 
 
-def _run(name: str, words: list[str]) -> int:
-    if name == "sandbox":
-        return _foreground_sandbox(words)
-    command = find_command(name, syntax=_SYNTAX)
-    parser = LineParser(f"runware-nb {name}", command.SUMMARY)
-    command.add_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="JSON even when a person is reading")
-    refuse_keys(words)
-    options = parser.read(words)
+def _run(words: list[str]) -> int:
+    if words[0] == "sandbox":
+        return _foreground_sandbox(words[1:])
+    call = read_line(words, _STYLE, extend=_add_json)
     from .engine.front_end import hooks
     from .session import current_session
 
@@ -104,14 +99,10 @@ def _run(name: str, words: list[str]) -> int:
         hooks.ask = _ask
     if _is_terminal(sys.stderr):
         hooks.show_progress = _show_progress
-    try:
-        answer = run_command(command, current_session(), options)
-    except TaskInvalid as error:
-        error.corrected = corrected_line(f"runware-nb {name}", words, error, command=name)
-        raise
+    answer = call.run(current_session())
     if answer.job is not None:
         answer = _wait(answer)
-    as_json = options.json or not _is_terminal(sys.stdout)
+    as_json = call.options.json or not _is_terminal(sys.stdout)
     for note in answer.notes + (answer.json_notes if as_json else ()):
         _say(note)
     if as_json:
@@ -119,6 +110,10 @@ def _run(name: str, words: list[str]) -> int:
     else:
         _print(answer.bundle.get("text/plain", ""))
     return int(answer.is_failure)
+
+
+def _add_json(parser: LineParser) -> None:
+    parser.add_argument("--json", action="store_true", help="JSON even when a person is reading")
 
 
 def _wait(answer: Answer) -> Answer:
@@ -246,6 +241,4 @@ def _is_terminal(stream: IO[str] | None) -> bool:
 
 def _usage() -> str:
     lines = ["usage: runware-nb COMMAND [options]; -h after a command explains it", ""]
-    width = max(map(len, COMMANDS))
-    lines += [f"  {name.ljust(width)}  {find_command(name).SUMMARY}" for name in COMMANDS]
-    return "\n".join(lines)
+    return "\n".join([*lines, *list_commands("{}")])

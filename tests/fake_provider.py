@@ -34,8 +34,8 @@ from runware_nb.providers.base import (
     Description,
     NextAttempt,
     Plan,
-    ProviderPackage,
 )
+from runware_nb.providers.package import ProviderPackage
 
 ECHO = Operation(name="echo", summary="return an image", produces="image", function=None)
 MOST = 1 << 20

@@ -170,10 +170,10 @@ def test_the_settings_page_has_the_tables_of_the_code():
 
 
 def test_every_variable_in_the_documents_exists():
-    from runware_nb.settings import SETTINGS
-    from runware_nb.settings.model import OTHER_VARIABLES
+    from runware_nb.settings import settings_table
+    from runware_nb.settings.model import other_variables
 
-    known = {setting.variable for setting in SETTINGS.values()} | set(OTHER_VARIABLES)
+    known = {setting.variable for setting in settings_table().values()} | set(other_variables())
     for document in DOCUMENTS:
         assert set(re.findall(r"RUNWARE_NB_[A-Z_]*[A-Z]", document.read_text())) <= known, document.name
 

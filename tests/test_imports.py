@@ -31,6 +31,18 @@ def test_the_session_loads_neither_network_nor_notebook():
     }
 
 
+def test_reading_settings_loads_only_the_declarations_of_providers():
+    """Settings and secrets of all providers are known then, and `%load_ext` stays quick."""
+    code = "from runware_nb.settings import load_settings; load_settings({})"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    loaded = {name.removeprefix("runware_nb.providers.") for name in done.stdout.split() if ".providers." in name}
+    names = {name.partition(".")[0] for name in loaded if "." in name}
+    assert loaded == {"package", "registry", *names, *(f"{name}.package" for name in names)}
+    assert "runware" in names
+
+
 def test_asyncio_is_left_unpatched():
     code = "import asyncio; before = asyncio.run; from runware_nb import image; assert asyncio.run is before"
     subprocess.run([sys.executable, "-c", code], check=True)

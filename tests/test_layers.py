@@ -25,6 +25,8 @@ ENTRY_POINTS = {"__init__", "__main__", "moved"}
 STILL_CYCLIC = {"providers.runware.catalog", "notebook.forms", "sandbox.runware"}
 """Packages whose modules import each other in a circle. No package may be added."""
 ONLY_IMPORTER = {"httpx": "net/http.py", "websockets": "net/websocket.py"}
+FRONTS_OF_PROVIDERS = {"commands": "commands", "magics": "notebook", "forms": "notebook"}
+"""Modules in the package of a provider that belong to a layer above it. They are loaded late, by name."""
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -34,8 +36,14 @@ def level(package):
     )
 
 
+def layer_of(parts):
+    """Return the package whose layer a module belongs to, from the parts of its dotted name."""
+    is_front = len(parts) == 3 and parts[0] == "providers" and parts[2] in FRONTS_OF_PROVIDERS
+    return FRONTS_OF_PROVIDERS[parts[2]] if is_front else parts[0]
+
+
 def package_of(path):
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return layer_of(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
 def module_of(path):
@@ -93,7 +101,7 @@ def test_imports_go_one_way():
             parts = name.split(".")
             if parts[0] != "runware_nb" or len(parts) == 1:
                 continue
-            other = parts[1]
+            other = layer_of(parts[1:])
             if package in INDEPENDENT or other in INDEPENDENT:
                 allowed = other == package
             elif other == package or level(other) is None:  # a name of the package itself, such as __version__
@@ -103,6 +111,12 @@ def test_imports_go_one_way():
             if not allowed:
                 wrong.append(f"{path.relative_to(PACKAGE)} imports {name}")
     assert wrong == []
+
+
+def test_the_commands_and_magics_of_a_provider_are_front_ends():
+    assert layer_of(("providers", "trial", "commands")) == "commands"
+    assert layer_of(("providers", "trial", "magics")) == layer_of(("providers", "trial", "forms")) == "notebook"
+    assert layer_of(("providers", "trial", "provider")) == layer_of(("providers", "runware", "catalog", "forms"))
 
 
 def parent_of(module):

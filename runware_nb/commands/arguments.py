@@ -105,6 +105,12 @@ class LineParser(argparse.ArgumentParser):
         """List every option, for completion."""
         return [name for action in self._actions for name in action.option_strings]
 
+    def values_of(self, option: str) -> list[str] | None:
+        """Return the allowed values of an option, or of the words without one if it is ""; None if any is allowed."""
+        actions = [action for action in self._actions if option in (action.option_strings or [""])]
+        values = [str(value) for action in actions for value in action.choices or ()]
+        return values or None
+
     def _unknown(self, word: str, words: list[str], typed: list[str]) -> MagicUsageError:
         name, equals, value = word.partition("=")
         if not name.startswith("-"):

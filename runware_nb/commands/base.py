@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import difflib
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
-from .. import remedies
-from ..core.operations import OPERATIONS, TEXT_TO_IMAGE, operation_of
-from ..engine.front_end import hooks
-from ..errors import ArgumentInvalid, ConfigError, MagicUsageError
+from ..core.operations import OPERATIONS, TEXT_TO_IMAGE
 from ..reprs import short_repr
-from ..settings import current_folder
-from .arguments import LineParser
 
 if TYPE_CHECKING:
     from ..session import Job, Session
 
-__all__ = ["COMMANDS", "Answer", "Command", "find_command", "run_command"]
-
-_MOST_DAMAGED = 20
-"""Damaged rows that one command names."""
-_COUNTS_DAMAGED = remedies.Remedy("{0} counts them.", (remedies.command("status"),))
+__all__ = ["COMMANDS", "Answer", "Command"]
 
 
 @short_repr()
@@ -56,7 +44,7 @@ class Answer:
 
 
 class Command(Protocol):
-    """One module of this package."""
+    """A module of this package, or an object of the module `commands` in the package of a provider."""
 
     SUMMARY: str
 
@@ -113,64 +101,4 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "raw": "raw",
     }
 )
-"""Command names, and the module of each; loaded when used."""
-
-
-def find_command(name: str, *, syntax: remedies.Syntax = remedies.PYTHON) -> Command:
-    """Load a command by name.
-
-    Args:
-        name: As typed.
-        syntax: Of the front end, for the corrected line.
-
-    Raises:
-        MagicUsageError: There is none; the message names the nearest.
-    """
-    module = COMMANDS.get(name)
-    if module is None:
-        near = difflib.get_close_matches(name, list(COMMANDS), n=3, cutoff=0.5)
-        if near:
-            meant = min(near, key=lambda each: (-_likeness(name, each), abs(len(each) - len(name))))
-            corrected = syntax.command(remedies.command(meant))
-            raise MagicUsageError(f"no command {name!r}; did you mean {meant}?", corrected=corrected)
-        raise MagicUsageError(f"no command {name!r}; there are: {', '.join(COMMANDS)}")
-    loaded = importlib.import_module(f".{module}", __package__)
-    return cast("Command", loaded.OperationCommand(operation_of(name)) if module == "operation" else loaded)
-
-
-def run_command(command: Command, session: Session, options: argparse.Namespace) -> Answer:
-    """Run a command, and add a sentence for each row of the log that it had to leave out.
-
-    Raises:
-        RunwareNBError: The command failed.
-    """
-    if session.has_log:
-        session.log.damage.take()  # what an earlier cell met is not about this command
-    try:
-        answer = command.run(session, options)
-    except ArgumentInvalid as error:
-        raise _for_line(error, command) from error
-    except FileNotFoundError as error:
-        if current_folder() is not None:
-            raise
-        raise ConfigError("The working directory was deleted. Change to another one and run this again.") from error
-    rows = session.log.damage.take() if session.has_log else []
-    if not rows:
-        return answer
-    sentences = [row.sentence for row in rows[:_MOST_DAMAGED]]
-    if len(rows) > _MOST_DAMAGED:
-        counts = hooks.remedy(_COUNTS_DAMAGED)
-        sentences.append(f"{len(rows) - _MOST_DAMAGED} more rows are damaged. {counts}")
-    return dataclasses.replace(answer, notes=(*answer.notes, *sentences))
-
-
-def _for_line(error: ArgumentInvalid, command: Command) -> MagicUsageError:
-    """Return an error that a function worded for Python in the words of a command's line."""
-    parser = LineParser("", command.SUMMARY)
-    command.add_arguments(parser)
-    sentence = error.on_line if error.option in parser.option_names() else error.problem
-    return MagicUsageError(sentence).with_remedy(error.remedy)
-
-
-def _likeness(typed: str, name: str) -> float:
-    return round(difflib.SequenceMatcher(None, typed, name).ratio(), 3)
+"""Command names, and the module of each; loaded when used. Those of providers are in their `ProviderPackage`."""

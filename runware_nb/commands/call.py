@@ -12,11 +12,13 @@ from ..errors import MagicUsageError, RunwareNBError, TaskInvalid
 from ..printable import printable, printable_bundle
 from ..remedies import COMMAND_CALL
 from ..reprs import short_repr
-from .arguments import LineParser
-from .base import Answer, find_command, run_command
+from .base import Answer
+from .dispatch import LineStyle, read_line
 from .image_options import refuse_known_keys
 
 __all__ = ["Said", "command"]
+
+_STYLE = LineStyle("rw.command({!r})", is_line=False)
 
 
 @short_repr()
@@ -52,7 +54,7 @@ def command(name: str, *words: object, **options: Any) -> Said:
     `rw.command("log", tag=["study"], limit=5)` is `%runware log --tag study --limit 5`.
 
     Args:
-        name: Its name, such as `diff`.
+        name: Its name, such as `diff`; the name of a provider comes first for a command of its own.
         *words: What stands behind it.
         **options: Its options: dashes are underscores, True is an option without a value, a list repeats it.
 
@@ -70,14 +72,9 @@ def command(name: str, *words: object, **options: Any) -> Said:
 def _run(name: str, words: Sequence[object], options: Mapping[str, Any]) -> Said:
     from ..session import current_session
 
-    found = find_command(name)
-    parser = LineParser(f"rw.command({name!r})", found.SUMMARY)
-    found.add_arguments(parser)
-    line = [str(_plain(word, f"{name} {number}")) for number, word in enumerate(words, 1)]
+    line = [*(name.split() or [name]), *(str(_plain(word, f"{name} {number}")) for number, word in enumerate(words, 1))]
     line += _written(options)
-    refuse_known_keys(line)
-    parsed = parser.read(line)
-    answer = run_command(found, current_session(), parsed)
+    answer = read_line(line, _STYLE, refuse=refuse_known_keys).run(current_session())
     return _waited(answer) if answer.job is not None else _said(answer)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.redaction import show_url
 from ..errors import MagicUsageError
 from ..present.table import render_facts
-from ..settings import SETTINGS, Place, Settings, save_to_project
+from ..settings import Place, Settings, save_to_project, settings_table
 from ..settings.reference import help_of_settings
 from .base import Answer
 
@@ -44,19 +44,20 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
 
 
 def _change(session: Session, name: str, value: str, *, saves: bool) -> None:
-    setting = SETTINGS.get(name)
+    setting = settings_table().get(name)
     if setting is None or Place.SESSION not in setting.places:
         remedy = setting.remedy if setting is not None else ""
         raise MagicUsageError(f"`config` cannot set {name}. {remedy or '`config` lists what it can set.'}")
     session.configure(**{name: value})
     if saves:
-        save_to_project(session.settings.home, {name: getattr(session.settings, name)})
+        save_to_project(session.settings.home, {name: session.settings.value(name)})
 
 
 def _shown(settings: Settings) -> dict[str, Any]:
-    values = {name: getattr(settings, name) for name in SETTINGS if name != "api_key"}
+    table = settings_table()
+    values = {name: settings.value(name) for name in table if name != "api_key"}
     values["home"] = str(settings.home)
     for name, value in values.items():
-        if SETTINGS[name].is_url and value is not None:
+        if table[name].is_url and value is not None:
             values[name] = show_url(value)
     return values | {"defaults": settings.defaults}

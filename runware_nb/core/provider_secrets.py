@@ -86,6 +86,19 @@ class DeclaredSecrets:
                     raise ValueError(f"Invalid {secret.label}: the keyring stores the {other.label} under its name.")
             self.entries = (*self.entries, secret)  # replaced, because other threads iterate over it
 
+    def declare_of_provider(self, provider: str, secrets: tuple[ProviderSecret, ...]) -> None:
+        """Declare all secrets of a provider, in place of those that were declared for it before.
+
+        Raises:
+            ValueError: See `declare`. The secrets that were declared before remain.
+        """
+        before = self.entries
+        if set(secrets) == {secret for secret in before if secret.provider == provider}:
+            return
+        changed = DeclaredSecrets()
+        changed.declare(*(secret for secret in before if secret.provider != provider), *secrets)
+        self.entries = changed.entries  # in one step: another thread never sees the provider without its secrets
+
     @property
     def variables(self) -> tuple[str, ...]:
         """The environment variables whose values are secrets."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.operations import OPERATIONS
 from ..errors import RunwareNBError
 from ..printable import hides
-from ..settings import SETTINGS
+from ..settings import settings_table
 
 if TYPE_CHECKING:
     from ..runlog import RunRecord
@@ -66,7 +66,7 @@ def _after_command(command: str, session: Session, names: Mapping[str, Any]) -> 
     if command == "ranking":
         return _ballots(session)
     if command == "config":
-        return [name for name in SETTINGS if name != "api_key"]
+        return [name for name in settings_table() if name != "api_key"]
     if command == "alias":
         return list(_aliases(session))
     return []

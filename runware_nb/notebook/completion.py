@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from .provider_magics import has_magic
+
 __all__ = ["complete_runware", "install_completion", "remove_completion"]
 
 
@@ -46,11 +48,14 @@ def complete_runware(line: str, names: Mapping[str, Any] = MappingProxyType({}))
         The piece being typed, and what it may become; nothing for a line that is not ours.
     """
     start = line.lstrip()
-    if not start.startswith(("%runware ", "%%runware ")):
-        return "", []
     words = start.split(" ")
     fragment, before = words[-1], [word for word in words[1:-1] if word]
-    found = _candidates(before, fragment, names, is_cell=start.startswith("%%"))
+    if start.startswith(("%runware ", "%%runware ")):
+        found = _candidates(before, fragment, names, is_cell=start.startswith("%%"))
+    elif start.startswith("%") and len(words) > 1 and has_magic(words[0].lstrip("%")):
+        found = _of_provider(words[0].lstrip("%"), before, fragment)
+    else:
+        return "", []
     return fragment, [word for word in dict.fromkeys(found) if word.startswith(fragment)]
 
 
@@ -75,6 +80,25 @@ def _candidates(before: list[str], fragment: str, names: Mapping[str, Any], *, i
     find_command(before[0]).add_arguments(parser)
     options = parser.option_names()
     return options if fragment.startswith("-") else [*after_command(before[0], session, names), *options]
+
+
+def _of_provider(name: str, before: list[str], fragment: str) -> list[str]:
+    """List what may follow on the line of a provider's magic."""
+    from ..commands.arguments import LineParser
+    from ..commands.dispatch import command_names, find_command
+
+    names = [second for first, _, second in (command.partition(" ") for command in command_names()) if first == name]
+    if not before:
+        return [command for command in names if command]
+    if before[0] not in names:
+        return []
+    parser = LineParser("", "")
+    find_command(f"{name} {before[0]}").add_arguments(parser)
+    values = parser.values_of(before[-1])
+    if values is not None:
+        return values
+    words = [] if fragment.startswith("-") else parser.values_of("") or []
+    return [*words, *parser.option_names()]
 
 
 def _is_ours(matcher: Any) -> bool:

@@ -18,6 +18,7 @@ from ..remedies import PYTHON
 from ..settings import Settings, current_folder, load_settings
 from .completion import install_completion, remove_completion
 from .magics import RunwareMagics, allow_empty_bodies, forbid_empty_bodies
+from .provider_magics import install_provider_magics, remove_provider_magics
 from .stop_line import install_stop_line, remove_stop_line
 from .syntax import NOTEBOOK
 
@@ -39,7 +40,9 @@ def load(shell: Any) -> None:
     attach(shell)
     in_use = hooks.session_settings
     settings = in_use() if in_use is not None else load_settings(cwd=hooks.working_folder, strict=False)
-    shell.register_magics(RunwareMagics(shell))
+    magics = RunwareMagics(shell)
+    shell.register_magics(magics)
+    install_provider_magics(shell, magics.defaults)
     allow_empty_bodies(shell)
     install_completion(shell)
     install_stop_line(shell)
@@ -55,6 +58,7 @@ def unload(shell: Any) -> None:
     """Remove the magics from a shell; runs in progress go on."""
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("runware", None)
+    remove_provider_magics(shell)
     forbid_empty_bodies(shell)
     remove_completion(shell)
     remove_stop_line(shell)

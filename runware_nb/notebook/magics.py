@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -14,6 +12,8 @@ from traitlets import CaselessStrEnum, Float, Integer, List, Unicode, Union, obs
 from ..core.operations import TEXT_TO_IMAGE
 from ..errors import RunwareNBError
 from ..loading import FIRST_NEEDED, load
+from .caller import caller_names
+from .provider_magics import has_magic
 from .syntax import NOTEBOOK
 
 __all__ = ["RunwareMagics", "allow_empty_bodies", "forbid_empty_bodies"]
@@ -62,7 +62,7 @@ class RunwareMagics(Magics):
             if cell is None:
                 Runner(self.shell, self.defaults(), local_ns).run_line(line)
             else:
-                Runner(self.shell, self.defaults(), _caller_names(local_ns)).run_cell(line, cell)
+                Runner(self.shell, self.defaults(), caller_names(local_ns)).run_cell(line, cell)
         except RunwareNBError as error:
             error.syntax = NOTEBOOK
             raise
@@ -85,7 +85,7 @@ class RunwareMagics(Magics):
 
 
 def allow_empty_bodies(shell: Any) -> None:
-    """Let `%%runware -h` and `%%runware` alone reach the magic.
+    """Let `%%runware -h` and `%%runware` alone reach the magic, and those of providers as well.
 
     IPython (8 and 9) refuses every cell magic without a body before it calls it. An input transformation gives these
     cells an empty line as their body.
@@ -101,24 +101,14 @@ def forbid_empty_bodies(shell: Any) -> None:
 
 
 def _add_empty_line(lines: list[str]) -> list[str]:
-    is_alone = len(lines) == 1 and re.match(r"%%runware(\s|$)", lines[0]) is not None
-    return [lines[0].rstrip("\n") + "\n", "\n"] if is_alone else lines
+    magic = re.match(r"%%(\w+)(?=\s|$)", lines[0]) if len(lines) == 1 else None
+    is_ours = magic is not None and (magic[1] == "runware" or has_magic(magic[1]))
+    return [lines[0].rstrip("\n") + "\n", "\n"] if is_ours else lines
 
 
 # IPython in a terminal leaves such transformations out when it decides whether a cell is complete; otherwise the first
 # Enter would run `%%runware` before its prompt can be written.
 _add_empty_line.has_side_effects = True  # type: ignore[attr-defined]
-
-
-def _caller_names(local_ns: dict[str, Any] | None) -> Mapping[str, Any] | None:
-    """Return the variables of the function that calls `run_cell_magic`: IPython passes a cell only the global ones."""
-    here = inspect.currentframe()
-    magic = here.f_back if here is not None else None
-    caller = magic.f_back if magic is not None else None
-    if caller is None or caller.f_code.co_name != "run_cell_magic" or caller.f_back is None:
-        return local_ns
-    user = caller.f_back
-    return local_ns if user.f_locals is user.f_globals else dict(user.f_locals)
 
 
 _OF_SESSION = frozenset({"display", "profile"})

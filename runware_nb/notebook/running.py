@@ -6,9 +6,10 @@ from collections import ChainMap
 from collections.abc import Mapping
 from typing import Any
 
-from ..commands import COMMANDS, Answer, find_command, run_command
-from ..commands.arguments import HelpRequested, LineParser, split_line
+from ..commands import Answer
+from ..commands.arguments import HelpRequested, split_line
 from ..commands.correcting import corrected_line
+from ..commands.dispatch import LineStyle, list_commands, read_line
 from ..commands.image_options import fill_in, refuse_keys
 from ..commands.names import notice_about
 from ..commands.text_to_image import submit
@@ -16,9 +17,11 @@ from ..errors import TaskInvalid
 from ..session import current_session
 from .display import show_bundle, wait_and_show
 from .parsing import CellRequest, cell_parser, fill_line, parse_cell
-from .syntax import NOTEBOOK
 
 __all__ = ["Runner", "usage"]
+
+_STYLE = LineStyle("%runware {}")
+_PROVIDER_STYLE = LineStyle("%{}")
 
 
 class Runner:
@@ -28,13 +31,16 @@ class Runner:
         shell: IPython's shell.
         defaults: What `%config` has set, by the names of a cell's options.
         local_names: The variables of the function that the magic is in; empty at the top of a cell.
+
+    Attributes:
+        names: The user's variables.
     """
 
     def __init__(self, shell: Any, defaults: Mapping[str, Any], local_names: Mapping[str, Any] | None = None) -> None:
         self._shell = shell
         self._defaults = defaults
         self._globals: dict[str, Any] = shell.user_ns
-        self._names: Mapping[str, Any] = ChainMap(dict(local_names or {}), self._globals)
+        self.names: Mapping[str, Any] = ChainMap(dict(local_names or {}), self._globals)
         self._session = current_session()
 
     def run_cell(self, line: str, cell: str) -> None:
@@ -48,27 +54,58 @@ class Runner:
         except HelpRequested as text:
             show_bundle({"text/plain": str(text)})
 
-    def run_line(self, line: str) -> None:
+    def run_line(self, line: str, *, provider: str = "") -> None:
         """Run one command.
+
+        Args:
+            line: What follows the magic.
+            provider: The provider whose magic it is; empty for `%runware`.
+
+        Raises:
+            RunwareNBError: One sentence about what is wrong.
+        """
+        words, problems = fill_line(line, self.names)
+        before = [provider] if provider else []
+        self.run_words(
+            [*before, *words],
+            typed=[*before, *split_line(line)],
+            notice=notice_about(problems),
+            style=_PROVIDER_STYLE if provider else _STYLE,
+        )
+
+    def run_words(
+        self,
+        words: list[str],
+        *,
+        typed: list[str] | None = None,
+        notice: str | None = None,
+        style: LineStyle = _PROVIDER_STYLE,
+    ) -> None:
+        """Run the command that the first words name, and show its answer.
+
+        Args:
+            words: The command, and what follows it. A command of a provider begins with the provider's name.
+            typed: The same words before names in braces were replaced, for the corrected line.
+            notice: A sentence to show before the command runs.
+            style: How the magic writes a line; that of a provider's magic by default.
 
         Raises:
             RunwareNBError: One sentence about what is wrong.
         """
         try:
-            words, problems = fill_line(line, self._names)
-            self._command(words, split_line(line), notice_about(problems))
+            self._command(words, typed, notice, style)
         except HelpRequested as text:
             show_bundle({"text/plain": str(text)})
 
     def _generate(self, line: str, cell: str) -> None:
-        request = parse_cell(line, cell, self._names, keys=self._keys())
+        request = parse_cell(line, cell, self.names, keys=self._keys())
         fill_in(request.options, self._defaults)
         if request.notice and not request.quiet:
             # An output of its own, before anything is sent: the output of the images stays the same, whether the
             # service or the log answers.
             show_bundle({"text/plain": request.notice})
         try:
-            answer = submit(self._session, request.options, request.prompt, request.template, self._names)
+            answer = submit(self._session, request.options, request.prompt, request.template, self.names)
         except TaskInvalid as error:
             error.corrected = corrected_line("%%runware", split_line(line), error)
             raise
@@ -94,23 +131,15 @@ class Runner:
         outcome = job.result() if request.quiet else wait_and_show(job, is_live=self._is_live())
         self._bind(outcome, request.output)
 
-    def _command(self, words: list[str], typed: list[str], notice: str | None) -> None:
+    def _command(self, words: list[str], typed: list[str] | None, notice: str | None, style: LineStyle) -> None:
         if not words or words[0] in {"-h", "--help"}:
             show_bundle({"text/plain": usage()})
             return
-        command = find_command(words[0], syntax=NOTEBOOK)
-        parser = LineParser(f"%runware {words[0]}", command.SUMMARY)
-        command.add_arguments(parser)
-        refuse_keys(words, self._keys())
-        options = parser.read(words[1:], typed[1:])
-        options.names, options.defaults = self._names, self._defaults
+        call = read_line(words, style, typed=typed, refuse=lambda line: refuse_keys(line, self._keys()))
+        call.options.names, call.options.defaults = self.names, self._defaults
         if notice:
             show_bundle({"text/plain": notice})
-        try:
-            answer = run_command(command, self._session, options)
-        except TaskInvalid as error:
-            error.corrected = corrected_line(f"%runware {words[0]}", typed[1:], error, command=words[0])
-            raise
+        answer = call.run(self._session)
         if answer.job is not None:
             self._bind(answer.job, None)
             self._bind(wait_and_show(answer.job, is_live=self._is_live()), None)
@@ -141,7 +170,6 @@ class Runner:
 
 def usage() -> str:
     """Write what `%runware` prints alone."""
-    width = max(map(len, COMMANDS))
     lines = ["%%runware [options], and the prompt below it, generates images; %%runware -h lists the options.", ""]
-    lines += [f"  %runware {name.ljust(width)}  {find_command(name).SUMMARY}" for name in COMMANDS]
+    lines += list_commands("%runware {}")
     return "\n".join([*lines, "", f"options of a cell: {' '.join(cell_parser().option_names())}"])

@@ -6,18 +6,20 @@ A provider is the only code that knows a service. The engine decides from its `C
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from ..core.items import Item
-from ..core.money import Money
-from ..core.operations import Operation
-from ..core.provider_secrets import ProviderSecret
-from ..core.results import Outcome, Result
-from ..errors import TaskError
 from ..reprs import short_repr
-from ..settings import Key, Settings
+
+if TYPE_CHECKING:
+    from ..core.items import Item
+    from ..core.money import Money
+    from ..core.operations import Operation
+    from ..core.provider_secrets import ProviderSecret
+    from ..core.results import Outcome, Result
+    from ..errors import TaskError
+    from ..settings import Key, Settings
 
 __all__ = [
     "Accepted",
@@ -30,7 +32,6 @@ __all__ = [
     "Plan",
     "Provider",
     "ProviderContext",
-    "ProviderPackage",
     "RunObserver",
     "Sender",
     "Task",
@@ -374,21 +375,3 @@ class ProviderContext(Protocol):
 
     def notify(self, sentence: str) -> None:
         """Tell the user something with the next output."""
-
-
-@short_repr()
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderPackage:
-    """What the package of a provider brings. Its module `package` declares it, and imports nothing heavy.
-
-    Attributes:
-        name: Name of the provider, such as `runkey`, as in `login NAME`.
-        services: The names under which the log records its runs: the service, and its sandbox.
-        secrets: Its secrets. Redaction, the search in bundles, the keyring and `login` follow from them.
-        build: Builds the provider for a session; None for Runware, whose connection belongs to the session itself.
-    """
-
-    name: str
-    services: tuple[str, ...]
-    secrets: tuple[ProviderSecret, ...] = ()
-    build: Callable[[ProviderContext], Provider] | None = field(default=None, repr=False)

@@ -16,7 +16,8 @@ from ..remedies import CHANGE_SERVICE
 from ..settings import Key, Settings, find_key
 
 if TYPE_CHECKING:
-    from ..providers.base import Provider, ProviderPackage
+    from ..providers.base import Provider
+    from ..providers.package import ProviderPackage
     from ..providers.runware.planner import Planner
     from .connection import ServiceConnection
 
@@ -39,7 +40,7 @@ class Providers:
         self._planner = planner
         self._packages = registered_packages() if packages is None else tuple(packages)
         for package in self._packages:
-            declared_secrets.declare(*package.secrets)
+            declared_secrets.declare_of_provider(package.name, package.secrets)
         self._built: dict[str, Provider] = {}
         self._lock = make_lock()
         restart_after_fork(self)

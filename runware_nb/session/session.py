@@ -22,7 +22,7 @@ from .storage import Storage
 
 if TYPE_CHECKING:
     from ..engine.jobs import Job
-    from ..providers.base import ProviderPackage
+    from ..providers.package import ProviderPackage
     from ..runlog import RunLog
 
 __all__ = ["Session"]

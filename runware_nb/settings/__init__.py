@@ -12,7 +12,7 @@ from .environment import (
     user_cache_folder,
     user_file,
 )
-from .model import SCHEMAS_URL, SERVICES, SETTINGS, Place, Setting, SettingProblem, Settings
+from .model import SCHEMAS_URL, SERVICES, SETTINGS, Place, Setting, SettingProblem, Settings, settings_table
 from .secrets import (
     RUNWARE_KEY,
     Key,
@@ -49,6 +49,7 @@ __all__ = [
     "remember_secrets",
     "save_to_project",
     "secrets_of_environment",
+    "settings_table",
     "store_key",
     "stored_key",
     "stored_keys",

@@ -1,4 +1,4 @@
-"""The table of settings: each field of `Settings` is one entry.
+"""The table of settings: each field of `Settings` is one entry, and the packages of providers add theirs.
 
 A field states the name, the type and the default. Its `_entry` states the rest: unit, allowed values, environment
 variable, where the setting may be set, and a summary. Parsing, validation, the files that may set it, `config -h` and
@@ -9,25 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
-from enum import Enum
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, get_args, get_type_hints
 from urllib.parse import urlsplit
 
-from ..core.amounts import MOST_USD, parse_amount
-from ..core.key_shapes import key_like_spans, looks_like_key
 from ..core.money import USD
 from ..core.operations import TEXT_TO_IMAGE
-from ..core.redaction import HiddenText, known_secrets, redact_urls, show_url
 from ..errors import ConfigError
 from ..remedies import Remedy, command
 from ..reprs import short_repr
+from .packages import provider_packages
 from .secrets import RUNWARE_KEY, Key, hide_key
+from .setting import ANYWHERE, NOT_IN_PROJECTS, Place, Setting, quoted
 
 __all__ = [
     "GENERATION_DEFAULTS",
-    "OTHER_VARIABLES",
     "SCHEMAS_URL",
     "SERVICES",
     "SETTINGS",
@@ -35,148 +33,18 @@ __all__ = [
     "Setting",
     "SettingProblem",
     "Settings",
+    "as_fields",
+    "other_variables",
     "parse_setting",
     "quoted",
     "settings_for",
+    "settings_table",
     "without_problems",
 ]
 
 SCHEMAS_URL = "https://schemas.runware.ai"
 SERVICES = ("runware", "sandbox")
 """Who may have answered a run of the log."""
-
-
-class Place(Enum):
-    """Where a setting may be set, in ascending order of precedence. The value is the name in the documentation."""
-
-    USER = "your file"
-    PROFILE = "profile"
-    PROJECT = "project"
-    ENVIRONMENT = "environment"
-    SESSION = "session"
-
-
-_ANYWHERE = frozenset(Place)
-# A project's file may come from a cloned repository, so it sets neither URLs nor spending limits.
-_NOT_IN_PROJECTS = _ANYWHERE - {Place.PROJECT}
-
-
-@short_repr()
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """One entry of the table.
-
-    Attributes:
-        name: Attribute of `Settings`, and key in the files.
-        kind: `str`, `int`, `float`, `bool`, `Path` or `Key`.
-        default: The value if no source sets it.
-        summary: What it decides, as a phrase.
-        places: Where it may be set.
-        variable: Its environment variable; empty if it has none.
-        unit: Unit of a number, such as `s`.
-        choices: The allowed texts, with a remark on each that needs one; empty if any text is allowed.
-        is_url: Whether it is a URL, which is shown without user and password.
-        schemes: The allowed schemes of a URL; empty if the URL is checked where it is opened.
-        above: A number must be greater than this.
-        minimum: A number must be at least this.
-        words: Texts with a meaning of their own, such as `off`, and the value that each stands for.
-        default_text: The default in words, if the value alone does not explain it.
-        remedy: What to do instead of setting it in the session, as a sentence.
-    """
-
-    name: str
-    kind: type
-    default: Any
-    summary: str
-    places: frozenset[Place] = _ANYWHERE
-    variable: str = ""
-    unit: str = ""
-    choices: Mapping[str, str] = field(default_factory=dict)
-    is_url: bool = False
-    schemes: tuple[str, ...] = ()
-    above: float | None = None
-    minimum: float | None = None
-    words: Mapping[str, Any] = field(default_factory=dict)
-    default_text: str = ""
-    remedy: str = ""
-
-    @property
-    def expected(self) -> str:
-        """The allowed values, to follow "expected" in a message."""
-        if self.choices:
-            return " or ".join(f"'{value}'" + (f" ({why})" if why else "") for value, why in self.choices.items())
-        if self.kind is bool:
-            return "'true' or 'false'"
-        if self.unit == "USD":
-            return f"an amount in US dollars, from 0 to below {MOST_USD:,.0f}"
-        if self.above is not None:
-            return f"a number above {self.above:g}"
-        if self.minimum is not None:
-            return f"a number of {self.minimum:g} or more"
-        if self.schemes:
-            return f"{self.schemes[0]}:// or {self.schemes[1]}:// and a host"
-        return "text"
-
-    def parse(self, value: Any, source: str) -> Any:
-        """Return a value of the right type from what a file, a variable or an argument contains.
-
-        Args:
-            value: Text or a value of TOML.
-            source: What to call the value in an error.
-
-        Raises:
-            ConfigError: The value has another type.
-        """
-        if isinstance(value, str) and value.lower() in self.words:
-            return self.words[value.lower()]
-        if self.kind is bool:
-            parsed = {"true": True, "false": False}.get(str(value).lower())
-            if parsed is None:
-                raise ConfigError(f"Invalid {source} {quoted(value)}: expected {self.expected}.")
-            return parsed
-        if self.kind in {int, float}:
-            try:
-                if isinstance(value, bool):
-                    raise ValueError(value)  # noqa: TRY004 - reported as any other wrong value, below
-                return self.kind(value)
-            except (ValueError, TypeError, OverflowError) as error:
-                raise ConfigError(f"Invalid {source} {quoted(value)}: expected a number.") from error
-        if self.kind in {str, Path} and not isinstance(value, str | Path):
-            raise ConfigError(f"Invalid {source} {quoted(value)}: expected text.")
-        if self.name == "api_key_from":
-            _check_variable_name(value, source)
-        return value
-
-    def check(self, value: Any) -> None:
-        """Check that a value is allowed.
-
-        Raises:
-            ConfigError: It is not.
-        """
-        if value is None and self.default is None:
-            return
-        if self.choices:
-            if value not in self.choices:
-                raise ConfigError(f"Invalid {self.name} {quoted(value)}: expected {self.expected}.")
-        elif self.schemes:
-            if value not in self.words.values():
-                self._check_url(value)
-        elif (
-            (self.unit == "USD" and parse_amount(value) is None)
-            or (self.above is not None and not value > self.above)
-            or (self.minimum is not None and not value >= self.minimum)
-        ):
-            raise ConfigError(f"Invalid {self.name} {value!r}: expected {self.expected}.")
-
-    def _check_url(self, url: str) -> None:
-        try:
-            parts = urlsplit(url)
-            _ = parts.port
-        except (ValueError, AttributeError, TypeError):
-            # The parser's own message is neither used nor chained: it quotes what precedes the host, a password too.
-            raise ConfigError(f"Invalid {self.name} {quoted(url)}: its host or its port cannot be read.") from None
-        if parts.scheme not in self.schemes or not parts.hostname:
-            raise ConfigError(f"Invalid {self.name} {quoted(url)}: expected {self.expected}.")
 
 
 def _entry(default: Any, summary: str, **rest: Any) -> Any:
@@ -208,6 +76,7 @@ class Settings:
 
     Attributes:
         defaults: The values that a generation uses if the line does not give them: `model`, `size`, `steps` and so on.
+        provider_values: The settings of the packages of providers, by name, as far as a source sets them; see `value`.
         problems: What could not be read; see `check`.
     """
 
@@ -220,20 +89,20 @@ class Settings:
     )
     rest_url: str = _entry(
         "https://api.runware.ai/v1", "the URL for REST requests",
-        places=_NOT_IN_PROJECTS, variable="RUNWARE_NB_REST_URL", is_url=True, schemes=("http", "https"),
+        places=NOT_IN_PROJECTS, variable="RUNWARE_NB_REST_URL", is_url=True, schemes=("http", "https"),
     )  # fmt: skip
     ws_url: str = _entry(
         "wss://ws-api.runware.ai/v1", "the URL of the WebSocket",
-        places=_NOT_IN_PROJECTS, variable="RUNWARE_NB_WS_URL", is_url=True, schemes=("ws", "wss"),
+        places=NOT_IN_PROJECTS, variable="RUNWARE_NB_WS_URL", is_url=True, schemes=("ws", "wss"),
     )  # fmt: skip
     schemas_url: str = _entry(
         SCHEMAS_URL, "the URL of current model schemas; `off` uses only the bundled ones",
-        places=_NOT_IN_PROJECTS, variable="RUNWARE_NB_SCHEMAS_URL", is_url=True, schemes=("http", "https"),
+        places=NOT_IN_PROJECTS, variable="RUNWARE_NB_SCHEMAS_URL", is_url=True, schemes=("http", "https"),
         words={"off": ""},
     )  # fmt: skip
     media_url: str | None = _entry(
         None, "the folder or bucket of your images at full size",
-        places=_NOT_IN_PROJECTS, variable="RUNWARE_NB_MEDIA_URL", is_url=True,
+        places=NOT_IN_PROJECTS, variable="RUNWARE_NB_MEDIA_URL", is_url=True,
         default_text="`runware_images` beside the log's folder",
     )  # fmt: skip
     transport: str = _entry(
@@ -251,30 +120,30 @@ class Settings:
     )  # fmt: skip
     log_url: str | None = _entry(
         None, "the database of the log",
-        places=_NOT_IN_PROJECTS, variable="RUNWARE_NB_LOG_URL", is_url=True, default_text="SQLite in the log's folder",
+        places=NOT_IN_PROJECTS, variable="RUNWARE_NB_LOG_URL", is_url=True, default_text="SQLite in the log's folder",
     )  # fmt: skip
     max_in_flight: int = _entry(
         4, "how many tasks may be sent and not yet answered", unit="tasks", above=0,
-        places=_ANYWHERE - {Place.ENVIRONMENT},
+        places=ANYWHERE - {Place.ENVIRONMENT},
     )  # fmt: skip
     max_retries: int = _entry(
         3, "how many attempts may follow the first; 0 means no retries", unit="attempts", minimum=0,
-        places=_ANYWHERE - {Place.ENVIRONMENT},
+        places=ANYWHERE - {Place.ENVIRONMENT},
     )  # fmt: skip
     timeout_s: float = _entry(
-        1200.0, "the longest wait for a task", unit="s", above=0, places=_ANYWHERE - {Place.ENVIRONMENT}
+        1200.0, "the longest wait for a task", unit="s", above=0, places=ANYWHERE - {Place.ENVIRONMENT}
     )
     connect_timeout_s: float = _entry(
         15.0, "the longest wait for a connection and its authentication", unit="s", above=0,
-        places=_NOT_IN_PROJECTS - {Place.ENVIRONMENT},
+        places=NOT_IN_PROJECTS - {Place.ENVIRONMENT},
     )  # fmt: skip
     ping_s: float = _entry(
         25.0, "the time between pings of the WebSocket", unit="s", above=0,
-        places=_NOT_IN_PROJECTS - {Place.ENVIRONMENT},
+        places=NOT_IN_PROJECTS - {Place.ENVIRONMENT},
     )  # fmt: skip
     max_frame_bytes: int = _entry(
         128 * 1024 * 1024, "the largest WebSocket message or HTTP response that is accepted, after decompression",
-        unit="bytes", above=0, places=_NOT_IN_PROJECTS - {Place.ENVIRONMENT},
+        unit="bytes", above=0, places=NOT_IN_PROJECTS - {Place.ENVIRONMENT},
     )  # fmt: skip
     mode: str = _entry(
         "live", "whether tasks are sent, or all are answered from the log without key or network",
@@ -282,19 +151,19 @@ class Settings:
     )  # fmt: skip
     ask_above_usd: float = _entry(
         1.0, "the estimated cost above which you are asked for confirmation", unit="USD",
-        places=_NOT_IN_PROJECTS, variable="RUNWARE_NB_ASK_ABOVE_USD",
+        places=NOT_IN_PROJECTS, variable="RUNWARE_NB_ASK_ABOVE_USD",
     )  # fmt: skip
     budget_usd: float | None = _entry(
         None, "the most that may be spent with this log in all", unit="USD",
-        places=_NOT_IN_PROJECTS, variable="RUNWARE_NB_BUDGET_USD", default_text="no limit",
+        places=NOT_IN_PROJECTS, variable="RUNWARE_NB_BUDGET_USD", default_text="no limit",
     )  # fmt: skip
     ask_above_credits: float = _entry(
         100.0, "the estimated cost above which you are asked for confirmation, for services that charge in credits",
-        unit="credits", minimum=0, places=_NOT_IN_PROJECTS, variable="RUNWARE_NB_ASK_ABOVE_CREDITS",
+        unit="credits", minimum=0, places=NOT_IN_PROJECTS, variable="RUNWARE_NB_ASK_ABOVE_CREDITS",
     )  # fmt: skip
     budget_credits: float | None = _entry(
         None, "the most credits that may be spent with this log, for each service that charges in credits",
-        unit="credits", minimum=0, places=_NOT_IN_PROJECTS, variable="RUNWARE_NB_BUDGET_CREDITS",
+        unit="credits", minimum=0, places=NOT_IN_PROJECTS, variable="RUNWARE_NB_BUDGET_CREDITS",
         default_text="no limit",
     )  # fmt: skip
     display: str = _entry(
@@ -306,17 +175,30 @@ class Settings:
         places=frozenset({Place.ENVIRONMENT, Place.SESSION}), variable="RUNWARE_NB_PROFILE", default_text="none",
     )  # fmt: skip
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    provider_values: Mapping[str, Any] = field(default_factory=dict)
     problems: tuple[SettingProblem, ...] = ()
 
     def __post_init__(self) -> None:
         for setting in SETTINGS.values():
             value = getattr(self, setting.name)
-            if setting.is_url and isinstance(value, str) and not isinstance(value, HiddenText):
-                shown = show_url(value)
-                if shown != value:
-                    value = HiddenText(value, repr(shown))
-                    object.__setattr__(self, setting.name, value)
-            setting.check(value)
+            checked = setting.checked(value)
+            if checked is not value:
+                object.__setattr__(self, setting.name, checked)
+        if self.provider_values:  # only then, so that settings without them load no provider
+            table = settings_table()
+            checked = {name: table[name].checked(value) for name, value in self.provider_values.items()}
+            object.__setattr__(self, "provider_values", checked)
+
+    def value(self, name: str) -> Any:
+        """Return the value of a setting by its name, whether it is a field or a setting of a provider's package.
+
+        Raises:
+            KeyError: There is no setting of this name.
+        """
+        if name in SETTINGS:
+            return getattr(self, name)
+        setting = settings_table()[name]
+        return self.provider_values.get(name, setting.default)
 
     def with_values(self, **values: Any) -> Settings:
         """Return a copy with some values replaced; None means "not given".
@@ -326,13 +208,15 @@ class Settings:
         """
         hide_key(values)
         given = {name: value for name, value in values.items() if value is not None}
-        unknown = sorted(given.keys() - {entry.name for entry in fields(self)})
+        others = given.keys() - {entry.name for entry in fields(self)}
+        unknown = sorted(others - settings_table().keys()) if others else []
         if unknown:
             raise ConfigError(f"Unknown setting {unknown[0]!r}.")
         if isinstance(given.get("api_key"), str):
             given["api_key"] = Key(given["api_key"], "the argument api_key")
         given = {name: parse_setting(name, value) for name, value in given.items()}
-        return replace(self, **{"problems": tuple(without_problems(self.problems, given)), **given})
+        problems = tuple(without_problems(self.problems, given))
+        return replace(self, **{"problems": problems, **as_fields(given, self.provider_values)})
 
     def require_key(self) -> Key:
         """Return the key.
@@ -382,7 +266,7 @@ def _table() -> Mapping[str, Setting]:
     table = {}
     for entry in fields(Settings):
         if not entry.metadata:
-            continue  # `defaults` is a table of its own, and `problems` cannot be set
+            continue  # `defaults` and `provider_values` have tables of their own, and `problems` cannot be set
         kind = next((kind for kind in get_args(types[entry.name]) if kind is not type(None)), types[entry.name])
         default = entry.default if entry.default_factory is MISSING else entry.default_factory()
         table[entry.name] = Setting(name=entry.name, kind=kind, default=default, **entry.metadata)
@@ -390,7 +274,28 @@ def _table() -> Mapping[str, Setting]:
 
 
 SETTINGS = _table()
-"""The entries by name, in the order of `Settings`."""
+"""The entries that are fields of `Settings`, by name and in their order. `settings_table` has all entries."""
+
+
+@cache
+def settings_table() -> Mapping[str, Setting]:
+    """Return all entries by name: the fields of `Settings`, then what the packages of providers declare."""
+    declared = {setting.name: setting for package in provider_packages() for setting in package.settings}
+    return MappingProxyType({**SETTINGS, **declared})
+
+
+def as_fields(values: Mapping[str, Any], provider_values: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """Return the arguments of `Settings` for values by the name of their setting.
+
+    Args:
+        values: The values.
+        provider_values: The values of providers' settings that remain where *values* has no other.
+    """
+    own = {entry.name for entry in fields(Settings)}
+    others = {name: value for name, value in values.items() if name not in own}
+    arguments = {name: value for name, value in values.items() if name in own}
+    return {**arguments, "provider_values": {**provider_values, **others}} if others else arguments
+
 
 GENERATION_DEFAULTS: Mapping[str, tuple[type, ...]] = MappingProxyType(
     {
@@ -400,28 +305,34 @@ GENERATION_DEFAULTS: Mapping[str, tuple[type, ...]] = MappingProxyType(
 )
 """What a file may set as the default of a generation, with its types; spelled as the options of a cell."""
 
-OTHER_VARIABLES: Mapping[str, str] = MappingProxyType(
+_OTHER_VARIABLES: Mapping[str, str] = MappingProxyType(
     {
         "RUNWARE_NB_NOTEBOOK": "the name of the notebook, for front ends that pass none to the kernel",
         "RUNWARE_NB_RUNKEY_URL": "the URL of RunKey.ai",
         "RUNWARE_NB_USEAPI_URL": "the URL of useapi.net",
     }
 )
-"""Environment variables that belong to no field of `Settings`, with a summary of each."""
+"""Environment variables that belong to no setting, or whose provider has no package yet."""
+
+
+def other_variables() -> Mapping[str, str]:
+    """Return the environment variables that belong to no setting, with a summary of each."""
+    settings = {setting.variable for setting in settings_table().values()}
+    return {name: summary for name, summary in _OTHER_VARIABLES.items() if name not in settings}
 
 
 def settings_for(place: Place) -> frozenset[str]:
     """Return the names of the settings that may be set in a place."""
-    return frozenset(name for name, setting in SETTINGS.items() if place in setting.places)
+    return frozenset(name for name, setting in settings_table().items() if place in setting.places)
 
 
 def parse_setting(name: str, value: Any, *, source: str = "") -> Any:
-    """Return the value of a setting in its type; a name that is not in the table keeps its value.
+    """Return the value of a setting in its type; the value of any other name is returned as it is.
 
     Raises:
         ConfigError: The value has another type. The message calls it *source*, or *name* without one.
     """
-    setting = SETTINGS.get(name)
+    setting = SETTINGS.get(name) or settings_table().get(name)
     return value if setting is None else setting.parse(value, source or name)
 
 
@@ -430,18 +341,3 @@ def without_problems(problems: Iterable[SettingProblem], known: Iterable[str]) -
     names = frozenset(known)
     rest = [replace(problem, names=problem.names - names) for problem in problems]
     return [problem for problem in rest if problem.names]
-
-
-def quoted(value: object) -> str:
-    """Return a value for a message, unless it looks like a key that was given to the wrong setting."""
-    text = redact_urls(repr(value))
-    return "(not shown, because it looks like a key)" if next(key_like_spans(text), None) is not None else text
-
-
-def _check_variable_name(value: str, source: str) -> None:
-    if not value.isidentifier() or (looks_like_key(value) and value.upper() != value):
-        known_secrets.add(value)  # it is not quoted: a user may have written the key itself here
-        raise ConfigError(
-            f"Invalid {source}: expected the name of the environment variable that contains the key, such as "
-            f"{RUNWARE_KEY.variable}, and not a key. A key in a file is a key that others can read: replace it."
-        )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..core.provider_secrets import declared_secrets
-from .model import GENERATION_DEFAULTS, OTHER_VARIABLES, SETTINGS, Place, Setting
+from .model import GENERATION_DEFAULTS, Place, Setting, other_variables, settings_table
+from .packages import declare_provider_secrets
 
 __all__ = ["help_of_settings", "markdown"]
 
@@ -14,7 +15,7 @@ _TYPES = {"str": "text", "Path": "text", "Key": "text", "int": "whole number", "
 
 def help_of_settings() -> str:
     """Return one line for each setting that can be set in the session, with its allowed values."""
-    settings = [setting for setting in SETTINGS.values() if Place.SESSION in setting.places]
+    settings = [setting for setting in settings_table().values() if Place.SESSION in setting.places]
     width = max(len(setting.name) for setting in settings)
     lines = [f"  {setting.name.ljust(width)}  {setting.summary.replace('`', '')} ({_allowed(setting)})"
              for setting in settings]  # fmt: skip
@@ -36,19 +37,20 @@ def _settings() -> str:
     rows = [
         (f"`{setting.name}`", setting.summary, _allowed(setting), _default(setting),
          f"`{setting.variable}`" if setting.variable else "", _files(setting))
-        for setting in SETTINGS.values()
+        for setting in settings_table().values()
     ]  # fmt: skip
     return _table(("setting", "what it is", "allowed values", "default", "environment variable", "where"), rows)
 
 
 def _other_variables() -> str:
     """Return the table of the environment variables that belong to no setting."""
-    rows = [(f"`{name}`", text) for name, text in OTHER_VARIABLES.items()]
+    rows = [(f"`{name}`", text) for name, text in other_variables().items()]
     return _table(("environment variable", "what it is"), rows)
 
 
 def _secrets() -> str:
     """Return the table of the secrets of all providers."""
+    declare_provider_secrets()
     rows = [
         (secret.label, ", ".join(f"`{name}`" for name in secret.variables),
          f"`login {secret.provider}`" if secret.keyring_user else "")

@@ -35,6 +35,7 @@ RUNWARE_KEY = ProviderSecret(
 declared_secrets.declare(
     RUNWARE_KEY,
     # The packages of these providers are not written yet. Their secrets are declared already, because users have them.
+    # `declare_provider_secrets` replaces them by what a package declares, once it is registered.
     ProviderSecret(provider="runkey", label="RunKey.ai API key", variables=("RUNKEY_API_KEY",)),
     ProviderSecret(
         provider="runkey", label="RunKey.ai webhook secret", variables=("RUNKEY_WEBHOOK_SECRET",), shown="secret"

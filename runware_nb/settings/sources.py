@@ -15,27 +15,25 @@ from ..printable import printable
 from .environment import current_folder, user_file
 from .model import (
     GENERATION_DEFAULTS,
-    OTHER_VARIABLES,
     SETTINGS,
     Place,
     SettingProblem,
     Settings,
+    as_fields,
+    other_variables,
     parse_setting,
     quoted,
     settings_for,
+    settings_table,
     without_problems,
 )
+from .packages import declare_provider_secrets
 from .secrets import Key, remember_secrets
 
 __all__ = ["load_settings", "save_to_project"]
 
-_VARIABLES = {
-    setting.variable: name for name, setting in SETTINGS.items() if setting.variable.startswith("RUNWARE_NB_")
-}
-_KNOWN_VARIABLES = (*_VARIABLES, *OTHER_VARIABLES)
 _READ_FIRST = frozenset({"home", "profile"})
 """Settings that decide which files are read."""
-_ONLY_IN_PROFILES = settings_for(Place.PROFILE) - settings_for(Place.USER)
 
 
 def load_settings(
@@ -61,12 +59,14 @@ def load_settings(
     Raises:
         ConfigError: *strict*, and a value is invalid or a file cannot be read; the message names the variable or file.
     """
+    declare_provider_secrets()
     remember_secrets()
     # The environment is in no local variable: a traceback that shows variables would show every key in it.
     reader = _Reader(os.environ if environ is None else environ, cwd or current_folder())
     settings = reader.read(profile)
+    known = {*_variables(), *other_variables()}
     for name in reader.variables:
-        if name.startswith("RUNWARE_NB_") and name not in _KNOWN_VARIABLES:
+        if name.startswith("RUNWARE_NB_") and name not in known:
             _report_unknown(name)
     if strict and settings.problems:
         raise ConfigError(settings.problems[0].sentence)
@@ -94,11 +94,11 @@ class _Reader:
         home = self._home(self._environ.get(SETTINGS["home"].variable) or profile_home or str(SETTINGS["home"].default))
         self._read_pyproject()
         self._read_table(home / "config.toml", settings_for(Place.PROJECT))
-        for variable, name in _VARIABLES.items():
+        for variable, name in _variables().items():
             if name not in _READ_FIRST and self._environ.get(variable):
                 self._set(name, self._environ[variable], variable)
         self._read_key()
-        return Settings(**self._values, home=home, profile=profile, defaults=self._defaults,
+        return Settings(**as_fields(self._values), home=home, profile=profile, defaults=self._defaults,
                         problems=tuple(self._problems))  # fmt: skip
 
     def _read_user_file(self, profile: str) -> str:
@@ -194,9 +194,7 @@ class _Reader:
 
     def _set(self, name: str, value: Any, source: str) -> None:
         try:
-            typed = parse_setting(name, value, source=source)
-            if name not in _ONLY_IN_PROFILES:
-                Settings(**{name: typed})
+            typed = settings_table()[name].checked(parse_setting(name, value, source=source))
         except ConfigError as error:
             sentence = str(error)
             self._report(sentence if source in sentence else f"{source}: {sentence}", {name})
@@ -209,12 +207,23 @@ class _Reader:
 
 
 @cache
+def _variables() -> Mapping[str, str]:
+    """Return the name of the setting that each environment variable sets. The key is read by `_read_key`."""
+    return {
+        setting.variable: name
+        for name, setting in settings_table().items()
+        if setting.variable and setting.kind is not Key
+    }
+
+
+@cache
 def _report_unknown(name: str) -> None:
     """Report an unknown environment variable; the cache makes it once per process."""
     import difflib
 
-    near = difflib.get_close_matches(name, _KNOWN_VARIABLES, n=1, cutoff=0.6)
-    hint = f"Did you mean {near[0]}?" if near else f"Known variables: {', '.join(_KNOWN_VARIABLES)}."
+    known = (*_variables(), *other_variables())
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    hint = f"Did you mean {near[0]}?" if near else f"Known variables: {', '.join(known)}."
     sentence = printable(f"The environment variable {name} is unknown and has no effect. {hint}")
     logging.getLogger("runware_nb").warning("%s", sentence)
 

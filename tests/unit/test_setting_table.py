@@ -11,8 +11,9 @@ import pytest
 from runware_nb.commands import config
 from runware_nb.commands.arguments import HelpRequested, LineParser
 from runware_nb.errors import ConfigError, MagicUsageError
-from runware_nb.settings import SETTINGS, Place, Settings, load_settings, save_to_project, user_file
+from runware_nb.settings import Place, Settings, load_settings, save_to_project, settings_table, user_file
 
+SETTINGS = settings_table()  # with the settings of all providers
 FILES = (Place.USER, Place.PROFILE, Place.PROJECT)
 READ_FIRST = {"api_key", "home", "profile"}  # they decide what is read, and have tests of their own
 
@@ -61,7 +62,7 @@ def test_a_setting_is_read_exactly_where_the_table_allows_it(tmp_path, name, pla
         if not setting.variable:
             return
     if place in setting.places:
-        assert getattr(load(tmp_path, {place: (name, value)}), name) == setting.parse(value, name)
+        assert load(tmp_path, {place: (name, value)}).value(name) == setting.parse(value, name)
     else:
         with pytest.raises(ConfigError, match=f"sets {name}; it may set only"):
             load(tmp_path, {place: (name, value)})
@@ -79,11 +80,11 @@ def test_the_place_of_higher_precedence_wins(tmp_path, name):
             settings = load(folder, {below: (name, low)}).with_values(**{name: high})
         else:
             settings = load(folder, {below: (name, low), above: (name, high)})
-        assert getattr(settings, name) == setting.parse(high, name) != setting.parse(low, name)
+        assert settings.value(name) == setting.parse(high, name) != setting.parse(low, name)
 
 
 def test_every_field_is_an_entry_or_has_a_table_of_its_own():
-    assert {*Settings.__dataclass_fields__} - {*SETTINGS} == {"defaults", "problems"}
+    assert {*Settings.__dataclass_fields__} - {*SETTINGS} == {"defaults", "provider_values", "problems"}
     assert all(setting.summary and not setting.summary.endswith(".") for setting in SETTINGS.values())
 
 
@@ -99,8 +100,8 @@ def test_a_number_outside_its_range_is_refused_with_the_range(name):
     setting = SETTINGS[name]
     for value in (-1, *([0] if setting.above is not None else [])):
         with pytest.raises(ConfigError) as caught:
-            Settings(**{name: value})
-        assert f"Invalid {name} {value}: expected {setting.expected}." == str(caught.value)
+            Settings().with_values(**{name: value})
+        assert f"Invalid {name} {setting.kind(value)}: expected {setting.expected}." == str(caught.value)
 
 
 @pytest.mark.parametrize("place", [Place.USER, Place.ENVIRONMENT])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.results import Outcome, Result
 from ...errors import MagicUsageError, RunNotFound
+from ...providers.registry import load_module, package_named
 from ...providers.runware.catalog import DEFAULT_MODEL, Rulebook, all_models, find_model, nearest_names
 from ...providers.runware.operations import task_types_by_name
 from ...reproduce.replay import find_original
@@ -24,14 +25,17 @@ __all__ = ["form", "last_form", "pick_model", "rules_of", "users_names"]
 _last: weakref.ReferenceType[ModelForm] | None = None
 
 
-def form(what: str | Path | Outcome | Result | None = None, **values: Any) -> ModelForm:
-    """Make a form: controls in the cell, results below them.
+def form(what: str | Path | Outcome | Result | None = None, **values: Any) -> Any:
+    """Build a form: controls in the cell, results below them.
 
     Args:
         what: A model (AIR identifier, slug or alias), an operation such as `upscale`, a run (task UUID or its first
             characters), an image file that says where it came from, a result, or a `%%runware` cell; the default model
-            where None.
+            where None. `NAME:WHAT` is a form of the provider of this name, if it has forms.
         **values: To begin with, in wire spelling, such as `positivePrompt`.
+
+    Returns:
+        A `ModelForm`; for another provider, what its form is.
 
     Raises:
         MagicUsageError: Nothing of that name is known here.
@@ -39,6 +43,10 @@ def form(what: str | Path | Outcome | Result | None = None, **values: Any) -> Mo
     """
     global _last  # noqa: PLW0603 - the gallery reuses parameters in the form that was made last
     session = current_session()
+    name, colon, rest = what.partition(":") if isinstance(what, str) else ("", "", "")
+    package = package_named(name.strip()) if colon else None
+    if package is not None and package.form:
+        return getattr(load_module(package.name, "forms"), package.form)(session, rest, **values)
     request = _request_of(session, what)
     rules = rules_of(session, str(request.get("model") or DEFAULT_MODEL))
     made = ModelForm(session, rules, names=users_names(), request={**request, **values})

@@ -23,15 +23,18 @@ from ...printable import printable
 from ...settings import Settings, load_settings
 from ..attempts import carry_out, pause, raise_if_failed
 from ..base import Accepted, Attempt, Limiter, Sender
-from . import Board, Connection, Courier, Slots, StreamLine, TextStream, UploadDesk
 from .attempt import now
 from .catalog.placing import place_media
-from .connection import closed
+from .concurrency import Slots
+from .connection import Connection, closed
 from .frames import Frame
 from .operations import binding_of
+from .router import Board
+from .streams import StreamLine, TextStream
 from .tasks import ImageTask, Task, as_wire, prepare
-from .tracker import UTILITY_TIMEOUT_S, jitter
+from .tracker import UTILITY_TIMEOUT_S, Courier, jitter
 from .transport import TransportFactory
+from .uploader import UploadDesk
 
 __all__ = ["Client"]
 

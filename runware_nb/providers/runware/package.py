@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...settings import RUNWARE_KEY, SERVICES
-from ..base import ProviderPackage
+from ..package import ProviderPackage
 
 __all__ = ["PACKAGE"]
 
