@@ -94,9 +94,10 @@ class Lab:
         """Have a kernel of another version: its folder stands before the installed one on the path."""
         packages = KERNELS / version
         assert (packages / "ipykernel").is_dir(), f"no ipykernel {version} in {KERNELS}: run `make .kernels/stamp`"
+        path = os.pathsep.join(filter(None, [str(packages), os.environ.get("PYTHONPATH")]))
         spec = {
             "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], "language": "python",
-            "display_name": f"ipykernel-{version}", "env": {"PYTHONPATH": str(packages)},
+            "display_name": f"ipykernel-{version}", "env": {"PYTHONPATH": path},
         }  # fmt: skip
         folder = data / "kernels" / f"ipykernel-{version}"
         folder.mkdir(parents=True)
