@@ -148,6 +148,12 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
+def polls_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asks for a film, a solid or a training after 0.2 s, not after 10 or 30: the sandbox has them at once."""
+    monkeypatch.setattr("runware_nb.providers.runware.fate.first_poll_s", lambda operation: 0.2)
+
+
+@pytest.fixture
 def make_session(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Makes sessions on a sandbox, with a home of the test's own."""
     from runware_nb.session import Session

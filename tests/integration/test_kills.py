@@ -27,7 +27,7 @@ for job in jobs:
 @pytest.mark.timeout(600)
 def test_killed_at_twenty_moments_it_ends_with_200_results_and_200_charges(start_sandbox, tmp_path, log_url):
     chance = random.Random(f"{KILLS} kills")
-    sandbox = start_sandbox("--latency-s", "0.8")
+    sandbox = start_sandbox("--latency-s", "0.4")
     environment = {**os.environ, **sandbox.environment}
     if log_url is not None:
         environment["RUNWARE_NB_LOG_URL"] = log_url
@@ -73,7 +73,7 @@ def test_four_kernels_write_a_thousand_runs_each_at_once(tmp_path, log_url):
     home = tmp_path / ".runware"
     command = [sys.executable, str(KERNEL)]
     kernels = [
-        subprocess.Popen([*command, str(n), str(home), log_url or ""], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        subprocess.Popen([*command, str(n), str(home), log_url or "", "1000"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                          stderr=subprocess.PIPE, text=True)
         for n in range(1, 5)
     ]  # fmt: skip
