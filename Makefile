@@ -85,4 +85,4 @@ chaos: .venv/test.stamp
 	@$(PY) -m tests.chaos $(if $(SEED),--seed $(SEED))
 
 clean:
-	rm -rf .venv .venv-old-sdk .kernels build dist bench-output demo-output test-artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-old-sdk .venv-oldest-* .kernels build dist bench-output demo-output test-artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,9 +1,9 @@
 """A log of a million runs: how long does a look into it take, and how long a durable write?
 
-    python benchmarks/memory.py [--runs N] [--only sqlite|postgresql] [--keep FOLDER]
+    python benchmarks/memory.py [--runs N] [--tries N] [--only sqlite|postgresql] [--keep FOLDER]
 
 PostgreSQL is started here, durable as users have it. Medians of 40 tries each, in milliseconds; writes are of a whole
-run: prepared, claimed, answered, finished.
+run: prepared, claimed, answered, finished. `--tries` scales the writes along.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from runware_nb.runlog.schema import results, run_tags, runs
 from runware_nb.runlog.spending import set_budget, sum_spending
 from tests.postgres import Postgres
 
-TRIES = 40
+WRITES_PER_TRY, RUNS_OF_KERNEL_PER_TRY = 5, 25
 QUERY_MS, WRITE_MS, KERNELS_MS = 50.0, 1.0, 1000.0
 WORDS = [
     "small",
@@ -79,6 +79,7 @@ DAYS = 365
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=1_000_000)
+    parser.add_argument("--tries", type=int, default=40, help="tries of each lookup; fewer say less")
     parser.add_argument("--only", choices=("sqlite", "postgresql"))
     parser.add_argument("--keep", type=Path, help="use the SQLite log in this folder, and leave it there")
     options = parser.parse_args()
@@ -96,29 +97,30 @@ def main() -> None:
                     fill(log, options.runs)
                     print(f"{kind}: {options.runs:,} runs made in {time.monotonic() - started:.0f} s", flush=True)
                 log.close()  # as each kernel does at its end
-                measure(kind, RunLog(home, url), options.runs)
-                report("four kernels, longest wait for a write", [four_kernels(home, url)], KERNELS_MS)
+                measure(kind, RunLog(home, url), options.runs, options.tries)
+                report("four kernels, longest wait for a write", [four_kernels(home, url, options.tries)], KERNELS_MS)
             finally:
                 if server is not None:
                     server.close()
 
 
-def measure(kind: str, log: RunLog, count: int) -> None:
+def measure(kind: str, log: RunLog, count: int, tries: int) -> None:
     print(f"{kind:44}{'p50':>10}{'p95':>10}{'bound':>10}   ms")
     for name, look in looks(log, count):
-        report(name, [timed(look) for _ in range(TRIES)], QUERY_MS)
-    waits = asyncio.run(append(log))
+        report(name, [timed(look) for _ in range(tries)], QUERY_MS)
+    waits = asyncio.run(append(log, tries * WRITES_PER_TRY))
     for name, times in waits.items():
         report(name, times, WRITE_MS)
     log.close()
 
 
-def four_kernels(home: Path, url: str | None) -> float:
-    """Let four kernels write a thousand runs each at once; gives the longest wait of all."""
+def four_kernels(home: Path, url: str | None, tries: int) -> float:
+    """Let four kernels write a thousand runs each at once, or fewer with fewer tries; gives the longest wait of all."""
     script = Path(__file__).resolve().parent.parent / "tests" / "kernel_writer.py"
+    runs = str(tries * RUNS_OF_KERNEL_PER_TRY)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     kernels = [
-        subprocess.Popen([sys.executable, str(script), str(n), str(home), url or ""], **pipes)
+        subprocess.Popen([sys.executable, str(script), str(n), str(home), url or "", runs], **pipes)
         for n in range(61441, 61445)
     ]
     for kernel in kernels:
@@ -202,7 +204,7 @@ def looks(log: RunLog, count: int) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "who made this file", lambda: log.find_result(sha256=f"{chance.randrange(count):064x}")
 
 
-async def append(log: RunLog) -> dict[str, list[float]]:
+async def append(log: RunLog, count: int) -> dict[str, list[float]]:
     """Time single writes, each durable, with a budget to check as well."""
     with log.changing() as connection:
         set_budget(connection, "runware", "", 1e6)
@@ -212,7 +214,7 @@ async def append(log: RunLog) -> dict[str, list[float]]:
         "append: answer": [],
         "append: finish": [],
     }
-    for number in range(200):
+    for number in range(count):
         name = f"ffffffff-{number:04x}-4000-8000-{random.getrandbits(48):012x}"
         record = RunRecord(
             task_uuid=name, attempt_uuid=name, provider="runware", task_type="imageInference", model=MODELS[0],

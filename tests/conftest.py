@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import json
+import os
 import subprocess
 import sys
 import urllib.request
@@ -15,6 +16,9 @@ from typing import Any
 import pytest
 
 REPO = Path(__file__).resolve().parent.parent
+STARTUP = str(REPO / "tests" / "startup")
+if STARTUP not in os.environ.get("PYTHONPATH", "").split(os.pathsep):  # for every process that a test starts
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [STARTUP, os.environ.get("PYTHONPATH")]))
 TASK = {
     "taskType": "imageInference",
     "model": "runware:101@1",
@@ -130,8 +134,6 @@ def log_url(request: pytest.FixtureRequest) -> str | None:
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No key, no address, no notebook of whoever runs the tests; a folder of its own to work in."""
-    import os
-
     from runware_nb.core.redaction import known_secrets
 
     # A secret is known as long as the process lives. What one test used as a key may be a prompt of the next.
@@ -143,6 +145,12 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def polls_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asks for a film, a solid or a training after 0.2 s, not after 10 or 30: the sandbox has them at once."""
+    monkeypatch.setattr("runware_nb.providers.runware.fate.first_poll_s", lambda operation: 0.2)
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""A kernel that writes a thousand runs: waits for a line on stdin, prints the longest wait for a write in seconds."""
+"""A kernel that writes many runs: waits for a line on stdin, prints the longest wait for a write in seconds.
+
+Its arguments: its number, the home folder, the log's URL (empty for SQLite), and how many runs it writes.
+"""
 
 import asyncio
 import json
@@ -9,7 +12,6 @@ from pathlib import Path
 from runware_nb.core.money import Money
 from runware_nb.runlog import ResultRecord, RunLog, RunRecord, State
 
-RUNS = 1000
 AT = "2026-01-01T00:00:00.000+00:00"
 
 
@@ -33,19 +35,19 @@ async def live(log: RunLog, kernel: int, number: int) -> float:
     return longest
 
 
-async def main(log: RunLog, kernel: int) -> float:
+async def main(log: RunLog, kernel: int, runs: int) -> float:
     slots = asyncio.Semaphore(8)
 
     async def one(number: int) -> float:
         async with slots:
             return await live(log, kernel, number)
 
-    return max(await asyncio.gather(*(one(number) for number in range(RUNS))))
+    return max(await asyncio.gather(*(one(number) for number in range(runs))))
 
 
 if __name__ == "__main__":
     opened = RunLog(Path(sys.argv[2]), sys.argv[3] or None)
     print("ready", flush=True)
     sys.stdin.readline()
-    print(json.dumps(asyncio.run(main(opened, int(sys.argv[1])))))
+    print(json.dumps(asyncio.run(main(opened, int(sys.argv[1]), int(sys.argv[4])))))
     opened.close()

@@ -42,7 +42,7 @@ class Lab:
     def __init__(self, folder: Path, app: str = "lab", ipykernel: str | None = None) -> None:
         self._app = app
         self._ipykernel = ipykernel
-        self.folder = folder / "work"
+        self._root = self.folder = folder / "work"
         self.folder.mkdir()
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -70,6 +70,7 @@ class Lab:
         self._wait(folder / "lab.log")
 
     def url(self, notebook: str) -> str:
+        notebook = (self.folder / notebook).relative_to(self._root).as_posix()
         where = f"lab/tree/{notebook}?reset&" if self._app == "lab" else f"notebooks/{notebook}?"
         return f"http://127.0.0.1:{self.port}/{where}token={TOKEN}"
 
@@ -79,6 +80,21 @@ class Lab:
         path = self.folder / name
         nbformat.write(new_notebook(cells=[new_code_cell(source) for source in cells], metadata=metadata), path)
         return path
+
+    def enter(self, name: str) -> None:
+        """Work in an empty folder from now on: tests that share a server share no log."""
+        self.folder = self._root / name
+        self.folder.mkdir()
+
+    def end_kernels(self) -> None:
+        """End what the last test left running."""
+        for session in self._request("sessions"):
+            self._request(f"sessions/{session['id']}", "DELETE")
+
+    def _request(self, path: str, method: str = "GET") -> Any:
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/api/{path}?token={TOKEN}", method=method)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.loads(answer.read() or b"null")
 
     def close(self) -> None:
         self._process.terminate()
@@ -94,9 +110,10 @@ class Lab:
         """Have a kernel of another version: its folder stands before the installed one on the path."""
         packages = KERNELS / version
         assert (packages / "ipykernel").is_dir(), f"no ipykernel {version} in {KERNELS}: run `make .kernels/stamp`"
+        path = os.pathsep.join(filter(None, [str(packages), os.environ.get("PYTHONPATH")]))
         spec = {
             "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], "language": "python",
-            "display_name": f"ipykernel-{version}", "env": {"PYTHONPATH": str(packages)},
+            "display_name": f"ipykernel-{version}", "env": {"PYTHONPATH": path},
         }  # fmt: skip
         folder = data / "kernels" / f"ipykernel-{version}"
         folder.mkdir(parents=True)

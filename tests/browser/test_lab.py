@@ -23,11 +23,19 @@ FIVE = [
 ]
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    made = Lab(tmp_path)
+@pytest.fixture(scope="module")
+def _shared_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    made = Lab(tmp_path_factory.mktemp("lab"))
     yield made
     made.close()
+
+
+@pytest.fixture
+def lab(_shared_lab: Lab, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """The file's JupyterLab, in an empty folder and without kernels."""
+    _shared_lab.enter(request.node.name)
+    yield _shared_lab
+    _shared_lab.end_kernels()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,18 @@ DAY = [
 ]
 
 
+@pytest.fixture(scope="module")
+def thousands(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a log of five thousand images, to be copied."""
+    folder = tmp_path_factory.mktemp("thousands")
+    fill(folder, 5000)
+    return folder
+
+
 @pytest.fixture(params=["lab", "notebook"])
-def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
+def server(request: pytest.FixtureRequest, tmp_path: Path, thousands: Path) -> Iterator[Lab]:
     made = Lab(tmp_path, request.param)
-    fill(made.folder, 5000)
+    shutil.copytree(thousands, made.folder, dirs_exist_ok=True)
     yield made
     made.close()
 

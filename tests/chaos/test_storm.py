@@ -14,12 +14,13 @@ from .storm import Storm, wrong_costs
 @pytest.mark.parametrize("transport", ["websocket", "rest"])
 @pytest.mark.parametrize("kills", [0, 1])
 def test_nothing_is_lost_or_paid_twice_in_a_storm(tmp_path, run_async, monkeypatch, transport, kills):
+    monkeypatch.setattr("runware_nb.providers.runware.fate.first_poll_s", lambda operation: 1.0)  # films, too
     monkeypatch.setattr("runware_nb.providers.runware.fate.SYNC_SILENCE_S", 2.0)
-    storm = Storm(20261122 + kills, transport, 120, 0.3, kills, tmp_path)
+    storm = Storm(20261122 + kills, transport, 80, 0.3, kills, tmp_path)
     run_async(storm.blow(), timeout_s=150)
     print(storm.summary())
     assert storm.complaints() == []
-    assert len(storm.outcomes) > 90
+    assert len(storm.outcomes) > 60
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ FAULTS = [
 @BOTH
 @pytest.mark.parametrize("delivery", ["sync", "async"])
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: "-".join(str(value) for value in fault.values()))
-def test_a_fault_costs_time_and_nothing_else(sandbox, run_async, transport, delivery, fault, monkeypatch):
+def test_a_fault_costs_time_and_nothing_else(sandbox, run_async, transport, delivery, fault, monkeypatch, polls_soon):
     monkeypatch.setattr("runware_nb.providers.runware.fate.SYNC_SILENCE_S", 0.5)
     sandbox.faults(fault)
 

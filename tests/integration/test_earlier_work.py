@@ -68,7 +68,7 @@ def test_an_earlier_notebook_replays_to_the_same_images(version, unpack, run_pyt
     """In replay mode, the cells of the executed notebook show the very images that they showed then, at no cost."""
     folder = unpack(version)
     before = nbformat.read(folder / "airships.ipynb", as_version=4)
-    command = ["-m", "jupyter", "nbconvert", "--execute", "--to", "notebook", "--output", "replayed.ipynb"]
+    command = ["-m", "nbconvert", "--execute", "--to", "notebook", "--output", "replayed.ipynb"]
     run_python(*command, "airships.ipynb", cwd=folder, RUNWARE_NB_MODE="replay", IPYTHONDIR=str(folder / "ipython"))
     after = nbformat.read(folder / "replayed.ipynb", as_version=4)
     hashes = [sorted(_images(cell)) for cell in before.cells]

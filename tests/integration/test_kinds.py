@@ -13,6 +13,7 @@ from runware_nb.errors import MediaError, TaskFailed, TaskInvalid, TaskNotFound
 from runware_nb.sandbox.core.making.films import decode_first_frame, encode_film, film_frames
 from tests.conftest import TASK
 
+pytestmark = pytest.mark.usefixtures("polls_soon")
 BOTH = pytest.mark.parametrize("transport", ["websocket", "rest"])
 
 

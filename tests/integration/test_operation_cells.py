@@ -44,10 +44,9 @@ VALUES = {
 
 
 @pytest.fixture
-def session_on(sandbox, make_session, monkeypatch, tmp_path):
+def session_on(sandbox, make_session, monkeypatch, tmp_path, polls_soon):
     """Makes sessions with a log of their own, so that nothing is answered from the log; the last one is current."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("runware_nb.providers.runware.fate.first_poll_s", lambda operation: 0.2)
     monkeypatch.setattr(hooks, "ask", lambda question: True)  # an unknown price is asked about
     Image.new("RGB", (64, 64), "teal").save("in.png")
 

@@ -67,7 +67,7 @@ def settled(session, tasks):
     return jobs
 
 
-def test_every_type_of_task_makes_the_round_trip(sandbox, make_session, tmp_path):
+def test_every_type_of_task_makes_the_round_trip(sandbox, make_session, tmp_path, polls_soon):
     session = make_session(sandbox)
     settled(session, every_task())
     runs = session.log.select(RunFilter(limit=100))

@@ -456,7 +456,8 @@ def claimed_but_never_sent(session, **changes):
     return wait(background_loop().submit(leave()))
 
 
-def test_running_the_cell_again_sends_what_never_arrived_under_its_own_uuid(sandbox, make_session):
+def test_running_the_cell_again_sends_what_never_arrived_under_its_own_uuid(sandbox, make_session, monkeypatch):
+    monkeypatch.setattr("runware_nb.engine.execution._ON_ITS_WAY_S", 1.0)
     name = claimed_but_never_sent(make_session(sandbox), seed=5)
     session = make_session(sandbox)
     again = session.submit({**TASK, "seed": 5})
