@@ -128,15 +128,15 @@ def test_an_unknown_variable_is_named_once_with_the_nearest_name(loads, caplog):
 def test_the_load_line_suggests_a_command_that_works(shell, loads, tmp_path):
     shell.run("%runware sandbox --latency-s 30")
     shell.run(f"%%runware -q --background {SMALL}\na ship")
-    job = shell.names["_rw"]
+    session = current_session()
     deadline = time.monotonic() + 20
-    while not job.session.pending() and time.monotonic() < deadline:
+    while not session.pending() and time.monotonic() < deadline:
         time.sleep(0.01)
     line = loads()
     command = re.search(r"1 unfinished: (.*) lists them", line)
     assert command, line
     shell.run(command[1])
-    job.session.connection.leave_sandbox()
+    session.connection.leave_sandbox()
 
 
 # --- %cd ------------------------------------------------------------------------------------------------
