@@ -13,13 +13,14 @@ from . import __version__
 from .commands import Answer
 from .commands.arguments import HelpRequested, LineParser
 from .commands.dispatch import LineStyle, list_commands, read_line
+from .engine.front_end import ScriptFrontEnd, use_front_end
 from .errors import ConfigError, MagicUsageError, NotConfirmed, RunwareNBError, TaskError, TaskInvalid
 from .loop import WaitInterrupted
 from .printable import printable, printable_json
 from .remedies import LineSyntax
 from .settings import child_environment
 
-__all__ = ["main"]
+__all__ = ["TerminalFrontEnd", "main"]
 
 _SYNTAX = LineSyntax("runware-nb")
 _STYLE = LineStyle("runware-nb {}")
@@ -60,11 +61,14 @@ def _main(words: list[str]) -> int:
         _print(f"runware-nb {__version__}")
         return 0
     try:
+        earlier = use_front_end(TerminalFrontEnd())
         try:
             return _run(words)
         except RunwareNBError as error:
             error.syntax = _SYNTAX
             raise
+        finally:
+            use_front_end(earlier)
     except HelpRequested as help_text:
         _print(str(help_text))
         return 0
@@ -91,14 +95,8 @@ def _run(words: list[str]) -> int:
     if words[0] == "sandbox":
         return _foreground_sandbox(words[1:])
     call = read_line(words, _STYLE, extend=_add_json)
-    from .engine.front_end import hooks
     from .session import current_session
 
-    hooks.syntax = _SYNTAX
-    if _is_terminal(sys.stdin) and _is_terminal(sys.stderr):
-        hooks.ask = _ask
-    if _is_terminal(sys.stderr):
-        hooks.show_progress = _show_progress
     answer = call.run(current_session())
     if answer.job is not None:
         answer = _wait(answer)
@@ -134,15 +132,25 @@ def _wait(answer: Answer) -> Answer:
     return Answer(bundle, written, tuple(job.notices), is_failure=bool(outcome.errors))
 
 
-def _ask(question: str) -> bool:
-    """Ask on stderr: stdout is for the answer."""
-    _say(question, end="")
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+class TerminalFrontEnd(ScriptFrontEnd):
+    """A terminal: it asks and reports progress on stderr, because stdout is for the result of the command."""
 
+    syntax = _SYNTAX
 
-def _show_progress(done: int, total: int, what: str) -> None:
-    end = "\n" if done == total else ""
-    _say(f"{done} of {total} {what}", start="\r", end=end)
+    def __init__(self) -> None:
+        self.can_ask = _is_terminal(sys.stdin) and _is_terminal(sys.stderr)
+
+    def confirm(self, question: str) -> bool | None:
+        """Ask on stderr; return None if there is no user at the terminal. See `FrontEnd.confirm`."""
+        if not self.can_ask:
+            return None
+        _say(question, end="")
+        return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+    def show_progress(self, done: int, total: int, what: str) -> None:
+        """Rewrite one line of stderr. See `FrontEnd.show_progress`."""
+        if _is_terminal(sys.stderr):
+            _say(f"{done} of {total} {what}", start="\r", end="\n" if done == total else "")
 
 
 def _foreground_sandbox(words: list[str]) -> int:

@@ -161,11 +161,11 @@ def make_session(tmp_path: Path) -> Iterator[Callable[..., Any]]:
 
     made: list[Session] = []
 
-    def make(sandbox: SandboxProcess, *, fetches_media: bool = True, **values: Any) -> Session:
+    def make(sandbox: SandboxProcess, *, fetches_media: bool = True, front_end: Any = None, **values: Any) -> Session:
         settings = Settings(
             **{"api_key": Key(sandbox.api_key, "the test"), "home": tmp_path / ".runware", **sandbox.urls, **values}
         )
-        made.append(Session(settings, fetches_media=fetches_media))
+        made.append(Session(settings, fetches_media=fetches_media, front_end=front_end))
         return made[-1]
 
     yield make
@@ -173,6 +173,14 @@ def make_session(tmp_path: Path) -> Iterator[Callable[..., Any]]:
         # what still runs would reach the sandbox in the middle of the next test
         concurrent.futures.wait([job.future for job in list(session.jobs)], timeout=10)
         session.close()
+
+
+@pytest.fixture
+def front_end() -> Any:
+    """A front end whose user and whose cell the test plays."""
+    from .fake_front_end import FakeFrontEnd
+
+    return FakeFrontEnd()
 
 
 @pytest.fixture

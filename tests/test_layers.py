@@ -289,6 +289,21 @@ def test_magics_are_written_by_the_notebook_only():
     assert found == {"reproduce/notebook_runs.py"}
 
 
+def test_the_engine_and_the_commands_use_the_front_end_of_their_session():
+    """A session in a test, or a second one in a process, would ask and show where its user is not."""
+    users = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in FILES
+        if package_of(path) != "notebook"  # its widgets are in the front end of the process
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Name) and node.id == "current_front_end"
+    }
+    assert users == {
+        "engine/display.py",  # results draw themselves without a session
+        "session/session.py",  # the default of a session
+    }
+
+
 def test_only_commands_and_front_ends_speak_of_wrong_lines():
     """Python callers have arguments and not lines, so that lower layers raise ArgumentInvalid or another error."""
     users = {

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, cast
 
 from .. import remedies
 from ..core.operations import operation_of
-from ..engine.front_end import hooks
 from ..errors import ArgumentInvalid, ConfigError, MagicUsageError, TaskInvalid
 from ..providers.registry import load_module, package_named, packages
 from ..reprs import short_repr
@@ -189,7 +188,7 @@ def run_command(command: Command, session: Session, options: argparse.Namespace)
         return answer
     sentences = [row.sentence for row in rows[:_MOST_DAMAGED]]
     if len(rows) > _MOST_DAMAGED:
-        counts = hooks.remedy(_COUNTS_DAMAGED)
+        counts = session.front_end.remedy(_COUNTS_DAMAGED)
         sentences.append(f"{len(rows) - _MOST_DAMAGED} more rows are damaged. {counts}")
     return dataclasses.replace(answer, notes=(*answer.notes, *sentences))
 

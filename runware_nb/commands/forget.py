@@ -63,7 +63,7 @@ def remove(
         if damaged:
             # Whether such a run has ended cannot be read: its result may be paid for, and not collected yet.
             statement += f" {len(damaged)} of them cannot be read: results that were not collected are lost."
-        confirm(statement, verb="Delete them", undone="Nothing was deleted.", remedy=_DELETE)
+        confirm(session.front_end, statement, verb="Delete them", undone="Nothing was deleted.", remedy=_DELETE)
     numbers = [int(row.number) for row in damaged]
     left = forget_runs(session.log, [run.task_uuid for run in runs], damaged=numbers) if count else []
     session.log.damage.take()  # what was removed is not left out any more

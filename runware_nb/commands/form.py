@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ..engine.front_end import hooks
 from ..errors import MagicUsageError
 from .base import Answer
 
@@ -21,9 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "an image file (default runware:101@1)")  # fmt: skip
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:  # noqa: ARG001 - every command has them
+def run(session: Session, options: argparse.Namespace) -> Answer:
     """Show it."""
-    if hooks.open_form is None:
+    if not session.front_end.show_form(options.what):
         raise MagicUsageError("a form needs a notebook; here `text-to-image` and its options do the same")
-    hooks.open_form(options.what)
     return Answer()

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..engine.display import extent_of
-from ..engine.front_end import hooks
 from ..errors import MediaError
 from ..media.medium import write_whole
 from ..present.table import Table, render_table
@@ -41,8 +40,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
         if options.limit is None:
             wanted = dataclasses.replace(wanted, limit=_ON_A_PAGE)
         return _page(session, wanted, Path(options.file).expanduser(), options.title)
-    if hooks.open_gallery is not None:
-        hooks.open_gallery(wanted)
+    if session.front_end.show_gallery(wanted):
         return Answer()
     places = list_images(session.log, wanted, favourites=options.favourites)
     shown = places[(wanted.page - 1) * _ON_A_PAGE : wanted.page * _ON_A_PAGE]

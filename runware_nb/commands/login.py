@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from ..core.provider_secrets import ProviderSecret, declared_secrets
 from ..core.redaction import HiddenText, show_url
-from ..engine.front_end import hooks
 from ..errors import AuthenticationFailed, ConfigError, MagicUsageError, RunwareNBError
 from ..loop import background_loop, wait
 from ..settings import RUNWARE_KEY, Key, store_key
@@ -67,7 +66,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
 def _unchecked(session: Session, key: Key, error: RunwareNBError) -> Answer:
     """Use a key that the service has neither accepted nor refused."""
     session.configure(api_key=key)
-    reason = hooks.message(error).rstrip(".")
+    reason = session.front_end.message(error).rstrip(".")
     sentence = (
         f"The key was not checked: {reason}. It is used in this session and was not stored. "
         "Run `connect` to check it, and `login` again to store it."

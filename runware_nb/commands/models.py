@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ..engine.front_end import hooks
 from ..errors import ConfigError
 from ..loop import background_loop, wait
 from ..present.table import Table, render_table
@@ -38,7 +37,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
         session.require_key()
     except ConfigError as error:
         answer = _bundled(search)
-        note = f"This is the bundled catalog. {hooks.message(error)}"
+        note = f"This is the bundled catalog. {session.front_end.message(error)}"
         return Answer(answer.bundle, answer.json, (note,), answer.is_failure)
     filters = {"category": options.category, "architecture": options.architecture}
     given = {name: value for name, value in filters.items() if value}

@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from ..core.money import Money
-from ..engine.consent import can_ask, priced
+from ..engine.consent import priced
 from ..engine.display import error_sentence, runs_table
 from ..engine.estimates import Estimate, estimate
 from ..errors import NotConfirmed, RunNotFound, RunwareNBError
@@ -81,7 +81,7 @@ def _may_send(session: Session, unsent: list[RunRecord], options: argparse.Names
     Raises:
         NotConfirmed: Their cost needs a yes, and there was none. Nothing was sent.
     """
-    if not unsent or not (options.send or can_ask()):
+    if not unsent or not (options.send or session.front_end.can_ask):
         return False
     count = len(unsent)
     asks = f"{count} of these runs {'was' if count == 1 else 'were'} not sent yet."

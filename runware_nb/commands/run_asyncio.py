@@ -7,7 +7,6 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING
 
-from ..engine.front_end import hooks
 from ..errors import MagicUsageError
 from .base import Answer
 
@@ -28,7 +27,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:  # noqa: ARG00
     Raises:
         MagicUsageError: There is no notebook.
     """
-    if hooks.find_cell is None:
+    if not session.front_end.has_cells:
         raise MagicUsageError("`asyncio on` is for notebooks. Elsewhere asyncio.run(...) works as it is.")
     if sys.version_info >= (3, 14):
         import nest_asyncio2 as nest

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.amounts import parse_amount
 from ..core.redaction import show_url
-from ..engine.front_end import hooks
 from ..errors import AuthenticationFailed, ConfigError, RunwareNBError
 from ..loop import background_loop, wait
 from ..present.results import format_usd
@@ -46,12 +45,12 @@ def run(session: Session, options: argparse.Namespace) -> Answer:  # noqa: ARG00
             lines = map(budget_line, budgets_of(connection))
             facts |= {line.partition(":")[0]: line.partition(": ")[2] for line in lines}
         facts["runs"] = f"{log.count()}, {len(log.pending())} unfinished"
-        damaged = _damaged(log)
+        damaged = _damaged(session, log)
         if damaged:
             facts["damaged"] = damaged
         facts["images"] = f"{session.media.folder} ({_size_of(session.media.folder) / 1e6:.1f} MB)"
     except ConfigError as error:  # a setting that could not be read
-        notes.append(hooks.message(error))
+        notes.append(session.front_end.message(error))
     notes += [problem.sentence for problem in session.settings.problems]
     notes += session.connection.take_notices()
     return Answer(render_facts(list(facts.items())), facts, tuple(dict.fromkeys(notes)),
@@ -64,12 +63,12 @@ def _add_connection(session: Session, facts: dict[str, Any], notes: list[str]) -
     try:
         session.require_key()
     except ConfigError as error:
-        notes.append(hooks.message(error))
+        notes.append(session.front_end.message(error))
         if session.settings.api_key is not None:
             facts["key"] = f"from {session.settings.api_key.source}, not checked"
         return
     except RunwareNBError as error:
-        facts["connection"] = f"{type(error).__name__}: {hooks.message(error)}"
+        facts["connection"] = f"{type(error).__name__}: {session.front_end.message(error)}"
     key = session.settings.api_key
     source = "none" if key is None else f"from {key.source}"
     facts["key"] = f"{source}, not checked"
@@ -85,12 +84,12 @@ def _add_connection(session: Session, facts: dict[str, Any], notes: list[str]) -
         facts["balance"] = "unknown" if known is None else format_usd(known)
     except AuthenticationFailed as error:
         facts["key"] = f"{source}, refused"
-        facts["connection"] = f"{type(error).__name__}: {hooks.message(error)}"
+        facts["connection"] = f"{type(error).__name__}: {session.front_end.message(error)}"
     except RunwareNBError as error:
-        facts["connection"] = f"{type(error).__name__}: {hooks.message(error)}"
+        facts["connection"] = f"{type(error).__name__}: {session.front_end.message(error)}"
 
 
-def _damaged(log: RunLog) -> str:
+def _damaged(session: Session, log: RunLog) -> str:
     """Count the runs that cannot be read; in a large log among the newest, so that this takes a moment only."""
     rows = log.find_damaged(newest=_LOOKED_AT)
     if not rows:
@@ -99,7 +98,7 @@ def _damaged(log: RunLog) -> str:
     among = f" among the newest {_LOOKED_AT:,}" if log.count() > _LOOKED_AT else ""
     noun = "run" if len(rows) == 1 else "runs"
     remedy = Remedy("{0} removes one.", (command("forget", f"row:{rows[0].number}"),))
-    return f"{len(rows)} {noun}{among} cannot be read ({names}). {hooks.remedy(remedy)}"
+    return f"{len(rows)} {noun}{among} cannot be read ({names}). {session.front_end.remedy(remedy)}"
 
 
 def _size_of_log(home: Path) -> int:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from .. import remedies
 from ..curation import Ballot
-from ..engine.front_end import hooks
 from ..errors import MagicUsageError
 from ..runlog.ballots import CHOICES
 from ..runlog.exhibits import Place
@@ -45,13 +44,12 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     ballot = Ballot(session, ballot_name(options), filter_from(options, session), voter=options.voter, by=options.by)
     if options.vote:
         return _given(session, ballot, options.vote)
-    if hooks.open_ballot is None:
+    if not session.front_end.show_ballot(ballot):
         left, right = ballot.next_pair()
         pair = [f"{uuid}#{position + 1}" for uuid, position in (left, right)]
         vote = remedies.Remedy("Vote with {0}; left, right or tie.", (remedies.command("vote", *pair, "left"),))
-        said = f"next pair: {pair[0]} {pair[1]}. {hooks.remedy(vote)}"
+        said = f"next pair: {pair[0]} {pair[1]}. {session.front_end.remedy(vote)}"
         return Answer({"text/plain": said}, {"ballot": ballot.name, "left": pair[0], "right": pair[1]})
-    hooks.open_ballot(ballot)
     return Answer(value=ballot)
 
 

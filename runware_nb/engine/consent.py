@@ -23,15 +23,15 @@ from ..forking import make_lock
 from ..remedies import Option, Remedy
 from ..reprs import short_repr
 from .estimates import Estimate
-from .front_end import hooks
 
 if TYPE_CHECKING:
     from ..runlog.spending import Budget
     from ..settings import Settings
     from .context import CellContext
+    from .front_end import FrontEnd
     from .ports import Ports
 
-__all__ = ["Consent", "Priced", "can_ask", "confirm", "limit_of", "priced"]
+__all__ = ["Consent", "Priced", "confirm", "limit_of", "priced"]
 
 _AGREE = Remedy("Add {0} to agree to the cost.", (Option("yes", True, python="agreed=True"),))
 _ROUNDING = 1e-9
@@ -131,7 +131,7 @@ class Consent:
             if question is None:
                 self._scope(scope, _unit(tasks)).total += _known(tasks)
                 return
-        confirm(question.text)  # the lock is free: the user may take minutes to answer
+        confirm(self._ports.front_end, question.text)  # the lock is free: the user may take minutes to answer
         self.accept(tasks, scope=scope)
 
     def question(self, tasks: Sequence[Priced], *, scope: Hashable) -> str | None:
@@ -242,10 +242,18 @@ class Consent:
         return state
 
 
-def confirm(statement: str, *, verb: str = "Send", undone: str = "Nothing was sent.", remedy: Remedy = _AGREE) -> None:
+def confirm(
+    front_end: FrontEnd,
+    statement: str,
+    *,
+    verb: str = "Send",
+    undone: str = "Nothing was sent.",
+    remedy: Remedy = _AGREE,
+) -> None:
     """Ask the user to confirm something that costs money or cannot be undone.
 
     Args:
+        front_end: Where the user is.
         statement: What is about to happen, in complete sentences.
         verb: What a yes does.
         undone: What did not happen after a no, as a sentence.
@@ -254,20 +262,11 @@ def confirm(statement: str, *, verb: str = "Send", undone: str = "Nothing was se
     Raises:
         NotConfirmed: The answer was no, or this session cannot ask.
     """
-    refused = NotConfirmed(f"{statement} This session cannot ask for confirmation. {undone}").with_remedy(remedy)
-    if hooks.ask is None:
-        raise refused
-    try:
-        is_agreed = hooks.ask(f"{statement} {verb}? [y/N] ")
-    except (EOFError, NotImplementedError, RuntimeError) as error:  # how front ends refuse a request for input
-        raise refused from error
+    is_agreed = front_end.confirm(f"{statement} {verb}? [y/N] ")
+    if is_agreed is None:
+        raise NotConfirmed(f"{statement} This session cannot ask for confirmation. {undone}").with_remedy(remedy)
     if not is_agreed:
         raise NotConfirmed(f"{statement} You answered no. {undone}")
-
-
-def can_ask() -> bool:
-    """Return whether this session has a way to ask the user; the front end may still refuse the question."""
-    return hooks.ask is not None
 
 
 def limit_of(settings: Settings, unit: str) -> Money | None:

@@ -25,7 +25,7 @@ from ..providers.base import Description
 from ..remedies import Option, Remedy
 from ..reprs import short_repr
 from ..runlog import RunRecord
-from .front_end import hooks
+from .front_end import current_front_end
 
 if TYPE_CHECKING:
     from ..runlog import RunLog
@@ -225,7 +225,7 @@ def runs_table(
     used = [i for i, name in enumerate(columns) if name not in {"stars", "tags", "cell"} or any(row[i] for row in rows)]
     counted = extent or f"{len(rows)} run{'' if len(rows) == 1 else 's'}"
     caption = f"{counted} · {format_sums(sums_by_unit((run.cost, run.cost_unit) for run in runs))}"
-    caption += f" · {hooks.remedy(_OTHER_PAGES)}" if extent else ""
+    caption += f" · {current_front_end().remedy(_OTHER_PAGES)}" if extent else ""
     shown = [[row[i] for i in used] for row in rows]
     return Table([columns[i] for i in used], shown, caption, empty=empty)
 
@@ -249,7 +249,7 @@ def error_sentence(error: BaseException) -> str:
     if isinstance(error, TaskError) and error.parameter:
         details.append(f"parameter {error.parameter}")
     tail = f" ({', '.join(details)})" if details else ""
-    return f"{type(error).__name__}: {hooks.message(error)}{tail}"
+    return f"{type(error).__name__}: {current_front_end().message(error)}{tail}"
 
 
 def _tile(result: Result, description: Description, task: Mapping[str, Any], *, several: bool) -> Tile:
@@ -337,7 +337,7 @@ def _from_notebook(path: Path) -> str:
     has gone since. Without a notebook it is the working directory.
     """
     try:
-        return Path(os.path.relpath(path, hooks.notebook_folder)).as_posix()
+        return Path(os.path.relpath(path, current_front_end().notebook_folder)).as_posix()
     except (ValueError, OSError):  # an OSError: the working directory was deleted
         return str(path)
 

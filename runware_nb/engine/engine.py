@@ -10,13 +10,13 @@ from collections.abc import Sequence
 
 from ..printable import printable
 from ..providers.base import Task
+from ..remedies import Remedy
 from ..runlog import RunRecord
 from .consent import Consent
 from .context import CellContext
 from .estimates import estimate
 from .execution import SharedWork
 from .executor import Executor
-from .front_end import hooks
 from .job_table import JobTable
 from .job_view import render_job
 from .jobs import Job
@@ -189,10 +189,12 @@ class Engine:
 
     def show_job(self, job: Job) -> None:
         """Show a job where the user is looking."""
-        if hooks.show_job is not None:
-            hooks.show_job(job)
-        else:
+        if not self._ports.front_end.show_job(job):
             print(printable("\n".join([render_job(job)["text/plain"], *job.notices])))  # noqa: T201 - in a terminal
+
+    def remedy(self, remedy: Remedy) -> str:
+        """Return what the user can do, in the syntax of the session's front end."""
+        return self._ports.front_end.remedy(remedy)
 
     def render_job(self, job: Job) -> dict[str, str]:
         """Return a job as a MIME bundle, as it stands."""

@@ -429,7 +429,7 @@ class RunExecution:
         located = await self._shared.recovery.locate(record, kept)
         result = Result(kept.raw, record.attempt_uuid, kept.position, located.medium)
         if located.medium is None and self._ports.fetches_media and expects_file(kept):
-            sentence = missing_sentence(self._ports.media.folder, record, kept, located.reason)
+            sentence = missing_sentence(self._ports, record, kept, located.reason)
             result.medium = MissingMedium(sentence)
             self._job.notices.append(sentence)
         return result

@@ -9,7 +9,6 @@ from ..errors import RunwareNBError, TransportError
 from ..loop import background_loop
 from ..remedies import RESUME, Remedy
 from .execution import RunExecution, SharedWork
-from .front_end import hooks
 from .jobs import Job
 
 __all__ = ["Executor"]
@@ -58,7 +57,7 @@ class Executor:
         except BaseException as error:  # noqa: BLE001 - it reaches whoever waits, not this loop's log
             if not isinstance(error, RunwareNBError) and job.is_leaving:
                 # The run stays unfinished in the log: the same request joins it, and nothing is paid for twice.
-                remedy = hooks.remedy(Remedy("{0} collects its results.", (RESUME,)))
+                remedy = self._shared.ports.front_end.remedy(Remedy("{0} collects its results.", (RESUME,)))
                 error.add_note(f"Run {job.task_uuid} may have been charged. {remedy}")
             job.settle(None, error)
         else:

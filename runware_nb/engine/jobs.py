@@ -15,7 +15,6 @@ from ..loop import WaitInterrupted, wait, wait_async
 from ..printable import printable, printable_bundle
 from ..remedies import Remedy, command
 from ..runlog import RunRecord, State
-from .front_end import hooks
 
 __all__ = ["Job", "JobOwner"]
 
@@ -46,6 +45,9 @@ class JobOwner(Protocol):
 
     def render_job(self, job: Job) -> dict[str, str]:
         """Return a job as a MIME bundle, as it stands."""
+
+    def remedy(self, remedy: Remedy) -> str:
+        """Return what the user can do, in the syntax of the front end."""
 
 
 class Job(Coroutine[Any, None, Outcome]):
@@ -262,7 +264,7 @@ class Job(Coroutine[Any, None, Outcome]):
     def goes_on(self, what: str) -> str:
         """Format what becomes of the run after its wait has ended, for the user."""
         state, remedy = self._state_after_wait()
-        return f"{what}. {state} {hooks.remedy(remedy)}"
+        return f"{what}. {state} {self.owner.remedy(remedy)}"
 
     def _state_after_wait(self) -> tuple[str, Remedy]:
         if self.is_queued:

@@ -20,7 +20,6 @@ from ..providers.base import Attempt
 from ..remedies import Option, Remedy
 from ..reprs import short_repr
 from ..runlog import ResultRecord, RunRecord
-from .front_end import hooks
 from .result_storage import described, record_of, store_file
 
 if TYPE_CHECKING:
@@ -271,12 +270,12 @@ def expects_file(kept: ResultRecord) -> bool:
     return kept.medium_state != "none" and not is_other
 
 
-def missing_sentence(folder: Path, run: RunRecord, kept: ResultRecord, reason: str) -> str:
+def missing_sentence(ports: Ports, run: RunRecord, kept: ResultRecord, reason: str) -> str:
     """Format what a recorded answer lacks, why, and what to do."""
     noun = (kept.media_type or "").partition("/")[0]
     what = noun.capitalize() if noun in {"image", "video", "audio"} else "The file of result"
-    place = "" if kept.file is None else f" Its file was expected at {folder / kept.file}."
+    place = "" if kept.file is None else f" Its file was expected at {ports.media.folder / kept.file}."
     return (
         f"{what} #{kept.position + 1} of run {run.task_uuid} is missing: {reason}.{place} Nothing was sent or charged. "
-        f"{hooks.remedy(_PAY_AGAIN)}"
+        f"{ports.front_end.remedy(_PAY_AGAIN)}"
     )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..media.store import MediaStore
     from ..runlog import RunLog
     from ..settings import Settings
+    from .front_end import FrontEnd
 
 __all__ = ["Ports"]
 
@@ -27,6 +28,10 @@ class Ports(Protocol):
 
     fetches_media: bool
     rng: random.Random
+
+    @property
+    def front_end(self) -> FrontEnd:
+        """Where the user of the session is."""
 
     @property
     def settings(self) -> Settings:

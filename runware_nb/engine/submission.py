@@ -25,7 +25,6 @@ from .context import CellContext, environment_snapshot
 from .estimates import Estimate
 from .execution import utc_now
 from .executor import Executor
-from .front_end import hooks
 from .input_lineage import by_content, parent_of, resolve_inputs, storable_request
 from .job_table import JobTable
 from .jobs import Job, JobOwner
@@ -158,7 +157,7 @@ class Submitter:
         job = Job(self.owner, record, is_new=False)
         job.is_recorded = True
         started = record.created_at_utc[:16].replace("T", " ")
-        remedy = "" if how == "replayed" else f"; {hooks.remedy(_FRESH)}"
+        remedy = "" if how == "replayed" else f"; {self.ports.front_end.remedy(_FRESH)}"
         cost = None if record.cost is None else format_amount(record.cost, record.cost_unit)
         then = "" if cost is None else f" (it cost {cost} when it was generated)"
         free = format_amount(0.0, record.cost_unit)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..engine.front_end import hooks
 from ..forking import make_lock
 from ..session import CellContext
 from ..settings import jupyter_session_name, notebook_name
@@ -20,10 +19,12 @@ class CellFinder:
 
     Args:
         shell: IPython's shell.
+        notebook_folder: The folder that papermill's paths are relative to; the working directory by default.
     """
 
-    def __init__(self, shell: Any) -> None:
+    def __init__(self, shell: Any, notebook_folder: Path | None = None) -> None:
         self._shell = shell
+        self._notebook_folder = notebook_folder or Path()
         self._lock = make_lock()
         self._counted: tuple[int | None, int] = (None, 0)
 
@@ -36,7 +37,7 @@ class CellFinder:
         names = self._shell.user_ns
         count = self._execution_count(names)
         return CellContext(
-            notebook=_notebook(names),
+            notebook=_notebook(names, self._notebook_folder),
             cell_id=_text(self._parent_metadata().get("cellId")),
             cell_source=self._source(),
             cell_ordinal=self._ordinal(count) if counts else None,
@@ -69,7 +70,7 @@ class CellFinder:
             return self._counted[1]
 
 
-def _notebook(names: Mapping[str, Any]) -> str | None:
+def _notebook(names: Mapping[str, Any], folder: Path) -> str | None:
     """Return the notebook's name.
 
     The front end's own variables come first. A kernel that papermill starts from a notebook inherits the variable of
@@ -83,20 +84,20 @@ def _notebook(names: Mapping[str, Any]) -> str | None:
     """
     return (
         _text(names.get("__vsc_ipynb_file__"))
-        or _papermill_path(names.get("PAPERMILL_INPUT_PATH"))
-        or _papermill_path(names.get("PAPERMILL_OUTPUT_PATH"))
+        or _papermill_path(names.get("PAPERMILL_INPUT_PATH"), folder)
+        or _papermill_path(names.get("PAPERMILL_OUTPUT_PATH"), folder)
         or _text(names.get("__session__"))
         or _text(jupyter_session_name())
         or notebook_name()
     )
 
 
-def _papermill_path(value: object) -> str | None:
+def _papermill_path(value: object, folder: Path) -> str | None:
     """Return papermill's path, whole if the file is there: other front ends name a notebook by its whole path."""
     text = _text(value)
     if text is None or text == "-":
         return None
-    path = (hooks.notebook_folder or Path()) / text
+    path = folder / text
     return str(path.resolve()) if os.path.isfile(path) else text  # noqa: PTH113 - Path.is_file may raise
 
 

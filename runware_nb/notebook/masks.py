@@ -11,7 +11,7 @@ import ipywidgets as widgets
 
 from ..commands.images_in import find_image
 from ..engine.display import relative_path
-from ..engine.front_end import hooks
+from ..engine.front_end import current_front_end
 from ..engine.thumbnails import small_picture
 from ..errors import MagicUsageError, MediaError
 from ..media import decode
@@ -185,5 +185,5 @@ class _RectangleFields:
         try:
             said = self._mask.rectangle(*[side.value for side in self._sides])
         except (MagicUsageError, MediaError) as error:
-            said = f"✗ {hooks.message(error)}"
+            said = f"✗ {current_front_end().message(error)}"
         self._said.value = element("div", text(said), role="status")

@@ -10,7 +10,7 @@ import ipywidgets as widgets
 from ..core.media_types import sniff
 from ..curation import Ballot
 from ..curation.exhibition import Exhibition
-from ..engine.front_end import hooks
+from ..engine.front_end import current_front_end
 from ..engine.thumbnails import small_copy
 from ..errors import RunwareNBError
 from ..present.html import element, text
@@ -69,7 +69,7 @@ class VotingBooth:
         try:
             work()
         except RunwareNBError as error:
-            self._say(f"✗ {hooks.message(error)}")
+            self._say(f"✗ {current_front_end().message(error)}")
 
     def _take_back(self) -> None:
         taken = self._ballot.take_back()

@@ -10,7 +10,6 @@ from ..core.money import USD, Money
 from ..engine.consent import priced
 from ..engine.display import error_sentence
 from ..engine.estimates import Estimate, estimate
-from ..engine.front_end import hooks
 from ..errors import RunwareNBError
 from ..media.compare import Comparison, Verdict
 from ..reprs import short_repr
@@ -147,8 +146,7 @@ def verify(session: Session, plan: Plan, *, agreed: bool) -> list[Checked]:
         checked.append(each)
     for number, each in enumerate(checked, 1):
         _wait(session, each)
-        if hooks.show_progress is not None:
-            hooks.show_progress(number, len(checked), "made again")
+        session.front_end.show_progress(number, len(checked), "made again")
     return [*checked, *plan.left_out]
 
 

@@ -49,7 +49,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load a name on first use: `%load_ext` needs only the hooks."""
+    """Load a name on first use: `%load_ext` needs only `current`."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"..{_HOMES[name]}", __name__), name)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
-from ..engine.front_end import hooks
 from ..forking import make_lock
 from ..loading import FIRST_NEEDED, load
 from ..settings import Settings
-from .session import Session
 
-__all__ = ["current_session", "stop_current_cell"]
+if TYPE_CHECKING:
+    from .session import Session
+
+__all__ = ["current_session", "settings_in_use", "stop_current_cell"]
 
 _session: Session | None = None
 _making = make_lock()
@@ -23,19 +25,23 @@ def current_session() -> Session:
         return _session
     if "IPython" in sys.modules:  # elsewhere Ctrl-C ends the program, and a script loads only what it uses
         load(*FIRST_NEEDED)
+    from .session import Session  # here: `%load_ext` asks for the settings in use, and must not load the engine
+
     made = Session()  # before the lock: files of settings are read
     with _making:
         if _session is None:
             import atexit
 
             _session = made
-            hooks.session_settings = _settings_in_use
             atexit.register(made.close)
         return _session
 
 
-def _settings_in_use() -> Settings:
-    session = current_session()
+def settings_in_use() -> Settings | None:
+    """Return the settings of this process's session; None before there is one."""
+    session = _session
+    if session is None:
+        return None
     session.connection.follow_environment()
     return session.settings
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..engine.context import environment_snapshot
 from ..engine.engine import Engine
-from ..engine.front_end import hooks
+from ..engine.front_end import FrontEnd, current_front_end
 from ..forking import restart_after_fork
 from ..providers.runware.planner import Planner
 from ..runlog import MediaStore
@@ -21,6 +21,7 @@ from .providers import Providers
 from .storage import Storage
 
 if TYPE_CHECKING:
+    from ..engine.context import CellContext
     from ..engine.jobs import Job
     from ..providers.package import ProviderPackage
     from ..runlog import RunLog
@@ -37,6 +38,8 @@ class Session:
         settings: As loaded from the environment where None.
         fetches_media: Whether results are downloaded; without, only their URLs are kept.
         packages: What the providers declare; None for all that are registered.
+        front_end: Where its user is; None for the front end of the process, also if that changes later, as it does
+            when the extension is loaded.
 
     Attributes:
         connection: Settings, key, client and sandbox.
@@ -59,13 +62,15 @@ class Session:
         *,
         fetches_media: bool = True,
         packages: Sequence[ProviderPackage] | None = None,
+        front_end: FrontEnd | None = None,
     ) -> None:
+        self._front_end = front_end
         self.fetches_media = fetches_media
         self.last: Any = None
         self.storage = storage = Storage(lambda: self.settings)
         self.connection = connection = ServiceConnection(
             settings,
-            hooks.working_folder,
+            self.front_end.working_folder,
             running_jobs=self._running_jobs,
             on_change=storage.on_settings_changed,
         )
@@ -85,7 +90,6 @@ class Session:
         self.submit = engine.submit
         self.submit_all = engine.submit_all
         self.running_jobs = engine.running_jobs
-        self.context = current_cell
         self.show_job = engine.show_job
         self.jobs = engine.jobs
         self.recovery = engine.recovery
@@ -103,6 +107,15 @@ class Session:
 
     def _running_jobs(self) -> list[Job]:
         return self.engine.running_jobs()
+
+    @property
+    def front_end(self) -> FrontEnd:
+        """Where the user of this session is."""
+        return current_front_end() if self._front_end is None else self._front_end
+
+    def context(self, *, counts: bool = True) -> CellContext:
+        """Return the cell that is running. See `Ports.context`."""
+        return current_cell(self.front_end, counts=counts)
 
     @property
     def settings(self) -> Settings:

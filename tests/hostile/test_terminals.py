@@ -22,7 +22,6 @@ import runware_nb
 from runware_nb import cli, errors
 from runware_nb.commands import COMMANDS
 from runware_nb.commands.call import command as call_command
-from runware_nb.engine.front_end import hooks
 from runware_nb.errors import RunwareNBError
 from runware_nb.present.html import text as html_text
 from runware_nb.printable import hides, printable, printable_bundle, printable_json
@@ -226,14 +225,12 @@ class FakeShell:
 
 
 @pytest.fixture
-def session(sandbox, make_session, monkeypatch, tmp_path):
+def session(sandbox, make_session, front_end, monkeypatch, tmp_path):
     """A session whose log, aliases, files and service are full of evil text."""
     import runware_nb.session.current as sessions
 
-    made = make_session(sandbox)
+    made = make_session(sandbox, front_end=front_end)
     monkeypatch.setattr(sessions, "_session", made)
-    for name in ("find_cell", "ask", "show_progress", "show_job", "open_gallery", "open_ballot", "open_form"):
-        monkeypatch.setattr(hooks, name, None)
     wide = {**TASK, "outputFormat": "PNG", "positivePrompt": f"a ship {STORABLE}", "negativePrompt": STORABLE}
     runs = [made.submit({**wide, "seed": seed}, tags=(f"tag {STORABLE}",), note=STORABLE) for seed in (1, 2)]
     outcomes = [job.result(30) for job in runs]
@@ -392,8 +389,10 @@ def test_completion_offers_nothing_that_a_terminal_cannot_show(session):
 
 def test_progress_and_questions_are_plain(capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
-    assert cli._ask(EVIL)
-    cli._show_progress(1, 2, EVIL)
+    monkeypatch.setattr(cli, "_is_terminal", lambda stream: True)
+    terminal = cli.TerminalFrontEnd()
+    assert terminal.confirm(EVIL)
+    terminal.show_progress(1, 2, EVIL)
     out, err = capsys.readouterr()
     assert err.count("\r") == 1  # our own, at the beginning of the line
     assert_plain(out + err.replace("\r", ""), "stderr")

@@ -1,5 +1,6 @@
 """Money: every path asks by the same rules, nothing is sent before a yes, and an unknown price is never 0."""
 
+import functools
 import json
 import os
 import subprocess
@@ -11,22 +12,29 @@ from hypothesis import strategies as st
 
 from runware_nb.commands import find_command
 from runware_nb.commands.arguments import LineParser
+from runware_nb.core.money import Money
 from runware_nb.engine.consent import Consent, Priced
 from runware_nb.engine.context import CellContext
 from runware_nb.engine.estimates import Estimate
-from runware_nb.engine.front_end import hooks
 from runware_nb.errors import BudgetExceeded, NotConfirmed, SpendingRefused, TaskInvalid
 from runware_nb.runlog import State
 from runware_nb.runlog.spending import budgets_of, set_budget
 from runware_nb.session.raw import send_raw
 from tests.conftest import TASK
+from tests.fake_front_end import FakeFrontEnd
 
 BIG = {**TASK, "width": 1024, "height": 1024}  # $0.0038 by the price list
 UNKNOWN = {**BIG, "model": "runware:106@1"}  # no price is listed
 
 
 @pytest.fixture
-def answers(monkeypatch):
+def make_session(make_session, front_end):
+    """Makes sessions whose user and cell the test plays."""
+    return functools.partial(make_session, front_end=front_end)
+
+
+@pytest.fixture
+def answers(front_end):
     """What the user answers; every question is recorded."""
 
     def script(*replies):
@@ -36,19 +44,19 @@ def answers(monkeypatch):
             asked.append(question)
             return left.pop(0)
 
-        monkeypatch.setattr(hooks, "ask", ask)
+        front_end.asks = ask
         return asked
 
     return script
 
 
 @pytest.fixture
-def cell(monkeypatch):
+def cell(front_end):
     """Makes sessions believe that a cell of a number is running."""
 
     def run(number, notebook="study.ipynb"):
         context = CellContext(notebook=notebook, execution_count=number, kernel="k")
-        monkeypatch.setattr(hooks, "find_cell", lambda counts=True: context)
+        front_end.cell = lambda: context
 
     return run
 
@@ -109,11 +117,13 @@ def test_a_recorded_answer_adds_nothing_to_the_sum(sandbox, make_session):
 
 
 def known(usd):
-    return Priced("m", Estimate(usd, "price list"))
+    return Priced("m", Estimate(Money(usd), "price list"))
 
 
 class FakeSession:
-    """As much of a session as the sums of a cell need: no budgets, and a threshold."""
+    """As much of a session as the sums of a cell need: no budgets, a threshold, and a user who cannot be asked."""
+
+    front_end = FakeFrontEnd()
 
     def __init__(self, threshold_usd):
         self.settings = type("Settings", (), {"ask_above_usd": threshold_usd, "service": "sandbox"})

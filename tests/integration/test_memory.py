@@ -1,6 +1,7 @@
 """The log as its users meet it: joined twins, prices, budgets, replay mode, verification, lineage."""
 
 import asyncio
+import functools
 import io
 import json
 import os
@@ -12,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from runware_nb.engine.front_end import hooks
 from runware_nb.errors import (
     BudgetExceeded,
     ConfigError,
@@ -34,7 +34,13 @@ SEEDED = {**TASK, "seed": 7}
 
 
 @pytest.fixture
-def answers(monkeypatch):
+def make_session(make_session, front_end):
+    """Makes sessions whose user and cell the test plays."""
+    return functools.partial(make_session, front_end=front_end)
+
+
+@pytest.fixture
+def answers(front_end):
     """What the user says when asked; every question is kept."""
     asked = []
 
@@ -45,7 +51,7 @@ def answers(monkeypatch):
             asked.append(question)
             return left.pop(0)
 
-        monkeypatch.setattr(hooks, "ask", ask)
+        front_end.asks = ask
         return asked
 
     return script
@@ -171,11 +177,8 @@ def test_what_is_dear_is_asked_about_once_and_refused_where_nobody_answers(sandb
     assert len(asked) == 2
 
 
-def test_a_front_end_that_takes_no_input_is_nobody(sandbox, make_session, monkeypatch):
-    def refuse(question):
-        raise EOFError
-
-    monkeypatch.setattr(hooks, "ask", refuse)
+def test_a_front_end_that_takes_no_input_cannot_ask(sandbox, make_session, front_end):
+    front_end.asks = lambda question: None
     with pytest.raises(NotConfirmed, match="cannot ask for confirmation"):
         make_session(sandbox, ask_above_usd=0.0).submit(TASK)
 
@@ -307,16 +310,12 @@ def test_replay_mode_answers_byte_for_byte_without_key_or_network(sandbox, make_
         sandbox_free.submit(edit(picked[1]))
 
 
-def test_replay_mode_prefers_the_cell_then_the_newest(sandbox, make_session, monkeypatch):
+def test_replay_mode_prefers_the_cell_then_the_newest(sandbox, make_session, front_end):
     from runware_nb.session import CellContext
 
     session = make_session(sandbox)
     where = {"cell": "one", "ordinal": 0}
-    monkeypatch.setattr(
-        hooks,
-        "find_cell",
-        lambda counts=True: CellContext(cell_id=f"cell-{where['cell']}", cell_ordinal=where["ordinal"]),
-    )
+    front_end.cell = lambda: CellContext(cell_id=f"cell-{where['cell']}", cell_ordinal=where["ordinal"])
     made = {}
     for cell, ordinal in (("one", 0), ("one", 1), ("two", 0)):
         where.update(cell=cell, ordinal=ordinal)

@@ -4,7 +4,6 @@ import pytest
 from PIL import Image
 
 from runware_nb.core.operations import OPERATIONS, operation_of
-from runware_nb.engine.front_end import hooks
 from runware_nb.notebook.forms.media_words import cell_of, with_images
 from runware_nb.providers.runware.tasks import request_of
 from runware_nb.reproduce.code import code_for
@@ -44,14 +43,14 @@ VALUES = {
 
 
 @pytest.fixture
-def session_on(sandbox, make_session, monkeypatch, tmp_path, polls_soon):
+def session_on(sandbox, make_session, front_end, monkeypatch, tmp_path, polls_soon):
     """Makes sessions with a log of their own, so that nothing is answered from the log; the last one is current."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(hooks, "ask", lambda question: True)  # an unknown price is asked about
+    front_end.asks = lambda question: True  # an unknown price is asked about
     Image.new("RGB", (64, 64), "teal").save("in.png")
 
     def make(name):
-        session = make_session(sandbox, home=tmp_path / name)
+        session = make_session(sandbox, home=tmp_path / name, front_end=front_end)
         monkeypatch.setattr("runware_nb.session.current._session", session)
         return session
 

@@ -14,7 +14,6 @@ from runware_nb import Client
 from runware_nb.commands import find_command
 from runware_nb.commands.arguments import LineParser
 from runware_nb.engine.context import CellContext
-from runware_nb.engine.front_end import hooks
 from runware_nb.errors import RunCancelled, TransportTimeout
 from runware_nb.loop import WaitInterrupted
 from runware_nb.runlog import State
@@ -71,9 +70,9 @@ def test_stop_sends_nothing_more_and_states_how_many_were_sent(slow, make_sessio
 def test_stop_of_a_run_that_was_not_sent_says_so(slow, make_session):
     session = make_session(slow)
     jobs = batch(session, 5)
-    hooks_of_other_cell = CellContext(execution_count=2, kernel="k")
+    other_cell = CellContext(execution_count=2, kernel="k")
     for job in jobs[:4]:
-        job.scope = hooks_of_other_cell.scope  # an earlier cell fills the slots
+        job.scope = other_cell.scope  # an earlier cell fills the slots
     threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
     with pytest.raises(WaitInterrupted, match=jobs[4].task_uuid):
         jobs[4].result()
@@ -81,12 +80,10 @@ def test_stop_of_a_run_that_was_not_sent_says_so(slow, make_session):
     assert settle(jobs[:4]) == [None] * 4
 
 
-def test_stop_leaves_the_queue_of_other_cells_alone(slow, make_session, monkeypatch):
-    session = make_session(slow)
+def test_stop_leaves_the_queue_of_other_cells_alone(slow, make_session, front_end):
+    session = make_session(slow, front_end=front_end)
     running = {"cell": 1}
-    monkeypatch.setattr(
-        hooks, "find_cell", lambda counts=True: CellContext(execution_count=running["cell"], kernel="k")
-    )
+    front_end.cell = lambda: CellContext(execution_count=running["cell"], kernel="k")
     earlier = batch(session, 6)
     running["cell"] = 2
     mine = session.submit({**TASK, "seed": 99})
@@ -94,7 +91,7 @@ def test_stop_leaves_the_queue_of_other_cells_alone(slow, make_session, monkeypa
     assert (stopped.sent, stopped.dropped) == (0, 1)
     assert isinstance(mine.future.exception(timeout=5), RunCancelled)
     threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(WaitInterrupted, match=r"is still queued and will be sent.*pending --cancel"):
+    with pytest.raises(WaitInterrupted, match=r"is still queued and will be sent.*rw\.cancel_queued\(\)"):
         earlier[5].result()
     assert settle(earlier) == [None] * 6
     assert len(slow.charges()) == 6

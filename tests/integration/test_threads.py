@@ -48,10 +48,9 @@ def test_first_use_by_many_threads_makes_one_of_each(sandbox, make_session):
 
 
 def test_the_current_session_is_one(monkeypatch, sandbox):
-    from runware_nb.session import current as session_module
-    from runware_nb.session import current_session
+    from runware_nb.session import current, current_session
 
-    monkeypatch.setattr(session_module, "_session", None)
+    monkeypatch.setattr(current, "_session", None)
     assert len({id(each) for each in at_once(*[current_session] * MANY)}) == 1
 
 

@@ -30,20 +30,20 @@ def open_shell(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> 
     """Open a shell in an environment, and undo whatever its cells change."""
     from IPython.core.interactiveshell import InteractiveShell
 
-    from runware_nb.engine.front_end import hooks
-    from runware_nb.session import current as session_module
+    from runware_nb.engine.front_end import ScriptFrontEnd, use_front_end
+    from runware_nb.session import current
 
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(session_module, "_session", None)
-    before = dict(vars(hooks))
+    monkeypatch.setattr(current, "_session", None)
+    before = use_front_end(ScriptFrontEnd())
     InteractiveShell.clear_instance()
     made = InteractiveShell.instance()
     made.run_line_magic("load_ext", "runware_nb")
     yield Shell(made)
-    if session_module._session is not None:
-        session_module._session.close()
-    vars(hooks).update(before)
+    if current._session is not None:
+        current._session.close()
+    use_front_end(before)
     made.history_manager.end_session()
     InteractiveShell.clear_instance()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runware_nb.engine.display import relative_link, relative_path
-from runware_nb.engine.front_end import hooks
+from runware_nb.engine.front_end import ScriptFrontEnd, use_front_end
 from runware_nb.errors import ConfigError, MagicUsageError
 from runware_nb.notebook.cell import CellFinder
 from runware_nb.runlog.spending import budgets_of
@@ -23,15 +23,14 @@ SMALL = "-s 128x128"
 @pytest.fixture
 def loads(shell, monkeypatch, capsys, tmp_path):
     """Loads the extension as a kernel's first cell does, and returns what it printed."""
-    from runware_nb.session import current as session_module
+    from runware_nb.session import current
 
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
     def load(**environment):
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(session_module, "_session", None)
-        hooks.session_settings = None
+        monkeypatch.setattr(current, "_session", None)
         capsys.readouterr()
         shell.run("%reload_ext runware_nb")
         return capsys.readouterr().out
@@ -84,7 +83,7 @@ def test_a_broken_file_in_a_parent_folder_does_not_prevent_loading(shell, loads,
     (tmp_path / "pyproject.toml").write_text("[tool\n")
     (tmp_path / "deep/er").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "deep/er")
-    hooks.working_folder = None
+    use_front_end(ScriptFrontEnd())  # a kernel in which nothing was loaded
     assert "pyproject.toml cannot be read" in loads()
 
 
@@ -129,15 +128,15 @@ def test_an_unknown_variable_is_named_once_with_the_nearest_name(loads, caplog):
 def test_the_load_line_suggests_a_command_that_works(shell, loads, tmp_path):
     shell.run("%runware sandbox --latency-s 30")
     shell.run(f"%%runware -q --background {SMALL}\na ship")
-    job = shell.names["_rw"]
+    session = current_session()
     deadline = time.monotonic() + 20
-    while not job.session.pending() and time.monotonic() < deadline:
+    while not session.pending() and time.monotonic() < deadline:
         time.sleep(0.01)
     line = loads()
     command = re.search(r"1 unfinished: (.*) lists them", line)
     assert command, line
     shell.run(command[1])
-    job.session.connection.leave_sandbox()
+    session.connection.leave_sandbox()
 
 
 # --- %cd ------------------------------------------------------------------------------------------------
@@ -166,7 +165,7 @@ def test_a_path_for_a_line_names_the_file_before_and_after_cd(shell, tmp_path):
 
 def test_cd_before_loading_moves_the_log_and_not_the_links(shell, loads, tmp_path):
     (tmp_path / "sub").mkdir()
-    hooks.working_folder = None
+    use_front_end(ScriptFrontEnd())  # a kernel in which nothing was loaded
     shell.run(f"%cd -q {tmp_path}/sub")
     loads()
     shell.run(f"%cd -q {tmp_path}")

@@ -4,9 +4,8 @@ import pytest
 
 import runware_nb as rw
 from runware_nb import cli
-from runware_nb.engine.front_end import hooks
+from runware_nb.engine.front_end import ScriptFrontEnd, current_front_end, use_front_end
 from runware_nb.errors import ArgumentInvalid, RunwareNBError
-from runware_nb.remedies import PYTHON
 from runware_nb.session import current_session
 
 LINE = "text-to-image --prompt ship --seed 7"
@@ -68,11 +67,15 @@ def message_in(front_end, shell, line, call, capsys):
     return "\n".join(caught.value._render_traceback_())
 
 
+def refuse_input(question):
+    raise EOFError
+
+
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
 @pytest.mark.parametrize("case", CASES)
 def test_an_error_has_its_remedy_in_the_syntax_of_the_caller(shell, monkeypatch, capsys, case, front_end):
     settings, line, call, expected = CASES[case]
-    monkeypatch.setattr(hooks, "ask", None)
+    monkeypatch.setattr("builtins.input", refuse_input)
     current_session().configure(**settings)
     message = message_in(front_end, shell, line, call, capsys)
     assert expected[FRONT_ENDS.index(front_end)] in message
@@ -92,14 +95,22 @@ def test_an_error_has_its_remedy_in_the_syntax_of_the_caller(shell, monkeypatch,
         ("python", "`fresh=True` asks", '`rw.job("{}").result()` waits'),
     ],
 )
-def test_a_notice_is_in_the_syntax_of_the_front_end(shell, monkeypatch, front_end, fresh, resume):
+def test_a_notice_is_in_the_syntax_of_the_front_end(shell, front_end, fresh, resume):
     if front_end != "notebook":  # what `%load_ext` set
-        monkeypatch.setattr(hooks, "syntax", cli._SYNTAX if front_end == "terminal" else PYTHON)
+        use_front_end(cli.TerminalFrontEnd() if front_end == "terminal" else ScriptFrontEnd())
     rw.image("ship", seed=7).result()
     job = rw.image("ship", seed=7)
     job.result()
     assert fresh in job.notices[0]
     assert resume.format(job.task_uuid[:8]) in job.goes_on("Stopped waiting")
+
+
+def test_a_terminal_command_in_a_notebook_leaves_the_front_end_of_the_notebook(shell, capsys):
+    notebook = current_front_end()
+    assert cli.main(["log"]) == 0
+    assert current_front_end() is notebook
+    assert cli.main(["show", "ffffffff"]) == 1
+    assert current_front_end() is notebook
 
 
 def test_a_wrong_argument_is_an_option_on_a_line_only_if_the_command_has_it(shell):
@@ -113,7 +124,10 @@ def test_a_wrong_argument_is_an_option_on_a_line_only_if_the_command_has_it(shel
 
 def test_without_its_magics_the_notebook_speaks_python(shell):
     shell.run("%unload_ext runware_nb")
-    assert hooks.message(message_error()) == "The log has no run 'ffffffff'. `rw.log.select()` lists the runs."
+    assert (
+        current_front_end().message(message_error())
+        == "The log has no run 'ffffffff'. `rw.log.select()` lists the runs."
+    )
 
 
 def message_error():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
-from ...engine.front_end import hooks
+from ...engine.front_end import current_front_end
 from ...errors import RunwareNBError
 from ...media import make_thumbnail
 from .scripts import script
@@ -49,5 +49,5 @@ class BrushCanvas(anywidget.AnyWidget):
         try:
             said = self._take(bytes(buffers[0]))
         except RunwareNBError as error:
-            said = f"✗ {hooks.message(error)}"
+            said = f"✗ {current_front_end().message(error)}"
         self.send({"kind": "said", "words": said})

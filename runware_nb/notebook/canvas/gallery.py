@@ -9,7 +9,7 @@ import traitlets
 
 from ...curation import Exhibition
 from ...curation.exhibition import Exhibit
-from ...engine.front_end import hooks
+from ...engine.front_end import current_front_end
 from ...errors import RunwareNBError
 from ...forking import Workers
 from ...printable import printable
@@ -52,7 +52,7 @@ class Gallery(anywidget.AnyWidget):
         try:
             getattr(self, f"_on_{content.get('kind')}", self._on_nothing)(content)
         except RunwareNBError as error:
-            self.send({"kind": "said", "words": f"✗ {hooks.message(error)}"})
+            self.send({"kind": "said", "words": f"✗ {current_front_end().message(error)}"})
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             self.send({"kind": "said", "words": f"✗ that message is not understood: {error}"})
 
@@ -64,7 +64,8 @@ class Gallery(anywidget.AnyWidget):
         try:
             total = self._exhibition.open(content["filters"])
         except RunwareNBError as error:
-            self.send({"kind": "total", "generation": generation, "total": 0, "problem": f"✗ {hooks.message(error)}"})
+            problem = f"✗ {current_front_end().message(error)}"
+            self.send({"kind": "total", "generation": generation, "total": 0, "problem": problem})
             return
         self.send({"kind": "total", "generation": generation, "total": total})
 

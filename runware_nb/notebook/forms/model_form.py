@@ -10,7 +10,7 @@ import ipywidgets as widgets
 from traitlets import TraitError
 
 from ...engine.display import relative_path
-from ...engine.front_end import hooks
+from ...engine.front_end import current_front_end
 from ...errors import MagicUsageError, RunwareNBError, TaskInvalid
 from ...present.html import MUTED, element, text
 from ...providers.runware.catalog import FieldProblem, Rulebook, find_model
@@ -312,7 +312,7 @@ class ModelForm:
         try:
             cell = self.cell
         except RunwareNBError as error:
-            self._sender.say(f"✗ {hooks.message(error)}", is_error=True)
+            self._sender.say(f"✗ {current_front_end().message(error)}", is_error=True)
             return
         if self._cell_text is None:
             self._cell_text = self._look.make(

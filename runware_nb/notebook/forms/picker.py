@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import ipywidgets as widgets
 
 from ...core.results import Result
-from ...engine.front_end import hooks
+from ...engine.front_end import current_front_end
 from ...engine.thumbnails import first_picture
 from ...errors import ConfigError, MagicUsageError, RunwareNBError
 from ...forking import Workers
@@ -178,9 +178,9 @@ class ModelPicker:
         try:
             work()
         except ConfigError as error:
-            self._say(f"✗ {hooks.message(error)} The list holds what is bundled.")
+            self._say(f"✗ {current_front_end().message(error)} The list holds what is bundled.")
         except RunwareNBError as error:
-            self._say(f"✗ {hooks.message(error)}")
+            self._say(f"✗ {current_front_end().message(error)}")
 
     def _say(self, sentence: str) -> None:
         self._said.value = element("div", text(sentence), role="status")

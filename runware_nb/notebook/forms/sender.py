@@ -13,7 +13,7 @@ import ipywidgets as widgets
 from ...engine.consent import priced
 from ...engine.display import error_sentence
 from ...engine.estimates import Estimate, estimate
-from ...engine.front_end import hooks
+from ...engine.front_end import current_front_end
 from ...errors import MagicUsageError, NotConfirmed, RunwareNBError, TaskInvalid
 from ...forking import Workers, make_lock
 from ...loop import WaitInterrupted, wait
@@ -100,7 +100,7 @@ class Sender:
             task = self._form.task
         except TaskInvalid as error:
             self._begun.set_exception(error)
-            self.say(f"✗ {hooks.message(error)}", is_error=True)
+            self.say(f"✗ {current_front_end().message(error)}", is_error=True)
             self._free()
             return
         self.say(_CHECKING)
@@ -175,7 +175,7 @@ class Sender:
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        message = hooks.message(error)
+        message = current_front_end().message(error)
         if isinstance(error, TaskInvalid) and error.parameter and self._form.tell(error.parameter, message):
             said = "see the field that is marked"
         else:
@@ -246,7 +246,7 @@ class Sender:
         try:
             price = estimate(self._session, self._form.priced)
         except RunwareNBError as error:
-            price = Estimate(None, hooks.message(error))
+            price = Estimate(None, current_front_end().message(error))
         self.generate.tooltip = f"send it; price: {price}"
         said = "price unknown" if price.usd is None else f"about {format_usd(price.usd)}"
         self.generate.description = f"Generate · {said}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from ...engine.front_end import hooks
+from ...engine.front_end import current_front_end
 from ...errors import MagicUsageError, RunwareNBError
 from ...providers.runware.catalog import all_models
 from ...reproduce.replay import find_original
@@ -74,7 +74,7 @@ class Tools:
         try:
             said = work() or ""
         except RunwareNBError as error:
-            said = f"✗ {hooks.message(error)}"
+            said = f"✗ {current_front_end().message(error)}"
         self._said.value = element("div", text(said), role="status")
 
     def _request(self) -> dict[str, Any]:
