@@ -453,8 +453,8 @@ def test_only_a_few_functions_print_and_each_makes_its_text_plain(nodes):
     ]  # fmt: skip
     assert found == [
         "cli.py: print(text, end=end, file=sys.stderr, flush=True)",  # two lines below `printable`
-        "notebook/extension.py: display(VotingBooth(current_session(), ballot))",  # objects of ours
-        "notebook/extension.py: display(form(what))",
+        "notebook/front_end.py: display(VotingBooth(current_session(), ballot))",  # objects of ours
+        "notebook/front_end.py: display(form(what))",
     ]
 
 
