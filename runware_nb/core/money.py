@@ -72,7 +72,9 @@ def sums_by_unit(amounts: Iterable[tuple[float | None, str]]) -> dict[str, float
     for amount, unit in amounts:
         if amount is not None:
             sums[unit] = sums.get(unit, 0.0) + amount
-    return {unit: sums[unit] for unit in sorted(sums, key=COST_UNITS.index)}
+    # a damaged log may have any text as a unit, and what it says about the other units must be shown all the same
+    known = [unit for unit in COST_UNITS if unit in sums]
+    return {unit: sums[unit] for unit in [*known, *sorted(sums.keys() - set(known))]}
 
 
 def format_sums(sums: dict[str, float]) -> str:
