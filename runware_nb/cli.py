@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import IO, TextIO
 
 from . import __version__
-from .commands import Answer
+from .commands import CommandResult
 from .commands.arguments import HelpRequested, LineParser
 from .commands.dispatch import LineStyle, list_commands, read_line
 from .engine.front_end import ScriptFrontEnd, use_front_end
@@ -114,7 +114,7 @@ def _add_json(parser: LineParser) -> None:
     parser.add_argument("--json", action="store_true", help="JSON even when a person is reading")
 
 
-def _wait(answer: Answer) -> Answer:
+def _wait(answer: CommandResult) -> CommandResult:
     from .commands.text_to_image import answer_of
     from .engine.display import render_outcome
 
@@ -129,7 +129,7 @@ def _wait(answer: Answer) -> Answer:
     written = answer_of(outcome)
     shown = render_outcome(outcome)["text/plain"]
     bundle = {"text/plain": "\n".join([shown, *written["files"]])}
-    return Answer(bundle, written, tuple(job.notices), is_failure=bool(outcome.errors))
+    return CommandResult(bundle, written, tuple(job.notices), is_failure=bool(outcome.errors))
 
 
 class TerminalFrontEnd(ScriptFrontEnd):

@@ -20,7 +20,7 @@ __all__ = ["FIRST_NEEDED", "load", "show_as_line"]
 FIRST_NEEDED = (
     "notebook.cell",
     "notebook.display",
-    "notebook.running",
+    "notebook.magic_runner",
     "engine.execution",
     "runlog.store",
     "net.downloads",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from importlib.abc import Loader
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 else:
     Loader = object  # the class adds nothing here, and takes a millisecond to import
 
-__all__ = ["MOVED", "new_name", "spec_of"]
+__all__ = ["MOVED", "RENAMED", "find_renamed", "new_name", "spec_of"]
 
 MOVED = {
     "again": "reproduce",
@@ -29,8 +29,14 @@ MOVED = {
     "delivery.streams": "providers.runware.streams",
     "delivery.uploads": "providers.runware.uploader",
     "images": "media",
+    "notebook.candidates": "notebook.completion_values",
+    "notebook.forms.place": "notebook.forms.output_area",
+    "notebook.running": "notebook.magic_runner",
+    "notebook.wall": "notebook.static_gallery",
     "runlog.bucket": "media.bucket",
     "runlog.files": "media.store",
+    "runlog.frames": "runlog.dataframe",
+    "runlog.keeping": "runlog.maintenance",
     "session.consent": "engine.consent",
     "session.context": "engine.context",
     "session.estimates": "engine.estimates",
@@ -70,6 +76,39 @@ MOVED = {
     "wire.tasks": "providers.runware.tasks",
 }
 """Earlier names, and where the modules are now; the longest name that fits counts."""
+
+
+RENAMED = {
+    "commands": {"Answer": "CommandResult"},
+    "providers.runware": {
+        "Board": "Router",
+        "Courier": "Tracker",
+        "Flight": "TrackedAttempt",
+        "Slots": "ConcurrencyLimiter",
+        "UploadDesk": "Uploader",
+    },
+}
+"""Earlier names of classes, by the module that exports them."""
+
+
+def find_renamed(module: str, name: str) -> Any:
+    """Return what a module exports under an earlier name, and warn.
+
+    Args:
+        module: Its name inside the package.
+        name: What was asked for.
+
+    Raises:
+        AttributeError: The module has nothing of this name.
+    """
+    import importlib
+    import warnings
+
+    new = RENAMED[module].get(name)
+    if new is None:
+        raise AttributeError(f"module '{__package__}.{module}' has no attribute {name!r}")
+    warnings.warn(f"{name} is now {new}; the earlier name will be removed", DeprecationWarning, stacklevel=3)
+    return getattr(importlib.import_module(f"{__package__}.{module}"), new)
 
 
 def spec_of(fullname: str) -> ModuleSpec | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from runware_nb.runlog import MediaStore, ResultRecord, RunLog, RunRecord, State
-from runware_nb.runlog.keeping import add_runs
+from runware_nb.runlog.maintenance import add_runs
 
 _WORDS = ("airship", "forest", "harbour", "lantern", "meadow", "castle", "river", "storm", "orchard", "bridge")
 _MODELS = ("runware:101@1", "runware:100@1", "civitai:133005@782002")

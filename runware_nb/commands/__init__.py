@@ -1,6 +1,14 @@
 """The commands, one file each, for magics and terminal alike."""
 
-from .base import COMMANDS, Answer, Command
+from typing import Any
+
+from .base import COMMANDS, Command, CommandResult
 from .dispatch import find_command, run_command
 
-__all__ = ["COMMANDS", "Answer", "Command", "find_command", "run_command"]
+__all__ = ["COMMANDS", "Command", "CommandResult", "find_command", "run_command"]
+
+
+def __getattr__(name: str) -> Any:
+    from ..moved import find_renamed
+
+    return find_renamed("commands", name)

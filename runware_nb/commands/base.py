@@ -14,12 +14,12 @@ from ..reprs import short_repr
 if TYPE_CHECKING:
     from ..session import Job, Session
 
-__all__ = ["COMMANDS", "Answer", "Command"]
+__all__ = ["COMMANDS", "Command", "CommandResult"]
 
 
 @short_repr()
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CommandResult:
     """Output of a command.
 
     Attributes:
@@ -51,7 +51,7 @@ class Command(Protocol):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
 
-    def run(self, session: Session, options: argparse.Namespace) -> Answer:
+    def run(self, session: Session, options: argparse.Namespace) -> CommandResult:
         """Do it."""
 
 

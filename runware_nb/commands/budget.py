@@ -10,7 +10,7 @@ from ..core.money import COST_UNITS, USD
 from ..errors import MagicUsageError
 from ..runlog.schema import LONGEST_KEY
 from ..runlog.spending import budgets_of, set_budget
-from .base import Answer
+from .base import CommandResult
 from .cost import budget_line, budget_row
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ask-above", type=float, metavar="USD", help="ask about what costs more than this")
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Set the limit, or show limits and spending.
 
     Raises:
@@ -50,7 +50,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     lines = [budget_line(each) for each in limits] or [f"no budget for {provider}; `budget 5` sets one of $5"]
     lines.append(f"asked about above ${session.settings.ask_above_usd:.2f}")
     written = {"budgets": [budget_row(each) for each in limits], "ask_above_usd": session.settings.ask_above_usd}
-    return Answer({"text/plain": "\n".join(lines)}, written, value=limits)
+    return CommandResult({"text/plain": "\n".join(lines)}, written, value=limits)
 
 
 def _notebook(session: Session, options: argparse.Namespace) -> str:

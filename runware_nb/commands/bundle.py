@@ -11,7 +11,7 @@ from ..errors import MagicUsageError
 from ..reproduce.api import find_in_notebook
 from ..reproduce.bundle import make_bundle, open_into
 from ..reproduce.bundle_files import read_bundle
-from .base import Answer
+from .base import CommandResult
 from .filters import add_filters, filter_from
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_filters(parser, limit=None)
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Do it."""
     if len(options.paths) != _PATHS[options.action]:
         raise MagicUsageError(f"write it as: {_USAGE[options.action]}")
@@ -45,7 +45,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     return _check(paths[0]) if options.action == "check" else _open(paths[0], paths[1])
 
 
-def _make(session: Session, out: Path, options: argparse.Namespace) -> Answer:
+def _make(session: Session, out: Path, options: argparse.Namespace) -> CommandResult:
     notebook = Path(options.notebook).expanduser() if options.notebook else None
     options.notebook = None  # it names the file here, and its cells choose the runs
     runs = session.log.select(dataclasses.replace(filter_from(options, session), with_replays=True))
@@ -73,27 +73,27 @@ def _make(session: Session, out: Path, options: argparse.Namespace) -> Answer:
     written = {"path": str(made.path), "runs": made.runs, "media": made.media, "missing": made.missing,
                "size_bytes": made.size_bytes, "not_found": list(lost), "modules": list(made.modules),
                "left_out": list(made.left_out)}  # fmt: skip
-    return Answer({"text/plain": said}, written, tuple(notes), value=made)
+    return CommandResult({"text/plain": said}, written, tuple(notes), value=made)
 
 
-def _check(path: Path) -> Answer:
+def _check(path: Path) -> CommandResult:
     with read_bundle(path) as bundle:
         count = bundle.check()
         runs = bundle.records().runs
         results = sum(result.error is None for each in runs for result in each.results)
         said = f"{path} is whole: {count} files, {len(runs)} runs, {results} results"
         written = {"ok": True, "files": count, "runs": len(runs), "results": results, "notebooks": bundle.notebooks}
-    return Answer({"text/plain": said}, written)
+    return CommandResult({"text/plain": said}, written)
 
 
-def _open(path: Path, folder: Path) -> Answer:
+def _open(path: Path, folder: Path) -> CommandResult:
     bundle, merged = open_into(path, folder)
     names = ", ".join(bundle.notebooks) or "no notebook"
     said = (
         f"opened in {folder}: {names}, {len(merged.added)} runs. Started there, a kernel answers from these records "
         "(mode replay); nothing was run"
     )
-    return Answer(
+    return CommandResult(
         {"text/plain": said},
         {"folder": str(folder), "notebooks": bundle.notebooks, "runs": len(merged.added)},
         merged.skipped,

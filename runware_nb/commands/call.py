@@ -12,7 +12,7 @@ from ..errors import MagicUsageError, RunwareNBError, TaskInvalid
 from ..printable import printable, printable_bundle
 from ..remedies import COMMAND_CALL
 from ..reprs import short_repr
-from .base import Answer
+from .base import CommandResult
 from .dispatch import LineStyle, read_line
 from .image_options import refuse_known_keys
 
@@ -103,13 +103,13 @@ def _plain(value: Any, name: str) -> Any:
         raise MagicUsageError(str(error)) from error
 
 
-def _said(answer: Answer) -> Said:
+def _said(answer: CommandResult) -> Said:
     text = printable(answer.bundle.get("text/plain", ""))
     notes = tuple(map(printable, answer.notes))
     return Said(answer.json, answer.value, notes, answer.is_failure, text, answer.bundle)
 
 
-def _waited(answer: Answer) -> Said:
+def _waited(answer: CommandResult) -> Said:
     """Wait for a run, and answer as a terminal does."""
     from .text_to_image import answer_of
 

@@ -11,7 +11,7 @@ from ..errors import MagicUsageError
 from ..media import decode
 from ..media.incoming import media_bytes
 from ..present.compare import Side, render_sides, render_slider
-from .base import Answer
+from .base import CommandResult
 from .images_in import find_image
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "outcome of several images stands for all of them")  # fmt: skip
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Show them."""
     names: dict[str, Any] = getattr(options, "names", {})
     found: list[tuple[str, Any]] = []
@@ -53,4 +53,4 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
         html = render_slider(before, after) + html
     said = " | ".join(f"{name}, {each.width}x{each.height}" for name, each in images)
     written = [{"image": name, "width": each.width, "height": each.height} for name, each in images]
-    return Answer({"text/html": html, "text/plain": said}, written)
+    return CommandResult({"text/html": html, "text/plain": said}, written)

@@ -10,7 +10,7 @@ from ..errors import MagicUsageError
 from ..present.table import render_facts
 from ..settings import Place, Settings, save_to_project, settings_table
 from ..settings.reference import help_of_settings
-from .base import Answer
+from .base import CommandResult
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save", action="store_true", help="save it with this project, for its next kernels")
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Show or change."""
     if options.value is not None and options.name == "profile":
         session.connection.use_profile("" if options.value in {"none", "-"} else options.value)
@@ -40,7 +40,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
         shown = {options.name: shown[options.name]}
     facts = [(name, "none" if value is None else value) for name, value in shown.items()]
     notes = [problem.sentence for problem in session.settings.problems] + session.connection.take_notices()
-    return Answer(render_facts(facts), shown, tuple(notes), value=shown)
+    return CommandResult(render_facts(facts), shown, tuple(notes), value=shown)
 
 
 def _change(session: Session, name: str, value: str, *, saves: bool) -> None:

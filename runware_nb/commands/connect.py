@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..core.redaction import show_url
 from ..present.table import render_facts
-from .base import Answer
+from .base import CommandResult
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ws-url", metavar="URL", help="URL for WebSocket; ends the use of the sandbox")
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Connect, and report only what the service confirmed.
 
     Raises:
@@ -37,4 +37,4 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     facts = {"transport": transport, "service": f"{session.settings.service} ({url})",
              "key": f"from {key.source}, accepted"}  # fmt: skip
     bundle = render_facts(list(facts.items()), title="connected")
-    return Answer(bundle, facts, notes=tuple(session.connection.take_notices()))
+    return CommandResult(bundle, facts, notes=tuple(session.connection.take_notices()))

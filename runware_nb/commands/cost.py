@@ -9,7 +9,7 @@ from ..core.money import USD, format_amount, format_sums, sums_by_unit
 from ..present.table import Bar, Table, render_table
 from ..runlog.filters import parse_since
 from ..runlog.spending import Budget, Spent, budgets_of, sum_imported, sum_spending
-from .base import Answer
+from .base import CommandResult
 from .filters import ALL, note_of_limit, read_limit
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Sum it up."""
     since = parse_since(options.since) if options.since else None
     with session.log.reading() as connection:
@@ -60,7 +60,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     # Where nothing was spent here, what the runs of the records cost is what the user asks for.
     shown, is_recorded = (found, False) if found or not recorded else (recorded, True)
     table = _table(options.by, shown, limit=options.limit, is_recorded=is_recorded)
-    return Answer(render_table(table), written, notes, value=written)
+    return CommandResult(render_table(table), written, notes, value=written)
 
 
 def budget_line(budget: Budget) -> str:

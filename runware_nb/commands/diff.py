@@ -13,7 +13,7 @@ from ..media.compare import Comparison, compare, heat_map
 from ..present.compare import Side, render_sides
 from ..present.table import Picture, Table, render_table
 from ..runlog import ResultRecord, RunRecord
-from .base import Answer
+from .base import CommandResult
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("second", metavar="UUID", help="another")
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Compare them."""
     first, second = session.log.find(options.first), session.log.find(options.second)
     differing = _parameters(first, second)
@@ -43,7 +43,7 @@ def answer(
     both: tuple[RunRecord, RunRecord],
     differing: Mapping[str, tuple[Any, Any]],
     pairs: list[tuple[ResultRecord, ResultRecord, Comparison]],
-) -> Answer:
+) -> CommandResult:
     """Show what differs."""
     first, second = both
     names = (first.task_uuid[:8], second.task_uuid[:8])
@@ -58,7 +58,7 @@ def answer(
         "results": [{"index": one.position, **comparison_row(found)} for one, _, found in pairs],
     }
     bundle = {"text/html": table["text/html"] + render_sides(sides), "text/plain": "\n".join(lines)}
-    return Answer(bundle, written, value=written)
+    return CommandResult(bundle, written, value=written)
 
 
 def describe(found: Comparison) -> str:

@@ -9,7 +9,7 @@ from ..core.amounts import parse_amount
 from ..core.money import Money
 from ..errors import MagicUsageError
 from ..runlog import RunRecord, State
-from .base import Answer
+from .base import CommandResult
 from .log import row_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Hide the run, or end it.
 
     Raises:
@@ -50,7 +50,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     else:
         session.discard(record)
         sentence = f"run {name} is hidden; if it was sent, its result goes to the log all the same"
-    return Answer({"text/plain": sentence}, row_of(session.log.find(record.task_uuid)), value=record)
+    return CommandResult({"text/plain": sentence}, row_of(session.log.find(record.task_uuid)), value=record)
 
 
 def _charged(record: RunRecord, options: argparse.Namespace) -> Money | None:

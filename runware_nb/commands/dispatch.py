@@ -21,7 +21,7 @@ from ..providers.registry import load_module, package_named, packages
 from ..reprs import short_repr
 from ..settings import current_folder
 from .arguments import HelpRequested, LineParser
-from .base import COMMANDS, Answer, Command
+from .base import COMMANDS, Command, CommandResult
 from .correcting import corrected_line
 from .image_options import refuse_keys
 
@@ -72,7 +72,7 @@ class CommandCall:
     typed: Sequence[str]
     style: LineStyle
 
-    def run(self, session: Session) -> Answer:
+    def run(self, session: Session) -> CommandResult:
         """Run the command. If the service refuses a value of the line, the error has the corrected line.
 
         Raises:
@@ -167,7 +167,7 @@ def find_command(name: str, style: LineStyle = _PYTHON_CALL) -> Command:
     raise MagicUsageError(f"no command {name!r}; there are: {', '.join(names)}")
 
 
-def run_command(command: Command, session: Session, options: argparse.Namespace) -> Answer:
+def run_command(command: Command, session: Session, options: argparse.Namespace) -> CommandResult:
     """Run a command, and add a sentence for each row of the log that it had to leave out.
 
     Raises:

@@ -11,7 +11,7 @@ from ..errors import BundleError
 from ..media.medium import write_whole
 from ..reproduce.records import write_lines
 from ..reproduce.secrets import refuse_secrets, secrets_in_use
-from .base import Answer
+from .base import CommandResult
 from .filters import add_filters, filter_from
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_filters(parser, limit=None)
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Write them."""
     runs = [
         each
@@ -43,4 +43,4 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
         write_whole(target, "".join(lines).encode())
     except OSError as error:
         raise BundleError(f"{target} cannot be written: {error.strerror or error}") from error
-    return Answer({"text/plain": f"{target}: {len(runs)} runs"}, {"path": str(target), "runs": len(runs)})
+    return CommandResult({"text/plain": f"{target}: {len(runs)} runs"}, {"path": str(target), "runs": len(runs)})

@@ -11,8 +11,8 @@ from ..engine.thumbnails import forget_copies
 from ..remedies import Option, Remedy
 from ..runlog import RunRecord
 from ..runlog.damage import DamagedRow, RunDamaged
-from ..runlog.keeping import forget_runs
-from .base import Answer
+from ..runlog.maintenance import forget_runs
+from .base import CommandResult
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Ask, and remove them."""
     runs: list[RunRecord] = []
     damaged: list[DamagedRow] = []
@@ -50,14 +50,14 @@ def remove(
     agreed: bool,
     strays: list[str] | None = None,
     damaged: Sequence[DamagedRow] = (),
-) -> Answer:
+) -> CommandResult:
     """Remove runs, damaged rows of runs, and stray files after a question."""
     files = sum(result.file is not None for each in runs for result in each.results) + len(strays or ())
     count = len(runs) + len(damaged)
     noun = "run" if count == 1 else "runs"
     what = f"{count} {noun} and up to {files} files"
     if not count and not strays:
-        return Answer({"text/plain": "nothing to remove"}, {"removed": 0, "files": 0, "freed_bytes": 0})
+        return CommandResult({"text/plain": "nothing to remove"}, {"removed": 0, "files": 0, "freed_bytes": 0})
     if not agreed:
         statement = f"{what} will be deleted permanently. Their costs stay in the summaries."
         if damaged:
@@ -72,4 +72,4 @@ def remove(
     forget_copies(session, left)
     notes = () if session.storage.owns_media else ("the files stay: other logs may share them",)
     said = f"removed {count} {noun} and {len(gone)} files ({freed / 1e6:.1f} MB)"
-    return Answer({"text/plain": said}, {"removed": count, "files": len(gone), "freed_bytes": freed}, notes)
+    return CommandResult({"text/plain": said}, {"removed": count, "files": len(gone), "freed_bytes": freed}, notes)

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ..errors import MagicUsageError
-from .base import Answer
+from .base import CommandResult
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "an image file (default runware:101@1)")  # fmt: skip
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Show it."""
     if not session.front_end.show_form(options.what):
         raise MagicUsageError("a form needs a notebook; here `text-to-image` and its options do the same")
-    return Answer()
+    return CommandResult()

@@ -14,7 +14,7 @@ from ..present.table import Table, render_table
 from ..reproduce.gallery import gallery_page
 from ..runlog.exhibits import list_images, runs_of
 from ..runlog.filters import RunFilter
-from .base import Answer
+from .base import CommandResult
 from .filters import add_filters, filter_from, note_of_limit
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_filters(parser, limit=None)
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Show or write them."""
     wanted = filter_from(options, session)
     if options.file is not None:
@@ -41,7 +41,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
             wanted = dataclasses.replace(wanted, limit=_ON_A_PAGE)
         return _page(session, wanted, Path(options.file).expanduser(), options.title)
     if session.front_end.show_gallery(wanted):
-        return Answer()
+        return CommandResult()
     places = list_images(session.log, wanted, favourites=options.favourites)
     shown = places[(wanted.page - 1) * _ON_A_PAGE : wanted.page * _ON_A_PAGE]
     found = runs_of(session.log, shown)
@@ -61,10 +61,10 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     extent = note_of_limit(len(rows), len(places), at_most=len(places), what="images")
     table = Table(("image", "model", "seed", "file"), rows, extent, empty="no image fits")
     more = (f"{extent}; `--page {wanted.page + 1}` lists the next",) if len(rows) < len(places) else ()
-    return Answer(render_table(table), written, value=written, json_notes=more)
+    return CommandResult(render_table(table), written, value=written, json_notes=more)
 
 
-def _page(session: Session, wanted: RunFilter, target: Path, title: str | None) -> Answer:
+def _page(session: Session, wanted: RunFilter, target: Path, title: str | None) -> CommandResult:
     selected = session.log.select(wanted)
     runs = [run for run in selected if run.results]
     extent = extent_of(session.log, wanted, len(selected))
@@ -76,4 +76,4 @@ def _page(session: Session, wanted: RunFilter, target: Path, title: str | None) 
     except OSError as error:
         raise MediaError(f"{target} cannot be written: {error.strerror or error}") from error
     said = f"{target}: {len(runs)} runs, {len(page) / 1e6:.1f} MB"
-    return Answer({"text/plain": said}, {"path": str(target), "runs": len(runs), "size_bytes": len(page)}, notes)
+    return CommandResult({"text/plain": said}, {"path": str(target), "runs": len(runs), "size_bytes": len(page)}, notes)

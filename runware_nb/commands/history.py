@@ -10,7 +10,7 @@ from ..engine.thumbnails import picture_of
 from ..errors import RunNotFound
 from ..present.compare import Branch, render_tree
 from ..runlog import RunLog, RunRecord
-from .base import Answer
+from .base import CommandResult
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -23,13 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("ref", metavar="UUID", help="task UUID, or its first characters")
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Draw the tree."""
     chosen = session.log.find(options.ref)
     root = _root_of(session.log, chosen)
     below = _below(session.log, root)
     branch = _branch(session, root, below, chosen.task_uuid)
-    return Answer(render_tree([branch]), _as_json(root, below), value=root)
+    return CommandResult(render_tree([branch]), _as_json(root, below), value=root)
 
 
 def _root_of(log: RunLog, record: RunRecord) -> RunRecord:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import BundleError
 from ..reproduce.bundle import merge_bundle
-from .base import Answer
+from .base import CommandResult
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -21,12 +21,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="JSON lines, or a bundle")
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Add them."""
     path = Path(options.file).expanduser()
     if not path.exists():
         raise BundleError(f"there is no {path}")
     merged = merge_bundle(session, path)
     said = f"{len(merged.added)} runs added, {merged.known} were here already"
-    return Answer({"text/plain": said}, {"added": merged.added, "known": merged.known, "skipped": list(merged.skipped)},
-                  merged.skipped, value=merged)  # fmt: skip
+    return CommandResult(
+        {"text/plain": said},
+        {"added": merged.added, "known": merged.known, "skipped": list(merged.skipped)},
+        merged.skipped,
+        value=merged,
+    )

@@ -10,7 +10,7 @@ from ..engine.thumbnails import first_picture
 from ..present.table import render_table
 from ..providers.runware.parameters import parameters_of
 from ..runlog import RunRecord
-from .base import Answer
+from .base import CommandResult
 from .filters import add_filters, filter_from
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_filters(parser, limit=20)
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Return the runs, and how many there are of them where not all are listed."""
     wanted = filter_from(options, session)
     runs = session.log.select(wanted)
@@ -33,7 +33,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     extent = extent_of(session.log, wanted, len(runs))
     table = runs_table(runs, pictures, extent=extent, **empty)
     note = (f"{extent}; `--limit all` lists every run",) if extent else ()
-    return Answer(render_table(table), [row_of(run) for run in runs], value=runs, json_notes=note)
+    return CommandResult(render_table(table), [row_of(run) for run in runs], value=runs, json_notes=note)
 
 
 def row_of(run: RunRecord) -> dict[str, Any]:

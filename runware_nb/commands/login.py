@@ -12,7 +12,7 @@ from ..core.redaction import HiddenText, show_url
 from ..errors import AuthenticationFailed, ConfigError, MagicUsageError, RunwareNBError
 from ..loop import background_loop, wait
 from ..settings import RUNWARE_KEY, Key, store_key
-from .base import Answer
+from .base import CommandResult
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--forget", action="store_true", help="use the key for this session only")
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Read the key, leave the sandbox, and use the key unless the service refuses it.
 
     Only a key that the service has accepted is stored in the keyring. A key that could not be checked is used for this
@@ -59,11 +59,14 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
         where += f" only. To store it: pip install 'runware-nb[keyring]', or set {RUNWARE_KEY.variable}"
     host = show_url(session.settings.rest_url if transport == "rest" else session.settings.ws_url)
     sentence = f"{host} accepted the key ({transport}). It is used {where}."
-    return Answer({"text/plain": sentence}, {"is_checked": True, "transport": transport, "key": where},
-                  tuple(session.connection.take_notices()))  # fmt: skip
+    return CommandResult(
+        {"text/plain": sentence},
+        {"is_checked": True, "transport": transport, "key": where},
+        tuple(session.connection.take_notices()),
+    )
 
 
-def _unchecked(session: Session, key: Key, error: RunwareNBError) -> Answer:
+def _unchecked(session: Session, key: Key, error: RunwareNBError) -> CommandResult:
     """Use a key that the service has neither accepted nor refused."""
     session.configure(api_key=key)
     reason = session.front_end.message(error).rstrip(".")
@@ -72,7 +75,7 @@ def _unchecked(session: Session, key: Key, error: RunwareNBError) -> Answer:
         "Run `connect` to check it, and `login` again to store it."
     )
     written = {"is_checked": False, "transport": None, "key": "in this session", "reason": error.problem}
-    return Answer({"text/plain": sentence}, written, tuple(session.connection.take_notices()), is_failure=True)
+    return CommandResult({"text/plain": sentence}, written, tuple(session.connection.take_notices()), is_failure=True)
 
 
 def secrets_named(words: Sequence[str], command: str) -> tuple[ProviderSecret, ...]:
@@ -105,7 +108,7 @@ def _ask_for(secret: ProviderSecret) -> Key:
     return Key(typed, "the prompt", secret)
 
 
-def _store_others(session: Session, secrets: Sequence[ProviderSecret], *, forget: bool) -> Answer:
+def _store_others(session: Session, secrets: Sequence[ProviderSecret], *, forget: bool) -> CommandResult:
     """Ask for the secrets of a provider that this session does not use itself, and store them in the keyring.
 
     Raises:
@@ -126,4 +129,4 @@ def _store_others(session: Session, secrets: Sequence[ProviderSecret], *, forget
     labels = " and ".join(key.secret.label for key in keys)
     sentence = f"The {labels} was stored in the keyring. It was not checked."
     written = {"is_checked": False, "transport": None, "key": "in the keyring", "provider": secrets[0].provider}
-    return Answer({"text/plain": sentence}, written)
+    return CommandResult({"text/plain": sentence}, written)

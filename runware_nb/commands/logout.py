@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..core.provider_secrets import ProviderSecret
 from ..settings import RUNWARE_KEY, forget_key
-from .base import Answer
+from .base import CommandResult
 from .login import secrets_named
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("provider", nargs="*", metavar="PROVIDER", help="whose secrets; runware by default")
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Forget the key; runs in progress are still collected by the next session with a key.
 
     Raises:
@@ -37,14 +37,14 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     sentence = "This session no longer uses the key" + (", and it was deleted from the keyring." if was_stored else ".")
     if session.connection.sandbox is not None:
         sentence += " The sandbox stays in use."
-    return Answer({"text/plain": sentence}, {"forgotten": True, "was_in_keyring": was_stored})
+    return CommandResult({"text/plain": sentence}, {"forgotten": True, "was_in_keyring": was_stored})
 
 
-def _forget_others(session: Session, secrets: Sequence[ProviderSecret]) -> Answer:
+def _forget_others(session: Session, secrets: Sequence[ProviderSecret]) -> CommandResult:
     """Delete the secrets of a provider that this session does not use itself."""
     deleted = [secret.label for secret in secrets if forget_key(session.settings.profile, secret)]
     if deleted:
         sentence = f"Deleted from the keyring: {', '.join(deleted)}."
     else:
         sentence = f"The keyring contains no {' and no '.join(secret.label for secret in secrets)}."
-    return Answer({"text/plain": sentence}, {"forgotten": bool(deleted), "was_in_keyring": bool(deleted)})
+    return CommandResult({"text/plain": sentence}, {"forgotten": bool(deleted), "was_in_keyring": bool(deleted)})

@@ -16,7 +16,7 @@ from ..providers.runware.catalog import find_model, rulebook_of
 from ..providers.runware.operations import WIRE_NAMES
 from ..providers.runware.parameters import parameters_of
 from ..runlog import RunRecord, State
-from .base import Answer
+from .base import CommandResult
 from .filters import add_filters, filter_from
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_filters(parser, limit=None)
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Return the paragraph about the runs that the filters select."""
     wanted = filter_from(options, session)
     selected = session.log.select(wanted)
@@ -55,7 +55,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
         left_out = len(session.log.select(dataclasses.replace(wanted, with_replays=True))) - len(selected)
     written = paragraph(session, chosen, failed=failed, left_out=left_out)
     bundle = {"text/html": element("p", text(written)), "text/plain": written}
-    return Answer(bundle, {"methods": written, "runs": len(chosen), "failed": failed}, value=written)
+    return CommandResult(bundle, {"methods": written, "runs": len(chosen), "failed": failed}, value=written)
 
 
 def paragraph(session: Session, runs: Sequence[RunRecord], *, failed: int = 0, left_out: int = 0) -> str:

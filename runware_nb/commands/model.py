@@ -10,7 +10,7 @@ from ..errors import MagicUsageError
 from ..present.results import format_usd
 from ..present.table import Table, render_facts, render_table
 from ..providers.runware.catalog import find_model, nearest_names
-from .base import Answer
+from .base import CommandResult
 
 if TYPE_CHECKING:
     from ..providers.runware.catalog import Model, Rulebook
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="MODEL", help="AIR identifier, slug, name or alias")
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Look it up, in the catalogue and at the schema service."""
     known = find_model(session.aliases.air_of(options.name))
     rules = session.planner.rules_for(options.name)
@@ -46,7 +46,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     table = render_table(Table(("parameter", "kind", "allowed", "default", "needed", ""), rows, rules.documentation))
     shown = render_facts(facts)
     bundle = {kind: shown[kind] + ("\n" if kind == "text/plain" else "") + table[kind] for kind in shown}
-    return Answer(bundle, {**dict(facts), "schema": rules.schema}, value=rules)
+    return CommandResult(bundle, {**dict(facts), "schema": rules.schema}, value=rules)
 
 
 def _facts(rules: Rulebook, known: Model | None) -> list[tuple[str, Any]]:

@@ -9,7 +9,7 @@ from ..errors import ConfigError
 from ..loop import background_loop, wait
 from ..present.table import Table, render_table
 from ..providers.runware.catalog import Model, all_models, listed_models
-from .base import Answer
+from .base import CommandResult
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundled", action="store_true", help="list what is known without asking")
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Search, or list."""
     search = " ".join(filter(None, [options.search, *options.words]))
     if options.bundled:
@@ -38,7 +38,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     except ConfigError as error:
         answer = _bundled(search)
         note = f"This is the bundled catalog. {session.front_end.message(error)}"
-        return Answer(answer.bundle, answer.json, (note,), answer.is_failure)
+        return CommandResult(answer.bundle, answer.json, (note,), answer.is_failure)
     filters = {"category": options.category, "architecture": options.architecture}
     given = {name: value for name, value in filters.items() if value}
     found = wait(
@@ -50,10 +50,10 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     total = found.get("totalResults")
     caption = f"{len(rows)} of {total if isinstance(total, int) else len(rows)}"
     table = Table(("model", "name", "category", "architecture"), rows, caption, empty=f"no model for {search!r}")
-    return Answer(render_table(table), {"data": [found]}, is_failure=not rows)
+    return CommandResult(render_table(table), {"data": [found]}, is_failure=not rows)
 
 
-def _bundled(search: str) -> Answer:
+def _bundled(search: str) -> CommandResult:
     words = search.lower().split()
     found = [
         model
@@ -72,7 +72,7 @@ def _bundled(search: str) -> Answer:
          "aliases": list(m.aliases)}
         for m in found
     ]  # fmt: skip
-    return Answer(render_table(table), value, is_failure=not found)
+    return CommandResult(render_table(table), value, is_failure=not found)
 
 
 def _sizes(model: Model) -> str:

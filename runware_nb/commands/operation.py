@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.operations import Operation
 from ..session.api import as_tags
 from ..session.operations import task_of
-from .base import Answer
+from .base import CommandResult
 from .image_options import add_label_options, add_operation_options, read_set
 from .images_in import find_image
 from .text_to_image import dry_run
@@ -40,7 +40,7 @@ class OperationCommand:
         add_operation_options(parser, self._operation, title=self._operation.name)
         add_label_options(parser)
 
-    def run(self, session: Session, options: argparse.Namespace) -> Answer:
+    def run(self, session: Session, options: argparse.Namespace) -> CommandResult:
         """Send the task and return its job; with `--dry-run` only plan it.
 
         Raises:
@@ -61,4 +61,4 @@ class OperationCommand:
         defaults = getattr(options, "defaults", {}) or session.settings.defaults
         tags = as_tags([*options.tag, *as_tags(defaults.get("tag"))])
         job = session.submit(task, tags=tags, note=options.note, fresh=options.fresh, agreed=options.yes)
-        return Answer(job=job, value=job)
+        return CommandResult(job=job, value=job)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..engine.display import runs_table
 from ..present.table import render_table
 from ..runlog import RunRecord, State
-from .base import Answer
+from .base import CommandResult
 from .log import row_of
 from .unknown_runs import notes_on_unknown
 
@@ -26,19 +26,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """List or cancel them."""
     if options.cancel:
         return _cancel(session, options)
     runs = session.pending()
     if not runs:
-        return Answer({"text/plain": "nothing is pending"}, [], value=runs)
-    return Answer(
+        return CommandResult({"text/plain": "nothing is pending"}, [], value=runs)
+    return CommandResult(
         render_table(runs_table(runs)), [row_of(run) for run in runs], tuple(_notes(session, runs)), value=runs
     )
 
 
-def _cancel(session: Session, options: argparse.Namespace) -> Answer:
+def _cancel(session: Session, options: argparse.Namespace) -> CommandResult:
     cancelled = session.cancel_queued(of_other_kernels=options.all)
     left = [run for run in session.pending() if run.attempts == 0]
     count = len(cancelled)
@@ -50,7 +50,7 @@ def _cancel(session: Session, options: argparse.Namespace) -> Answer:
         of_others = f"{len(left)} run{'' if len(left) == 1 else 's'} of other kernels"
         verb, them = ("was", "it") if len(left) == 1 else ("were", "them")
         notes.append(f"{of_others} {verb} not sent: `pending --cancel --all` cancels {them} too.")
-    return Answer({"text/plain": said}, {"cancelled": cancelled}, tuple(notes), value=cancelled)
+    return CommandResult({"text/plain": said}, {"cancelled": cancelled}, tuple(notes), value=cancelled)
 
 
 def _notes(session: Session, runs: list[RunRecord]) -> list[str]:

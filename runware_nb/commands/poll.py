@@ -11,7 +11,7 @@ from ..errors import MagicUsageError
 from ..loop import background_loop, wait
 from ..present.table import render_facts
 from ..providers.runware.frames import Frame
-from .base import Answer
+from .base import CommandResult
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task_uuid", metavar="UUID", help="task UUID; of a logged run its first characters do")
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Ask."""
     task_uuid = options.task_uuid
     if not is_uuid(task_uuid):
@@ -39,8 +39,8 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     frame = wait(background_loop().submit(session.client().poll(task_uuid)))
     if not frame.items and not frame.errors:
         note = f"the service does not know task {task_uuid}, or does not show it yet"
-        return Answer({}, {"data": []}, (note,), is_failure=True)
-    return Answer(_shown(frame), frame_json(frame), is_failure=bool(frame.errors))
+        return CommandResult({}, {"data": []}, (note,), is_failure=True)
+    return CommandResult(_shown(frame), frame_json(frame), is_failure=bool(frame.errors))
 
 
 def frame_json(frame: Frame) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from ..errors import MagicUsageError
 from ..runlog import RunRecord, State
 from ..runlog.filters import RunFilter
-from ..runlog.keeping import stored_files
-from .base import Answer
+from ..runlog.maintenance import stored_files
+from .base import CommandResult
 from .filters import add_filters, filter_from
 from .forget import remove
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Choose, ask, and remove; files that no run refers to go too."""
     if options.damaged:
         return remove(session, [], agreed=options.yes, damaged=session.log.find_damaged())

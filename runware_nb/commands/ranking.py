@@ -13,7 +13,7 @@ from ..present.ranking import RankRow, render_ranking
 from ..runlog.ballots import Vote, ballots_of, votes_of
 from ..runlog.exhibits import Place, runs_of
 from ..runlog.records import RunRecord
-from .base import Answer
+from .base import CommandResult
 from .filters import ALL, read_limit
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Rank them."""
     name = options.ballot or _only_one(ballots_of(session.log))
     votes = votes_of(session.log, name)
@@ -57,10 +57,10 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
          "high": rank.high, "wins": rank.wins, "votes": rank.votes}
         for rank in ranks
     ]  # fmt: skip
-    return Answer(render_ranking(rows, caption), written, value=ranks)
+    return CommandResult(render_ranking(rows, caption), written, value=ranks)
 
 
-def _by_condition(session: Session, name: str, votes: list[Vote], by: list[str], count: int | None) -> Answer:
+def _by_condition(session: Session, name: str, votes: list[Vote], by: list[str], count: int | None) -> CommandResult:
     """Rank the conditions that the images were generated under."""
     ranking = rank_conditions(session.log, votes, by)
     names = ", ".join(ranking.names)
@@ -88,7 +88,7 @@ def _by_condition(session: Session, name: str, votes: list[Vote], by: list[str],
          "wins": rank.wins, "votes": rank.votes, "images": ranking.images[rank.item]}
         for rank in ranking.ranks
     ]  # fmt: skip
-    return Answer(render_ranking(rows, "; ".join(parts), what="condition"), written, value=ranking.ranks)
+    return CommandResult(render_ranking(rows, "; ".join(parts), what="condition"), written, value=ranking.ranks)
 
 
 def _only_one(ballots: dict[str, int]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..session.api import rate_reference
 from .arguments import whole_number
-from .base import Answer
+from .base import CommandResult
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("stars", type=whole_number, metavar="STARS", help="1 to 5; 0 removes the rating")
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Record the rating.
 
     Raises:
@@ -31,4 +31,4 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     task_uuid, number = rate_reference(session, options.ref, options.stars)
     which = f"run {task_uuid[:8]}" if number is None else f"#{number} of run {task_uuid[:8]}"
     text = f"{which}: {'★' * options.stars or 'no rating'}"
-    return Answer({"text/plain": text}, {"task_uuid": task_uuid, "index": number, "rating": options.stars})
+    return CommandResult({"text/plain": text}, {"task_uuid": task_uuid, "index": number, "rating": options.stars})

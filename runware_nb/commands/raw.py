@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import MagicUsageError
 from ..printable import printable_json
 from ..session.raw import send_raw
-from .base import Answer
+from .base import CommandResult
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -26,14 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="agree to the cost")
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Read the file, send its tasks, and return the response as it came."""
     response = send_raw(session, _read(options.file), fresh=options.fresh, agreed=options.yes)
     written: dict[str, Any] = {"data": response.items}
     if response.errors:
         written["errors"] = response.errors
     shown = {"text/plain": printable_json(written)}
-    return Answer(shown, written, tuple(response.notices), is_failure=bool(response.errors))
+    return CommandResult(shown, written, tuple(response.notices), is_failure=bool(response.errors))
 
 
 def _read(name: str) -> list[dict[str, Any]]:

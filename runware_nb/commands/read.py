@@ -9,7 +9,7 @@ from ..media.incoming import media_bytes
 from ..media.provenance import Provenance, read_provenance
 from ..present.html import muted
 from ..present.table import render_facts
-from .base import Answer
+from .base import CommandResult
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -22,15 +22,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", metavar="IMAGE", help="a PNG, JPEG or WebP file, of ours or of another tool")
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:  # noqa: ARG001 - it needs no session
+def run(session: Session, options: argparse.Namespace) -> CommandResult:  # noqa: ARG001 - it needs no session
     """Read it."""
     found = read_provenance(media_bytes(options.image)[0])
     value = as_json(found)
     if found.is_empty:
         sentence = f"{options.image} says nothing about where it came from"
-        return Answer({"text/html": muted(sentence), "text/plain": sentence}, value, is_failure=True, value=found)
+        return CommandResult(
+            {"text/html": muted(sentence), "text/plain": sentence}, value, is_failure=True, value=found
+        )
     facts = [(name, text) for name, text in _facts(found) if text not in {"", "None"}]
-    return Answer(render_facts(facts), value, value=found)
+    return CommandResult(render_facts(facts), value, value=found)
 
 
 def as_json(found: Provenance) -> dict[str, Any]:

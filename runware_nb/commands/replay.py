@@ -14,7 +14,7 @@ from ..present.html import muted
 from ..present.results import format_usd
 from ..present.table import Picture
 from ..reproduce.replay import Replayed, find_original, only_one, send_again
-from .base import Answer
+from .base import CommandResult
 from .diff import comparison_row, describe, heat_picture
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="agree to the price")
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Send it and compare."""
     if session.settings.mode == "replay":
-        return Answer({"text/plain": "replay mode: nobody is asked, so nothing is sent"}, {"results": []})
+        return CommandResult({"text/plain": "replay mode: nobody is asked, so nothing is sent"}, {"results": []})
     original = only_one(find_original(session, options.ref), options.ref)
     done = send_again(session, original, agreed=options.yes)
     compared = {place: describe(found) for place, found in done.comparisons.items()}
@@ -50,7 +50,9 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
         "files": [str(result.path) for result in done.outcome if result.path],
     }
     html = muted(lines[0]) + render_sides(_rows(session, done)) + muted(lines[-1])
-    return Answer({"text/html": html, "text/plain": "\n".join(lines)}, written, tuple(done.job.notices), value=done)
+    return CommandResult(
+        {"text/html": html, "text/plain": "\n".join(lines)}, written, tuple(done.job.notices), value=done
+    )
 
 
 def bounds() -> str:

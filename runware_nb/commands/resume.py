@@ -13,7 +13,7 @@ from ..engine.estimates import Estimate, estimate
 from ..errors import NotConfirmed, RunNotFound, RunwareNBError
 from ..present.table import render_table
 from ..runlog import RunRecord, State
-from .base import Answer
+from .base import CommandResult
 from .log import row_of
 from .unknown_runs import notes_on_unknown
 
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="agree to the cost of what is sent")
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Collect the runs, and report what became of each."""
     named = [session.log.find(ref) for ref in options.refs] or session.pending()
     chosen = [record for record in named if session.engine.known.belongs_here(record)]
@@ -72,7 +72,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     notes += notes_on_unknown(runs)
     bundle = render_table(runs_table(runs)) if runs else {"text/plain": "nothing is pending"}
     failed = failed or any(job.future.exception() is not None for job in jobs)
-    return Answer(bundle, [row_of(record) for record in runs], tuple(notes), is_failure=failed, value=runs)
+    return CommandResult(bundle, [row_of(record) for record in runs], tuple(notes), is_failure=failed, value=runs)
 
 
 def _may_send(session: Session, unsent: list[RunRecord], options: argparse.Namespace) -> bool:

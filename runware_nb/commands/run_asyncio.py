@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..errors import MagicUsageError
-from .base import Answer
+from .base import CommandResult
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("state", choices=["on"], help="on; restart the kernel to end it")
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:  # noqa: ARG001 - every command has them
+def run(session: Session, options: argparse.Namespace) -> CommandResult:  # noqa: ARG001 - every command has them
     """Patch asyncio. It is done on request only, because Stop does not end what nest-asyncio runs.
 
     Raises:
@@ -39,4 +39,4 @@ def run(session: Session, options: argparse.Namespace) -> Answer:  # noqa: ARG00
         loop = None
     nest.apply(loop)
     sentence = "asyncio.run(...) works in cells now. Stop does not end what it runs, so prefer `await` where you can."
-    return Answer({"text/plain": sentence}, {"asyncio": "on"})
+    return CommandResult({"text/plain": sentence}, {"asyncio": "on"})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..core.redaction import show_url
 from ..present.table import render_facts
-from .base import Answer
+from .base import CommandResult
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stop", action="store_true", help="stop it, and return to the service in use before")
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Start it as a child of this process, one at a time; or stop it.
 
     Raises:
@@ -34,24 +34,24 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
         return _stop(session)
     if session.settings.mode == "replay":
         sentence = "Replay mode answers every request from the log, so no sandbox was started."
-        return Answer({"text/plain": sentence}, {"running": False})
+        return CommandResult({"text/plain": sentence}, {"running": False})
     arguments = ["--port", str(options.port), "--latency-s", str(options.latency_s), "--seed", str(options.seed)]
     if options.faults:
         arguments += ["--faults", options.faults]
     sandbox = session.connection.use_sandbox(arguments)
     facts = {"service": "sandbox (local, costs nothing)", "URL": sandbox.info["rest_url"]}
     public = {name: value for name, value in sandbox.info.items() if name != "api_key"}
-    return Answer(render_facts(list(facts.items()), title="sandbox started"), public)
+    return CommandResult(render_facts(list(facts.items()), title="sandbox started"), public)
 
 
-def _stop(session: Session) -> Answer:
+def _stop(session: Session) -> CommandResult:
     unfinished = [job for job in session.running_jobs() if job.record.provider == "sandbox"]
     was_running = session.connection.sandbox is not None and session.connection.sandbox.is_running
     was_used = session.connection.leave_sandbox(tells=False)
     url = show_url(session.settings.rest_url)
     if not was_used:
         sentence = f"This session uses no sandbox of its own. The service is {url}."
-        return Answer({"text/plain": sentence}, {"running": False, "rest_url": url})
+        return CommandResult({"text/plain": sentence}, {"running": False, "rest_url": url})
     key = session.settings.api_key
     whose = f"with the key from {key.source}" if key is not None else "and there is no key yet: run `login`"
     start = "The sandbox was stopped." if was_running else "The sandbox had already ended."
@@ -60,4 +60,4 @@ def _stop(session: Session) -> Answer:
         count = f"{len(unfinished)} run{'' if len(unfinished) == 1 else 's'}"
         sentence += f" {count} of the sandbox did not finish. To collect them, start it again, then run `resume`."
     written = {"running": False, "rest_url": url, "unfinished": len(unfinished)}
-    return Answer({"text/plain": sentence}, written)
+    return CommandResult({"text/plain": sentence}, written)

@@ -15,7 +15,7 @@ from ..present.html import muted
 from ..present.results import format_stars
 from ..present.table import render_facts
 from ..runlog import RunRecord, State, UseRecord
-from .base import Answer
+from .base import CommandResult
 from .log import row_of
 from .unknown_runs import describe_unknown
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("ref", metavar="UUID", help="task UUID, or its first characters")
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Find it and show it."""
     record = session.log.find(options.ref)
     facts = [
@@ -64,7 +64,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     facts += [("used by", _use_text(use)) for use in later]
     bundle = render_facts([(name, _value_text(value)) for name, value in facts if value is not None and value != ""])
     images = _images(session, record) if record.is_finished else ""
-    return Answer(
+    return CommandResult(
         {"text/html": images + bundle["text/html"], "text/plain": bundle["text/plain"]},
         {
             **row_of(record),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import MagicUsageError
 from ..present.table import Bar, Table, render_table
-from .base import Answer
+from .base import CommandResult
 from .filters import ALL, read_limit
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Weigh them."""
     name = options.notebook or session.context().notebook
     if not name:
@@ -44,7 +44,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
     table = Table(
         ("cell", "run", "size", "begins with"), rows, f"{path.name}: {_kilobytes(total)}{part}", empty="no cells"
     )
-    return Answer(render_table(table), {"path": str(path), "bytes": total, "cells": cells})
+    return CommandResult(render_table(table), {"path": str(path), "bytes": total, "cells": cells})
 
 
 def _cells(path: Path) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from ..present.results import format_usd
 from ..present.table import render_facts
 from ..remedies import Remedy, command
 from ..runlog.spending import budgets_of
-from .base import Answer
+from .base import CommandResult
 from .cost import budget_line
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare no arguments."""
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:  # noqa: ARG001 - every command has them
+def run(session: Session, options: argparse.Namespace) -> CommandResult:  # noqa: ARG001 - every command has them
     """Show everything that can be found out; what cannot be reached is reported and does not end the command."""
     facts: dict[str, Any] = {}
     notes: list[str] = []
@@ -53,8 +53,9 @@ def run(session: Session, options: argparse.Namespace) -> Answer:  # noqa: ARG00
         notes.append(session.front_end.message(error))
     notes += [problem.sentence for problem in session.settings.problems]
     notes += session.connection.take_notices()
-    return Answer(render_facts(list(facts.items())), facts, tuple(dict.fromkeys(notes)),
-                  is_failure="connection" in facts)  # fmt: skip
+    return CommandResult(
+        render_facts(list(facts.items())), facts, tuple(dict.fromkeys(notes)), is_failure="connection" in facts
+    )
 
 
 def _add_connection(session: Session, facts: dict[str, Any], notes: list[str]) -> None:

@@ -14,7 +14,7 @@ from ..core.results import Outcome
 from ..engine.submission import Plan
 from ..errors import MagicUsageError, TaskError
 from ..present.table import render_facts
-from .base import Answer
+from .base import CommandResult
 from .image_options import add_image_options, add_label_options, fill_in, refuse_keys, task_from
 from .images_in import find_image
 
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_label_options(parser)
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Send the task and return its job.
 
     Raises:
@@ -57,7 +57,7 @@ def submit(
     prompt: str,
     template: str | None = None,
     names: Mapping[str, Any] = MappingProxyType({}),
-) -> Answer:
+) -> CommandResult:
     """Plan or send a prompt with parsed options; *names* are the user's variables."""
     fill_in(options, session.settings.defaults)
     task = task_from(options, prompt, lambda word: find_image(word, session, names))
@@ -71,7 +71,7 @@ def submit(
         fresh=options.fresh,
         agreed=options.yes,
     )
-    return Answer(job=job, value=job)
+    return CommandResult(job=job, value=job)
 
 
 def _named(value: Any) -> str:
@@ -95,9 +95,9 @@ def _raw(error: TaskError) -> dict[str, Any]:
     return error.raw or {"code": error.code, "message": error.problem, "taskUUID": error.task_uuid}
 
 
-def dry_run(plan: Plan) -> Answer:
+def dry_run(plan: Plan) -> CommandResult:
     """Return what a plan would send, and its price."""
     task = replace_media(plan.task, _named) if holds_media(plan.task) else plan.task
     facts = [*task.items(), ("price", str(plan.price)), ("sent", "nothing (dry run)")]
     written = {"task": task, "estimate_usd": plan.price.usd, "estimate_basis": plan.price.basis}
-    return Answer(render_facts(facts), written, tuple(plan.warnings), value=plan)
+    return CommandResult(render_facts(facts), written, tuple(plan.warnings), value=plan)

@@ -12,7 +12,7 @@ from ..errors import MediaError
 from ..media.medium import write_whole
 from ..net.trace import TracedFrame, wire_trace
 from ..present.table import Table, render_table
-from .base import Answer
+from .base import CommandResult
 from .filters import ALL, read_limit
 
 if TYPE_CHECKING:
@@ -36,14 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:  # noqa: ARG001 - every command has them
+def run(session: Session, options: argparse.Namespace) -> CommandResult:  # noqa: ARG001 - every command has them
     """Turn it on or off, show it, or save it."""
     if options.what in {"on", "off"}:
         wire_trace.is_on = options.what == "on"
         if wire_trace.is_on:
             wire_trace.frames.clear()
         said = "frames are kept now; `trace show` lists them" if wire_trace.is_on else "no more frames are kept"
-        return Answer({"text/plain": said}, {"trace": options.what})
+        return CommandResult({"text/plain": said}, {"trace": options.what})
     frames = list(wire_trace.frames)
     if options.what == "save":
         return _save(frames, Path(options.file or "runware-trace.jsonl").expanduser())
@@ -52,17 +52,19 @@ def run(session: Session, options: argparse.Namespace) -> Answer:  # noqa: ARG00
     empty = "nothing was kept; `trace on` begins" if not wire_trace.is_on else "nothing has travelled yet"
     table = Table(("time (UTC)", "", "host", "frame"), rows, f"{len(shown)} of {len(frames)} frames", empty=empty)
     note = (f"{len(shown)} of {len(frames)} frames; `--limit all` shows every one",) if len(shown) < len(frames) else ()
-    return Answer(render_table(table), [dataclasses.asdict(each) for each in shown], value=shown, json_notes=note)
+    return CommandResult(
+        render_table(table), [dataclasses.asdict(each) for each in shown], value=shown, json_notes=note
+    )
 
 
-def _save(frames: list[TracedFrame], target: Path) -> Answer:
+def _save(frames: list[TracedFrame], target: Path) -> CommandResult:
     body = "".join(json.dumps(dataclasses.asdict(each), ensure_ascii=False) + "\n" for each in frames)
     try:
         write_whole(target, body.encode())
     except OSError as error:
         raise MediaError(f"{target} cannot be written: {error.strerror or error}") from error
     said = f"{target}: {len(frames)} frames; read it before you send it to somebody"
-    return Answer({"text/plain": said}, {"path": str(target), "frames": len(frames)})
+    return CommandResult({"text/plain": said}, {"path": str(target), "frames": len(frames)})
 
 
 def _clip(frame: TracedFrame) -> str:

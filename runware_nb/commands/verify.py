@@ -12,7 +12,7 @@ from ..errors import MagicUsageError
 from ..present.compare import Side, render_sides
 from ..present.table import Table, render_table
 from ..reproduce.verify import Checked, plan_verification, verify
-from .base import Answer
+from .base import CommandResult
 from .diff import comparison_row, describe, heat_picture
 from .filters import add_filters, filter_from
 from .replay import bounds
@@ -33,10 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="agree to the price, however high")
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Plan, send, compare."""
     if session.settings.mode == "replay":
-        return Answer({"text/plain": "replay mode: nobody is asked, so nothing is made again"}, {"runs": []})
+        return CommandResult({"text/plain": "replay mode: nobody is asked, so nothing is made again"}, {"runs": []})
     if options.budget is not None and not 0 <= options.budget < 1e9:
         raise MagicUsageError(f"--budget {options.budget}: it is an amount in US dollars, 0 or more")
     chosen = [session.log.find(ref) for ref in options.refs] or [
@@ -67,7 +67,7 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
         "runs": [_row(each) for each in done],
     }
     failed = any(each.job is not None and each.verdict in {None, "drifted", "missing"} for each in done)
-    return Answer({"text/html": html, "text/plain": shown["text/plain"]}, written, is_failure=failed, value=done)
+    return CommandResult({"text/html": html, "text/plain": shown["text/plain"]}, written, is_failure=failed, value=done)
 
 
 def _word(each: Checked) -> str:

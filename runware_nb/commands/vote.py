@@ -11,7 +11,7 @@ from ..curation import Ballot
 from ..errors import MagicUsageError
 from ..runlog.ballots import CHOICES
 from ..runlog.exhibits import Place
-from .base import Answer
+from .base import CommandResult
 from .filters import add_filters, filter_from
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_filters(parser, limit=None)
 
 
-def run(session: Session, options: argparse.Namespace) -> Answer:
+def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Write a vote down, or show pairs."""
     ballot = Ballot(session, ballot_name(options), filter_from(options, session), voter=options.voter, by=options.by)
     if options.vote:
@@ -49,8 +49,8 @@ def run(session: Session, options: argparse.Namespace) -> Answer:
         pair = [f"{uuid}#{position + 1}" for uuid, position in (left, right)]
         vote = remedies.Remedy("Vote with {0}; left, right or tie.", (remedies.command("vote", *pair, "left"),))
         said = f"next pair: {pair[0]} {pair[1]}. {session.front_end.remedy(vote)}"
-        return Answer({"text/plain": said}, {"ballot": ballot.name, "left": pair[0], "right": pair[1]})
-    return Answer(value=ballot)
+        return CommandResult({"text/plain": said}, {"ballot": ballot.name, "left": pair[0], "right": pair[1]})
+    return CommandResult(value=ballot)
 
 
 def ballot_name(options: argparse.Namespace) -> str:
@@ -58,7 +58,7 @@ def ballot_name(options: argparse.Namespace) -> str:
     return str(options.ballot or ",".join(sorted(options.tag)) or "all")
 
 
-def _given(session: Session, ballot: Ballot, words: list[str]) -> Answer:
+def _given(session: Session, ballot: Ballot, words: list[str]) -> CommandResult:
     if len(words) != 3 or words[2] not in CHOICES:
         raise MagicUsageError("a vote is two images and a choice: vote 3f2a9c1b#1 77b0d2aa#2 left (left, right or tie)")
     left, right = (_place(session, word) for word in words[:2])
@@ -68,7 +68,7 @@ def _given(session: Session, ballot: Ballot, words: list[str]) -> Answer:
     ballot.vote(left, right, words[2])
     count = len(ballot.votes)
     said = f"ballot {ballot.name}: {count} vote{'' if count == 1 else 's'}"
-    return Answer({"text/plain": said}, {"ballot": ballot.name, "votes": count})
+    return CommandResult({"text/plain": said}, {"ballot": ballot.name, "votes": count})
 
 
 def _place(session: Session, word: str) -> Place:

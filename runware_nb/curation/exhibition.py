@@ -18,7 +18,7 @@ from ..reprs import short_repr
 from ..runlog import ResultRecord, RunRecord
 from ..runlog.exhibits import Place, list_images, runs_of
 from ..runlog.filters import RunFilter
-from ..runlog.keeping import mark_favourite, rate_result
+from ..runlog.maintenance import mark_favourite, rate_result
 
 if TYPE_CHECKING:
     from ..session import Session

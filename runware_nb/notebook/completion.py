@@ -63,7 +63,7 @@ def _candidates(before: list[str], fragment: str, names: Mapping[str, Any], *, i
     from ..commands import COMMANDS, find_command
     from ..commands.arguments import LineParser
     from ..session import current_session
-    from .candidates import after_command, after_option
+    from .completion_values import after_command, after_option
     from .parsing import cell_parser
 
     if not is_cell and not before:

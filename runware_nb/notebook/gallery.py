@@ -7,7 +7,7 @@ from typing import Any
 from ..runlog.filters import RunFilter
 from ..session import current_session, log
 from .display import show_bundle, show_widget
-from .wall import wall_of
+from .static_gallery import wall_of
 
 __all__ = ["gallery", "open_gallery"]
 

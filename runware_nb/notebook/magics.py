@@ -56,7 +56,7 @@ class RunwareMagics(Magics):
         `%runware COMMAND -h` explains one. `%config RunwareMagics` sets defaults.
         """
         load(*FIRST_NEEDED)
-        from .running import Runner
+        from .magic_runner import Runner
 
         try:
             if cell is None:

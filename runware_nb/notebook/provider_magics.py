@@ -51,7 +51,7 @@ def _magic_of(package: ProviderPackage, shell: Any, defaults: Callable[[], dict[
     @needs_local_scope
     def magic(line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None) -> None:
         load(*FIRST_NEEDED)
-        from .running import Runner
+        from .magic_runner import Runner
 
         try:
             if cell is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BundleError
-from ..runlog.keeping import Merged
+from ..runlog.maintenance import Merged
 from ..session import current_session
 from ..session.api import log
 from .bundle import Made, make_bundle, merge_bundle, open_into

@@ -23,7 +23,7 @@ from ..remedies import Option, Remedy
 from ..reprs import short_repr
 from ..runlog import MediaStore, RunLog, RunRecord
 from ..runlog.ballots import merge_votes
-from ..runlog.keeping import Merged, add_runs, stored_files
+from ..runlog.maintenance import Merged, add_runs, stored_files
 from ..settings import save_to_project
 from .bundle_files import (
     EXTRA,

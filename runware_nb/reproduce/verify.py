@@ -14,7 +14,7 @@ from ..errors import RunwareNBError
 from ..media.compare import Comparison, Verdict
 from ..reprs import short_repr
 from ..runlog import RunRecord, State
-from ..runlog.keeping import note_perceptual_hash
+from ..runlog.maintenance import note_perceptual_hash
 from .replay import Original, compare_with, original_of
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ from ..providers.runware.operations import WIRE_NAMES
 from ..providers.runware.parameters import DELIVERY, parameters_of
 from ..providers.runware.tasks import ImageTask, Task
 from ..runlog import RunRecord
+from ..runlog.dataframe import frame_of
 from ..runlog.filters import RunFilter, parse_since
-from ..runlog.frames import frame_of
 from ..settings import hide_key
 from .current import current_session
 from .session import Session
@@ -341,7 +341,7 @@ def rate_reference(session: Session, ref: str, stars: int, *, index: int | None 
     Returns:
         The task UUID, and the number of the result, counted from 1; None for all results of the run.
     """
-    from ..runlog.keeping import rate_result
+    from ..runlog.maintenance import rate_result
 
     rating = _whole(stars)
     if rating is None or not 0 <= rating <= 5:

@@ -16,7 +16,7 @@ from runware_nb.errors import MagicUsageError, RunLogError, RunwareNBError
 from runware_nb.runlog import ResultRecord, RunLog, State, UseRecord
 from runware_nb.runlog.ballots import Vote, add_vote
 from runware_nb.runlog.damage import RunDamaged
-from runware_nb.runlog.keeping import forget_runs
+from runware_nb.runlog.maintenance import forget_runs
 from runware_nb.runlog.rows import RESULT_COLUMNS, RUN_COLUMNS, USE_COLUMNS
 from runware_nb.session import Session
 from runware_nb.settings import Key, Settings
@@ -241,7 +241,7 @@ def test_a_healthy_unfinished_run_is_still_not_forgotten(session):
 
 def test_a_file_that_a_damaged_row_names_is_not_a_stray(session):
     """Prune deletes files that no run refers to; a row that cannot be read may still refer to one."""
-    from runware_nb.runlog.keeping import stored_files
+    from runware_nb.runlog.maintenance import stored_files
 
     break_row(session, 1, "inputs", '[{"place": "inputImage", "file": "' + FILE + '"')
     with session.log.reading() as connection:

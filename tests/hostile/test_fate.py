@@ -23,7 +23,7 @@ from runware_nb.errors import (
     TransportError,
     TransportTimeout,
 )
-from runware_nb.providers.runware import Board, Flight
+from runware_nb.providers.runware import Router, TrackedAttempt
 from runware_nb.providers.runware.attempt import now
 from runware_nb.providers.runware.classify import task_error
 from runware_nb.providers.runware.fate import Fate, Leaving, SendStarted, Sent, Started
@@ -120,7 +120,7 @@ def test_a_flood_does_not_lead_to_a_flood_of_polls(message):
 
 
 def test_an_error_about_a_utility_concerns_no_task():
-    board = Board()
+    board = Router()
     flight = board.flights[OURS] = flying()
     for task_type in ("ping", "modelSearch", "imageUpload", "videoInference"):
         board.on_frame(parse_frame(json.dumps(error("x", taskType=task_type))))
@@ -461,7 +461,7 @@ def test_a_utility_that_is_answered_twice_counts_once(transport):
 
 def flying(task_uuid=OURS):
     task = {"taskType": "imageInference", "taskUUID": task_uuid, "numberResults": 2}
-    flight = Flight(task, Fate.unsent(task, max_retries=3))
+    flight = TrackedAttempt(task, Fate.unsent(task, max_retries=3))
     report = flight.report(0.5)
     for event in (Started(now() + 60, report), SendStarted(), Leaving(), Sent(pushes=True, report=report)):
         flight.advance(event)
@@ -477,7 +477,7 @@ orphans = st.builds(lambda code, scope, kind: {"code": code, "message": "m", **s
 @settings(max_examples=40, suppress_health_check=list(HealthCheck), deadline=None)
 @given(st.lists(st.lists(orphans, min_size=1, max_size=3), max_size=6), st.integers(1, 3))
 def test_no_number_or_kind_of_errors_without_our_name_ends_a_task(frames, count):
-    board = Board()
+    board = Router()
     for number in range(count):
         name = f"1000000{number}-0000-4000-8000-000000000000"
         board.flights[name] = flying(name)
@@ -496,16 +496,16 @@ FAULTS = [RuntimeError("odd"), KeyError("x"), RecursionError("deep"), UnicodeErr
 
 @pytest.mark.parametrize("fault", FAULTS, ids=repr)
 def test_a_fault_in_one_task_of_a_frame_reaches_that_task_alone(monkeypatch, fault, caplog):
-    board = Board()
+    board = Router()
     first, second = (board.flights.setdefault(name, flying(name)) for name in (OURS, OTHER["taskUUID"]))
-    real = Flight.take
+    real = TrackedAttempt.take
 
     def take(flight, items, errors):
         if flight is first:
             raise fault
         real(flight, items, errors)
 
-    monkeypatch.setattr(Flight, "take", take)
+    monkeypatch.setattr(TrackedAttempt, "take", take)
     items = [result({"taskUUID": flight.task_uuid}) for flight in (first, second)]
     board.on_frame(parse_frame(json.dumps({"data": items})))
     assert len(second.outcome()) == 1
@@ -515,7 +515,8 @@ def test_a_fault_in_one_task_of_a_frame_reaches_that_task_alone(monkeypatch, fau
 
 @pytest.mark.parametrize("fault", FAULTS[:2], ids=repr)
 @pytest.mark.parametrize(
-    "seam", ["runware_nb.providers.runware.websocket.parse_frame", "runware_nb.providers.runware.router.Board.on_frame"]
+    "seam",
+    ["runware_nb.providers.runware.websocket.parse_frame", "runware_nb.providers.runware.router.Router.on_frame"],
 )
 def test_a_fault_with_one_frame_does_not_end_the_reader(monkeypatch, seam, fault, caplog):
     import importlib
@@ -524,7 +525,7 @@ def test_a_fault_with_one_frame_does_not_end_the_reader(monkeypatch, seam, fault
     try:
         owner = importlib.import_module(module)
     except ModuleNotFoundError:
-        owner = Board
+        owner = Router
     real = getattr(owner, name)
     faults = []
 
@@ -584,7 +585,7 @@ def test_whatever_arrives_the_reader_reads_on(messages):
 
 def test_each_task_gets_its_own_error_when_the_connection_is_lost_for_good():
     """An error carries the outcome of its task: one object for all would show the results of another task."""
-    board = Board()
+    board = Router()
     first, second = (board.flights.setdefault(name, flying(name)) for name in (OURS, OTHER["taskUUID"]))
     board.on_broken(TransportError("gone"))
     assert first.fate.broken is not second.fate.broken

@@ -21,7 +21,7 @@ from runware_nb.reproduce.bundle import merge_bundle
 from runware_nb.reproduce.code import code_for
 from runware_nb.reproduce.records import read_lines, write_lines
 from runware_nb.runlog import RunLog
-from runware_nb.runlog.keeping import add_runs
+from runware_nb.runlog.maintenance import add_runs
 from runware_nb.runlog.schema import results, runs
 from tests.conftest import TASK
 

@@ -474,9 +474,9 @@ def test_a_fault_with_one_image_is_named_and_loses_nothing_else(make, monkeypatc
 @pytest.mark.parametrize("fault", FAULTS[:2], ids=repr)
 def test_a_fault_in_one_run_stops_no_other_and_is_never_paid_twice(make, monkeypatch, fault):
     """The run stays in the log as unfinished; the same request joins it."""
-    from runware_nb.providers.runware import Courier
+    from runware_nb.providers.runware import Tracker
 
-    real, broken_prompts = Courier._perform, {"one"}
+    real, broken_prompts = Tracker._perform, {"one"}
 
     async def perform(self, flight, duty, deadline):
         event = await real(self, flight, duty, deadline)
@@ -484,7 +484,7 @@ def test_a_fault_in_one_run_stops_no_other_and_is_never_paid_twice(make, monkeyp
             raise fault  # after it was sent
         return event
 
-    monkeypatch.setattr(Courier, "_perform", perform)
+    monkeypatch.setattr(Tracker, "_perform", perform)
 
     async def work(server):
         server.on_task = lambda task: [{"data": [image_of(server, task)]}]
@@ -511,9 +511,9 @@ def test_a_fault_in_one_run_stops_no_other_and_is_never_paid_twice(make, monkeyp
 def test_resume_collects_the_runs_beside_one_that_fails(make, monkeypatch):
     from runware_nb.commands import resume
     from runware_nb.engine.known_runs import KnownRuns
-    from runware_nb.providers.runware import Courier
+    from runware_nb.providers.runware import Tracker
 
-    real_follow, real_resume, broken = Courier.follow, KnownRuns.resume_run, []
+    real_follow, real_resume, broken = Tracker.follow, KnownRuns.resume_run, []
 
     async def follow(self, accepted, observer, deadline):
         if accepted.remote_id == broken[0]:
@@ -537,7 +537,7 @@ def test_resume_collects_the_runs_beside_one_that_fails(make, monkeypatch):
             time.sleep(0.01)
         session.close()
         broken.extend(job.task_uuid for job in jobs[:2])
-        monkeypatch.setattr(Courier, "follow", follow)
+        monkeypatch.setattr(Tracker, "follow", follow)
         monkeypatch.setattr(KnownRuns, "resume_run", resume_run)
         parser = argparse.ArgumentParser()
         resume.add_arguments(parser)

@@ -206,12 +206,12 @@ def test_an_unexpected_error_in_the_supervisor_leads_to_a_new_connection(seam, f
 
 @pytest.mark.parametrize("retries", [0, 3])
 def test_an_unexpected_error_that_ends_the_supervisor_is_named_or_overcome(monkeypatch, retries):
-    from runware_nb.providers.runware import Board
+    from runware_nb.providers.runware import Router
 
     def broken(self):
         raise RuntimeError("something odd")
 
-    monkeypatch.setattr(Board, "on_gap", broken)
+    monkeypatch.setattr(Router, "on_gap", broken)
 
     async def work(server):
         async with connect(server, max_retries=retries) as client:

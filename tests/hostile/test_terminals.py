@@ -320,7 +320,7 @@ def test_no_command_of_a_notebook_shows_a_control_character(session, tmp_path, m
     import IPython.display
 
     from runware_nb.notebook import display
-    from runware_nb.notebook.running import Runner
+    from runware_nb.notebook.magic_runner import Runner
 
     shown = []
 
@@ -379,7 +379,7 @@ def test_commands_as_functions_and_everything_with_a_repr_are_plain(session, tmp
 
 
 def test_completion_offers_nothing_that_a_terminal_cannot_show(session):
-    from runware_nb.notebook.candidates import after_command, after_option
+    from runware_nb.notebook.completion_values import after_command, after_option
 
     offered = [*after_option("--tag", session, {}), *after_option("--ballot", session, {}), *after_command("alias", session, {}),
                *after_option("-m", session, {})]  # fmt: skip

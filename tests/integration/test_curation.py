@@ -13,7 +13,7 @@ from runware_nb.errors import MagicUsageError, RunNotFound
 from runware_nb.runlog.ballots import ballots_of, votes_of
 from runware_nb.runlog.exhibits import list_images
 from runware_nb.runlog.filters import RunFilter
-from runware_nb.runlog.keeping import forget_runs
+from runware_nb.runlog.maintenance import forget_runs
 
 SMALL = {"taskType": "imageInference", "model": "runware:101@1", "width": 128, "height": 128}
 

@@ -149,7 +149,7 @@ def test_history_is_a_tree_however_it_was_grown(session, run, two):
 
 
 def test_a_ring_in_somebodys_log_ends(session, run):
-    from runware_nb.runlog.keeping import add_runs
+    from runware_nb.runlog.maintenance import add_runs
 
     names = [f"{n}0000000-0000-4000-8000-000000000000" for n in (1, 2)]
     ring = [

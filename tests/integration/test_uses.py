@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from runware_nb.commands import show
 from runware_nb.runlog.filters import RunFilter
-from runware_nb.runlog.keeping import forget_runs
+from runware_nb.runlog.maintenance import forget_runs
 from runware_nb.runlog.spending import sum_spending
 from runware_nb.session import CellContext
 from tests.conftest import TASK

@@ -278,7 +278,7 @@ def test_without_the_extra_there_are_pages_rectangles_and_uploads(shell, capsys,
 
 
 def test_a_page_of_a_gallery_shows_small_pictures_with_alt_text(shell):
-    from runware_nb.notebook.wall import wall_of
+    from runware_nb.notebook.static_gallery import wall_of
     from runware_nb.runlog.filters import RunFilter
 
     shell.run(f"%%runware {SMALL} -n 3 --seed 7 -o ships\na ship <b>")

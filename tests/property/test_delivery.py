@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from runware_nb.core.media_fields import replace_media
 from runware_nb.errors import ProtocolError
-from runware_nb.providers.runware import Board, Flight
+from runware_nb.providers.runware import Router, TrackedAttempt
 from runware_nb.providers.runware.catalog.placing import place_media
 from runware_nb.providers.runware.catalog.reading import SchemaRefused, plain_schema
 from runware_nb.providers.runware.fate import Fate
@@ -91,10 +91,10 @@ def test_no_result_is_lost_whatever_else_arrives(wanted, sizes, garbage, data):
         )
         for frame in frames
     ]
-    board = Board()
+    board = Router()
     for task in UUIDS:
         wire = {"taskType": "imageInference", "taskUUID": task, "numberResults": 6}
-        board.flights[task] = Flight(wire, Fate.unsent(wire, max_retries=3))
+        board.flights[task] = TrackedAttempt(wire, Fate.unsent(wire, max_retries=3))
     for text in data.draw(st.permutations(texts + garbage)):
         try:
             board.on_frame(parse_frame(text))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from runware_nb.reproduce.records import read_lines, write_lines
 from runware_nb.runlog import FINAL_STATES, ResultRecord, RunLog, RunRecord, State
-from runware_nb.runlog.keeping import add_runs
+from runware_nb.runlog.maintenance import add_runs
 
 AT = "2026-01-01T00:00:00.000+00:00"
 

@@ -14,7 +14,7 @@ from rocrate_validator.utils import document_loader, http
 CONTEXT = (Path(rocrate.__file__).parent / "data" / "ro-crate.jsonld").read_text(encoding="utf-8")
 
 
-class Answer:
+class CommandResult:
     """What the network would have answered."""
 
     status_code, text, ok = 200, CONTEXT, True
@@ -31,7 +31,7 @@ class Answer:
 
 def main(folder: str) -> None:
     document_loader._fetch_json_ld = lambda url: json.loads(CONTEXT)
-    http.HttpRequester.get = lambda self, url, **_: Answer()
+    http.HttpRequester.get = lambda self, url, **_: CommandResult()
     settings = services.ValidationSettings(
         rocrate_uri=folder, profile_identifier="ro-crate-1.1", requirement_severity=models.Severity.REQUIRED
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ...commands.base import Answer
+from ...commands.base import CommandResult
 
 if TYPE_CHECKING:
     from ...session import Session
@@ -25,11 +25,11 @@ class Echo:
         parser.add_argument("--style", choices=["plain", "loud"], default="plain", help="how it is returned")
 
     @staticmethod
-    def run(session: Session, options: argparse.Namespace) -> Answer:
+    def run(session: Session, options: argparse.Namespace) -> CommandResult:
         """Send the text."""
         task = {"taskType": "trialEcho", "text": options.prompt, "style": options.style}
         job = session.submit(task, service="trial")
-        return Answer(job=job, value=job)
+        return CommandResult(job=job, value=job)
 
 
 class Status:
@@ -42,7 +42,7 @@ class Status:
         """Declare the arguments: none."""
 
     @staticmethod
-    def run(session: Session, options: argparse.Namespace) -> Answer:
+    def run(session: Session, options: argparse.Namespace) -> CommandResult:
         """Show it."""
         url = session.settings.value("trial_url")
-        return Answer({"text/plain": f"The trial is at {url}."}, {"url": url})
+        return CommandResult({"text/plain": f"The trial is at {url}."}, {"url": url})

@@ -8,7 +8,7 @@ import pytest
 import runware_nb
 from runware_nb.commands import COMMANDS
 from runware_nb.commands.arguments import HelpRequested, LineParser
-from runware_nb.commands.base import Answer
+from runware_nb.commands.base import CommandResult
 from runware_nb.commands.dispatch import CommandCall, LineStyle, command_names, list_commands, read_line
 from runware_nb.errors import MagicUsageError, TaskInvalid
 
@@ -70,7 +70,7 @@ class Refusing:
     SUMMARY = "refuse"
 
     @staticmethod
-    def run(session, options) -> Answer:
+    def run(session, options) -> CommandResult:
         raise TaskInvalid("x", parameter="steps", allowed_values=[4, 50])
 
 

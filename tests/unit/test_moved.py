@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from runware_nb.moved import MOVED
+from runware_nb.moved import MOVED, RENAMED
 
 
 def test_each_earlier_name_is_the_same_module_and_warns():
@@ -47,3 +47,16 @@ assert {warning.filename for warning in caught} == {"<string>"}, caught  # where
 def test_a_name_that_never_existed_is_an_import_error():
     with pytest.raises(ModuleNotFoundError, match=r"runware_nb\.nothing"):
         importlib.import_module("runware_nb.nothing")
+
+
+@pytest.mark.parametrize(("module", "name"), [(module, name) for module, names in RENAMED.items() for name in names])
+def test_earlier_names_of_classes_warn_and_are_the_same_class(module, name):
+    owner = importlib.import_module(f"runware_nb.{module}")
+    with pytest.warns(DeprecationWarning, match=RENAMED[module][name]):
+        earlier = getattr(owner, name)
+    assert earlier is getattr(owner, RENAMED[module][name])
+
+
+def test_a_name_that_never_existed_is_none_of_them():
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        importlib.import_module("runware_nb.commands").Nothing  # noqa: B018

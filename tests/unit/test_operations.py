@@ -370,7 +370,7 @@ import inspect, json, sys
 import runware_nb as rw
 from runware_nb.cli import _usage
 from runware_nb.notebook.completion import complete_runware
-from runware_nb.notebook.running import usage
+from runware_nb.notebook.magic_runner import usage
 from runware_nb.session.api import current_session
 
 sent = []

@@ -10,7 +10,7 @@ from runware_nb.notebook.extension import _count_unfinished
 from runware_nb.providers.runware.tasks import expected_results
 from runware_nb.runlog import UNFINISHED_STATES, ResultRecord, RunLog, State, TwinExists
 from runware_nb.runlog.filters import RunFilter, parse_since
-from runware_nb.runlog.keeping import add_runs, forget_runs, rate_result, stored_files
+from runware_nb.runlog.maintenance import add_runs, forget_runs, rate_result, stored_files
 from runware_nb.runlog.spending import budgets_of, set_budget, sum_imported, sum_spending
 from tests.runs import run_record
 

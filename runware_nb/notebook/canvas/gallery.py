@@ -15,7 +15,7 @@ from ...forking import Workers
 from ...printable import printable
 from ...runlog.filters import RunFilter
 from ..reusing import reuse
-from ..wall import models_in_use
+from ..static_gallery import models_in_use
 from .scripts import script
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from ...present.html import MUTED, element, text
 from ...providers.runware.catalog import FieldProblem, Rulebook, find_model
 from .look import Look
 from .media_words import cell_of
+from .output_area import ResultPlace
 from .parts import Parts, nested, sort_fields, value_at
-from .place import ResultPlace
 from .rows import Fold
 from .section import Section, arrange, fields_of_control, order_rules
 from .sender import Sender

@@ -21,7 +21,7 @@ from ...present.html import element, text
 from ...present.results import format_usd
 from .look import Look
 from .media_words import with_images
-from .place import ResultPlace
+from .output_area import ResultPlace
 
 if TYPE_CHECKING:
     from ...core.results import Outcome

@@ -6,31 +6,42 @@ Every name is loaded on first use, because the declaration of this package is re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .attempt import Flight
-    from .concurrency import Slots
+    from .attempt import TrackedAttempt
+    from .concurrency import ConcurrencyLimiter
     from .connection import Connection
-    from .router import Board
+    from .router import Router
     from .streams import StreamLine, TextStream
-    from .tracker import Courier
-    from .uploader import UploadDesk
+    from .tracker import Tracker
+    from .uploader import Uploader
 
-__all__ = ["Board", "Connection", "Courier", "Flight", "Slots", "StreamLine", "TextStream", "UploadDesk"]
+__all__ = [
+    "ConcurrencyLimiter",
+    "Connection",
+    "Router",
+    "StreamLine",
+    "TextStream",
+    "TrackedAttempt",
+    "Tracker",
+    "Uploader",
+]
 
 _HOMES = {
-    "Board": "router",
+    "Router": "router",
     "Connection": "connection",
-    "Courier": "tracker",
-    "Flight": "attempt",
-    "Slots": "concurrency",
+    "Tracker": "tracker",
+    "TrackedAttempt": "attempt",
+    "ConcurrencyLimiter": "concurrency",
     "StreamLine": "streams",
     "TextStream": "streams",
-    "UploadDesk": "uploader",
+    "Uploader": "uploader",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from ...moved import find_renamed
+
+        return find_renamed("providers.runware", name)
     from ...loading import load
 
     return getattr(load(f"providers.runware.{_HOMES[name]}"), name)

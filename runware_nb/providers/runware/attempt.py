@@ -15,12 +15,12 @@ from ..base import RunObserver
 from .collect import Collector
 from .fate import Action, Actions, Doubt, Event, Fate, Heard, Report, Wake, step
 
-__all__ = ["Flight", "now"]
+__all__ = ["TrackedAttempt", "now"]
 
 logger = logging.getLogger("runware_nb")
 
 
-class Flight:
+class TrackedAttempt:
     """A task on its way: its fate, what has come of it, and who waits for it.
 
     Attributes:
@@ -117,7 +117,7 @@ class Flight:
             waiter.set_result(None)
 
     async def wait(self, until: float) -> None:
-        """Wait until something happens; `Board` sees to it that *until*, by the monotonic clock, is something."""
+        """Wait until something happens; `Router` sees to it that *until*, by the monotonic clock, is something."""
         if not self._was_woken and until > now():
             self._waiter = asyncio.get_running_loop().create_future()
             try:

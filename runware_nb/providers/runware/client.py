@@ -25,16 +25,16 @@ from ..attempts import carry_out, pause, raise_if_failed
 from ..base import Accepted, Attempt, Limiter, Sender
 from .attempt import now
 from .catalog.placing import place_media
-from .concurrency import Slots
+from .concurrency import ConcurrencyLimiter
 from .connection import Connection, closed
 from .frames import Frame
 from .operations import binding_of
-from .router import Board
+from .router import Router
 from .streams import StreamLine, TextStream
 from .tasks import ImageTask, Task, as_wire, prepare
-from .tracker import UTILITY_TIMEOUT_S, Courier, jitter
+from .tracker import UTILITY_TIMEOUT_S, Tracker, jitter
 from .transport import TransportFactory
-from .uploader import UploadDesk
+from .uploader import Uploader
 
 __all__ = ["Client"]
 
@@ -105,17 +105,17 @@ class Client:
 
     def restart_in_child(self) -> None:
         """Start again after a fork: connections and tasks in flight are the parent's."""
-        disconnect((), self._board, self._slots, self._connection, self._courier, self._uploads)
+        disconnect((), self._router, self._limiter, self._connection, self._tracker, self._uploads)
         self._start()
 
     def _start(self) -> None:
-        self._board = Board()
-        self._slots = Slots(self.settings.max_in_flight)
+        self._router = Router()
+        self._limiter = ConcurrencyLimiter(self.settings.max_in_flight)
         self._connection = Connection(
-            self.settings, self._board, user_agent=_user_agent(), on_notice=self._on_notice, factory=self._factory
+            self.settings, self._router, user_agent=_user_agent(), on_notice=self._on_notice, factory=self._factory
         )
-        self._courier = Courier(self.settings, self._board, self._connection, self._slots)
-        self._uploads = UploadDesk(self._courier, timeout_s=self.settings.timeout_s)
+        self._tracker = Tracker(self.settings, self._router, self._connection, self._limiter)
+        self._uploads = Uploader(self._tracker, timeout_s=self.settings.timeout_s)
 
     async def __aenter__(self) -> Self:
         return self
@@ -170,9 +170,9 @@ class Client:
         # The queue ends before what is in flight: a task in flight that ends makes room, and nothing may be sent then.
         reason = closed() if reason is None else reason
         reason.retryable = False  # a closed client does not open again
-        self._slots.close(reason)
-        self._board.close()
-        self._board.on_broken(reason)
+        self._limiter.close(reason)
+        self._router.close()
+        self._router.on_broken(reason)
         await self._connection.aclose(reason)
 
     # --- tasks -------------------------------------------------------------------------------------
@@ -211,19 +211,19 @@ class Client:
         """
         wire = _exact(task) if as_is else await self._prepare_until(self._deadline(timeout_s), task)
         return await carry_out(
-            self._courier, wire, observer=_Callbacks(on_result, on_progress, on_attempt), limiter=self._slots,
+            self._tracker, wire, observer=_Callbacks(on_result, on_progress, on_attempt), limiter=self._limiter,
             timeout_s=self.settings.timeout_s if timeout_s is None else timeout_s,
         )  # fmt: skip
 
     @property
     def sender(self) -> Sender:
         """What sends attempts and follows them, for a provider that wraps this client."""
-        return self._courier
+        return self._tracker
 
     @property
     def limiter(self) -> Limiter:
         """The bound on the tasks in flight of this client."""
-        return self._slots
+        return self._limiter
 
     async def prepare(self, task: Task) -> Item:
         """Complete a task for sending, and upload the media it brings along.
@@ -276,8 +276,8 @@ class Client:
             TransportTimeout: The wait is over.
         """
         deadline = self._deadline(timeout_s)
-        accepted = await self._courier.locate(Attempt(dict(task), may_resend=resends), deadline)
-        return raise_if_failed(await self._courier.follow(accepted, _Callbacks(on_result, on_progress), deadline))
+        accepted = await self._tracker.locate(Attempt(dict(task), may_resend=resends), deadline)
+        return raise_if_failed(await self._tracker.follow(accepted, _Callbacks(on_result, on_progress), deadline))
 
     def stream(self, task: Task, *, timeout_s: float | None = None) -> TextStream:
         """Read a text while it is written, over HTTP.
@@ -298,7 +298,7 @@ class Client:
         if binding is None or not binding.can_stream or wire.get("numberResults", 1) != 1:
             raise TaskInvalid("only a textInference with one result can be streamed", parameter="deliveryMethod")
         limit_s = self.settings.timeout_s if timeout_s is None else timeout_s
-        return TextStream(wire, StreamLine(self.settings, self._connection, self._slots, self.collect, limit_s))
+        return TextStream(wire, StreamLine(self.settings, self._connection, self._limiter, self.collect, limit_s))
 
     async def send(self, tasks: Sequence[Mapping[str, Any]], *, timeout_s: float | None = None) -> Frame:
         """Send tasks over REST just as they are, and return the answer just as it comes. Nothing is retried.
@@ -330,7 +330,7 @@ class Client:
         Raises:
             TaskNotFound: The service does not know it.
         """
-        return await self._courier.ask({"taskType": "getTaskDetails"}, task_uuid=task_uuid)
+        return await self._tracker.ask({"taskType": "getTaskDetails"}, task_uuid=task_uuid)
 
     # --- models, media, account --------------------------------------------------------------------
 
@@ -344,7 +344,7 @@ class Client:
         Returns:
             `totalResults` and `results`, as they came.
         """
-        return await self._courier.ask({"taskType": "modelSearch", "search": search, **filters})
+        return await self._tracker.ask({"taskType": "modelSearch", "search": search, **filters})
 
     async def upload_model(self, model: Mapping[str, Any], *, timeout_s: float = _MODEL_UPLOAD_TIMEOUT_S) -> Item:
         """Bring a model of your own to the service.
@@ -361,7 +361,7 @@ class Client:
             TaskError: It was refused, or could not be fetched.
         """
         task = {"taskType": "modelUpload", **model}
-        answers = await self._courier.call(task, until=is_final, timeout_s=timeout_s)
+        answers = await self._tracker.call(task, until=is_final, timeout_s=timeout_s)
         return answers[-1]
 
     async def upload(self, media: Any) -> str:
@@ -384,7 +384,7 @@ class Client:
         Raises:
             TaskNotFound: There is none of this UUID.
         """
-        await self._courier.call({"taskType": "mediaStorage", "operation": "delete", "media": media_uuid})
+        await self._tracker.call({"taskType": "mediaStorage", "operation": "delete", "media": media_uuid})
         self._uploads.forget(media_uuid)
 
     async def account(self) -> Item:
@@ -409,7 +409,7 @@ class Client:
         Raises:
             TransportError: It does not.
         """
-        await self._courier.call({"taskType": "ping", "ping": True}, task_uuid="")
+        await self._tracker.call({"taskType": "ping", "ping": True}, task_uuid="")
 
     async def fetch(self, result: Result, *, timeout_s: float | None = None) -> Result:
         """Load a result's bytes, so that `.bytes` and `.image` work.
@@ -453,7 +453,7 @@ class Client:
             return await self.prepare(wire)
 
     async def _ask_account(self, task: Item) -> Item:
-        answer = await self._courier.ask({"taskType": "accountManagement", **task})
+        answer = await self._tracker.ask({"taskType": "accountManagement", **task})
         redacted: Item = redact_account(answer)
         return redacted
 

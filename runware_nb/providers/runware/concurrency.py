@@ -1,4 +1,4 @@
-"""Slots: how many tasks are in flight at once, given in the order of asking."""
+"""ConcurrencyLimiter: how many tasks are in flight at once, given in the order of asking."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import copy
 from ...core.limits import InFlightLimit
 from ...errors import TransportError
 
-__all__ = ["Slots"]
+__all__ = ["ConcurrencyLimiter"]
 
 
-class Slots:
+class ConcurrencyLimiter:
     """A bound on the tasks that are sent and not yet answered.
 
     Attributes:

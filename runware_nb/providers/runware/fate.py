@@ -1,6 +1,6 @@
 """The fate of an attempt: a state machine without I/O, clock and randomness.
 
-`step(fate, event, now)` returns the next state and the actions to perform. A thin shell performs them: the courier owns
+`step(fate, event, now)` returns the next state and the actions to perform. A thin shell performs them: the tracker owns
 the transport and the clock, the board reports what the transports received, and the client opens the next attempt. At
 most one action is a *duty*, which the shell performs next and then reports as an event: `Send`, `Poll`, `Locate`,
 `Wait`, `Pause`. `Finish`, `Raise` and `Late` end the attempt. `Wake`, `Count`, `Doubt`,

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from ...core.items import Item
 from ...errors import ProtocolError, RunwareNBError, TaskError, TransportError
-from .attempt import Flight, now
+from .attempt import TrackedAttempt, now
 from .classify import task_error
 from .fate import QUESTIONS, Broken, Count, EmptyAnswer, ErrorNamed, Hint, Resumed
 from .frames import Frame, names_task
 from .tasks import current_task_type, is_utility
 
-__all__ = ["Board"]
+__all__ = ["Router"]
 
 logger = logging.getLogger("runware_nb")
 
@@ -25,7 +25,7 @@ Key = tuple[str, str]
 """Task type and task UUID, which is how the protocol matches answers."""
 
 
-class Board:
+class Router:
     """Every flight and every utility call under way; hears what the transports hear.
 
     Attributes:
@@ -33,15 +33,15 @@ class Board:
     """
 
     def __init__(self) -> None:
-        self.flights: dict[str, Flight] = {}
+        self.flights: dict[str, TrackedAttempt] = {}
         self._calls: dict[Key, _Call] = {}
-        self._polls: collections.deque[Flight] = collections.deque()
+        self._polls: collections.deque[TrackedAttempt] = collections.deque()
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = float("inf")
 
     # --- waiting -----------------------------------------------------------------------------------
 
-    async def wait(self, flight: Flight, until: float) -> None:
+    async def wait(self, flight: TrackedAttempt, until: float) -> None:
         """Wait until something happens to a flight, or *until* has come by the monotonic clock.
 
         One alarm serves all flights: a timer for each would cost more than the rest of the waiting.
@@ -77,11 +77,11 @@ class Board:
 
     # --- asking ------------------------------------------------------------------------------------
 
-    def expect_poll(self, flight: Flight) -> None:
+    def expect_poll(self, flight: TrackedAttempt) -> None:
         """Note that a poll for a flight goes out: an answer without any name may be for it."""
         self._polls.append(flight)
 
-    def forget_poll(self, flight: Flight) -> None:
+    def forget_poll(self, flight: TrackedAttempt) -> None:
         """Note that the poll's answer is not waited for any more."""
         if flight in self._polls:
             self._polls.remove(flight)
@@ -156,7 +156,7 @@ class Board:
             flight.advance(Broken(copy.copy(error)))  # each carries the outcome of its own task
         self._fail_calls(error)
 
-    def hand_over(self, flight: Flight, items: Sequence[Item], errors: Sequence[Item], frame: Frame) -> None:
+    def hand_over(self, flight: TrackedAttempt, items: Sequence[Item], errors: Sequence[Item], frame: Frame) -> None:
         """Pass to a flight the part of a frame that names its UUID, or is archived under it."""
         failed = []
         for entry in errors:
@@ -167,7 +167,7 @@ class Board:
         if items or failed:
             flight.take(items, failed)
 
-    def _deliver(self, flight: Flight, items: Sequence[Item], errors: Sequence[Item], frame: Frame) -> None:
+    def _deliver(self, flight: TrackedAttempt, items: Sequence[Item], errors: Sequence[Item], frame: Frame) -> None:
         """Pass to a flight its part of a frame. A fault in that part becomes an error of this flight only."""
         try:
             self.hand_over(flight, items, errors, frame)

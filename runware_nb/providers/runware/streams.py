@@ -16,7 +16,7 @@ from ...settings import Settings
 from ..attempts import pause
 from .attempt import now
 from .classify import task_error
-from .concurrency import Slots
+from .concurrency import ConcurrencyLimiter
 from .connection import Connection
 from .frames import Frame
 from .sse import Delta, EventDecoder, delta_of
@@ -40,13 +40,13 @@ class StreamLine:
         self,
         settings: Settings,
         connection: Connection,
-        slots: Slots,
+        slots: ConcurrencyLimiter,
         collect: Callable[..., Awaitable[Outcome]],
         timeout_s: float,
     ) -> None:
         self._settings = settings
         self._connection = connection
-        self._slots = slots
+        self._limiter = slots
         self._collect = collect
         self.timeout_s = timeout_s
 
@@ -57,16 +57,16 @@ class StreamLine:
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
         """Hold one of the places in flight."""
-        await self._slots.acquire()
+        await self._limiter.acquire()
         try:
             yield
         finally:
-            await self._slots.release()
+            await self._limiter.release()
 
     def decide(self, error: RunwareNBError, attempt: int) -> Decision:
         """Say what a failure before the first piece means."""
         if isinstance(error, RateLimited):
-            self._slots.limit.on_rate_limited()
+            self._limiter.limit.on_rate_limited()
         return decide(error, attempt=attempt, max_retries=self._settings.max_retries, long_running=False,
                       has_results=False, jitter=jitter())  # fmt: skip
 

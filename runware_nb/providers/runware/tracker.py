@@ -22,9 +22,9 @@ from ...net.proxies import proxy_for, unreachable
 from ...settings import Settings
 from ..attempts import add_reason, pause
 from ..base import Accepted, Attempt, Capabilities, NextAttempt, RunObserver
-from .attempt import Flight, now
+from .attempt import TrackedAttempt, now
 from .classify import task_error
-from .concurrency import Slots
+from .concurrency import ConcurrencyLimiter
 from .connection import Connection
 from .fate import (
     Action,
@@ -60,10 +60,10 @@ from .fate import (
 )
 from .fate import NextAttempt as AnotherAttempt
 from .frames import Frame, frame_of, names_task, split_orphans
-from .router import Board
+from .router import Router
 from .tasks import is_utility
 
-__all__ = ["UTILITY_TIMEOUT_S", "Courier", "jitter"]
+__all__ = ["UTILITY_TIMEOUT_S", "Tracker", "jitter"]
 
 UTILITY_TIMEOUT_S = 60.0
 CAPABILITIES = Capabilities(
@@ -81,7 +81,7 @@ def jitter() -> float:
     return _chance.random()
 
 
-class Courier:
+class Tracker:
     """Carries tasks and utilities over a connection.
 
     Args:
@@ -91,11 +91,11 @@ class Courier:
         slots: Told when the service asks to slow down.
     """
 
-    def __init__(self, settings: Settings, board: Board, connection: Connection, slots: Slots) -> None:
+    def __init__(self, settings: Settings, board: Router, connection: Connection, slots: ConcurrencyLimiter) -> None:
         self._settings = settings
-        self._board = board
+        self._router = board
         self._connection = connection
-        self._slots = slots
+        self._limiter = slots
 
     # --- the part of the provider that sends ---------------------------------------------------------
 
@@ -113,7 +113,7 @@ class Courier:
         return self._attempt(task, Fate.unsent(task, max_retries=self._settings.max_retries))
 
     def _attempt(self, task: Item, fate: Fate) -> Attempt:
-        return Attempt(task, fate.attempt, task["taskUUID"], state=Flight(task, fate))
+        return Attempt(task, fate.attempt, task["taskUUID"], state=TrackedAttempt(task, fate))
 
     async def submit(self, attempt: Attempt, deadline: float) -> Accepted:
         """Send an attempt until it is handed to a connection, or has ended. See `Sender.submit`.
@@ -121,7 +121,7 @@ class Courier:
         Its id is ours, and a task that is sent twice under one UUID is charged once. So the ladder for an attempt of
         unknown fate, further sending included, is part of following it.
         """
-        flight: Flight | None = attempt.state
+        flight: TrackedAttempt | None = attempt.state
         if flight is not None:  # a utility costs nothing: it is asked in `follow`
             self._enter(flight)
             try:
@@ -142,7 +142,7 @@ class Courier:
             TransportError: It was lost sight of; `.outcome` has what came.
             TaskError: The service refused to answer about it at all.
         """
-        flight: Flight | None = accepted.attempt.state
+        flight: TrackedAttempt | None = accepted.attempt.state
         if flight is None:
             return await self._run_utility(accepted.attempt.task, deadline)
         if flight.duty is None:  # it was sent earlier, perhaps by another process
@@ -161,24 +161,24 @@ class Courier:
         finally:
             self._leave(flight)
         if outcome.results:
-            self._slots.limit.on_success()
+            self._limiter.limit.on_success()
         return outcome
 
     async def locate(self, attempt: Attempt, deadline: float) -> Accepted:
         """Return an attempt that was sent before. Whether the service knows it is asked first when it is followed."""
         del deadline
         fate = Fate.sent_before(attempt.task, max_retries=self._settings.max_retries, resends=attempt.may_resend)
-        return Accepted.of(replace(attempt, state=Flight(attempt.task, fate)), attempt.attempt_uuid)
+        return Accepted.of(replace(attempt, state=TrackedAttempt(attempt.task, fate)), attempt.attempt_uuid)
 
     def next_attempt(self, attempt: Attempt, error: TaskError) -> NextAttempt | None:
         """Decide whether another attempt follows; `fate.py` states the reasons. See `Sender.next_attempt`."""
         del error  # it is in the state
-        flight: Flight | None = attempt.state
+        flight: TrackedAttempt | None = attempt.state
         actions = () if flight is None else flight.advance(TryAgain(jitter(), str(uuid.uuid4())))
         if flight is None or not actions:
             return None
         if any(isinstance(action, SlowDown) for action in actions):
-            self._slots.limit.on_rate_limited()
+            self._limiter.limit.on_rate_limited()
         following = actions[-1]
         if not isinstance(following, AnotherAttempt):
             return None
@@ -187,17 +187,22 @@ class Courier:
 
     # --- inside --------------------------------------------------------------------------------------
 
-    def _enter(self, flight: Flight) -> None:
-        if flight.task_uuid in self._board.flights:
+    def _enter(self, flight: TrackedAttempt) -> None:
+        if flight.task_uuid in self._router.flights:
             raise TaskInvalid(f"task {flight.task_uuid} is on its way already", task_uuid=flight.task_uuid)
-        self._board.flights[flight.task_uuid] = flight
+        self._router.flights[flight.task_uuid] = flight
 
-    def _leave(self, flight: Flight) -> None:
-        if self._board.flights.get(flight.task_uuid) is flight:
-            del self._board.flights[flight.task_uuid]
+    def _leave(self, flight: TrackedAttempt) -> None:
+        if self._router.flights.get(flight.task_uuid) is flight:
+            del self._router.flights[flight.task_uuid]
 
     async def _advance(
-        self, flight: Flight, actions: Actions, deadline: float, *, until: type[Action] | tuple[type[Action], ...]
+        self,
+        flight: TrackedAttempt,
+        actions: Actions,
+        deadline: float,
+        *,
+        until: type[Action] | tuple[type[Action], ...],
     ) -> Action:
         """Perform one duty after the other, and return the first one of the kind *until*, not yet performed."""
         while True:
@@ -219,20 +224,20 @@ class Courier:
         results = [Result(item, wire["taskUUID"], index) for index, item in enumerate(items)]
         return Outcome(wire, wire["taskUUID"], results, [], now() - started_at)
 
-    def _duty(self, flight: Flight, actions: Actions) -> Action:
+    def _duty(self, flight: TrackedAttempt, actions: Actions) -> Action:
         """Return the action that is to be performed next, after those that accompany it."""
         for action in actions[:-1]:
             if isinstance(action, SlowDown):
-                self._slots.limit.on_rate_limited()
+                self._limiter.limit.on_rate_limited()
             elif isinstance(action, ForgetPoll):
-                self._board.forget_poll(flight)
+                self._router.forget_poll(flight)
         return actions[-1]
 
-    async def _perform(self, flight: Flight, duty: Action, deadline: float) -> Event:
+    async def _perform(self, flight: TrackedAttempt, duty: Action, deadline: float) -> Event:
         """Perform a duty, and return the event that ends it."""
         match duty:
             case Wait(until):
-                await self._board.wait(flight, until)
+                await self._router.wait(flight, until)
                 return Tick(flight.report(jitter()))
             case Send():
                 return await self._send(flight, deadline)
@@ -245,7 +250,7 @@ class Courier:
                 return Resume(flight.report(jitter()))
         raise AssertionError(f"{duty!r} is no duty")
 
-    async def _send(self, flight: Flight, deadline: float) -> Event:
+    async def _send(self, flight: TrackedAttempt, deadline: float) -> Event:
         try:
             transport = await self._connection.ready()
         except (TransportError, ProtocolError, TaskError) as error:
@@ -263,7 +268,7 @@ class Courier:
             return SendFailed(error, flight.report(jitter()))
         return Sent(transport.pushes, flight.report(jitter()))
 
-    async def _poll(self, flight: Flight, deadline: float, *, is_repeat: bool) -> Event:
+    async def _poll(self, flight: TrackedAttempt, deadline: float, *, is_repeat: bool) -> Event:
         flight.collector.wants_poll = False
         try:
             transport = await self._connection.ready()
@@ -274,21 +279,21 @@ class Courier:
             if not transport.pushes:
                 return PollEnded(await self._exchange_poll(flight, poll, deadline), flight.report(jitter()))
             if is_repeat:
-                self._board.forget_poll(flight)  # the one that it repeats
-            self._board.expect_poll(flight)
+                self._router.forget_poll(flight)  # the one that it repeats
+            self._router.expect_poll(flight)
             await transport.send([poll], timeout_s=max(0.1, deadline - now()))
         except (TransportError, ProtocolError, TaskError) as error:
             return PollFailed(error, flight.report(jitter()))
         return PollSent(flight.report(jitter()))
 
-    async def _exchange_poll(self, flight: Flight, poll: Item, deadline: float) -> bool:
+    async def _exchange_poll(self, flight: TrackedAttempt, poll: Item, deadline: float) -> bool:
         """Send a poll over REST, and return whether the service knows the task."""
         response = await self._connection.rest().exchange(
             [poll], timeout_s=min(UTILITY_TIMEOUT_S, max(0.1, deadline - now()))
         )
         frame, orphans = split_orphans(response, [poll])
         if frame.items or frame.errors:
-            self._board.on_frame(frame)
+            self._router.on_frame(frame)
         if flight.fate.poll_answer is not None:
             flight.collector.settle_poll()
             return flight.fate.poll_answer
@@ -298,17 +303,17 @@ class Courier:
             raise task_error(entry, http_status=status, retry_after_s=frame.retry_after_s)
         return bool(frame.items or frame.errors)  # items and errors of other tasks prove nothing about this one
 
-    async def _locate(self, flight: Flight) -> Event:
+    async def _locate(self, flight: TrackedAttempt) -> Event:
         try:
             details = await self.ask({"taskType": "getTaskDetails"}, task_uuid=flight.task_uuid)
         except (TransportError, ProtocolError, TaskError) as error:
             return LocateFailed(error, flight.report(jitter()))
         frame = archived_frame(details, flight.task_uuid)
         if frame.items or frame.errors:
-            self._board.hand_over(flight, frame.items, frame.errors, frame)
+            self._router.hand_over(flight, frame.items, frame.errors, frame)
         return Located(flight.report(jitter()))
 
-    def _final_error(self, flight: Flight, ended: Raise, deadline: float) -> RunwareNBError:
+    def _final_error(self, flight: TrackedAttempt, ended: Raise, deadline: float) -> RunwareNBError:
         """Complete the error in which an attempt ends."""
         error = ended.error
         if isinstance(error, TransportError | ProtocolError | TaskError):
@@ -319,7 +324,7 @@ class Courier:
             add_reason(error, ended.delay_s, max(0.0, deadline - now()))
         return error
 
-    def _expired(self, flight: Flight) -> TransportTimeout:
+    def _expired(self, flight: TrackedAttempt) -> TransportTimeout:
         flight.advance(Expired())
         return self._too_late(flight)
 
@@ -368,7 +373,7 @@ class Courier:
         async with Deadline(deadline, late):
             failures = 0
             while True:
-                answer = self._board.expect_call(task_type, task_uuid, until=until)
+                answer = self._router.expect_call(task_type, task_uuid, until=until)
                 try:
                     transport = self._connection.rest() if over_rest else await self._connection.ready()
                     await transport.send([wire], timeout_s=max(0.1, deadline - now()))
@@ -383,9 +388,9 @@ class Courier:
                         raise
                     await pause(decision.delay_s, deadline, error)
                 finally:
-                    self._board.forget_call(task_type, task_uuid)
+                    self._router.forget_call(task_type, task_uuid)
 
-    def _too_late(self, flight: Flight) -> TransportTimeout:
+    def _too_late(self, flight: TrackedAttempt) -> TransportTimeout:
         """Build the error of a task whose deadline has passed. The message depends on whether a byte has left."""
         if flight.fate.has_left:
             complaint = flight.fate.complaint

@@ -14,25 +14,25 @@ from ...core.parsing import is_uuid
 from ...core.results import Result
 from ...errors import ProtocolError
 from ...media.incoming import is_sendable, media_bytes
-from .tracker import Courier
+from .tracker import Tracker
 
-__all__ = ["UploadDesk"]
+__all__ = ["Uploader"]
 
 
-class UploadDesk:
+class Uploader:
     """Uploads what a task brings along.
 
     Args:
-        courier: Carries the uploads.
+        tracker: Carries the uploads.
         timeout_s: Longest time for one upload, every try included, in seconds.
 
     Attributes:
         hashes: SHA-256 of each medium that went through here, by the UUID the service gave it.
     """
 
-    def __init__(self, courier: Courier, *, timeout_s: float) -> None:
+    def __init__(self, tracker: Tracker, *, timeout_s: float) -> None:
         self.hashes: dict[str, str] = {}
-        self._courier = courier
+        self._tracker = tracker
         self._timeout_s = timeout_s
         self._known: dict[str, asyncio.Future[str]] = {}
 
@@ -99,7 +99,7 @@ class UploadDesk:
     async def _send(self, body: bytes, media_type: str) -> str:
         uri = f"data:{media_type};base64,{base64.b64encode(body).decode()}"
         task = {"taskType": "mediaStorage", "operation": "upload", "media": uri}
-        response = await self._courier.ask(task, over_rest=True, timeout_s=self._timeout_s)
+        response = await self._tracker.ask(task, over_rest=True, timeout_s=self._timeout_s)
         media_uuid = response.get("mediaUUID")
         if not isinstance(media_uuid, str) or not is_uuid(media_uuid):
             # Without this check, a paid task would be sent with an empty or unknown image.

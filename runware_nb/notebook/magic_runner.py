@@ -6,7 +6,7 @@ from collections import ChainMap
 from collections.abc import Mapping
 from typing import Any
 
-from ..commands import Answer
+from ..commands import CommandResult
 from ..commands.arguments import HelpRequested, split_line
 from ..commands.correcting import corrected_line
 from ..commands.dispatch import LineStyle, list_commands, read_line
@@ -118,7 +118,7 @@ class Runner:
             answer.job.notices.append(request.notice)  # -q shows nothing now; the outcome shows it when it is shown
         self._follow(answer, request)
 
-    def _follow(self, answer: Answer, request: CellRequest) -> None:
+    def _follow(self, answer: CommandResult, request: CellRequest) -> None:
         """Wait for a job and show it, or only bind it."""
         job = answer.job
         assert job is not None
@@ -146,7 +146,7 @@ class Runner:
         else:
             self._show(answer)
 
-    def _show(self, answer: Answer) -> None:
+    def _show(self, answer: CommandResult) -> None:
         if answer.bundle:
             show_bundle(answer.bundle)
         for note in answer.notes:
