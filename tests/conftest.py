@@ -14,7 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+# Machines differ: how long an example takes is no part of any property.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 REPO = Path(__file__).resolve().parent.parent
 STARTUP = str(REPO / "tests" / "startup")
 if STARTUP not in os.environ.get("PYTHONPATH", "").split(os.pathsep):  # for every process that a test starts

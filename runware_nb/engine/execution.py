@@ -392,7 +392,9 @@ class RunExecution:
                 f"Run {record.task_uuid[:8]} was sent, and the response of {record.provider} with its id was lost. It "
                 "may have been accepted and charged, and the service does not list it. It is not sent again."
             ).with_remedy(unknown_remedy(record))
-        await self.on_accepted(accepted)
+        # An id that we chose proves nothing: whether the service knows it is found out by asking.
+        if not self.provider.capabilities.client_chosen_ids:
+            await self.on_accepted(accepted)
         return raise_if_failed(await self.provider.follow(accepted, self, deadline))
 
     async def _collect_later(self) -> None:

@@ -6,7 +6,7 @@ import json
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,7 +15,7 @@ from sqlalchemy.engine import RowMapping
 from ..core.amounts import MOST_USD
 from ..core.money import COST_UNITS, USD, Money
 from ..errors import BudgetExceeded
-from ..remedies import Command, Remedy
+from ..remedies import Remedy, command
 from ..reprs import short_repr
 from .databases import upsert_for
 from .records import UNFINISHED_STATES, State
@@ -367,10 +367,11 @@ def refuse_over_budget(rows: list[Any], estimate: Money, provider: str) -> None:
         if estimate.unit != USD:
             remedy = Remedy(f"Raise budget_credits (RUNWARE_NB_BUDGET_CREDITS) to {enough} or more, or send less.")
     else:
-        options: list[tuple[str, str | bool]] = [] if notebook else [("all", True)]
+        budget = command("budget", enough) if notebook else command("budget", enough, all=True)
         if estimate.unit != USD:
-            options += [("unit", estimate.unit), ("service", provider)]
-        remedy = Remedy("{0} raises the budget.", (Command("budget", (enough,), tuple(options)),))
+            of_service = command("budget", enough, unit=estimate.unit, service=provider)
+            budget = replace(of_service, options=(*budget.options, *of_service.options))
+        remedy = Remedy("{0} raises the budget.", (budget,))
     amounts = [_in_short(amount, estimate.unit) for amount in (estimate.amount, left, limit)]
     raise BudgetExceeded(
         f"This run costs about {amounts[0]}, and {amounts[1]} is left of {budget_name(notebook)} of {amounts[2]}. "

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from .core.process import run
-from .services import PLANNED_URLS, SERVICES
+# Where Jupyter is installed, jsonschema imports this package for two formats that no schema here uses, and the package
+# builds a grammar for more than two seconds. Without it, jsonschema leaves these formats unchecked.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
+from .core.process import run  # noqa: E402
+from .services import PLANNED_URLS, SERVICES  # noqa: E402
 
 __all__ = ["main"]
 

@@ -93,7 +93,7 @@ def test_a_budget_in_credits_refuses_and_one_in_dollars_does_not_count_credits(l
     message = run_async(live())
     assert message == (
         "This run costs about 3 credits, and 2 credits is left of the budget of 10 credits. Nothing was sent. "
-        "`%runware budget 11.00 --unit credits --service fake --all` makes room for it."
+        '`rw.command("budget", "11.00", all=True, unit="credits", service="fake")` raises the budget.'
     )
     in_credits, in_dollars = budget_of(log, "credits"), budget_of(log, "USD")
     assert (in_credits.spent, in_credits.reserved, in_credits.left) == (7.0, 3.0, 0.0)
@@ -175,7 +175,9 @@ def test_the_median_of_own_runs_is_that_of_one_unit(log, run_async):
 
     run_async(live())
     task = {"taskType": "imageInference", "model": "m"}
-    in_credits, in_dollars = log.median_cost(task, "fake", "credits"), log.median_cost(task, "fake")
+    in_credits, in_dollars = (
+        log.median_cost(task, "fake", results_of=lambda request: 1, unit=unit) for unit in ("credits", "USD")
+    )
     assert (in_credits.amount, in_credits.unit, in_credits.usd, in_credits.runs) == (13.0, "credits", None, 2)
     assert (in_dollars.amount, in_dollars.usd) == (0.5, 0.5)
 
@@ -311,7 +313,7 @@ def test_an_unknown_fate_keeps_its_reservation_until_it_is_decided(log, run_asyn
         await log.finish(credits_run(1).task_uuid, State.LOST, cost=Money(0.0, "credits"), **common)
         await log.finish(credits_run(2).task_uuid, State.LOST, cost=Money(2.0, "credits"), **common)
         await log.accepted(credits_run(3).task_uuid, "found after all", AT)
-        with pytest.raises(RunLogError, match="not unknown any more"):
+        with pytest.raises(RunLogError, match="is known by now"):
             await log.finish(credits_run(3).task_uuid, State.LOST, cost=Money(0.0, "credits"), **common)
 
     run_async(decide())
