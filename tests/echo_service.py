@@ -1,5 +1,6 @@
 """A tiny second service for the sandbox: it chooses the ids of tasks itself, and charges credits."""
 
+import asyncio
 import io
 import json
 import sys
@@ -25,7 +26,7 @@ class EchoService(Service):
     unit = "credits"
     fault_table = FaultTable(
         {"refuse": "answer an error: status", "html": "answer a web page", "lose": "accept, and lose the response",
-         "drop": "break the connection before the task is read", "fail": "accept, and fail", "slow": "take longer: seconds",
+         "drop": "break the connection before the task is read", "fail": "accept, and fail", "slow": "take longer: seconds", "late": "accept, and answer later: seconds",
          **MEDIA_FAULTS}
     )  # fmt: skip
     control_prefixes = ("/echo",)
@@ -78,6 +79,8 @@ class EchoService(Service):
         }  # fmt: skip
         if "lose" in hit:
             return _broken()
+        if "late" in hit:
+            await asyncio.sleep(hit["late"].options["seconds"])
         return JSONResponse({"code": 0, "data": {"task_id": task_id}})
 
     def _state(self, task):

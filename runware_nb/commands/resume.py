@@ -39,8 +39,9 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
     # What this kernel has in its queue is sent in its turn, and was agreed to; it is only waited for.
     queued = {job.task_uuid for job in session.jobs.unsent()}
     unsent = [record for record in chosen if record.attempts == 0 and record.task_uuid not in queued]
-    # A run whose fate is unknown may be charged a second time, so it is asked about like one that was never sent.
-    undecided = [record for record in chosen if record.state is State.UNKNOWN] if options.send else []
+    # A run whose fate is unknown may be charged a second time, so it is asked about like one that was never sent. If
+    # its service charges for each sending, it is not sent again at all.
+    undecided = [record for record in chosen if options.send and _may_be_sent_again(session, record)]
     sends = _may_send(session, [*unsent, *undecided], options)
     jobs: list[Job] = []
     notes: list[str] = []
@@ -85,18 +86,28 @@ def _may_send(session: Session, unsent: list[RunRecord], options: argparse.Names
         return False
     count = len(unsent)
     asks = f"{count} of these runs {'was' if count == 1 else 'were'} not sent yet."
+    services = dict.fromkeys(record.provider for record in unsent)  # each has its own unit and budgets
     try:
-        session.consent.require(
-            [priced(record.request, _price(session, record)) for record in unsent],
-            context=session.context(counts=False),
-            agreed=options.yes,
-            announces=None if options.send else asks,
-        )
+        for service in services:
+            session.consent.require(
+                [
+                    priced(record.request, _price(session, record), service)
+                    for record in unsent
+                    if record.provider == service
+                ],
+                context=session.context(counts=False),
+                agreed=options.yes,
+                announces=None if options.send else asks,
+            )
     except NotConfirmed:
         if options.send:
             raise
         return False
     return True
+
+
+def _may_be_sent_again(session: Session, record: RunRecord) -> bool:
+    return record.state is State.UNKNOWN and session.provider(record.provider).capabilities.resend_is_safe
 
 
 def _price(session: Session, record: RunRecord) -> Estimate:

@@ -264,6 +264,10 @@ class RunExecution:
             is_due = not self._job.is_joined or is_gone(record.sender) or _age_s(record.sent_at_utc) > _ON_ITS_WAY_S
             try:
                 return await self._collect(resends=self._may_resend and is_due)
+            except FateUnknown:
+                # Without an id there is nothing to ask about, but the kernel that is sending may be about to get one.
+                if not self._is_being_sent:
+                    raise
             except TaskNotFound:
                 # A kernel that is at work records the answers before it downloads their files. Its run is left to it:
                 # completed from here, the run would be recorded without the files that it is about to store.
@@ -276,6 +280,13 @@ class RunExecution:
             self._take_over(await asyncio.to_thread(self._log.find, record.task_uuid))
             if self._job.record.is_finished:
                 return await self._recall()
+
+    @property
+    def _is_being_sent(self) -> bool:
+        """Whether another process may be waiting for the response to this attempt right now."""
+        record = self._job.record
+        is_open = record.state in {State.SENT, State.DETACHED} and record.remote_id is None
+        return is_open and not is_gone(record.sender) and _age_s(record.sent_at_utc) <= _ON_ITS_WAY_S
 
     @property
     def _may_resend(self) -> bool:

@@ -249,6 +249,23 @@ def test_the_same_request_joins_and_is_then_answered_from_the_log(echo, open_ses
     assert echo.charged == PRICE_CREDITS
 
 
+def test_a_kernel_that_joins_waits_for_the_id_that_another_one_is_about_to_get(log_url, echo, open_session):
+    """While a living kernel waits for the response, the fate of its run is not unknown to anybody."""
+    echo.order({"kind": "late", "seconds": 3.0})
+    first, second = open_session(), open_session()
+    job = submit(first)
+    while not job.is_leaving or job.record.attempts == 0:
+        time.sleep(0.01)
+    joined, found = submit(second), open_session().job(job.task_uuid)
+    assert joined.task_uuid == job.task_uuid
+    for waiting in (job, joined, found):
+        assert waiting.result(30)[0].image.size == (8, 8)
+    record = second.log.find(job.task_uuid)
+    assert (record.state, record.attempts) == (State.SUCCEEDED, 1)
+    assert record.remote_id is not None
+    assert echo.charged == PRICE_CREDITS
+
+
 def test_replay_mode_answers_runs_of_the_provider(echo, open_session):
     session = open_session()
     session.submit({"prompt": "no seed"}, service="fake").result(20)
