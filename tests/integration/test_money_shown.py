@@ -9,7 +9,7 @@ from runware_nb.reproduce.records import read_lines, write_lines
 from runware_nb.runlog import ResultRecord, State
 from tests.integration.test_resume import command
 from tests.runs import run_record
-from tests.unit.test_money import AT, budget_of, credits_run, send
+from tests.unit.core.test_money import AT, budget_of, credits_run, send
 
 UNKNOWN, DOLLARS, CREDITS = (run_record(number).task_uuid for number in (1, 2, 3))
 

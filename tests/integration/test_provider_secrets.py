@@ -20,7 +20,7 @@ from runware_nb.reproduce.bundle import make_bundle
 from runware_nb.runlog.filters import RunFilter
 from runware_nb.settings import Key, load_settings, store_key, stored_key
 from tests.conftest import TASK
-from tests.unit.test_keys import MemoryKeyring
+from tests.unit.settings.test_secrets import MemoryKeyring
 
 SECRET = "paint~4711~harbor"  # neither the general shape of a key, nor a name such as `api_key` before it
 UNUSED = "paint~0815~lantern"

@@ -21,7 +21,7 @@ from runware_nb.runlog.spending import FROM_SETTINGS, budgets_in_force, budgets_
 from tests.runs import run_record
 
 AT = "2026-01-01T00:00:00.000+00:00"
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -208,7 +208,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[4])
 from runware_nb.errors import BudgetExceeded
 from runware_nb.runlog import RunLog
-from tests.unit.test_money import credits_run
+from tests.unit.core.test_money import credits_run
 
 async def main():
     log = RunLog(Path(sys.argv[1]), sys.argv[2] or None)

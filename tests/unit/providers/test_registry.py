@@ -17,7 +17,7 @@ from runware_nb.providers.package import ProviderPackage
 from runware_nb.settings import Setting, Settings
 
 PACKAGE = Path(runware_nb.__file__).parent
-TRIAL = Path(__file__).parent.parent / "trial_provider"
+TRIAL = Path(__file__).parents[2] / "trial_provider"
 TOKEN = "harbor~4711~lantern"
 REGISTERED = '_NAMES = ("runware",)'
 
