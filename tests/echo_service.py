@@ -27,6 +27,7 @@ class EchoService(Service):
     fault_table = FaultTable(
         {"refuse": "answer an error: status", "html": "answer a web page", "lose": "accept, and lose the response",
          "drop": "break the connection before the task is read", "fail": "accept, and fail", "slow": "take longer: seconds", "late": "accept, and answer later: seconds",
+         "deny": "refuse questions about tasks: status",
          **MEDIA_FAULTS}
     )  # fmt: skip
     control_prefixes = ("/echo",)
@@ -88,13 +89,27 @@ class EchoService(Service):
             return {"task_id": task["task_id"], "ref": task["ref"], "status": "running", "progress": 50}
         return task
 
+    def _denial(self):
+        """Return the refusal of a question about a task, if a fault orders one."""
+        hit = self.faults.draw("question", is_work=False, fingerprint=lambda: "")
+        if "deny" not in hit:
+            return None
+        status = hit["deny"].options["status"]
+        return JSONResponse({"code": 40003 if status == 429 else 40401, "msg": "A question was refused."}, status)
+
     async def task(self, request: Request) -> Response:
+        denial = self._denial()
+        if denial is not None:
+            return denial
         task = self.tasks.get(request.path_params["task_id"])
         if task is None:
             return JSONResponse({"code": 40401, "msg": "No such task."}, 404)
         return JSONResponse({"code": 0, "data": self._state(task)})
 
     async def find(self, request: Request) -> Response:
+        denial = self._denial()
+        if denial is not None:
+            return denial
         ref = request.query_params.get("ref")
         return JSONResponse({"code": 0, "data": [self._state(t) for t in self.tasks.values() if t["ref"] == ref]})
 

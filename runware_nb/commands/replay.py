@@ -11,7 +11,6 @@ from ..media import decode
 from ..media.compare import CLOSE_BITS, CLOSE_MEAN
 from ..present.compare import Side, render_sides
 from ..present.html import muted
-from ..present.results import format_usd
 from ..present.table import Picture
 from ..reproduce.replay import Replayed, find_original, only_one, send_again
 from .base import CommandResult
@@ -40,7 +39,8 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
     compared = {place: describe(found) for place, found in done.comparisons.items()}
     lines = [f"{original.name} again, as run {done.job.task_uuid[:8]}: {done.verdict.value}"]
     lines += [f"#{place + 1}: {words}" for place, words in compared.items()]
-    lines.append(f"{format_usd(done.outcome.cost_usd)} · {bounds()}")
+    cost = "cost unknown" if done.outcome.cost is None else str(done.outcome.cost)
+    lines.append(f"{cost} · {bounds()}")
     written = {
         "task_uuid": done.job.task_uuid,
         "original": original.run.task_uuid if original.run is not None else None,

@@ -120,6 +120,8 @@ class Consent:
         """
         if not tasks:
             return
+        if len({task.price.unit for task in tasks}) > 1:
+            raise ValueError("tasks of several units are asked about separately")  # their sum would mean nothing
         if len(tasks) > 1:
             self._refuse_uncovered(tasks, context.notebook)
         scope = context.scope

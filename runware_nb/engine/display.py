@@ -348,7 +348,7 @@ def _facts(outcome: Outcome) -> list[str]:
     facts = [f"{count} {noun}{'' if count == 1 else 's'}"]
     if outcome.errors:
         facts.append(f"{len(outcome.errors)} failed")
-    facts.append(format_usd(outcome.cost_usd))
+    facts.append("cost unknown" if outcome.cost is None else str(outcome.cost))
     if outcome.duration_s is not None:
         facts.append(f"{outcome.duration_s:.{1 if outcome.duration_s >= 0.1 else 2}f} s")
     seeds = sorted({result.seed for result in outcome.results if result.seed is not None})

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..core.items import Item
+from ..core.money import Money
 from ..core.results import Outcome, Result
 from ..errors import (
     FateUnknown,
@@ -268,6 +269,11 @@ class RunExecution:
                 # Without an id there is nothing to ask about, but the kernel that is sending may be about to get one.
                 if not self._is_being_sent:
                     raise
+                await asyncio.sleep(_LOOK_AGAIN_S)
+                self._job.record = await asyncio.to_thread(self._log.find, record.task_uuid)
+                if self._job.record.is_finished:
+                    return await self._recall()
+                continue
             except TaskNotFound:
                 # A kernel that is at work records the answers before it downloads their files. Its run is left to it:
                 # completed from here, the run would be recorded without the files that it is about to store.
@@ -412,6 +418,8 @@ class RunExecution:
         """Go on asking for a task whose deadline has passed, so that its result reaches the log all the same."""
         try:
             outcome = await self._collect(timeout_s=_LOST_AFTER.total_seconds())
+        except FateUnknown as error:
+            await self._mark_unknown(error)
         except (TaskError, TransportError, ProtocolError) as error:
             await self._fail(error)
         else:
@@ -426,6 +434,8 @@ class RunExecution:
         """Give a finished run as the log has it."""
         record = self._job.record
         outcome = Outcome(dict(record.request), record.attempt_uuid, [], [], record.duration_s, self._job.is_recorded)
+        if record.cost is not None and record.cost_unit == "credits":
+            outcome.charged = Money(record.cost, record.cost_unit)  # it is the price of the run, and not of each result
         outcome.errors = [self._error_of(kept.error) for kept in record.results if kept.error is not None]
         recalled = (self._recalled(kept) for kept in record.results if kept.error is None)
         outcome.results = await asyncio.gather(*recalled)

@@ -40,6 +40,12 @@ class Executor:
         background_loop().submit(self._settle(job, task, cell_source))
         return job
 
+    def _how_to_collect(self) -> str:
+        try:
+            return self._shared.ports.front_end.remedy(Remedy("{0} collects its results.", (RESUME,)))
+        except Exception:  # noqa: BLE001 - whatever a front end raises, whoever waits must hear of the error
+            return ""
+
     async def _settle(self, job: Job, task: Item, cell_source: str | None) -> None:
         """Bring a job to its end and settle it, whatever happens."""
         job.execution = asyncio.current_task()
@@ -57,8 +63,7 @@ class Executor:
         except BaseException as error:  # noqa: BLE001 - it reaches whoever waits, not this loop's log
             if not isinstance(error, RunwareNBError) and job.is_leaving:
                 # The run stays unfinished in the log: the same request joins it, and nothing is paid for twice.
-                remedy = self._shared.ports.front_end.remedy(Remedy("{0} collects its results.", (RESUME,)))
-                error.add_note(f"Run {job.task_uuid} may have been charged. {remedy}")
+                error.add_note(f"Run {job.task_uuid} may have been charged. {self._how_to_collect()}")
             job.settle(None, error)
         else:
             job.settle(outcome, None)

@@ -6,7 +6,7 @@ import asyncio
 
 from ..core.items import Item
 from ..core.results import Outcome
-from ..errors import FateUnknown, RunwareNBError, TaskError
+from ..errors import FateUnknown, ProtocolError, RunwareNBError, TaskError, TransportError
 from ..net.deadlines import now
 from .base import Attempt, Limiter, RunObserver, Sender
 
@@ -32,6 +32,9 @@ async def carry_out(
         TransportError: The service could not be reached; `may_have_arrived` tells whether the task can be there.
     """
     attempt = sender.first_attempt(task)
+    if attempt.is_free:
+        deadline = now() + timeout_s
+        return await sender.follow(await sender.submit(attempt, deadline), observer, deadline)
     left_s = timeout_s
     while True:
         await limiter.acquire()
@@ -44,6 +47,8 @@ async def carry_out(
                 return outcome
             error.outcome = outcome
         except TaskError as refusal:
+            if refusal.may_have_arrived:  # it is about a question, and says nothing about the attempt
+                raise
             error = refusal
         finally:
             await limiter.release()
@@ -60,16 +65,28 @@ async def _attempt(sender: Sender, attempt: Attempt, observer: RunObserver, dead
     """Send one attempt, note the id that the service gave it, and follow it."""
     try:
         accepted = await sender.submit(attempt, deadline)
-    except FateUnknown:
+    except FateUnknown as lost:
         # The request may have arrived and may be charged, so it is not sent again. If the service can be asked for it,
         # it is followed as if the response had come; otherwise the user has to look.
-        found = await sender.locate(attempt, deadline) if sender.capabilities.can_find_lost else None
+        found = None
+        if sender.capabilities.can_find_lost:
+            try:
+                found = await sender.locate(attempt, deadline)
+            except (TaskError, TransportError, ProtocolError) as error:
+                raise lost from error  # a question that failed proves nothing about the attempt
         if found is None:
             raise
         accepted = found
     if accepted.remote_id != attempt.attempt_uuid:
         await observer.on_accepted(accepted)
-    return await sender.follow(accepted, observer, deadline)
+    try:
+        return await sender.follow(accepted, observer, deadline)
+    except (TaskError, TransportError, ProtocolError) as error:
+        # The id proves that the attempt was accepted, whatever became of the question about it. Where the id is ours it
+        # proves nothing, and the provider states what is known.
+        if not sender.capabilities.client_chosen_ids:
+            error.may_have_arrived = True
+        raise
 
 
 def raise_if_failed(outcome: Outcome) -> Outcome:

@@ -88,6 +88,8 @@ class Attempt:
         remote_id: The service's id; None as long as it is not known.
         may_resend: For an attempt that was sent before: whether it may be sent again if the service does not know it.
             The engine sets it only if `Capabilities.resend_is_safe`.
+        is_free: Whether it is a question that costs nothing, such as a model search. It takes no place of a task, and
+            is not recorded as sent.
         state: What the provider remembers about it.
     """
 
@@ -95,6 +97,7 @@ class Attempt:
     number: int = 1
     remote_id: str | None = None
     may_resend: bool = False
+    is_free: bool = False
     state: Any = None
 
     @property
@@ -240,9 +243,11 @@ class Sender(Protocol):
         """Wait for the results of an accepted attempt, and hand them over as they arrive.
 
         Returns:
-            What came; errors of single results are in it, and it is returned even if there is no result.
+            What came; errors of single results are in it, and it is returned even if there is no result. A task that
+            the service states to have failed is such an outcome.
 
         Raises:
+            TaskError: The service refused to answer about the attempt. That says nothing about the attempt itself.
             TransportTimeout: The deadline has passed; the task goes on.
             TransportError: The service could not be asked any more.
             TaskNotFound: The service does not know the attempt.

@@ -26,13 +26,23 @@ from ..providers.runware.tasks import is_utility
 from ..remedies import Remedy, command
 from ..reprs import short_repr
 from ..runlog import ResultRecord, RunRecord
+from ..settings import SERVICES
 from .bundle_files import read_bundle
 
 if TYPE_CHECKING:
     from ..core.results import Outcome
     from ..session import Job, Session
 
-__all__ = ["Original", "Replayed", "compare_with", "find_original", "only_one", "original_of", "send_again"]
+__all__ = [
+    "Original",
+    "Replayed",
+    "compare_with",
+    "find_original",
+    "only_one",
+    "original_of",
+    "send_again",
+    "service_of",
+]
 
 _ADDRESSED = ("webhookURL", "uploadEndpoint")
 _NOT_AGAIN = frozenset({"taskUUID", "deliveryMethod", *_ADDRESSED})
@@ -131,15 +141,17 @@ def send_again(session: Session, original: Original, *, agreed: bool) -> Replaye
         TaskError: The service refuses it now.
     """
     origin = "" if original.is_own else " It is not from your log."
+    run = original.run
+    service = service_of(run)
     session.consent.require(
-        [priced(original.request, estimate(session, original.request))],
+        [priced(original.request, estimate(session, original.request, service), service)],
         context=session.context(counts=False),
         agreed=agreed,
         announces=f"Replay sends {original.name} again, as 1 run.{origin}",
     )
-    run = original.run
     job = session.submit(
         original.request,
+        service=service,
         template=None if run is None else run.prompt_template,
         note=f"replay of {original.name}",
         fresh=True,
@@ -148,6 +160,11 @@ def send_again(session: Session, original: Original, *, agreed: bool) -> Replaye
     )
     outcome = job.result()
     return Replayed(original, job, outcome, compare_with(session, original, job.record.results))
+
+
+def service_of(run: RunRecord | None) -> str:
+    """Return where a run is sent to be made again: its own service, or for Runware whichever of its two is in use."""
+    return "" if run is None or run.provider in SERVICES else run.provider
 
 
 def compare_with(session: Session, original: Original, results: list[ResultRecord]) -> dict[int, Comparison]:

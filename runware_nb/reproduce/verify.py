@@ -15,7 +15,7 @@ from ..media.compare import Comparison, Verdict
 from ..reprs import short_repr
 from ..runlog import RunRecord, State
 from ..runlog.maintenance import note_perceptual_hash
-from .replay import Original, compare_with, original_of
+from .replay import Original, compare_with, original_of, service_of
 
 if TYPE_CHECKING:
     from ..session import Job, Session
@@ -102,7 +102,7 @@ def plan_verification(session: Session, runs: Sequence[RunRecord], *, budget_usd
         if run.cost is not None:
             price = Estimate(Money(run.cost, run.cost_unit), "the cost of the original runs", run.cost_unit)
         else:
-            price = estimate(session, run.request, run.provider)
+            price = estimate(session, run.request, service_of(run))
         if budget_usd is not None and price.usd is None:
             # A budget on the line is consent up to its amount. An unknown price may be above any amount.
             plan.left_out.append(Checked(run, why_not="its price is unknown, so no budget can cover it"))
@@ -127,20 +127,26 @@ def verify(session: Session, plan: Plan, *, agreed: bool) -> list[Checked]:
         BudgetExceeded: A budget of the log cannot cover all of it. Nothing was sent.
     """
     count = len(plan.chosen)
-    session.consent.require(
-        [priced(run.request, price) for run, _, price in plan.chosen],
-        context=session.context(counts=False),
-        agreed=agreed,
-        announces=f"Verification sends {count} run{'' if count == 1 else 's'} again.",
-    )
+    for service in dict.fromkeys(service_of(run) for run, _, _ in plan.chosen):  # each has its own unit and budgets
+        session.consent.require(
+            [priced(run.request, price, service) for run, _, price in plan.chosen if service_of(run) == service],
+            context=session.context(counts=False),
+            agreed=agreed,
+            announces=f"Verification sends {count} run{'' if count == 1 else 's'} again.",
+        )
     checked = []
     for run, original, _ in plan.chosen:
         each = Checked(run, original)
         try:
             each.job = session.submit(
-                original.request, template=run.prompt_template, note=f"verification of run {run.task_uuid[:8]}",
-                fresh=True, agreed=True, replay_of=run.task_uuid,
-            )  # fmt: skip
+                original.request,
+                service=service_of(run),
+                template=run.prompt_template,
+                note=f"verification of run {run.task_uuid[:8]}",
+                fresh=True,
+                agreed=True,
+                replay_of=run.task_uuid,
+            )
         except RunwareNBError as error:
             each.why_not = error_sentence(error)
         checked.append(each)

@@ -119,9 +119,10 @@ class Statements:
         # It left and may be paid for, whatever state it was in: also a discarded run is shown again, because the user
         # has to decide. It stays unfinished, so that its reservation in the budgets stays too. A run whose id has
         # arrived meanwhile, in another kernel, can be asked about and is left as it is.
+        is_unidentified = sa.or_(runs.c.remote_id.is_(None), runs.c.remote_id == runs.c.attempt_uuid)
         self.mark_unknown = text(
             sa.update(runs)
-            .where(mine, runs.c.finished_at_utc.is_(None), runs.c.attempts > _word(0), runs.c.remote_id.is_(None))
+            .where(mine, runs.c.finished_at_utc.is_(None), runs.c.attempts > _word(0), is_unidentified)
             .values(state=_word("unknown"), error=sa.bindparam("error"), state_at_utc=sa.bindparam("at_utc"))
         )
         is_open = runs.c.state.in_([_word(state.value) for state in sorted(UNFINISHED_STATES)])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..core.provider_secrets import ProviderSecret, declared_secrets
@@ -13,11 +15,13 @@ from ..loop import background_loop, wait
 from ..providers.registry import packages as registered_packages
 from ..providers.runware.provider import RunwareProvider
 from ..remedies import CHANGE_SERVICE
+from ..reprs import short_repr
 from ..settings import Key, Settings, find_key
 
 if TYPE_CHECKING:
     from ..providers.base import Provider
     from ..providers.package import ProviderPackage
+    from ..providers.runware.client import Client
     from ..providers.runware.planner import Planner
     from .connection import ServiceConnection
 
@@ -41,40 +45,26 @@ class Providers:
         self._packages = registered_packages() if packages is None else tuple(packages)
         for package in self._packages:
             declared_secrets.declare_of_provider(package.name, package.secrets)
-        self._built: dict[str, Provider] = {}
+        self._built: dict[str, tuple[Settings, Provider]] = {}
+        self._all: list[Provider] = []
         self._lock = make_lock()
         restart_after_fork(self)
 
     def restart_in_child(self) -> None:
         """Build new providers after a fork: connections belong to the parent."""
-        disconnect((), self._built)
-        self._built = {}
+        disconnect((), self._built, self._all)
+        self._built, self._all = {}, []
 
     @property
     def settings(self) -> Settings:
-        """The settings that apply now. See `ProviderContext`."""
+        """The settings that apply now."""
         return self._connection.settings
-
-    def key(self, secret: ProviderSecret) -> Key:
-        """Return a secret from the environment, else from the keyring. See `ProviderContext`.
-
-        Raises:
-            ConfigError: There is none.
-        """
-        key = find_key(secret, self.settings.profile)
-        if key is None:
-            raise ConfigError(f"No {secret.label}. Set {secret.variable}. Nothing was sent.")
-        return key
-
-    def notify(self, sentence: str) -> None:
-        """Tell the user something with the next output. See `ProviderContext`."""
-        self._connection.notify(sentence)
 
     def provider(self, service: str = "") -> Provider:
         """Return the provider of a service. See `Ports.provider`."""
         own = self.settings.service
         if service in {"", own}:
-            return RunwareProvider(own, self._planner, self._connection.open_client)
+            return RunwareProvider(own, self._planner, functools.partial(self._client_of, own))
         for package in self._packages:
             if package.build is not None and service in {package.name, *package.services}:
                 provider = self._provider_of(package)
@@ -89,8 +79,12 @@ class Providers:
         """Return whether a run of this service can be continued here. See `Ports.serves`."""
         if service == self.settings.service:
             return True
-        packages = [package for package in self._packages if package.build is not None and service in package.services]
-        return any(self._provider_of(package).name == service for package in packages)
+        for package in self._packages:
+            if package.build is not None and service in package.services:
+                # One provider that cannot be built, such as for want of a key, must not stop what concerns the others.
+                with contextlib.suppress(ConfigError, ImportError):
+                    return self._provider_of(package).name == service
+        return False
 
     def require_key(self, service: str = "") -> None:
         """Check that tasks can be sent to a service. See `Ports.require_key`."""
@@ -101,17 +95,60 @@ class Providers:
             self._connection.check_live()
             provider.require_key()
 
+    def _client_of(self, service: str) -> Client:
+        """Return Runware's client, unless another service has taken its place since a run was submitted.
+
+        A run of the sandbox that had to wait would otherwise be sent to the real service, and be charged there.
+
+        Raises:
+            ConfigError: The service has changed, or there is no key.
+        """
+        if self.settings.service != service:
+            raise ConfigError(f"The service {service!r} is not in use any more. Nothing was sent.").with_remedy(
+                CHANGE_SERVICE
+            )
+        return self._connection.open_client()
+
     def _provider_of(self, package: ProviderPackage) -> Provider:
+        """Return the provider for the settings that apply now. Runs in flight keep the one that they began with."""
         assert package.build is not None
+        settings = self.settings
         with self._lock:
-            provider = self._built.get(package.name)
-            if provider is None:
-                provider = self._built[package.name] = package.build(self)
+            built = self._built.get(package.name)
+            if built is not None and built[0] == settings:
+                return built[1]
+            provider = package.build(_Context(settings, self._connection))
+            self._built[package.name] = settings, provider
+            self._all.append(provider)
             return provider
 
     def close(self) -> None:
         """Close the connections of all providers except Runware's. Tasks go on at the services."""
-        built, self._built = self._built, {}
-        for provider in built.values():
+        providers, self._all, self._built = self._all, [], {}
+        for provider in providers:
             with contextlib.suppress(Exception):
                 wait(background_loop().submit(provider.aclose()), timeout_s=2.0)
+
+
+@short_repr("settings")
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """What a provider is built from. See `ProviderContext`."""
+
+    settings: Settings
+    connection: ServiceConnection
+
+    def key(self, secret: ProviderSecret) -> Key:
+        """Return a secret from the environment, else from the keyring.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        key = find_key(secret, self.settings.profile)
+        if key is None:
+            raise ConfigError(f"No {secret.label}. Set {secret.variable}. Nothing was sent.")
+        return key
+
+    def notify(self, sentence: str) -> None:
+        """Tell the user something with the next output."""
+        self.connection.notify(sentence)

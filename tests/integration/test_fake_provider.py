@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from runware_nb.errors import BudgetExceeded, FateUnknown, NotConfirmed, TaskError, TaskInvalid, TransportTimeout
+from runware_nb.errors import (
+    BudgetExceeded,
+    FateUnknown,
+    NotConfirmed,
+    TaskError,
+    TaskInvalid,
+    TransportError,
+    TransportTimeout,
+)
 from runware_nb.runlog import State
 from runware_nb.runlog.spending import sum_spending
 from runware_nb.session import Session
@@ -162,6 +170,62 @@ def test_a_task_of_unknown_fate_is_never_sent_again(log_url, echo, open_session,
         taken_up.result(20)
     assert again.log.find(job.task_uuid).state is State.UNKNOWN
     assert echo.charged == charged
+
+
+@pytest.mark.parametrize("status", [429, 404])
+def test_a_refused_question_says_nothing_about_an_accepted_task(echo, open_session, status):
+    """The task was accepted and is charged: it is neither sent again nor recorded as not sent, and can be collected."""
+    session = open_session(budget_credits=20.0)
+    echo.order({"kind": "deny", "on": "question", "status": status})
+    job = submit(session)
+    with pytest.raises(TaskError, match="A question was refused"):
+        job.result(20)
+    record = session.log.find(job.task_uuid)
+    assert (record.state, record.attempts, record.is_finished) == (State.ACCEPTED, 1, False)
+    with pytest.raises(BudgetExceeded):
+        submit(session, {"prompt": "another", "seed": 1}).result(20)
+    assert session.job(job.task_uuid).result(20)[0].image.size == (8, 8)
+    assert echo.charged == PRICE_CREDITS
+
+
+def test_a_search_that_is_refused_leaves_the_fate_unknown(echo, open_session):
+    session = open_session(can_find_lost=True)
+    echo.order({"kind": "lose"}, {"kind": "deny", "on": "question", "status": 429})
+    job = unknown_run(session)
+    assert session.log.find(job.task_uuid).state is State.UNKNOWN
+    assert session.job(job.task_uuid).result(20)[0].image.size == (8, 8)
+    assert echo.charged == PRICE_CREDITS
+
+
+def test_a_service_that_is_gone_while_a_task_is_followed_does_not_end_the_run(tmp_path):
+    process = start_echo(tmp_path / "echo", "--latency", "30")
+    try:
+        echo = Echo(process)
+        session = Session(Settings(home=tmp_path / ".runware"), packages=[fake_package(echo.url)])
+        job = session.submit(TASK, service="fake")
+        while job.record.remote_id is None:
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
+    with pytest.raises(TransportError):
+        job.result(30)
+    record = session.log.find(job.task_uuid)
+    assert (record.state, record.is_finished) == (State.ACCEPTED, False)
+    session.close()
+
+
+def test_replay_goes_to_the_service_of_the_run(echo, open_session):
+    from runware_nb.reproduce.replay import original_of, send_again
+
+    session = open_session()
+    job = submit(session)
+    job.result(20)
+    made = send_again(session, original_of(session, session.log.find(job.task_uuid)), agreed=True)
+    assert made.job.record.provider == "fake"
+    assert echo.charged == 2 * PRICE_CREDITS
 
 
 def test_a_lost_task_is_located_where_the_service_can_be_searched(echo, open_session):

@@ -236,7 +236,8 @@ class Sender:
         self._form.ended(outcome)
         count = len(outcome.results)
         failed = f", {len(outcome.errors)} failed" if outcome.errors else ""
-        price = "$0.00, recorded" if outcome.is_recorded else format_usd(outcome.cost_usd)
+        cost = "cost unknown" if outcome.cost is None else str(outcome.cost)
+        price = "$0.00, recorded" if outcome.is_recorded else cost
         notices = "".join(f" · {notice}" for notice in job.notices)  # the saved output has the results alone
         self.say(f"Done: {count} result{'' if count == 1 else 's'}{failed} · {price}{notices}")
         self._free()

@@ -109,7 +109,7 @@ class Tracker:
         if task.get("deliveryMethod") == "stream":
             raise TaskInvalid("a stream is read with `client.stream(task)`", parameter="deliveryMethod")
         if is_utility(task["taskType"]):
-            return Attempt(task)
+            return Attempt(task, is_free=True)
         return self._attempt(task, Fate.unsent(task, max_retries=self._settings.max_retries))
 
     def _attempt(self, task: Item, fate: Fate) -> Attempt:
@@ -207,7 +207,9 @@ class Tracker:
         """Perform one duty after the other, and return the first one of the kind *until*, not yet performed."""
         while True:
             duty = self._duty(flight, actions)
-            if isinstance(duty, until):
+            # Once the task may have arrived, results may come at any moment, and only `follow` records them.
+            has_left = isinstance(duty, Pause) and flight.fate.has_left
+            if isinstance(duty, until) or (until is _IS_SENT and has_left):
                 return duty
             if isinstance(duty, Raise):
                 raise self._final_error(flight, duty, deadline)
