@@ -698,7 +698,7 @@ def test_a_failure_that_the_service_takes_back_never_leads_to_a_second_attempt()
         async with connect(server) as client:
             running = asyncio.ensure_future(client.run(TASK, timeout_s=20))
             await until(lambda: len(server.questions) > 1)
-            client._board.on_broken(TransportError("the connection was out of reach"))
+            client._router.on_broken(TransportError("the connection was out of reach"))
             await until(lambda: len(server.questions) > 4)
             await server.push(done(server.submitted[0]))
             return await running, len(server.submitted)

@@ -469,7 +469,7 @@ def test_a_run_that_resume_collects_is_recorded_in_the_new_log(sandbox, make_ses
         time.sleep(0.01)
     second = make_session(sandbox)
     (pending,) = second.pending()
-    collected = second.runs.take_up(pending, sends=False)
+    collected = second.engine.known.resume_run(pending, sends=False)
     first.log.close()  # as if its kernel had died: only the second session can record the result
     time.sleep(0.3)
     shutil.rmtree(home)

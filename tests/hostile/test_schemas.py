@@ -470,7 +470,7 @@ def test_a_cache_that_comes_with_a_project_is_not_read(sandbox, make_session, tm
     assert folder == tmp_path / "cache" / "runware_nb" / "schemas"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative/to/the/project")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert FreshSchemas(session)._live()._folder.is_relative_to(tmp_path / "home")
+    assert FreshSchemas(lambda: session.settings)._live()._folder.is_relative_to(tmp_path / "home")
 
 
 def test_a_kept_schema_is_read_as_strictly_as_a_new_one(run_async, tmp_path):

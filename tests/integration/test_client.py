@@ -557,7 +557,7 @@ def test_what_came_before_the_connection_was_lost_for_good_is_kept(start_sandbox
             running = asyncio.ensure_future(client.run({**TASK, "numberResults": 4}, on_result=seen.append))
             while not seen:
                 await asyncio.sleep(0.02)
-            client._board.on_broken(TransportError("gone for good"))
+            client._router.on_broken(TransportError("gone for good"))
             with pytest.raises(TransportError, match="gone for good") as caught:
                 await running
             return caught.value.outcome, seen
@@ -588,7 +588,7 @@ def test_nothing_is_left_behind_by_failures(sandbox, run_async, transport):
         async with connect(sandbox, transport) as client:
             for _ in range(3):
                 await client.run(TASK)
-            board, slots = client._board, client._slots
+            board, slots = client._router, client._limiter
             return dict(board.flights), dict(board._calls), slots._taken, len(slots._waiting)
 
     assert run_async(main()) == ({}, {}, 0, 0)

@@ -177,9 +177,9 @@ def test_an_unfinished_run_of_another_service_is_never_sent(make_session, sandbo
     unfinished = here.log.find(record.task_uuid)
     unfinished.state = type(unfinished.state).SENT
     elsewhere = make_session(sandbox, rest_url="https://service.invalid/v1", ws_url="wss://service.invalid/v1")
-    assert not elsewhere.runs.belongs_here(unfinished)
+    assert not elsewhere.engine.known.belongs_here(unfinished)
     with pytest.raises(ConfigError, match=r"belongs to the service 'sandbox'.*Nothing was sent"):
-        elsewhere.runs.take_up(unfinished, sends=True)
+        elsewhere.engine.known.resume_run(unfinished, sends=True)
 
 
 def test_a_sandbox_that_does_not_start_leaves_the_service_in_use(own):
