@@ -30,7 +30,7 @@ def test_only_one_module_reads_and_runs_lines_of_commands():
         }
 
     assert callers("run_command") == {"commands/dispatch.py"}
-    assert callers("read_line") == {"cli.py", "commands/call.py", "notebook/running.py"}
+    assert callers("read_line") == {"cli.py", "commands/call.py", "notebook/magic_runner.py"}
 
 
 @pytest.mark.parametrize("style", [MAGIC, TERMINAL, CALL])
