@@ -394,6 +394,29 @@ def test_odd_forms_of_tasks_are_switchable(runkey):
     assert runkey.call("/account")[1]["data"]["plan"] == "Pro"
 
 
+def test_chaos_hits_some_runs_and_some_reads():
+    """Refusals, web pages and broken connections occur beside accepted tasks."""
+
+    def outcome(call, *arguments):
+        try:
+            return call(*arguments)[0]
+        except BROKEN:
+            return 0
+
+    runkey = RunKeyProcess("--time-scale", "1000")
+    try:
+        task_id = runkey.start("tpl_inline")
+        runkey.set("faults", b"chaos:0.5")
+        runs = [outcome(runkey.run, "tpl_inline", {"number": number}) for number in range(40)]
+        runkey.set("faults", b"chaos:1")
+        reads = [outcome(runkey.task, task_id) for _ in range(20)]
+    finally:
+        runkey.close()
+    assert 5 < runs.count(202) < 40
+    assert len(set(runs)) > 2
+    assert len(set(reads)) > 2
+
+
 # --- webhooks -------------------------------------------------------------------------------------
 
 
@@ -664,6 +687,25 @@ def test_state_outlives_the_process(tmp_path):
         assert second.balance() == 85 - 2 * 15
     finally:
         second.close()
+
+
+def test_a_damaged_journal_leaves_the_other_tasks(tmp_path, capfd):
+    """Ids are unique although lines are missing, and the problem is reported."""
+    arguments = (*STOPPED, "--state-dir", str(tmp_path))
+    first = RunKeyProcess(*arguments)
+    ids = [first.start("tpl_inline") for _ in range(3)]
+    assert first.balance() == 4955
+    first.kill()
+    journal = tmp_path / "runkey" / "journal.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(['{"op": "unknown"}\n', *lines[1:], '{"op": "acc']))
+    second = RunKeyProcess(*arguments)
+    try:
+        assert [second.task(task_id)[0] for task_id in ids] == [404, 200, 200]
+        assert second.start("tpl_inline") not in ids
+    finally:
+        second.close()
+    assert "unreadable and left out" in capfd.readouterr().err
 
 
 def test_it_listens_on_this_machine_only(runkey):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..core.faults import FaultTable
 from ..core.media import MEDIA_FAULTS
 
-__all__ = ["FAULTS", "WEBHOOK_FAULTS"]
+__all__ = ["FAULTS", "WEBHOOK_FAULTS", "chaos"]
 
+_WHENS = ("before_accept", "after_accept", "mid_body")
 WEBHOOK_FAULTS = {
     "lost": "no callback is sent",
     "delayed": "the callback is sent after seconds (30)",
@@ -18,6 +21,26 @@ WEBHOOK_FAULTS = {
     "tampered": "one value of the body is changed after signing",
 }
 """What may be wrong with a callback, and the option `how` of the fault `webhook`."""
+
+
+def chaos(rate: float) -> list[dict[str, Any]]:
+    """Build a script in which about *rate* of all tasks and reads meet a fault that a client survives."""
+    busy = {"kind": "refuse", "code": 40003, "retry_after_s": 2}
+    runs: list[dict[str, Any]] = [
+        busy, {"kind": "refuse", "code": 50001}, {"kind": "refuse", "code": 50002}, {"kind": "html"},
+        *({"kind": "cut", "when": when} for when in _WHENS), {"kind": "slow", "seconds": 1},
+        {"kind": "latency", "seconds": 20}, {"kind": "fail"}, {"kind": "fail", "code": 50003}, {"kind": "cancel"},
+        *({"kind": "webhook", "how": how} for how in WEBHOOK_FAULTS),
+    ]  # fmt: skip
+    reads: list[dict[str, Any]] = [
+        busy, {"kind": "refuse", "code": 50001}, {"kind": "html"}, {"kind": "cut"},
+        {"kind": "cut", "when": "mid_body"}, {"kind": "odd_status"},
+    ]  # fmt: skip
+    return [
+        *({**entry, "rate": rate / len(runs), "count": None} for entry in runs),
+        *({**entry, "on": "task", "rate": rate / len(reads), "count": None} for entry in reads),
+    ]
+
 
 FAULTS = FaultTable(
     {
@@ -34,9 +57,10 @@ FAULTS = FaultTable(
         **MEDIA_FAULTS,
     },
     {
-        ("cut", "when"): ("before_accept", "after_accept", "mid_body"),
+        ("cut", "when"): _WHENS,
         ("webhook", "how"): tuple(WEBHOOK_FAULTS),
         ("cancel", "when"): ("queued", "running"),
     },
+    chaos,
 )
 """All kinds. Without `on` they hit `POST /run` only. With `on` set to `task` or `account` they hit these reads."""

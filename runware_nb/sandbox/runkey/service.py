@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import hashlib
 import hmac
+import itertools
 import json
 import math
 from collections.abc import Awaitable, Callable
@@ -363,9 +364,10 @@ class RunKeyService(Service):
         return f"{self._opaque(task.task_id)}-{key.removesuffix('_url')}.{extension}"
 
     def _new_id(self) -> str:
-        text = self._opaque(f"task {len(self.tasks)}")
         shape = {"plain": "task_{}", "odd": "task_{} é+~:@" + "x" * 80, "unsafe": "task/{}?x#%2e"}
-        return shape[self.behaviour.task_ids].format(text)
+        ids = (shape[self.behaviour.task_ids].format(self._opaque(f"task {number}"))
+               for number in itertools.count(len(self.tasks)))  # fmt: skip
+        return next(task_id for task_id in ids if task_id not in self.tasks)  # a damaged journal leaves gaps
 
     def _opaque(self, text: str) -> str:
         """Return characters that depend on the seed and a text."""
