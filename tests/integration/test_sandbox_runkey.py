@@ -10,16 +10,20 @@ import io
 import json
 import time
 import urllib.error
+from email.utils import parsedate_to_datetime
 
 import av
 import pytest
 from PIL import Image
+from starlette.requests import Request
 
 from runware_nb.sandbox.core.webhooks import post_bytes
 from runware_nb.sandbox.runkey.behaviour import Behaviour
 from runware_nb.sandbox.runkey.callbacks import build_callback, signature_of
 from runware_nb.sandbox.runkey.errors import CODES, STATUSES
+from runware_nb.sandbox.runkey.http import broken
 from runware_nb.sandbox.runkey.limits import Window
+from runware_nb.session.local_sandbox import LocalSandbox
 from tests.runkey_sandbox import Receiver, RunKeyProcess
 
 STOPPED = ("--time-scale", "0.001")
@@ -156,6 +160,10 @@ def test_two_identical_requests_are_two_tasks(runkey):
         (lambda r: r.call("/run", b"[1]"), (400, 40005)),
         (lambda r: r.call("/run", b"[" * 100_000), (400, 40005)),
         (lambda r: r.call("/run", b"\xff"), (400, 40005)),
+        (lambda r: r.run(given={"n": float("nan")}), (400, 40005)),
+        (lambda r: r.call("/run", b'{"template_id": "tpl_slow", "input": {"n": 1e999}}'), (400, 40005)),
+        (lambda r: r.run(given={"text": "\ud800"}), (400, 40005)),
+        (lambda r: r.call("/run", b'{"input": ' + b"[" * 150 + b"]" * 150 + b"}"), (400, 40005)),
         (lambda r: r.call("/run", b" " * 1_100_000), (400, 40005)),
         (lambda r: r.call("/run", {}, headers={"Content-Type": "text/plain"}), (415, 40005)),
         (lambda r: r.call("/run"), (405, 40005)),
@@ -566,8 +574,35 @@ def test_a_callback_without_header_has_the_member(runkey, receiver):
     assert json.loads(body)["signature"].startswith("sha256=")
 
 
-def test_a_receiver_that_is_gone_has_no_status(run_async):
-    assert run_async(post_bytes("http://127.0.0.1:9/", b"{}", {})) == 0
+@pytest.mark.parametrize("port", ["9", "99999999", "x"])
+def test_a_receiver_that_is_gone_has_no_status(run_async, port):
+    assert run_async(post_bytes(f"http://127.0.0.1:{port}/", b"{}", {})) == 0
+
+
+def test_a_connection_of_another_server_breaks_off(run_async):
+    """Without a transport to break, the response is shorter than its length."""
+
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    response = run_async(broken(Request({"type": "http", "headers": []}, receive)))
+    assert response.headers["Content-Length"] == "1000"
+
+
+def test_a_notebook_hides_the_webhook_secret():
+    sandbox = LocalSandbox()
+    try:
+        assert sandbox.info["runkey_webhook_secret"].startswith("whsec_")
+        assert "whsec_" not in repr(sandbox.info)
+    finally:
+        sandbox.stop()
+
+
+def test_the_reset_of_the_limit_is_in_the_future(runkey):
+    """It is stated in seconds since the epoch, and agrees with the Date header."""
+    headers = runkey.call("/account")[2]
+    date_s = parsedate_to_datetime(headers["Date"]).timestamp()
+    assert 0 < int(headers["X-RateLimit-Reset"]) - date_s <= 62
 
 
 # --- files ----------------------------------------------------------------------------------------

@@ -77,5 +77,5 @@ def _post_once(url: str, body: bytes, headers: dict[str, str]) -> int:
     except urllib.error.HTTPError as error:
         error.close()
         return error.code
-    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError):
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError, OverflowError):
         return 0

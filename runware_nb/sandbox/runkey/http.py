@@ -17,6 +17,7 @@ from .errors import Refused
 __all__ = ["broken", "half", "read_object", "refusal", "success", "web_page"]
 
 Json = dict[str, Any]
+_DEEPEST = 100
 _EXTRA: Json = {"sandbox_note": "no document mentions this field", "sandbox_list": [1, None]}
 
 
@@ -35,11 +36,28 @@ async def read_object(request: Request, largest_bytes: int) -> Json:
             raise Refused(40005, f"The body has more than {largest_bytes} bytes.")
     try:
         value = json.loads(bytes(body))
+        # Infinite numbers and lone surrogates are parsed, but could not be sent back.
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise Refused(40005, "The body is not valid JSON.") from None
     if not isinstance(value, dict):
         raise Refused(40005, "The body must be a JSON object.")
+    if _depth_exceeds(value, _DEEPEST):
+        raise Refused(40005, f"The body is nested more than {_DEEPEST} levels deep.")
     return value
+
+
+def _depth_exceeds(value: Any, limit: int) -> bool:
+    """Return whether a JSON value has more than *limit* levels."""
+    level = [value]
+    for _ in range(limit):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return bool(level)
 
 
 def success(data: Json, status: int, behaviour: Behaviour) -> JSONResponse:
