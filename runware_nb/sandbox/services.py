@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .core.service import Service
+from .runkey.service import RunKeyService
 from .runware.service import RunwareService
 
 __all__ = ["PLANNED_URLS", "SERVICES"]
 
 SERVICES: Mapping[str, type[Service]] = {
     "runware": RunwareService,
+    "runkey": RunKeyService,
 }
 """Services by name. The options of the command line apply to the first one."""
 
-PLANNED_URLS = ("runkey_url", "useapi_url")
+PLANNED_URLS = ("useapi_url",)
 """Entries of the ready line that are null until a service provides them."""

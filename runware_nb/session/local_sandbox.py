@@ -70,7 +70,9 @@ class LocalSandbox:
         except ValueError:
             raise ConfigError(self._why()) from None
         del line  # it contains the key, and a traceback may show variables
-        self.info["api_key"] = HiddenText(self.info["api_key"], "<key from the sandbox>")
+        for name in ("api_key", "runkey_webhook_secret"):
+            if name in self.info:
+                self.info[name] = HiddenText(self.info[name], "<key from the sandbox>")
         for pipe in (self._process.stdout, self._process.stderr):
             if pipe is not None:
                 pipe.close()
