@@ -6,13 +6,15 @@ from collections.abc import Mapping
 
 from .core.service import Service
 from .runware.service import RunwareService
+from .useapi.service import UseApiService
 
 __all__ = ["PLANNED_URLS", "SERVICES"]
 
 SERVICES: Mapping[str, type[Service]] = {
     "runware": RunwareService,
+    "useapi": UseApiService,
 }
 """Services by name. The options of the command line apply to the first one."""
 
-PLANNED_URLS = ("runkey_url", "useapi_url")
+PLANNED_URLS = ("runkey_url",)
 """Entries of the ready line that are null until a service provides them."""

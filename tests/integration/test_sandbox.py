@@ -62,7 +62,8 @@ async def authenticated(socket, sandbox, **more):
 
 def test_the_first_line_says_where_everything_is(sandbox):
     assert set(sandbox.info) == {
-        "rest_url", "ws_url", "media_url", "schemas_url", "runkey_url", "useapi_url", "api_key", "pid",
+        "rest_url", "ws_url", "media_url", "schemas_url", "runkey_url", "api_key", "pid",
+        "useapi_url", "useapi_token",
     }  # fmt: skip
     assert sandbox.info["pid"] == sandbox.process.pid
 
