@@ -253,6 +253,47 @@ def test_login_errors(useapi, reason, text):
     assert useapi.call("POST", f"/accounts/{FIRST}", account()) == (401, {"error": text, "code": 401})
 
 
+FORM = "multipart/form-data; boundary=----form"
+
+
+def form(**fields):
+    parts = (
+        f'------form\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    )
+    return f"{''.join(parts)}------form--\r\n".encode()
+
+
+def test_forms(useapi):
+    """Source: docs: most POSTs also accept multipart/form-data, and the accounts POST too; reference 1."""
+    status, response = useapi.call(
+        "POST", f"/accounts/{FIRST}", form(**account(password="12345")), **{"Content-Type": FORM}
+    )
+    assert status == 200, response
+    assert_like(response, ACCOUNT, useapi.names)
+    body = form(model="gen4", text_prompt="a ship\r\nat sea", duration=10, exploreMode="true", replyRef="é")
+    status, task = useapi.call("POST", "/videos/create", body, **{"Content-Type": FORM})
+    assert status == 200, task
+    assert task["options"] == {"model": "gen4", "text_prompt": "a ship\r\nat sea", "duration": 10, "exploreMode": True}
+    assert task["replyRef"] == "é"
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type"),
+    [
+        (b"[]", "application/json"),
+        (b"[" * 100_000, "application/json"),
+        (b"no form", FORM),
+        (b"no form", "multipart/form-data"),
+        (b"------form\r\n\r\nno name\r\n------form--\r\n", FORM),
+    ],
+)
+def test_unreadable_bodies_are_refused(useapi, body, media_type):
+    status, response = useapi.call("POST", "/videos/create", body, **{"Content-Type": media_type})
+    assert_like(response, refused(400), useapi.names)
+    assert status == 400
+
+
 def test_no_accounts(useapi):
     """Source: docs: get-accounts: the 404 is a sentence."""
     useapi.restart()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from ..core.making.words import caption
 from ..core.service import Options, Service
 from .accounts import read_account
 from .assets import read_upload
+from .bodies import parse_body
 from .endpoints import ENDPOINTS, check
 from .faults import FAULTS, LOGIN_ERRORS
 from .media import first_images
@@ -138,7 +138,9 @@ class UseApiService(Service):
             hit: Hit = {}
             try:
                 self._check_token(request)
-                body = {} if name == "assets" or request.method != "POST" else await _read_body(request)
+                is_read = request.method == "POST" and name != "assets"
+                media_type = request.headers.get("content-type", "")
+                body = parse_body(await request.body(), media_type) if is_read else {}
                 hit = self._draw(name, request, body)
                 if _breaks(hit, "before_accept"):
                     return await _break(request)
@@ -341,21 +343,6 @@ class UseApiService(Service):
         self.state.name = call.body.get("name", self.state.name)
         self.state.reply_url = call.body.get("replyUrl", self.state.reply_url)
         return await self._platform_account(call)
-
-
-async def _read_body(request: Request) -> Json:
-    """Return the JSON object in a body.
-
-    Raises:
-        Refused: There is none.
-    """
-    try:
-        body = json.loads(await request.body())
-    except (ValueError, RecursionError) as error:
-        raise Refused(400, "The body is not valid JSON.") from error
-    if not isinstance(body, dict):
-        raise Refused(400, "The body must be a JSON object.")
-    return body
 
 
 def _early_answer(hit: Hit) -> Response | None:
