@@ -9,14 +9,14 @@ import sys
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 from .core.process import run  # noqa: E402
-from .services import PLANNED_URLS, SERVICES  # noqa: E402
+from .services import SERVICES  # noqa: E402
 
 __all__ = ["main"]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run all services until interrupted, and return the exit status."""
-    return run(SERVICES, arguments, planned_urls=PLANNED_URLS)
+    return run(SERVICES, arguments)
 
 
 if __name__ == "__main__":

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from .core.service import Service
 from .runkey.service import RunKeyService
 from .runware.service import RunwareService
+from .useapi.service import UseApiService
 
-__all__ = ["PLANNED_URLS", "SERVICES"]
+__all__ = ["SERVICES"]
 
 SERVICES: Mapping[str, type[Service]] = {
     "runware": RunwareService,
     "runkey": RunKeyService,
+    "useapi": UseApiService,
 }
 """Services by name. The options of the command line apply to the first one."""
-
-PLANNED_URLS = ("useapi_url",)
-"""Entries of the ready line that are null until a service provides them."""

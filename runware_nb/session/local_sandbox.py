@@ -70,7 +70,7 @@ class LocalSandbox:
         except ValueError:
             raise ConfigError(self._why()) from None
         del line  # it contains the key, and a traceback may show variables
-        for name in ("api_key", "runkey_webhook_secret"):
+        for name in ("api_key", "runkey_webhook_secret", "useapi_token"):
             if name in self.info:
                 self.info[name] = HiddenText(self.info[name], "<key from the sandbox>")
         for pipe in (self._process.stdout, self._process.stderr):

@@ -63,7 +63,7 @@ async def authenticated(socket, sandbox, **more):
 def test_the_first_line_says_where_everything_is(sandbox):
     assert set(sandbox.info) == {
         "rest_url", "ws_url", "media_url", "schemas_url", "runkey_url", "runkey_webhook_secret", "useapi_url",
-        "api_key", "pid",
+        "useapi_token", "api_key", "pid",
     }  # fmt: skip
     assert sandbox.info["pid"] == sandbox.process.pid
 

@@ -19,16 +19,14 @@ _LOCAL_HOSTS = {"127.0.0.1", "localhost", "[::1]"}
 _WHO_MAY = "this sandbox answers to 127.0.0.1 and localhost only"
 
 
-def make_app(services: Iterable[Service]) -> Starlette:
+def make_app(services: Iterable[Service]) -> ASGIApp:
     """Build the application for services that share one port."""
     routes: list[BaseRoute] = []
     for service in services:
         for prefix in service.control_prefixes:
             routes += _controls(prefix, service)
         routes += service.routes()
-    app = Starlette(routes=routes)
-    app.add_middleware(_LocalOnly)
-    return app
+    return _LocalOnly(Starlette(routes=routes))  # outermost, because Starlette hides the server's object for HTTP
 
 
 def _controls(prefix: str, service: Service) -> list[Route]:

@@ -13,7 +13,7 @@ import socket
 import sys
 import textwrap
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import uvicorn
@@ -35,8 +35,6 @@ _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 def run(
     services: Mapping[str, type[Service]],
     arguments: list[str] | None = None,
-    *,
-    planned_urls: Iterable[str] = (),
 ) -> int:
     """Run services on one port until interrupted. The first line on stdout contains their URLs and the key.
 
@@ -45,7 +43,6 @@ def run(
             to the first one. The others have the default balance and a subfolder with their name, and are set through
             their control endpoints.
         arguments: Options of the command line; None takes those of this process.
-        planned_urls: Entries of the first line that are null if no service provides them.
 
     Returns:
         0 at the end, 1 if the port is taken, 2 for an invalid argument.
@@ -80,7 +77,7 @@ def run(
     except (ValueError, TypeError, AttributeError) as error:
         print(f"sandbox: --faults or --behaviour: {error}", file=sys.stderr)
         return 2
-    _announce(running, listener, key, planned_urls)
+    _announce(running, listener, key)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(make_app(running), listener, watches_parent=options.watch_stdin))
     return 0
@@ -130,11 +127,11 @@ def _key(file: Path | None) -> str:
     return key
 
 
-def _announce(services: list[Service], listener: socket.socket, key: str, planned_urls: Iterable[str]) -> None:
+def _announce(services: list[Service], listener: socket.socket, key: str) -> None:
     """Listen, and print the ready line."""
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    line: dict[str, str | int | None] = dict.fromkeys(planned_urls)
+    line: dict[str, str | int | None] = {}
     for service in services:
         service.base_url = f"http://{shown}:{port}"
         line |= service.urls()
