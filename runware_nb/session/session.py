@@ -80,25 +80,14 @@ class Session:
         self.provider, self.serves, self.require_key = providers.provider, providers.serves, providers.require_key
         self.rng = random.Random()  # noqa: S311 - picks seeds; of its own, so that random.seed() leaves it alone
         self.engine = engine = Engine(self)
-        self.consent = engine.consent
-        self.connect = connection.connect
-        self.configure = connection.configure
-        self.client = connection.client
-        self.open_log = storage.open_log
-        self.apply_budget = storage.apply_budget
-        self.plan = engine.plan
-        self.submit = engine.submit
-        self.submit_all = engine.submit_all
-        self.running_jobs = engine.running_jobs
-        self.show_job = engine.show_job
-        self.jobs = engine.jobs
-        self.recovery = engine.recovery
-        self.queue = engine.queue
-        self.job = engine.known.job
-        self.pending = engine.known.pending
-        self.discard = engine.queue.discard
-        self.cancel = engine.queue.cancel
-        self.cancel_queued = engine.queue.cancel_queued
+        self.consent, self.jobs, self.recovery, self.queue = engine.consent, engine.jobs, engine.recovery, engine.queue
+        self.connect, self.configure, self.client = connection.connect, connection.configure, connection.client
+        self.open_log, self.apply_budget = storage.open_log, storage.apply_budget
+        self.plan, self.submit, self.submit_all = engine.plan, engine.submit, engine.submit_all
+        self.running_jobs, self.show_job = engine.running_jobs, engine.show_job
+        self.job, self.pending = engine.known.job, engine.known.pending
+        queue = engine.queue
+        self.discard, self.cancel, self.cancel_queued = queue.discard, queue.cancel, queue.cancel_queued
         restart_after_fork(self)
 
     def restart_in_child(self) -> None:
@@ -146,6 +135,9 @@ class Session:
     def environment(self) -> str:
         """The description of this environment, as JSON."""
         return environment_snapshot()[1]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("A session belongs to its process and cannot be pickled. Make one where it is needed.")
 
     def close(self) -> None:
         """Close connection, log and sandbox. Runs that were sent continue, and the next session can collect them.
