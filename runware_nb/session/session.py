@@ -32,8 +32,6 @@ __all__ = ["Session"]
 class Session:
     """One notebook's connection. Everything in it may be called from any thread.
 
-    Its verbs are those of its parts; see there.
-
     Args:
         settings: As loaded from the environment where None.
         fetches_media: Whether results are downloaded; without, only their URLs are kept.
