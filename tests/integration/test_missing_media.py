@@ -186,7 +186,7 @@ USES = {
     ).result(),
     "a run's UUID as an input": lambda session, runs, outcome: find_image(f"{runs[0].task_uuid}#2", session, {}),
     "the inputs of a run": lambda session, runs, outcome: restore_inputs(
-        session,
+        session.recovery.find_file,
         {**UPSCALE, "inputs": {"image": f"sha256:{runs[0].results[0].received_sha256}"}},
         [{"file": runs[0].results[0].file}],
     ),

@@ -30,7 +30,7 @@ def test_the_same_request_costs_nothing_the_second_time(sandbox, make_session):
     assert second._repr_mimebundle_() == first._repr_mimebundle_(), "the same images are the same output"
     assert [result._repr_mimebundle_() for result in second] == [result._repr_mimebundle_() for result in first]
     (notice,) = job.notices
-    assert re.search(r"recorded: run \w{8} of .* answered at \$0\.00 \(it cost \$0\.\d+ when .*--fresh", notice)
+    assert re.search(r"recorded: run \w{8} of .* answered at \$0\.00 \(it cost \$0\.\d+ when .*fresh=True", notice)
 
 
 @pytest.mark.parametrize(
