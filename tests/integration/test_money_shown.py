@@ -101,7 +101,7 @@ def test_what_is_known_about_an_unknown_run_is_one_sentence(session, name):
 )
 def test_the_user_ends_an_unknown_run_by_what_the_service_shows(session, words, cost, phrase):
     command(session, "budget", "100", "--all", "--unit", "credits", "--service", "fake")
-    with pytest.raises(RunLogError, match="--not-charged"):  # not without a decision
+    with pytest.raises(RunLogError, match="not_charged"):  # not without a decision
         command(session, "discard", UNKNOWN)
     answer = command(session, "discard", UNKNOWN, *words)
     assert phrase in said(answer)
