@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -20,6 +21,8 @@ __all__ = ["Panel", "fill_place", "open_place", "show_bundle", "show_count", "sh
 
 _SHOW_AFTER_S = 0.4
 _UPDATE_EVERY_S = 0.2
+_RECORDED_S = 0.3
+"""Longest wait for an answer from the log, which usually takes some milliseconds."""
 
 _drawing = Workers(1, "runware display")
 
@@ -141,11 +144,17 @@ class Panel:
     def show(self) -> None:
         """Take a place in the running cell, or the one that was given."""
         if self._handle is None:
+            if self._job.is_recorded:
+                concurrent.futures.wait([self._job.future], timeout=_RECORDED_S)
             self._handle = open_place(self._frame(render_job(self._job)))
             self.tell()
         else:
             self._update(self._rendered())
         self._job.on_change(self._on_change)
+        # What is here is drawn before the cell ends. An update that another thread sends between two cells belongs to
+        # neither, and programs that run notebooks, such as nbclient, drop it.
+        if self._job.is_done:
+            self.settle()
 
     def tell(self) -> None:
         """Show notices that are new, each as an output of its own. In the thread of the running cell only."""

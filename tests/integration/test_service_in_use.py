@@ -269,7 +269,7 @@ def test_a_key_that_changes_is_used_and_a_key_given_in_the_session_wins(session_
     assert session.connect() == "websocket"
     session.configure(api_key="given-in-python")
     monkeypatch.setenv("RUNWARE_API_KEY", sandbox.api_key + "x")
-    assert session.require_key().reveal() == "given-in-python"
+    assert session.connection.require_key().reveal() == "given-in-python"
 
 
 def test_other_variables_come_with_a_late_key_but_the_folder_stays(tmp_path, monkeypatch, sandbox):
@@ -293,7 +293,7 @@ def test_a_key_that_was_forgotten_stays_forgotten_until_it_changes(session_from_
     with pytest.raises(ConfigError, match="No API key"):
         session.require_key()
     monkeypatch.setenv("RUNWARE_API_KEY", "another")
-    assert session.require_key().reveal() == "another"
+    assert session.connection.require_key().reveal() == "another"
 
 
 def test_an_unusable_key_is_reported_where_it_is_needed_and_login_replaces_it(
