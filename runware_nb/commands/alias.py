@@ -27,7 +27,7 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
     book = session.aliases
     if options.name and options.remove:
         book.drop(options.name)
-        return CommandResult({"text/plain": f"{options.name} is no alias any more"}, {"removed": options.name})
+        return CommandResult({"text/plain": f"{options.name} is not an alias now"}, {"removed": options.name})
     if options.name and options.model:
         made = book.give(options.name, options.model)
         return CommandResult(

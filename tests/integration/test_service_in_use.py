@@ -320,3 +320,14 @@ def test_a_broken_user_file_sends_nothing_and_opens_no_other_log(session_from_en
     assert "cannot be read" in text(run(session, "status"))
     assert "cannot be read" in text(run(session, "config"))
     assert not (tmp_path / ".runware/runs.sqlite").exists()
+
+
+def test_a_run_that_waited_is_not_sent_to_the_service_that_took_the_place_of_its_own(sandbox, make_session):
+    """A run of the sandbox may wait for its turn while the user returns to the real service, which would charge it."""
+    session = make_session(sandbox)
+    provider = session.provider()
+    assert provider.name == "sandbox"
+    session.configure(rest_url="https://api.runware.ai/v1", ws_url="wss://ws-api.runware.ai/v1")
+    with pytest.raises(ConfigError, match=r"'sandbox' is not in use any more\. Nothing was sent"):
+        _ = provider.limiter
+    assert session.provider().name == "runware"
