@@ -194,7 +194,7 @@ class RunObserver(Protocol):
         """Note the progress, from 0 to 100."""
 
     def on_waiting(self, reason: str) -> None:
-        """Note that the task waits, and why, as a phrase such as `in the queue of RunKey.ai`. Progress ends the wait."""
+        """Note why the task waits, as a phrase such as `in the queue of RunKey.ai`. Progress ends the wait."""
 
 
 class Limiter(Protocol):
