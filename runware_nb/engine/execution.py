@@ -387,7 +387,7 @@ class RunExecution:
         self._job.progress, self._job.waiting = percent, None
         self._job.changed()
 
-    def on_waiting(self, reason: str) -> None:
+    def on_waiting(self, reason: str | None) -> None:
         """Show why the task waits. See `RunObserver`."""
         if self._job.waiting != reason:  # a poll repeats it every few seconds
             self._job.waiting = reason

@@ -193,8 +193,8 @@ class RunObserver(Protocol):
     def on_progress(self, percent: float) -> None:
         """Note the progress, from 0 to 100."""
 
-    def on_waiting(self, reason: str) -> None:
-        """Note why the task waits, as a phrase such as `in the queue of RunKey.ai`. Progress ends the wait."""
+    def on_waiting(self, reason: str | None) -> None:
+        """Note why the task is not worked on, as a phrase such as `waiting for a GPU`; None or progress ends the wait."""
 
 
 class Limiter(Protocol):

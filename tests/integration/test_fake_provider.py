@@ -154,7 +154,7 @@ def test_a_refusal_for_the_rate_is_followed_by_another_attempt(echo, open_sessio
     job.result(20)
     assert session.log.find(job.task_uuid).attempts == 3
     assert echo.charged == PRICE_CREDITS
-    waited = [text for text in shown if text.startswith("waiting to be sent again, because the service refused it")]
+    waited = [text for text in shown if text.startswith("waiting to be sent again: ")]
     assert waited
     assert not shown[-1].startswith("waiting")
 

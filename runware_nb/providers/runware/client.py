@@ -513,7 +513,7 @@ class _Callbacks:
         if self._on_progress is not None:
             self._on_progress(percent)
 
-    def on_waiting(self, reason: str) -> None:
+    def on_waiting(self, reason: str | None) -> None:
         """Do nothing: a task is accepted when the service begins it, and no caller asks for more."""
 
 
