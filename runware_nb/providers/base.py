@@ -194,7 +194,7 @@ class RunObserver(Protocol):
         """Note the progress, from 0 to 100."""
 
     def on_waiting(self, reason: str | None) -> None:
-        """Note why the task is not worked on, as a phrase such as `waiting for a GPU`; None or progress ends the wait."""
+        """Note why the task is not worked on, as a phrase such as `waiting for a GPU`; None or progress ends it."""
 
 
 class Limiter(Protocol):
