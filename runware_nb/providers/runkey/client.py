@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
@@ -30,9 +29,8 @@ from ...net.deadlines import now
 from ...net.downloads import DOWNLOAD_TIMEOUT_S, MAX_MEDIA_BYTES, Downloads
 from ...net.http import HttpConnection, HttpResponse
 from ...printable import printable
-from ...settings import Key, find_key
+from ...settings import Key, find_key, load_settings
 from .pace import Kind, Pace, pace_of
-from .package import RUNKEY_KEY, RUNKEY_URL
 from .protocol import (
     NO_GPU,
     RATE_LIMIT,
@@ -49,6 +47,7 @@ from .protocol import (
     rate_headers,
     task_path,
 )
+from .secrets import RUNKEY_KEY
 
 __all__ = ["RunKey"]
 
@@ -72,7 +71,7 @@ class RunKey:
 
     Args:
         api_key: The key; None reads RUNKEY_API_KEY, else the system's keyring.
-        url: URL of the API; None reads RUNWARE_NB_RUNKEY_URL, else it is the real service.
+        url: URL of the API; None takes RUNWARE_NB_RUNKEY_URL or the setting `runkey_url`.
         clock: The time of the service; None is real time.
         max_wait_s: Longest time that `run` waits for a limit of the account or for a GPU, in seconds of the service.
         timeout_s: Longest time of one request, in seconds.
@@ -93,7 +92,7 @@ class RunKey:
         connect_timeout_s: float = _CONNECT_TIMEOUT_S,
     ) -> None:
         key = _key_of(api_key)
-        self.url = check_url(url or os.environ.get("RUNWARE_NB_RUNKEY_URL") or RUNKEY_URL)
+        self.url = check_url(url or load_settings().value("runkey_url"))
         self.clock = clock or Clock()
         self.max_wait_s = max_wait_s
         self.pace: Pace = pace_of(self.url, key.reveal(), self.clock)
