@@ -79,9 +79,11 @@ class RunwareNBError(Exception):
     Attributes:
         remedy: What the user can do, where that is a command or an option; None otherwise.
         syntax: How `str(error)` words it: as Python, unless a front end has caught the error and set its own.
+        request_id: The service's id of the request that failed, to be quoted to its support; None if it stated none.
     """
 
     remedy: Remedy | None = None
+    request_id: str | None = None
     syntax: Syntax = PYTHON
 
     def with_remedy(self, remedy: Remedy | None) -> Self:

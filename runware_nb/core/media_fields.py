@@ -25,6 +25,9 @@ _HOLDERS = frozenset({"inputs", "puLID", "pulid", "photoMaker", "acePlusPlus", "
 _ASSETS = "assets"
 """An object of a task in which every value is a medium, whatever its name. Providers whose service has many names for
 media write tasks in this form, and give the values their names when they send the task."""
+_OPAQUE = "input"
+"""An object of a task whose names belong to the user's own template: a text named `media` there is a text. The provider
+moves media out of it into `assets`."""
 _PLAIN = (str, int, float, bool, type(None))
 _SCALARS = frozenset(_PLAIN)
 
@@ -61,7 +64,9 @@ def replace_media(task: Mapping[str, Any], replace: Callable[[Any], Any]) -> dic
         A copy as deep as needed.
     """
     return {
-        key: _walk(value, replace, key, is_inside=False, is_at_top=True, is_asset=key == _ASSETS)
+        key: value
+        if key == _OPAQUE and isinstance(value, Mapping)
+        else _walk(value, replace, key, is_inside=False, is_at_top=True, is_asset=key == _ASSETS)
         for key, value in task.items()
     }
 

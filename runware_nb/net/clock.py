@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
-from ..reprs import short_repr
-
 __all__ = ["Clock"]
 
 
-@short_repr()
 class Clock:
     """A clock for waits that a service sets, such as a pause between two polls or a limit of requests per minute.
 
@@ -27,6 +24,14 @@ class Clock:
         if not scale > 0:
             raise ValueError(f"Invalid scale {scale!r}: expected a number above 0.")
         self._scale = scale
+
+    def __repr__(self) -> str:
+        return f"Clock({self._scale:g})"
+
+    @property
+    def scale(self) -> float:
+        """Seconds of the service per real second."""
+        return self._scale
 
     def now(self) -> float:
         """Return the monotonic time, in seconds of the service."""
