@@ -335,6 +335,16 @@ class Provider(Sender, Protocol):
     def number_of_results(self, task: Mapping[str, Any]) -> int:
         """Return how many results a task asks for, at least 1."""
 
+    def is_reference(self, text: str) -> bool:
+        """Return whether a text in the place of a medium is sent as it is, such as a URL or the service's id of it.
+
+        Any other text is the path of a file, or inline data that has to be uploaded.
+        """
+
+    @property
+    def uploaded_hashes(self) -> Mapping[str, str]:
+        """SHA-256 of the media that were uploaded, by the id that the service gave each."""
+
     async def prepare(self, task: Item) -> Item:
         """Upload what a task brings along, and return the task with what the service calls it.
 
@@ -372,7 +382,9 @@ class ProviderContext(Protocol):
         """The settings that apply now."""
 
     def key(self, secret: ProviderSecret) -> Key:
-        """Return a secret from the environment, else from the keyring.
+        """Return a secret: one that was entered in this session, else that of the environment or the keyring.
+
+        A provider that was built for the sandbox gets those of the sandbox only, and no other provider gets them.
 
         Raises:
             ConfigError: There is none.

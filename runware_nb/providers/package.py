@@ -39,6 +39,10 @@ class ProviderPackage:
             `notebook.running.Runner`, the line and the cell; empty if there are no such cells.
         form: The function of its module `forms` that `rw.form("NAME:...")` calls with the session, the text after the
             colon and the other arguments; empty if it has no forms.
+        callbacks: The function of its module `callbacks` that builds the route on which a webhook receiver hears from
+            the service, from a `ProviderContext`; empty if the service sends no callbacks.
+        exports: The names that it adds to `runware_nb`, and where each is: `{"RunKey": "client:RunKey"}` is `RunKey` of
+            its module `client`. They are loaded when they are first used.
         build: Builds the provider for a session; None for Runware, whose connection belongs to the session itself.
 
     Raises:
@@ -53,6 +57,8 @@ class ProviderPackage:
     commands: Mapping[str, str] = field(default_factory=dict)
     cell_magic: str = ""
     form: str = ""
+    callbacks: str = ""
+    exports: Mapping[str, str] = field(default_factory=dict)
     build: Callable[[ProviderContext], Provider] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

@@ -14,9 +14,9 @@ from ..forking import disconnect, make_lock, restart_after_fork
 from ..loop import background_loop, wait
 from ..providers.registry import packages as registered_packages
 from ..providers.runware.provider import RunwareProvider
-from ..remedies import CHANGE_SERVICE
+from ..remedies import CHANGE_SERVICE, Remedy, command
 from ..reprs import short_repr
-from ..settings import Key, Settings, find_key
+from ..settings import Key, Settings
 
 if TYPE_CHECKING:
     from ..providers.base import Provider
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..providers.runware.client import Client
     from ..providers.runware.planner import Planner
     from .connection import ServiceConnection
+    from .local_sandbox import LocalSandbox
 
 __all__ = ["Providers"]
 
@@ -64,7 +65,9 @@ class Providers:
         """Return the provider of a service. See `Ports.provider`."""
         own = self.settings.service
         if service in {"", own}:
-            return RunwareProvider(own, self._planner, functools.partial(self._client_of, own))
+            connection = self._connection
+            client = functools.partial(self._client_of, own)
+            return RunwareProvider(own, self._planner, client, lambda: connection.uploaded_hashes)
         for package in self._packages:
             if package.build is not None and service in {package.name, *package.services}:
                 provider = self._provider_of(package)
@@ -93,6 +96,7 @@ class Providers:
             self._connection.require_key()
         else:
             self._connection.check_live()
+            self._connection.check_sandbox()
             provider.require_key()
 
     def _client_of(self, service: str) -> Client:
@@ -117,7 +121,7 @@ class Providers:
             built = self._built.get(package.name)
             if built is not None and built[0] == settings:
                 return built[1]
-            provider = package.build(_Context(settings, self._connection))
+            provider = package.build(_Context(settings, self._connection, self._connection.sandbox))
             self._built[package.name] = settings, provider
             self._all.append(provider)
             return provider
@@ -133,20 +137,36 @@ class Providers:
 @short_repr("settings")
 @dataclass(frozen=True, slots=True)
 class _Context:
-    """What a provider is built from. See `ProviderContext`."""
+    """What a provider is built from. See `ProviderContext`.
+
+    Attributes:
+        settings: The settings that apply.
+        connection: Has the secrets that were entered in this session.
+        sandbox: The sandbox that the settings point to; None for the real services. It stays that of the time when the
+            provider was built: a run that is in flight when the user leaves the sandbox must not get a real key.
+    """
 
     settings: Settings
     connection: ServiceConnection
+    sandbox: LocalSandbox | None
 
     def key(self, secret: ProviderSecret) -> Key:
-        """Return a secret from the environment, else from the keyring.
+        """Return a secret. See `ProviderContext.key`.
 
         Raises:
             ConfigError: There is none.
         """
-        key = find_key(secret, self.settings.profile)
+        if self.sandbox is not None:
+            key = self.sandbox.secret(secret)
+            if key is None:
+                raise ConfigError(f"The sandbox in use has no {secret.label}. Nothing was sent.")
+            return key
+        key = self.connection.secret(secret)
         if key is None:
-            raise ConfigError(f"No {secret.label}. Set {secret.variable}. Nothing was sent.")
+            missing = ConfigError(f"No {secret.label}. Set {secret.variable}. Nothing was sent.")
+            if secret.keyring_user:
+                missing.with_remedy(Remedy("{0} asks for it.", (command("login", secret.provider),)))
+            raise missing
         return key
 
     def notify(self, sentence: str) -> None:
