@@ -312,6 +312,7 @@ class HttpConnection:
         max_bytes: int,
         too_large: Callable[[], RunwareNBError],
         on_leaving: Callable[[], None] | None = None,
+        is_traced: bool = True,
     ) -> HttpResponse:
         """Send a request with the key and return the whole response, whatever its status. Redirects are not followed.
 
@@ -325,6 +326,8 @@ class HttpConnection:
             too_large: Builds the error to raise for a larger one.
             on_leaving: Called before the first byte of the content can leave (without content, of the headers). If the
                 call is cancelled before that, the service has not received the request.
+            is_traced: Whether the wire trace may keep it. False where passwords or session tokens travel, which the
+                trace cannot recognize.
 
         Raises:
             TransportTimeout: The time is over.
@@ -332,7 +335,7 @@ class HttpConnection:
                 where it cannot have reached the service.
         """
         body = _Body(content, on_leaving)
-        if wire_trace.is_on:
+        if wire_trace.is_on and is_traced:
             self._note("sent", body.encoded() or f"{method} {path}".encode())
         proxy: Proxy | None = None
         async with Deadline(now() + timeout_s, lambda: self._late(body, proxy, timeout_s)):
@@ -350,7 +353,7 @@ class HttpConnection:
                 is_usable = True
             finally:
                 await self._return_route(route, is_usable=is_usable)
-        if wire_trace.is_on:
+        if wire_trace.is_on and is_traced:
             self._note("received", received)
         return HttpResponse(reply.status, reply.headers, received)
 

@@ -14,7 +14,7 @@ from .package import ProviderPackage
 
 __all__ = ["exported", "exported_names", "load_module", "package_named", "packages"]
 
-_NAMES = ("runware", "runkey")
+_NAMES = ("runware", "runkey", "useapi")
 
 
 @cache
