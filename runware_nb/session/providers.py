@@ -14,12 +14,13 @@ from ..forking import disconnect, make_lock, restart_after_fork
 from ..loop import background_loop, wait
 from ..providers.registry import packages as registered_packages
 from ..providers.runware.provider import RunwareProvider
+from ..providers.webhook import CallbackBoard
 from ..remedies import CHANGE_SERVICE
 from ..reprs import short_repr
 from ..settings import Key, Settings, find_key
 
 if TYPE_CHECKING:
-    from ..providers.base import Provider
+    from ..providers.base import Provider, ProviderContext
     from ..providers.package import ProviderPackage
     from ..providers.runware.client import Client
     from ..providers.runware.planner import Planner
@@ -35,15 +36,24 @@ class Providers:
         connection: Runware's connection, and the settings.
         planner: What is known about Runware's models.
         packages: What the providers declare; None for all that are registered.
+        board: What callbacks are posted to; None for a board of this process.
+
+    Attributes:
+        packages: What the providers declare.
     """
 
     def __init__(
-        self, connection: ServiceConnection, planner: Planner, packages: Sequence[ProviderPackage] | None = None
+        self,
+        connection: ServiceConnection,
+        planner: Planner,
+        packages: Sequence[ProviderPackage] | None = None,
+        board: CallbackBoard | None = None,
     ) -> None:
         self._connection = connection
         self._planner = planner
-        self._packages = registered_packages() if packages is None else tuple(packages)
-        for package in self._packages:
+        self._board = CallbackBoard() if board is None else board
+        self.packages = registered_packages() if packages is None else tuple(packages)
+        for package in self.packages:
             declared_secrets.declare_of_provider(package.name, package.secrets)
         self._built: dict[str, tuple[Settings, Provider]] = {}
         self._all: list[Provider] = []
@@ -65,7 +75,7 @@ class Providers:
         own = self.settings.service
         if service in {"", own}:
             return RunwareProvider(own, self._planner, functools.partial(self._client_of, own))
-        for package in self._packages:
+        for package in self.packages:
             if package.build is not None and service in {package.name, *package.services}:
                 provider = self._provider_of(package)
                 if service in {package.name, provider.name}:
@@ -79,7 +89,7 @@ class Providers:
         """Return whether a run of this service can be continued here. See `Ports.serves`."""
         if service == self.settings.service:
             return True
-        for package in self._packages:
+        for package in self.packages:
             if package.build is not None and service in package.services:
                 # One provider that cannot be built, such as for want of a key, must not stop what concerns the others.
                 with contextlib.suppress(ConfigError, ImportError):
@@ -117,10 +127,14 @@ class Providers:
             built = self._built.get(package.name)
             if built is not None and built[0] == settings:
                 return built[1]
-            provider = package.build(_Context(settings, self._connection))
+            provider = package.build(_Context(settings, self._connection, self._board))
             self._built[package.name] = settings, provider
             self._all.append(provider)
             return provider
+
+    def context(self) -> ProviderContext:
+        """Return what a provider is built from, for the settings that apply now."""
+        return _Context(self.settings, self._connection, self._board)
 
     def close(self) -> None:
         """Close the connections of all providers except Runware's. Tasks go on at the services."""
@@ -137,6 +151,7 @@ class _Context:
 
     settings: Settings
     connection: ServiceConnection
+    board: CallbackBoard
 
     def key(self, secret: ProviderSecret) -> Key:
         """Return a secret from the environment, else from the keyring.
