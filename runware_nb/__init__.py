@@ -130,6 +130,12 @@ def __getattr__(name: str) -> Any:
                 from .loading import load
 
                 return load("session.operations").function_of(operation)
+        if not name.startswith("_"):  # Python and IPython ask for many such names, and no provider adds one
+            from .loading import load
+
+            registry = load("providers.registry")
+            if name in registry.exported_names():
+                return registry.exported(name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from .loading import load
 
@@ -137,7 +143,9 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    from .providers.registry import exported_names
+
+    return sorted([*__all__, *exported_names()])
 
 
 def load_ipython_extension(shell: Any) -> None:

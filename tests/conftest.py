@@ -165,11 +165,18 @@ def make_session(tmp_path: Path) -> Iterator[Callable[..., Any]]:
 
     made: list[Session] = []
 
-    def make(sandbox: SandboxProcess, *, fetches_media: bool = True, front_end: Any = None, **values: Any) -> Session:
+    def make(
+        sandbox: SandboxProcess,
+        *,
+        fetches_media: bool = True,
+        front_end: Any = None,
+        packages: Any = None,
+        **values: Any,
+    ) -> Session:
         settings = Settings(
             **{"api_key": Key(sandbox.api_key, "the test"), "home": tmp_path / ".runware", **sandbox.urls, **values}
         )
-        made.append(Session(settings, fetches_media=fetches_media, front_end=front_end))
+        made.append(Session(settings, fetches_media=fetches_media, front_end=front_end, packages=packages))
         return made[-1]
 
     yield make

@@ -4,10 +4,12 @@ It speaks to `tests/echo_service.py` over real sockets. `docs/architecture.md` u
 """
 
 import asyncio
+import hashlib
 import json
 from urllib.parse import quote
 from uuid import uuid4
 
+from runware_nb.core.media_fields import replace_media
 from runware_nb.core.money import Money
 from runware_nb.core.operations import Operation
 from runware_nb.core.results import Outcome, Result
@@ -22,6 +24,7 @@ from runware_nb.errors import (
     TransportError,
     TransportTimeout,
 )
+from runware_nb.media.incoming import media_bytes
 from runware_nb.media.medium import MemoryMedium
 from runware_nb.net.deadlines import now
 from runware_nb.net.downloads import Downloads
@@ -66,6 +69,7 @@ class FakeProvider:
         )  # fmt: skip
         self.limiter = NoLimit()
         self.listed = price
+        self.uploads = {}
         self._http = HttpConnection(url, user_agent="fake", connect_timeout_s=5)
         self._downloads = Downloads(self._http)
 
@@ -103,8 +107,23 @@ class FakeProvider:
     def number_of_results(self, task):
         return 1
 
+    def is_reference(self, text):
+        return text.startswith(("http://", "https://", "fake:"))
+
+    @property
+    def uploaded_hashes(self):
+        return {name: digest for digest, name in self.uploads.items()}
+
     async def prepare(self, task):
-        return task
+        """Upload what is no reference; it is called by its hash from then on."""
+
+        def name(value):
+            if isinstance(value, str) and self.is_reference(value):
+                return value
+            digest = hashlib.sha256(media_bytes(value)[0]).hexdigest()
+            return self.uploads.setdefault(digest, f"fake:{digest[:8]}")
+
+        return replace_media(task, name)
 
     # --- sending and following ---
 

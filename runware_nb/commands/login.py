@@ -40,7 +40,7 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """
     secrets = secrets_named(options.provider, "login")
     if RUNWARE_KEY not in secrets:
-        return _store_others(session, secrets, forget=options.forget)
+        return _login_other(session, secrets, forget=options.forget)
     key = _ask_for(RUNWARE_KEY)
     if session.settings.mode == "replay":
         return _unchecked(session, key, ConfigError("replay mode sends nothing"))
@@ -101,32 +101,77 @@ def _ask_for(secret: ProviderSecret) -> Key:
     Raises:
         ConfigError: This session cannot ask, or the secret is unusable.
     """
+    return Key(_prompt(secret, " (not shown): "), "the prompt", secret)
+
+
+def _prompt(secret: ProviderSecret, question: str) -> HiddenText:
     try:
-        typed = HiddenText(getpass.getpass(f"{secret.label} (not shown): "), f"<{secret.shown} from the prompt>")
+        return HiddenText(getpass.getpass(secret.label + question), f"<{secret.shown} from the prompt>")
     except Exception as error:  # EOF in a terminal, StdinNotImplementedError in nbclient
         raise ConfigError(f"This session cannot ask for the {secret.shown}. Set {secret.variable} instead.") from error
-    return Key(typed, "the prompt", secret)
 
 
-def _store_others(session: Session, secrets: Sequence[ProviderSecret], *, forget: bool) -> CommandResult:
-    """Ask for the secrets of a provider that this session does not use itself, and store them in the keyring.
+def _login_other(session: Session, secrets: Sequence[ProviderSecret], *, forget: bool) -> CommandResult:
+    """Ask for the secrets of another provider, use them in this session, and store them in the keyring.
+
+    The first one is checked with a request that costs nothing. The others, such as that of webhooks, are optional. A
+    key that could not be checked is not stored.
 
     Raises:
-        ConfigError: There is no keyring, this session cannot ask, or a secret is unusable.
+        AuthenticationFailed: The service refused it. The session uses what it used before.
+        ConfigError: This session cannot ask, or a secret is unusable.
     """
-    if forget:
-        raise ConfigError(
-            f"This session does not use a {secrets[0].label} itself, so `--forget` would have no effect. "
-            f"Nothing was stored. Set {secrets[0].variable}, or leave `--forget` out."
-        )
-    keys = [_ask_for(secret) for secret in secrets]  # all are asked for before the first is stored
+    main, *others = secrets
+    keys = [_ask_for(main)]  # all are asked for before anything changes
+    keys += [key for secret in others if (key := _ask_for_optional(secret)) is not None]
+    session.connection.leave_sandbox()  # before anything is sent: the sandbox must not get a real key
+    reason = _check(session, keys[0])
     for key in keys:
-        if not store_key(key, session.settings.profile):
-            raise ConfigError(
-                f"There is no keyring to store the {key.secret.label} in. Install one with "
-                f"pip install 'runware-nb[keyring]', or set {key.secret.variable}. Nothing was sent."
-            )
+        session.connection.enter_secret(key)
     labels = " and ".join(key.secret.label for key in keys)
-    sentence = f"The {labels} was stored in the keyring. It was not checked."
-    written = {"is_checked": False, "transport": None, "key": "in the keyring", "provider": secrets[0].provider}
-    return CommandResult({"text/plain": sentence}, written)
+    verb = "is" if len(keys) == 1 else "are"
+    stored = [store_key(key, session.settings.profile) for key in keys] if reason is None and not forget else [False]
+    where = "in this session" + (" and stored in the keyring" if all(stored) else " only")
+    sentence = f"The {labels} {verb} used {where}."
+    if reason is None:
+        sentence = f"The service accepted the {main.label}. {sentence}"
+        if not all(stored) and not forget:
+            sentence += f" To store it: pip install 'runware-nb[keyring]', or set {main.variable}."
+    else:
+        sentence += f" It was not checked: {reason.rstrip('.')}."
+    written = {"is_checked": reason is None, "provider": main.provider, "key": where}
+    notes = tuple(session.connection.take_notices())
+    return CommandResult({"text/plain": sentence}, written, notes, is_failure=reason is not None)
+
+
+def _check(session: Session, key: Key) -> str | None:
+    """Ask the service whether it accepts a key; return why it could not be asked, or None if it accepted the key.
+
+    Raises:
+        AuthenticationFailed: The service refused it. The session uses what it used before.
+    """
+    if session.settings.mode == "replay":
+        return "replay mode sends nothing"
+    before = session.connection.entered_secret(key.secret)
+    session.connection.enter_secret(key)
+    try:
+        provider = session.provider(key.secret.provider)
+        wait(background_loop().submit(provider.account()))
+    except AuthenticationFailed:
+        session.connection.forget_secret(key.secret)
+        if before is not None:
+            session.connection.enter_secret(before)
+        raise
+    except RunwareNBError as error:
+        return session.front_end.message(error)
+    return None
+
+
+def _ask_for_optional(secret: ProviderSecret) -> Key | None:
+    """Ask for a secret that may be left out; return None for an empty line.
+
+    Raises:
+        ConfigError: This session cannot ask, or the secret is unusable.
+    """
+    typed = _prompt(secret, " (not shown; empty to skip): ")
+    return Key(typed, "the prompt", secret) if typed.strip() else None

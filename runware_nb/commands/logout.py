@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..core.provider_secrets import ProviderSecret
-from ..settings import RUNWARE_KEY, forget_key
+from ..settings import RUNWARE_KEY, forget_key, variable_in_use
 from .base import CommandResult
 from .login import secrets_named
 
@@ -41,10 +41,19 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
 
 
 def _forget_others(session: Session, secrets: Sequence[ProviderSecret]) -> CommandResult:
-    """Delete the secrets of a provider that this session does not use itself."""
+    """Forget the secrets of another provider, in this session and in the keyring."""
+    entered = [session.connection.forget_secret(secret) for secret in secrets]
     deleted = [secret.label for secret in secrets if forget_key(session.settings.profile, secret)]
+    labels = " and ".join(secret.label for secret in secrets)
     if deleted:
         sentence = f"Deleted from the keyring: {', '.join(deleted)}."
+    elif any(entered):
+        sentence = f"This session no longer uses the {labels} that was entered in it."
     else:
-        sentence = f"The keyring contains no {' and no '.join(secret.label for secret in secrets)}."
-    return CommandResult({"text/plain": sentence}, {"forgotten": bool(deleted), "was_in_keyring": bool(deleted)})
+        sentence = f"Neither this session nor the keyring contains the {labels}."
+    variables = [name for secret in secrets if (name := variable_in_use(secret)) is not None]
+    if variables:
+        sentence += f" {' and '.join(variables)} in the environment still applies."
+    return CommandResult(
+        {"text/plain": sentence}, {"forgotten": bool(deleted) or any(entered), "was_in_keyring": bool(deleted)}
+    )

@@ -22,6 +22,9 @@ _INSIDE = frozenset(
 """Names that mean media only inside these objects: elsewhere they may mean something else."""
 _HOLDERS = frozenset({"inputs", "puLID", "pulid", "photoMaker", "acePlusPlus", "watermark", "frameImages",
                       "referenceImages"})  # fmt: skip
+_ASSETS = "assets"
+"""An object of a task in which every value is a medium, whatever its name. Providers whose service has many names for
+media write tasks in this form, and give the values their names when they send the task."""
 _PLAIN = (str, int, float, bool, type(None))
 _SCALARS = frozenset(_PLAIN)
 
@@ -57,16 +60,29 @@ def replace_media(task: Mapping[str, Any], replace: Callable[[Any], Any]) -> dic
     Returns:
         A copy as deep as needed.
     """
-    return {key: _walk(value, replace, key, is_inside=False, is_at_top=True) for key, value in task.items()}
+    return {
+        key: _walk(value, replace, key, is_inside=False, is_at_top=True, is_asset=key == _ASSETS)
+        for key, value in task.items()
+    }
 
 
-def _walk(value: Any, replace: Callable[[Any], Any], key: str, *, is_inside: bool, is_at_top: bool = False) -> Any:
-    is_place = is_media_key(key, is_inside=is_inside, is_at_top=is_at_top)
+def _walk(
+    value: Any,
+    replace: Callable[[Any], Any],
+    key: str,
+    *,
+    is_inside: bool,
+    is_at_top: bool = False,
+    is_asset: bool = False,
+) -> Any:
+    is_place = is_asset or is_media_key(key, is_inside=is_inside, is_at_top=is_at_top)
     if isinstance(value, Mapping):
         inside = is_inside or has_media_inside(key)
-        return {name: _walk(each, replace, name, is_inside=inside) for name, each in value.items()}
+        return {name: _walk(each, replace, name, is_inside=inside, is_asset=is_asset) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_walk(each, replace, key, is_inside=is_inside, is_at_top=is_at_top) for each in value]
+        return [
+            _walk(each, replace, key, is_inside=is_inside, is_at_top=is_at_top, is_asset=is_asset) for each in value
+        ]
     if is_place and value is not None:
         return replace(value)
     return value if isinstance(value, _PLAIN) else replace(value)

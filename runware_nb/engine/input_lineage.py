@@ -18,10 +18,11 @@ from ..core.parsing import is_uuid
 from ..core.redaction import redact_task
 from ..core.results import Result, TaskOrigin
 from ..errors import MediaError, RunLogError, TaskInvalid
-from ..media.incoming import is_sendable, media_bytes
+from ..media.incoming import media_bytes
 from ..reprs import short_repr
 
 if TYPE_CHECKING:
+    from ..providers.base import Provider
     from ..runlog import RunRecord
     from .ports import Ports
 
@@ -63,12 +64,13 @@ class Input:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-def resolve_inputs(ports: Ports, task: Mapping[str, Any], *, keeps: bool = True) -> list[Input]:
+def resolve_inputs(ports: Ports, provider: Provider, task: Mapping[str, Any], *, keeps: bool = True) -> list[Input]:
     """Find out what a task is made from, in the order in which its media stand.
 
     Args:
         ports: Whose log knows what was made here, and whose store keeps what comes from elsewhere.
-        task: In wire spelling, with anything where a medium may stand.
+        provider: The service that performs it, which knows its own names of media.
+        task: In the form of that service, with anything where a medium may be.
         keeps: Whether media from elsewhere are stored, so that the run can be made again.
 
     Raises:
@@ -79,7 +81,7 @@ def resolve_inputs(ports: Ports, task: Mapping[str, Any], *, keeps: bool = True)
     found: list[Input] = []
 
     def look(value: Any) -> Any:
-        found.append(_look_at(ports, value, keeps=keeps))
+        found.append(_look_at(ports, provider, value, keeps=keeps))
         return value
 
     replace_media(task, look)
@@ -184,15 +186,15 @@ def restore_inputs(find_file: Callable[[str], Path | None], request: Item, input
     return with_files(request, inputs, inline, only_hashed=True)
 
 
-def _look_at(ports: Ports, value: Any, *, keeps: bool) -> Input:
+def _look_at(ports: Ports, provider: Provider, value: Any, *, keeps: bool) -> Input:
     if isinstance(value, Result) and value.item_uuid:
         known = _made_here(ports, item_uuid=value.item_uuid)
         if known is not None:
             return known
-    if isinstance(value, str) and is_sendable(value):
+    if isinstance(value, str) and provider.is_reference(value):
         body = _inline(value)
         if body is None:
-            return _named(ports, value)
+            return _named(ports, provider, value)
     else:
         body = media_bytes(value)[0]
     sha256 = hashlib.sha256(body).hexdigest()
@@ -207,14 +209,13 @@ def _look_at(ports: Ports, value: Any, *, keeps: bool) -> Input:
     return Input(sha256=sha256, file=file, maker=maker)
 
 
-def _named(ports: Ports, value: str) -> Input:
+def _named(ports: Ports, provider: Provider, value: str) -> Input:
     """Look up an address or a UUID: a medium of an earlier run is known by the UUID in its name."""
     for name in _UUIDS.findall(value):
         known = _made_here(ports, item_uuid=name.lower())
         if known is not None:
             return Input(known.sha256, known.file, value, known.maker)
-    uploaded = ports.uploaded_hashes.get(value) if is_uuid(value) else None
-    return Input(sha256=uploaded, named=value)
+    return Input(sha256=provider.uploaded_hashes.get(value), named=value)
 
 
 def _made_here(ports: Ports, **which: str) -> Input | None:

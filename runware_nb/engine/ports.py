@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from ..providers.base import Provider
@@ -59,10 +58,6 @@ class Ports(Protocol):
         Raises:
             ConfigError: The bucket cannot be used.
         """
-
-    @property
-    def uploaded_hashes(self) -> Mapping[str, str]:
-        """SHA-256 of media that this session uploaded, by the id that the service gave them."""
 
     @property
     def environment(self) -> str:

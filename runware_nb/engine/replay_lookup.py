@@ -34,7 +34,7 @@ def find_replay(ports: Ports, provider: Provider, task: Item, context: CellConte
     Raises:
         NotRecorded: There is none; the message names the cell, the nearest record and what differs.
     """
-    inputs = resolve_inputs(ports, task, keeps=False)
+    inputs = resolve_inputs(ports, provider, task, keeps=False)
     named = by_content(task, inputs)
     try:
         found = ports.log.asked([request_hash(named, service=service) for service in provider.services])

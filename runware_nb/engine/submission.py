@@ -14,7 +14,6 @@ from ..core.parsing import is_uuid
 from ..core.redaction import known_secrets
 from ..errors import RunLogError, TaskInvalid
 from ..loop import background_loop, wait
-from ..media.incoming import is_sendable
 from ..providers.base import Provider
 from ..remedies import Option, Remedy
 from ..reprs import short_repr
@@ -204,7 +203,8 @@ class Submission:
         self._seen_ended = 0
         self._unsent: RunRecord | None = None
         self._how = "joined"
-        self._inputs = [] if as_is and not _is_all_sendable(plan.task) else resolve_inputs(ports, plan.task)
+        is_resolved = not as_is or _is_all_sendable(provider, plan.task)
+        self._inputs = resolve_inputs(ports, provider, plan.task) if is_resolved else []
         named = by_content(plan.task, self._inputs)
         self._requested_hash = self._sent_hash = request_hash(named, service=provider.name)
         self._seed_given = plan.task.get("seed") is not None
@@ -370,16 +370,16 @@ def _find_key(path: str, value: Any) -> str | None:
     return next((place for name, part in inner if (place := _find_key(name, part)) is not None), None)
 
 
-def _is_all_sendable(task: Mapping[str, Any]) -> bool:
-    """Return whether every medium of a task is written as the service takes it: a URL, a UUID or inline data."""
+def _is_all_sendable(provider: Provider, task: Mapping[str, Any]) -> bool:
+    """Return whether every medium of a task is written as the service takes it, such as a URL or the service's id."""
     media: list[Any] = []
     if holds_media(task):
         replace_media(task, media.append)
-    return all(isinstance(value, str) and is_sendable(value) for value in media)
+    return all(isinstance(value, str) and provider.is_reference(value) for value in media)
 
 
 def _with_media(provider: Provider, task: Item) -> Item:
     """Upload what a task brings along; most bring nothing, and then nothing waits for the background loop."""
-    if not holds_media(task) or _is_all_sendable(task):
+    if not holds_media(task) or _is_all_sendable(provider, task):
         return task
     return wait(background_loop().submit(provider.prepare(task)))

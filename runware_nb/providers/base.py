@@ -180,7 +180,7 @@ Task = Mapping[str, Any] | TypedTask
 
 
 class RunObserver(Protocol):
-    """Who is told what happens to a run. The two coroutines are awaited; the two functions must not block."""
+    """Who is told what happens to a run. The coroutines are awaited; the functions must not block."""
 
     async def before_attempt(self, attempt: Attempt) -> None:
         """Record that an attempt is about to leave. Nothing has left yet, and what this raises ends the run."""
@@ -193,6 +193,9 @@ class RunObserver(Protocol):
 
     def on_progress(self, percent: float) -> None:
         """Note the progress, from 0 to 100."""
+
+    def on_waiting(self, reason: str | None) -> None:
+        """Note why the task is not worked on, as a phrase such as `waiting for a GPU`; None or progress ends it."""
 
 
 class Limiter(Protocol):
@@ -336,6 +339,16 @@ class Provider(Sender, Protocol):
     def number_of_results(self, task: Mapping[str, Any]) -> int:
         """Return how many results a task asks for, at least 1."""
 
+    def is_reference(self, text: str) -> bool:
+        """Return whether a text in the place of a medium is sent as it is, such as a URL or the service's id of it.
+
+        Any other text is the path of a file, or inline data that has to be uploaded.
+        """
+
+    @property
+    def uploaded_hashes(self) -> Mapping[str, str]:
+        """SHA-256 of the media that were uploaded, by the id that the service gave each."""
+
     async def prepare(self, task: Item) -> Item:
         """Upload what a task brings along, and return the task with what the service calls it.
 
@@ -373,7 +386,9 @@ class ProviderContext(Protocol):
         """The settings that apply now."""
 
     def key(self, secret: ProviderSecret) -> Key:
-        """Return a secret from the environment, else from the keyring.
+        """Return a secret: one that was entered in this session, else that of the environment or the keyring.
+
+        A provider that was built for the sandbox gets those of the sandbox only, and no other provider gets them.
 
         Raises:
             ConfigError: There is none.

@@ -43,6 +43,8 @@ class ProviderPackage:
             if the service calls no URL.
         form: The function of its module `forms` that `rw.form("NAME:...")` calls with the session, the text after the
             colon and the other arguments; empty if it has no forms.
+        exports: The names that it adds to `runware_nb`, and where each is: `{"RunKey": "client:RunKey"}` is `RunKey` of
+            its module `client`. They are loaded when they are first used.
         build: Builds the provider for a session; None for Runware, whose connection belongs to the session itself.
 
     Raises:
@@ -58,6 +60,7 @@ class ProviderPackage:
     cell_magic: str = ""
     form: str = ""
     callbacks: str = ""
+    exports: Mapping[str, str] = field(default_factory=dict)
     build: Callable[[ProviderContext], Provider] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from functools import cache
 from types import ModuleType
+from typing import Any
 
 from ..loading import load
 from .package import ProviderPackage
 
-__all__ = ["load_module", "package_named", "packages"]
+__all__ = ["exported", "exported_names", "load_module", "package_named", "packages"]
 
 _NAMES = ("runware",)
 
@@ -25,6 +26,24 @@ def packages() -> tuple[ProviderPackage, ...]:
 def package_named(name: str) -> ProviderPackage | None:
     """Return what the package of a provider declares; None if no provider has this name."""
     return next((package for package in packages() if package.name == name), None)
+
+
+def exported_names() -> tuple[str, ...]:
+    """Return the names that the providers add to `runware_nb`."""
+    return tuple(name for package in packages() for name in package.exports)
+
+
+def exported(name: str) -> Any:
+    """Return what a provider adds to `runware_nb` under a name.
+
+    Raises:
+        KeyError: No provider adds this name.
+    """
+    for package in packages():
+        if name in package.exports:
+            module, _, attribute = package.exports[name].partition(":")
+            return getattr(load_module(package.name, module), attribute)
+    raise KeyError(name)
 
 
 def load_module(provider: str, module: str) -> ModuleType:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.provider_secrets import ProviderSecret
 from ..core.redaction import show_url
 from ..engine.jobs import Job
 from ..errors import ConfigError, TransportError
@@ -14,7 +15,7 @@ from ..forking import disconnect, make_lock, restart_after_fork
 from ..loading import load
 from ..loop import background_loop, wait
 from ..remedies import LEAVE_REPLAY, RESUME, Remedy, command
-from ..settings import Key, Settings, hide_key
+from ..settings import Key, Settings, find_key, hide_key
 from .layers import SERVICE_SETTINGS, SettingLayers
 from .local_sandbox import LocalSandbox, check_listening
 
@@ -52,6 +53,7 @@ class ServiceConnection:
         self._sandbox: LocalSandbox | None = None
         self._client: Client | None = None
         self._notices: list[str] = []
+        self._entered: dict[ProviderSecret, Key] = {}
         self._lock = make_lock()
         """Guards settings and client: only ever held to look and to assign, never during I/O."""
         restart_after_fork(self)
@@ -91,7 +93,7 @@ class ServiceConnection:
         hide_key(values)
         given = {name: value for name, value in values.items() if value is not None}
         self.settings.with_values(**given)  # raises before anything has changed
-        if given.keys() & SERVICE_SETTINGS:
+        if given.keys() & (SERVICE_SETTINGS | self._layers.of_sandbox):
             self.leave_sandbox()
         self._change(lambda: self._layers.set(given))
 
@@ -192,11 +194,11 @@ class ServiceConnection:
         if client is not None:
             background_loop().submit(client.aclose(_sandbox_ended(f"has ended ({sandbox.end})")))
 
-    def _check_sandbox(self) -> None:
-        """Raise at once where the local service has ended: a client would try to connect for many seconds.
+    def check_sandbox(self) -> None:
+        """Raise at once if the sandbox in use has ended: a client would try to connect for many seconds.
 
         Raises:
-            TransportError: It has ended, or nothing listens at its URL.
+            TransportError: It has ended.
         """
         if self._sandbox is not None and not self._sandbox.is_running:
             before = show_url(self._layers.rest_url_before_sandbox)
@@ -209,6 +211,13 @@ class ServiceConnection:
                     (command("sandbox"), command("sandbox", stop=True)),
                 )
             )
+
+    def _check_local(self) -> None:
+        """Raise at once if nothing listens at the URL of a local service any more, as in `check_sandbox`.
+
+        Raises:
+            TransportError: The connection is refused.
+        """
         if self.settings.is_local and self._client is not None and self._client.is_lost:
             check_listening(self.settings.ws_url if self.settings.transport == "websocket" else self.settings.rest_url)
 
@@ -238,7 +247,8 @@ class ServiceConnection:
             TransportError: The local sandbox has ended.
         """
         self.check_live()
-        self._check_sandbox()
+        self.check_sandbox()
+        self._check_local()
         if self.settings.api_key is None:
             self._layers.look_into_keyring()  # without the lock: the keyring may ask the user
             self._change(lambda: None)
@@ -257,6 +267,26 @@ class ServiceConnection:
             )
         if self.settings.problems:
             raise ConfigError(self.settings.problems[0].sentence)
+
+    def secret(self, secret: ProviderSecret) -> Key | None:
+        """Return a secret of a provider: one that was entered in this session, else that of environment or keyring.
+
+        Raises:
+            ConfigError: It is unusable.
+        """
+        return self._entered.get(secret) or find_key(secret, self.settings.profile)
+
+    def entered_secret(self, secret: ProviderSecret) -> Key | None:
+        """Return a secret that was entered in this session; None if none was."""
+        return self._entered.get(secret)
+
+    def enter_secret(self, key: Key) -> None:
+        """Use a secret of a provider in this session, in place of that of environment and keyring."""
+        self._entered[key.secret] = key
+
+    def forget_secret(self, secret: ProviderSecret) -> bool:
+        """Stop using a secret that was entered in this session; return whether there was one."""
+        return self._entered.pop(secret, None) is not None
 
     def notify(self, sentence: str) -> None:
         """Keep a sentence that a user should know until the next output."""

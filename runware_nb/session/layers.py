@@ -55,6 +55,11 @@ class SettingLayers:
         self._sandbox = values
         self.effective = self._combine(self._given)
 
+    @property
+    def of_sandbox(self) -> frozenset[str]:
+        """The settings that a sandbox in use decides, of all providers."""
+        return frozenset(self._sandbox)
+
     def leave_sandbox(self) -> None:
         """Return to the URLs and the key that applied before the sandbox."""
         self._sandbox = {}

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..core.provider_secrets import ProviderSecret, declared_secrets
 from ..core.redaction import HiddenText, redact_text
 from ..errors import ConfigError, TransportError
 from ..forking import disconnect, restart_after_fork
 from ..remedies import Remedy, command
-from ..settings import Key, child_environment
+from ..settings import Key, child_environment, settings_table
 
 __all__ = ["LocalSandbox", "check_listening"]
 
@@ -70,7 +71,7 @@ class LocalSandbox:
         except ValueError:
             raise ConfigError(self._why()) from None
         del line  # it contains the key, and a traceback may show variables
-        for name in ("api_key", "runkey_webhook_secret", "useapi_token"):
+        for name in ("api_key", *(variable.lower() for variable in declared_secrets.variables)):
             if name in self.info:
                 self.info[name] = HiddenText(self.info[name], "<key from the sandbox>")
         for pipe in (self._process.stdout, self._process.stderr):
@@ -90,9 +91,17 @@ class LocalSandbox:
 
     @property
     def values(self) -> dict[str, Any]:
-        """The settings that point a session at it."""
-        key = Key(self.info["api_key"], "the sandbox")
-        return {"api_key": key, **{name: self.info[name] for name in ("rest_url", "ws_url", "schemas_url")}}
+        """The settings that point a session at it, of all providers."""
+        urls = {
+            name: self.info[name] for name, setting in settings_table().items() if setting.is_url and name in self.info
+        }
+        return {"api_key": Key(self.info["api_key"], "the sandbox"), **urls}
+
+    def secret(self, secret: ProviderSecret) -> Key | None:
+        """Return its secret of a provider, which its first line names like the variable; None if it has none."""
+        names = (variable.lower() for variable in secret.variables)
+        value = next((self.info[name] for name in names if name in self.info), None)
+        return None if value is None else Key(value, "the sandbox", secret)
 
     @property
     def is_running(self) -> bool:

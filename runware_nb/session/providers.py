@@ -15,9 +15,9 @@ from ..loop import background_loop, wait
 from ..providers.registry import packages as registered_packages
 from ..providers.runware.provider import RunwareProvider
 from ..providers.webhook import CallbackBoard
-from ..remedies import CHANGE_SERVICE
+from ..remedies import CHANGE_SERVICE, Remedy, command
 from ..reprs import short_repr
-from ..settings import Key, Settings, find_key
+from ..settings import Key, Settings
 
 if TYPE_CHECKING:
     from ..providers.base import Provider, ProviderContext
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..providers.runware.client import Client
     from ..providers.runware.planner import Planner
     from .connection import ServiceConnection
+    from .local_sandbox import LocalSandbox
 
 __all__ = ["Providers"]
 
@@ -74,7 +75,9 @@ class Providers:
         """Return the provider of a service. See `Ports.provider`."""
         own = self.settings.service
         if service in {"", own}:
-            return RunwareProvider(own, self._planner, functools.partial(self._client_of, own))
+            connection = self._connection
+            client = functools.partial(self._client_of, own)
+            return RunwareProvider(own, self._planner, client, lambda: connection.uploaded_hashes)
         for package in self.packages:
             if package.build is not None and service in {package.name, *package.services}:
                 provider = self._provider_of(package)
@@ -103,6 +106,7 @@ class Providers:
             self._connection.require_key()
         else:
             self._connection.check_live()
+            self._connection.check_sandbox()
             provider.require_key()
 
     def _client_of(self, service: str) -> Client:
@@ -127,14 +131,15 @@ class Providers:
             built = self._built.get(package.name)
             if built is not None and built[0] == settings:
                 return built[1]
-            provider = package.build(_Context(settings, self._connection, self._board))
+            provider = package.build(self.context(settings))
             self._built[package.name] = settings, provider
             self._all.append(provider)
             return provider
 
-    def context(self) -> ProviderContext:
-        """Return what a provider is built from, for the settings that apply now."""
-        return _Context(self.settings, self._connection, self._board)
+    def context(self, settings: Settings | None = None) -> ProviderContext:
+        """Return what a provider is built from; for the settings that apply now if there are none."""
+        chosen = self.settings if settings is None else settings
+        return _Context(chosen, self._connection, self._connection.sandbox, self._board)
 
     def close(self) -> None:
         """Close the connections of all providers except Runware's. Tasks go on at the services."""
@@ -147,21 +152,38 @@ class Providers:
 @short_repr("settings")
 @dataclass(frozen=True, slots=True)
 class _Context:
-    """What a provider is built from. See `ProviderContext`."""
+    """What a provider is built from. See `ProviderContext`.
+
+    Attributes:
+        settings: The settings that apply.
+        connection: Has the secrets that were entered in this session.
+        sandbox: The sandbox that the settings point to; None for the real services. It stays that of the time when the
+            provider was built: a run that is in flight when the user leaves the sandbox must not get a real key.
+        board: What wakes the waits for tasks.
+    """
 
     settings: Settings
     connection: ServiceConnection
+    sandbox: LocalSandbox | None
     board: CallbackBoard
 
     def key(self, secret: ProviderSecret) -> Key:
-        """Return a secret from the environment, else from the keyring.
+        """Return a secret. See `ProviderContext.key`.
 
         Raises:
             ConfigError: There is none.
         """
-        key = find_key(secret, self.settings.profile)
+        if self.sandbox is not None:
+            key = self.sandbox.secret(secret)
+            if key is None:
+                raise ConfigError(f"The sandbox in use has no {secret.label}. Nothing was sent.")
+            return key
+        key = self.connection.secret(secret)
         if key is None:
-            raise ConfigError(f"No {secret.label}. Set {secret.variable}. Nothing was sent.")
+            missing = ConfigError(f"No {secret.label}. Set {secret.variable}. Nothing was sent.")
+            if secret.keyring_user:
+                missing.with_remedy(Remedy("{0} asks for it.", (command("login", secret.provider),)))
+            raise missing
         return key
 
     def notify(self, sentence: str) -> None:

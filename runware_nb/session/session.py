@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..engine.context import environment_snapshot
@@ -128,11 +128,6 @@ class Session:
     def media(self) -> MediaStore:
         """The folder of media. See `Storage.media`."""
         return self.storage.media
-
-    @property
-    def uploaded_hashes(self) -> Mapping[str, str]:
-        """SHA-256 of media that this session uploaded, by the id that the service gave them."""
-        return self.connection.uploaded_hashes
 
     @property
     def environment(self) -> str:

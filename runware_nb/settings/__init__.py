@@ -25,6 +25,7 @@ from .secrets import (
     store_key,
     stored_key,
     stored_keys,
+    variable_in_use,
 )
 from .sources import load_settings, save_to_project
 
@@ -57,4 +58,5 @@ __all__ = [
     "stored_keys",
     "user_cache_folder",
     "user_file",
+    "variable_in_use",
 ]

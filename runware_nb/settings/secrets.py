@@ -23,6 +23,7 @@ __all__ = [
     "store_key",
     "stored_key",
     "stored_keys",
+    "variable_in_use",
 ]
 
 RUNWARE_KEY = ProviderSecret(
@@ -137,15 +138,20 @@ def stored_key(profile: str = "", secret: ProviderSecret = RUNWARE_KEY) -> Key |
     return Key(value, "the keyring", secret) if value else None
 
 
+def variable_in_use(secret: ProviderSecret) -> str | None:
+    """Return the first environment variable that contains a secret; None if none does."""
+    return next((name for name in secret.variables if os.environ.get(name, "").strip()), None)
+
+
 def find_key(secret: ProviderSecret, profile: str = "") -> Key | None:
     """Return a secret from the first of its variables that is set, else from the keyring; None without one.
 
     Raises:
         ConfigError: It is unusable.
     """
-    for variable in secret.variables:
-        if os.environ.get(variable, "").strip():
-            return Key(os.environ[variable], variable, secret)
+    variable = variable_in_use(secret)
+    if variable is not None:
+        return Key(os.environ[variable], variable, secret)
     return stored_key(profile, secret) if secret.keyring_user else None
 
 

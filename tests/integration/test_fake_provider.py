@@ -1,5 +1,6 @@
 """A second provider goes through the whole engine: its service chooses ids, charges credits, and knows no safe resend."""
 
+import hashlib
 import json
 import os
 import signal
@@ -10,7 +11,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from runware_nb.engine.input_lineage import hashes_of
+from runware_nb.engine.job_view import render_job
 from runware_nb.errors import (
     BudgetExceeded,
     FateUnknown,
@@ -145,9 +149,14 @@ def test_a_refusal_for_the_rate_is_followed_by_another_attempt(echo, open_sessio
     session = open_session()
     echo.order({"kind": "refuse", "status": 429, "count": 2})
     job = submit(session)
+    shown = []
+    job.on_change(lambda: shown.append(render_job(job)["text/plain"]))
     job.result(20)
     assert session.log.find(job.task_uuid).attempts == 3
     assert echo.charged == PRICE_CREDITS
+    waited = [text for text in shown if text.startswith("waiting to be sent again: ")]
+    assert waited
+    assert not shown[-1].startswith("waiting")
 
 
 @pytest.mark.parametrize(("fault", "charged"), [("lose", PRICE_CREDITS), ("drop", 0)])
@@ -328,6 +337,31 @@ def test_a_kernel_that_joins_waits_for_the_id_that_another_one_is_about_to_get(l
     assert (record.state, record.attempts) == (State.SUCCEEDED, 1)
     assert record.remote_id is not None
     assert echo.charged == PRICE_CREDITS
+
+
+def test_media_under_any_name_are_uploaded_once_and_known_by_their_content(echo, open_session, tmp_path):
+    session = open_session()
+    image = tmp_path / "start.png"
+    Image.new("RGB", (8, 8), "navy").save(image)
+    first = submit(session, {**TASK, "assets": {"startFrame": image}})
+    first.result(20)
+    record = session.log.find(first.task_uuid)
+    assert record.request["assets"]["startFrame"].startswith("fake:")
+    assert record.inputs[0]["sha256"] == hashlib.sha256(image.read_bytes()).hexdigest()
+    assert hashes_of(record) == (record.request_hash, record.asked_hash)
+    again = submit(session, {**TASK, "assets": {"startFrame": image.read_bytes()}})
+    assert again.result(20).is_recorded
+    by_name = submit(session, {**TASK, "assets": {"startFrame": record.request["assets"]["startFrame"]}})
+    assert by_name.result(20).is_recorded
+    assert echo.charged == PRICE_CREDITS
+
+
+def test_a_result_that_another_task_is_made_from_is_its_parent(echo, open_session):
+    session = open_session()
+    parent = submit(session)
+    child = submit(session, {"prompt": "closer", "seed": 8, "assets": {"startFrame": parent.result(20)[0]}})
+    child.result(20)
+    assert session.log.find(child.task_uuid).parent_uuid == parent.task_uuid
 
 
 def test_replay_mode_answers_runs_of_the_provider(echo, open_session):

@@ -15,11 +15,22 @@ from runware_nb.commands.arguments import LineParser
 from runware_nb.commands.image_options import refuse_keys
 from runware_nb.core.cell_source import redact_source
 from runware_nb.core.provider_secrets import DeclaredSecrets, ProviderSecret, declared_secrets
-from runware_nb.errors import BundleError, ConfigError, MagicUsageError, RunwareNBError, TaskInvalid
+from runware_nb.errors import (
+    AuthenticationFailed,
+    BundleError,
+    ConfigError,
+    MagicUsageError,
+    RunwareNBError,
+    TaskInvalid,
+    TransportError,
+)
+from runware_nb.providers.package import ProviderPackage
 from runware_nb.reproduce.bundle import make_bundle
 from runware_nb.runlog.filters import RunFilter
-from runware_nb.settings import Key, load_settings, store_key, stored_key
+from runware_nb.session import Session
+from runware_nb.settings import Key, Settings, load_settings, store_key, stored_key
 from tests.conftest import TASK
+from tests.fake_provider import FakeProvider
 from tests.unit.settings.test_secrets import MemoryKeyring
 
 SECRET = "paint~4711~harbor"  # neither the general shape of a key, nor a name such as `api_key` before it
@@ -173,22 +184,77 @@ def test_it_is_stored_and_deleted_apart_from_other_secrets_and_profiles(declared
     assert stored_key().reveal() == "r" * 20
 
 
-def test_login_asks_for_it_by_name_and_logout_deletes_it(declared, monkeypatch, memory_keyring, sandbox, make_session):
-    session = make_session(sandbox)
+class Studio(FakeProvider):
+    """A service that accepts or refuses the secret that its context returns."""
+
+    def __init__(self, context, fails):
+        super().__init__("http://127.0.0.1:9")
+        self.context, self.fails = context, fails
+
+    async def account(self):
+        self.asked_with = self.context.key(FAKE).reveal()
+        if self.fails:
+            raise self.fails.pop()
+        return await super().account()
+
+
+@pytest.fixture
+def fails():
+    return []
+
+
+@pytest.fixture
+def session(declared, fails, sandbox, make_session):
+    package = ProviderPackage(
+        name="fake", services=("fake",), secrets=(FAKE,), build=lambda context: Studio(context, fails)
+    )
+    return make_session(sandbox, packages=[package])
+
+
+def test_login_asks_for_it_by_name_checks_it_and_logout_deletes_it(session, monkeypatch, memory_keyring, sandbox):
     prompts = []
     monkeypatch.setattr(getpass, "getpass", lambda prompt: prompts.append(prompt) or SECRET)
     answer = run(session, "login", "fake")
     assert prompts == ["Fake Studio pass (not shown): "]
-    assert answer.bundle["text/plain"] == "The Fake Studio pass was stored in the keyring. It was not checked."
+    assert answer.bundle["text/plain"] == (
+        "The service accepted the Fake Studio pass. The Fake Studio pass is used in this session and stored in the keyring."
+    )
+    assert session.provider("fake").asked_with == SECRET
     assert SECRET not in repr(answer) + json.dumps(answer.json)
     assert memory_keyring.kept == {("runware_nb", "fake:default"): SECRET}
     assert SECRET not in redact_source(f"# {SECRET}")
-    assert session.settings.api_key.reveal() == sandbox.api_key  # the session's own key and the sandbox stay
+    assert session.settings.api_key.reveal() == sandbox.api_key  # Runware's key stays
 
     assert run(session, "logout", "fake").bundle["text/plain"] == "Deleted from the keyring: Fake Studio pass."
     assert memory_keyring.kept == {}
-    assert run(session, "logout", "fake").bundle["text/plain"] == "The keyring contains no Fake Studio pass."
-    assert session.settings.api_key is not None
+    with pytest.raises(ConfigError, match=r"No Fake Studio pass\. Set FAKE_STUDIO_PASS\. Nothing was sent\."):
+        session.provider("fake").context.key(FAKE)
+    gone = run(session, "logout", "fake").bundle["text/plain"]
+    assert gone == "Neither this session nor the keyring contains the Fake Studio pass."
+    monkeypatch.setenv("FAKE_STUDIO_PASS", UNUSED)
+    assert "FAKE_STUDIO_PASS in the environment still applies." in run(session, "logout", "fake").bundle["text/plain"]
+
+
+def test_a_refused_secret_is_not_used(session, fails, monkeypatch, memory_keyring):
+    session.connection.enter_secret(Key(UNUSED, "an earlier prompt", FAKE))
+    monkeypatch.setattr(getpass, "getpass", lambda _: SECRET)
+    fails.append(AuthenticationFailed("The pass is wrong."))
+    with pytest.raises(AuthenticationFailed):
+        run(session, "login", "fake")
+    assert session.provider("fake").context.key(FAKE).reveal() == UNUSED
+    assert memory_keyring.kept == {}
+
+
+def test_a_secret_that_could_not_be_checked_is_used_and_not_stored(session, fails, monkeypatch, memory_keyring):
+    monkeypatch.setattr(getpass, "getpass", lambda _: SECRET)
+    fails.append(TransportError("The service cannot be reached."))
+    answer = run(session, "login", "fake")
+    assert answer.is_failure
+    assert answer.bundle["text/plain"] == (
+        "The Fake Studio pass is used in this session only. It was not checked: The service cannot be reached."
+    )
+    assert session.provider("fake").context.key(FAKE).reveal() == SECRET
+    assert memory_keyring.kept == {}
 
 
 def test_a_session_that_cannot_ask_names_the_variable(declared, monkeypatch, sandbox, make_session):
@@ -200,21 +266,49 @@ def test_a_session_that_cannot_ask_names_the_variable(declared, monkeypatch, san
         run(make_session(sandbox), "login", "fake")
 
 
-def test_login_without_a_keyring_stores_nothing_and_names_the_variable(declared, monkeypatch, sandbox, make_session):
-    monkeypatch.setattr(getpass, "getpass", lambda prompt: SECRET)
+def test_login_without_a_keyring_uses_it_and_says_how_to_store_it(session, monkeypatch):
+    monkeypatch.setattr(getpass, "getpass", lambda _: SECRET)
     monkeypatch.setitem(__import__("sys").modules, "keyring", None)
-    with pytest.raises(ConfigError, match=r"There is no keyring to store the Fake Studio pass in.*FAKE_STUDIO_PASS"):
-        run(make_session(sandbox), "login", "fake")
-    with pytest.raises(ConfigError, match=r"does not use a Fake Studio pass itself"):
-        run(make_session(sandbox), "login", "fake", "--forget")
+    answer = run(session, "login", "fake")
+    assert answer.bundle["text/plain"].endswith(
+        "is used in this session only. To store it: pip install 'runware-nb[keyring]', or set FAKE_STUDIO_PASS."
+    )
+    assert run(session, "login", "fake", "--forget").bundle["text/plain"].endswith("is used in this session only.")
+    gone = run(session, "logout", "fake").bundle["text/plain"]
+    assert gone == "This session no longer uses the Fake Studio pass that was entered in it."
 
 
-@pytest.mark.parametrize("words", [["fakes"], ["runkey"], ["fake", "fake"], [UNUSED]])
+@pytest.mark.parametrize("words", [["fakes"], ["paint"], ["fake", "fake"], [UNUSED]])
 @pytest.mark.parametrize("command", ["login", "logout"])
 def test_another_word_is_taken_for_a_key_and_not_repeated(declared, sandbox, make_session, command, words):
     with pytest.raises(MagicUsageError) as caught:
         run(make_session(sandbox), command, *words)
-    assert words[0] not in str(caught.value).replace("runware, fake", "")
+    names = ", ".join(declared_secrets.login_names)
+    assert words[0] not in str(caught.value).replace(names, "")
+
+
+# --- the sandbox in place of the services ---------------------------------------------------------------
+
+
+def test_a_provider_of_the_sandbox_never_gets_a_real_secret_and_no_other_gets_its_own(monkeypatch, tmp_path):
+    (token,) = (secret for secret in declared_secrets.entries if secret.variable == "USEAPI_TOKEN")
+    monkeypatch.setenv("USEAPI_TOKEN", real := "user:1-realtoken")
+    package = ProviderPackage(
+        name=token.provider, services=("useapi",), secrets=(token,), build=lambda context: Studio(context, [])
+    )
+    session = Session(Settings(home=tmp_path / ".runware"), packages=[package])
+    try:
+        before = session.provider("useapi")
+        sandbox = session.connection.use_sandbox()
+        during = session.provider("useapi")
+        of_sandbox = during.context.key(token).reveal()
+        assert of_sandbox == sandbox.info["useapi_token"] != real
+        assert before.context.key(token).reveal() == real
+        session.connection.leave_sandbox()
+        assert during.context.key(token).reveal() == of_sandbox  # a run may still be in flight
+        assert session.provider("useapi").context.key(token).reveal() == real
+    finally:
+        session.close()
 
 
 # --- declarations ---------------------------------------------------------------------------------------

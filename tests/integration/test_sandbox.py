@@ -62,7 +62,8 @@ async def authenticated(socket, sandbox, **more):
 
 def test_the_first_line_says_where_everything_is(sandbox):
     assert set(sandbox.info) == {
-        "rest_url", "ws_url", "media_url", "schemas_url", "runkey_url", "runkey_webhook_secret", "useapi_url",
+        "rest_url", "ws_url", "media_url", "schemas_url", "runkey_url", "runkey_api_key",
+            "runkey_webhook_secret", "useapi_url",
         "useapi_token", "api_key", "pid",
     }  # fmt: skip
     assert sandbox.info["pid"] == sandbox.process.pid

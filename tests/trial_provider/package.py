@@ -11,7 +11,9 @@ from ..package import ProviderPackage
 if TYPE_CHECKING:
     from ..base import Provider, ProviderContext
 
-__all__ = ["PACKAGE", "TRIAL_TOKEN"]
+__all__ = ["PACKAGE", "SERVICES", "TRIAL_TOKEN"]
+
+SERVICES = ("trial",)
 
 TRIAL_TOKEN = ProviderSecret(
     provider="trial",
@@ -30,7 +32,7 @@ def _build(context: ProviderContext) -> Provider:
 
 PACKAGE = ProviderPackage(
     name="trial",
-    services=("trial",),
+    services=SERVICES,
     summary="the trial service",
     settings=(
         Setting(
@@ -48,5 +50,6 @@ PACKAGE = ProviderPackage(
     commands={"echo": "Echo", "status": "Status"},
     cell_magic="run_cell",
     form="build_form",
+    exports={"TrialProvider": "provider:TrialProvider", "trial_services": "package:SERVICES"},
     build=_build,
 )

@@ -102,6 +102,15 @@ class TrialProvider:
         """Return that it is one."""
         return 1
 
+    def is_reference(self, text: str) -> bool:
+        """Return that it takes no media."""
+        return False
+
+    @property
+    def uploaded_hashes(self) -> Mapping[str, str]:
+        """Nothing was uploaded."""
+        return {}
+
     async def prepare(self, task: Item) -> Item:
         """Return the task, which brings nothing along."""
         return task

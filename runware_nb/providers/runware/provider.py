@@ -41,14 +41,22 @@ class RunwareProvider:
         planner: What is known about models.
         client: Returns the client in use. It is called once, on the first use that needs the network, since it needs
             a key.
+        uploaded_hashes: Returns SHA-256 of the media that were uploaded, by UUID, also before the client is used here.
     """
 
-    __slots__ = ("_client", "_make_client", "name", "planner")
+    __slots__ = ("_client", "_make_client", "_uploaded_hashes", "name", "planner")
 
-    def __init__(self, name: str, planner: Planner, client: Callable[[], Client]) -> None:
+    def __init__(
+        self,
+        name: str,
+        planner: Planner,
+        client: Callable[[], Client],
+        uploaded_hashes: Callable[[], Mapping[str, str]],
+    ) -> None:
         self.name = name
         self.planner = planner
         self._make_client = client
+        self._uploaded_hashes = uploaded_hashes
         self._client: Client | None = None
 
     @property
@@ -125,6 +133,15 @@ class RunwareProvider:
     def number_of_results(self, task: Mapping[str, Any]) -> int:
         """Return how many results a task asks for."""
         return expected_results(task)
+
+    def is_reference(self, text: str) -> bool:
+        """Return whether a text is a URL, a UUID, or inline data of a type that the service takes."""
+        return is_sendable(text)
+
+    @property
+    def uploaded_hashes(self) -> Mapping[str, str]:
+        """SHA-256 of uploaded media, by UUID."""
+        return self._uploaded_hashes()
 
     async def prepare(self, task: Item) -> Item:
         """Upload the media that a task brings along; most bring nothing. See `Provider.prepare`."""

@@ -90,7 +90,11 @@ class RunKeyService(Service):
 
     def urls(self) -> dict[str, str]:
         """Return the URL and the webhook secret for the ready line."""
-        return {"runkey_url": f"{self.base_url}{_ROOT}", "runkey_webhook_secret": self.webhook_secret}
+        return {
+            "runkey_url": f"{self.base_url}{_ROOT}",
+            "runkey_api_key": self.api_key,
+            "runkey_webhook_secret": self.webhook_secret,
+        }
 
     def set_behaviour(self, values: Json) -> None:
         """Set switches for what the documents leave open.

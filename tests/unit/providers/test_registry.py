@@ -176,7 +176,7 @@ def test_its_commands_run_in_a_terminal(copy):
     refused = terminal(copy, "trial", "echo", "--prompt", "a ship")
     assert (refused.returncode, refused.stderr) == (
         2,
-        "ConfigError: No Trial token. Set TRIAL_TOKEN. Nothing was sent.\n",
+        "ConfigError: No Trial token. Set TRIAL_TOKEN. Nothing was sent. `runware-nb login trial` asks for it.\n",
     )
     sent = terminal(copy, "trial", "echo", "--prompt", "a ship", "--style", "loud", TRIAL_TOKEN=TOKEN)
     assert sent.returncode == 0, sent.stderr
@@ -232,6 +232,15 @@ print(json.dumps({"texts": texts, "result": outcome[0].raw["text"], "cost": str(
     assert result["called"] == {"url": "https://trial.example/v1"}
     assert result["gone"]
     assert result["runs"][0] == "trial"
+
+
+def test_its_names_are_public(copy):
+    script = """
+import json
+import runware_nb as rw
+print(json.dumps([rw.TrialProvider.name, rw.trial_services, "trial_services" in dir(rw), hasattr(rw, "trial_other")]))
+"""
+    assert python(copy, script) == ["trial", ["trial"], True, False]
 
 
 def test_settings_of_a_provider_begin_with_its_name():
