@@ -142,7 +142,7 @@ class HttpServer:
             )
         except OSError as error:
             raise self._why(error) from None
-        except UnicodeError:  # a name with an empty or an overlong part
+        except ValueError:  # a name with an empty or an overlong part, or with a null character
             raise ConfigError(f"Cannot listen on {self._host!r}: it is not the name of a host.") from None
 
     def _why(self, error: OSError) -> ConfigError:

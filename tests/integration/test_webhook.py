@@ -345,7 +345,7 @@ def test_a_notebook_receives_in_the_background(session, runkey):
     runkey.advance(200)
     assert future.result(30) is True
     state = rw.command("webhook")
-    assert "1 callbacks: 1 verified" in state.text
+    assert "1 callback: 1 verified" in state.text
     assert state.json["newest"] == [
         {"service": "runkey", "outcome": "verified", "status": 204, "event": "task.completed", "task_ids": [task_id],
          "reason": ""}

@@ -331,6 +331,7 @@ def test_a_port_in_use_is_one_clear_sentence(run_async):
         ("192.0.2.1", 0, "Cannot listen on port 0 of 192.0.2.1: "),
         ("no.such.host.invalid", 0, "Cannot listen on port 0 of no.such.host.invalid: "),
         ("a" * 300, 0, "Cannot listen on 'aaa"),
+        ("a\0b", 0, "Cannot listen on "),
     ],
 )
 def test_what_cannot_be_listened_on_is_stated(run_async, host, port, sentence):
