@@ -79,8 +79,12 @@ class Callbacks:
                 board=self._board, host=host, port=port, public_url=public_url, on_report=self._add,
             )  # fmt: skip
             self._unread = asyncio.Queue(_MOST_UNREAD)
-            self.receiver = receiver.open()
-            return receiver
+            self.receiver = receiver  # first, so that it can be stopped even if Stop ends this wait for it
+            try:
+                return receiver.open()
+            except ConfigError:
+                self.receiver = None
+                raise
 
     def stop(self) -> bool:
         """Stop the receiver; return whether one was running. Polls go on."""

@@ -418,6 +418,16 @@ def test_a_word_with_the_shape_of_a_key_is_refused_as_everywhere(session, runkey
     assert "whsec_" not in "".join(capsys.readouterr())
 
 
+def test_a_long_name_of_a_variable_is_no_key(session, monkeypatch, capsys):
+    words = ["webhook", "--host", "192.0.2.1", "--port", "0", "--secret-env", "RUNKEY_WEBHOOK_SECRET_2026"]
+    assert main(words) == 2
+    assert "there is a key in this line" in capsys.readouterr().err
+    monkeypatch.setenv("RUNKEY_WEBHOOK_SECRET_2026", SECRET)
+    assert main(words) == 2
+    assert "Cannot listen on port 0 of 192.0.2.1" in capsys.readouterr().err
+    assert session.callbacks.receiver is None
+
+
 def test_a_port_in_use_is_one_sentence_in_the_terminal(session, runkey, capsys):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
