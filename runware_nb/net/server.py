@@ -345,7 +345,7 @@ class _Connection:
 
     async def _send(self, status: int, *, closes: bool = False) -> None:
         """Send a response without content, and wait until the client's side has it."""
-        headers = [(b"content-length", b"0")]
+        headers = [] if status == 204 else [(b"content-length", b"0")]  # a 204 may not have one
         if status == 405:
             headers.append((b"allow", b"POST"))
         if closes:

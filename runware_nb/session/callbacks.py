@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ class Callbacks:
         self._board = board
         self._lock = make_lock()
         self._unread: asyncio.Queue[CallbackReport] | None = None
+        self._kept: weakref.WeakSet[Receiver] = weakref.WeakSet()
         self.receiver: Receiver | None = None
         self.left_out: tuple[str, ...] = ()
         restart_after_fork(self)
@@ -95,7 +97,16 @@ class Callbacks:
         receiver.close()
         return True
 
-    close = stop
+    def keep(self, receiver: Receiver) -> Receiver:
+        """Return a receiver that code has built itself, and close it with the session if it is still open then."""
+        self._kept.add(receiver)
+        return receiver
+
+    def close(self) -> None:
+        """Stop all receivers of the session."""
+        self.stop()
+        for receiver in list(self._kept):
+            receiver.close()
 
     def url_of(self, service: str) -> str | None:
         """Return the URL for callbacks of a service, if a receiver is running that the service can reach."""

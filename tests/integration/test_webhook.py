@@ -369,6 +369,22 @@ def test_a_session_stops_to_receive_when_it_closes(tmp_path, runkey):
     assert session.callbacks.receiver is None
 
 
+def test_receivers_of_code_close_with_the_session(tmp_path, runkey):
+    """This is how a provider's own function for Python builds a receiver."""
+    session = Session(Settings(home=tmp_path), packages=[PACKAGE])
+    context = session.providers.context()
+    receiver = session.callbacks.keep(Receiver([build_route(context, max_age_s=60)], board=context.board))
+    assert not receiver.is_running
+    with receiver:
+        task_id = runkey.start("tpl_slow", webhook_url=receiver.url)
+        future = waits(session, task_id)
+        runkey.advance(200)
+        assert future.result(30) is True
+    assert receiver.open().is_running
+    session.close()
+    assert not receiver.is_running
+
+
 def test_the_public_url_is_what_is_printed(session, runkey):
     started = rw.command("webhook", port=0, public_url="https://hook.example/")
     assert started.json["callback_urls"] == {"runkey": "https://hook.example/runkey"}
