@@ -56,6 +56,7 @@ class Pace:
         self._lock = make_lock()
         self._stated_limit: int | None = None
         self._plan = ""
+        self._is_plan_fixed = False
         self._stated_left = math.inf
         self._stated_until = -math.inf
         self._hold_until: dict[Kind, float] = {"submit": -math.inf, "question": -math.inf}
@@ -85,21 +86,26 @@ class Pace:
 
     @property
     def tasks_at_once(self) -> int:
-        """Tasks that may be unfinished at the same time, by the plan, or the plan whose limit the headers state."""
-        if self._plan in PLANS:
-            return PLANS[self._plan][1]
+        """Tasks that may be unfinished at once: of the plan whose limit the headers state, else of the known plan."""
         by_limit = dict(PLANS.values())
-        return by_limit.get(self._stated_limit or 0, PLANS["free"][1])
+        if self._stated_limit in by_limit and not self._is_plan_fixed:
+            return by_limit[self._stated_limit]
+        return PLANS.get(self._plan, PLANS["free"])[1]
 
     @property
     def knows_plan(self) -> bool:
         """Whether the plan is known."""
         return self._plan in PLANS
 
-    def learn_plan(self, plan: str) -> None:
-        """Note the account's plan, in any case. An unknown plan is ignored: then the headers decide."""
-        if plan.strip().lower() in PLANS:
-            self._plan = plan.strip().lower()
+    def learn_plan(self, plan: str, *, is_fixed: bool = False) -> None:
+        """Note the account's plan, in any case. An unknown plan is ignored: then the headers decide.
+
+        Args:
+            plan: Its name.
+            is_fixed: Whether the user has set it, so that the service's statements do not replace it.
+        """
+        if plan.strip().lower() in PLANS and (is_fixed or not self._is_plan_fixed):
+            self._plan, self._is_plan_fixed = plan.strip().lower(), is_fixed
             self.places.wake()
 
     def learn(self, stated: RateHeaders) -> None:

@@ -36,7 +36,7 @@ from ..base import (
 from .client import RunKey
 from .outputs import document_kind, outputs_of
 from .pace import Places
-from .planning import TASK_TYPE, body_of, is_reference, plan_task
+from .planning import TASK_TYPE, body_of, input_of, is_reference, plan_task
 from .protocol import NO_GPU, RATE_LIMIT, RunKeyTask, error_of_code, is_local_url, is_safe_id
 from .secrets import RUNKEY_KEY, SERVICES
 
@@ -119,7 +119,7 @@ class RunKeyProvider:
                     connect_timeout_s=self._connect_timeout_s,
                 )  # fmt: skip
                 if self._plan != "auto":
-                    client.pace.learn_plan(self._plan)
+                    client.pace.learn_plan(self._plan, is_fixed=True)
                 self._client = client
             return self._client
 
@@ -248,7 +248,7 @@ class RunKeyProvider:
         if ended.status != "completed":
             outcome.errors.append(_failure(ended, attempt))
             return outcome
-        for output in outputs_of(ended):
+        for output in outputs_of(ended, input_of(attempt.task)):
             raw = await self._with_document(output, deadline)
             result = Result({**raw, "taskUUID": attempt.attempt_uuid}, attempt.attempt_uuid, raw["resultIndex"])
             observer.on_result(result)
@@ -297,7 +297,7 @@ class RunKeyProvider:
         task = await self.client.task(attempt.remote_id)
         if task.status != "completed":
             return None
-        for raw in outputs_of(task):
+        for raw in outputs_of(task, input_of(attempt.task)):
             same = raw.get("outputPath") == result.raw.get("outputPath") and raw["resultIndex"] == result.index
             fresh = Result({**raw, "taskUUID": attempt.attempt_uuid}, attempt.attempt_uuid, result.index)
             if same and fresh.url not in {None, result.url}:
