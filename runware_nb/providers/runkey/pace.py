@@ -238,7 +238,7 @@ class Pace:
             with self._lock:
                 self._watched = max(0, self._watched - 1)
 
-    def interval_s(self, polls: int) -> float:
+    def interval_s(self, polls: int, *, expects_callback: bool = False) -> float:
         """Return the seconds until the next poll of a task (section 6).
 
         It starts at 2 s and grows by half up to 15 s, with a jitter of 20 %. All tasks together use at most half of the
@@ -246,8 +246,10 @@ class Pace:
 
         Args:
             polls: How many polls of the task there were.
+            expects_callback: Whether the service was asked for a callback. Then the polls are slow from the start: they
+                find only the ends of which no callback arrives.
         """
-        own_s = min(_LONGEST_POLL_S, _FIRST_POLL_S * _GROWTH ** min(polls, 20))
+        own_s = _LONGEST_POLL_S if expects_callback else min(_LONGEST_POLL_S, _FIRST_POLL_S * _GROWTH ** min(polls, 20))
         shared_s = 120.0 * self._watched / self.limit
         spread = self._rng() * 2 - 1
         if own_s * (1 - _JITTER) > shared_s:

@@ -240,6 +240,7 @@ class RunKeyProvider:
         ended = await client.wait(
             task_id, timeout_s=deadline - began, on_progress=on_progress, woken=woken,
             asks_at_once=accepted.attempt.state == _LOCATED,
+            expects_callback=bool(accepted.attempt.task.get("webhookURL")),
         )  # fmt: skip
         attempt = accepted.attempt
         outcome = Outcome(attempt.task, attempt.attempt_uuid, [], [], ended.processing_time_s or now() - began)
