@@ -358,6 +358,7 @@ class RunExecution:
         await claimed
         record.attempt_uuid, record.attempts = attempt.attempt_uuid, attempt.number
         record.remote_id = attempt.remote_id
+        self._job.waiting = None
         if record.state is State.PREPARED:
             record.state = State.SENT
         self._task = self._sink.task = task
@@ -383,8 +384,14 @@ class RunExecution:
 
     def on_progress(self, percent: float) -> None:
         """Show the progress. See `RunObserver`."""
-        self._job.progress = percent
+        self._job.progress, self._job.waiting = percent, None
         self._job.changed()
+
+    def on_waiting(self, reason: str | None) -> None:
+        """Show why the task waits. See `RunObserver`."""
+        if self._job.waiting != reason:  # a poll repeats it every few seconds
+            self._job.waiting = reason
+            self._job.changed()
 
     async def _collect(self, timeout_s: float | None = None, *, resends: bool | None = None) -> Outcome:
         """Wait for an attempt that was sent before.

@@ -51,5 +51,5 @@ def _number(request: Mapping[str, Any], name: str, default: int) -> int:
 def _note(job: Job) -> str:
     done = len(job.arrived)
     asked = _number(job.record.request, "numberResults", 1)
-    state = _IN_WORDS.get(job.state, job.state.value)
+    state = job.waiting or _IN_WORDS.get(job.state, job.state.value)
     return f"{state}, {done} of {asked} here" if done else state

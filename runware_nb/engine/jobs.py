@@ -69,6 +69,7 @@ class Job(Coroutine[Any, None, Outcome]):
         withdrawn: Why the run was taken out of the queue before it was sent; None if it was not.
         execution: The asyncio task that brings the run to its end; None before it begins.
         progress: 0 to 100; None before the service said anything.
+        waiting: Why the task waits at the service or for its next attempt, as a phrase; None if it does not.
         arrived: Results so far, in order of arrival.
         notices: Sentences a user should know.
         future: Resolved with the outcome.
@@ -85,6 +86,7 @@ class Job(Coroutine[Any, None, Outcome]):
         self.withdrawn: RunwareNBError | None = None
         self.execution: asyncio.Task[None] | None = None
         self.progress: float | None = None
+        self.waiting: str | None = None
         self.arrived: list[Result] = []
         self.notices: list[str] = []
         self.future: concurrent.futures.Future[Outcome] = concurrent.futures.Future()

@@ -56,7 +56,11 @@ async def carry_out(
         following = sender.next_attempt(attempt, error)
         if following is None:
             raise error
-        await pause(following.delay_s, now() + left_s, error)
+        observer.on_waiting(f"waiting to be sent again: {error.problem.removesuffix('.')}")
+        try:
+            await pause(following.delay_s, now() + left_s, error)
+        finally:
+            observer.on_waiting(None)
         left_s -= following.delay_s
         attempt = following.attempt
 

@@ -179,7 +179,7 @@ Task = Mapping[str, Any] | TypedTask
 
 
 class RunObserver(Protocol):
-    """Who is told what happens to a run. The two coroutines are awaited; the two functions must not block."""
+    """Who is told what happens to a run. The coroutines are awaited; the functions must not block."""
 
     async def before_attempt(self, attempt: Attempt) -> None:
         """Record that an attempt is about to leave. Nothing has left yet, and what this raises ends the run."""
@@ -192,6 +192,9 @@ class RunObserver(Protocol):
 
     def on_progress(self, percent: float) -> None:
         """Note the progress, from 0 to 100."""
+
+    def on_waiting(self, reason: str | None) -> None:
+        """Note why the task is not worked on, as a phrase such as `waiting for a GPU`; None or progress ends it."""
 
 
 class Limiter(Protocol):

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from runware_nb.engine.input_lineage import hashes_of
+from runware_nb.engine.job_view import render_job
 from runware_nb.errors import (
     BudgetExceeded,
     FateUnknown,
@@ -148,9 +149,14 @@ def test_a_refusal_for_the_rate_is_followed_by_another_attempt(echo, open_sessio
     session = open_session()
     echo.order({"kind": "refuse", "status": 429, "count": 2})
     job = submit(session)
+    shown = []
+    job.on_change(lambda: shown.append(render_job(job)["text/plain"]))
     job.result(20)
     assert session.log.find(job.task_uuid).attempts == 3
     assert echo.charged == PRICE_CREDITS
+    waited = [text for text in shown if text.startswith("waiting to be sent again: ")]
+    assert waited
+    assert not shown[-1].startswith("waiting")
 
 
 @pytest.mark.parametrize(("fault", "charged"), [("lose", PRICE_CREDITS), ("drop", 0)])

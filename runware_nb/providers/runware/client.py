@@ -513,6 +513,9 @@ class _Callbacks:
         if self._on_progress is not None:
             self._on_progress(percent)
 
+    def on_waiting(self, reason: str | None) -> None:
+        """Do nothing: a task is accepted when the service begins it, and no caller asks for more."""
+
 
 def _exact(task: Task) -> Item:
     return dict(task.to_wire() if isinstance(task, ImageTask) else task)
