@@ -20,6 +20,7 @@ from ...media.medium import MemoryMedium
 from ...net.clock import Clock
 from ...net.deadlines import now
 from ...net.downloads import DOWNLOAD_TIMEOUT_S
+from ...reprs import shortened
 from ..base import (
     Accepted,
     Account,
@@ -233,8 +234,14 @@ class RunKeyProvider:
             return await self._callbacks.wait("runkey", task_id, seconds, client.clock)
 
         def on_progress(task: RunKeyTask) -> None:
-            if task.progress is not None:
+            if task.status == "queued":
+                observer.on_waiting("waiting for a GPU")
+            elif task.status != "running":
+                observer.on_waiting(f"in the state {shortened(task.status)}, which is not documented")
+            elif task.progress is not None:
                 observer.on_progress(task.progress)
+            else:
+                observer.on_waiting(None)
 
         began = now()
         ended = await client.wait(
