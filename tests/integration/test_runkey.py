@@ -24,6 +24,7 @@ from runware_nb.media.compare import Verdict
 from runware_nb.net.trace import wire_trace
 from runware_nb.providers.runkey.client import RunKey
 from runware_nb.reproduce.bundle import make_bundle, merge_bundle
+from runware_nb.reproduce.code import code_for
 from runware_nb.reproduce.replay import original_of, send_again
 from runware_nb.reproduce.verify import plan_verification, verify
 from runware_nb.runlog import State
@@ -189,6 +190,11 @@ def test_a_result_is_used_by_its_url_and_is_the_parent(runkey, open_session):
     record = session.log.find(child.task_uuid)
     assert record.parent_uuid == parent.task_uuid
     assert record.request["assets"] == {"image_url": result.url}
+    again = send_again(session, original_of(session, record), agreed=True)
+    assert again.job.result(30)[0].structured["input"] == {"image_url": result.url, "seed": 1}
+    source = code_for(record, session.media.folder)
+    assert "service='runkey'" in source
+    assert f"'assets': {{'image_url': '{result.url}'}}" in source
     by_url = submit(session, "tpl_inline", {"image_url": result.url, "seed": 1})
     assert by_url.result(30)[0].structured["input"]["image_url"] == result.url
 

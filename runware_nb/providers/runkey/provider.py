@@ -49,7 +49,7 @@ RUN = Operation(
 
 _CAPABILITIES = Capabilities(
     client_chosen_ids=False, resend_is_safe=False, can_find_lost=False, pushes_results=False, webhooks="signed",
-    money="credits",
+    money="credits", takes_files=False,
 )  # fmt: skip
 _MOST_DOCUMENT_BYTES = 8 * 1024 * 1024
 _NO_GPU_TRIES = 4
