@@ -276,7 +276,7 @@ def parse_response(response: HttpResponse, *, host: str) -> Item:
             raw=envelope,
             request_id=request_id,
             http_status=response.status,
-            retry_after=wait_s(envelope, response.headers),
+            retry_after=wait_s(envelope, response.headers, is_limit=code == RATE_LIMIT),
         )
     data = envelope.get("data")
     if not 200 <= response.status < 300 or not isinstance(data, dict):
@@ -358,8 +358,15 @@ def parse_account(data: Mapping[str, Any]) -> RunKeyAccount:
     )  # fmt: skip
 
 
-def wait_s(envelope: Mapping[str, Any], headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that a refusal asks to wait, from the first place that states them (section 9)."""
+def wait_s(envelope: Mapping[str, Any], headers: Mapping[str, str], *, is_limit: bool = True) -> float | None:
+    """Return the seconds that a refusal asks to wait, from the first place that states them (section 9).
+
+    Args:
+        envelope: The body.
+        headers: Of the same response.
+        is_limit: Whether a limit of the account is reached. Only then the reset of the limit, which any response may
+            state, is about this refusal.
+    """
     stated = envelope.get("retry_after")
     if isinstance(stated, str):
         try:
@@ -369,7 +376,7 @@ def wait_s(envelope: Mapping[str, Any], headers: Mapping[str, str]) -> float | N
     seconds = _number(stated)
     if seconds is None:
         seconds = _retry_after(headers)
-    if seconds is None:
+    if seconds is None and is_limit:
         seconds = reset_s(headers)
     return None if seconds is None else max(0.0, seconds)
 

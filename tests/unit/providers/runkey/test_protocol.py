@@ -135,6 +135,16 @@ def test_the_wait_is_the_first_that_is_stated(envelope, headers, seconds):
     assert wait_s(envelope, headers) == seconds
 
 
+def test_only_a_refusal_for_a_limit_waits_for_its_reset():
+    headers = {"x-ratelimit-reset": str(AT + 30), **DATE}
+    with pytest.raises(ProviderFailed) as caught:
+        parsed({"code": 50002}, 503, headers)
+    assert caught.value.retry_after_s is None
+    with pytest.raises(RateLimited) as limited:
+        parsed({"code": 40003}, 429, headers)
+    assert limited.value.retry_after_s == 30
+
+
 def test_the_servers_own_clock_counts_for_the_reset():
     """The wall clock of this machine is years away from this date."""
     assert reset_s({"x-ratelimit-reset": str(AT + 30), **DATE}) == 30
