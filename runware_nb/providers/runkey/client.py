@@ -53,7 +53,8 @@ __all__ = ["RunKey"]
 
 logger = logging.getLogger("runware_nb")
 
-_REQUEST_TIMEOUT_S = 30.0
+_REQUEST_TIMEOUT_S = 60.0
+"""Long, because a submission whose response comes later is of unknown fate."""
 _CONNECT_TIMEOUT_S = 10.0
 _MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 _TRIES = 4

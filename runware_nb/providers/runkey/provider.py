@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import uuid
@@ -14,7 +15,7 @@ from ...core.money import Money
 from ...core.operations import Operation
 from ...core.parsing import parse_json
 from ...core.results import Outcome, Result
-from ...errors import FateUnknown, MediaError, RateLimited, RunwareNBError, TaskError, TaskFailed, TransportError
+from ...errors import FateUnknown, MediaError, RunwareNBError, TaskError, TaskFailed, TransportError
 from ...forking import make_lock
 from ...media.medium import MemoryMedium
 from ...net.clock import Clock
@@ -53,6 +54,9 @@ _CAPABILITIES = Capabilities(
 )  # fmt: skip
 _MOST_DOCUMENT_BYTES = 8 * 1024 * 1024
 _NO_GPU_TRIES = 4
+_LIMIT_TRIES = 200
+"""Waits of up to 30 s for a place that another program has. An account that is refused for longer is not in use."""
+_PLAN_TIMEOUT_S = 10.0
 _LOCATED = "located"
 _LEFT_OUT = frozenset({"taskUUID", "taskType", "webhookURL"})
 
@@ -250,7 +254,9 @@ class RunKeyProvider:
             expects_callback=bool(accepted.attempt.task.get("webhookURL")),
         )  # fmt: skip
         attempt = accepted.attempt
-        outcome = Outcome(attempt.task, attempt.attempt_uuid, [], [], ended.processing_time_s or now() - began)
+        # Of a task that was found again it is not known here when it began and ended.
+        duration_s = ended.processing_time_s if attempt.state == _LOCATED else now() - began
+        outcome = Outcome(attempt.task, attempt.attempt_uuid, [], [], duration_s)
         if ended.credits_used is not None:
             outcome.charged = Money(ended.credits_used, "credits")
         if ended.status != "completed":
@@ -276,7 +282,7 @@ class RunKeyProvider:
             # The task was accepted, and failed. Whether it is charged is not documented, so it is never repeated.
             return None
         following = Attempt({**attempt.task, "taskUUID": str(uuid.uuid4())}, attempt.number + 1)
-        if isinstance(error, RateLimited) and error.code == RATE_LIMIT:
+        if error.code == RATE_LIMIT and attempt.number < _LIMIT_TRIES:
             # Refused before acceptance: nothing is charged. The limiter holds the next attempt back for as long as
             # the service has asked, and a wait for a place has no deadline, as for any other place.
             return NextAttempt(following, 0.0)
@@ -362,8 +368,9 @@ class _PlanLimiter:
         if not self._has_asked:
             self._has_asked = True  # by the first task only; the others begin with the smallest plan
             # The submission states what is wrong. Without a plan the smallest limits apply.
-            with contextlib.suppress(RunwareNBError):
-                await self._client.account()
+            with contextlib.suppress(RunwareNBError, TimeoutError):
+                async with asyncio.timeout(_PLAN_TIMEOUT_S):
+                    await self._client.account()
         await self._places.acquire()
 
     async def release(self) -> None:
