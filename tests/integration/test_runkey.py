@@ -6,7 +6,9 @@ import traceback
 
 import pytest
 
+import runware_nb as rw
 from runware_nb.errors import (
+    ArgumentInvalid,
     AuthenticationFailed,
     BudgetExceeded,
     ConfigError,
@@ -579,6 +581,49 @@ def test_secrets_are_nowhere(runkey, open_session, tmp_path, trace, caplog):
 def test_a_key_that_is_refused_says_so(runkey, open_session):
     with pytest.raises(AuthenticationFailed, match="key is missing or invalid"):
         submit(open_session(key="rk_live_wrong_4711_abc")).result(30)
+
+
+# --- rw.runkey -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def current(open_session, monkeypatch):
+    session = open_session()
+    monkeypatch.setattr("runware_nb.session.current._session", session)
+    return session
+
+
+def test_python_runs_a_template(runkey, current):
+    job = rw.runkey.run("tpl_inline", {"prompt": "a ship"}, seed=3, tags="coast", note="first", agreed=True)
+    assert job.result(30)[0].structured["input"] == {"prompt": "a ship", "seed": 3}
+    record = current.log.find(job.task_uuid)
+    assert (record.tags, record.note) == (("coast",), "first")
+    again = rw.runkey.run("tpl_inline", prompt="a ship", seed=3)
+    assert again.result(30).is_recorded
+    fresh = rw.runkey.run(
+        "tpl_inline", prompt="a ship", seed=3, fresh=True, webhook_url="http://127.0.0.1:9/hook", agreed=True
+    )
+    assert not fresh.result(30).is_recorded
+    assert fresh.record.request["webhookURL"] == "http://127.0.0.1:9/hook"
+    generic = rw.run({"model": "tpl_inline", "input": {"prompt": "a ship", "seed": 3}}, service="runkey")
+    assert generic.result(30).is_recorded
+
+
+def test_python_reads_a_task_and_the_account(runkey, current):
+    task_id = runkey.start("tpl_inline", {"a": 1})
+    assert rw.runkey.task(task_id).task_id == task_id
+    assert str(rw.runkey.account().balance) in {"5000 credits", "4985 credits"}
+    with pytest.raises(TaskInvalid, match="cannot be part of a URL"):
+        rw.runkey.task("a/b")
+
+
+def test_python_refuses_what_is_ambiguous_or_no_object(current):
+    with pytest.raises(ArgumentInvalid, match="each input once"):
+        rw.runkey.run("tpl_inline", {"prompt": "a"}, prompt="b")
+    with pytest.raises(TaskInvalid, match="expected an object"):
+        rw.runkey.run("tpl_inline", [1])
+    with pytest.raises(TaskInvalid, match="Invalid template id"):
+        rw.runkey.run("")
 
 
 # --- the bare client -------------------------------------------------------------------------------
