@@ -217,7 +217,7 @@ class RunKeyProvider:
         return Attempt(task)
 
     async def submit(self, attempt: Attempt, deadline: float) -> Accepted:
-        """Send an attempt once. See `Sender.submit`.
+        """Send an attempt. See `Sender.submit`.
 
         A refusal for a limit of the account is followed by another attempt, which waits for its place without a
         deadline (see `next_attempt`).
@@ -225,7 +225,7 @@ class RunKeyProvider:
         client = self.client
         until = client.clock.now() + (deadline - now()) * client.clock.scale
         try:
-            task = await client.submit_once(body_of(attempt.task), until=until, timeout_s=deadline - now())
+            task = await client.submit(body_of(attempt.task), until=until)
         except (TaskError, FateUnknown) as error:
             raise _about(error, attempt) from error.__cause__
         return Accepted.of(attempt, task.task_id)
