@@ -264,8 +264,9 @@ def test_a_task_above_the_limit_of_another_program_waits_for_its_place(runkey, o
     """Its deadline starts when it has a place, so it cannot end before."""
     runkey.set("behaviour", {"retry_after": retry_after})
     runkey.set("account", {"plan": "free"})
+    runkey.template("tpl_others", run_s=2 * SCALE)
     for _ in range(5):
-        runkey.start("tpl_slow")  # 110 s of the service: a third of a second
+        runkey.start("tpl_others")
     session = open_session()
     job = submit(session)
     job.result(30)
@@ -402,8 +403,8 @@ def test_a_question_that_fails_for_long_leaves_the_task_to_be_collected(runkey, 
 
 
 def test_a_deadline_does_not_end_the_task(runkey, open_session):
-    session = open_session(timeout_s=1.0)
-    job = submit(session, runkey.template("tpl_long", run_s=2 * SCALE))
+    session = open_session(timeout_s=2.0)
+    job = submit(session, runkey.template("tpl_long", run_s=4 * SCALE))
     with pytest.raises(TransportTimeout, match="goes on at the service"):
         job.result(30)
     deadline = time.monotonic() + 30
