@@ -15,6 +15,7 @@ from ..core.option_values import LoRA
 from ..core.redaction import REDACTED
 from ..engine.display import relative_path
 from ..engine.input_lineage import with_files
+from ..providers.registry import packages
 from ..providers.runware.operations import binding_for
 from ..providers.runware.parameters import DELIVERY
 from ..providers.runware.tasks import ImageTask
@@ -43,17 +44,19 @@ def code_for(run: RunRecord, media_folder: Path) -> str:
         # A request that the service refused may have any form. It is written unchanged.
         with contextlib.suppress(TypeError, KeyError, AttributeError):
             return head + _image_call(task)
-    call = run_call({"taskType": run.task_type, **_without_delivery(task)})
+    call = run_call({"taskType": run.task_type, **_without_delivery(task)}, service=_service_of(run))
     return f"{head}results = {call}.result()\nresults\n"
 
 
-def run_call(task: Mapping[str, Any]) -> str:
+def run_call(task: Mapping[str, Any], *, service: str = "") -> str:
     """Format the call of `rw.run` that makes a request.
 
     Args:
         task: In wire spelling. The repr of each value has to be the Python that stands for it.
+        service: The service, if it is not Runware.
     """
-    return f"rw.run(\n{_indented(pprint.pformat(dict(task), width=_WIDTH - 8, sort_dicts=False))}\n)"
+    end = f",\n    service={service!r},\n)" if service else "\n)"
+    return f"rw.run(\n{_indented(pprint.pformat(dict(task), width=_WIDTH - 8, sort_dicts=False))}{end}"
 
 
 def _image_call(task: Item) -> str:
@@ -88,7 +91,16 @@ def _text(prompt: str) -> str:
 
 def _with_files(run: RunRecord, folder: Path) -> Item:
     """Name the files that a run was made from; one that is gone is named all the same, for the error to name it."""
-    return with_files(run.request, run.inputs, lambda name: relative_path(folder / name))
+    # Another service has its own name of a medium in the request, and may not take files.
+    return with_files(
+        run.request, run.inputs, lambda name: relative_path(folder / name), only_hashed=bool(_service_of(run))
+    )
+
+
+def _service_of(run: RunRecord) -> str:
+    """Return the name of the provider of a run; empty for Runware, which is the default."""
+    names = (package.name for package in packages() if package.build is not None and run.provider in package.services)
+    return next(names, "")
 
 
 def _without_delivery(task: Mapping[str, Any]) -> Item:

@@ -18,7 +18,7 @@ from ..core.redaction import REDACTED
 from ..engine.consent import priced
 from ..engine.estimates import estimate
 from ..engine.input_lineage import with_files
-from ..errors import ArgumentInvalid, MediaError, RunNotFound, TaskInvalid
+from ..errors import ArgumentInvalid, ConfigError, MediaError, RunNotFound, TaskInvalid
 from ..media.compare import Comparison, Verdict, compare
 from ..media.provenance import is_same_medium, read_provenance
 from ..net.address_policy import is_private_host
@@ -122,7 +122,10 @@ def find_original(session: Session, ref: str) -> list[Original]:
 def original_of(session: Session, run: RunRecord) -> Original:
     """Take a run of the log."""
     own = not run.is_imported
-    request = with_files(_clean(run.request, is_own=own), run.inputs, session.recovery.find_file)
+    request = with_files(
+        _clean(run.request, is_own=own), run.inputs, session.recovery.find_file,
+        only_hashed=not _takes_files(session, run.provider),
+    )  # fmt: skip
     made = Original(request, f"run {run.task_uuid[:8]}", own, run)
     for result in run.results:
         path = session.recovery.find(run, result, polls=True) if result.error is None else None
@@ -131,6 +134,14 @@ def original_of(session: Session, run: RunRecord) -> Original:
         if result.received_sha256:
             made.hashes[result.position] = result.received_sha256
     return made
+
+
+def _takes_files(session: Session, service: str) -> bool:
+    """Return whether the service of a run takes files; a service that is not in use is not asked."""
+    try:
+        return session.provider(service).capabilities.takes_files
+    except (ConfigError, ImportError):
+        return True
 
 
 def send_again(session: Session, original: Original, *, agreed: bool) -> Replayed:

@@ -136,9 +136,14 @@ def run(
     agreed: bool = False,
     tags: str | Iterable[str] | None = (),
     note: str | None = None,
+    service: str = "",
 ) -> Job:
-    """Run any task, given as a dict in wire spelling or as a typed task. See `image`."""
-    return current_session().submit(task, fresh=fresh, agreed=agreed, tags=as_tags(tags), note=note)
+    """Run any task, given as a dict in wire spelling or as a typed task. See `image`.
+
+    *service* is the name of another provider, such as `runkey`; the task is then in its form.
+    """
+    session = current_session()
+    return session.submit(task, fresh=fresh, agreed=agreed, tags=as_tags(tags), note=note, service=service)
 
 
 def connect(**values: Any) -> str:

@@ -53,7 +53,8 @@ __all__ = ["RunKey"]
 
 logger = logging.getLogger("runware_nb")
 
-_REQUEST_TIMEOUT_S = 30.0
+_REQUEST_TIMEOUT_S = 60.0
+"""Long, because a submission whose response comes later is of unknown fate."""
 _CONNECT_TIMEOUT_S = 10.0
 _MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 _TRIES = 4
@@ -153,25 +154,38 @@ class RunKey:
         while True:
             tries += 1
             try:
-                return await self.submit_once(content, until=until)
+                return await self.submit(content, until=until)
             except TaskError as error:
                 # A limit of the account has no limit of tries: the budget of waiting time bounds it.
                 if error.code != RATE_LIMIT and (error.code != NO_GPU or tries >= _TRIES):
                     raise
                 delay_s = self.pace.submit_hold_s() if error.code == RATE_LIMIT else self._no_gpu_delay_s(tries, error)
                 await self._pause(delay_s, until, error)
+
+    async def submit(self, content: bytes, *, until: float) -> RunKeyTask:
+        """Send one `POST /run`. Only connecting is tried up to four times: then no byte of the request has left.
+
+        Args:
+            content: See `protocol.encode_run`.
+            until: The last moment at which it may leave, in seconds of the service.
+
+        Raises:
+            TaskError: The service refused it. It was not accepted.
+            FateUnknown: The task may exist at the service.
+            TransportError: It was not sent.
+        """
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                return await self._submit_once(content, until)
             except TransportError as error:
                 if error.may_have_arrived or not error.retryable or tries >= _TRIES:
                     raise
                 await self._pause(self._backoff_s(tries), until, error)
 
-    async def submit_once(self, content: bytes, *, until: float, timeout_s: float | None = None) -> RunKeyTask:
-        """Send one `POST /run`, which is never repeated here.
-
-        Args:
-            content: See `protocol.encode_run`.
-            until: When to give up waiting for the limit of requests, in seconds of the service.
-            timeout_s: Longest time of the request, in seconds.
+    async def _submit_once(self, content: bytes, until: float) -> RunKeyTask:
+        """Send one `POST /run`, and state what is known about the task if there is no id.
 
         Raises:
             TaskError: The service refused it. It was not accepted.
@@ -179,7 +193,9 @@ class RunKey:
             TransportError: It was not sent.
         """
         try:
-            data = await self._ask("POST", "/run", "submit", until, content=content, timeout_s=timeout_s)
+            # It has the time of a whole request, even if *until* comes before its end: a deadline that cut off the
+            # response of an accepted task would turn it into one of unknown fate.
+            data = await self._ask("POST", "/run", "submit", until, content=content)
         except TaskError as refusal:
             # An envelope with a code of 4xxxx, or "no GPU", refuses exactly this request: nothing was accepted. Any
             # other 5xxxx states only that something failed, at a moment when the task may exist already.
@@ -242,6 +258,7 @@ class RunKey:
         on_progress: Callable[[RunKeyTask], None] | None = None,
         woken: Callable[[float], Awaitable[object]] | None = None,
         asks_at_once: bool | None = None,
+        expects_callback: bool = False,
     ) -> RunKeyTask:
         """Wait until a task has ended.
 
@@ -255,6 +272,7 @@ class RunKey:
             woken: Waits for some seconds of the service, or until a callback about the task has arrived. None waits
                 for the time only.
             asks_at_once: Whether the first poll comes without a wait; None for a task of which only the id is known.
+            expects_callback: Whether the polls may be slow, because *woken* learns of the end by a callback.
 
         Returns:
             The task, whatever its end: `completed`, `failed` or `canceled`.
@@ -273,7 +291,9 @@ class RunKey:
         with self.pace.watch():
             while True:
                 if not asks_now:
-                    await self._rest(self.pace.interval_s(polls), deadline, task_id, woken)
+                    await self._rest(
+                        self.pace.interval_s(polls, expects_callback=expects_callback), deadline, task_id, woken
+                    )
                 asks_now = False
                 try:
                     current = await self._read(task_id, self._until(deadline), path=path, deadline=deadline)
