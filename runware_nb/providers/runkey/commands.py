@@ -107,6 +107,7 @@ class Run:
         job = session.submit(
             task, service="runkey", tags=as_tags([*options.tag, *as_tags(_defaults(session, options).get("tag"))]),
             note=options.note, fresh=options.fresh, agreed=options.yes,
+            template=getattr(options, "typed_prompt", None),
         )  # fmt: skip
         return CommandResult(job=job, value=job)
 
