@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import IO, Any, TextIO
 
 from . import __version__
-from .commands import CommandResult
+from .commands import Command, CommandResult
 from .commands.arguments import HelpRequested, LineParser
 from .commands.dispatch import LineStyle, list_commands, read_line
 from .engine.front_end import ScriptFrontEnd, use_front_end
@@ -121,7 +121,7 @@ def _print_stream(stream: Iterator[tuple[str, Any]], *, as_json: bool) -> None:
         _say("Stopped.")
 
 
-def _add_json(parser: LineParser) -> None:
+def _add_json(parser: LineParser, command: Command) -> None:  # noqa: ARG001 - every command has it
     parser.add_argument("--json", action="store_true", help="JSON even when a person is reading")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from ..errors import AuthenticationFailed, ConfigError, RunwareNBError
 from ..loop import background_loop, wait
 from ..present.results import format_usd
 from ..present.table import render_facts
+from ..providers.registry import packages
 from ..remedies import Remedy, command
 from ..runlog.spending import budgets_of
 from .base import CommandResult
@@ -36,6 +38,7 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:  # noqa
     facts: dict[str, Any] = {}
     notes: list[str] = []
     _add_connection(session, facts, notes)
+    _add_other_services(session, facts)
     facts["mode"] = session.settings.mode
     try:
         log = session.log
@@ -88,6 +91,21 @@ def _add_connection(session: Session, facts: dict[str, Any], notes: list[str]) -
         facts["connection"] = f"{type(error).__name__}: {session.front_end.message(error)}"
     except RunwareNBError as error:
         facts["connection"] = f"{type(error).__name__}: {session.front_end.message(error)}"
+
+
+def _add_other_services(session: Session, facts: dict[str, Any]) -> None:
+    """Add the other services that have a key. None of them is asked: their own commands do that."""
+    for package in packages():
+        if package.build is None or not package.secrets:
+            continue
+        # A provider is not built for this: it may load much, and has its own notices.
+        sandbox = session.connection.sandbox
+        with contextlib.suppress(ConfigError):
+            key = session.connection.secret(package.secrets[0]) if sandbox is None else None
+            if key is not None:
+                facts[package.name] = f"key from {key.source}, not checked"
+            elif sandbox is not None and sandbox.secret(package.secrets[0]) is not None:
+                facts[package.name] = "the sandbox's key"
 
 
 def _damaged(session: Session, log: RunLog) -> str:

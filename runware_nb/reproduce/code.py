@@ -15,7 +15,7 @@ from ..core.option_values import LoRA
 from ..core.redaction import REDACTED
 from ..engine.display import relative_path
 from ..engine.input_lineage import with_files
-from ..providers.registry import packages
+from ..providers.registry import load_module, package_of_service
 from ..providers.runware.operations import binding_for
 from ..providers.runware.parameters import DELIVERY
 from ..providers.runware.tasks import ImageTask
@@ -44,7 +44,14 @@ def code_for(run: RunRecord, media_folder: Path) -> str:
         # A request that the service refused may have any form. It is written unchanged.
         with contextlib.suppress(TypeError, KeyError, AttributeError):
             return head + _image_call(task)
-    call = run_call({"taskType": run.task_type, **_without_delivery(task)}, service=_service_of(run))
+    whole = {"taskType": run.task_type, **_without_delivery(task)}
+    package = package_of_service(run.provider)
+    if package is None:
+        call = run_call(whole)
+    elif package.python_call:
+        call = getattr(load_module(package.name, "writing"), package.python_call)(whole)
+    else:
+        call = run_call(whole, service=package.name)
     return f"{head}results = {call}.result()\nresults\n"
 
 
@@ -92,15 +99,8 @@ def _text(prompt: str) -> str:
 def _with_files(run: RunRecord, folder: Path) -> Item:
     """Name the files that a run was made from; one that is gone is named all the same, for the error to name it."""
     # Another service has its own name of a medium in the request, and may not take files.
-    return with_files(
-        run.request, run.inputs, lambda name: relative_path(folder / name), only_hashed=bool(_service_of(run))
-    )
-
-
-def _service_of(run: RunRecord) -> str:
-    """Return the name of the provider of a run; empty for Runware, which is the default."""
-    names = (package.name for package in packages() if package.build is not None and run.provider in package.services)
-    return next(names, "")
+    is_other = package_of_service(run.provider) is not None
+    return with_files(run.request, run.inputs, lambda name: relative_path(folder / name), only_hashed=is_other)
 
 
 def _without_delivery(task: Mapping[str, Any]) -> Item:
