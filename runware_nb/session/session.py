@@ -76,6 +76,7 @@ class Session:
         self.planner = Planner(lambda: self.settings, self.aliases.air_of)
         self.providers = providers = Providers(connection, self.planner, packages)
         self.provider, self.serves, self.require_key = providers.provider, providers.serves, providers.require_key
+        self.take_notices = providers.take_notices
         self.rng = random.Random()  # noqa: S311 - picks seeds; of its own, so that random.seed() leaves it alone
         self.engine = engine = Engine(self)
         self.consent, self.jobs, self.recovery, self.queue = engine.consent, engine.jobs, engine.recovery, engine.queue
