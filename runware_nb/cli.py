@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import IO, TextIO
 
 from . import __version__
-from .commands import CommandResult
+from .commands import Command, CommandResult
 from .commands.arguments import HelpRequested, LineParser
 from .commands.dispatch import LineStyle, list_commands, read_line
 from .engine.front_end import ScriptFrontEnd, use_front_end
@@ -110,7 +110,7 @@ def _run(words: list[str]) -> int:
     return int(answer.is_failure)
 
 
-def _add_json(parser: LineParser) -> None:
+def _add_json(parser: LineParser, command: Command) -> None:  # noqa: ARG001 - every command has it
     parser.add_argument("--json", action="store_true", help="JSON even when a person is reading")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -81,12 +82,25 @@ def _run(name: str, words: Sequence[object], options: Mapping[str, Any]) -> Said
 def _written(options: Mapping[str, Any]) -> Iterator[str]:
     for name, value in options.items():
         option = f"--{name.rstrip('_').replace('_', '-')}"
+        if isinstance(value, Mapping):
+            yield from _pairs(option, value)
+            continue
         for item in value if isinstance(value, list | tuple) else [value]:
             plain = _plain(item, option)
             if plain is True:
                 yield option
             elif plain is not None and plain is not False:
                 yield f"{option}={plain}"
+
+
+def _pairs(option: str, values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield an option of the form `KEY=JSON` for each entry of a mapping."""
+    for key, value in values.items():
+        plain = _plain({key: value}, option)[key]
+        try:
+            yield f"{option}={key}={json.dumps(plain, ensure_ascii=False)}"
+        except (TypeError, ValueError) as error:
+            raise MagicUsageError(f"{option}: the value of {key!r} cannot be written as JSON: {error}") from error
 
 
 def _plain(value: Any, name: str) -> Any:

@@ -23,7 +23,7 @@ from ..settings import current_folder
 from .arguments import HelpRequested, LineParser
 from .base import COMMANDS, Command, CommandResult, LineCommand
 from .correcting import corrected_line
-from .image_options import refuse_keys
+from .image_options import refuse_keys, refuse_keys_of_known_shape
 
 if TYPE_CHECKING:
     from ..providers.package import ProviderPackage
@@ -94,7 +94,7 @@ def read_line(
     *,
     typed: Sequence[str] | None = None,
     refuse: Callable[[Sequence[str]], None] = refuse_keys,
-    extend: Callable[[LineParser], None] | None = None,
+    extend: Callable[[LineParser, Command], None] | None = None,
 ) -> CommandCall:
     """Find the command that a line names, and parse what follows.
 
@@ -103,7 +103,7 @@ def read_line(
         style: How the front end writes lines.
         typed: The same words before names in braces were replaced, for the corrected line.
         refuse: Raises an error if the line contains a key.
-        extend: Adds options of the front end.
+        extend: Adds options of the front end to those of the command.
 
     Raises:
         MagicUsageError: There is no such command, or the line cannot be parsed.
@@ -120,8 +120,11 @@ def read_line(
     parser = LineParser(style.start.format(name), command.SUMMARY)
     command.add_arguments(parser)
     if extend is not None:
-        extend(parser)
-    refuse(words)
+        extend(parser, command)
+    is_id = len(words) > length and getattr(command, "TAKES_ID", False) and not words[length].startswith("-")
+    if is_id:
+        refuse_keys_of_known_shape(words[length])
+    refuse([*words[:length], *words[length + is_id :]])
     rest = list((words if typed is None else typed)[length:])
     return CommandCall(name, command, parser.read(words[length:], rest), rest, style)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from ..core.key_shapes import looks_like_key
+from ..core.key_shapes import contains_key, looks_like_key
 from ..core.operations import TEXT_TO_IMAGE, Kind, Operation
 from ..core.option_values import parse_loras, parse_size
+from ..core.provider_secrets import declared_secrets
 from ..core.redaction import known_secrets
 from ..errors import MagicUsageError
 from ..providers.runware.operations import wire_name
@@ -24,9 +26,12 @@ __all__ = [
     "add_image_options",
     "add_label_options",
     "add_operation_options",
+    "add_run_options",
     "fill_in",
+    "key_in_line",
     "read_set",
     "refuse_keys",
+    "refuse_keys_of_known_shape",
     "refuse_known_keys",
     "task_from",
 ]
@@ -85,6 +90,14 @@ def add_label_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--note", metavar="TEXT", help="note for the log")
 
 
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of every paid run, for the commands of providers."""
+    group = parser.add_argument_group("run")
+    group.add_argument("--fresh", action="store_true", help="ask the service again, although the log has the answer")
+    group.add_argument("--yes", action="store_true", help="agree to the cost beforehand")
+    add_label_options(parser)
+
+
 def task_from(options: argparse.Namespace, prompt: str, find: Callable[[str], Any]) -> ImageTask:
     """Make the task.
 
@@ -141,7 +154,7 @@ def refuse_keys(words: Sequence[str], known: Sequence[str] = ()) -> None:
     for word in words:
         value = word.partition("=")[2] or word
         if looks_like_key(value) or word.lower().startswith(("--api-key", "--key")) or any(k in word for k in known):
-            raise _key_in_line()
+            raise key_in_line(word)
 
 
 def refuse_known_keys(words: Sequence[str]) -> None:
@@ -152,13 +165,33 @@ def refuse_known_keys(words: Sequence[str]) -> None:
     """
     remember_secrets()
     if any(known_secrets.is_in(word) for word in words):
-        raise _key_in_line()
+        raise key_in_line(next(word for word in words if known_secrets.is_in(word)))
 
 
-def _key_in_line() -> MagicUsageError:
+def refuse_keys_of_known_shape(word: str) -> None:
+    """Refuse a key in the place of an id of a service, which may be as long and mixed as a key is.
+
+    Raises:
+        MagicUsageError: The word has the shape of a key, or this process knows it as one.
+    """
+    refuse_known_keys([word])
+    if contains_key(word):
+        raise key_in_line(word)
+
+
+def key_in_line(text: str = "") -> MagicUsageError:
+    """Build the error of a line or a cell that contains a key.
+
+    Args:
+        text: What contains it, to find out whose key it is. It is not repeated.
+    """
+    secret = next((one for one in declared_secrets.entries if one.shape and re.search(one.shape, text)), RUNWARE_KEY)
+    words = () if secret.provider == RUNWARE_KEY.provider else (secret.provider,)
     return MagicUsageError(
         "there is a key in this line, and lines are saved and shared. Nothing was sent. Delete it from the line."
-    ).with_remedy(Remedy(f"Use {{0}}, which has a hidden prompt, or set {RUNWARE_KEY.variable}.", (command("login"),)))
+    ).with_remedy(
+        Remedy(f"Use {{0}}, which has a hidden prompt, or set {secret.variable}.", (command("login", *words),))
+    )
 
 
 def read_set(pairs: Sequence[str]) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.money import format_sums, sums_by_unit
 from ..errors import RunNotFound
 from ..present.html import element, text
+from ..providers.registry import package_of_service
 from ..providers.runware.catalog import find_model, rulebook_of
 from ..providers.runware.operations import WIRE_NAMES
 from ..providers.runware.parameters import parameters_of
@@ -68,7 +69,7 @@ def paragraph(session: Session, runs: Sequence[RunRecord], *, failed: int = 0, l
         left_out: Re-runs of the selection that are not among *runs*.
     """
     results = sum(result.error is None for run in runs for result in run.results)
-    services = _listed([_SERVICES.get(name, name) for name in sorted({run.provider for run in runs})])
+    services = _listed([_cited(name) for name in sorted({run.provider for run in runs})])
     days = sorted({run.created_at_utc[:10] for run in runs})
     when = f"on {days[0]}" if len(days) == 1 else f"between {days[0]} and {days[-1]}"
     verb = "result was" if results == 1 else "results were"
@@ -85,6 +86,14 @@ def paragraph(session: Session, runs: Sequence[RunRecord], *, failed: int = 0, l
         "Every request, seed, cost and SHA-256 of the files received is kept in a run log.",
     ]
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _cited(service: str) -> str:
+    """Return a service as a paper names it."""
+    package = package_of_service(service)
+    if package is None or not package.citation:
+        return _SERVICES.get(service, service)
+    return package.citation if service == package.services[0] else _SERVICES["sandbox"]
 
 
 def _groups(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..reprs import short_repr
 
-__all__ = ["Filled", "escape_names", "fill_names", "notice_about"]
+__all__ = ["Filled", "escape_names", "fill_names", "find_name", "notice_about"]
 
 _STEP = r"""\.[^\W\d]\w*|\[-?\d{1,18}\]|\[[^\W\d]\w*\]|\['[^'\\{}\n]*'\]|\["[^"\\{}\n]*"\]"""
 _PATH = rf"[^\W\d]\w*(?:{_STEP})*"
@@ -73,6 +73,27 @@ def fill_names(template: str, names: Mapping[str, Any]) -> Filled:
     formatted = [match[0] for match in _FORMATTED.finditer(template) if match["name"] in names]
     problems += [(place, "formats and calls are not evaluated") for place in formatted]
     return Filled(text, tuple(dict(problems).items()))
+
+
+def find_name(text: str, names: Mapping[str, Any]) -> tuple[bool, Any]:
+    """Return whether a text is nothing but one `{name}` that has a value, and the value itself.
+
+    Values that have no text for a reader, such as functions and missing values, are left to `fill_names`, which states
+    the reason; results are values here.
+
+    Args:
+        text: The text as typed.
+        names: The user's variables.
+    """
+    match = _PLACE.fullmatch(text)
+    if match is None or match[2] is None:
+        return False, None
+    try:
+        value = _value_of(match[2], names)
+    except _NoValueError:
+        return False, None
+    is_readable = not (inspect.isroutine(value) or inspect.isclass(value) or inspect.ismodule(value))
+    return (True, value) if is_readable and not _is_missing(value) else (False, None)
 
 
 def escape_names(text: str) -> str:

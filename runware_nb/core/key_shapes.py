@@ -16,6 +16,7 @@ from .provider_secrets import ProviderSecret, declared_secrets
 from .redaction import REDACTED
 
 __all__ = [
+    "contains_key",
     "is_secret_name",
     "key_like_spans",
     "looks_like_key",
@@ -68,6 +69,16 @@ def looks_like_key(word: str) -> bool:
     if any(shape.fullmatch(word) for shape, _ in _declared_shapes(declared_secrets.entries)):
         return True
     return bool(_KEY_SHAPE.fullmatch(word)) and not is_uuid(word)
+
+
+def contains_key(text: str) -> bool:
+    """Return whether a text contains a key of a declared or well-known shape.
+
+    It does not guess from the length of a word: ids of media and signed URLs, which belong into requests, are as long.
+    """
+    return bool(_KNOWN.search(text)) or any(
+        shape.search(text) for shape, _ in _declared_shapes(declared_secrets.entries)
+    )
 
 
 def is_secret_name(name: str) -> bool:

@@ -6,12 +6,14 @@ log, joins the same request in progress, is refused by a budget or the user, or 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..printable import printable
 from ..providers.base import Task
 from ..remedies import Remedy
 from ..runlog import RunRecord
+from .adoption import adopt
 from .consent import Consent
 from .context import CellContext
 from .estimates import estimate
@@ -144,6 +146,26 @@ class Engine:
         """
         metadata = RunMetadata(tags=_as_tuple(tags), note=note)
         return self._submit(tasks, metadata, fresh=fresh, agreed=agreed, as_is=as_is, service=service)
+
+    def adopt(
+        self, task: Mapping[str, Any], remote_id: str, *, service: str, tags: str | Sequence[str] = (),
+        note: str | None = None,
+    ) -> Job:  # fmt: skip
+        """Write a task that was submitted elsewhere to the log, and collect its results. Nothing is sent.
+
+        Args:
+            task: The task in the form of its service.
+            remote_id: The id under which the service has it.
+            service: The service, as the log names it.
+            tags: Tags for the log.
+            note: A note for the log.
+
+        Returns:
+            Its job; that of the run which the log has under this id, if there is one.
+        """
+        self._ports.require_key(service)
+        provider = self._ports.provider(service)
+        return self.known.job(adopt(self._ports, provider, task, remote_id, tags=_as_tuple(tags), note=note).task_uuid)
 
     def _submit(
         self,

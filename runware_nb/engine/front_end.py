@@ -76,7 +76,7 @@ class FrontEnd(Protocol):
             ballot: A `curation.Ballot`, which is above this layer.
         """
 
-    def show_form(self, what: str | None) -> bool:
+    def show_form(self, what: str | None, **values: Any) -> bool:
         """Show a form for what a word means; return whether this front end can."""
 
     def remedy(self, remedy: Remedy) -> str:
@@ -129,7 +129,7 @@ class ScriptFrontEnd(FrontEnd):
         """Return False: a script has no display."""
         return False
 
-    def show_form(self, what: str | None) -> bool:  # noqa: ARG002 - see the protocol
+    def show_form(self, what: str | None, **values: Any) -> bool:  # noqa: ARG002 - see the protocol
         """Return False: a script has no display."""
         return False
 

@@ -53,7 +53,8 @@ def complete_runware(line: str, names: Mapping[str, Any] = MappingProxyType({}))
     if start.startswith(("%runware ", "%%runware ")):
         found = _candidates(before, fragment, names, is_cell=start.startswith("%%"))
     elif start.startswith("%") and len(words) > 1 and has_magic(words[0].lstrip("%")):
-        found = _of_provider(words[0].lstrip("%"), before, fragment)
+        is_cell = start.startswith("%%")
+        found = _of_provider(words[0].lstrip("%"), ["run", *before] if is_cell else before, fragment)
     else:
         return "", []
     return fragment, [word for word in dict.fromkeys(found) if word.startswith(fragment)]
@@ -98,6 +99,12 @@ def _of_provider(name: str, before: list[str], fragment: str) -> list[str]:
     if values is not None:
         return values
     words = [] if fragment.startswith("-") else parser.values_of("") or []
+    complete = getattr(find_command(f"{name} {before[0]}"), "complete", None)
+    if complete is not None and not fragment.startswith("-"):
+        from ..session import current_session
+        from .completion_values import typable
+
+        words += typable(complete(current_session(), before[1:]))
     return [*words, *parser.option_names()]
 
 

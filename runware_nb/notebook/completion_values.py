@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..runlog import RunRecord
     from ..session import Session
 
-__all__ = ["after_command", "after_option"]
+__all__ = ["after_command", "after_option", "typable"]
 
 _RECENT = 40
 _ABOUT_RUNS = frozenset({"show", "code", "diff", "history", "rate", "forget", "replay", "verify", "discard", "poll"})
@@ -33,10 +33,10 @@ def after_option(option: str, session: Session, names: Mapping[str, Any]) -> lis
     }  # fmt: skip
     make = makers.get(option)
     if make is not None:
-        return _typable(make())
+        return typable(make())
     for operation in OPERATIONS:
         if any(option == medium.flag for medium in operation.inputs):
-            return _typable(_images(session, names))
+            return typable(_images(session, names))
         for declared in operation.options:
             if option in declared.flags:
                 return list(declared.values) or None
@@ -45,10 +45,10 @@ def after_option(option: str, session: Session, names: Mapping[str, Any]) -> lis
 
 def after_command(command: str, session: Session, names: Mapping[str, Any]) -> list[str]:
     """List what a command may be about."""
-    return _typable(_after_command(command, session, names))
+    return typable(_after_command(command, session, names))
 
 
-def _typable(candidates: list[str]) -> list[str]:
+def typable(candidates: list[str]) -> list[str]:
     """Leave out what a terminal cannot show: a tag of an imported run may contain control characters."""
     return [candidate for candidate in candidates if not hides(candidate) and "\n" not in candidate]
 

@@ -92,14 +92,14 @@ class NotebookFrontEnd(FrontEnd):
             display(VotingBooth(current_session(), ballot))
         return self._shows_widgets
 
-    def show_form(self, what: str | None) -> bool:
+    def show_form(self, what: str | None, **values: Any) -> bool:
         """Show a form in the running cell. See `FrontEnd.show_form`."""
         if self._shows_widgets:
             from IPython.display import display
 
             from .forms import form
 
-            display(form(what))
+            display(form(what, **values))
         return self._shows_widgets
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ..commands import CommandResult
@@ -16,7 +17,7 @@ from ..commands.text_to_image import submit
 from ..errors import TaskInvalid
 from ..session import current_session
 from .display import show_bundle, wait_and_show
-from .parsing import CellRequest, cell_parser, fill_line, parse_cell
+from .parsing import CellRequest, Placement, add_run_placement, cell_parser, fill_line, parse_cell, placement_of
 
 __all__ = ["Runner", "usage"]
 
@@ -80,6 +81,7 @@ class Runner:
         typed: list[str] | None = None,
         notice: str | None = None,
         style: LineStyle = _PROVIDER_STYLE,
+        values: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         """Run the command that the first words name, and show its answer.
 
@@ -88,12 +90,13 @@ class Runner:
             typed: The same words before names in braces were replaced, for the corrected line.
             notice: A sentence to show before the command runs.
             style: How the magic writes a line; that of a provider's magic by default.
+            values: Further options that no line can hold, such as the body of a cell, by name.
 
         Raises:
             RunwareNBError: One sentence about what is wrong.
         """
         try:
-            self._command(words, typed, notice, style)
+            self._command(words, typed, notice, style, values)
         except HelpRequested as text:
             show_bundle({"text/plain": str(text)})
 
@@ -118,7 +121,7 @@ class Runner:
             answer.job.notices.append(request.notice)  # -q shows nothing now; the outcome shows it when it is shown
         self._follow(answer, request)
 
-    def _follow(self, answer: CommandResult, request: CellRequest) -> None:
+    def _follow(self, answer: CommandResult, request: CellRequest | Placement) -> None:
         """Wait for a job and show it, or only bind it."""
         job = answer.job
         assert job is not None
@@ -131,20 +134,34 @@ class Runner:
         outcome = job.result() if request.quiet else wait_and_show(job, is_live=self._is_live())
         self._bind(outcome, request.output)
 
-    def _command(self, words: list[str], typed: list[str] | None, notice: str | None, style: LineStyle) -> None:
+    def _command(
+        self,
+        words: list[str],
+        typed: list[str] | None,
+        notice: str | None,
+        style: LineStyle,
+        values: Mapping[str, Any],
+    ) -> None:
         if not words or words[0] in {"-h", "--help"}:
             show_bundle({"text/plain": usage()})
             return
-        call = read_line(words, style, typed=typed, refuse=lambda line: refuse_keys(line, self._keys()))
-        call.options.names, call.options.defaults = self.names, self._defaults
-        if notice:
+        call = read_line(
+            words, style, typed=typed, refuse=lambda line: refuse_keys(line, self._keys()), extend=add_run_placement
+        )
+        options = call.options
+        options.names, options.defaults = self.names, self._defaults
+        vars(options).update(values)
+        placement = placement_of(call)
+        if notice and not placement.quiet:
             show_bundle({"text/plain": notice})
         answer = call.run(self._session)
-        if answer.job is not None:
-            self._bind(answer.job, None)
-            self._bind(wait_and_show(answer.job, is_live=self._is_live()), None)
-        else:
-            self._show(answer)
+        if answer.job is None:
+            if not placement.quiet:
+                self._show(answer)
+            return
+        if notice and placement.quiet:
+            answer.job.notices.append(notice)
+        self._follow(answer, placement)
 
     def _show(self, answer: CommandResult) -> None:
         if answer.bundle:

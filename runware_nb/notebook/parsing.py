@@ -7,15 +7,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..commands import COMMANDS
+from ..commands import COMMANDS, Command
 from ..commands.arguments import LineParser, is_negative_number, split_line
+from ..commands.dispatch import CommandCall
 from ..commands.image_options import add_image_options, refuse_keys
 from ..commands.infotext_block import take_block
 from ..commands.names import fill_names, notice_about
 from ..errors import MagicUsageError
 from ..reprs import short_repr
 
-__all__ = ["CellRequest", "cell_parser", "fill_line", "parse_cell"]
+__all__ = [
+    "CellRequest",
+    "Placement",
+    "add_run_placement",
+    "cell_parser",
+    "fill_line",
+    "parse_cell",
+    "placement_of",
+]
 
 
 @short_repr()
@@ -42,6 +51,50 @@ class CellRequest:
     quiet: bool
     notes: tuple[str, ...] = ()
     notice: str | None = None
+
+
+@short_repr()
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What becomes of the run of a command, in a notebook.
+
+    Attributes:
+        output: Name to bind the result to; None for only `_rw`.
+        background: Whether the cell does not wait.
+        quiet: Whether nothing is shown.
+    """
+
+    output: str | None = None
+    background: bool = False
+    quiet: bool = False
+
+
+def add_run_placement(parser: LineParser, command: Command) -> None:
+    """Declare the options that say what becomes of a run, for commands of providers that have `IS_RUN` set."""
+    if not getattr(command, "IS_RUN", False):
+        return
+    group = parser.add_argument_group("cell")
+    group.add_argument("-o", "--output", metavar="NAME", help="bind the result to a name; _rw always holds the last")
+    group.add_argument("-b", "--background", action="store_true", help="do not wait")
+    group.add_argument("-q", "--quiet", action="store_true", help="show nothing")
+
+
+def placement_of(call: CommandCall) -> Placement:
+    """Return what a line states about the place of its run.
+
+    Raises:
+        MagicUsageError: The name is not a Python name.
+    """
+    if not getattr(call.command, "IS_RUN", False):
+        return Placement()
+    options = call.options
+    _check_output(options.output)
+    return Placement(options.output, options.background, options.quiet)
+
+
+def _check_output(name: str | None) -> None:
+    if name is not None and not name.isidentifier():
+        raise MagicUsageError(f"-o {name}: it is a Python name, such as -o ships")
 
 
 def cell_parser() -> LineParser:
@@ -82,8 +135,7 @@ def parse_cell(line: str, body: str, names: Mapping[str, Any], *, keys: tuple[st
     template = body.strip("\r\n")
     if not template.strip():
         raise MagicUsageError("the prompt is empty: write what to draw below the %%runware line")
-    if options.output is not None and not options.output.isidentifier():
-        raise MagicUsageError(f"-o {options.output}: it is a Python name, such as -o ships")
+    _check_output(options.output)
     is_on_line = options.negative is not None
     drawn, notes = take_block(options, template)
     if not drawn.strip():

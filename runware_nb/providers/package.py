@@ -39,6 +39,11 @@ class ProviderPackage:
             `notebook.running.Runner`, the line and the cell; empty if there are no such cells.
         form: The function of its module `forms` that `rw.form("NAME:...")` calls with the session, the text after the
             colon and the other arguments; empty if it has no forms.
+        python_call: The function of its module `writing` that formats a logged task as a Python expression whose value
+            is a job, such as `rw.runkey.run('tpl_1')`. It gets the task in the form of the provider, in which each
+            medium is what the expression names it by. Empty if `rw.run(...)` is written.
+        citation: What runs were made with, as a phrase for the methods section of a paper. The first of *services* is
+            meant; all others are sandboxes.
         callbacks: The function of its module `callbacks` that builds the route on which a webhook receiver hears from
             the service, from a `ProviderContext`; empty if the service sends no callbacks.
         exports: The names that it adds to `runware_nb`, and where each is: `{"RunKey": "client:RunKey"}` is `RunKey` of
@@ -57,6 +62,8 @@ class ProviderPackage:
     commands: Mapping[str, str] = field(default_factory=dict)
     cell_magic: str = ""
     form: str = ""
+    python_call: str = ""
+    citation: str = ""
     callbacks: str = ""
     exports: Mapping[str, str] = field(default_factory=dict)
     build: Callable[[ProviderContext], Provider] | None = field(default=None, repr=False)

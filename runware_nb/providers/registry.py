@@ -12,7 +12,7 @@ from typing import Any
 from ..loading import load
 from .package import ProviderPackage
 
-__all__ = ["exported", "exported_names", "load_module", "package_named", "packages"]
+__all__ = ["exported", "exported_names", "load_module", "package_named", "package_of_service", "packages"]
 
 _NAMES = ("runware", "runkey", "useapi")
 
@@ -26,6 +26,11 @@ def packages() -> tuple[ProviderPackage, ...]:
 def package_named(name: str) -> ProviderPackage | None:
     """Return what the package of a provider declares; None if no provider has this name."""
     return next((package for package in packages() if package.name == name), None)
+
+
+def package_of_service(service: str) -> ProviderPackage | None:
+    """Return the package of the provider whose runs the log records under a name; None for Runware and unknown ones."""
+    return next((package for package in packages() if package.build and service in package.services), None)
 
 
 def exported_names() -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from ..core.option_values import LoRA
 from ..core.redaction import REDACTED
 from ..engine.display import relative_path
 from ..engine.input_lineage import with_files
+from ..providers.registry import load_module, package_of_service
 from ..providers.runware.operations import binding_for
 from ..providers.runware.parameters import DELIVERY
 from ..providers.runware.tasks import ImageTask
@@ -43,17 +44,26 @@ def code_for(run: RunRecord, media_folder: Path) -> str:
         # A request that the service refused may have any form. It is written unchanged.
         with contextlib.suppress(TypeError, KeyError, AttributeError):
             return head + _image_call(task)
-    call = run_call({"taskType": run.task_type, **_without_delivery(task)})
+    whole = {"taskType": run.task_type, **_without_delivery(task)}
+    package = package_of_service(run.provider)
+    if package is None:
+        call = run_call(whole)
+    elif package.python_call:
+        call = getattr(load_module(package.name, "writing"), package.python_call)(whole)
+    else:
+        call = run_call(whole, service=package.name)
     return f"{head}results = {call}.result()\nresults\n"
 
 
-def run_call(task: Mapping[str, Any]) -> str:
+def run_call(task: Mapping[str, Any], *, service: str = "") -> str:
     """Format the call of `rw.run` that makes a request.
 
     Args:
         task: In wire spelling. The repr of each value has to be the Python that stands for it.
+        service: Who performs it; empty for Runware.
     """
-    return f"rw.run(\n{_indented(pprint.pformat(dict(task), width=_WIDTH - 8, sort_dicts=False))}\n)"
+    written = _indented(pprint.pformat(dict(task), width=_WIDTH - 8, sort_dicts=False))
+    return f"rw.run(\n{written},\n    service={service!r},\n)" if service else f"rw.run(\n{written}\n)"
 
 
 def _image_call(task: Item) -> str:

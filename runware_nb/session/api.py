@@ -136,9 +136,20 @@ def run(
     agreed: bool = False,
     tags: str | Iterable[str] | None = (),
     note: str | None = None,
+    service: str = "",
 ) -> Job:
-    """Run any task, given as a dict in wire spelling or as a typed task. See `image`."""
-    return current_session().submit(task, fresh=fresh, agreed=agreed, tags=as_tags(tags), note=note)
+    """Run any task, given as a dict in wire spelling or as a typed task. See `image`.
+
+    Args:
+        task: The task.
+        fresh: Whether the service is asked again although the log has the answer.
+        agreed: Whether its cost is agreed to beforehand.
+        tags: A tag for the log, or several.
+        note: A note for the log.
+        service: Who performs it, such as `runkey`; empty for Runware.
+    """
+    tags = as_tags(tags)
+    return current_session().submit(task, fresh=fresh, agreed=agreed, tags=tags, note=note, service=service)
 
 
 def connect(**values: Any) -> str:

@@ -83,7 +83,7 @@ class Session:
         self.connect, self.configure, self.client = connection.connect, connection.configure, connection.client
         self.open_log, self.apply_budget = storage.open_log, storage.apply_budget
         self.plan, self.submit, self.submit_all = engine.plan, engine.submit, engine.submit_all
-        self.running_jobs, self.show_job = engine.running_jobs, engine.show_job
+        self.running_jobs, self.show_job, self.adopt = engine.running_jobs, engine.show_job, engine.adopt
         self.job, self.pending = engine.known.job, engine.known.pending
         queue = engine.queue
         self.discard, self.cancel, self.cancel_queued = queue.discard, queue.cancel, queue.cancel_queued

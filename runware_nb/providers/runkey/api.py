@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ArgumentInvalid
 from ...loop import background_loop, wait
+from ...reprs import short_repr
 from ...session.api import as_tags
 from ...session.current import current_session
 from .planning import TASK_TYPE
@@ -15,9 +17,9 @@ from .provider import RunKeyProvider
 if TYPE_CHECKING:
     from ...engine.jobs import Job
     from ..base import Account
-    from .protocol import RunKeyTask
+    from .protocol import RunKeyAccount, RunKeyTask
 
-__all__ = ["RunKeyApi", "runkey"]
+__all__ = ["Limits", "RunKeyApi", "account_and_limits", "runkey"]
 
 
 class RunKeyApi:
@@ -89,6 +91,32 @@ class RunKeyApi:
             TransportError: The service cannot be reached.
         """
         return wait(background_loop().submit(_provider().account()))
+
+
+@short_repr()
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an account may do, by its plan and by what the service states.
+
+    Attributes:
+        requests_per_minute: API requests of any kind, polls among them.
+        tasks_at_once: Tasks that may be unfinished at the same time.
+    """
+
+    requests_per_minute: int
+    tasks_at_once: int
+
+
+def account_and_limits() -> tuple[RunKeyAccount, Limits]:
+    """Ask for the account, and return it with the limits that follow.
+
+    Raises:
+        AuthenticationFailed: The key is refused.
+        TransportError: The service cannot be reached.
+    """
+    client = _provider().client
+    account = wait(background_loop().submit(client.account()))
+    return account, Limits(client.pace.limit, client.pace.tasks_at_once)
 
 
 def _provider() -> RunKeyProvider:

@@ -58,6 +58,11 @@ PACKAGE = ProviderPackage(
         ),
     ),
     secrets=(RUNKEY_KEY, RUNKEY_WEBHOOK_SECRET),
+    commands={"run": "Run", "task": "Task", "account": "Account", "form": "Form"},
+    cell_magic="run_cell",
+    form="build_form",
+    python_call="python_call",
+    citation="the RunKey.ai API (https://runkey.ai)",
     exports={"RunKey": "client:RunKey", "runkey": "api:runkey"},
     build=_build,
 )
