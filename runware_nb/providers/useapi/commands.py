@@ -515,6 +515,7 @@ class Tasks:
 class OneTask:
     """`task ID`: a task as it is now."""
 
+    TAKES_ID = True
     SUMMARY = "show a task as useapi.net reports it, by our run's UUID or by its id there"
 
     @staticmethod
@@ -538,7 +539,8 @@ class OneTask:
         facts = [
             ("task", row["task"]), ("run here", row["run"]), ("account", row["account"]),
             ("status", _status_text(task)), ("says", task.progress_text or ""), ("created (UTC)", row["created"]),
-            ("error", row["error"]), ("starts in", "" if task.starts_in_s is None else f"about {task.starts_in_s:.0f} s"),
+            ("error", row["error"]),
+            ("starts in", "" if task.starts_in_s is None else f"about {task.starts_in_s:.0f} s"),
             *((f"result {number}", f"{artifact.kind} {artifact.filename}") for number, artifact in
               enumerate(task.artifacts, 1)),
         ]  # fmt: skip
@@ -697,6 +699,7 @@ class Assets:
 class OneAsset:
     """`asset add FILE` and `asset remove ID`."""
 
+    TAKES_ID = True
     SUMMARY = "upload a file as an asset, or remove one"
 
     @staticmethod

@@ -81,6 +81,7 @@ PACKAGE = ProviderPackage(
         "form": "FormCommand",
     },
     cell_magic="run_cell",
+    citation="the Runway API of useapi.net (https://useapi.net)",
     form="build_form",
     exports={"UseApi": "client:UseApi"},
     build=_build,
