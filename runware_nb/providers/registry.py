@@ -14,7 +14,7 @@ from .package import ProviderPackage
 
 __all__ = ["exported", "exported_names", "load_module", "package_named", "packages"]
 
-_NAMES = ("runware",)
+_NAMES = ("runware", "useapi")
 
 
 @cache

@@ -19,7 +19,7 @@ from runware_nb.settings import Setting, Settings
 PACKAGE = Path(runware_nb.__file__).parent
 TRIAL = Path(__file__).parents[2] / "trial_provider"
 TOKEN = "harbor~4711~lantern"
-REGISTERED = '_NAMES = ("runware",)'
+REGISTERED = '_NAMES = ("runware", '
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def copy(tmp_path_factory):
     registry = package / "providers/registry.py"
     source = registry.read_text()
     assert source.count(REGISTERED) == 1
-    registry.write_text(source.replace(REGISTERED, '_NAMES = ("runware", "trial")'))
+    registry.write_text(source.replace(REGISTERED, f'{REGISTERED}"trial", '))
     return root
 
 

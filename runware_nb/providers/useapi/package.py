@@ -1,0 +1,71 @@
+"""What the package of useapi.net declares."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...core.provider_secrets import ProviderSecret
+from ...loading import load
+from ...settings import Place, Setting
+from ..package import ProviderPackage
+
+if TYPE_CHECKING:
+    from ..base import Provider, ProviderContext
+
+__all__ = ["PACKAGE", "RUNWAY_PASSWORD", "USEAPI_TOKEN"]
+
+_NOT_IN_PROJECTS = frozenset(Place) - {Place.PROJECT}
+"""A project's file may come from a cloned repository, and must not decide where tokens are sent."""
+
+USEAPI_TOKEN = ProviderSecret(
+    provider="useapi",
+    label="useapi.net token",
+    variables=("USEAPI_TOKEN",),
+    shown="token",
+    shape=r"user:\d+-[A-Za-z0-9]{16,}",
+    keyring_user="useapi:{profile}",
+    get_it_at="https://useapi.net/docs/start-here/setup-useapi",
+)
+RUNWAY_PASSWORD = ProviderSecret(
+    provider="useapi", label="Runway password", variables=("USEAPI_RUNWAY_PASSWORD",), shown="password"
+)
+"""It is declared so that it is redacted and found in what is shared. No keyring entry: it is used once, to add an
+account."""
+
+
+def _build(context: ProviderContext) -> Provider:
+    # by name: an import here and the imports of these declarations in the provider would be a circle
+    provider: Provider = load("providers.useapi.provider").UseApiProvider(context)
+    return provider
+
+
+PACKAGE = ProviderPackage(
+    name="useapi",
+    services=("useapi", "useapi-sandbox"),
+    summary="useapi.net: your own Runway accounts through an unofficial proxy",
+    settings=(
+        Setting(
+            name="useapi_url",
+            kind=str,
+            default="https://api.useapi.net",
+            summary="the URL of useapi.net",
+            places=_NOT_IN_PROJECTS,
+            variable="RUNWARE_NB_USEAPI_URL",
+            is_url=True,
+            schemes=("http", "https"),
+        ),
+        Setting(
+            name="useapi_reply_url",
+            kind=str,
+            default="",
+            default_text="none",
+            summary="the public URL of your receiver of callbacks from useapi.net, with the token in its path",
+            places=_NOT_IN_PROJECTS,
+            variable="RUNWARE_NB_USEAPI_REPLY_URL",
+            is_url=True,
+        ),
+    ),
+    secrets=(USEAPI_TOKEN, RUNWAY_PASSWORD),
+    exports={"UseApi": "client:UseApi"},
+    build=_build,
+)
