@@ -9,6 +9,7 @@ import json
 import random
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlencode
@@ -184,21 +185,22 @@ class UseApi:
 
     # --- accounts ----------------------------------------------------------------------------------------
 
-    async def accounts(self, *, reveals: bool = False) -> list[UseApiAccount]:
+    async def accounts(self, *, counts_jobs: bool = False, reveals: bool = False) -> list[UseApiAccount]:
         """Return the Runway accounts that useapi.net stores; an empty list if none is configured.
 
         Args:
+            counts_jobs: Whether the scheduler is asked how many tasks each account runs.
             reveals: Whether passwords and session tokens are kept, as far as the service returns them.
         """
         response = await self._respond("GET", f"{_BASE}/accounts", is_traced=False)
         if response.status == 404:  # documented as a sentence, and not as JSON
             return []
         self._check(response, "The list of accounts", is_private=True)
-        accounts = parse_accounts(parse_json(response.body))
-        if not reveals:
+        accounts = parse_accounts(parse_json(response.body), reveals=reveals)
+        if not counts_jobs:
             return accounts
-        answer = parse_json(response.body)
-        return [parse_account(item, reveals=True, email=str(email)) for email, item in answer.items()]
+        tracked = [task.account for task in await self.scheduler()]
+        return [replace(account, running=tracked.count(account.email)) for account in accounts]
 
     async def account(self, email: str, *, reveals: bool = False) -> UseApiAccount:
         """Return one Runway account.

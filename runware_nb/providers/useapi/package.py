@@ -24,7 +24,7 @@ USEAPI_TOKEN = ProviderSecret(
     shown="token",
     shape=r"user:\d+-[A-Za-z0-9]{16,}",
     keyring_user="useapi:{profile}",
-    get_it_at="https://useapi.net/docs/start-here/setup-useapi",
+    get_it_at="https://useapi.net",
 )
 RUNWAY_PASSWORD = ProviderSecret(
     provider="useapi", label="Runway password", variables=("USEAPI_RUNWAY_PASSWORD",), shown="password"
@@ -66,6 +66,6 @@ PACKAGE = ProviderPackage(
         ),
     ),
     secrets=(USEAPI_TOKEN, RUNWAY_PASSWORD),
-    exports={"UseApi": "client:UseApi"},
+    exports={"UseApi": "client:UseApi", "useapi": "api:useapi"},
     build=_build,
 )

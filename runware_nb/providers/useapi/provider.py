@@ -43,11 +43,11 @@ from ..base import (
     RunObserver,
     Task,
 )
-from .accounts import RECOMMENDED_JOBS, AccountsLimiter, UseApiAccount, check_email
+from .accounts import RECOMMENDED_JOBS, AccountsLimiter, Password, UseApiAccount, check_email
 from .assets import common_owner, is_asset_id, read_upload
 from .client import UseApi, asset_values, check_common, poll_interval_s, resubmit_delay_s
 from .models import ENDPOINTS, check_task, model_of
-from .package import USEAPI_TOKEN
+from .package import RUNWAY_PASSWORD, USEAPI_TOKEN
 from .protocol import (
     Artifact,
     UseApiTask,
@@ -154,6 +154,15 @@ class UseApiProvider:
             key = self._context.key(USEAPI_TOKEN)
             self._client = UseApi(key, url=self._url, clock=self.clock, rng=self._rng)
         return self._client
+
+    def password(self) -> Password:
+        """Return the password of a Runway account from the environment.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        key = self._context.key(RUNWAY_PASSWORD)
+        return Password(key.reveal(), key.source)
 
     async def _read_accounts(self) -> list[UseApiAccount]:
         return await self.client.accounts()
@@ -288,17 +297,12 @@ class UseApiProvider:
 
     async def _account_with_capacity(self) -> str | None:
         """Return the account with the most free slots; None if only one is configured, which needs no name."""
-        accounts = await self.client.accounts()
+        accounts = await self.client.accounts(counts_jobs=True)
         self.limiter.learn(accounts)
-        usable = [account for account in accounts if account.error is None] or accounts
         if len(accounts) < 2:
-            return usable[0].email if usable else None
-        tracked = [task.account for task in await self.client.scheduler()]
-
-        def free(account: UseApiAccount) -> int:
-            return (account.max_jobs or RECOMMENDED_JOBS) - tracked.count(account.email)
-
-        return max(usable, key=free).email
+            return None
+        usable = [account for account in accounts if account.error is None] or accounts
+        return max(usable, key=lambda account: (account.max_jobs or RECOMMENDED_JOBS) - (account.running or 0)).email
 
     async def _upload(self, value: Any, account: str | None) -> str:
         """Return the id of a medium as an asset of an account; the same content is uploaded once."""
