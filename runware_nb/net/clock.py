@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
-from ..reprs import short_repr
-
 __all__ = ["Clock"]
 
 
-@short_repr()
 class Clock:
     """A clock for waits that a service sets, such as a pause between two polls or a limit of requests per minute.
 
@@ -39,3 +36,6 @@ class Clock:
     async def sleep(self, seconds: float) -> None:
         """Wait for a number of seconds of the service; not at all if it is negative."""
         await asyncio.sleep(max(0.0, self.real_s(seconds)))
+
+    def __repr__(self) -> str:
+        return f"<Clock scale={self._scale:g}>"
