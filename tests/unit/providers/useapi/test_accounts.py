@@ -82,7 +82,7 @@ def test_a_password_shows_itself_in_no_textual_form():
     password = Password(PLANTED, "a test")
     account = {"nested": [password]}
     forms = [
-        str(password), repr(password), f"{password}", f"{password:>40}", "%s" % password, f"{password}",
+        str(password), repr(password), f"{password}", f"{password:>40}", f"{password}",
         repr(account), pprint.pformat(account),
     ]  # fmt: skip
     assert not [form for form in forms if PLANTED in form]

@@ -230,7 +230,7 @@ def test_the_platform_account_is_read_without_its_email():
     ],
 )
 def test_each_status_is_an_error_that_states_what_to_decide(status, kind, words):
-    found = error(status, '{"error": "Because.", "code": %d}' % status)
+    found = error(status, f'{{"error": "Because.", "code": {status}}}')
     assert type(found) is kind
     assert words in found.problem
     assert "Because" in found.problem
@@ -254,7 +254,7 @@ def test_an_unknown_account_or_asset_of_a_create_call_is_an_invalid_task_that_wa
     ],
 )
 def test_the_three_meanings_of_401_are_told_apart_where_an_account_is_posted(text, kind, words):
-    found = error(401, '{"error": "%s", "code": 401}' % text, posts_account=True)
+    found = error(401, f'{{"error": "{text}", "code": 401}}', posts_account=True)
     assert type(found) is kind
     assert words in found.problem
     assert text.rstrip(".") in found.problem
