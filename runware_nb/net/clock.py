@@ -44,3 +44,6 @@ class Clock:
     async def sleep(self, seconds: float) -> None:
         """Wait for a number of seconds of the service; not at all if it is negative."""
         await asyncio.sleep(max(0.0, self.real_s(seconds)))
+
+    def __repr__(self) -> str:
+        return f"<Clock scale={self._scale:g}>"

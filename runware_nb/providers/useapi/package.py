@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...core.provider_secrets import ProviderSecret
+from ...loading import load
 from ...settings import Place, Setting
 from ..package import ProviderPackage
 
@@ -23,7 +24,7 @@ USEAPI_TOKEN = ProviderSecret(
     shown="token",
     shape=r"user:\d+-[A-Za-z0-9]{16,}",
     keyring_user="useapi:{profile}",
-    get_it_at="https://useapi.net/docs/start-here/setup-useapi",
+    get_it_at="https://useapi.net",
 )
 RUNWAY_PASSWORD = ProviderSecret(
     provider="useapi", label="Runway password", variables=("USEAPI_RUNWAY_PASSWORD",), shown="password"
@@ -33,9 +34,9 @@ account."""
 
 
 def _build(context: ProviderContext) -> Provider:
-    from .provider import UseApiProvider
-
-    return UseApiProvider(context)
+    # by name: an import here and the imports of these declarations in the provider would be a circle
+    provider: Provider = load("providers.useapi.provider").UseApiProvider(context)
+    return provider
 
 
 PACKAGE = ProviderPackage(
@@ -81,8 +82,8 @@ PACKAGE = ProviderPackage(
         "form": "FormCommand",
     },
     cell_magic="run_cell",
-    citation="the Runway API of useapi.net (https://useapi.net)",
     form="build_form",
-    exports={"UseApi": "client:UseApi"},
+    citation="the Runway API of useapi.net (https://useapi.net)",
+    exports={"UseApi": "client:UseApi", "useapi": "api:useapi"},
     build=_build,
 )
