@@ -25,9 +25,6 @@ class Clock:
             raise ValueError(f"Invalid scale {scale!r}: expected a number above 0.")
         self._scale = scale
 
-    def __repr__(self) -> str:
-        return f"Clock({self._scale:g})"
-
     @property
     def scale(self) -> float:
         """Seconds of the service per real second."""
