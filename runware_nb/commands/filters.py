@@ -33,6 +33,7 @@ def add_filters(parser: argparse.ArgumentParser, *, limit: int | None = 20) -> N
     group.add_argument("--until", metavar="WHEN", help="made before")
     group.add_argument("--cell", metavar="CELL", help="of this cell: its number, or its id or the beginning of it")
     group.add_argument("--notebook", metavar="FILE", help="of this notebook")
+    group.add_argument("--service", metavar="NAME", help="of this service, such as runware, runkey or runkey-sandbox")
     group.add_argument("--state", metavar="STATE", help=", ".join(State))
     group.add_argument("--search", metavar="WORDS", help="with all these words in prompt or note")
     group.add_argument("--min-rating", type=int, metavar="N", help="with a rating of N or more")
@@ -72,6 +73,7 @@ def filter_from(options: argparse.Namespace, session: Session) -> RunFilter:
         cell=options.cell,
         notebook=options.notebook,
         state=options.state,
+        provider=options.service,
         search=options.search,
         min_rating=options.min_rating,
         with_replays=options.with_replays,

@@ -54,7 +54,7 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
         path = session.recovery.find(run, result)
         written.append({
             "task_uuid": uuid, "index": position, "model": run.model, "prompt": run.prompt,
-            "seed": result.seed, "rating": result.rating, "is_favourite": result.is_favourite,
+            "seed": run.request.get("seed") if result.seed is None else result.seed, "rating": result.rating, "is_favourite": result.is_favourite,
             "file": None if path is None else str(path),
         })  # fmt: skip
     rows = [(f"{each['task_uuid']}#{each['index'] + 1}", each["model"], each["seed"], each["file"]) for each in written]

@@ -281,7 +281,9 @@ def _software(session: Session, runs: Sequence[RunRecord]) -> str:
 
 
 def _word(name: str) -> str:
-    return _WORDS.get(name) or name.replace("_", " ")
+    # What a template takes stands in an object of its own, which the reader of a paper need not know.
+    own = name.removeprefix("input.").removeprefix("assets.")
+    return _WORDS.get(own) or own.replace("_", " ")
 
 
 def _text(value: Any) -> str:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.parsing import is_uuid
 from ..core.results import Result
-from ..errors import MagicUsageError
+from ..errors import MagicUsageError, RunNotFound
 from ..loop import background_loop, wait
 from ..present.table import render_facts
+from ..providers.registry import package_of_service
 from ..providers.runware.frames import Frame
+from ..remedies import Remedy, command
 from .base import CommandResult
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Ask."""
     task_uuid = options.task_uuid
+    _refuse_other_service(session, task_uuid)
     if not is_uuid(task_uuid):
         if len(task_uuid) < 4:
             raise MagicUsageError(f"{task_uuid!r} is no task UUID")
@@ -60,3 +63,25 @@ def _shown(frame: Frame) -> dict[str, str]:
         facts.append((f"#{index + 1}", f"{status}{progress} {url}".strip()))
     facts += [("error", f"{error['code']}: {error['message']}") for error in frame.errors]
     return render_facts(facts)
+
+
+def _refuse_other_service(session: Session, ref: str) -> None:
+    """Refuse a run of another service: Runware does not know it.
+
+    Raises:
+        MagicUsageError: The run belongs to another service.
+    """
+    try:
+        record = session.log.find(ref)
+    except RunNotFound:
+        return
+    package = package_of_service(record.provider)
+    if package is None:
+        return
+    error = MagicUsageError(
+        f"Run {record.task_uuid[:8]} belongs to the service {record.provider!r}, and `poll` asks Runware. Nothing was "
+        "sent."
+    )
+    if "task" in package.commands:
+        error.with_remedy(Remedy("{0} asks its service.", (command(f"{package.name} task", record.task_uuid[:8]),)))
+    raise error

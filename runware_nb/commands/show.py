@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.cell_source import redact_source
 from ..core.money import format_amount
+from ..core.results import Result
 from ..engine.display import render_outcome
 from ..errors import RunwareNBError
 from ..present.html import muted
 from ..present.results import format_stars
 from ..present.table import render_facts
-from ..runlog import RunRecord, State, UseRecord
+from ..reprs import shortened
+from ..runlog import ResultRecord, RunRecord, State, UseRecord
 from .base import CommandResult
 from .log import row_of
 from .unknown_runs import describe_unknown
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from ..session import Session
 
 SUMMARY = "show one run: request, results, cell"
+_LONGEST_RESULT = 2000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +41,7 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
         ("state", record.state.value),
         ("known", describe_unknown(record) if record.state is State.UNKNOWN else ""),
         ("service", record.provider),
+        ("service's id", "" if record.remote_id == record.attempt_uuid else record.remote_id or ""),
         ("time (UTC)", record.created_at_utc),
         ("took", "" if record.duration_s is None else f"{record.duration_s:.2f} s"),
         ("cost", format_amount(record.cost, record.cost_unit)),
@@ -54,9 +58,7 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
     facts += [
         (
             f"#{result.position + 1}",
-            result.error.get("message", "failed")
-            if result.error is not None
-            else f"seed {result.seed}, {result.medium_state}",
+            result.error.get("message", "failed") if result.error is not None else _result_text(result),
         )
         for result in record.results
     ]
@@ -75,6 +77,17 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
         },
         value=record,
     )
+
+
+def _result_text(result: ResultRecord) -> str:
+    """Format a result: text and JSON themselves, and of a file where it is."""
+    found = Result(result.raw, "", result.position)
+    if result.file is None and found.text is not None:
+        return shortened(found.text, _LONGEST_RESULT)
+    if result.file is None and found.structured is not None:
+        return shortened(json.dumps(found.structured, ensure_ascii=False), _LONGEST_RESULT)
+    seed = "" if result.seed is None else f"seed {result.seed}, "
+    return f"{seed}{result.medium_state}"
 
 
 def _use_text(use: UseRecord) -> str:

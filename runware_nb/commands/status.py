@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from ..errors import AuthenticationFailed, ConfigError, RunwareNBError
 from ..loop import background_loop, wait
 from ..present.results import format_usd
 from ..present.table import render_facts
+from ..providers.registry import packages
 from ..remedies import Remedy, command
 from ..runlog.spending import budgets_of
 from .base import CommandResult
@@ -36,6 +38,7 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:  # noqa
     facts: dict[str, Any] = {}
     notes: list[str] = []
     _add_connection(session, facts, notes)
+    _add_other_services(session, facts)
     facts["mode"] = session.settings.mode
     try:
         log = session.log
@@ -88,6 +91,25 @@ def _add_connection(session: Session, facts: dict[str, Any], notes: list[str]) -
         facts["connection"] = f"{type(error).__name__}: {session.front_end.message(error)}"
     except RunwareNBError as error:
         facts["connection"] = f"{type(error).__name__}: {session.front_end.message(error)}"
+
+
+def _add_other_services(session: Session, facts: dict[str, Any]) -> None:
+    """Add the other services that have a key. None of them is asked: their own commands do that."""
+    for package in packages():
+        if package.build is None or not package.secrets:
+            continue
+        with contextlib.suppress(RunwareNBError):
+            provider = session.provider(package.name)
+            provider.require_key()
+            key = session.connection.secret(package.secrets[0])
+            source = (
+                "the sandbox's key"
+                if session.connection.sandbox is not None
+                else f"key from {key.source}"
+                if key
+                else "no key"
+            )
+            facts[package.name] = f"{provider.name}, {source}, not checked"
 
 
 def _damaged(session: Session, log: RunLog) -> str:

@@ -50,7 +50,8 @@ def with_origin(run: RunRecord, task: Mapping[str, Any], result: Result) -> Call
     from .. import __version__
 
     seed = result.seed if result.seed is not None else task.get("seed")
-    infotext = known_secrets.redact(write_infotext(task, seed=seed, version=f"runware_nb {__version__}"))
+    worded = task if task.get("positivePrompt") or not run.prompt else {**task, "positivePrompt": run.prompt}
+    infotext = known_secrets.redact(write_infotext(worded, seed=seed, version=f"runware_nb {__version__}"))
     record = origin_record(run, task, result)
 
     def dress(body: bytes) -> bytes:

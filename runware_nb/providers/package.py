@@ -44,6 +44,8 @@ class ProviderPackage:
             medium is what the expression names it by. Empty if `rw.run(...)` is written.
         citation: What runs were made with, as a phrase for the methods section of a paper. The first of *services* is
             meant; all others are sandboxes.
+        takes_files: Whether files can be uploaded to the service. If not, a run is made again with the URLs that it was
+            made from, and not with their files.
         callbacks: The function of its module `callbacks` that builds the route on which a webhook receiver hears from
             the service, from a `ProviderContext`; empty if the service sends no callbacks.
         exports: The names that it adds to `runware_nb`, and where each is: `{"RunKey": "client:RunKey"}` is `RunKey` of
@@ -64,6 +66,7 @@ class ProviderPackage:
     form: str = ""
     python_call: str = ""
     citation: str = ""
+    takes_files: bool = True
     callbacks: str = ""
     exports: Mapping[str, str] = field(default_factory=dict)
     build: Callable[[ProviderContext], Provider] | None = field(default=None, repr=False)

@@ -98,7 +98,9 @@ def _text(prompt: str) -> str:
 
 def _with_files(run: RunRecord, folder: Path) -> Item:
     """Name the files that a run was made from; one that is gone is named all the same, for the error to name it."""
-    return with_files(run.request, run.inputs, lambda name: relative_path(folder / name))
+    package = package_of_service(run.provider)
+    keeps_urls = package is not None and not package.takes_files
+    return with_files(run.request, run.inputs, lambda name: relative_path(folder / name), only_hashed=keeps_urls)
 
 
 def _without_delivery(task: Mapping[str, Any]) -> Item:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from ..core.media_fields import replace_media
 from ..core.media_types import IMAGE_TYPES, sniff
 from ..core.parsing import is_uuid
 from ..core.redaction import REDACTED
+from ..core.results import Result
 from ..engine.consent import priced
 from ..engine.estimates import estimate
 from ..engine.input_lineage import with_files
@@ -22,6 +24,7 @@ from ..errors import ArgumentInvalid, MediaError, RunNotFound, TaskInvalid
 from ..media.compare import Comparison, Verdict, compare
 from ..media.provenance import is_same_medium, read_provenance
 from ..net.address_policy import is_private_host
+from ..providers.registry import package_of_service
 from ..providers.runware.tasks import is_utility
 from ..remedies import Remedy, command
 from ..reprs import short_repr
@@ -60,6 +63,8 @@ class Original:
         run: As the log or a bundle has it.
         files: Bytes of its results by position, as far as they are here.
         hashes: SHA-256 of the bytes received, by position.
+        words: Results that are text or JSON, by position, as texts to compare.
+        service: Where it is sent, if that is known without a run; empty otherwise.
     """
 
     request: Item
@@ -68,6 +73,8 @@ class Original:
     run: RunRecord | None = None
     files: dict[int, bytes] = field(default_factory=dict)
     hashes: dict[int, str] = field(default_factory=dict)
+    words: dict[int, str] = field(default_factory=dict)
+    service: str = ""
 
 
 @short_repr()
@@ -122,7 +129,10 @@ def find_original(session: Session, ref: str) -> list[Original]:
 def original_of(session: Session, run: RunRecord) -> Original:
     """Take a run of the log."""
     own = not run.is_imported
-    request = with_files(_clean(run.request, is_own=own), run.inputs, session.recovery.find_file)
+    package = package_of_service(run.provider)
+    keeps_urls = package is not None and not package.takes_files
+    cleaned = _clean(run.request, is_own=own)
+    request = with_files(cleaned, run.inputs, session.recovery.find_file, only_hashed=keeps_urls)
     made = Original(request, f"run {run.task_uuid[:8]}", own, run)
     for result in run.results:
         path = session.recovery.find(run, result, polls=True) if result.error is None else None
@@ -130,7 +140,20 @@ def original_of(session: Session, run: RunRecord) -> Original:
             made.files[result.position] = path.read_bytes()
         if result.received_sha256:
             made.hashes[result.position] = result.received_sha256
+        words = words_of(result)
+        if words is not None:
+            made.words[result.position] = words
     return made
+
+
+def words_of(result: ResultRecord) -> str | None:
+    """Return a result that is text or JSON as a text to compare; None for a file and for an error."""
+    if result.error is not None or result.file is not None:
+        return None
+    found = Result(result.raw, "", result.position)
+    if found.text is not None:
+        return found.text
+    return None if found.structured is None else json.dumps(found.structured, sort_keys=True)
 
 
 def send_again(session: Session, original: Original, *, agreed: bool) -> Replayed:
@@ -142,7 +165,7 @@ def send_again(session: Session, original: Original, *, agreed: bool) -> Replaye
     """
     origin = "" if original.is_own else " It is not from your log."
     run = original.run
-    service = service_of(run)
+    service = original.service or service_of(run)
     session.consent.require(
         [priced(original.request, estimate(session, original.request, service), service)],
         context=session.context(counts=False),
@@ -170,13 +193,17 @@ def service_of(run: RunRecord | None) -> str:
 def compare_with(session: Session, original: Original, results: list[ResultRecord]) -> dict[int, Comparison]:
     """Compare each original result with the one made again in its place."""
     again = {result.position: result for result in results if result.error is None}
-    places = sorted(original.files.keys() | original.hashes.keys()) or sorted(again)
+    places = sorted(original.files.keys() | original.hashes.keys() | original.words.keys()) or sorted(again)
     return {place: _compare_one(session, original, place, again.get(place)) for place in places}
 
 
 def _compare_one(session: Session, original: Original, place: int, again: ResultRecord | None) -> Comparison:
     if again is None:
         return Comparison(Verdict.MISSING)
+    words = original.words.get(place)
+    if words is not None:
+        # Text and JSON have no file: they are the same, or they are not.
+        return Comparison(Verdict.EXACT, 0, 0.0, 0.0) if words == words_of(again) else Comparison(Verdict.DRIFTED)
     before = original.hashes.get(place)
     is_claimed = before is not None and before == again.received_sha256
     path = session.media.find(again.file)
@@ -224,6 +251,9 @@ def _of_file(session: Session, path: Path) -> Original:
         raise MediaError(f"{path} says nothing about where it came from, so it cannot be made again")
     place = record["index"] if isinstance(record.get("index"), int) else 0
     made = Original(_clean(request, is_own=False), f"the request in {path.name}", is_own=False, files={place: body})
+    provider = record.get("provider")
+    if isinstance(provider, str) and package_of_service(provider) is not None:
+        made.service = provider
     if isinstance(record.get("received_sha256"), str):
         made.hashes[place] = record["received_sha256"]
     return made
