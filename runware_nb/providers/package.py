@@ -46,6 +46,8 @@ class ProviderPackage:
             meant; all others are sandboxes.
         takes_files: Whether files can be uploaded to the service. If not, a run is made again with the URLs that it was
             made from, and not with their files.
+        shorten: The function of its module `writing` that shortens a text for display, such as an id that contains an
+            e-mail; empty if its ids contain no personal data.
         callbacks: The function of its module `callbacks` that builds the route on which a webhook receiver hears from
             the service, from a `ProviderContext`; empty if the service sends no callbacks.
         exports: The names that it adds to `runware_nb`, and where each is: `{"RunKey": "client:RunKey"}` is `RunKey` of
@@ -67,6 +69,7 @@ class ProviderPackage:
     python_call: str = ""
     citation: str = ""
     takes_files: bool = True
+    shorten: str = ""
     callbacks: str = ""
     exports: Mapping[str, str] = field(default_factory=dict)
     build: Callable[[ProviderContext], Provider] | None = field(default=None, repr=False)

@@ -84,6 +84,7 @@ PACKAGE = ProviderPackage(
     cell_magic="run_cell",
     form="build_form",
     python_call="python_call",
+    shorten="shorten",
     citation="the Runway API of useapi.net (https://useapi.net)",
     exports={"UseApi": "client:UseApi", "useapi": "api:useapi"},
     build=_build,
