@@ -80,7 +80,7 @@ def test_an_account_is_added_from_a_file_shown_and_removed_after_a_question(shel
     assert "Runway accepted the password, and at most 3 tasks run at a time" in shown(capsys)
     shell.run(f"%useapi account show {SECOND} --credits")
     assert "0 of 3" in shown(capsys)
-    with pytest.raises(NotConfirmed, match="cannot ask for confirmation. Nothing was changed"):
+    with pytest.raises(NotConfirmed, match=r"cannot ask for confirmation. Nothing was changed"):
         shell.run(f"%useapi account remove {SECOND}")
     assert useapi.call("GET", f"/accounts/{SECOND}")[0] == 200
     shell.run(f"%useapi account remove {SECOND} --yes")
