@@ -208,7 +208,7 @@ def test_an_upload_goes_to_the_account_that_the_task_names_and_is_sent_once(sand
     for seed in (1, 2):
         task = {**VIDEO, "seed": seed, "account": SECOND, "assets": {"startFrameAssetId": content}}
         assert submit(session, task).result(60)[0].raw["account"] == SECOND
-    uploads = [asset for asset in ask(sandbox, lambda client: client.assets(SECOND, media_type="image"))]
+    uploads = ask(sandbox, lambda client: client.assets(SECOND, media_type="image"))
     assert len(uploads) == 1
     assert ask(sandbox, lambda client: client.assets(FIRST)) == []
 
@@ -243,7 +243,7 @@ def test_assets_of_several_accounts_are_refused_here(sandbox, open_session):
     ids = [sandbox.upload(email)[1]["assetId"] for email in (FIRST, SECOND)]
     session = open_session()
     mixed = {**VIDEO, "model": "seedance-2", "seed": None, "imageAssetId1": ids[0], "imageAssetId2": ids[1]}
-    with pytest.raises(TaskInvalid, match="different accounts.*Nothing was sent"):
+    with pytest.raises(TaskInvalid, match=r"different accounts.*Nothing was sent"):
         submit(session, mixed)
     with pytest.raises(TaskInvalid, match="the account that owns the assets"):
         submit(session, {**VIDEO, "account": FIRST, "startFrameAssetId": ids[1]})
@@ -318,7 +318,7 @@ def test_a_task_that_fails_later_is_not_repeated(sandbox, open_session, form):
 def test_a_success_without_a_result_is_an_error(sandbox, open_session):
     sandbox.add_account(FIRST)
     sandbox.faults({"kind": "no_artifacts"})
-    with pytest.raises(TaskFailed, match="returned no result. It may have been charged"):
+    with pytest.raises(TaskFailed, match=r"returned no result. It may have been charged"):
         submit(open_session()).result(60)
 
 
@@ -353,7 +353,7 @@ def test_the_wait_for_a_slot_ends_at_the_deadline(sandbox, open_session):
     session = open_session(timeout_s=0.5)
     sandbox.faults({"kind": "busy", "count": 100})
     job = submit(session)
-    with pytest.raises(RateLimited, match="No Runway account has a free slot.*left of the time limit"):
+    with pytest.raises(RateLimited, match=r"No Runway account has a free slot.*left of the time limit"):
         job.result(60)
     assert session.log.find(job.task_uuid).state is State.FAILED
     assert charges(sandbox) == []
