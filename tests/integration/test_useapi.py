@@ -2,8 +2,11 @@
 
 import asyncio
 import dataclasses
+import json
 import random
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -59,10 +62,10 @@ def open_session(sandbox, tmp_path, monkeypatch):
     monkeypatch.setenv("RUNWARE_NB_USEAPI_URL", sandbox.url)
     sessions = []
 
-    def build(**values):
+    def build(*, scale=SCALE, **values):
         settings = load_settings().with_values(home=tmp_path / ".runware", **values)
         package = dataclasses.replace(
-            PACKAGE, build=lambda context: UseApiProvider(context, clock=Clock(SCALE), rng=random.Random(1))
+            PACKAGE, build=lambda context: UseApiProvider(context, clock=Clock(scale), rng=random.Random(1))
         )
         sessions.append(Session(settings, packages=[package]))
         return sessions[-1]
@@ -614,3 +617,73 @@ def test_closing_the_session_ends_the_queue_and_not_the_tasks(sandbox, open_sess
         if run.attempts:
             again.job(run.task_uuid).result(60)
     assert len(charges(sandbox)) == len(sent)
+
+
+# --- callbacks ---
+
+
+def post(url, content):
+    request = urllib.request.Request(url, content, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=20) as response:
+            return response.status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+@pytest.mark.parametrize("switches", [{"callbacks": "every"}, {"callbacks": "final", "create_response": "nested"}])
+def test_a_callback_wakes_the_poll_which_would_come_much_later(sandbox, open_session, monkeypatch, switches):
+    """A poll of its own would come after 1000 s or more."""
+    sandbox.add_account(FIRST)
+    sandbox.switch(**switches)
+    session = open_session(scale=0.01)
+    monkeypatch.setattr("runware_nb.providers.useapi.api.current_session", lambda: session)
+    receiver = rw.useapi.receiver()
+    url = receiver.url_of("useapi")
+    assert session.settings.value("useapi_reply_url") == url
+    job = submit(session, IMAGE)
+    assert job.result(60)[0].path.exists()
+    assert receiver.counts["verified"] >= 1
+    written = str(session.log.find(job.task_uuid).request)
+    assert url.rpartition("/")[2] not in written  # the token of the path is sent, and not recorded
+
+
+def test_forged_callbacks_change_nothing(sandbox, open_session, monkeypatch):
+    sandbox.add_account(FIRST)
+    sandbox.switch(callbacks="none")
+    session = open_session()
+    monkeypatch.setattr("runware_nb.providers.useapi.api.current_session", lambda: session)
+    receiver = rw.useapi.receiver()
+    sandbox.faults({"kind": "latency", "seconds": 400})
+    job = submit(session)
+    while job.record.remote_id is None:
+        time.sleep(0.01)
+    forged = {
+        "taskId": job.record.remote_id,
+        "status": "FAILED",
+        "error": "forged",
+        "artifacts": [{"url": "http://x/"}],
+    }
+    url = receiver.url_of("useapi")
+    assert post(url, json.dumps(forged).encode()) == 204
+    assert post(url, json.dumps({**forged, "taskId": "user:1-runwayml:no@x.org-task:no"}).encode()) == 204
+    assert post(url, b"{") == 400
+    assert post(url, b"x" * 300_000) == 413
+    assert post(f"{receiver.local_url}/useapi/guessed", json.dumps(forged).encode()) == 404
+    outcome = job.result(60)
+    assert outcome[0].path.exists()
+    assert not outcome.errors
+
+
+def test_tasks_are_found_although_every_callback_is_lost_or_comes_twice(sandbox, open_session, monkeypatch):
+    sandbox.add_account(FIRST)
+    session = open_session()
+    monkeypatch.setattr("runware_nb.providers.useapi.api.current_session", lambda: session)
+    receiver = rw.useapi.receiver()
+    sandbox.faults({"kind": "mute"}, {"kind": "double"})
+    jobs = [submit(session, {**IMAGE, "seed": seed}) for seed in (1, 2)]
+    for job in jobs:
+        assert job.result(60)[0].path.exists()
+    assert len(charges(sandbox)) == 2
+    assert receiver.is_running

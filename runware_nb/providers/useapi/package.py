@@ -66,6 +66,7 @@ PACKAGE = ProviderPackage(
         ),
     ),
     secrets=(USEAPI_TOKEN, RUNWAY_PASSWORD),
+    callbacks="build_route",
     exports={"UseApi": "client:UseApi", "useapi": "api:useapi"},
     build=_build,
 )

@@ -342,7 +342,11 @@ class UseApiProvider:
         task, began = accepted.attempt.task, now()
         interval_s = poll_interval_s(call_of(task))
         last: UseApiTask | None = None
-        polls = self.client.watch(accepted.remote_id, interval_s=interval_s, deadline=deadline)
+
+        async def sleep(seconds: float) -> None:  # a callback about the task ends it early
+            await self._context.board.wait("useapi", accepted.remote_id, seconds, self.clock)
+
+        polls = self.client.watch(accepted.remote_id, interval_s=interval_s, deadline=deadline, sleep=sleep)
         async with contextlib.aclosing(polls):
             async for last in polls:
                 observer.on_waiting(_WAITING if last.is_waiting else None)
