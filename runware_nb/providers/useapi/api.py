@@ -15,6 +15,7 @@ from .provider import PREFIX, UseApiProvider
 
 if TYPE_CHECKING:
     from ...engine.jobs import Job
+    from ..webhook import Receiver
     from .protocol import Asset, UseApiTask
 
 __all__ = ["UseApiFunctions", "useapi"]
@@ -271,6 +272,28 @@ class UseApiFunctions:
             return _ask(provider.client.features(account)).credits_left
         balance = _ask(provider.account()).balance
         return None if balance is None else balance.amount
+
+    def receiver(self, *, port: int = 0, host: str = "127.0.0.1", public_url: str | None = None) -> Receiver:
+        """Start to receive callbacks in this session, and have later tasks carry the URL.
+
+        useapi.net does not sign its callbacks. The path contains a token that cannot be guessed, and a callback only
+        wakes the poll that waits for its task. Polls go on beside it, so nothing depends on callbacks.
+
+        Args:
+            port: Port to listen on; 0 for a free one.
+            host: Address to listen on.
+            public_url: URL of a tunnel or reverse proxy, under which the service reaches the port.
+
+        Returns:
+            The receiver, which ends with the session, or with `%runware webhook --stop`.
+
+        Raises:
+            ConfigError: One is running already, or the port cannot be used.
+        """
+        session = current_session()
+        receiver = session.callbacks.start(port=port, host=host, public_url=public_url)
+        session.configure(useapi_reply_url=receiver.url_of("useapi"))
+        return receiver
 
     def task(self, task_id: str) -> UseApiTask:
         """Read a task from the service, whether or not it was submitted here. It costs nothing.

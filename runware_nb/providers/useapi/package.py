@@ -86,6 +86,7 @@ PACKAGE = ProviderPackage(
     python_call="python_call",
     shorten="shorten",
     citation="the Runway API of useapi.net (https://useapi.net)",
+    callbacks="build_route",
     exports={"UseApi": "client:UseApi", "useapi": "api:useapi"},
     build=_build,
 )

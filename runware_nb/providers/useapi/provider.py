@@ -43,7 +43,7 @@ from ..base import (
     RunObserver,
     Task,
 )
-from .accounts import RECOMMENDED_JOBS, AccountsLimiter, Password, UseApiAccount, check_email
+from .accounts import RECOMMENDED_JOBS, AccountsLimiter, Password, UseApiAccount
 from .assets import common_owner, is_asset_id, read_upload
 from .client import UseApi, asset_values, check_common, poll_interval_s, resubmit_delay_s
 from .models import ENDPOINTS, check_task, model_of
@@ -188,15 +188,9 @@ class UseApiProvider:
                 f"{PREFIX}videos/create. Nothing was sent.", parameter="taskType",
             )  # fmt: skip
         path = call_of(item)
-        if item.get("account") is not None:
-            check_email(item["account"])
-            endpoint = ENDPOINTS.get(path)
-            if endpoint is not None and not endpoint.takes_account and not item.get("assets"):
-                raise TaskInvalid(f"Invalid account: {path} runs on the account that owns its asset. Nothing was sent.",
-                                  parameter="account")  # fmt: skip
         body = wire_body(item)
         try:
-            check_common({**body, **({"email": item["account"]} if item.get("account") else {})})
+            check_common({**body, **({"email": item["account"]} if item.get("account") is not None else {})})
         except ArgumentInvalid as error:
             raise TaskInvalid(f"{error.problem} Nothing was sent.", parameter=error.name) from error
         return Plan(item, tuple(check_task(path, body).warnings))
@@ -348,7 +342,11 @@ class UseApiProvider:
         task, began = accepted.attempt.task, now()
         interval_s = poll_interval_s(call_of(task))
         last: UseApiTask | None = None
-        polls = self.client.watch(accepted.remote_id, interval_s=interval_s, deadline=deadline)
+
+        async def sleep(seconds: float) -> None:  # a callback about the task ends it early
+            await self._context.board.wait("useapi", accepted.remote_id, seconds, self.clock)
+
+        polls = self.client.watch(accepted.remote_id, interval_s=interval_s, deadline=deadline, sleep=sleep)
         async with contextlib.aclosing(polls):
             async for last in polls:
                 observer.on_waiting(_WAITING if last.is_waiting else None)
