@@ -1,12 +1,16 @@
 """The RunKey service of a sandbox, called over real sockets."""
 
 import http.server
+import itertools
 import json
 import threading
 import urllib.error
 import urllib.request
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
+from runware_nb.net.clock import Clock
+from runware_nb.providers.runkey.package import PACKAGE
+from runware_nb.providers.runkey.provider import RunKeyProvider
 from runware_nb.sandbox.runkey.behaviour import Behaviour
 from tests.conftest import SandboxProcess
 
@@ -113,3 +117,18 @@ class Receiver:
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()
+
+
+SCALE = 300
+_clocks = itertools.count(1)
+
+
+def new_clock(scale=SCALE):
+    """A clock that no other test has: a process shares the limits of an account only among clocks of one speed."""
+    return Clock(scale * (1 + next(_clocks) * 1e-9))
+
+
+def runkey_package(clock=None, callbacks=None):
+    """The package of RunKey, whose waits are as fast as the sandbox."""
+    clock = clock or new_clock()
+    return replace(PACKAGE, build=lambda context: RunKeyProvider(context, clock=clock, callbacks=callbacks))

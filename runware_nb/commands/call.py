@@ -13,6 +13,7 @@ from ..errors import MagicUsageError, RunwareNBError, TaskInvalid
 from ..printable import printable, printable_bundle
 from ..remedies import COMMAND_CALL
 from ..reprs import short_repr
+from .arguments import HelpRequested
 from .base import CommandResult
 from .dispatch import LineStyle, read_line
 from .image_options import refuse_known_keys
@@ -65,6 +66,8 @@ def command(name: str, *words: object, **options: Any) -> Said:
     """
     try:
         return _run(name, words, options)
+    except HelpRequested as text:
+        return Said(None, None, (), is_failure=False, text=str(text), _bundle={"text/plain": str(text)})
     except RunwareNBError as error:
         error.syntax = COMMAND_CALL
         raise

@@ -12,6 +12,7 @@ from ..errors import MediaError
 from ..media.medium import write_whole
 from ..present.table import Table, render_table
 from ..reproduce.gallery import gallery_page
+from ..runlog import ResultRecord, RunRecord
 from ..runlog.exhibits import list_images, runs_of
 from ..runlog.filters import RunFilter
 from .base import CommandResult
@@ -54,7 +55,7 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
         path = session.recovery.find(run, result)
         written.append({
             "task_uuid": uuid, "index": position, "model": run.model, "prompt": run.prompt,
-            "seed": run.request.get("seed") if result.seed is None else result.seed, "rating": result.rating, "is_favourite": result.is_favourite,
+            "seed": _seed_of(run, result), "rating": result.rating, "is_favourite": result.is_favourite,
             "file": None if path is None else str(path),
         })  # fmt: skip
     rows = [(f"{each['task_uuid']}#{each['index'] + 1}", each["model"], each["seed"], each["file"]) for each in written]
@@ -62,6 +63,11 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
     table = Table(("image", "model", "seed", "file"), rows, extent, empty="no image fits")
     more = (f"{extent}; `--page {wanted.page + 1}` lists the next",) if len(rows) < len(places) else ()
     return CommandResult(render_table(table), written, value=written, json_notes=more)
+
+
+def _seed_of(run: RunRecord, result: ResultRecord) -> int | None:
+    """Return the seed of a result; that of the request if the service names none for the result."""
+    return run.request.get("seed") if result.seed is None else result.seed
 
 
 def _page(session: Session, wanted: RunFilter, target: Path, title: str | None) -> CommandResult:

@@ -30,7 +30,9 @@ _TOML_START = re.compile(
 
 
 def parse_object(text: str, *, where: str) -> dict[str, Any]:
-    """Parse JSON or TOML that states an object. It is TOML if it begins with a table or with `name =`.
+    """Parse JSON or TOML that states an object.
+
+    It is TOML if it begins with `name =`, with a comment, or with a table such as `[name]` that is not valid JSON.
 
     Args:
         text: JSON or TOML; nothing at all is an empty object.
@@ -48,11 +50,8 @@ def parse_object(text: str, *, where: str) -> dict[str, Any]:
             "sent. Pass files by their URLs."
         )
     lines = (line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
-    value = (
-        _toml(text, where)
-        if _TOML_START.match(next(lines, "#")) or text.lstrip().startswith("#")
-        else _json(text, where)
-    )
+    is_toml = text.lstrip().startswith("#") or (_TOML_START.match(next(lines, "#")) and not _is_json(text))
+    value = _toml(text, where) if is_toml else _json(text, where)
     if not isinstance(value, dict):
         raise MagicUsageError(
             f'The input in {where} is {_kind(value)}: expected an object, such as {{"prompt": "a ship"}}. Nothing was '
@@ -169,6 +168,14 @@ def _value(text: str) -> Any:
     return value
 
 
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
@@ -195,9 +202,11 @@ def _json(text: str, where: str) -> Any:
     except json.JSONDecodeError as error:
         line = text.splitlines()[error.lineno - 1] if error.lineno <= len(text.splitlines()) else ""
         shown = f" ({line.strip()[:60]!r})" if line.strip() else ""
+        is_json = text.lstrip().startswith(("{", "["))
+        hint = "" if is_json else ' Write JSON, such as {"prompt": "a ship"}, or TOML, such as prompt = "a ship".'
         raise MagicUsageError(
             f"The JSON in {where} is broken at line {error.lineno}, column {error.colno}{shown}: "
-            f"{error.msg[:1].lower()}{error.msg[1:]}. Nothing was sent."
+            f"{error.msg[:1].lower()}{error.msg[1:]}. Nothing was sent.{hint}"
         ) from error
     except RecursionError as error:
         raise MagicUsageError(f"The JSON in {where} is nested too deep. Nothing was sent.") from error

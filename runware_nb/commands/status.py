@@ -98,18 +98,14 @@ def _add_other_services(session: Session, facts: dict[str, Any]) -> None:
     for package in packages():
         if package.build is None or not package.secrets:
             continue
-        with contextlib.suppress(RunwareNBError):
-            provider = session.provider(package.name)
-            provider.require_key()
-            key = session.connection.secret(package.secrets[0])
-            source = (
-                "the sandbox's key"
-                if session.connection.sandbox is not None
-                else f"key from {key.source}"
-                if key
-                else "no key"
-            )
-            facts[package.name] = f"{provider.name}, {source}, not checked"
+        # A provider is not built for this: it may load much, and has its own notices.
+        sandbox = session.connection.sandbox
+        with contextlib.suppress(ConfigError):
+            key = session.connection.secret(package.secrets[0]) if sandbox is None else None
+            if key is not None:
+                facts[package.name] = f"key from {key.source}, not checked"
+            elif sandbox is not None and sandbox.secret(package.secrets[0]) is not None:
+                facts[package.name] = "the sandbox's key"
 
 
 def _damaged(session: Session, log: RunLog) -> str:

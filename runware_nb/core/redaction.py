@@ -31,7 +31,7 @@ REDACTED = "[redacted]"
 
 _BEARER = re.compile(r"(?i)(bearer\s+)[^\s\"',]+")
 _BASIC = re.compile(r"(?i)(authorization\b\W{1,8}basic\s+)[^\s\"',]+")
-_SECRET_QUERIES = ("webhookURL", "uploadEndpoint")
+_SECRET_QUERIES = ("webhookURL", "webhook_url", "uploadEndpoint")
 _SECRET_FIELDS = {"apiKey", "email"}
 _SHORTEST = 8
 """Characters of the shortest secret that is searched for, and of the shortest part of one. Services issue keys of 20

@@ -29,6 +29,7 @@ def after_option(option: str, session: Session, names: Mapping[str, Any]) -> lis
         "-m": lambda: _models(session), "--model": lambda: _models(session), "--scheduler": _schedulers,
         "--seed": lambda: _seeds(session), "--tag": lambda: _tags(session), "--lora": lambda: _loras(session),
         "--state": _states, "--sort": lambda: ["newest", "oldest", "cost", "time", "rating"],
+        "--service": _services,
         "--ballot": lambda: _ballots(session), "--by": lambda: ["cell", "day", "model", "tag", "notebook"],
     }  # fmt: skip
     make = makers.get(option)
@@ -96,6 +97,12 @@ def _states() -> list[str]:
     from ..runlog.records import State
 
     return [state.value for state in State]
+
+
+def _services() -> list[str]:
+    from ..providers.registry import packages
+
+    return [service for package in packages() for service in package.services]
 
 
 def _images(session: Session, names: Mapping[str, Any]) -> list[str]:

@@ -53,6 +53,7 @@ class Capabilities:
         webhooks: Whether the service calls a URL when a task ends, and whether it signs the call.
         money: The unit of its prices.
         concurrency: How many tasks at once the service advises or the plan allows; None if it states no number.
+        takes_files: Whether media can be uploaded. If not, a task names them by URLs that the service can fetch.
     """
 
     client_chosen_ids: bool
@@ -62,6 +63,7 @@ class Capabilities:
     webhooks: Literal["none", "unsigned", "signed"]
     money: Literal["USD", "credits"]
     concurrency: int | None = None
+    takes_files: bool = True
 
 
 @short_repr()

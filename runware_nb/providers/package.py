@@ -48,8 +48,6 @@ class ProviderPackage:
             medium is what the expression names it by. Empty if `rw.run(...)` is written.
         citation: What runs were made with, as a phrase for the methods section of a paper. The first of *services* is
             meant; all others are sandboxes.
-        takes_files: Whether files can be uploaded to the service. If not, a run is made again with the URLs that it was
-            made from, and not with their files.
         shorten: The function of its module `writing` that shortens a text for display, such as an id that contains an
             e-mail; empty if its ids contain no personal data.
         exports: The names that it adds to `runware_nb`, and where each is: `{"RunKey": "client:RunKey"}` is `RunKey` of
@@ -70,7 +68,6 @@ class ProviderPackage:
     form: str = ""
     python_call: str = ""
     citation: str = ""
-    takes_files: bool = True
     shorten: str = ""
     callbacks: str = ""
     exports: Mapping[str, str] = field(default_factory=dict)

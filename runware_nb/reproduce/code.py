@@ -60,10 +60,10 @@ def run_call(task: Mapping[str, Any], *, service: str = "") -> str:
 
     Args:
         task: In wire spelling. The repr of each value has to be the Python that stands for it.
-        service: Who performs it; empty for Runware.
+        service: The service, if it is not Runware.
     """
-    written = _indented(pprint.pformat(dict(task), width=_WIDTH - 8, sort_dicts=False))
-    return f"rw.run(\n{written},\n    service={service!r},\n)" if service else f"rw.run(\n{written}\n)"
+    end = f",\n    service={service!r},\n)" if service else "\n)"
+    return f"rw.run(\n{_indented(pprint.pformat(dict(task), width=_WIDTH - 8, sort_dicts=False))}{end}"
 
 
 def _image_call(task: Item) -> str:
@@ -98,9 +98,9 @@ def _text(prompt: str) -> str:
 
 def _with_files(run: RunRecord, folder: Path) -> Item:
     """Name the files that a run was made from; one that is gone is named all the same, for the error to name it."""
-    package = package_of_service(run.provider)
-    keeps_urls = package is not None and not package.takes_files
-    return with_files(run.request, run.inputs, lambda name: relative_path(folder / name), only_hashed=keeps_urls)
+    # Another service has its own name of a medium in the request, and may not take files.
+    is_other = package_of_service(run.provider) is not None
+    return with_files(run.request, run.inputs, lambda name: relative_path(folder / name), only_hashed=is_other)
 
 
 def _without_delivery(task: Mapping[str, Any]) -> Item:

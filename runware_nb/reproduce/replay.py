@@ -20,7 +20,7 @@ from ..core.results import Result
 from ..engine.consent import priced
 from ..engine.estimates import estimate
 from ..engine.input_lineage import with_files
-from ..errors import ArgumentInvalid, MediaError, RunNotFound, TaskInvalid
+from ..errors import ArgumentInvalid, ConfigError, MediaError, RunNotFound, TaskInvalid
 from ..media.compare import Comparison, Verdict, compare
 from ..media.provenance import is_same_medium, read_provenance
 from ..net.address_policy import is_private_host
@@ -129,10 +129,10 @@ def find_original(session: Session, ref: str) -> list[Original]:
 def original_of(session: Session, run: RunRecord) -> Original:
     """Take a run of the log."""
     own = not run.is_imported
-    package = package_of_service(run.provider)
-    keeps_urls = package is not None and not package.takes_files
-    cleaned = _clean(run.request, is_own=own)
-    request = with_files(cleaned, run.inputs, session.recovery.find_file, only_hashed=keeps_urls)
+    request = with_files(
+        _clean(run.request, is_own=own), run.inputs, session.recovery.find_file,
+        only_hashed=not _takes_files(session, run.provider),
+    )  # fmt: skip
     made = Original(request, f"run {run.task_uuid[:8]}", own, run)
     for result in run.results:
         path = session.recovery.find(run, result, polls=True) if result.error is None else None
@@ -154,6 +154,14 @@ def words_of(result: ResultRecord) -> str | None:
     if found.text is not None:
         return found.text
     return None if found.structured is None else json.dumps(found.structured, sort_keys=True)
+
+
+def _takes_files(session: Session, service: str) -> bool:
+    """Return whether the service of a run takes files; a service that is not in use is not asked."""
+    try:
+        return session.provider(service).capabilities.takes_files
+    except (ConfigError, ImportError):
+        return True
 
 
 def send_again(session: Session, original: Original, *, agreed: bool) -> Replayed:

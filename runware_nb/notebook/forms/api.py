@@ -48,6 +48,9 @@ def form(what: str | Path | Outcome | Result | None = None, **values: Any) -> An
     if package is not None and package.form:
         return getattr(load_module(package.name, "forms"), package.form)(session, rest, **values)
     request = _request_of(session, what)
+    made_by = package_named(str(request.get("taskType", "")).partition("/")[0])
+    if made_by is not None and made_by.form:
+        return getattr(load_module(made_by.name, "forms"), made_by.form)(session, "", request=request, **values)
     rules = rules_of(session, str(request.get("model") or DEFAULT_MODEL))
     made = ModelForm(session, rules, names=users_names(), request={**request, **values})
     _last = weakref.ref(made)

@@ -19,7 +19,7 @@ from .media_words import cell_of
 from .output_area import ResultPlace
 from .parts import Parts, nested, sort_fields, value_at
 from .rows import Fold
-from .section import Section, arrange, fields_of_control, order_rules
+from .section import Section, arrange, close_widget, fields_of_control, form_style
 from .sender import Sender
 from .tools import Tools
 
@@ -28,13 +28,6 @@ if TYPE_CHECKING:
     from ...session import Job, Session
 
 __all__ = ["ModelForm"]
-
-_STYLE = (
-    "<style>.runware-nb-form :focus-visible{outline:2px solid var(--jp-brand-color1,#1565c0);outline-offset:1px}"
-    ".runware-nb-form>button,.runware-nb-form .widget-vbox>button{align-self:flex-start}"
-    ".runware-nb-form input::placeholder,.runware-nb-form textarea::placeholder"
-    f"{{color:var(--jp-ui-font-color2,#616161);opacity:1}}{order_rules()}</style>"
-)
 
 
 class ModelForm:
@@ -261,7 +254,7 @@ class ModelForm:
     def _build(self, rules: Rulebook, request: Mapping[str, Any]) -> None:
         for widget in self.widget.children:
             if widget not in (self._buttons, self._sender.status, self._cell_text):
-                _close(widget)
+                close_widget(widget)
         self._rules = rules
         self._parts = Parts(rules, self._look, self._keep, self._session.rng)
         self._fields = sort_fields(rules)
@@ -306,7 +299,7 @@ class ModelForm:
         name = model.name if model is not None else str(self._rules.schema.get("title") or self._rules.air)
         link = element("a", "documentation", href=self._rules.documentation, target="_blank", rel="noopener")
         said = f"{text(self._rules.air)} · {text(self._rules.task_type or 'unknown kind')} · {link}"
-        return _STYLE + element("div", element("strong", text(name)) + element("span", f" {said}", style=MUTED))
+        return form_style() + element("div", element("strong", text(name)) + element("span", f" {said}", style=MUTED))
 
     def _show_cell(self) -> None:
         try:
@@ -325,13 +318,6 @@ class ModelForm:
 
     def _keep(self, body: bytes) -> str:
         return relative_path(self._session.media.put(body).path)
-
-
-def _close(widget: Any) -> None:
-    """Close a widget and all inside it: the kernel keeps each until then."""
-    for child in getattr(widget, "children", ()):
-        _close(child)
-    widget.close()
 
 
 def _plain(value: Any) -> Any:

@@ -13,7 +13,7 @@ from ...providers.runware.catalog import Field, FieldProblem
 from .controls import Control
 from .look import Look
 
-__all__ = ["Section", "arrange", "fields_of_control", "order_rules"]
+__all__ = ["Section", "arrange", "close_widget", "fields_of_control", "form_style"]
 
 
 def fields_of_control(control: Control) -> Sequence[Field]:
@@ -42,8 +42,25 @@ def arrange(column: Any, children: Sequence[Any], problems: Sequence[tuple[Any, 
     column.children = (*children, *(said for _, said in problems))
 
 
-def order_rules() -> str:
-    """Write the style sheet that `arrange` counts on."""
+def close_widget(widget: Any) -> None:
+    """Close a widget and all inside it: the kernel keeps each until then."""
+    for child in getattr(widget, "children", ()):
+        close_widget(child)
+    widget.close()
+
+
+def form_style() -> str:
+    """Return the style sheet of a form, whose column has the class `runware-nb-form`."""
+    return (
+        "<style>.runware-nb-form :focus-visible{outline:2px solid var(--jp-brand-color1,#1565c0);outline-offset:1px}"
+        ".runware-nb-form>button,.runware-nb-form .widget-vbox>button{align-self:flex-start}"
+        ".runware-nb-form input::placeholder,.runware-nb-form textarea::placeholder"
+        f"{{color:var(--jp-ui-font-color2,#616161);opacity:1}}{_order_rules()}</style>"
+    )
+
+
+def _order_rules() -> str:
+    """Return the part of the style sheet that `arrange` counts on."""
     numbers = range(1, _MOST_CHILDREN + 1)
     return "".join(
         f".runware-nb-form>:nth-child({n}),.runware-nb-form .widget-vbox>:nth-child({n}){{order:{10 * n}}}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import ipywidgets as widgets
 
+from ...core.money import format_amount
 from ...engine.consent import priced
 from ...engine.display import error_sentence
 from ...engine.estimates import Estimate, estimate
@@ -18,7 +19,6 @@ from ...errors import MagicUsageError, NotConfirmed, RunwareNBError, TaskInvalid
 from ...forking import Workers, make_lock
 from ...loop import WaitInterrupted, wait
 from ...present.html import element, text
-from ...present.results import format_usd
 from .look import Look
 from .media_words import with_images
 from .output_area import ResultPlace
@@ -63,6 +63,8 @@ class Sender:
         look: Makes the widgets.
         form: What is sent.
         names: The user's variables, for images named by them.
+        service: Who performs it, as the log names it; empty for Runware.
+        resolve: Returns a task with the media in the place of the words that mean them; by default images.
 
     Attributes:
         job: The last run; None before the first.
@@ -70,7 +72,18 @@ class Sender:
         place: Where results appear; None until the form is shown.
     """
 
-    def __init__(self, session: Session, look: Look, form: Asking, names: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        look: Look,
+        form: Asking,
+        names: Mapping[str, Any],
+        *,
+        service: str = "",
+        resolve: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    ) -> None:
+        self._service = service
+        self._resolve = resolve or (lambda words: with_images(words, session, names))
         self._session = session
         self._form = form
         self._names = names
@@ -186,17 +199,17 @@ class Sender:
         self._free()
 
     def _send(self, words: dict[str, Any]) -> None:
-        task = with_images(words, self._session, self._names)
-        plan = self._session.plan(task)
+        task = self._resolve(words)
+        plan = self._session.plan(task, service=self._service)
         # The button names the price, so each click is a decision of its own: it is not added to the sum of a cell.
-        click, tasks = object(), [priced(plan.task, plan.price)]
+        click, tasks = object(), [priced(plan.task, plan.price, self._service)]
         question = self._session.consent.question(tasks, scope=click)
         if question is not None and not self._has_agreed(words):
             self._begun.set_exception(NotConfirmed(f"{question} Nothing was sent. Run it once more to agree."))
             self.say(f"{question} Nothing was sent. Click Generate again to send it.")
             self._free()
             return
-        job = self._session.submit(task, agreed=True, context=self.context)
+        job = self._session.submit(task, agreed=True, context=self.context, service=self._service)
         self.job = self._awaited = job
         self.cancel_button.disabled = False
         self.say(f"Submitted: {job.task_uuid}")
@@ -237,7 +250,8 @@ class Sender:
         count = len(outcome.results)
         failed = f", {len(outcome.errors)} failed" if outcome.errors else ""
         cost = "cost unknown" if outcome.cost is None else str(outcome.cost)
-        price = "$0.00, recorded" if outcome.is_recorded else cost
+        free = format_amount(0.0, job.record.cost_unit)
+        price = f"{free}, recorded" if outcome.is_recorded else cost
         notices = "".join(f" · {notice}" for notice in job.notices)  # the saved output has the results alone
         self.say(f"Done: {count} result{'' if count == 1 else 's'}{failed} · {price}{notices}")
         self._free()
@@ -245,9 +259,9 @@ class Sender:
     def _show_price(self) -> None:
         """Write the price on the button; what cannot be estimated is unknown, and stands in nobody's way."""
         try:
-            price = estimate(self._session, self._form.priced)
+            price = estimate(self._session, self._form.priced, self._service)
         except RunwareNBError as error:
             price = Estimate(None, current_front_end().message(error))
         self.generate.tooltip = f"send it; price: {price}"
-        said = "price unknown" if price.usd is None else f"about {format_usd(price.usd)}"
+        said = "price unknown" if price.cost is None else f"about {price.cost}"
         self.generate.description = f"Generate · {said}"

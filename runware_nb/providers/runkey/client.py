@@ -242,6 +242,7 @@ class RunKey:
         on_progress: Callable[[RunKeyTask], None] | None = None,
         woken: Callable[[float], Awaitable[object]] | None = None,
         asks_at_once: bool | None = None,
+        expects_callback: bool = False,
     ) -> RunKeyTask:
         """Wait until a task has ended.
 
@@ -255,6 +256,7 @@ class RunKey:
             woken: Waits for some seconds of the service, or until a callback about the task has arrived. None waits
                 for the time only.
             asks_at_once: Whether the first poll comes without a wait; None for a task of which only the id is known.
+            expects_callback: Whether the polls may be slow, because *woken* learns of the end by a callback.
 
         Returns:
             The task, whatever its end: `completed`, `failed` or `canceled`.
@@ -273,7 +275,9 @@ class RunKey:
         with self.pace.watch():
             while True:
                 if not asks_now:
-                    await self._rest(self.pace.interval_s(polls), deadline, task_id, woken)
+                    await self._rest(
+                        self.pace.interval_s(polls, expects_callback=expects_callback), deadline, task_id, woken
+                    )
                 asks_now = False
                 try:
                     current = await self._read(task_id, self._until(deadline), path=path, deadline=deadline)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ...session import Session
     from .protocol import RunKeyTask
 
-__all__ = ["Account", "Form", "Run", "Task", "input_names", "past_inputs", "templates"]
+__all__ = ["Account", "Form", "Run", "Task", "input_names", "medium_of", "past_inputs", "templates"]
 
 _LOOKED_AT = 200
 """Runs of the log that are looked at for what was used before."""
@@ -98,7 +98,7 @@ class Run:
                 )
             if name in given:
                 raise MagicUsageError(f"The input {name!r} is given twice. Keep one of them. Nothing was sent.")
-            given[name] = _medium(word, session, names)
+            given[name] = medium_of(word, session, names)
         task: dict[str, Any] = {"taskType": TASK_TYPE, "model": options.template, "input": given}
         if options.webhook_url is not None:
             task["webhookURL"] = options.webhook_url
@@ -107,6 +107,7 @@ class Run:
         job = session.submit(
             task, service="runkey", tags=as_tags([*options.tag, *as_tags(_defaults(session, options).get("tag"))]),
             note=options.note, fresh=options.fresh, agreed=options.yes,
+            template=getattr(options, "typed_prompt", None),
         )  # fmt: skip
         return CommandResult(job=job, value=job)
 
@@ -281,7 +282,7 @@ def _defaults(session: Session, options: argparse.Namespace) -> Any:
     return getattr(options, "defaults", {}) or session.settings.defaults
 
 
-def _medium(word: str, session: Session, names: Any) -> Any:
+def medium_of(word: str, session: Session, names: Any) -> Any:
     """Return the result or the URL that a word means; a run of the log is its first result, which has a URL."""
     if word.startswith(("http://", "https://")):
         return word

@@ -37,6 +37,7 @@ def run_cell(runner: Runner, line: str, cell: str) -> None:
             corrected=corrected.strip(),
         )
     body: dict[str, object] = {}
+    typed_prompt = None
     if "-h" not in words and "--help" not in words:
         if not words:
             raise MagicUsageError(
@@ -47,10 +48,11 @@ def run_cell(runner: Runner, line: str, cell: str) -> None:
         refuse_keys_inside(parsed)
         body, unfilled = fill_strings(parsed, runner.names)
         problems += unfilled
+        typed_prompt = next((parsed[name] for name in ("prompt", "text") if isinstance(parsed.get(name), str)), None)
     runner.run_words(
         ["runkey", "run", *words],
         typed=["runkey", "run", *split_line(line)],
         notice=notice_about(problems),
         style=_STYLE,
-        values={"body": body},
+        values={"body": body, "typed_prompt": typed_prompt},
     )

@@ -28,25 +28,30 @@ Output = Item
 """The `raw` of a result: its medium, text or JSON, and `runkey` with the service's object."""
 
 
-def outputs_of(task: RunKeyTask) -> list[Output]:
+def outputs_of(task: RunKeyTask, given: Mapping[str, Any]) -> list[Output]:
     """Return the results of a completed task, each as its `raw`.
 
     Each URL is a result. Thumbnails and previews are left out if there is another URL. Everything that is not a URL
     is one further result: a text if it is nothing else, otherwise JSON.
+
+    Args:
+        task: Completed.
+        given: The input that was sent. A URL in it is no result where a template repeats it in its output.
     """
-    urls = list(_urls(task.output, ""))
+    own_urls = {url for _, url in _urls(given, "")}
+    urls = [(path, url) for path, url in _urls(task.output, "") if url not in own_urls]
     main = [(path, url) for path, url in urls if not _is_small(path)]
     results: list[Output] = []
     for path, url in main or urls:
         results.append({_field_of(url): url, "outputPath": path})
-    rest = _without_urls(task.output)
+    rest = _without_urls(task.output, own_urls)
     text = _text_of(rest)
     if text is not None:
         results.append({"text": text})
     elif not _is_empty(rest) or not results:
         results.append({"structuredData": {} if rest is None else rest})
-    own = {name: value for name, value in task.raw.items() if name != "input"}
-    return [{**result, "resultIndex": index, "runkey": own} for index, result in enumerate(results)]
+    described = {name: value for name, value in task.raw.items() if name != "input"}
+    return [{**result, "resultIndex": index, "runkey": described} for index, result in enumerate(results)]
 
 
 def document_kind(url: str) -> str:
@@ -68,15 +73,15 @@ def _urls(value: Any, path: str, levels: int = _DEEPEST) -> Iterator[tuple[str, 
             yield from _urls(inner, f"{path}[{number}]", levels - 1)
 
 
-def _without_urls(value: Any) -> Any:
+def _without_urls(value: Any, kept_urls: set[str]) -> Any:
     """Return a value without its URLs, and without what is empty then; None if nothing is left."""
     if isinstance(value, str):
-        return None if _is_url(value) else value
+        return None if value not in kept_urls and _is_url(value) else value
     if isinstance(value, Mapping):
-        kept = {name: _without_urls(inner) for name, inner in value.items()}
+        kept = {name: _without_urls(inner, kept_urls) for name, inner in value.items()}
         return {name: inner for name, inner in kept.items() if not (_is_empty(inner) and not _is_empty(value[name]))}
     if isinstance(value, list):
-        return [inner for inner in map(_without_urls, value) if not _is_empty(inner)]
+        return [kept for kept in (_without_urls(inner, kept_urls) for inner in value) if not _is_empty(kept)]
     return value
 
 

@@ -56,6 +56,7 @@ class Pace:
         self._lock = make_lock()
         self._stated_limit: int | None = None
         self._plan = ""
+        self._is_plan_fixed = False
         self._stated_left = math.inf
         self._stated_until = -math.inf
         self._hold_until: dict[Kind, float] = {"submit": -math.inf, "question": -math.inf}
@@ -85,21 +86,26 @@ class Pace:
 
     @property
     def tasks_at_once(self) -> int:
-        """Tasks that may be unfinished at the same time, by the plan, or the plan whose limit the headers state."""
-        if self._plan in PLANS:
-            return PLANS[self._plan][1]
+        """Tasks that may be unfinished at once: of the plan whose limit the headers state, else of the known plan."""
         by_limit = dict(PLANS.values())
-        return by_limit.get(self._stated_limit or 0, PLANS["free"][1])
+        if self._stated_limit in by_limit and not self._is_plan_fixed:
+            return by_limit[self._stated_limit]
+        return PLANS.get(self._plan, PLANS["free"])[1]
 
     @property
     def knows_plan(self) -> bool:
         """Whether the plan is known."""
         return self._plan in PLANS
 
-    def learn_plan(self, plan: str) -> None:
-        """Note the account's plan, in any case. An unknown plan is ignored: then the headers decide."""
-        if plan.strip().lower() in PLANS:
-            self._plan = plan.strip().lower()
+    def learn_plan(self, plan: str, *, is_fixed: bool = False) -> None:
+        """Note the account's plan, in any case. An unknown plan is ignored: then the headers decide.
+
+        Args:
+            plan: Its name.
+            is_fixed: Whether the user has set it, so that the service's statements do not replace it.
+        """
+        if plan.strip().lower() in PLANS and (is_fixed or not self._is_plan_fixed):
+            self._plan, self._is_plan_fixed = plan.strip().lower(), is_fixed
             self.places.wake()
 
     def learn(self, stated: RateHeaders) -> None:
@@ -232,7 +238,7 @@ class Pace:
             with self._lock:
                 self._watched = max(0, self._watched - 1)
 
-    def interval_s(self, polls: int) -> float:
+    def interval_s(self, polls: int, *, expects_callback: bool = False) -> float:
         """Return the seconds until the next poll of a task (section 6).
 
         It starts at 2 s and grows by half up to 15 s, with a jitter of 20 %. All tasks together use at most half of the
@@ -240,8 +246,10 @@ class Pace:
 
         Args:
             polls: How many polls of the task there were.
+            expects_callback: Whether the service was asked for a callback. Then the polls are slow from the start: they
+                find only the ends of which no callback arrives.
         """
-        own_s = min(_LONGEST_POLL_S, _FIRST_POLL_S * _GROWTH ** min(polls, 20))
+        own_s = _LONGEST_POLL_S if expects_callback else min(_LONGEST_POLL_S, _FIRST_POLL_S * _GROWTH ** min(polls, 20))
         shared_s = 120.0 * self._watched / self.limit
         spread = self._rng() * 2 - 1
         if own_s * (1 - _JITTER) > shared_s:

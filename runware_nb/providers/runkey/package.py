@@ -62,7 +62,6 @@ PACKAGE = ProviderPackage(
     cell_magic="run_cell",
     form="build_form",
     python_call="python_call",
-    takes_files=False,
     citation="the RunKey.ai API (https://runkey.ai)",
     exports={"RunKey": "client:RunKey", "runkey": "api:runkey"},
     build=_build,

@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 
 from ...core.items import Item
 from ...core.parsing import as_identifier, parse_json
+from ...core.redaction import redact_text, redact_values
 from ...errors import (
     AuthenticationFailed,
     ConfigError,
@@ -66,6 +67,7 @@ TIMED_OUT = "50003"
 _MAX_BODY_BYTES = 1024 * 1024
 _LONGEST_ID = 1024
 _LONGEST_MESSAGE = 1000
+_LONGEST_SHOWN = 10_000
 _MEANINGS: Mapping[str, tuple[type[TaskError], str]] = {
     "40001": (AuthenticationFailed, "the API key is missing or invalid"),
     "40002": (OutOfCredit, "the account has not enough credits"),
@@ -263,7 +265,7 @@ def parse_response(response: HttpResponse, *, host: str) -> Item:
     """
     envelope = _object(response.body)
     code = None if envelope is None else _code_of(envelope)
-    header_id = as_identifier(response.headers.get("x-request-id"))
+    header_id = as_identifier(redact_text(response.headers.get("x-request-id") or ""))
     if envelope is None or code is None:
         raise _without_envelope(response, host, header_id)
     request_id = as_identifier(envelope.get("request_id")) or header_id
@@ -274,7 +276,7 @@ def parse_response(response: HttpResponse, *, host: str) -> Item:
             raw=envelope,
             request_id=request_id,
             http_status=response.status,
-            retry_after=wait_s(envelope, response.headers),
+            retry_after=wait_s(envelope, response.headers, is_limit=code == RATE_LIMIT),
         )
     data = envelope.get("data")
     if not 200 <= response.status < 300 or not isinstance(data, dict):
@@ -282,7 +284,7 @@ def parse_response(response: HttpResponse, *, host: str) -> Item:
         raise _with_id(
             ProtocolError(
                 f"{host} sent code 0, which means success, with {what}{_named(request_id)}.",
-                frame=response.body[:2000].decode("utf-8", "replace"), http_status=response.status,
+                frame=_start_of(response.body, 2000), http_status=response.status,
             ),
             request_id,
         )  # fmt: skip
@@ -356,8 +358,15 @@ def parse_account(data: Mapping[str, Any]) -> RunKeyAccount:
     )  # fmt: skip
 
 
-def wait_s(envelope: Mapping[str, Any], headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that a refusal asks to wait, from the first place that states them (section 9)."""
+def wait_s(envelope: Mapping[str, Any], headers: Mapping[str, str], *, is_limit: bool = True) -> float | None:
+    """Return the seconds that a refusal asks to wait, from the first place that states them (section 9).
+
+    Args:
+        envelope: The body.
+        headers: Of the same response.
+        is_limit: Whether a limit of the account is reached. Only then the reset of the limit, which any response may
+            state, is about this refusal.
+    """
     stated = envelope.get("retry_after")
     if isinstance(stated, str):
         try:
@@ -367,7 +376,7 @@ def wait_s(envelope: Mapping[str, Any], headers: Mapping[str, str]) -> float | N
     seconds = _number(stated)
     if seconds is None:
         seconds = _retry_after(headers)
-    if seconds is None:
+    if seconds is None and is_limit:
         seconds = reset_s(headers)
     return None if seconds is None else max(0.0, seconds)
 
@@ -418,10 +427,16 @@ def reset_s(headers: Mapping[str, str]) -> float | None:
 
 def _object(body: bytes) -> Item | None:
     try:
-        value = parse_json(body)
+        # After parsing, so that an escape cannot hide a key that the service repeats in its response.
+        value = redact_values(parse_json(body))
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
+
+
+def _start_of(body: bytes, length: int) -> str:
+    """Return the start of a body for a message. It is cut after redaction, which must see whole keys."""
+    return redact_text(body[:_LONGEST_SHOWN].decode("utf-8", "replace"))[:length]
 
 
 def _code_of(envelope: Item) -> str | None:
@@ -433,7 +448,7 @@ def _code_of(envelope: Item) -> str | None:
 
 def _without_envelope(response: HttpResponse, host: str, request_id: str | None) -> TransportError:
     """Build the error of a response that is not RunKey's, such as a web page, an empty or a truncated one."""
-    start = response.body[:120].decode("utf-8", "replace").strip()
+    start = _start_of(response.body, 120).strip()
     shown = f": {' '.join(start.split())}" if start else ", without content"
     error = TransportError(
         f"{host} responded with HTTP {response.status} and no RunKey envelope{_named(request_id)}{shown}",

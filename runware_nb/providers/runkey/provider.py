@@ -20,6 +20,7 @@ from ...media.medium import MemoryMedium
 from ...net.clock import Clock
 from ...net.deadlines import now
 from ...net.downloads import DOWNLOAD_TIMEOUT_S
+from ...reprs import shortened
 from ..base import (
     Accepted,
     Account,
@@ -36,7 +37,7 @@ from ..base import (
 from .client import RunKey
 from .outputs import document_kind, outputs_of
 from .pace import Places
-from .planning import TASK_TYPE, body_of, is_reference, plan_task
+from .planning import TASK_TYPE, body_of, input_of, is_reference, plan_task
 from .protocol import NO_GPU, RATE_LIMIT, RunKeyTask, error_of_code, is_local_url, is_safe_id
 from .secrets import RUNKEY_KEY, SERVICES
 
@@ -48,7 +49,7 @@ RUN = Operation(
 
 _CAPABILITIES = Capabilities(
     client_chosen_ids=False, resend_is_safe=False, can_find_lost=False, pushes_results=False, webhooks="signed",
-    money="credits",
+    money="credits", takes_files=False,
 )  # fmt: skip
 _MOST_DOCUMENT_BYTES = 8 * 1024 * 1024
 _NO_GPU_TRIES = 4
@@ -119,7 +120,7 @@ class RunKeyProvider:
                     connect_timeout_s=self._connect_timeout_s,
                 )  # fmt: skip
                 if self._plan != "auto":
-                    client.pace.learn_plan(self._plan)
+                    client.pace.learn_plan(self._plan, is_fixed=True)
                 self._client = client
             return self._client
 
@@ -233,13 +234,20 @@ class RunKeyProvider:
             return await self._callbacks.wait("runkey", task_id, seconds, client.clock)
 
         def on_progress(task: RunKeyTask) -> None:
-            if task.progress is not None:
+            if task.status == "queued":
+                observer.on_waiting("waiting for a GPU")
+            elif task.status != "running":
+                observer.on_waiting(f"in the state {shortened(task.status)}, which is not documented")
+            elif task.progress is not None:
                 observer.on_progress(task.progress)
+            else:
+                observer.on_waiting(None)
 
         began = now()
         ended = await client.wait(
             task_id, timeout_s=deadline - began, on_progress=on_progress, woken=woken,
             asks_at_once=accepted.attempt.state == _LOCATED,
+            expects_callback=bool(accepted.attempt.task.get("webhookURL")),
         )  # fmt: skip
         attempt = accepted.attempt
         outcome = Outcome(attempt.task, attempt.attempt_uuid, [], [], ended.processing_time_s or now() - began)
@@ -248,7 +256,7 @@ class RunKeyProvider:
         if ended.status != "completed":
             outcome.errors.append(_failure(ended, attempt))
             return outcome
-        for output in outputs_of(ended):
+        for output in outputs_of(ended, input_of(attempt.task)):
             raw = await self._with_document(output, deadline)
             result = Result({**raw, "taskUUID": attempt.attempt_uuid}, attempt.attempt_uuid, raw["resultIndex"])
             observer.on_result(result)
@@ -297,7 +305,7 @@ class RunKeyProvider:
         task = await self.client.task(attempt.remote_id)
         if task.status != "completed":
             return None
-        for raw in outputs_of(task):
+        for raw in outputs_of(task, input_of(attempt.task)):
             same = raw.get("outputPath") == result.raw.get("outputPath") and raw["resultIndex"] == result.index
             fresh = Result({**raw, "taskUUID": attempt.attempt_uuid}, attempt.attempt_uuid, result.index)
             if same and fresh.url not in {None, result.url}:

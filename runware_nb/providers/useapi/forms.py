@@ -108,6 +108,8 @@ class AccountsForm:
 
     def save(self) -> None:
         """Add or update the account, in the background; a click on *Add or update* does this."""
+        if self._is_busy:
+            return  # the password stays in its place
         email, is_right = self._target(), True
         if not self._choice.value:
             is_right = self._check_email(is_needed=True)

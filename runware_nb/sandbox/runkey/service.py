@@ -83,6 +83,7 @@ class RunKeyService(Service):
             Route(f"{_CONTROL}/tasks", self._control(self._end_task), methods=["POST"]),
             Route(f"{_CONTROL}/advance", self._control(self._advance), methods=["POST"]),
             Route(f"{_CONTROL}/tasks", self._control(lambda _: self._list_tasks())),
+            Route(f"{_CONTROL}/requests", self._control(lambda _: dict(self._requests))),
             Route(f"{_CONTROL}/deliveries", self._control(lambda _: {"deliveries": self.deliveries.records})),
             Route("/runkey/media/{name}", media),
             Route("/runkey/{path:path}", self._respond, methods=_METHODS),
@@ -136,6 +137,7 @@ class RunKeyService(Service):
         self.plan = _PLAN
         self.templates = initial_templates()
         self.tasks: dict[str, Task] = {}
+        self._requests = {"run": 0, "task": 0, "account": 0, "refused": 0}
         self._offset_s = 0.0
 
     # --- API ---------------------------------------------------------------------------------------
@@ -175,6 +177,7 @@ class RunKeyService(Service):
     def _count_request(self) -> None:
         limit, now = PLANS[self.plan].requests_per_minute, self.now()
         if not self._window.admit(now, limit, is_sliding=self.behaviour.window == "sliding"):
+            self._requests["refused"] += 1
             msg = f"Rate limit exceeded: {limit} requests per minute."
             raise Refused(40003, msg, retry_after_s=self._window.wait_s(now))
 
@@ -186,6 +189,7 @@ class RunKeyService(Service):
                 "X-RateLimit-Reset": str(reset)}  # fmt: skip
 
     async def _run(self, request: Request) -> Response:
+        self._requests["run"] += 1
         body = await read_object(request, self.behaviour.max_body_bytes)
         hit = self.faults.draw("run", is_work=True, fingerprint=lambda: hash_of(body))
         spoilt = await self._spoilt_before(request, hit)
@@ -198,6 +202,7 @@ class RunKeyService(Service):
         return await self._spoilt(success(data, self.behaviour.submit_status, self.behaviour), request, hit)
 
     async def _read_task(self, task_id: str, request: Request) -> Response:
+        self._requests["task"] += 1
         hit = self.faults.draw("task", is_work=False, fingerprint=lambda: task_id)
         spoilt = await self._spoilt_before(request, hit)
         if spoilt is not None:
@@ -216,6 +221,7 @@ class RunKeyService(Service):
         return await self._spoilt(success(data, 200, self.behaviour), request, hit)
 
     async def _read_account(self, request: Request) -> Response:
+        self._requests["account"] += 1
         hit = self.faults.draw("account", is_work=False, fingerprint=lambda: "account")
         spoilt = await self._spoilt_before(request, hit)
         if spoilt is not None:
@@ -315,6 +321,7 @@ class RunKeyService(Service):
         if len(active) < limit:
             return 0.0
         if self.behaviour.over_concurrent == "refuse":
+            self._requests["refused"] += 1
             msg = f"Concurrent task limit exceeded: {limit} tasks."
             raise Refused(40003, msg, retry_after_s=max(1, math.ceil(active[0] - now)))
         return active[len(active) - limit] - now

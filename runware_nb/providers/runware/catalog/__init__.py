@@ -1,7 +1,7 @@
 """Models: what they are called, what they take, what they cost."""
 
 from .check import Rulebook, check_task, rulebook_of
-from .fields import Field, FieldProblem, Kind, check_value, fields_of, read_value, size_pairs
+from .fields import Field, FieldProblem, Kind, check_value, fields_of, fields_of_schema, read_value, size_pairs
 from .listed import ListedModel, listed_models
 from .live import LiveCatalogue
 from .models import DEFAULT_MODEL, Model, Sizes, all_models, find_model, nearest_names
@@ -23,6 +23,7 @@ __all__ = [
     "check_value",
     "estimate_usd",
     "fields_of",
+    "fields_of_schema",
     "find_model",
     "listed_models",
     "nearest_names",

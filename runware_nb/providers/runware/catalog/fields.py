@@ -17,8 +17,9 @@ from ....reprs import short_repr
 from ..operations import operation_of_task, option_fields, wire_name
 from ..parameters import DELIVERY
 from .check import Rulebook
+from .reading import plain_schema
 
-__all__ = ["Field", "FieldProblem", "Kind", "check_value", "fields_of", "read_value", "size_pairs"]
+__all__ = ["Field", "FieldProblem", "Kind", "check_value", "fields_of", "fields_of_schema", "read_value", "size_pairs"]
 
 _OF_THE_CLIENT = DELIVERY | {"model"}
 _LONG = 300
@@ -110,6 +111,18 @@ def fields_of(rules: Rulebook) -> tuple[Field, ...]:
     """
     fields = _FieldBuilder(_helps(rules.task_type)).of_object(rules.schema, (), 0)
     return tuple(field for field in fields if field.name not in _OF_THE_CLIENT)
+
+
+def fields_of_schema(schema: Mapping[str, Any]) -> tuple[Field, ...]:
+    """List the fields of an object that any JSON Schema describes, in its order.
+
+    Args:
+        schema: In JSON Schema; references inside it are resolved.
+
+    Raises:
+        ValueError: It is not an object, refers to another document, or is too large or too deep.
+    """
+    return tuple(_FieldBuilder({}).of_object(plain_schema(schema), (), 0))
 
 
 def size_pairs(rules: Rulebook) -> list[tuple[int, int]]:
