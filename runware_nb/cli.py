@@ -158,6 +158,10 @@ class TerminalFrontEnd(ScriptFrontEnd):
         _say(question, end="")
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
+    def tell(self, sentence: str) -> bool:  # noqa: ARG002 - see the protocol
+        """Return False: a command prints its notes to stderr. See `FrontEnd.tell`."""
+        return False
+
     def show_progress(self, done: int, total: int, what: str) -> None:
         """Rewrite one line of stderr. See `FrontEnd.show_progress`."""
         if _is_terminal(sys.stderr):

@@ -40,8 +40,13 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
         arguments += ["--faults", options.faults]
     sandbox = session.connection.use_sandbox(arguments)
     facts = {"service": "sandbox (local, costs nothing)", "URL": sandbox.info["rest_url"]}
-    public = {name: value for name, value in sandbox.info.items() if name != "api_key"}
+    public = {name: value for name, value in sandbox.info.items() if not _is_secret(name)}
     return CommandResult(render_facts(list(facts.items()), title="sandbox started"), public)
+
+
+def _is_secret(name: str) -> bool:
+    """Return whether a value of the sandbox's first line is a key, by its name."""
+    return name.endswith(("key", "token", "secret", "password"))
 
 
 def _stop(session: Session) -> CommandResult:

@@ -48,6 +48,8 @@ class ProviderPackage:
             medium is what the expression names it by. Empty if `rw.run(...)` is written.
         citation: What runs were made with, as a phrase for the methods section of a paper. The first of *services* is
             meant; all others are sandboxes.
+        shorten: The function of its module `writing` that shortens a text for display, such as an id that contains an
+            e-mail; empty if its ids contain no personal data.
         exports: The names that it adds to `runware_nb`, and where each is: `{"RunKey": "client:RunKey"}` is `RunKey` of
             its module `client`. They are loaded when they are first used.
         build: Builds the provider for a session; None for Runware, whose connection belongs to the session itself.
@@ -66,6 +68,7 @@ class ProviderPackage:
     form: str = ""
     python_call: str = ""
     citation: str = ""
+    shorten: str = ""
     callbacks: str = ""
     exports: Mapping[str, str] = field(default_factory=dict)
     build: Callable[[ProviderContext], Provider] | None = field(default=None, repr=False)

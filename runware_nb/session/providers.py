@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,6 +58,7 @@ class Providers:
             declared_secrets.declare_of_provider(package.name, package.secrets)
         self._built: dict[str, tuple[Settings, Provider]] = {}
         self._all: list[Provider] = []
+        self._told: dict[str, bool] = {}
         self._lock = make_lock()
         restart_after_fork(self)
 
@@ -109,6 +110,16 @@ class Providers:
             self._connection.check_sandbox()
             provider.require_key()
 
+    def notify(self, sentence: str) -> None:
+        """Keep a sentence of a provider until the next output; the same sentence is shown once in a session."""
+        self._told.setdefault(sentence, False)
+
+    def take_notices(self) -> list[str]:
+        """Return the sentences of providers that were not shown yet. See `Ports.take_notices`."""
+        taken = [sentence for sentence, was_told in list(self._told.items()) if not was_told]
+        self._told.update(dict.fromkeys(taken, True))
+        return taken
+
     def _client_of(self, service: str) -> Client:
         """Return Runware's client, unless another service has taken its place since a run was submitted.
 
@@ -139,7 +150,7 @@ class Providers:
     def context(self, settings: Settings | None = None) -> ProviderContext:
         """Return what a provider is built from; for the settings that apply now if there are none."""
         chosen = self.settings if settings is None else settings
-        return _Context(chosen, self._connection, self._connection.sandbox, self._board)
+        return _Context(chosen, self._connection, self._connection.sandbox, self.notify, self._board)
 
     def close(self) -> None:
         """Close the connections of all providers except Runware's. Tasks go on at the services."""
@@ -159,12 +170,14 @@ class _Context:
         connection: Has the secrets that were entered in this session.
         sandbox: The sandbox that the settings point to; None for the real services. It stays that of the time when the
             provider was built: a run that is in flight when the user leaves the sandbox must not get a real key.
+        tell: Keeps a sentence for the next output.
         board: What wakes the waits for tasks.
     """
 
     settings: Settings
     connection: ServiceConnection
     sandbox: LocalSandbox | None
+    tell: Callable[[str], None]
     board: CallbackBoard
 
     def key(self, secret: ProviderSecret) -> Key:
@@ -188,4 +201,4 @@ class _Context:
 
     def notify(self, sentence: str) -> None:
         """Tell the user something with the next output."""
-        self.connection.notify(sentence)
+        self.tell(sentence)

@@ -81,6 +81,7 @@ class Session:
         self.providers = providers = Providers(connection, self.planner, packages, board)
         self.callbacks = Callbacks(providers, board)
         self.provider, self.serves, self.require_key = providers.provider, providers.serves, providers.require_key
+        self.take_notices = providers.take_notices
         self.rng = random.Random()  # noqa: S311 - picks seeds; of its own, so that random.seed() leaves it alone
         self.engine = engine = Engine(self)
         self.consent, self.jobs, self.recovery, self.queue = engine.consent, engine.jobs, engine.recovery, engine.queue

@@ -116,6 +116,7 @@ class UseApiAccount:
         max_jobs: Most tasks at a time; None if the service does not state it.
         error: Pending problem; None if there is none. The account serves no task while it has one.
         session_expires_at: When the Runway session ends, in seconds since the epoch; None if that is not stated.
+        running: Number of tasks that the service tracks for it; None if that was not asked for.
         secrets: Its secrets, if the caller asked for them.
     """
 
@@ -123,11 +124,13 @@ class UseApiAccount:
     max_jobs: int | None
     error: str | None = None
     session_expires_at: float | None = None
+    running: int | None = None
     secrets: AccountSecrets | None = None
 
     def __repr__(self) -> str:
+        jobs = f"max_jobs={self.max_jobs}" if self.running is None else f"running {self.running} of {self.max_jobs}"
         state = f" error={self.error[:60]!r}" if self.error else ""
-        return f"<UseApiAccount {shorten_account(self.email)} max_jobs={self.max_jobs}{state}>"
+        return f"<UseApiAccount {shorten_account(self.email)} {jobs}{state}>"
 
 
 def check_email(email: object) -> str:
@@ -196,16 +199,20 @@ def parse_account(answer: Any, *, reveals: bool = False, email: str = "") -> Use
     )
 
 
-def parse_accounts(answer: Any) -> list[UseApiAccount]:
+def parse_accounts(answer: Any, *, reveals: bool = False) -> list[UseApiAccount]:
     """Parse the list of accounts: an object keyed by e-mail, and not an array (reference 2.2).
+
+    Args:
+        answer: A parsed response.
+        reveals: See `parse_account`.
 
     Raises:
         ProtocolError: It is neither. The error does not quote it, because it may contain every secret of every account.
     """
     if isinstance(answer, dict):
-        return [parse_account(item, email=str(email)) for email, item in answer.items()]
+        return [parse_account(item, reveals=reveals, email=str(email)) for email, item in answer.items()]
     if isinstance(answer, list):
-        return [parse_account(item) for item in answer]
+        return [parse_account(item, reveals=reveals) for item in answer]
     raise ProtocolError("The list of accounts is not an object")
 
 
@@ -271,6 +278,10 @@ class AccountsLimiter:
         """Have the accounts read again soon: the service refused a task although this bound let it pass."""
         self._is_doubtful = True
 
+    def expire(self) -> None:
+        """Have the accounts read again before the next task: they were changed here."""
+        self._refreshed_at = None
+
     def close(self, error: TransportError) -> None:
         """Refuse further places: those that wait, and those that come later, get a copy of the error."""
         self._closed = error
@@ -289,7 +300,7 @@ class AccountsLimiter:
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.create_task(self._refresh())
         if self._refreshed_at is None:  # the first tasks wait for it, later ones go on with what is known
-            await asyncio.shield(self._refreshing)
+            await asyncio.wait({self._refreshing})  # which raises nothing if it fails or is cancelled
 
     async def _refresh(self) -> None:
         # A question that fails says nothing about the accounts: the bound stays, and the tasks themselves show the

@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import os
 import random
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlencode
@@ -38,7 +38,7 @@ from ...net.clock import Clock
 from ...net.deadlines import now
 from ...net.downloads import DOWNLOAD_TIMEOUT_S, Downloads
 from ...net.http import Content, HttpConnection, HttpResponse
-from ...settings import Key, find_key
+from ...settings import Key, find_key, load_settings
 from .accounts import (
     RECOMMENDED_JOBS,
     Password,
@@ -185,21 +185,22 @@ class UseApi:
 
     # --- accounts ----------------------------------------------------------------------------------------
 
-    async def accounts(self, *, reveals: bool = False) -> list[UseApiAccount]:
+    async def accounts(self, *, counts_jobs: bool = False, reveals: bool = False) -> list[UseApiAccount]:
         """Return the Runway accounts that useapi.net stores; an empty list if none is configured.
 
         Args:
+            counts_jobs: Whether the scheduler is asked how many tasks each account runs.
             reveals: Whether passwords and session tokens are kept, as far as the service returns them.
         """
         response = await self._respond("GET", f"{_BASE}/accounts", is_traced=False)
         if response.status == 404:  # documented as a sentence, and not as JSON
             return []
         self._check(response, "The list of accounts", is_private=True)
-        accounts = parse_accounts(parse_json(response.body))
-        if not reveals:
+        accounts = parse_accounts(parse_json(response.body), reveals=reveals)
+        if not counts_jobs:
             return accounts
-        answer = parse_json(response.body)
-        return [parse_account(item, reveals=True, email=str(email)) for email, item in answer.items()]
+        tracked = [task.account for task in await self.scheduler()]
+        return [replace(account, running=tracked.count(account.email)) for account in accounts]
 
     async def account(self, email: str, *, reveals: bool = False) -> UseApiAccount:
         """Return one Runway account.
@@ -785,15 +786,13 @@ def _email_query(email: str | None) -> str:
 
 
 def _find_token() -> Key:
-    key = find_key(USEAPI_TOKEN, os.environ.get("RUNWARE_NB_PROFILE", ""))
+    key = find_key(USEAPI_TOKEN, load_settings().profile)
     if key is None:
         raise ConfigError(f"No {USEAPI_TOKEN.label}. Set {USEAPI_TOKEN.variable}, or pass token=....")
     return key
 
 
 def _default_url() -> str:
-    from ...settings import load_settings
-
     return str(load_settings().value("useapi_url"))
 
 

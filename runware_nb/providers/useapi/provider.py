@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import random
 import uuid
@@ -42,11 +43,11 @@ from ..base import (
     RunObserver,
     Task,
 )
-from .accounts import RECOMMENDED_JOBS, AccountsLimiter, UseApiAccount, check_email
+from .accounts import RECOMMENDED_JOBS, AccountsLimiter, Password, UseApiAccount
 from .assets import common_owner, is_asset_id, read_upload
 from .client import UseApi, asset_values, check_common, poll_interval_s, resubmit_delay_s
 from .models import ENDPOINTS, check_task, model_of
-from .package import USEAPI_TOKEN
+from .package import RUNWAY_PASSWORD, USEAPI_TOKEN
 from .protocol import (
     Artifact,
     UseApiTask,
@@ -65,7 +66,7 @@ TERMS = (
     "This drives your own Runway account through useapi.net, an unofficial proxy. Check Runway's terms of use before "
     "you automate it."
 )
-_WAITING = "waiting at Runway: the account runs other tasks first (THROTTLED). This can take long, and is not an error"
+_WAITING = "waiting at Runway, whose queue holds it back (THROTTLED); this can take long, and is not an error"
 _CAPABILITIES = Capabilities(
     client_chosen_ids=False,
     resend_is_safe=False,  # each create call that arrives is a task of its own, and is charged
@@ -154,6 +155,15 @@ class UseApiProvider:
             self._client = UseApi(key, url=self._url, clock=self.clock, rng=self._rng)
         return self._client
 
+    def password(self) -> Password:
+        """Return the password of a Runway account from the environment.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        key = self._context.key(RUNWAY_PASSWORD)
+        return Password(key.reveal(), key.source)
+
     async def _read_accounts(self) -> list[UseApiAccount]:
         return await self.client.accounts()
 
@@ -178,15 +188,9 @@ class UseApiProvider:
                 f"{PREFIX}videos/create. Nothing was sent.", parameter="taskType",
             )  # fmt: skip
         path = call_of(item)
-        if item.get("account") is not None:
-            check_email(item["account"])
-            endpoint = ENDPOINTS.get(path)
-            if endpoint is not None and not endpoint.takes_account and not item.get("assets"):
-                raise TaskInvalid(f"Invalid account: {path} runs on the account that owns its asset. Nothing was sent.",
-                                  parameter="account")  # fmt: skip
         body = wire_body(item)
         try:
-            check_common({**body, **({"email": item["account"]} if item.get("account") else {})})
+            check_common({**body, **({"email": item["account"]} if item.get("account") is not None else {})})
         except ArgumentInvalid as error:
             raise TaskInvalid(f"{error.problem} Nothing was sent.", parameter=error.name) from error
         return Plan(item, tuple(check_task(path, body).warnings))
@@ -287,17 +291,12 @@ class UseApiProvider:
 
     async def _account_with_capacity(self) -> str | None:
         """Return the account with the most free slots; None if only one is configured, which needs no name."""
-        accounts = await self.client.accounts()
+        accounts = await self.client.accounts(counts_jobs=True)
         self.limiter.learn(accounts)
-        usable = [account for account in accounts if account.error is None] or accounts
         if len(accounts) < 2:
-            return usable[0].email if usable else None
-        tracked = [task.account for task in await self.client.scheduler()]
-
-        def free(account: UseApiAccount) -> int:
-            return (account.max_jobs or RECOMMENDED_JOBS) - tracked.count(account.email)
-
-        return max(usable, key=free).email
+            return None
+        usable = [account for account in accounts if account.error is None] or accounts
+        return max(usable, key=lambda account: (account.max_jobs or RECOMMENDED_JOBS) - (account.running or 0)).email
 
     async def _upload(self, value: Any, account: str | None) -> str:
         """Return the id of a medium as an asset of an account; the same content is uploaded once."""
@@ -343,17 +342,16 @@ class UseApiProvider:
         task, began = accepted.attempt.task, now()
         interval_s = poll_interval_s(call_of(task))
         last: UseApiTask | None = None
-        is_waiting = False
-        try:
-            async for last in self.client.watch(accepted.remote_id, interval_s=interval_s, deadline=deadline):
-                if last.is_waiting is not is_waiting:
-                    is_waiting = last.is_waiting
-                    observer.on_waiting(_WAITING if is_waiting else None)
+
+        async def sleep(seconds: float) -> None:  # a callback about the task ends it early
+            await self._context.board.wait("useapi", accepted.remote_id, seconds, self.clock)
+
+        polls = self.client.watch(accepted.remote_id, interval_s=interval_s, deadline=deadline, sleep=sleep)
+        async with contextlib.aclosing(polls):
+            async for last in polls:
+                observer.on_waiting(_WAITING if last.is_waiting else None)
                 if last.progress is not None:
                     observer.on_progress(100 * last.progress)
-        finally:
-            if is_waiting:
-                observer.on_waiting(None)
         assert last is not None
         outcome = Outcome(task, accepted.attempt.attempt_uuid, [], [])
         # The service does not state what a task costs, so `charged` stays None: unknown, and not 0.
