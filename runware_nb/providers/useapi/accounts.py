@@ -180,6 +180,7 @@ def parse_account(answer: Any, *, reveals: bool = False, email: str = "") -> Use
         ProtocolError: It is not an account. The error does not quote it.
     """
     if not isinstance(answer, dict):
+        del answer  # a traceback may show the variables of this frame
         raise ProtocolError("The response about an account is not an object")
     session = answer.get("jwt")
     session = session if isinstance(session, dict) else {}
@@ -213,6 +214,7 @@ def parse_accounts(answer: Any, *, reveals: bool = False) -> list[UseApiAccount]
         return [parse_account(item, reveals=reveals, email=str(email)) for email, item in answer.items()]
     if isinstance(answer, list):
         return [parse_account(item, reveals=reveals) for item in answer]
+    del answer  # as above
     raise ProtocolError("The list of accounts is not an object")
 
 

@@ -248,7 +248,7 @@ class UseApi:
             f"The account {shorten_account(email)}",
             is_private=True,
             posts_account=True,
-            hidden=secret.reveal(),
+            hidden=secret,
         )
         return parse_account(parse_json(response.body), email=email)
 
@@ -674,7 +674,7 @@ class UseApi:
         *,
         is_private: bool = False,
         posts_account: bool = False,
-        hidden: str = "",
+        hidden: Password | None = None,
     ) -> None:
         """Raise the error that a response states.
 
@@ -690,9 +690,9 @@ class UseApi:
         error = error_of_response(response, posts_account=posts_account)
         if error is None:
             error = self._error_without_envelope(response, what, is_private=is_private)
-        if hidden:
-            error.args = tuple(redact_text(str(part), [hidden]) for part in error.args)
-            error.raw = {key: redact_text(str(part), [hidden]) for key, part in error.raw.items()}
+        if hidden is not None:  # also a password that is too short to be searched for everywhere
+            error.args = tuple(redact_text(str(part), [hidden.reveal()]) for part in error.args)
+            error.raw = {key: redact_text(str(part), [hidden.reveal()]) for key, part in error.raw.items()}
         raise error
 
     def _error_without_envelope(self, response: HttpResponse, what: str, *, is_private: bool) -> TaskError:
