@@ -8,7 +8,10 @@ import io
 import json
 import queue
 import random
+import re
+import shutil
 import threading
+import time
 
 import pytest
 from PIL import Image
@@ -549,3 +552,149 @@ def test_no_candidate_with_capacity_is_refused_with_429():
     with pytest.raises(Refused) as refused:
         balancer.choose([Account(FIRST, 1, 0.0)], request_max_jobs=None, replaces=False, broken_status=596)
     assert refused.value.status == 429
+
+
+# --- state ------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def running(*arguments):
+    sandbox = UseApiSandbox(*arguments)
+    try:
+        yield sandbox
+    finally:
+        sandbox.process.kill()  # nothing is written at the end
+
+
+def kept_in(tmp_path):
+    return ("--state-dir", str(tmp_path / "state"), "--key-file", str(tmp_path / "key"))
+
+
+def until(is_so):
+    for _ in range(3000):
+        if is_so():
+            return
+        time.sleep(0.01)
+    raise AssertionError
+
+
+def test_state_outlives_the_process(tmp_path):
+    """Accounts, tasks, assets, the scheduler, the ledger and the files are those of before, and ids stay unique."""
+    lists = ("/accounts", f"/tasks/?offset=0&limit=9&email={FIRST}", f"/assets/?offset=0&limit=9&email={FIRST}",
+             "/scheduler", "//v2/account", f"/features/?email={FIRST}")  # fmt: skip
+
+    def seen(useapi):
+        return [useapi.call("GET", path)[1] for path in lists] + [useapi.control("ledger")]
+
+    def without_ports(content):
+        return re.sub(r"127\.0\.0\.1:\d+", "", json.dumps(content))
+
+    with running(*kept_in(tmp_path)) as first:
+        for email in (FIRST, SECOND, THIRD):
+            first.add_account(email)
+        first.call("POST", "//v2/account", {"name": "Ada"})
+        first.faults({"kind": "expire_session"})
+        assert first.create(email=SECOND)[0] == 596
+        assert first.call("DELETE", f"/accounts/{THIRD}")[0] == 204
+        image, deleted = (first.upload()[1]["assetId"] for _ in range(2))
+        assert first.call("DELETE", f"/assets/{deleted}")[0] == 204
+        done = first.create(imageAssetId1=image, replyRef="mine")[1]["taskId"]
+        video = first.call("GET", f"/tasks/{done}")[1]["artifacts"][0]
+        body = send("GET", video["url"], b"", "none")[2]
+        upscaled = first.create("/videos/upscale", videoAssetId=video["assetId"])[1]["taskId"]
+        assert first.call("DELETE", f"/tasks/{upscaled}")[0] == 204
+        hold(first)
+        held, untracked = (first.create(email=FIRST)[1]["taskId"] for _ in range(2))
+        assert first.call("DELETE", f"/scheduler/{untracked}")[0] == 204
+        before = seen(first)
+    with running(*kept_in(tmp_path)) as second:
+        assert without_ports(seen(second)) == without_ports(before)
+        assert [task["taskId"] for task in second.call("GET", "/scheduler")[1]] == [held]
+        (again,) = second.call("GET", f"/tasks/{done}")[1]["artifacts"]
+        assert again["fileSize"] == str(len(body))
+        assert send("GET", again["url"], b"", "none")[2] == body
+        assert second.call("GET", f"/tasks/{upscaled}")[0] == 404
+        created = second.create(email=FIRST, imageAssetId1=image)[1]["taskId"]
+        assert created not in {done, upscaled, held, untracked}
+        second.control("reset")
+    with running(*kept_in(tmp_path)) as third:
+        assert third.raw("GET", "/accounts")[0] == 404
+        assert third.control("ledger")["charges"] == []
+
+
+def test_a_damaged_journal_leaves_the_rest(tmp_path, capfd):
+    """Lines that cannot be read or applied are left out, and the damaged file is kept."""
+    with running(*kept_in(tmp_path)) as first:
+        first.add_account()
+        image = first.upload()[1]["assetId"]
+        lost, kept = (first.create(imageAssetId1=image)[1]["taskId"] for _ in range(2))
+    folder = tmp_path / "state" / "useapi"
+    journal = folder / "journal.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    assert [json.loads(line)["op"] for line in lines] == ["begin", "account", "asset", "task", "task"]
+    (folder / "uploads" / f"{image.rpartition(':')[2]}.png").unlink()
+    journal.write_text("".join([*lines[:3], '{"op": "delete_asset", "id": "x"}\n', "[1]\n", lines[4], '{"op": "ta']))
+    with running(*kept_in(tmp_path)) as second:
+        assert [second.call("GET", f"/tasks/{task_id}")[0] for task_id in (lost, kept)] == [404, 200]
+        assert second.call("GET", f"/assets/{image}")[0] == 404
+        assert len(second.control("ledger")["charges"]) == 1
+        assert second.create()[1]["taskId"] not in {lost, kept}
+    assert "4 of 7 lines are unreadable and left out" in capfd.readouterr().err
+    assert len(list(folder.glob("journal.damaged-*.jsonl"))) == 1
+
+
+def test_no_secret_is_in_the_state_folder(tmp_path):
+    """Neither a password, nor a session token, nor the API token, nor the sandbox's key."""
+    with running(*kept_in(tmp_path)) as useapi:
+        useapi.switch(password="echoed")
+        token = useapi.add_account()["jwt"]["token"]
+        assert (
+            useapi.call("POST", f"/accounts/{FIRST}", {"email": FIRST, "password": "open-sesame", "maxJobs": 5})[0]
+            == 200
+        )
+        useapi.upload()
+        useapi.create(replyRef="mine")
+        secrets = (
+            "wonder-wall",
+            "open-sesame",
+            token,
+            useapi.token,
+            useapi.token.partition("-")[2],
+            useapi.process.api_key,
+        )
+    kept = [path for path in (tmp_path / "state").rglob("*") if path.is_file()]
+    assert len(kept) == 2
+    for secret in secrets:
+        assert all(secret.encode() not in path.read_bytes() for path in kept)
+
+
+def test_callbacks_outlive_the_process(tmp_path):
+    """A change that came while no process ran is posted at the start, and one that was posted is not repeated."""
+    with callbacks() as receiver:
+        with running(*kept_in(tmp_path)) as first:
+            first.add_account()
+            first.create(replyUrl=f"{receiver.url}/done", replyRef="done")
+            assert receiver.next()[1]["replyRef"] == "done"
+            journal = tmp_path / "state" / "useapi" / "journal.jsonl"
+            until(lambda: '"posted"' in journal.read_text().splitlines()[-1])
+            hold(first)
+            pending = first.create(replyUrl=f"{receiver.url}/pending")[1]["taskId"]
+        lines = [json.loads(line) for line in journal.read_text().splitlines()]
+        for event in lines:
+            if event["op"] == "task" and event["task"]["reply_ref"] is None:
+                event["task"]["steps"] = [[at - 7200, status] for at, status in event["task"]["steps"]]
+        journal.write_text("".join(json.dumps(event) + "\n" for event in lines))
+        with running(*kept_in(tmp_path)):
+            path, body = receiver.next()
+        assert (path, body["taskId"], body["status"]) == ("/pending", pending, "SUCCEEDED")
+        assert receiver.received.empty()
+
+
+def test_a_folder_that_cannot_be_used_is_reported(tmp_path, capfd):
+    """Uploads are then kept in memory only."""
+    with running(*kept_in(tmp_path)) as useapi:
+        useapi.add_account()
+        shutil.rmtree(tmp_path / "state" / "useapi" / "uploads")
+        assert useapi.upload()[0] == 200
+        assert useapi.create()[0] == 200
+    assert capfd.readouterr().err.count("cannot be used") == 1

@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Route
 
 from ..core.connections import cut_short
 from ..core.faults import Fault
+from ..core.journal import Journal
 from ..core.ledger import hash_of
 from ..core.making.words import caption
 from ..core.service import Options, Service
@@ -68,10 +69,10 @@ class UseApiService(Service):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self.token = f"user:{_USER_ID}-{hashlib.sha256(f'useapi/{self.api_key}'.encode()).hexdigest()[:32]}"
-        self._created = self.clock.now()
         self.state = State(
             self.clock, self.account, user_id=_USER_ID, seed=self.seed, latency_s=self.latency_s,
             file_url=lambda name: f"{self.base_url}{_PREFIX}/files/{name}?signature={self._signature(name)}",
+            journal=Journal(options.state_dir),
         )  # fmt: skip
 
     def urls(self) -> dict[str, str]:
@@ -93,6 +94,11 @@ class UseApiService(Service):
             ValueError: A switch is unknown, or its value is invalid.
         """
         self.state.behaviour = self.state.behaviour.with_values(values)
+
+    def start(self) -> None:
+        """Resume the callbacks of an earlier process."""
+        for task in self.state.unposted():
+            self.spawn(self.state.call_back(task))
 
     def reset(self) -> None:
         """Delete all accounts, tasks, assets, charges and faults, and start the random choices again."""
@@ -327,10 +333,10 @@ class UseApiService(Service):
         accounts = self.state.accounts.values()
         broken = sum(bool(account.error) for account in accounts)
         content = {
-            "id": _USER_ID, "email": "sandbox@example.com", "created": timestamp(self._created),
+            "id": _USER_ID, "email": "sandbox@example.com", "created": timestamp(self.state.created_at),
             "name": self.state.name, "subscriptionIsActive": True, "subscriptions": 1, "maxAccountsPerAPI": 3,
             "accounts": {"runwayml": {"total": len(accounts), "active": len(accounts) - broken, "error": broken}},
-            "verified": True, "sub": datetime.fromtimestamp(self._created + 30 * 86400, UTC).strftime("%y%m%d"),
+            "verified": True, "sub": datetime.fromtimestamp(self.state.created_at + 30 * 86400, UTC).strftime("%y%m%d"),
         }  # fmt: skip
         if self.state.reply_url:
             content["replyUrl"] = self.state.reply_url
@@ -340,8 +346,7 @@ class UseApiService(Service):
         for name in ("name", "replyUrl"):
             if name in call.body and (not isinstance(call.body[name], str) or len(call.body[name]) > _LONGEST_URL):
                 raise Refused(400, f"Parameter {name} must be a string of at most {_LONGEST_URL} characters.")
-        self.state.name = call.body.get("name", self.state.name)
-        self.state.reply_url = call.body.get("replyUrl", self.state.reply_url)
+        self.state.set_platform(call.body.get("name", self.state.name), call.body.get("replyUrl", self.state.reply_url))
         return await self._platform_account(call)
 
 
