@@ -12,7 +12,9 @@ import re
 import shutil
 import threading
 import time
+import urllib.parse
 
+import av
 import pytest
 from PIL import Image
 
@@ -415,6 +417,96 @@ def test_sizes_of_uploads(useapi):
     useapi.switch(max_upload_bytes=3)
     assert useapi.call("POST", path, b"sound", **{"Content-Type": "audio/wav"})[0] == 400
     assert len(useapi.call("GET", "/assets/?offset=0&limit=50&mediaType=audio")[1]) == 1
+
+
+# --- calls without a task ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["array", "object", "elevenlabs"])
+def test_forms_of_voices(useapi, form):
+    """Each voice has a sample that can be decoded."""
+    useapi.switch(voices=form)
+    body = useapi.call("GET", "/lipsync/voices/")[1]
+    voice = (body if form == "array" else body["voices"])[0]
+    url = voice["preview_url" if form == "elevenlabs" else "previewUrl"]
+    status, headers, sound = send("GET", url, b"", "none")
+    assert (status, headers["content-type"]) == (200, "audio/mpeg")
+    with av.open(io.BytesIO(sound)) as container:
+        assert next(container.decode(audio=0)) is not None
+
+
+def test_voices_need_an_email_if_there_are_several_accounts(useapi):
+    useapi.add_account(THIRD)
+    assert useapi.call("GET", "/lipsync/voices")[0] == 400
+    assert useapi.call("GET", f"/lipsync/voices?email={THIRD}")[0] == 200
+
+
+@pytest.mark.parametrize("form", ["text", "segments", "array"])
+def test_forms_of_transcripts(useapi, form):
+    useapi.switch(transcript=form)
+    path = "/assets/?name=speech&duration=4"
+    asset = useapi.call("POST", path, b"sound", **{"Content-Type": "audio/wav"})[1]["assetId"]
+    body = useapi.call("GET", f"/transcribe/?assetId={asset}&language=de")[1]
+    text, segments = "This is speech. The language is de.", [
+        {"start": 0.0, "end": 2.0, "text": "This is speech."}, {"start": 2.0, "end": 4.0, "text": "The language is de."},
+    ]  # fmt: skip
+    assert body == {"text": {"text": text}, "segments": {"text": text, "segments": segments}, "array": segments}[form]
+
+
+def test_the_upscaler_returns_the_bytes_of_an_image(useapi):
+    """Only the sandbox's own files are fetched, and the sizes are checked."""
+    url = urllib.parse.quote(useapi.upload()[1]["url"], safe="")
+    status, headers, body = useapi.raw("GET", f"/image_upscaler/?image_url={url}&width=256&height=144")
+    assert (status, headers["content-type"]) == (200, "image/png")
+    assert Image.open(io.BytesIO(body)).size == (256, 144)
+    for size in (
+        "width=256",
+        "width=0&height=9",
+        "width=9&height=4097",
+        "width=9&height=nine",
+        "width=9&height=" + "9" * 5000,
+    ):
+        assert useapi.raw("GET", f"/image_upscaler/?image_url={url}&{size}")[0] == 400
+    sound = useapi.call("POST", "/assets/?name=a", b"sound", **{"Content-Type": "audio/wav"})[1]["url"]
+    for other in ("https://example.com/a.png", "http://[", sound, f"{useapi.url}/files/{FIRST}.png"):
+        quoted = urllib.parse.quote(other, safe="")
+        assert useapi.raw("GET", f"/image_upscaler/?image_url={quoted}&width=8&height=8")[0] == 400
+    useapi.control("reset")
+    assert useapi.raw("GET", f"/image_upscaler/?image_url={url}&width=8&height=8")[0] == 404  # no account
+    useapi.add_account()
+    assert useapi.raw("GET", f"/image_upscaler/?image_url={url}&width=8&height=8")[0] == 400  # the file is deleted
+
+
+def test_a_switch_restores_the_preview_of_prompts(useapi):
+    """It returned a URL and a seed, and 403 for a moderated prompt."""
+    useapi.switch(preview="active")
+    status, body = useapi.call("GET", "/text_to_image_preview/?text_prompt=a%20ship")
+    assert (status, set(body)) == (200, {"url", "seed"})
+    assert Image.open(io.BytesIO(send("GET", body["url"], b"", "none")[2])).format == "PNG"
+    assert useapi.call("GET", "/text_to_image_preview/")[0] == 400
+    useapi.faults({"kind": "moderate", "on": "text_to_image_preview"})
+    assert useapi.call("GET", "/text_to_image_preview/?text_prompt=x")[0] == 403
+
+
+def test_usage_appears_late_in_two_forms(useapi):
+    """Calls are counted by day, endpoint and status; those with a wrong token are not."""
+    useapi.create()
+    useapi.create(model=None)
+    useapi.call("GET", "/accounts", token="user:1-other")
+    assert useapi.call("GET", "//v2/account/stats") == (200, {})
+    useapi.switch(stats_lag_s=0)
+    counts = {}
+    for endpoints in useapi.call("GET", "//v2/account/stats")[1].values():  # midnight may have passed
+        for endpoint, statuses in endpoints.items():
+            for status, count in statuses.items():
+                counts[endpoint, status] = counts.get((endpoint, status), 0) + count
+    create = "POST /v1/runwayml/videos/create"
+    assert (counts[create, "200"], counts[create, "400"], counts["GET /v2/account/stats", "200"]) == (1, 1, 1)
+    assert "GET /v1/runwayml/accounts" not in {endpoint for endpoint, _ in counts}
+    useapi.switch(stats="rows")
+    rows = useapi.call("GET", "//v2/account/stats")[1]["stats"]
+    assert sum(row["count"] for row in rows if (row["endpoint"], row["status"]) == (create, 400)) == 1
+    assert set(rows[0]) == {"date", "endpoint", "status", "count"}
 
 
 # --- faults -----------------------------------------------------------------------------------------
