@@ -724,6 +724,110 @@ def test_state_outlives_the_process(tmp_path):
         second.close()
 
 
+def kept_in(tmp_path):
+    return (*STOPPED, "--state-dir", str(tmp_path / "state"), "--key-file", str(tmp_path / "key"))
+
+
+def until_written(tmp_path, op, count=1):
+    """Wait until the journal has *count* events of a kind, and return them."""
+    for _ in range(600):
+        lines = (tmp_path / "state" / "runkey" / "journal.jsonl").read_text().splitlines()
+        events = [event for event in map(json.loads, lines) if event["op"] == op]
+        if len(events) == count:
+            return events
+        time.sleep(0.05)
+    raise AssertionError(lines)
+
+
+def test_a_callback_is_sent_again_after_a_restart_with_the_same_bytes(tmp_path, receiver):
+    """Also if a switch would sign it in another way by now. A delivered callback is not repeated."""
+    receiver.statuses += [204, 500]
+    first = RunKeyProcess(*kept_in(tmp_path))
+    first.start("tpl_inline", webhook_url=receiver.url)
+    delivered = receiver.wait()
+    until_written(tmp_path, "called_back")
+    task_id = first.start("tpl_inline", {"prompt": "façade ☕"}, webhook_url=receiver.url)
+    refused = receiver.wait()
+    until_written(tmp_path, "attempt", 2)
+    first.kill()
+    second = RunKeyProcess(*kept_in(tmp_path))
+    try:
+        second.set("behaviour", {"webhook_scheme": "header-only"})
+        second.advance(1)
+        again = receiver.wait()
+        records = until_delivered(second, 2, task_id=task_id, attempts=2, status=204)
+        until_written(tmp_path, "called_back", 2)
+    finally:
+        second.kill()
+    name = "X-RunKey-Signature"
+    assert (again[0], again[1][name]) == (refused[0], refused[1][name])
+    assert is_signed(*again, second.secret)
+    assert records[0]["attempts"] == 1
+    third = RunKeyProcess(*kept_in(tmp_path))
+    try:
+        third.start("tpl_inline", webhook_url=receiver.url)
+        receiver.wait()
+    finally:
+        third.close()
+    assert [body for body, _ in receiver.got].count(delivered[0]) == 1
+    assert len(receiver.got) == 4
+
+
+def test_callbacks_of_unfinished_tasks_follow_after_a_restart(tmp_path, receiver):
+    """They are built and signed when the task ends, and have the fault that hit the request."""
+    first = RunKeyProcess(*kept_in(tmp_path))
+    first.clear()
+    ended = first.start("tpl_slow", {"n": 1}, webhook_url=receiver.url)
+    first.set("faults", [{"kind": "webhook", "how": "wrong_signature", "in_addition": True},
+                         {"kind": "webhook", "how": "lost"}])  # fmt: skip
+    spoilt, lost = (first.start("tpl_slow", {"n": n}, webhook_url=receiver.url) for n in (2, 3))
+    canceled = first.start("tpl_slow", {"n": 4}, webhook_url=receiver.url)
+    first.set("tasks", {"task_id": canceled})
+    first.kill()
+    second = RunKeyProcess(*kept_in(tmp_path))
+    try:
+        assert receiver.got == []
+        second.advance(200)
+        for _ in range(3):
+            receiver.wait()
+        until_written(tmp_path, "called_back", 3)
+    finally:
+        second.close()
+    received = [(json.loads(body)["data"]["task_id"], is_signed(body, headers, first.secret))
+                for body, headers in receiver.got]  # fmt: skip
+    assert sorted(received) == sorted([(ended, True), (spoilt, False), (spoilt, True)])
+    assert lost not in dict(received)
+
+
+def test_a_delayed_callback_outlives_the_process(tmp_path, receiver):
+    first = RunKeyProcess(*kept_in(tmp_path))
+    first.set("faults", {"kind": "webhook", "how": "delayed", "seconds": 40})
+    first.start("tpl_inline", webhook_url=receiver.url)
+    first.kill()
+    second = RunKeyProcess(*kept_in(tmp_path))
+    try:
+        second.advance(40)
+        assert is_signed(*receiver.wait(), second.secret)
+    finally:
+        second.close()
+
+
+def test_no_secret_is_in_the_state_folder(tmp_path, receiver):
+    """Neither the key nor the webhook secret, whether of the process or of a switch."""
+    runkey = RunKeyProcess(*kept_in(tmp_path))
+    try:
+        runkey.start("tpl_inline", webhook_url=receiver.url)
+        receiver.wait()
+        runkey.set("behaviour", {"webhook_secret": "whsec_of_a_switch"})
+        runkey.start("tpl_inline", webhook_url=receiver.url)
+        receiver.wait()
+        until_written(tmp_path, "called_back", 2)
+    finally:
+        runkey.kill()
+    content = (tmp_path / "state" / "runkey" / "journal.jsonl").read_text()
+    assert all(secret not in content for secret in (runkey.api_key, runkey.secret, "whsec_"))
+
+
 def test_a_damaged_journal_leaves_the_other_tasks(tmp_path, capfd):
     """Ids are unique although lines are missing, and the problem is reported."""
     arguments = (*STOPPED, "--state-dir", str(tmp_path))

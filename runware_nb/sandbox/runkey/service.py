@@ -62,7 +62,9 @@ class RunKeyService(Service):
         self.behaviour = Behaviour()
         self.files = MediaFiles(self.clock)
         self.journal = Journal(options.state_dir)
-        self.deliveries = Deliveries(self.clock, self._sleep, lambda: self.webhook_secret, lambda: self.behaviour)
+        self.deliveries = Deliveries(
+            self.clock, self._sleep, lambda: self.webhook_secret, lambda: self.behaviour, self.journal.write
+        )
         self._window = Window()
         self._request_count = 0
         self._advanced = asyncio.Event()
@@ -104,13 +106,19 @@ class RunKeyService(Service):
         """
         self.behaviour = self.behaviour.with_values(values)
 
+    def start(self) -> None:
+        """Resume the callbacks that an earlier process left: those of tasks that have ended, and of those that will."""
+        for task in self.tasks.values():
+            if task.webhook_url is not None and not task.is_called_back:
+                self.spawn(self._finish(task))
+
     def reset(self) -> None:
         """Delete all tasks, charges and faults, and restore account and templates. Switches stay as they are."""
         super().reset()
         for work in self._running:
             work.cancel()
         self.files.clear()
-        self.deliveries.records.clear()
+        self.deliveries.clear()
         self._window.clear()
         self._forget()
         self.journal.clear()
@@ -287,13 +295,14 @@ class RunKeyService(Service):
             is_preempted=template.scenario == "preempted",
             webhook_url=next(filter(None, urls if self.behaviour.webhook_wins == "request" else urls[::-1]), None),
             kind=template.output, media_fault=next((kind for kind in MEDIA_FAULTS if kind in hit), ""),
+            webhook_fault=hit["webhook"].options if "webhook" in hit else None,
         )  # fmt: skip
         _decide_ending(task, template, hit)
         self._add(task)
         self.journal.write({"op": "accept", "task": dataclasses.asdict(task)})
         if self.behaviour.charge_at == "submit":
             self._charge(task)
-        self.spawn(self._finish(task, hit.get("webhook")))
+        self.spawn(self._finish(task))
         return task
 
     def _check_credits(self, template: Template) -> None:
@@ -324,7 +333,7 @@ class RunKeyService(Service):
         for key, (extension, make) in make_files(task.kind, task.given, self.seed).items():
             self.files.add(MediaFile(self._file_name(task, key, extension), make, fault=task.media_fault))
 
-    async def _finish(self, task: Task, fault: Fault | None) -> None:
+    async def _finish(self, task: Task) -> None:
         """Wait for the end of a task, charge it, and send its callback. No event exists for a canceled task."""
         while not task.is_finished(self.now()):
             await self._wait(task.ends_at)
@@ -338,7 +347,9 @@ class RunKeyService(Service):
         if task.ending == "completed":
             names = ("task_id", "template_id", "status", "output", "processing_time", "credits_used")
             data = {name: data[name] for name in names if name in data}
-        await self.deliveries.deliver(task.webhook_url, event, data, fault)
+        await self.deliveries.deliver(task.webhook_url, event, data, task.webhook_fault)
+        task.is_called_back = True
+        self.journal.write({"op": "called_back", "task_id": task.task_id})
 
     def _settle(self) -> None:
         """Charge all tasks that have ended."""
@@ -378,7 +389,7 @@ class RunKeyService(Service):
         return hashlib.sha256(f"{self.seed}/{text}".encode()).hexdigest()[:16]
 
     def _restore(self, event: Json) -> None:
-        """Apply an event of an earlier process. Callbacks of its tasks are lost; reads have their results."""
+        """Apply an event of an earlier process."""
         op = event["op"]
         if op == "accept":
             values = event["task"]
@@ -392,6 +403,10 @@ class RunKeyService(Service):
             task = self.tasks[event["task_id"]]
             task.stopped_at, task.ending = event["at"], event["ending"]
             task.error = (50001, CODES[50001]) if task.ending == "failed" else None
+        elif op in {"callback", "attempt"}:
+            self.deliveries.restore(event)
+        elif op == "called_back":
+            self.tasks[event["task_id"]].is_called_back = True
         elif op == "template":
             self.templates[event["template"]["template_id"]] = Template.parse(event["template"])
         elif op == "account":
