@@ -138,6 +138,24 @@ def test_two_identical_requests_are_two_tasks(runkey):
     assert charges[0]["request_hash"] == charges[1]["request_hash"]
 
 
+class WithOwnTimes(RunKeyProcess):
+    defaults = ()
+
+
+def test_tasks_take_some_seconds_unless_the_sandbox_is_told_otherwise():
+    """An image is there at the first poll of a client, after about 2 seconds, and a video at the second, after about 5."""
+    runkey = WithOwnTimes(*STOPPED)
+    try:
+        ids = [runkey.start(f"tpl_{output}") for output in ("json", "image", "video")]
+        statuses = []
+        for seconds in (0.4, 0.2, 1, 2, 0.5):  # 0.4, 0.6, 1.6, 3.6, 4.1
+            runkey.advance(seconds)
+            statuses.append([runkey.data(task_id)["status"][0] for task_id in ids])
+    finally:
+        runkey.close()
+    assert statuses == [list(row) for row in ("rrr", "crr", "ccr", "ccr", "ccc")]
+
+
 # --- errors ---------------------------------------------------------------------------------------
 
 

@@ -295,6 +295,25 @@ def test_a_third_job_is_throttled_and_lists_are_filtered(useapi):
     assert [item["taskId"] for item in listed] == [task_id]
 
 
+@pytest.mark.parametrize(("given", "image", "video"), [(None, 2, 5), (0.0, 0, 0), (7.0, 7, 7)])
+def test_how_long_tasks_take(given, image, video):
+    """Without an option, an image takes 2 seconds and a video 5."""
+    service = UseApiService(Options("key", Clock(), latency_s=given))
+    service.state.put_account(FIRST, 5)
+    for path, seconds in (("images/create", image), ("videos/create", video)):
+        task = service.state.create(path, ENDPOINTS[path], {"model": "gen4"}, {})
+        assert task.ready_at - task.steps[0][0] == pytest.approx(seconds, abs=1e-5)
+
+
+def test_a_first_account_serves_at_once(useapi):
+    """Any e-mail and any password, as the documents of the sandbox say; nothing else is needed."""
+    useapi.restart()
+    body = {"email": "demo@example.com", "password": "anything", "maxJobs": 5}
+    assert useapi.call("POST", "/accounts/demo@example.com", body)[0] == 200
+    task = useapi.call("GET", f"/tasks/{useapi.create()[1]['taskId']}")[1]
+    assert (task["status"], ":demo@example.com-task:" in task["taskId"]) == ("SUCCEEDED", True)
+
+
 def test_explore_mode_is_free_and_waits(useapi):
     useapi.faults({"kind": "throttle", "seconds": 3600})
     task_id = useapi.create(exploreMode=True)[1]["taskId"]

@@ -103,7 +103,7 @@ def build_parser(default: type[Service]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on")
     parser.add_argument("--port", type=int, default=0, help="port; 0 takes a free one")
-    parser.add_argument("--latency-s", type=float, default=0.0, help="seconds that an image takes")
+    parser.add_argument("--latency-s", type=float, help="seconds that a task takes; by default, 0 for Runware")
     parser.add_argument("--seed", type=int, default=0, help="decides what requests leave open")
     parser.add_argument("--faults", default="", help="script of faults, as JSON, or chaos:RATE for a mix of all")
     parser.add_argument("--behaviour", default="{}", help="switches where sources disagree, as JSON")

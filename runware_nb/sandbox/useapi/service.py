@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from starlette.requests import Request
@@ -69,13 +69,14 @@ class UseApiService(Service):
     unit = "credits"
     fault_table = FAULTS
     control_prefixes = (_PREFIX,)
+    own_latencies_s: ClassVar[Mapping[str, float]] = {"image": 2.0, "video": 5.0}
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self.token = f"user:{_USER_ID}-{hashlib.sha256(f'useapi/{self.api_key}'.encode()).hexdigest()[:32]}"
         self._stats = Stats()
         self.state = State(
-            self.clock, self.account, user_id=_USER_ID, seed=self.seed, latency_s=self.latency_s,
+            self.clock, self.account, user_id=_USER_ID, seed=self.seed, latency_of=self.latency_of,
             file_url=self._file_url,
             journal=Journal(options.state_dir),
         )  # fmt: skip

@@ -19,7 +19,7 @@ from .accounts import Account, Balancer
 from .assets import Asset, Upload, media_kind
 from .behaviour import Behaviour
 from .callbacks import post_callback
-from .endpoints import Endpoint, asset_fields
+from .endpoints import ENDPOINTS, Endpoint, asset_fields
 from .media import FRAME_RATE, paint_result, result_duration_s, result_size
 from .refusals import Refused, not_found
 from .tasks import Artifact, Task, plan_steps, timestamp
@@ -42,7 +42,7 @@ class State:
         ledger: Charges of all accounts, in credits.
         user_id: Number of the user, part of every id.
         seed: Decides ids, the choice of accounts, and what requests leave open.
-        latency_s: Seconds that a task takes.
+        latency_of: Returns the seconds that a task takes whose product is of a kind.
         file_url: Returns the URL of a file name.
         journal: What outlives the process. Passwords, session tokens and the API token are not written to it.
 
@@ -57,7 +57,7 @@ class State:
         *,
         user_id: int,
         seed: int,
-        latency_s: float,
+        latency_of: Callable[[str], float],
         file_url: Callable[[str], str],
         journal: Journal,
     ) -> None:
@@ -71,7 +71,7 @@ class State:
         self._ledger = ledger
         self._user_id = user_id
         self._seed = seed
-        self._latency_s = latency_s
+        self._latency_of = latency_of
         self._file_url = file_url
         self._assets: dict[str, Asset] = {}
         self._journal = journal
@@ -475,8 +475,8 @@ class State:
     def _plan(
         self, path: str, account: Account, body: Json, artifacts: list[Artifact], hit: Mapping[str, Fault]
     ) -> Task:
-        now = self.clock.now()
-        latency_s = hit["latency"].options["seconds"] if "latency" in hit else self._latency_s
+        now, product = self.clock.now(), ENDPOINTS[path].product
+        latency_s = hit["latency"].options["seconds"] if "latency" in hit else self._latency_of(product)
         throttled_s = hit["throttle"].options["seconds"] if "throttle" in hit else 0.0
         if body.get("exploreMode"):
             throttled_s += latency_s  # a queue of lower priority
