@@ -8,9 +8,12 @@ import hmac
 import http.client
 import io
 import json
+import struct
 import time
 import urllib.error
+from dataclasses import fields
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 
 import av
 import pytest
@@ -21,8 +24,10 @@ from runware_nb.sandbox.core.webhooks import post_bytes
 from runware_nb.sandbox.runkey.behaviour import Behaviour
 from runware_nb.sandbox.runkey.callbacks import build_callback, signature_of
 from runware_nb.sandbox.runkey.errors import CODES, STATUSES
+from runware_nb.sandbox.runkey.faults import FAULTS, WEBHOOK_FAULTS
 from runware_nb.sandbox.runkey.http import broken
 from runware_nb.sandbox.runkey.limits import Window
+from runware_nb.sandbox.runkey.templates import SCENARIOS
 from runware_nb.session.local_sandbox import LocalSandbox
 from tests.runkey_sandbox import Receiver, RunKeyProcess
 
@@ -228,6 +233,29 @@ def test_a_failed_task_states_its_reason_in_each_form(runkey, form):
     assert {name: data[name] for name in names if name in data} == wanted
 
 
+@pytest.mark.parametrize("status", [200, 201])
+@pytest.mark.parametrize("form", ["full", "short"])
+def test_the_response_of_a_submission_is_switchable(runkey, status, form):
+    runkey.set("behaviour", {"submit_status": status, "submit_form": form})
+    received, body, _ = runkey.run()
+    assert (received, set(body["data"])) == (
+        status,
+        {"task_id", "status"} | ({"created_at"} if form == "full" else set()),
+    )
+
+
+def test_the_short_form_of_a_completed_task_has_no_timestamps(runkey):
+    runkey.set("behaviour", {"completed_form": "short"})
+    data = runkey.data(runkey.start("tpl_json"))
+    assert set(data) == {"task_id", "status", "output", "processing_time", "credits_used"}
+
+
+def test_the_largest_body_is_switchable(runkey):
+    runkey.set("behaviour", {"max_body_bytes": 100})
+    assert error_of(runkey.run(given={"text": "x" * 100})) == (400, 40005)
+    assert runkey.run()[0] == 202
+
+
 def test_a_timeout_is_an_error_of_the_call_if_switched(runkey):
     task_id = runkey.start(runkey.template("t", scenario="timeout"))
     runkey.set("behaviour", {"timeout_place": "call"})
@@ -273,6 +301,18 @@ def test_a_window_admits_its_limit(is_sliding):
     assert [window.admit(at, 3, is_sliding=is_sliding) for at in (0, 30, 40, 50)] == [True, True, True, False]
     assert window.wait_s(50) == 10
     assert window.remaining(60, 3, is_sliding=is_sliding) == (1 if is_sliding else 3)
+
+
+@pytest.mark.parametrize(("window", "status"), [("fixed", 200), ("sliding", 429)])
+def test_the_window_of_requests_is_switchable(runkey, window, status):
+    """One request, and 29 after 59 seconds. A second later the fixed window is empty; the sliding one has one place."""
+    runkey.set("account", {"plan": "free"})
+    runkey.set("behaviour", {"window": window})
+    assert runkey.call("/account")[0] == 200
+    runkey.advance(59)
+    assert [runkey.call("/account")[0] for _ in range(30)] == [200] * 29 + [429]
+    runkey.advance(1)
+    assert [runkey.call("/account")[0] for _ in range(2)] == [200, status]
 
 
 def test_queued_tasks_can_be_left_out_of_the_limit(runkey):
@@ -669,9 +709,23 @@ def test_files_exist_from_completion_to_expiry(runkey):
     assert runkey.call(url.replace("result", "other"))[0] == 404
 
 
-def test_faults_of_files(runkey):
-    runkey.set("faults", {"kind": "expire"})
-    assert runkey.call(runkey.data(runkey.start("tpl_json"))["output"]["result_url"])[0] == 404
+@pytest.mark.parametrize("kind", ["expire", "truncate", "drop", "bomb"])
+def test_faults_of_files(runkey, kind):
+    """The file is gone, half of it comes, the connection breaks, or it is a very large image in few bytes."""
+    runkey.set("faults", {"kind": kind})
+    given = {"text": "x" * 1000}
+    url = runkey.data(runkey.start("tpl_json", given))["output"]["result_url"]
+    if kind == "drop":
+        with pytest.raises(BROKEN):
+            runkey.call(url)
+        return
+    status, body, headers = runkey.call(url)
+    assert status == (404 if kind == "expire" else 200)
+    if kind == "truncate":
+        assert isinstance(body, bytes)  # half of it is not JSON
+    if kind == "bomb":
+        assert (headers["Content-Type"], len(body) < 1_000_000) == ("image/png", True)
+        assert struct.unpack(">II", body[16:24]) == (30_000, 30_000)
 
 
 # --- control and state ----------------------------------------------------------------------------
@@ -868,3 +922,11 @@ def test_a_damaged_journal_leaves_the_other_tasks(tmp_path, capfd):
 def test_it_listens_on_this_machine_only(runkey):
     assert runkey.url.startswith("http://127.0.0.1:")
     assert runkey.call("/account", headers={"Host": "evil.example"})[0] == 403
+
+
+def test_every_switch_and_fault_is_documented():
+    """The tables of the documentation name each of them."""
+    text = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
+    section = text[text.index("## RunKey.ai") : text.index("## useapi.net")]
+    for name in [*(switch.name for switch in fields(Behaviour)), *FAULTS.kinds, *WEBHOOK_FAULTS, *SCENARIOS]:
+        assert f"`{name}`" in section, name

@@ -3,6 +3,7 @@
 import asyncio
 import collections
 import contextlib
+import dataclasses
 import http.server
 import io
 import json
@@ -131,6 +132,35 @@ def test_switches_for_accounts(useapi):
     assert useapi.call("POST", f"/accounts/{FIRST}", {"email": SECOND, "password": "x", "maxJobs": 5})[0] == 422
     assert useapi.call("POST", f"/accounts/{SECOND}", {"email": SECOND, "password": "x", "maxJobs": 5})[0] == 400
     assert useapi.call("DELETE", f"/accounts/{FIRST}") == (200, {"account": FIRST, "deleted": True, "remaining": 0})
+
+
+@pytest.mark.parametrize("status", [400, 409, 422])
+def test_the_status_of_a_mismatch_is_switchable(useapi, status):
+    useapi.switch(mismatch_status=status)
+    assert useapi.call("POST", f"/accounts/{FIRST}", {"email": SECOND, "password": "x", "maxJobs": 5})[0] == status
+
+
+@pytest.mark.parametrize("form", ["empty", "object"])
+def test_the_response_of_each_deletion_is_switchable(useapi, form):
+    useapi.switch(delete_response=form)
+    asset = useapi.upload()[1]["assetId"]
+    task_id = useapi.create()[1]["taskId"]
+    hold(useapi)
+    held = useapi.create()[1]["taskId"]
+    paths = {f"/assets/{asset}": "assetId", f"/tasks/{task_id}": "taskId", f"/scheduler/{held}": "taskId",
+             f"/accounts/{FIRST}": "account"}  # fmt: skip
+    for path, name in paths.items():
+        status, _, body = useapi.raw("DELETE", path)
+        assert status == (204 if form == "empty" else 200)
+        assert body == b"" if form == "empty" else json.loads(body)[name] in path
+        assert useapi.raw("DELETE", path)[0] == 404
+
+
+def test_a_404_of_accounts_may_be_json(useapi):
+    useapi.switch(account_not_found="json")
+    assert useapi.call("GET", f"/accounts/{SECOND}") == (404, {"error": f"Account {SECOND} not found.", "code": 404})
+    useapi.call("DELETE", f"/accounts/{FIRST}")
+    assert useapi.call("GET", "/accounts")[1]["code"] == 404
 
 
 @pytest.mark.parametrize(("form", "body"), [("text", b"Not found."), ("empty", b"")])
@@ -583,12 +613,12 @@ def test_success_without_artifacts(useapi):
     assert (task["status"], task["artifacts"]) == ("SUCCEEDED", [])
 
 
-@pytest.mark.parametrize("kind", ["expire", "truncate", "drop"])
+@pytest.mark.parametrize("kind", ["expire", "truncate", "drop", "bomb"])
 def test_faults_of_files(useapi, kind):
     useapi.faults({"kind": kind})
     (artifact,) = useapi.call("GET", f"/tasks/{useapi.create()[1]['taskId']}")[1]["artifacts"]
     status, _, body = send("GET", artifact["url"], b"", "none")
-    assert status == {"expire": 404, "truncate": 200, "drop": 0}[kind]
+    assert status == {"expire": 404, "truncate": 200, "drop": 0, "bomb": 200}[kind]
     assert len(body) != int(artifact["fileSize"])
 
 
@@ -809,3 +839,10 @@ def test_a_folder_that_cannot_be_used_is_reported(tmp_path, capfd):
         assert useapi.upload()[0] == 200
         assert useapi.create()[0] == 200
     assert capfd.readouterr().err.count("cannot be used") == 1
+
+
+def test_every_switch_and_fault_is_described():
+    """The docstring of the switches and the table of faults are what the documentation refers to."""
+    for switch in dataclasses.fields(Behaviour):
+        assert f"    {switch.name}: " in Behaviour.__doc__, switch.name
+    assert all(UseApiService.fault_table.kinds.values())
