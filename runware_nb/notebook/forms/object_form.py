@@ -261,9 +261,9 @@ class ObjectForm:
             # What the form shows is what is sent: whether the service has the same default is not known.
             return NumberControl(field, self._look, field.default, is_sent_always=True)
         used = self._suggestions.get(field.name) if len(field.path) == 1 else None
-        if used and field.kind in {Kind.TEXT, Kind.LONG_TEXT, Kind.WHOLE, Kind.NUMBER}:
+        if used and field.kind in {Kind.TEXT, Kind.WHOLE, Kind.NUMBER}:
             return _SuggestedControl(field, self._look, used)
-        return plain_control(field, self._look)
+        return plain_control(field, self._look, unset="(not sent)")
 
     def _open_more(self) -> Any:
         column = self._look.column()

@@ -31,6 +31,7 @@ from ...net.http import HttpConnection, HttpResponse
 from ...printable import printable
 from ...settings import Key, find_key, load_settings
 from .pace import Kind, Pace, pace_of
+from .package import RUNKEY_KEY
 from .protocol import (
     NO_GPU,
     RATE_LIMIT,
@@ -47,7 +48,6 @@ from .protocol import (
     rate_headers,
     task_path,
 )
-from .secrets import RUNKEY_KEY
 
 __all__ = ["RunKey"]
 

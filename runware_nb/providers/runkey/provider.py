@@ -38,9 +38,9 @@ from ..base import (
 from .client import RunKey
 from .outputs import document_kind, outputs_of
 from .pace import Places
+from .package import RUNKEY_KEY, SERVICES
 from .planning import TASK_TYPE, body_of, input_of, is_reference, plan_task
 from .protocol import NO_GPU, RATE_LIMIT, RunKeyTask, error_of_code, is_local_url, is_safe_id
-from .secrets import RUNKEY_KEY, SERVICES
 
 __all__ = ["RUN", "CallbackWaiter", "RunKeyProvider"]
 
