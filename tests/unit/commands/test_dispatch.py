@@ -51,7 +51,7 @@ def test_an_unknown_command_is_corrected_in_the_syntax_of_the_front_end(style, c
 
 
 def test_help_and_options_of_a_front_end():
-    def extend(parser):
+    def extend(parser, _command):
         parser.add_argument("--json", action="store_true", help="as JSON")
 
     assert read_line(["log", "--json"], TERMINAL, extend=extend).options.json is True
