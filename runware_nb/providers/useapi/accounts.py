@@ -55,9 +55,10 @@ class MaskedText(HiddenText):
 
     def __new__(cls, text: str, shown: str) -> Self:
         """Build the text; `str` is immutable, so there is no `__init__`."""
-        known_secrets.add(str.__str__(text))
+        plain = str.__str__(text)  # `str()` of a secret that is masked already would be its mask
+        known_secrets.add(plain)
         filter_logs()
-        return super().__new__(cls, text, shown)
+        return super().__new__(cls, plain, shown)
 
     def reveal(self) -> str:
         """Return the secret itself, for the places where a protocol requires it."""

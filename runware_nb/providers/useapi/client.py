@@ -425,7 +425,13 @@ class UseApi:
         return found
 
     async def watch(
-        self, task_id: str, *, interval_s: float, deadline: float | None = None, sleep: Sleep | None = None
+        self,
+        task_id: str,
+        *,
+        interval_s: float,
+        first_s: float = 0.0,
+        deadline: float | None = None,
+        sleep: Sleep | None = None,
     ) -> AsyncGenerator[UseApiTask]:
         """Yield a task each time that it was polled, until it has ended.
 
@@ -434,6 +440,7 @@ class UseApi:
         Args:
             task_id: The task.
             interval_s: Time between two polls, in seconds of the service.
+            first_s: Time before the first poll, in seconds of the service.
             deadline: When to give up, by the monotonic clock, in seconds; None for never.
             sleep: Waits between polls, in seconds of the service; a callback may end the wait early.
 
@@ -443,6 +450,8 @@ class UseApi:
             TaskError: The service refuses to answer.
         """
         wait_for, failures = sleep or self.clock.sleep, 0
+        if first_s:
+            await wait_for(first_s if deadline is None else min(first_s, self._left_service_s(deadline)))
         while True:
             delay_s = interval_s
             try:
@@ -462,10 +471,9 @@ class UseApi:
                 if task.is_final:
                     return
             if deadline is not None:
-                left_s = (deadline - now()) / self.clock.real_s(1.0)
-                if left_s <= 0:
+                delay_s = min(delay_s, self._left_service_s(deadline))
+                if delay_s <= 0:
                     raise _late(task_id)
-                delay_s = min(delay_s, left_s)
             await wait_for(delay_s)
 
     async def wait(
@@ -721,6 +729,10 @@ class UseApi:
         if retry_after is not None:
             return min(max(retry_after, 1.0), _LONGEST_RESUBMIT_S)
         return backoff_s(failures, jitter=self._rng.random(), first_s=2.0, longest_s=60.0)
+
+    def _left_service_s(self, deadline: float) -> float:
+        """Return the time until a deadline, in seconds of the service."""
+        return (deadline - now()) / self.clock.real_s(1.0)
 
     def _left_s(self, deadline: float | None, task_id: str) -> float:
         if deadline is None:

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import hashlib
 import random
+import re
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -66,7 +68,11 @@ TERMS = (
     "This drives your own Runway account through useapi.net, an unofficial proxy. Check Runway's terms of use before "
     "you automate it."
 )
+_TOKEN = re.compile(r"user:\d+-[A-Za-z0-9]+")
 _WAITING = "waiting at Runway, whose queue holds it back (THROTTLED); this can take long, and is not an error"
+_FIRST_POLL_S = 5.0
+_NEW = object()
+"""State of an attempt that was accepted just now, by this process."""
 _CAPABILITIES = Capabilities(
     client_chosen_ids=False,
     resend_is_safe=False,  # each create call that arrives is a task of its own, and is charged
@@ -170,9 +176,15 @@ class UseApiProvider:
     def require_key(self) -> None:
         """Check that there is a token, and tell the user once what the service is."""
         _ = self.client
-        if not self._has_told:
-            self._has_told = True
-            self._context.notify(TERMS)
+        if self._has_told:
+            return
+        self._has_told = True
+        self._context.notify(TERMS)
+        if not _TOKEN.fullmatch(self._context.key(USEAPI_TOKEN).reveal()):
+            self._context.notify(
+                "The token of useapi.net does not have the documented form user:<digits>-<letters and digits>. It is "
+                "sent as it is."
+            )
 
     # --- before sending ------------------------------------------------------------------------------
 
@@ -335,7 +347,7 @@ class UseApiProvider:
         """Send an attempt once. See `Sender.submit`."""
         body = wire_body(attempt.task, attempt.attempt_uuid, self._reply_url)
         task = await self.client.send_create(call_of(attempt.task), body, timeout_s=deadline - now())
-        return Accepted.of(attempt, task.task_id)
+        return Accepted.of(replace(attempt, state=_NEW), task.task_id)
 
     async def follow(self, accepted: Accepted, observer: RunObserver, deadline: float) -> Outcome:
         """Poll until the task has ended. See `Sender.follow`."""
@@ -346,7 +358,11 @@ class UseApiProvider:
         async def sleep(seconds: float) -> None:  # a callback about the task ends it early
             await self._context.board.wait("useapi", accepted.remote_id, seconds, self.clock)
 
-        polls = self.client.watch(accepted.remote_id, interval_s=interval_s, deadline=deadline, sleep=sleep)
+        # A task that was accepted a moment ago has no news, and may not be found by a read that comes at once.
+        first_s = _FIRST_POLL_S if accepted.attempt.state is _NEW else 0.0
+        polls = self.client.watch(
+            accepted.remote_id, interval_s=interval_s, first_s=first_s, deadline=deadline, sleep=sleep
+        )
         async with contextlib.aclosing(polls):
             async for last in polls:
                 observer.on_waiting(_WAITING if last.is_waiting else None)

@@ -94,6 +94,10 @@ def test_a_password_shows_itself_in_no_textual_form():
             copying(password)
 
 
+def test_a_password_made_from_a_masked_one_is_the_same_password():
+    assert Password(Password(PLANTED)).reveal() == PLANTED
+
+
 @pytest.mark.parametrize("text", ["", None, 5])
 def test_an_empty_password_is_refused_without_quoting_it(text):
     with pytest.raises(ArgumentInvalid, match="Invalid password"):
