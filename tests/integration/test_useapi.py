@@ -240,6 +240,23 @@ def test_a_url_is_fetched_and_uploaded(sandbox, open_session):
     assert outcome[0].path.exists()
 
 
+@pytest.mark.parametrize("form", ["path", "text", "bytes", "image", "array"])
+def test_an_input_is_a_path_bytes_an_image_or_an_array(sandbox, open_session, tmp_path, form):
+    import numpy as np
+    from PIL import Image
+
+    sandbox.add_account(FIRST)
+    path = tmp_path / "input.webp"
+    path.write_bytes(png("WEBP"))
+    image = Image.open(path)
+    given = {"path": path, "text": str(path), "bytes": path.read_bytes(), "image": image, "array": np.asarray(image)}[
+        form
+    ]
+    job = submit(open_session(), {**IMAGE, "assets": {"imageAssetId1": given}})
+    assert job.result(60)[0].path.exists()
+    assert job.record.inputs[0]["sha256"]
+
+
 def test_assets_of_several_accounts_are_refused_here(sandbox, open_session):
     for email in (FIRST, SECOND):
         sandbox.add_account(email)

@@ -364,10 +364,13 @@ class UseApiProvider:
             accepted.remote_id, interval_s=interval_s, first_s=first_s, deadline=deadline, sleep=sleep
         )
         async with contextlib.aclosing(polls):
-            async for last in polls:
-                observer.on_waiting(_WAITING if last.is_waiting else None)
-                if last.progress is not None:
-                    observer.on_progress(100 * last.progress)
+            try:
+                async for last in polls:
+                    observer.on_waiting(_WAITING if last.is_waiting else None)
+                    if last.progress is not None:
+                        observer.on_progress(100 * last.progress)
+            except ArgumentInvalid as error:  # the id is the service's own, and not what a user typed
+                raise ProtocolError(f"The id of the task cannot be used in a URL: {error.value!r:.80}") from error
         assert last is not None
         outcome = Outcome(task, accepted.attempt.attempt_uuid, [], [])
         # The service does not state what a task costs, so `charged` stays None: unknown, and not 0.
@@ -406,8 +409,9 @@ class UseApiProvider:
         """
         if not isinstance(error, RateLimited):
             return None
-        self.limiter.doubt()
         delay_s = resubmit_delay_s(attempt.number, error.retry_after_s, jitter=self._rng.random())
+        is_bound = bool(attempt.task.get("account") or attempt.task.get("assets"))
+        self.limiter.refused(delay_s, everywhere=not is_bound)
         task = {**attempt.task, "taskUUID": str(uuid.uuid4())}
         return NextAttempt(Attempt(task, attempt.number + 1), self.clock.real_s(delay_s))
 
