@@ -295,20 +295,18 @@ class UseApi:
             check_task(path.strip("/"), sent)
         return await self.send_create(path, sent)
 
-    async def send_create(self, path: str, body: Json, *, timeout_s: float | None = None) -> UseApiTask:
+    async def send_create(self, path: str, body: Json) -> UseApiTask:
         """Send a create call once as it is, and decide what its response says about the fate of the task.
 
         Args:
             path: See `create`.
             body: Its parameters, with a `replyRef`.
-            timeout_s: Longest time for it, in seconds.
 
         Raises:
             TaskError: See `create`.
             FateUnknown: See `create`.
             TransportError: See `create`.
         """
-        timeout_s = self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s)
         target = f"{_BASE}/{_path(path)}"
         check_common(body)
         reference = str(body.get("replyRef", ""))
@@ -318,7 +316,7 @@ class UseApi:
             raise TaskInvalid(f"The task cannot be written as JSON: {error}. Nothing was sent.") from error
         try:
             response = await self._http.request(
-                "POST", target, content=content, timeout_s=timeout_s, max_bytes=_MAX_BYTES, too_large=_too_large
+                "POST", target, content=content, timeout_s=self._timeout_s, max_bytes=_MAX_BYTES, too_large=_too_large
             )
         except (TransportError, ProtocolError) as error:
             if not error.may_have_arrived:

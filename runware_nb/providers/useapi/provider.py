@@ -29,6 +29,7 @@ from ...errors import (
     TaskFailed,
     TaskInvalid,
     TransportError,
+    TransportTimeout,
 )
 from ...media.medium import MemoryMedium
 from ...net.clock import Clock
@@ -345,8 +346,12 @@ class UseApiProvider:
 
     async def submit(self, attempt: Attempt, deadline: float) -> Accepted:
         """Send an attempt once. See `Sender.submit`."""
+        if now() >= deadline:
+            raise TransportTimeout("The time limit of the task has passed. It was not sent.", may_have_arrived=False)
         body = wire_body(attempt.task, attempt.attempt_uuid, self._reply_url)
-        task = await self.client.send_create(call_of(attempt.task), body, timeout_s=deadline - now())
+        # Not cut off at the deadline of the task: a response that is not awaited is a task whose fate is unknown. The
+        # client has a limit of its own.
+        task = await self.client.send_create(call_of(attempt.task), body)
         return Accepted.of(replace(attempt, state=_NEW), task.task_id)
 
     async def follow(self, accepted: Accepted, observer: RunObserver, deadline: float) -> Outcome:
