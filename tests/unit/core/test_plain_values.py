@@ -189,5 +189,5 @@ def test_every_value_among_the_assets_of_a_task_is_a_medium():
     assert plain["assets"]["other"] == [image]
     assert plain["assets"]["text"] == "half \ud800.png"
     assert plain["settings"] == {"assets": {"x": 5}}
-    with pytest.raises(TaskInvalid, match="settings.assets.x"):
+    with pytest.raises(TaskInvalid, match=r"settings\.assets\.x"):
         plain_task({"settings": {"assets": {"x": array}}})
