@@ -704,3 +704,20 @@ def test_tasks_are_found_although_every_callback_is_lost_or_comes_twice(sandbox,
         assert job.result(60)[0].path.exists()
     assert len(charges(sandbox)) == 2
     assert receiver.is_running
+
+
+def test_the_sandbox_of_a_session_takes_the_place_of_the_service(monkeypatch, tmp_path):
+    """The user's own token is never sent to it, and its token never to the service."""
+    monkeypatch.setenv("USEAPI_TOKEN", "user:1234-a1b2c3d4e5f6g7h8i9j0")
+    session = Session(load_settings().with_values(home=tmp_path / ".runware"))
+    try:
+        session.connection.use_sandbox()
+        provider = session.provider("useapi")
+        assert provider.name == "useapi-sandbox"
+        account = on_loop(provider.client.save_account(FIRST, PASSWORD))
+        assert account.max_jobs == 5
+        job = submit(session, IMAGE)
+        assert job.record.provider == "useapi-sandbox"
+        assert job.is_new
+    finally:
+        session.close()
