@@ -153,6 +153,7 @@ class UseApi:
         self._key = key
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s
+        self._is_closed = False
         self._rng = rng or random.Random()  # noqa: S311 - it spreads waits, and decides nothing secret
         self._start()
         restart_after_fork(self)
@@ -177,8 +178,24 @@ class UseApi:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections. Tasks go on at the service and can be read by their ids."""
+        """Close the connections for good. Tasks go on at the service and can be read by their ids with another client.
+
+        Waits for tasks end with an error at their next poll.
+        """
+        self._is_closed = True
         await self._http.aclose()
+
+    def _open_connection(self) -> HttpConnection:
+        """Return the connections, which would be opened again after `aclose`, and never closed.
+
+        Raises:
+            TransportError: The client was closed. Nothing was sent.
+        """
+        if self._is_closed:
+            closed = TransportError("The client of useapi.net was closed. Nothing was sent.", may_have_arrived=False)
+            closed.retryable = False
+            raise closed
+        return self._http
 
     def __repr__(self) -> str:
         return f"<UseApi {self._http.host}>"
@@ -295,20 +312,18 @@ class UseApi:
             check_task(path.strip("/"), sent)
         return await self.send_create(path, sent)
 
-    async def send_create(self, path: str, body: Json, *, timeout_s: float | None = None) -> UseApiTask:
+    async def send_create(self, path: str, body: Json) -> UseApiTask:
         """Send a create call once as it is, and decide what its response says about the fate of the task.
 
         Args:
             path: See `create`.
             body: Its parameters, with a `replyRef`.
-            timeout_s: Longest time for it, in seconds.
 
         Raises:
             TaskError: See `create`.
             FateUnknown: See `create`.
             TransportError: See `create`.
         """
-        timeout_s = self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s)
         target = f"{_BASE}/{_path(path)}"
         check_common(body)
         reference = str(body.get("replyRef", ""))
@@ -317,8 +332,8 @@ class UseApi:
         except (ValueError, TypeError) as error:
             raise TaskInvalid(f"The task cannot be written as JSON: {error}. Nothing was sent.") from error
         try:
-            response = await self._http.request(
-                "POST", target, content=content, timeout_s=timeout_s, max_bytes=_MAX_BYTES, too_large=_too_large
+            response = await self._open_connection().request(
+                "POST", target, content=content, timeout_s=self._timeout_s, max_bytes=_MAX_BYTES, too_large=_too_large
             )
         except (TransportError, ProtocolError) as error:
             if not error.may_have_arrived:
@@ -425,7 +440,13 @@ class UseApi:
         return found
 
     async def watch(
-        self, task_id: str, *, interval_s: float, deadline: float | None = None, sleep: Sleep | None = None
+        self,
+        task_id: str,
+        *,
+        interval_s: float,
+        first_s: float = 0.0,
+        deadline: float | None = None,
+        sleep: Sleep | None = None,
     ) -> AsyncGenerator[UseApiTask]:
         """Yield a task each time that it was polled, until it has ended.
 
@@ -434,6 +455,7 @@ class UseApi:
         Args:
             task_id: The task.
             interval_s: Time between two polls, in seconds of the service.
+            first_s: Time before the first poll, in seconds of the service.
             deadline: When to give up, by the monotonic clock, in seconds; None for never.
             sleep: Waits between polls, in seconds of the service; a callback may end the wait early.
 
@@ -443,6 +465,8 @@ class UseApi:
             TaskError: The service refuses to answer.
         """
         wait_for, failures = sleep or self.clock.sleep, 0
+        if first_s:
+            await wait_for(first_s if deadline is None else min(first_s, self._left_service_s(deadline)))
         while True:
             delay_s = interval_s
             try:
@@ -462,10 +486,9 @@ class UseApi:
                 if task.is_final:
                     return
             if deadline is not None:
-                left_s = (deadline - now()) / self.clock.real_s(1.0)
-                if left_s <= 0:
+                delay_s = min(delay_s, self._left_service_s(deadline))
+                if delay_s <= 0:
                     raise _late(task_id)
-                delay_s = min(delay_s, left_s)
             await wait_for(delay_s)
 
     async def wait(
@@ -617,6 +640,7 @@ class UseApi:
             MediaError: There is no link, it has expired, or it may not be fetched.
             TransportError: The download failed; it may succeed later.
         """
+        self._open_connection()
         url = artifact if isinstance(artifact, str) else artifact.url
         if url is None:
             raise MediaError("The artifact has no URL.")
@@ -651,7 +675,7 @@ class UseApi:
         for tried in range(1, _READ_TRIES + 1):
             is_last = method != "GET" or tried == _READ_TRIES
             try:
-                response = await self._http.request(
+                response = await self._open_connection().request(
                     method, path, content=content, headers=headers, timeout_s=deadline - now(), max_bytes=_MAX_BYTES,
                     too_large=_too_large, is_traced=is_traced,
                 )  # fmt: skip
@@ -721,6 +745,10 @@ class UseApi:
         if retry_after is not None:
             return min(max(retry_after, 1.0), _LONGEST_RESUBMIT_S)
         return backoff_s(failures, jitter=self._rng.random(), first_s=2.0, longest_s=60.0)
+
+    def _left_service_s(self, deadline: float) -> float:
+        """Return the time until a deadline, in seconds of the service."""
+        return (deadline - now()) / self.clock.real_s(1.0)
 
     def _left_s(self, deadline: float | None, task_id: str) -> float:
         if deadline is None:
