@@ -54,10 +54,13 @@ __all__ = [
     "OneTask",
     "Tasks",
     "account_rows",
+    "ask",
     "create",
     "explain_state",
+    "find_asset",
     "frames",
     "image",
+    "read_accounts",
     "task_on_line",
     "video",
 ]
@@ -841,7 +844,7 @@ class Generate:
             raise MagicUsageError("There are two prompts: one on the line, and one in --prompt. Nothing was sent.")
         prompt = options.prompt if options.prompt is not None else " ".join(words)
         names = getattr(options, "names", {})
-        return task_on_line(path, options, prompt, pairs, lambda word: _find_asset(word, session, names))
+        return task_on_line(path, options, prompt, pairs, lambda word: find_asset(word, session, names))
 
 
 def _how(option: LineOption) -> dict[str, Any]:
@@ -868,7 +871,7 @@ def _number_of(typed: str) -> float:
     return int(value) if value.is_integer() else value
 
 
-def _find_asset(word: str, session: Session, names: Mapping[str, Any]) -> Any:
+def find_asset(word: str, session: Session, names: Mapping[str, Any]) -> Any:
     """Return what a word means: the id of an asset, or an image or another file. See `find_image`."""
     known = names.get(word) if word.isidentifier() else None
     if is_asset_id(known):
