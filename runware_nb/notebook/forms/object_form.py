@@ -263,7 +263,8 @@ class ObjectForm:
             # What the form shows is what is sent: whether the service has the same default is not known.
             return NumberControl(field, self._look, field.default, is_sent_always=True)
         if field.kind in {Kind.MEDIUM, Kind.MEDIA}:
-            return MediumControl(field, self._look, self._keep)
+            drops = not field.title.lower().startswith(("video", "audio"))
+            return MediumControl(field, self._look, self._keep, drops=drops)
         used = self._suggestions.get(field.name) if len(field.path) == 1 else None
         if used and field.kind in {Kind.TEXT, Kind.LONG_TEXT, Kind.WHOLE, Kind.NUMBER}:
             return _SuggestedControl(field, self._look, used)
