@@ -240,6 +240,23 @@ def test_a_url_is_fetched_and_uploaded(sandbox, open_session):
     assert outcome[0].path.exists()
 
 
+@pytest.mark.parametrize("form", ["path", "text", "bytes", "image", "array"])
+def test_an_input_is_a_path_bytes_an_image_or_an_array(sandbox, open_session, tmp_path, form):
+    import numpy as np
+    from PIL import Image
+
+    sandbox.add_account(FIRST)
+    path = tmp_path / "input.webp"
+    path.write_bytes(png("WEBP"))
+    image = Image.open(path)
+    given = {"path": path, "text": str(path), "bytes": path.read_bytes(), "image": image, "array": np.asarray(image)}[
+        form
+    ]
+    job = submit(open_session(), {**IMAGE, "assets": {"imageAssetId1": given}})
+    assert job.result(60)[0].path.exists()
+    assert job.record.inputs[0]["sha256"]
+
+
 def test_assets_of_several_accounts_are_refused_here(sandbox, open_session):
     for email in (FIRST, SECOND):
         sandbox.add_account(email)
@@ -687,3 +704,20 @@ def test_tasks_are_found_although_every_callback_is_lost_or_comes_twice(sandbox,
         assert job.result(60)[0].path.exists()
     assert len(charges(sandbox)) == 2
     assert receiver.is_running
+
+
+def test_the_sandbox_of_a_session_takes_the_place_of_the_service(monkeypatch, tmp_path):
+    """The user's own token is never sent to it, and its token never to the service."""
+    monkeypatch.setenv("USEAPI_TOKEN", "user:1234-a1b2c3d4e5f6g7h8i9j0")
+    session = Session(load_settings().with_values(home=tmp_path / ".runware"))
+    try:
+        session.connection.use_sandbox()
+        provider = session.provider("useapi")
+        assert provider.name == "useapi-sandbox"
+        account = on_loop(provider.client.save_account(FIRST, PASSWORD))
+        assert account.max_jobs == 5
+        job = submit(session, IMAGE)
+        assert job.record.provider == "useapi-sandbox"
+        assert job.is_new
+    finally:
+        session.close()

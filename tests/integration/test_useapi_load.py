@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from runware_nb.errors import FateUnknown, TaskFailed
+from runware_nb.errors import ContentRefused, FateUnknown, TaskFailed
 from runware_nb.net.clock import Clock
 from runware_nb.providers.useapi.client import UseApi
 from runware_nb.providers.useapi.package import PACKAGE
@@ -24,7 +24,7 @@ from runware_nb.settings import load_settings
 from tests.useapi_sandbox import FIRST, SECOND, THIRD, UseApiSandbox
 
 REPO = Path(__file__).parents[2]
-SCALE = 1000.0
+SCALE = 300.0
 LIMITS = {FIRST: 2, SECOND: 5, THIRD: 10}
 FIVE_PERCENT = {1: 3.841, 2: 5.991}
 """The values that chi-square exceeds with a probability of 5 %, by degrees of freedom."""
@@ -32,7 +32,7 @@ FIVE_PERCENT = {1: 3.841, 2: 5.991}
 
 @pytest.fixture(scope="module")
 def _sandbox():
-    sandbox = UseApiSandbox("--time-scale", str(SCALE), "--latency-s", "100", "--seed", "13")
+    sandbox = UseApiSandbox("--time-scale", str(SCALE), "--latency-s", "30", "--seed", "13")
     yield sandbox
     sandbox.close()
 
@@ -87,17 +87,23 @@ def chi_square(counts, expected):
 
 
 def test_600_tasks_keep_to_the_limit_of_every_account(sandbox, open_session):
+    """Most of them fail at their end, because the sandbox takes long to paint 600 images. They occupy a slot as well."""
+    sandbox.faults({"kind": "fail", "rate": 0.9, "count": 1000})
     session = open_session(fetches_media=False)
     jobs = session.submit_all([task(seed) for seed in range(1, 601)], service="useapi", agreed=True)
-    assert all(len(job.result(300)) == 1 for job in jobs)
+    errors = Counter(type(job.future.exception(300)) for job in jobs)
+    assert set(errors) == {type(None), ContentRefused}
     account = ledger(sandbox)["accounts"]
     peaks = {email: account[email]["peak_jobs"] for email in LIMITS}
     assert all(0 < peaks[email] <= most for email, most in LIMITS.items()), peaks
-    assert len(ledger(sandbox)["charges"]) == 600
-    assert {session.log.find(job.task_uuid).state for job in jobs} == {State.SUCCEEDED}
-    remote = {session.log.find(job.task_uuid).remote_id for job in jobs}
-    assert remote == {charge["task_id"] for charge in ledger(sandbox)["charges"]}
-    assert all(job.result()[0].raw["account"] in LIMITS for job in jobs)
+    records = [session.log.find(job.task_uuid) for job in jobs]
+    charged = [charge["task_id"] for charge in ledger(sandbox)["charges"]]
+    assert len(charged) == 600
+    assert {record.remote_id for record in records} == set(charged)
+    assert Counter(record.state for record in records) == {
+        State.SUCCEEDED: errors[type(None)],
+        State.FAILED: errors[ContentRefused],
+    }
 
 
 async def _create_and_release(sandbox, count):
@@ -148,23 +154,24 @@ def test_an_account_in_error_is_left_out_until_it_is_posted_again(sandbox, open_
     assert job.result(60)[0].raw["account"] == broken
 
 
-def test_without_capacity_the_client_waits_and_everything_is_done_once(sandbox, open_session):
-    """Two sessions know nothing of each other: together they ask for twice what the accounts take."""
-    first, second = open_session(fetches_media=False), open_session(fetches_media=False, home="other")
-    jobs = []
-    for number, session in enumerate((first, second)):
-        jobs += session.submit_all([task(1000 * number + seed) for seed in range(1, 41)], service="useapi", agreed=True)
+def test_without_capacity_the_client_waits_and_every_task_is_done_once(sandbox, open_session):
+    """Another program uses all slots, so the service answers 429."""
+    most = sum(LIMITS.values())
+    sandbox.faults({"kind": "latency", "seconds": 1000, "count": most})
+
+    async def fill():
+        async with UseApi(sandbox.token, url=sandbox.url) as client:
+            await asyncio.gather(*(client.images_create("gen4", f"full {seed}") for seed in range(most)))
+
+    asyncio.run(fill())
+    session = open_session(fetches_media=False)
+    jobs = session.submit_all([task(seed) for seed in range(1, 21)], service="useapi", agreed=True)
     for job in jobs:
         job.result(200)
     account = ledger(sandbox)["accounts"]
-    assert all(account[email]["peak_jobs"] <= most for email, most in LIMITS.items())
-    assert len(ledger(sandbox)["charges"]) == 80
-    attempts = [
-        session.log.find(job.task_uuid).attempts
-        for session, part in ((first, jobs[:40]), (second, jobs[40:]))
-        for job in part
-    ]
-    assert max(attempts) > 1  # some were refused with 429, and sent again
+    assert {email: account[email]["peak_jobs"] for email in LIMITS} == LIMITS
+    assert len(ledger(sandbox)["charges"]) == most + 20
+    assert max(session.log.find(job.task_uuid).attempts for job in jobs) > 1
 
 
 KILLED = """

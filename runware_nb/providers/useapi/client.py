@@ -248,7 +248,7 @@ class UseApi:
             f"The account {shorten_account(email)}",
             is_private=True,
             posts_account=True,
-            hidden=secret.reveal(),
+            hidden=secret,
         )
         return parse_account(parse_json(response.body), email=email)
 
@@ -295,20 +295,18 @@ class UseApi:
             check_task(path.strip("/"), sent)
         return await self.send_create(path, sent)
 
-    async def send_create(self, path: str, body: Json, *, timeout_s: float | None = None) -> UseApiTask:
+    async def send_create(self, path: str, body: Json) -> UseApiTask:
         """Send a create call once as it is, and decide what its response says about the fate of the task.
 
         Args:
             path: See `create`.
             body: Its parameters, with a `replyRef`.
-            timeout_s: Longest time for it, in seconds.
 
         Raises:
             TaskError: See `create`.
             FateUnknown: See `create`.
             TransportError: See `create`.
         """
-        timeout_s = self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s)
         target = f"{_BASE}/{_path(path)}"
         check_common(body)
         reference = str(body.get("replyRef", ""))
@@ -318,7 +316,7 @@ class UseApi:
             raise TaskInvalid(f"The task cannot be written as JSON: {error}. Nothing was sent.") from error
         try:
             response = await self._http.request(
-                "POST", target, content=content, timeout_s=timeout_s, max_bytes=_MAX_BYTES, too_large=_too_large
+                "POST", target, content=content, timeout_s=self._timeout_s, max_bytes=_MAX_BYTES, too_large=_too_large
             )
         except (TransportError, ProtocolError) as error:
             if not error.may_have_arrived:
@@ -425,7 +423,13 @@ class UseApi:
         return found
 
     async def watch(
-        self, task_id: str, *, interval_s: float, deadline: float | None = None, sleep: Sleep | None = None
+        self,
+        task_id: str,
+        *,
+        interval_s: float,
+        first_s: float = 0.0,
+        deadline: float | None = None,
+        sleep: Sleep | None = None,
     ) -> AsyncGenerator[UseApiTask]:
         """Yield a task each time that it was polled, until it has ended.
 
@@ -434,6 +438,7 @@ class UseApi:
         Args:
             task_id: The task.
             interval_s: Time between two polls, in seconds of the service.
+            first_s: Time before the first poll, in seconds of the service.
             deadline: When to give up, by the monotonic clock, in seconds; None for never.
             sleep: Waits between polls, in seconds of the service; a callback may end the wait early.
 
@@ -443,6 +448,8 @@ class UseApi:
             TaskError: The service refuses to answer.
         """
         wait_for, failures = sleep or self.clock.sleep, 0
+        if first_s:
+            await wait_for(first_s if deadline is None else min(first_s, self._left_service_s(deadline)))
         while True:
             delay_s = interval_s
             try:
@@ -462,10 +469,9 @@ class UseApi:
                 if task.is_final:
                     return
             if deadline is not None:
-                left_s = (deadline - now()) / self.clock.real_s(1.0)
-                if left_s <= 0:
+                delay_s = min(delay_s, self._left_service_s(deadline))
+                if delay_s <= 0:
                     raise _late(task_id)
-                delay_s = min(delay_s, left_s)
             await wait_for(delay_s)
 
     async def wait(
@@ -674,7 +680,7 @@ class UseApi:
         *,
         is_private: bool = False,
         posts_account: bool = False,
-        hidden: str = "",
+        hidden: Password | None = None,
     ) -> None:
         """Raise the error that a response states.
 
@@ -690,9 +696,9 @@ class UseApi:
         error = error_of_response(response, posts_account=posts_account)
         if error is None:
             error = self._error_without_envelope(response, what, is_private=is_private)
-        if hidden:
-            error.args = tuple(redact_text(str(part), [hidden]) for part in error.args)
-            error.raw = {key: redact_text(str(part), [hidden]) for key, part in error.raw.items()}
+        if hidden is not None:  # also a password that is too short to be searched for everywhere
+            error.args = tuple(redact_text(str(part), [hidden.reveal()]) for part in error.args)
+            error.raw = {key: redact_text(str(part), [hidden.reveal()]) for key, part in error.raw.items()}
         raise error
 
     def _error_without_envelope(self, response: HttpResponse, what: str, *, is_private: bool) -> TaskError:
@@ -721,6 +727,10 @@ class UseApi:
         if retry_after is not None:
             return min(max(retry_after, 1.0), _LONGEST_RESUBMIT_S)
         return backoff_s(failures, jitter=self._rng.random(), first_s=2.0, longest_s=60.0)
+
+    def _left_service_s(self, deadline: float) -> float:
+        """Return the time until a deadline, in seconds of the service."""
+        return (deadline - now()) / self.clock.real_s(1.0)
 
     def _left_s(self, deadline: float | None, task_id: str) -> float:
         if deadline is None:

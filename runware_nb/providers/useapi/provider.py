@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import hashlib
 import random
+import re
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,6 +29,7 @@ from ...errors import (
     TaskFailed,
     TaskInvalid,
     TransportError,
+    TransportTimeout,
 )
 from ...media.medium import MemoryMedium
 from ...net.clock import Clock
@@ -66,7 +69,11 @@ TERMS = (
     "This drives your own Runway account through useapi.net, an unofficial proxy. Check Runway's terms of use before "
     "you automate it."
 )
+_TOKEN = re.compile(r"user:\d+-[A-Za-z0-9]+")
 _WAITING = "waiting at Runway, whose queue holds it back (THROTTLED); this can take long, and is not an error"
+_FIRST_POLL_S = 5.0
+_NEW = object()
+"""State of an attempt that was accepted just now, by this process."""
 _CAPABILITIES = Capabilities(
     client_chosen_ids=False,
     resend_is_safe=False,  # each create call that arrives is a task of its own, and is charged
@@ -170,9 +177,15 @@ class UseApiProvider:
     def require_key(self) -> None:
         """Check that there is a token, and tell the user once what the service is."""
         _ = self.client
-        if not self._has_told:
-            self._has_told = True
-            self._context.notify(TERMS)
+        if self._has_told:
+            return
+        self._has_told = True
+        self._context.notify(TERMS)
+        if not _TOKEN.fullmatch(self._context.key(USEAPI_TOKEN).reveal()):
+            self._context.notify(
+                "The token of useapi.net does not have the documented form user:<digits>-<letters and digits>. It is "
+                "sent as it is."
+            )
 
     # --- before sending ------------------------------------------------------------------------------
 
@@ -333,9 +346,13 @@ class UseApiProvider:
 
     async def submit(self, attempt: Attempt, deadline: float) -> Accepted:
         """Send an attempt once. See `Sender.submit`."""
+        if now() >= deadline:
+            raise TransportTimeout("The time limit of the task has passed. It was not sent.", may_have_arrived=False)
         body = wire_body(attempt.task, attempt.attempt_uuid, self._reply_url)
-        task = await self.client.send_create(call_of(attempt.task), body, timeout_s=deadline - now())
-        return Accepted.of(attempt, task.task_id)
+        # Not cut off at the deadline of the task: a response that is not awaited is a task whose fate is unknown. The
+        # client has a limit of its own.
+        task = await self.client.send_create(call_of(attempt.task), body)
+        return Accepted.of(replace(attempt, state=_NEW), task.task_id)
 
     async def follow(self, accepted: Accepted, observer: RunObserver, deadline: float) -> Outcome:
         """Poll until the task has ended. See `Sender.follow`."""
@@ -346,12 +363,19 @@ class UseApiProvider:
         async def sleep(seconds: float) -> None:  # a callback about the task ends it early
             await self._context.board.wait("useapi", accepted.remote_id, seconds, self.clock)
 
-        polls = self.client.watch(accepted.remote_id, interval_s=interval_s, deadline=deadline, sleep=sleep)
+        # A task that was accepted a moment ago has no news, and may not be found by a read that comes at once.
+        first_s = _FIRST_POLL_S if accepted.attempt.state is _NEW else 0.0
+        polls = self.client.watch(
+            accepted.remote_id, interval_s=interval_s, first_s=first_s, deadline=deadline, sleep=sleep
+        )
         async with contextlib.aclosing(polls):
-            async for last in polls:
-                observer.on_waiting(_WAITING if last.is_waiting else None)
-                if last.progress is not None:
-                    observer.on_progress(100 * last.progress)
+            try:
+                async for last in polls:
+                    observer.on_waiting(_WAITING if last.is_waiting else None)
+                    if last.progress is not None:
+                        observer.on_progress(100 * last.progress)
+            except ArgumentInvalid as error:  # the id is the service's own, and not what a user typed
+                raise ProtocolError(f"The id of the task cannot be used in a URL: {error.value!r:.80}") from error
         assert last is not None
         outcome = Outcome(task, accepted.attempt.attempt_uuid, [], [])
         # The service does not state what a task costs, so `charged` stays None: unknown, and not 0.
@@ -390,8 +414,9 @@ class UseApiProvider:
         """
         if not isinstance(error, RateLimited):
             return None
-        self.limiter.doubt()
         delay_s = resubmit_delay_s(attempt.number, error.retry_after_s, jitter=self._rng.random())
+        is_bound = bool(attempt.task.get("account") or attempt.task.get("assets"))
+        self.limiter.refused(delay_s, everywhere=not is_bound)
         task = {**attempt.task, "taskUUID": str(uuid.uuid4())}
         return NextAttempt(Attempt(task, attempt.number + 1), self.clock.real_s(delay_s))
 

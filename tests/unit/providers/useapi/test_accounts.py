@@ -94,6 +94,10 @@ def test_a_password_shows_itself_in_no_textual_form():
             copying(password)
 
 
+def test_a_password_made_from_a_masked_one_is_the_same_password():
+    assert Password(Password(PLANTED)).reveal() == PLANTED
+
+
 @pytest.mark.parametrize("text", ["", None, 5])
 def test_an_empty_password_is_refused_without_quoting_it(text):
     with pytest.raises(ArgumentInvalid, match="Invalid password"):
@@ -227,13 +231,35 @@ def test_the_accounts_are_read_again_after_a_while_sooner_after_a_doubt_and_at_o
         waiting = asyncio.create_task(bound.acquire())  # the new bound lets it pass
         await asyncio.wait_for(waiting, 5)
         assert (service.asked, bound.most) == (2, 3)
-        bound.doubt()
+        bound.refused(60, everywhere=False)
         clock.time += 31
         await asyncio.wait_for(bound.acquire(), 5)
         assert (service.asked, bound.most) == (3, 4)
         bound.expire()
         await asyncio.wait_for(bound.acquire(), 5)
         assert (service.asked, bound.most) == (4, 9)
+
+    asyncio.run(scenario())
+
+
+def test_no_place_is_given_for_a_while_after_all_accounts_were_full():
+    """Each task of a long queue would be sent otherwise, only to be refused."""
+
+    async def scenario():
+        bound, _, clock = limiter(accounts(5))
+        await bound.acquire()
+        bound.refused(0.2, everywhere=True)
+        waiting = asyncio.create_task(bound.acquire())
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        clock.time += 1
+        await asyncio.wait_for(waiting, 5)
+        bound.refused(1000, everywhere=True)
+        waiting = asyncio.create_task(bound.acquire())
+        await asyncio.sleep(0)
+        bound.close(TransportError("closed"))
+        with pytest.raises(TransportError, match="closed"):
+            await asyncio.wait_for(waiting, 10)
 
     asyncio.run(scenario())
 
