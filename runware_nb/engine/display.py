@@ -262,7 +262,8 @@ def _tile(result: Result, description: Description, task: Mapping[str, Any], *, 
     if result.text is not None:
         return replace(bare, words=result.text)
     if result.structured is not None:
-        return replace(bare, words=json.dumps(result.structured, ensure_ascii=False))
+        data = json.dumps(result.structured, ensure_ascii=False, indent=2)
+        return replace(bare, words=json.dumps(result.structured, ensure_ascii=False), data=data)
     try:
         body = result.bytes
         kind = sniff(body)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..core.operations import OPERATIONS
 from ..present.results import ResultsView, render_progress, render_results
 from ..runlog import RunRecord, State
 from .display import error_sentence, render_outcome
@@ -12,6 +13,7 @@ from .jobs import Job
 
 __all__ = ["render_job"]
 
+_OPERATIONS = frozenset(operation.name for operation in OPERATIONS)
 _IN_WORDS = {
     State.PREPARED: "waiting for a free slot",
     State.SENT: "sent",
@@ -31,7 +33,8 @@ def render_job(job: Job) -> dict[str, str]:
     request = job.record.request
     return render_progress(
         prompt=_prompt(job.record),
-        count=_number(request, "numberResults", 1),
+        # What an operation of another service produces is not known before it is here, so no place is kept for it.
+        count=0 if _is_foreign(job.record) else _number(request, "numberResults", 1),
         width=_number(request, "width", 1024),
         height=_number(request, "height", 1024),
         percent=job.progress,
@@ -40,7 +43,12 @@ def render_job(job: Job) -> dict[str, str]:
 
 
 def _prompt(record: RunRecord) -> str:
-    return record.prompt or record.task_type
+    return record.prompt or (record.model if _is_foreign(record) else None) or record.task_type
+
+
+def _is_foreign(record: RunRecord) -> bool:
+    """Return whether the operation of a run is not in the table of operations."""
+    return record.operation is not None and record.operation not in _OPERATIONS
 
 
 def _number(request: Mapping[str, Any], name: str, default: int) -> int:

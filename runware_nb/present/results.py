@@ -15,6 +15,8 @@ __all__ = [
     "with_notices",
 ]  # fmt: skip
 
+_MOST_DATA = 100_000
+_OPEN_LINES = 40
 _GRID = "display:flex;flex-wrap:wrap;gap:8px;align-items:flex-start"
 _CHECKERS = (
     "background:repeating-conic-gradient(#d0d0d0 0% 25%,#ffffff 0% 50%) 0 0/16px 16px"  # shows through transparency
@@ -38,6 +40,7 @@ class Tile:
         words: What to read where there is no image: a text, the kind of file it is, or why there is none.
         facts: Its parameters, as names and values, for the panel below it.
         player: `video` or `audio`, where the browser plays the file that *href* leads to.
+        data: JSON in several lines, which can be folded; *words* has the same in one line.
     """
 
     alt: str
@@ -51,6 +54,7 @@ class Tile:
     words: str = ""
     facts: Sequence[tuple[str, str]] = ()
     player: str = ""
+    data: str = ""
 
 
 @short_repr()
@@ -171,6 +175,8 @@ def _caption(line: str) -> str:
 def _figure(tile: Tile, place: str) -> str:
     if tile.player and tile.href:
         inner = _player(tile)
+    elif tile.data:
+        inner = _data(tile.data)
     elif tile.body is None:
         inner = element("div", text(tile.words or "no image"), style=f"{MUTED};padding:1em;white-space:pre-wrap")
         inner = element("a", inner, href=tile.href, title="the file", target="_blank") if tile.href else inner
@@ -186,6 +192,16 @@ def _figure(tile: Tile, place: str) -> str:
         inner = element("details", element("summary", "flagged by the service; open to see") + inner)
     below = (_caption(tile.caption) if tile.caption else "") + _panel(tile)
     return element("figure", inner + below, style=place)
+
+
+def _data(data: str) -> str:
+    """Fold JSON: a short one is open, and a long one is cut, because a notebook is no place for megabytes."""
+    lines = data.count("\n") + 1
+    shown = data if len(data) <= _MOST_DATA else f"{data[:_MOST_DATA]}\n… {len(data) - _MOST_DATA:,} more characters"
+    summary = element("summary", f"JSON, {lines} line{'' if lines == 1 else 's'}", style="cursor:pointer")
+    style = "margin:0;padding:4px 0 4px 1em;white-space:pre-wrap;overflow-wrap:anywhere;max-height:30em;overflow:auto"
+    is_open = " open" if lines <= _OPEN_LINES else ""
+    return f"<details{is_open}>{summary}{element('pre', text(shown), style=style, tabindex='0')}</details>"
 
 
 def _player(tile: Tile) -> str:

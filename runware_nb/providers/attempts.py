@@ -37,7 +37,11 @@ async def carry_out(
         return await sender.follow(await sender.submit(attempt, deadline), observer, deadline)
     left_s = timeout_s
     while True:
-        await limiter.acquire()
+        try:
+            await limiter.acquire()
+        finally:
+            if attempt.number > 1:
+                observer.on_waiting(None)  # set below; a provider may wait for the next attempt in its limiter
         taken_at = now()
         try:
             await observer.before_attempt(attempt)
@@ -59,8 +63,9 @@ async def carry_out(
         observer.on_waiting(f"waiting to be sent again: {error.problem.removesuffix('.')}")
         try:
             await pause(following.delay_s, now() + left_s, error)
-        finally:
+        except BaseException:
             observer.on_waiting(None)
+            raise
         left_s -= following.delay_s
         attempt = following.attempt
 

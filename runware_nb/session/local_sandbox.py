@@ -92,9 +92,10 @@ class LocalSandbox:
     @property
     def values(self) -> dict[str, Any]:
         """The settings that point a session at it, of all providers."""
-        urls = {
-            name: self.info[name] for name, setting in settings_table().items() if setting.is_url and name in self.info
-        }
+        # The sandbox names the URL of its own media `media_url` as well. The setting is another thing: where the user's
+        # images are kept.
+        names = (name for name, setting in settings_table().items() if setting.is_url and name != "media_url")
+        urls = {name: self.info[name] for name in names if name in self.info}
         return {"api_key": Key(self.info["api_key"], "the sandbox"), **urls}
 
     def secret(self, secret: ProviderSecret) -> Key | None:

@@ -6,7 +6,9 @@ import traceback
 
 import pytest
 
+import runware_nb as rw
 from runware_nb.errors import (
+    ArgumentInvalid,
     AuthenticationFailed,
     BudgetExceeded,
     ConfigError,
@@ -262,8 +264,9 @@ def test_a_task_above_the_limit_of_another_program_waits_for_its_place(runkey, o
     """Its deadline starts when it has a place, so it cannot end before."""
     runkey.set("behaviour", {"retry_after": retry_after})
     runkey.set("account", {"plan": "free"})
+    runkey.template("tpl_others", run_s=2 * SCALE)
     for _ in range(5):
-        runkey.start("tpl_slow")  # 110 s of the service: a third of a second
+        runkey.start("tpl_others")
     session = open_session()
     job = submit(session)
     job.result(30)
@@ -400,8 +403,8 @@ def test_a_question_that_fails_for_long_leaves_the_task_to_be_collected(runkey, 
 
 
 def test_a_deadline_does_not_end_the_task(runkey, open_session):
-    session = open_session(timeout_s=1.0)
-    job = submit(session, runkey.template("tpl_long", run_s=2 * SCALE))
+    session = open_session(timeout_s=2.0)
+    job = submit(session, runkey.template("tpl_long", run_s=4 * SCALE))
     with pytest.raises(TransportTimeout, match="goes on at the service"):
         job.result(30)
     deadline = time.monotonic() + 30
@@ -579,6 +582,49 @@ def test_secrets_are_nowhere(runkey, open_session, tmp_path, trace, caplog):
 def test_a_key_that_is_refused_says_so(runkey, open_session):
     with pytest.raises(AuthenticationFailed, match="key is missing or invalid"):
         submit(open_session(key="rk_live_wrong_4711_abc")).result(30)
+
+
+# --- rw.runkey -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def current(open_session, monkeypatch):
+    session = open_session()
+    monkeypatch.setattr("runware_nb.session.current._session", session)
+    return session
+
+
+def test_python_runs_a_template(runkey, current):
+    job = rw.runkey.run("tpl_inline", {"prompt": "a ship"}, seed=3, tags="coast", note="first", agreed=True)
+    assert job.result(30)[0].structured["input"] == {"prompt": "a ship", "seed": 3}
+    record = current.log.find(job.task_uuid)
+    assert (record.tags, record.note) == (("coast",), "first")
+    again = rw.runkey.run("tpl_inline", prompt="a ship", seed=3)
+    assert again.result(30).is_recorded
+    fresh = rw.runkey.run(
+        "tpl_inline", prompt="a ship", seed=3, fresh=True, webhook_url="http://127.0.0.1:9/hook", agreed=True
+    )
+    assert not fresh.result(30).is_recorded
+    assert fresh.record.request["webhookURL"] == "http://127.0.0.1:9/hook"
+    generic = rw.run({"model": "tpl_inline", "input": {"prompt": "a ship", "seed": 3}}, service="runkey")
+    assert generic.result(30).is_recorded
+
+
+def test_python_reads_a_task_and_the_account(runkey, current):
+    task_id = runkey.start("tpl_inline", {"a": 1})
+    assert rw.runkey.task(task_id).task_id == task_id
+    assert str(rw.runkey.account().balance) in {"5000 credits", "4985 credits"}
+    with pytest.raises(TaskInvalid, match="cannot be part of a URL"):
+        rw.runkey.task("a/b")
+
+
+def test_python_refuses_what_is_ambiguous_or_no_object(current):
+    with pytest.raises(ArgumentInvalid, match="each input once"):
+        rw.runkey.run("tpl_inline", {"prompt": "a"}, prompt="b")
+    with pytest.raises(TaskInvalid, match="expected an object"):
+        rw.runkey.run("tpl_inline", [1])
+    with pytest.raises(TaskInvalid, match="Invalid template id"):
+        rw.runkey.run("")
 
 
 # --- the bare client -------------------------------------------------------------------------------

@@ -159,6 +159,11 @@ def test_a_slow_response_is_an_unknown_fate(runkey, use):
         use(lambda client: client.run("tpl_inline"), timeout_s=0.3)
 
 
+def test_the_longest_wait_for_a_limit_does_not_cut_off_a_response(runkey, use):
+    runkey.set("faults", [{"kind": "slow", "seconds": SCALE}])
+    assert use(lambda client: client.run("tpl_inline"), max_wait_s=1).status == "queued"
+
+
 @pytest.mark.parametrize(
     "response",
     [

@@ -7,7 +7,6 @@ import threading
 import pytest
 
 from runware_nb.errors import TaskFailed, TransportTimeout
-from runware_nb.net.clock import Clock
 from runware_nb.providers.runkey.client import RunKey
 from runware_nb.providers.runkey.pace import pace_of
 from runware_nb.runlog import State
@@ -32,6 +31,24 @@ def runkey(_process, monkeypatch):
     _process.set("account", {"plan": "free"})
     monkeypatch.setenv("RUNKEY_API_KEY", _process.api_key)
     return _process
+
+
+SLOW_SCALE = 20
+
+
+@pytest.fixture(scope="module")
+def _slow_process():
+    process = RunKeyProcess("--time-scale", str(SLOW_SCALE))
+    yield process
+    process.close()
+
+
+@pytest.fixture
+def slow_runkey(_slow_process):
+    """A sandbox whose minute is long enough for other programs to use up the limit within it."""
+    _slow_process.clear()
+    _slow_process.set("account", {"plan": "free"})
+    return _slow_process
 
 
 @pytest.fixture
@@ -206,13 +223,14 @@ def test_a_wait_beyond_the_limit_of_the_caller_fails_at_once(runkey, run_async):
     assert task.status == "queued"  # a submission may use what is left
 
 
-def test_other_programs_that_use_the_account_slow_us_down(runkey, run_async):
+def test_other_programs_that_use_the_account_slow_us_down(slow_runkey, run_async):
     """What the headers state as left counts, and not only what this process has sent."""
+    runkey = slow_runkey
     for _ in range(26):
         runkey.call("/account")
 
     async def use():
-        clock = Clock(SCALE)
+        clock = new_clock(SLOW_SCALE)
         async with RunKey(runkey.api_key, url=runkey.url, clock=clock, max_wait_s=500) as client:
             await client.account()
             before = clock.now()
@@ -223,14 +241,15 @@ def test_other_programs_that_use_the_account_slow_us_down(runkey, run_async):
     assert runkey.read("requests")["refused"] == 0
 
 
-def test_a_limit_that_others_have_used_up_is_waited_for(runkey, run_async):
+def test_a_limit_that_others_have_used_up_is_waited_for(slow_runkey, run_async):
+    runkey = slow_runkey
     for _ in range(30):
         runkey.call("/account")
 
     async def use():
-        async with RunKey(runkey.api_key, url=runkey.url, clock=new_clock(), max_wait_s=500) as client:
+        async with RunKey(runkey.api_key, url=runkey.url, clock=new_clock(SLOW_SCALE), max_wait_s=500) as client:
             account = await client.account()
-            return account, await client.run("tpl_20s", {})
+            return account, await client.run("tpl_image", {})
 
     account, task = run_async(use())
     assert (account.plan, task.status) == ("free", "queued")

@@ -38,12 +38,18 @@ class Control(Protocol):
         """Have *changed* called when the user changes it."""
 
 
-def plain_control(field: Field, look: Look) -> Control:
-    """Make the control of a field that holds a single value, a list of words, or JSON."""
+def plain_control(field: Field, look: Look, *, unset: str = _UNSET) -> Control:
+    """Make the control of a field that holds a single value, a list of words, or JSON.
+
+    Args:
+        field: What is asked for.
+        look: Makes the widgets.
+        unset: The entry of a menu that leaves the value to the service.
+    """
     if field.kind is Kind.CHOICE:
-        return ChoiceControl(field, look, field.choices)
+        return ChoiceControl(field, look, field.choices, unset=unset)
     if field.kind is Kind.FLAG:
-        return ChoiceControl(field, look, (("yes", True), ("no", False)))
+        return ChoiceControl(field, look, (("yes", True), ("no", False)), unset=unset)
     is_number = field.kind in {Kind.WHOLE, Kind.NUMBER}
     if is_number and isinstance(field.default, int | float) and not isinstance(field.default, bool):
         return NumberControl(field, look, field.default)
@@ -117,11 +123,11 @@ class NumberControl:
 class ChoiceControl:
     """One of several values; the first entry leaves it to the service, unless it is needed."""
 
-    def __init__(self, field: Field, look: Look, choices: tuple[tuple[str, Any], ...]) -> None:
+    def __init__(self, field: Field, look: Look, choices: tuple[tuple[str, Any], ...], *, unset: str = _UNSET) -> None:
         self.field = field
         self._values = [value for _, value in choices]
         titles = {value: title for title, value in choices if isinstance(value, str | int | float | bool)}
-        unset = f"{titles.get(field.default, field.default)} (default)" if field.default is not None else _UNSET
+        unset = f"{titles.get(field.default, field.default)} (default)" if field.default is not None else unset
         options = [(title, number) for number, (title, _) in enumerate(choices)]
         self.widget = look.make(
             widgets.Dropdown, description=label_of(field), tooltip=field.help or field.title,

@@ -266,9 +266,9 @@ class ObjectForm:
             drops = not field.title.lower().startswith(("video", "audio"))
             return MediumControl(field, self._look, self._keep, drops=drops)
         used = self._suggestions.get(field.name) if len(field.path) == 1 else None
-        if used and field.kind in {Kind.TEXT, Kind.LONG_TEXT, Kind.WHOLE, Kind.NUMBER}:
+        if used and field.kind in {Kind.TEXT, Kind.WHOLE, Kind.NUMBER}:
             return _SuggestedControl(field, self._look, used)
-        return plain_control(field, self._look)
+        return plain_control(field, self._look, unset="(not sent)")
 
     def _keep(self, body: bytes) -> str:
         return relative_path(self._session.media.put(body).path)

@@ -31,6 +31,7 @@ from ...net.http import HttpConnection, HttpResponse
 from ...printable import printable
 from ...settings import Key, find_key, load_settings
 from .pace import Kind, Pace, pace_of
+from .package import RUNKEY_KEY
 from .protocol import (
     NO_GPU,
     RATE_LIMIT,
@@ -47,13 +48,13 @@ from .protocol import (
     rate_headers,
     task_path,
 )
-from .secrets import RUNKEY_KEY
 
 __all__ = ["RunKey"]
 
 logger = logging.getLogger("runware_nb")
 
-_REQUEST_TIMEOUT_S = 30.0
+_REQUEST_TIMEOUT_S = 60.0
+"""Long, because a submission whose response comes later is of unknown fate."""
 _CONNECT_TIMEOUT_S = 10.0
 _MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 _TRIES = 4
@@ -153,25 +154,38 @@ class RunKey:
         while True:
             tries += 1
             try:
-                return await self.submit_once(content, until=until)
+                return await self.submit(content, until=until)
             except TaskError as error:
                 # A limit of the account has no limit of tries: the budget of waiting time bounds it.
                 if error.code != RATE_LIMIT and (error.code != NO_GPU or tries >= _TRIES):
                     raise
                 delay_s = self.pace.submit_hold_s() if error.code == RATE_LIMIT else self._no_gpu_delay_s(tries, error)
                 await self._pause(delay_s, until, error)
+
+    async def submit(self, content: bytes, *, until: float) -> RunKeyTask:
+        """Send one `POST /run`. Only connecting is tried up to four times: then no byte of the request has left.
+
+        Args:
+            content: See `protocol.encode_run`.
+            until: The last moment at which it may leave, in seconds of the service.
+
+        Raises:
+            TaskError: The service refused it. It was not accepted.
+            FateUnknown: The task may exist at the service.
+            TransportError: It was not sent.
+        """
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                return await self._submit_once(content, until)
             except TransportError as error:
                 if error.may_have_arrived or not error.retryable or tries >= _TRIES:
                     raise
                 await self._pause(self._backoff_s(tries), until, error)
 
-    async def submit_once(self, content: bytes, *, until: float, timeout_s: float | None = None) -> RunKeyTask:
-        """Send one `POST /run`, which is never repeated here.
-
-        Args:
-            content: See `protocol.encode_run`.
-            until: When to give up waiting for the limit of requests, in seconds of the service.
-            timeout_s: Longest time of the request, in seconds.
+    async def _submit_once(self, content: bytes, until: float) -> RunKeyTask:
+        """Send one `POST /run`, and state what is known about the task if there is no id.
 
         Raises:
             TaskError: The service refused it. It was not accepted.
@@ -179,7 +193,9 @@ class RunKey:
             TransportError: It was not sent.
         """
         try:
-            data = await self._ask("POST", "/run", "submit", until, content=content, timeout_s=timeout_s)
+            # It has the time of a whole request, even if *until* comes before its end: a deadline that cut off the
+            # response of an accepted task would turn it into one of unknown fate.
+            data = await self._ask("POST", "/run", "submit", until, content=content)
         except TaskError as refusal:
             # An envelope with a code of 4xxxx, or "no GPU", refuses exactly this request: nothing was accepted. Any
             # other 5xxxx states only that something failed, at a moment when the task may exist already.

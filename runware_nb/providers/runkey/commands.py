@@ -22,9 +22,9 @@ from ...runlog import RunRecord
 from ...runlog.filters import RunFilter
 from ...session.api import as_tags
 from .api import account_and_limits, runkey
+from .package import SERVICES
 from .planning import TASK_TYPE, plan_task
 from .protocol import is_safe_id
-from .secrets import SERVICES
 
 if TYPE_CHECKING:
     from ...session import Session

@@ -15,8 +15,8 @@ from ...notebook.forms.api import users_names
 from ...notebook.forms.object_form import Conversion, ObjectForm
 from ...providers.runware.catalog import Field, Kind, fields_of_schema
 from .commands import medium_of, past_inputs
+from .package import SERVICES
 from .planning import TASK_TYPE, is_reference
-from .secrets import SERVICES
 from .writing import input_as_logged
 
 if TYPE_CHECKING:

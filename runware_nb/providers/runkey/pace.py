@@ -185,6 +185,11 @@ class Pace:
                 with self._lock:
                     now = self.clock.now()
                     wait_s = self._wait_s(kind, ticket, now)
+                    if now > until:
+                        raise TransportTimeout(
+                            "The time limit has passed before this request could leave. It was not sent.",
+                            may_have_arrived=False,
+                        )
                     if wait_s <= 0:
                         self._in_flight += 1
                         self._stated_left -= 1

@@ -4,23 +4,46 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...core.provider_secrets import ProviderSecret
+from ...loading import load
 from ...settings import Place, Setting
 from ..package import ProviderPackage
-from .secrets import RUNKEY_KEY, RUNKEY_URL, RUNKEY_WEBHOOK_SECRET, SERVICES
 
 if TYPE_CHECKING:
     from ..base import Provider, ProviderContext
 
 __all__ = ["PACKAGE", "RUNKEY_KEY", "RUNKEY_URL", "RUNKEY_WEBHOOK_SECRET", "SERVICES"]
 
+SERVICES = ("runkey", "runkey-sandbox")
+"""The names under which the log records runs: of the service, and of a sandbox on this machine."""
+
+RUNKEY_URL = "https://api.runkey.ai/v1"
+
+RUNKEY_KEY = ProviderSecret(
+    provider="runkey",
+    label="RunKey.ai API key",
+    variables=("RUNKEY_API_KEY",),
+    shape=r"rk_live_[A-Za-z0-9_-]{8,}",
+    keyring_user="runkey:{profile}",
+    get_it_at="https://runkey.ai",
+)
+
+RUNKEY_WEBHOOK_SECRET = ProviderSecret(
+    provider="runkey",
+    label="RunKey.ai webhook secret",
+    variables=("RUNKEY_WEBHOOK_SECRET",),
+    shown="secret",
+    keyring_user="runkey-webhook:{profile}",
+)
+
 _NOT_IN_PROJECTS = frozenset(Place) - {Place.PROJECT}
 """A cloned repository must not decide where a key or a callback is sent."""
 
 
 def _build(context: ProviderContext) -> Provider:
-    from .provider import RunKeyProvider
-
-    return RunKeyProvider(context)
+    # By name: the provider imports the declarations above, and they must not import it.
+    provider: Provider = load("providers.runkey.provider").RunKeyProvider(context)
+    return provider
 
 
 PACKAGE = ProviderPackage(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import uuid
@@ -14,7 +15,7 @@ from ...core.money import Money
 from ...core.operations import Operation
 from ...core.parsing import parse_json
 from ...core.results import Outcome, Result
-from ...errors import FateUnknown, MediaError, RateLimited, RunwareNBError, TaskError, TaskFailed, TransportError
+from ...errors import FateUnknown, MediaError, RunwareNBError, TaskError, TaskFailed, TransportError
 from ...forking import make_lock
 from ...media.medium import MemoryMedium
 from ...net.clock import Clock
@@ -37,9 +38,9 @@ from ..base import (
 from .client import RunKey
 from .outputs import document_kind, outputs_of
 from .pace import Places
+from .package import RUNKEY_KEY, SERVICES
 from .planning import TASK_TYPE, body_of, input_of, is_reference, plan_task
 from .protocol import NO_GPU, RATE_LIMIT, RunKeyTask, error_of_code, is_local_url, is_safe_id
-from .secrets import RUNKEY_KEY, SERVICES
 
 __all__ = ["RUN", "CallbackWaiter", "RunKeyProvider"]
 
@@ -53,6 +54,9 @@ _CAPABILITIES = Capabilities(
 )  # fmt: skip
 _MOST_DOCUMENT_BYTES = 8 * 1024 * 1024
 _NO_GPU_TRIES = 4
+_LIMIT_TRIES = 200
+"""Waits of up to 30 s for a place that another program has. An account that is refused for longer is not in use."""
+_PLAN_TIMEOUT_S = 10.0
 _LOCATED = "located"
 _LEFT_OUT = frozenset({"taskUUID", "taskType", "webhookURL"})
 
@@ -213,7 +217,7 @@ class RunKeyProvider:
         return Attempt(task)
 
     async def submit(self, attempt: Attempt, deadline: float) -> Accepted:
-        """Send an attempt once. See `Sender.submit`.
+        """Send an attempt. See `Sender.submit`.
 
         A refusal for a limit of the account is followed by another attempt, which waits for its place without a
         deadline (see `next_attempt`).
@@ -221,7 +225,7 @@ class RunKeyProvider:
         client = self.client
         until = client.clock.now() + (deadline - now()) * client.clock.scale
         try:
-            task = await client.submit_once(body_of(attempt.task), until=until, timeout_s=deadline - now())
+            task = await client.submit(body_of(attempt.task), until=until)
         except (TaskError, FateUnknown) as error:
             raise _about(error, attempt) from error.__cause__
         return Accepted.of(attempt, task.task_id)
@@ -250,7 +254,9 @@ class RunKeyProvider:
             expects_callback=bool(accepted.attempt.task.get("webhookURL")),
         )  # fmt: skip
         attempt = accepted.attempt
-        outcome = Outcome(attempt.task, attempt.attempt_uuid, [], [], ended.processing_time_s or now() - began)
+        # Of a task that was found again it is not known here when it began and ended.
+        duration_s = ended.processing_time_s if attempt.state == _LOCATED else now() - began
+        outcome = Outcome(attempt.task, attempt.attempt_uuid, [], [], duration_s)
         if ended.credits_used is not None:
             outcome.charged = Money(ended.credits_used, "credits")
         if ended.status != "completed":
@@ -276,7 +282,7 @@ class RunKeyProvider:
             # The task was accepted, and failed. Whether it is charged is not documented, so it is never repeated.
             return None
         following = Attempt({**attempt.task, "taskUUID": str(uuid.uuid4())}, attempt.number + 1)
-        if isinstance(error, RateLimited) and error.code == RATE_LIMIT:
+        if error.code == RATE_LIMIT and attempt.number < _LIMIT_TRIES:
             # Refused before acceptance: nothing is charged. The limiter holds the next attempt back for as long as
             # the service has asked, and a wait for a place has no deadline, as for any other place.
             return NextAttempt(following, 0.0)
@@ -362,8 +368,9 @@ class _PlanLimiter:
         if not self._has_asked:
             self._has_asked = True  # by the first task only; the others begin with the smallest plan
             # The submission states what is wrong. Without a plan the smallest limits apply.
-            with contextlib.suppress(RunwareNBError):
-                await self._client.account()
+            with contextlib.suppress(RunwareNBError, TimeoutError):
+                async with asyncio.timeout(_PLAN_TIMEOUT_S):
+                    await self._client.account()
         await self._places.acquire()
 
     async def release(self) -> None:

@@ -157,6 +157,12 @@ def test_a_wait_that_ends_too_late_fails_at_once_and_sends_nothing(pace, run_asy
     assert not run_async(run()).may_have_arrived
 
 
+def test_nothing_leaves_after_the_time_limit(pace, run_async):
+    with pytest.raises(TransportTimeout, match="was not sent"):
+        run_async(send(pace, "submit", until=pace.clock.now() - 1))
+    assert pace.clock.now() == 1000
+
+
 def test_a_cancelled_wait_leaves_no_trace(pace, run_async):
     async def run():
         for _ in range(30):
