@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import getpass
-import os
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +29,7 @@ from ...loop import background_loop, wait
 from ...present.table import Table, render_facts, render_table
 from ...remedies import Remedy
 from ...session.api import as_tags
+from ...settings import text_of_variable
 from .accounts import MOST_JOBS, RECOMMENDED_JOBS, Password, UseApiAccount, check_email, check_max_jobs
 from .assets import is_asset_id
 from .models import ENDPOINTS, IMAGE_MODELS, VIDEO_MODELS, Parameter, models_for, parameters_of
@@ -312,8 +312,8 @@ def _password(options: argparse.Namespace) -> Password:
     if options.password_env is not None and options.password_file is not None:
         raise MagicUsageError("Use either --password-env or --password-file, not both. Nothing was sent.")
     if options.password_env is not None:
-        value = os.environ.get(options.password_env, "")
-        if not value:
+        value = text_of_variable(options.password_env)
+        if value is None:
             raise MagicUsageError(
                 "The environment variable of --password-env is not set, or is empty. The option takes the name of a "
                 f"variable, such as {RUNWAY_PASSWORD.variable}, and not the password. Nothing was sent."

@@ -26,10 +26,9 @@ from ..runware.catalog import Field, Kind
 from .accounts import MOST_JOBS, RECOMMENDED_JOBS, Password, UseApiAccount, check_email
 from .commands import account_rows, ask, find_asset, read_accounts
 from .models import ENDPOINTS, IMAGE_MODELS, VIDEO_MODELS, Parameter, models_for, parameters_of
-from .options import KINDS, LineOption, default_model, find_path, line_options
+from .options import KINDS, LineOption, cell_words, default_model, find_path, line_options
 from .protocol import shorten_account
 from .provider import PREFIX
-from .writing import cell_words
 
 if TYPE_CHECKING:
     from ...session import Session
