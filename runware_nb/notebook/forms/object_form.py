@@ -16,6 +16,7 @@ from ...engine.front_end import current_front_end
 from ...errors import RunwareNBError, TaskInvalid
 from ...present.html import MUTED, element, text
 from ...providers.runware.catalog import Field, FieldProblem, Kind, check_value, read_value
+from ...reprs import short_repr
 from .controls import Control, NumberControl, label_of, plain_control
 from .look import Look
 from .media import MediumControl
@@ -43,6 +44,7 @@ and stands in no schema."""
 _MOST_SUGGESTED = 20
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
     """How a provider's form becomes a task, and a cell.
