@@ -9,6 +9,7 @@ from .environment import (
     environment_fingerprint,
     jupyter_session_name,
     notebook_name,
+    text_of_variable,
     user_cache_folder,
     user_file,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "store_key",
     "stored_key",
     "stored_keys",
+    "text_of_variable",
     "user_cache_folder",
     "user_file",
     "variable_in_use",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import getpass
-import os
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +29,7 @@ from ...loop import background_loop, wait
 from ...present.table import Table, render_facts, render_table
 from ...remedies import Remedy
 from ...session.api import as_tags
+from ...settings import text_of_variable
 from .accounts import MOST_JOBS, RECOMMENDED_JOBS, Password, UseApiAccount, check_email, check_max_jobs
 from .assets import is_asset_id
 from .models import ENDPOINTS, IMAGE_MODELS, VIDEO_MODELS, Parameter, models_for, parameters_of
@@ -54,10 +54,13 @@ __all__ = [
     "OneTask",
     "Tasks",
     "account_rows",
+    "ask",
     "create",
     "explain_state",
+    "find_asset",
     "frames",
     "image",
+    "read_accounts",
     "task_on_line",
     "video",
 ]
@@ -309,8 +312,8 @@ def _password(options: argparse.Namespace) -> Password:
     if options.password_env is not None and options.password_file is not None:
         raise MagicUsageError("Use either --password-env or --password-file, not both. Nothing was sent.")
     if options.password_env is not None:
-        value = os.environ.get(options.password_env, "")
-        if not value:
+        value = text_of_variable(options.password_env)
+        if value is None:
             raise MagicUsageError(
                 "The environment variable of --password-env is not set, or is empty. The option takes the name of a "
                 f"variable, such as {RUNWAY_PASSWORD.variable}, and not the password. Nothing was sent."
@@ -841,7 +844,7 @@ class Generate:
             raise MagicUsageError("There are two prompts: one on the line, and one in --prompt. Nothing was sent.")
         prompt = options.prompt if options.prompt is not None else " ".join(words)
         names = getattr(options, "names", {})
-        return task_on_line(path, options, prompt, pairs, lambda word: _find_asset(word, session, names))
+        return task_on_line(path, options, prompt, pairs, lambda word: find_asset(word, session, names))
 
 
 def _how(option: LineOption) -> dict[str, Any]:
@@ -868,7 +871,7 @@ def _number_of(typed: str) -> float:
     return int(value) if value.is_integer() else value
 
 
-def _find_asset(word: str, session: Session, names: Mapping[str, Any]) -> Any:
+def find_asset(word: str, session: Session, names: Mapping[str, Any]) -> Any:
     """Return what a word means: the id of an asset, or an image or another file. See `find_image`."""
     known = names.get(word) if word.isidentifier() else None
     if is_asset_id(known):

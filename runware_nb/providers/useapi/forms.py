@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import difflib
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from ...commands.as_cell import quote_word
+from ...commands.names import escape_names
 from ...core.redaction import known_secrets
 from ...engine.front_end import current_front_end
 from ...errors import ArgumentInvalid, MagicUsageError, RunwareNBError
 from ...forking import Workers, make_lock
+from ...notebook.forms.api import users_names
 from ...notebook.forms.look import Look
+from ...notebook.forms.object_form import Conversion, ObjectForm
 from ...notebook.forms.secret import SecretField
 from ...present.html import element, text
 from ...present.table import Table, render_table
+from ..runware.catalog import Field, Kind
 from .accounts import MOST_JOBS, RECOMMENDED_JOBS, Password, UseApiAccount, check_email
-from .commands import account_rows, ask, read_accounts
+from .commands import account_rows, ask, find_asset, read_accounts
+from .models import ENDPOINTS, IMAGE_MODELS, VIDEO_MODELS, Parameter, models_for, parameters_of
+from .options import KINDS, LineOption, cell_words, default_model, find_path, line_options
 from .protocol import shorten_account
+from .provider import PREFIX
 
 if TYPE_CHECKING:
     from ...session import Session
@@ -33,12 +44,13 @@ _NEW = ""
 _working = Workers(1, "runware useapi form")
 
 
-def build_form(session: Session, what: str, **values: Any) -> Any:
+def build_form(session: Session, what: str, *, request: Mapping[str, Any] | None = None, **values: Any) -> Any:
     """Build the form for accounts, or the form that generates with a model.
 
     Args:
         session: Whose accounts, and who sends.
-        what: `accounts`, a model such as `gen4`, or a create call such as `frames`.
+        what: `accounts`, a model such as `gen4` or `image gen4`, or a create call such as `frames`.
+        request: A task in our form to begin with.
         **values: To begin with, in the spelling of the service.
 
     Raises:
@@ -49,7 +61,112 @@ def build_form(session: Session, what: str, **values: Any) -> Any:
         if values:
             raise MagicUsageError(f"the form for accounts has no field {next(iter(values))!r}")
         return AccountsForm(session)
-    raise MagicUsageError(f"no form useapi:{word}")
+    path, model = _call_of(word)
+    names = users_names()
+    options = line_options(path, model)
+    fields = [_prompt_field(parameter) for parameter in parameters_of(path, model) if parameter.name == "text_prompt"]
+    fields += [_field(option) for option in options if option.parameters[0].name != "model"]
+    fields.append(
+        Field(("account",), Kind.TEXT, "Account", "e-mail of the Runway account that runs it; any by default")
+    )
+    about = f"{ENDPOINTS[path].summary} · {path} · Runway through useapi.net"
+    conversion = _conversion(session, path, model, options, names)
+    begin = {} if request is None else _as_input(request, options)
+    return ObjectForm(session, model or word, about, fields, conversion, names=names, values={**begin, **values})
+
+
+def _call_of(word: str) -> tuple[str, str | None]:
+    """Return the create call and the model that a word means: `gen4`, `image gen4`, or a call such as `frames`.
+
+    Raises:
+        MagicUsageError: None is known here.
+    """
+    kind, _, model = word.partition(" ")
+    path = find_path(kind)
+    if path is not None and (not model or model in models_for(path)):
+        return path, model or default_model(path)
+    found = next((path for path in ("videos/create", "images/create") if word in models_for(path)), None)
+    if found is not None:
+        return found, word
+    near = difflib.get_close_matches(word, [*VIDEO_MODELS, *IMAGE_MODELS, *KINDS, *ENDPOINTS, "accounts"], n=1)
+    hint = f"did you mean useapi:{near[0]}?" if near else "`%useapi models` lists the models"
+    raise MagicUsageError(f"no model or create call {word!r} of useapi.net is known here, so it has no form; {hint}")
+
+
+def _prompt_field(parameter: Parameter) -> Field:
+    longest = None if parameter.high is None else int(parameter.high)
+    return Field(
+        ("text_prompt",), Kind.LONG_TEXT, "Prompt", parameter.help, is_required=parameter.is_required, longest=longest
+    )
+
+
+def _field(option: LineOption) -> Field:
+    """Return the field of an option of a line; several parameters of one kind are one field."""
+    first = option.parameters[0]
+    flag = max(option.flags, key=len).lstrip("-")
+    title = flag.removeprefix("no-").replace("-", " ").capitalize()
+    help_text = re.sub(r" 1$", "", first.help) if option.is_list else first.help
+    kinds = {"text": Kind.TEXT, "integer": Kind.WHOLE, "number": Kind.NUMBER, "flag": Kind.FLAG, "asset": Kind.MEDIUM}
+    kind = Kind.CHOICE if first.choices else Kind.MEDIA if option.is_list else kinds[first.kind]
+    is_number = first.kind in {"integer", "number"} and not first.choices
+    return Field(
+        (first.name,), kind, title, help_text, is_required=first.is_required, default=first.default,
+        low=first.low if is_number else None, high=first.high if is_number else None,
+        longest=len(option.parameters) if option.is_list else None,
+        choices=tuple((str(value), value) for value in first.choices),
+    )  # fmt: skip
+
+
+def _conversion(
+    session: Session, path: str, model: str | None, options: Sequence[LineOption], names: Mapping[str, Any]
+) -> Conversion:
+    """Return how the fields become a task and a cell."""
+    media = {option.parameters[0].name: option for option in options if option.parameters[0].kind == "asset"}
+
+    def task(given: dict[str, Any]) -> dict[str, Any]:
+        made: dict[str, Any] = {"taskType": PREFIX + path} | ({} if model is None else {"model": model})
+        assets: dict[str, Any] = {}
+        for name, value in given.items():
+            option = media.get(name)
+            if option is None:
+                made[name] = value
+            else:
+                assets |= option.names(value if isinstance(value, list) else [value])
+        return {**made, "assets": assets} if assets else made
+
+    def resolve(written: dict[str, Any]) -> dict[str, Any]:
+        assets = written.get("assets")
+        if not isinstance(assets, Mapping):
+            return written
+        found = {name: find_asset(str(word), session, names) for name, word in assets.items()}
+        return {**written, "assets": found}
+
+    def cell(given: dict[str, Any]) -> str:
+        written = task(given)
+        line = " ".join(["%%useapi", *map(quote_word, cell_words(written, str))])
+        return f"{line}\n{escape_names(str(written.get('text_prompt') or ''))}".rstrip("\n") + "\n"
+
+    return Conversion(service="useapi", task=task, resolve=resolve, cell=cell, parse=_parse)
+
+
+def _as_input(request: Mapping[str, Any], options: Sequence[LineOption]) -> dict[str, Any]:
+    """Return a task as the values of the fields."""
+    kept = {name: value for name, value in request.items() if name not in {"taskType", "taskUUID", "model", "assets"}}
+    found = request.get("assets")
+    assets: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+    for option in options:
+        given = [str(assets[parameter.name]) for parameter in option.parameters if parameter.name in assets]
+        if given:
+            kept[option.parameters[0].name] = given if option.is_list else given[0]
+    return kept
+
+
+def _parse(typed: str) -> Any:
+    """Return the value of another parameter: JSON if it is valid JSON, else the text."""
+    try:
+        return json.loads(typed)
+    except ValueError:
+        return typed
 
 
 class AccountsForm:

@@ -5,8 +5,9 @@ They follow from the table of `models`: cells, commands, forms, corrected lines 
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -21,8 +22,18 @@ from .models import (
     models_for,
     parameters_of,
 )
+from .provider import call_of
 
-__all__ = ["KINDS", "LineOption", "default_model", "find_path", "flags_by_parameter", "line_options", "model_on_line"]
+__all__ = [
+    "KINDS",
+    "LineOption",
+    "cell_words",
+    "default_model",
+    "find_path",
+    "flags_by_parameter",
+    "line_options",
+    "model_on_line",
+]
 
 KINDS: Mapping[str, str] = MappingProxyType(
     {"video": "videos/create", "image": "images/create", "frames": "frames/create"}
@@ -57,6 +68,9 @@ _FLAGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 _NUMBERED = re.compile(r"(\w*AssetId)(\d*)")
 _MULTISHOT = re.compile(r"multishot_(prompt|duration)_\d")
 _DEFAULTS = MappingProxyType({"videos/create": DEFAULT_VIDEO_MODEL, "images/create": DEFAULT_IMAGE_MODEL})
+
+
+_HEAD = frozenset({"taskType", "taskUUID", "assets", "account", "text_prompt"})
 
 
 @short_repr()
@@ -157,6 +171,40 @@ def model_on_line(path: str, words: Sequence[str]) -> str | None:
         if name in _FLAGS["model"]:
             return value if equals else next(iter(words[number + 1 :]), None)
     return None
+
+
+def cell_words(task: Mapping[str, Any], word_of: Callable[[Any], str]) -> list[str]:
+    """Return the words of the `%%useapi` line that asks for a task; the prompt is not among them.
+
+    Args:
+        task: In our form.
+        word_of: Returns the word that means a medium.
+    """
+    path = call_of(task)
+    kind = next((kind for kind, known in KINDS.items() if known == path), path)
+    words = [kind]
+    assets = task.get("assets")
+    values = {**{name: value for name, value in task.items() if name not in _HEAD and value is not None},
+              **(assets if isinstance(assets, Mapping) else {})}  # fmt: skip
+    for option in line_options(path) if path in ENDPOINTS else ():
+        for parameter in option.parameters:
+            if parameter.name not in values:
+                break  # the next one would get this one's place
+            value = values.pop(parameter.name)
+            if parameter.kind == "flag":
+                if value is not option.is_off_switch:
+                    words.append(option.flags[0])
+                else:
+                    values[parameter.name] = value
+                    break
+            elif parameter.name != "model" or value != default_model(path):
+                words += [option.flags[0], word_of(value) if parameter.kind == "asset" else str(value)]
+    if task.get("account"):
+        words += ["--account", str(task["account"])]
+    for name, value in values.items():
+        if name != "webhookURL":
+            words += ["--set", f"{name}={json.dumps(value, ensure_ascii=False, default=str)}"]
+    return words
 
 
 def _flags_of(parameter: Parameter) -> tuple[str, ...]:

@@ -1,22 +1,18 @@
-"""Tasks of useapi.net as Python, as cells, and their ids and accounts as they are displayed."""
+"""Tasks of useapi.net as Python, and their ids and accounts as they are displayed."""
 
 from __future__ import annotations
 
-import json
 import pprint
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from .models import ENDPOINTS
-from .options import KINDS, default_model, line_options
 from .protocol import owner_of, shorten_account, shorten_id
 from .provider import call_of
 
-__all__ = ["cell_words", "python_call", "shorten"]
+__all__ = ["python_call", "shorten"]
 
 _WIDTH = 100
-_HEAD = frozenset({"taskType", "taskUUID", "assets", "account", "text_prompt"})
 _EMAIL = re.compile(r"[^\s@:]+@[^\s@:]+\.[^\s@:]+")
 
 
@@ -39,40 +35,6 @@ def python_call(task: Mapping[str, Any]) -> str:
     if odd:
         lines.append(f"    **{_indented(pprint.pformat(odd, width=_WIDTH - 8, sort_dicts=False))},")
     return "rw.useapi.create(\n" + "\n".join(lines) + "\n)"
-
-
-def cell_words(task: Mapping[str, Any], word_of: Callable[[Any], str]) -> list[str]:
-    """Return the words of the `%%useapi` line that asks for a task; the prompt is not among them.
-
-    Args:
-        task: In our form.
-        word_of: Returns the word that means a medium.
-    """
-    path = call_of(task)
-    kind = next((kind for kind, known in KINDS.items() if known == path), path)
-    words = [kind]
-    assets = task.get("assets")
-    values = {**{name: value for name, value in task.items() if name not in _HEAD and value is not None},
-              **(assets if isinstance(assets, Mapping) else {})}  # fmt: skip
-    for option in line_options(path) if path in ENDPOINTS else ():
-        for parameter in option.parameters:
-            if parameter.name not in values:
-                break  # the next one would get this one's place
-            value = values.pop(parameter.name)
-            if parameter.kind == "flag":
-                if value is not option.is_off_switch:
-                    words.append(option.flags[0])
-                else:
-                    values[parameter.name] = value
-                    break
-            elif parameter.name != "model" or value != default_model(path):
-                words += [option.flags[0], word_of(value) if parameter.kind == "asset" else str(value)]
-    if task.get("account"):
-        words += ["--account", str(task["account"])]
-    for name, value in values.items():
-        if name != "webhookURL":
-            words += ["--set", f"{name}={json.dumps(value, ensure_ascii=False, default=str)}"]
-    return words
 
 
 def shorten(text: str) -> str:
