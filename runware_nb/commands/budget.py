@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ..core.amounts import parse_amount
-from ..core.money import COST_UNITS, USD
+from ..core.money import COST_UNITS, USD, format_amount
 from ..errors import MagicUsageError
 from ..runlog.schema import LONGEST_KEY
 from ..runlog.spending import budgets_of, set_budget
@@ -47,10 +47,31 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
             set_budget(connection, provider, notebook[:LONGEST_KEY], limit, unit=options.unit)
     with session.log.reading() as connection:
         limits = budgets_of(connection, provider)
-    lines = [budget_line(each) for each in limits] or [f"no budget for {provider}; `budget 5` sets one of $5"]
-    lines.append(f"asked about above ${session.settings.ask_above_usd:.2f}")
+    lines = [budget_line(each) for each in limits] or [_no_budget(provider, options)]
+    thresholds = [
+        format_amount(session.settings.ask_above_usd),
+        format_amount(session.settings.ask_above_credits, "credits"),
+    ]
+    lines.append(f"Confirmation threshold: {' or '.join(thresholds)}.")
     written = {"budgets": [budget_row(each) for each in limits], "ask_above_usd": session.settings.ask_above_usd}
-    return CommandResult({"text/plain": "\n".join(lines)}, written, value=limits)
+    return CommandResult({"text/plain": "\n".join(lines)}, written, _notes(session, provider), value=limits)
+
+
+def _no_budget(provider: str, options: argparse.Namespace) -> str:
+    how = f" --unit {options.unit}" if options.unit != USD else ""
+    how += f" --service {options.service}" if options.service else ""
+    return f"No budget limits {provider}. `budget {5 if options.unit == USD else 100}{how}` sets one."
+
+
+def _notes(session: Session, provider: str) -> tuple[str, ...]:
+    """State that a budget does not limit the service in use: a service and its sandbox have budgets of their own."""
+    package = next((package for package in session.providers.packages if provider in package.services), None)
+    if package is None or package.build is None:  # the service of Runware in use is the default
+        return ()
+    in_use = session.provider(package.name).name
+    return (
+        () if in_use == provider else (f"This session uses {in_use}, and the budget of {provider} does not limit it.",)
+    )
 
 
 def _notebook(session: Session, options: argparse.Namespace) -> str:

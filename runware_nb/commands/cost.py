@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..core.money import USD, format_amount, format_sums, sums_by_unit
@@ -82,7 +83,20 @@ def budget_row(budget: Budget) -> dict[str, Any]:
     return {"provider": budget.provider, "notebook": budget.notebook or None, **in_usd, "unit": budget.unit, **amounts}
 
 
-def _totals(rows: list[Spent]) -> dict[str, float]:
+def _shown_cost(row: Spent) -> str:
+    """Format the known part of a cost. If no part is known, it is unknown, and not 0."""
+    return "unknown" if row.unknown and not row.cost else format_amount(row.cost, row.unit)
+
+
+def _in_all(rows: list[Spent]) -> str:
+    known = [row for row in rows if row.cost or not row.unknown]
+    unknown = sum(row.unknown for row in rows)
+    missing = f"the cost of {unknown} run{'' if unknown == 1 else 's'} is unknown" if unknown else ""
+    total = f"{format_sums(_totals(known))} in all" if known or not unknown else ""
+    return "; ".join(filter(None, [total, missing]))
+
+
+def _totals(rows: Iterable[Spent]) -> dict[str, float]:
     """Return the sum for each unit that occurs."""
     sums = sums_by_unit((row.cost, row.unit) for row in rows)
     return {unit: round(amount, 6) for unit, amount in sums.items()}
@@ -115,13 +129,12 @@ def _table(by: str, rows: list[Spent], *, limit: int | str, is_recorded: bool) -
     cells = [
         (
             *(value or "-" for value in row.key), row.runs, row.results,
-            Bar(format_amount(row.cost, row.unit), row.cost / most[row.unit] if most[row.unit] else 0.0),
+            Bar(_shown_cost(row), row.cost / most[row.unit] if most[row.unit] else 0.0),
             f"{row.unknown} of unknown cost" if row.unknown else "",
         )
         for row in listed
     ]  # fmt: skip
-    total = format_sums(_totals(rows))
-    caption = "a run with several tags is counted once for each tag" if by == "tag" else f"{total} in all"
+    caption = "a run with several tags is counted once for each tag" if by == "tag" else _in_all(rows)
     if is_recorded:
         caption = f"imported runs: {caption}, when they were generated; nothing was charged here"
     if len(listed) < len(rows):

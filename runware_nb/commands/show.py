@@ -48,7 +48,7 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
         ("service's id", "" if record.remote_id == record.attempt_uuid else shorten(record.remote_id or "")),
         ("time (UTC)", record.created_at_utc),
         ("took", "" if record.duration_s is None else f"{record.duration_s:.2f} s"),
-        ("cost", format_amount(record.cost, record.cost_unit)),
+        ("cost", "unknown" if record.cost is None else format_amount(record.cost, record.cost_unit)),
         ("cell", "" if record.execution_count is None else f"[{record.execution_count}] {record.notebook or ''}"),
         ("tags", ", ".join(record.tags)),
         ("note", record.note or ""),

@@ -2,11 +2,13 @@
 
 import pytest
 
+from runware_nb.commands.cost import _table as cost_table
 from runware_nb.core.money import Money
 from runware_nb.errors import MagicUsageError, RunLogError
 from runware_nb.loop import background_loop, wait
 from runware_nb.reproduce.records import read_lines, write_lines
 from runware_nb.runlog import ResultRecord, State
+from runware_nb.runlog.spending import Spent
 from tests.integration.test_resume import command
 from tests.runs import run_record
 from tests.unit.core.test_money import AT, budget_of, credits_run, send
@@ -71,6 +73,19 @@ def test_records_never_write_credits_as_dollars(session):
     ]  # fmt: skip
 
 
+def test_an_unknown_cost_is_not_shown_as_nothing():
+    unknown = Spent(("gen4",), 2, 3, 0.0, 2, "credits")
+    free, paid = Spent(("a",), 1, 1, 0.0, 0, "credits"), Spent(("b",), 1, 1, 12.0, 1, "credits")
+    for rows, cells, total in [
+        ([unknown], ["unknown"], "the cost of 2 runs is unknown"),
+        ([free, unknown], ["0 credits", "unknown"], "0 credits in all; the cost of 2 runs is unknown"),
+        ([paid], ["12 credits"], "12 credits in all; the cost of 1 run is unknown"),
+        ([free], ["0 credits"], "0 credits in all"),
+    ]:
+        table = cost_table("model", rows, limit=9, is_recorded=False)
+        assert ([row[3].label for row in table.rows], table.caption) == (cells, total)
+
+
 def test_a_budget_in_credits_is_set_and_shown(session):
     answer = command(session, "budget", "100", "--all", "--unit", "credits", "--service", "fake")
     assert said(answer).startswith(
@@ -78,6 +93,9 @@ def test_a_budget_in_credits_is_set_and_shown(session):
     )
     (row,) = answer.json["budgets"]
     assert (row["limit_usd"], row["limit"], row["unit"], row["left"]) == (None, 100.0, "credits", 84.0)
+    off = said(command(session, "budget", "off", "--all", "--unit", "credits", "--service", "runkey-sandbox"))
+    assert "No budget limits runkey-sandbox. `budget 100 --unit credits --service runkey-sandbox` sets one." in off
+    assert "This session uses runkey, and the budget of runkey-sandbox does not limit it." in off
     assert command(session, "budget", "5", "--all").json["budgets"][0]["limit_usd"] == 5.0  # dollars, service in use
     with pytest.raises(MagicUsageError, match="expected an amount in credits, such as 100"):
         command(session, "budget", "many", "--all", "--unit", "credits")
