@@ -62,7 +62,7 @@ def _notes(session: Session, runs: list[RunRecord]) -> list[str]:
     notes = []
     if sent:
         notes.append(f"{_runs(sent)} sent: `resume` collects {'it' if sent == 1 else 'them'}.")
-    notes += notes_on_unknown(runs)
+    notes += notes_on_unknown(session, runs)
     if mine:
         notes.append(
             f"{_runs(mine)} queued in this kernel and will be sent in turn: `pending --cancel` cancels the queue."

@@ -70,7 +70,7 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
     for record in chosen:
         with contextlib.suppress(RunNotFound):  # damaged meanwhile, which a note states
             runs.append(session.log.find(record.task_uuid))
-    notes += notes_on_unknown(runs)
+    notes += notes_on_unknown(session, runs)
     bundle = render_table(runs_table(runs)) if runs else {"text/plain": "nothing is pending"}
     failed = failed or any(job.future.exception() is not None for job in jobs)
     return CommandResult(bundle, [row_of(record) for record in runs], tuple(notes), is_failure=failed, value=runs)

@@ -63,12 +63,20 @@ def utc_now() -> str:
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
 
 
-def unknown_remedy(record: RunRecord) -> Remedy:
-    """Return what a user can do about a run whose fate is unknown."""
+def unknown_remedy(record: RunRecord, *, can_find_lost: bool = True) -> Remedy:
+    """Return what a user can do about a run whose fate is unknown.
+
+    Args:
+        record: The run.
+        can_find_lost: Whether its service can be asked for a task whose id never arrived.
+    """
     reference = record.task_uuid[:8]
+    ends = (command("discard", reference, not_charged=True), command("discard", reference, charged="AMOUNT"))
+    if not can_find_lost:
+        return Remedy("If the service's website shows what became of it, {0} or {1} ends it.", ends)
     return Remedy(
         "{0} asks the service again. If the service's website shows what became of it, {1} or {2} ends it.",
-        (RESUME, command("discard", reference, not_charged=True), command("discard", reference, charged="AMOUNT")),
+        (RESUME, *ends),
     )
 
 
@@ -189,7 +197,8 @@ class RunExecution:
         except FateUnknown as error:
             await self._mark_unknown(error)
             if error.remedy is None:
-                error.with_remedy(unknown_remedy(record))
+                can_find_lost = self.provider.capabilities.can_find_lost
+                error.with_remedy(unknown_remedy(record, can_find_lost=can_find_lost))
             raise
         except TransportTimeout as error:
             if record.attempts and not error.may_have_arrived:
@@ -412,10 +421,12 @@ class RunExecution:
         )  # fmt: skip
         accepted = await self.provider.locate(attempt, deadline)
         if accepted is None:
+            can_find_lost = self.provider.capabilities.can_find_lost
+            why = "the service does not list it" if can_find_lost else "the service cannot be asked for it"
             raise FateUnknown(
                 f"Run {record.task_uuid[:8]} was sent, and the response of {record.provider} with its id was lost. It "
-                "may have been accepted and charged, and the service does not list it. It is not sent again."
-            ).with_remedy(unknown_remedy(record))
+                f"may have been accepted and charged, and {why}. It is not sent again."
+            ).with_remedy(unknown_remedy(record, can_find_lost=can_find_lost))
         # An id that we chose proves nothing: whether the service knows it is found out by asking.
         if not self.provider.capabilities.client_chosen_ids:
             await self.on_accepted(accepted)

@@ -3,10 +3,12 @@
 import logging
 import time
 import traceback
+from argparse import Namespace
 
 import pytest
 
 import runware_nb as rw
+from runware_nb.commands import find_command
 from runware_nb.errors import (
     ArgumentInvalid,
     AuthenticationFailed,
@@ -306,8 +308,12 @@ def test_a_lost_response_is_an_unknown_fate_that_is_never_sent_again(runkey, ope
     session = open_session(budget_credits=1000.0)
     runkey.set("faults", [fault])
     job = submit(session)
-    with pytest.raises(FateUnknown, match=r"may have been accepted and charged.*not sent again"):
+    with pytest.raises(FateUnknown, match=r"may have been accepted and charged.*not sent again") as caught:
         job.result(30)
+    assert "asks the service again" not in str(caught.value), "RunKey cannot be asked for it"
+    notes = find_command("pending").run(session, Namespace(cancel=False, all=False)).notes
+    assert sum(note.count("may have been accepted") for note in notes) == 1
+    assert "asks the service again" not in " ".join(notes)
     record = session.log.find(job.task_uuid)
     assert (record.state, record.remote_id, record.attempts) == (State.UNKNOWN, None, 1)
     with pytest.raises(FateUnknown):

@@ -447,9 +447,9 @@ def _describes_task(error: RunwareNBError) -> bool:
 def _unknown(error: RunwareNBError) -> FateUnknown:
     """Build the error of a submission whose fate cannot be known."""
     unknown = FateUnknown(
-        "The task was sent to RunKey, and no usable response arrived. It may have been accepted and charged. RunKey "
-        "cannot be asked for it, so it is not sent again. Look for it in the RunKey console. "
-        f"What happened: {error.problem.removesuffix('.')}.",
+        f"The task was sent to RunKey, but no usable response arrived: {error.problem.removesuffix('.')}. It may have "
+        "been accepted and charged. RunKey cannot be asked for it, so it is not sent again. Look for it in the RunKey "
+        "console.",
         http_status=getattr(error, "http_status", None),
     )
     unknown.request_id = error.request_id
