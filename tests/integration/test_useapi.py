@@ -301,7 +301,7 @@ def test_a_file_that_is_no_medium_is_refused_before_anything_is_sent(sandbox, op
     [
         ({"kind": "no_credits"}, OutOfCredit, "Choose another account"),
         ({"kind": "moderate"}, ContentRefused, "Change it"),
-        ({"kind": "expire_session"}, TaskFailed, "Post the account again"),
+        ({"kind": "expire_session"}, TaskFailed, "Add the account again"),
         ({"kind": "refuse", "status": 400, "message": "Odd."}, TaskInvalid, "Odd"),
         ({"kind": "refuse", "status": 402}, OutOfCredit, "subscription"),
     ],

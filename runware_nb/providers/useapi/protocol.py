@@ -523,8 +523,7 @@ def build_error(
     elif status == 412:
         kind = OutOfCredit
         sentence = (
-            f"The Runway account does not have enough credits: {quoted}. Choose another account with account=..., or "
-            "add credits at Runway."
+            f"The Runway account cannot pay for the task: {quoted}. Choose another account, or add credits at Runway."
         )
     elif status == 422:
         kind = ContentRefused
@@ -537,8 +536,8 @@ def build_error(
         sentence = f"No Runway account has a free slot: {quoted}."
     elif status == 596:
         sentence = (
-            f"The Runway session of the account that useapi.net stores is broken: {quoted}. Post the account again "
-            "with its password, or choose another account with account=...."
+            f"useapi.net cannot use the Runway account: {quoted}. Add the account again with its password, or choose "
+            "another account."
         )
     elif status == 400:
         kind = TaskInvalid

@@ -224,7 +224,7 @@ def test_the_platform_account_is_read_without_its_email():
         (429, RateLimited, "free slot"),
         (500, ProviderFailed, "status 500"),
         (524, ProviderFailed, "status 524"),
-        (596, TaskFailed, "Post the account again"),
+        (596, TaskFailed, "Add the account again"),
         (418, TaskFailed, "status 418"),
         (777, ProviderFailed, "status 777"),
     ],
