@@ -40,6 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--public-url", metavar="URL", help="URL of a tunnel or a reverse proxy to the port")
     parser.add_argument(
+        "--service", action="append", default=[], metavar="NAME",
+        help="receive callbacks of this service only, such as runkey (default: all that are configured); repeatable",
+    )  # fmt: skip
+    parser.add_argument(
         "--secret-env", action="extend", nargs="+", default=[], metavar="NAME",
         help="environment variables with the secrets that sign callbacks, in place of those of the services; several "
         "while a secret is being replaced",
@@ -66,8 +70,9 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
     if options.port is None:
         return _state(session)
     receiver = session.callbacks.start(
-        port=options.port, host=options.host, public_url=options.public_url, secret_variables=options.secret_env
-    )
+        port=options.port, host=options.host, public_url=options.public_url, secret_variables=options.secret_env,
+        services=options.service,
+    )  # fmt: skip
     written = {"running": True, **_facts(receiver)}
     notes = (*session.callbacks.left_out, *(() if receiver.is_public else (session.front_end.remedy(_PUBLISH),)))
     return CommandResult(

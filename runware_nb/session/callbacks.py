@@ -58,8 +58,9 @@ class Callbacks:
         host: str = "127.0.0.1",
         public_url: str | None = None,
         secret_variables: Sequence[str] = (),
+        services: Sequence[str] = (),
     ) -> Receiver:
-        """Start a receiver for all providers that can have one.
+        """Start a receiver.
 
         Args:
             port: Port to listen on; 0 for a free one.
@@ -67,6 +68,7 @@ class Callbacks:
             public_url: URL under which the services reach it.
             secret_variables: Names of environment variables with the secrets that sign callbacks, in place of those
                 that the providers declare. A callback that any of them signs is accepted.
+            services: Names of the providers whose callbacks are received; empty for all that can have a route.
 
         Raises:
             ConfigError: One is running, the port cannot be used, a variable is not set, or no provider has callbacks.
@@ -77,7 +79,7 @@ class Callbacks:
                     f"This session receives callbacks already, at {self.receiver.local_url}."
                 ).with_remedy(_IS_RUNNING)
             receiver = Receiver(
-                self._routes([_key_named(name) for name in secret_variables]),
+                self._routes([_key_named(name) for name in secret_variables], services),
                 board=self._board, host=host, port=port, public_url=public_url, on_report=self._add,
             )  # fmt: skip
             self._unread = asyncio.Queue(_MOST_UNREAD)
@@ -132,10 +134,18 @@ class Callbacks:
                 self._unread.get_nowait()
             self._unread.put_nowait(report)
 
-    def _routes(self, keys: Sequence[Key]) -> list[Route]:
+    def _routes(self, keys: Sequence[Key], services: Sequence[str]) -> list[Route]:
+        able = [package for package in self._providers.packages if package.callbacks]
+        names = [package.name for package in able]
+        for name in services:
+            if name not in names:
+                raise ConfigError(
+                    f"Invalid service {name!r:.80}: expected one that sends callbacks, such as {' or '.join(names)}. "
+                    "No receiver was started."
+                )
         routes, left_out = [], []
-        for package in self._providers.packages:
-            if not package.callbacks:
+        for package in able:
+            if services and package.name not in services:
                 continue
             build = getattr(load_module(package.name, "callbacks"), package.callbacks)
             try:

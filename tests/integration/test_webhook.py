@@ -385,6 +385,16 @@ def test_the_receiver_of_a_session_ends_the_wait_for_a_run(with_runkey, runkey):
     assert receiver.counts == {"verified": 1}
 
 
+def test_only_callbacks_of_the_named_services_are_received(with_runkey, session):
+    answer = rw.command("webhook", port=0, service="runkey")
+    assert list(answer.json["callback_urls"]) == ["runkey"]
+    rw.command("webhook", stop=True)
+    with pytest.raises(
+        ConfigError, match="Invalid service 'runway': expected one that sends callbacks, such as runkey"
+    ):
+        rw.command("webhook", port=0, service="runway")
+
+
 def test_a_receiver_without_the_secret_is_not_started(with_runkey, monkeypatch):
     monkeypatch.delenv(VARIABLE)
     with pytest.raises(ConfigError, match=VARIABLE):

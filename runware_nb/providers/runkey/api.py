@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ArgumentInvalid, ConfigError
+from ...errors import ArgumentInvalid
 from ...loop import background_loop, wait
 from ...reprs import short_repr
 from ...session.api import as_tags
@@ -93,10 +93,7 @@ class RunKeyApi:
             ConfigError: One is running already, the port cannot be used, or there is no webhook secret.
         """
         session = current_session()
-        receiver = session.callbacks.start(port=port, host=host, public_url=public_url)
-        if "runkey" not in receiver.services:
-            session.callbacks.stop()
-            raise ConfigError(" ".join(session.callbacks.left_out))
+        receiver = session.callbacks.start(port=port, host=host, public_url=public_url, services=["runkey"])
         session.configure(runkey_webhook_url=receiver.url_of("runkey"))
         return receiver
 

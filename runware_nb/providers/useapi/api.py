@@ -291,7 +291,7 @@ class UseApiFunctions:
             ConfigError: One is running already, or the port cannot be used.
         """
         session = current_session()
-        receiver = session.callbacks.start(port=port, host=host, public_url=public_url)
+        receiver = session.callbacks.start(port=port, host=host, public_url=public_url, services=["useapi"])
         session.configure(useapi_reply_url=receiver.url_of("useapi"))
         return receiver
 
