@@ -7,7 +7,15 @@ import time
 import pytest
 
 import runware_nb as rw
-from runware_nb.errors import MagicUsageError, NotConfirmed, ProviderFailed, TaskFailed, TaskInvalid, TaskNotFound
+from runware_nb.errors import (
+    BudgetExceeded,
+    MagicUsageError,
+    NotConfirmed,
+    ProviderFailed,
+    TaskFailed,
+    TaskInvalid,
+    TaskNotFound,
+)
 from runware_nb.notebook.completion import complete_runware
 from runware_nb.providers.runware.package import PACKAGE as RUNWARE
 from runware_nb.session import Session, current, current_session
@@ -227,6 +235,17 @@ def test_a_task_from_elsewhere_is_shown_recorded_and_collected_once(shell, runke
     assert len(sent(runkey)) == 1
     with pytest.raises(TaskNotFound):
         shell.run("%runkey task task_none")
+
+
+def test_an_exhausted_budget_does_not_hold_back_what_is_paid_for(shell, runkey):
+    cell(shell)
+    rw.command("budget", 1, service="runkey-sandbox", unit="credits", all=True)
+    with pytest.raises(BudgetExceeded):
+        cell(shell, "tpl_image", {**SMALL, "seed": 9})
+    task_id = runkey.start("tpl_inline", {})
+    shell.run(f"%runkey task {task_id} --collect -q -o found")
+    assert len(shell.names["found"]) == 1
+    assert sum(run.cost for run in rw.log.select()) == 30
 
 
 def test_a_failed_task_from_elsewhere_is_recorded_as_failed(shell, runkey):
