@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,7 +14,7 @@ from ..reprs import short_repr
 if TYPE_CHECKING:
     from ..session import Job, Session
 
-__all__ = ["COMMANDS", "Command", "CommandResult"]
+__all__ = ["COMMANDS", "Command", "CommandResult", "LineCommand"]
 
 
 @short_repr()
@@ -31,6 +31,8 @@ class CommandResult:
         job: A run in progress; the caller decides how to wait for it and show it.
         next_cell: Source for a new cell below this one, where there are cells.
         json_notes: Sentences that the bundle contains and the JSON does not; stderr in a terminal that prints JSON.
+        stream: What the command reports from now on, each as text and as JSON. A terminal prints it until Ctrl-C,
+            because what the command started would end with the process; other front ends do not read it.
     """
 
     bundle: Mapping[str, str] = field(default_factory=dict)
@@ -41,6 +43,7 @@ class CommandResult:
     job: Job | None = None
     next_cell: str | None = None
     json_notes: tuple[str, ...] = ()
+    stream: Iterator[tuple[str, Any]] | None = None
 
 
 class Command(Protocol):
@@ -58,6 +61,24 @@ class Command(Protocol):
 
     def run(self, session: Session, options: argparse.Namespace) -> CommandResult:
         """Do it."""
+
+
+class LineCommand(Command, Protocol):
+    """A command whose arguments depend on its line, such as on the model that the line names."""
+
+    @property
+    def flags_by_parameter(self) -> Mapping[str, Sequence[str]]:
+        """The options of each parameter of its task, with which a refused value is corrected on the line."""
+
+    def for_words(self, words: Sequence[str]) -> Command:
+        """Return the command for a line, before the line is parsed.
+
+        Args:
+            words: What follows its name.
+
+        Raises:
+            MagicUsageError: The line must not be parsed, because a message about it would repeat a secret.
+        """
 
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
@@ -102,6 +123,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "config": "config",
         "size": "size",
         "poll": "poll",
+        "webhook": "webhook",
         "trace": "trace",
         "raw": "raw",
     }

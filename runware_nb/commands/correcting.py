@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.operations import OPERATIONS, TEXT_TO_IMAGE
@@ -16,7 +16,12 @@ __all__ = ["corrected_line"]
 
 
 def corrected_line(
-    prog: str, words: Sequence[str], error: TaskInvalid, *, command: str = TEXT_TO_IMAGE.name
+    prog: str,
+    words: Sequence[str],
+    error: TaskInvalid,
+    *,
+    command: str = TEXT_TO_IMAGE.name,
+    flags: Mapping[str, Sequence[str]] | None = None,
 ) -> str | None:
     """Write a line again with one value made right.
 
@@ -25,11 +30,13 @@ def corrected_line(
         words: The rest of it.
         error: Names the parameter, and what it takes.
         command: The command on the line; its options are those of the operation of this name.
+        flags: The options of each parameter, for a command that is no operation.
 
     Returns:
         The line; None where the value is not on it, or nothing near it would do.
     """
-    flags = next((flags_by_field(operation) for operation in OPERATIONS if operation.name == command), {})
+    if flags is None:
+        flags = next((flags_by_field(operation) for operation in OPERATIONS if operation.name == command), {})
     for number, word in enumerate(words):
         name, equals, value = word.partition("=")
         if name not in flags.get(error.parameter or "", ()):

@@ -21,7 +21,7 @@ from ..providers.registry import load_module, package_named, packages
 from ..reprs import short_repr
 from ..settings import current_folder
 from .arguments import HelpRequested, LineParser
-from .base import COMMANDS, Command, CommandResult
+from .base import COMMANDS, Command, CommandResult, LineCommand
 from .correcting import corrected_line
 from .image_options import refuse_keys, refuse_keys_of_known_shape
 
@@ -83,7 +83,8 @@ class CommandCall:
         except TaskInvalid as error:
             if self.style.is_line:
                 start = self.style.start.format(self.name)
-                error.corrected = corrected_line(start, self.typed, error, command=self.name)
+                flags = getattr(self.command, "flags_by_parameter", None)
+                error.corrected = corrected_line(start, self.typed, error, command=self.name, flags=flags)
             raise
 
 
@@ -114,6 +115,8 @@ def read_line(
     length = 1 if provider is None else 2
     name = " ".join(words[:length])
     command = find_command(name, style)
+    if hasattr(command, "for_words"):
+        command = cast("LineCommand", command).for_words(words[length:])
     parser = LineParser(style.start.format(name), command.SUMMARY)
     command.add_arguments(parser)
     if extend is not None:
@@ -186,6 +189,7 @@ def run_command(command: Command, session: Session, options: argparse.Namespace)
         if current_folder() is not None:
             raise
         raise ConfigError("The working directory was deleted. Change to another one and run this again.") from error
+    answer = dataclasses.replace(answer, notes=(*answer.notes, *session.take_notices()))
     rows = session.log.damage.take() if session.has_log else []
     if not rows:
         return answer

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable, Mapping
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..core.cell_source import redact_source
 from ..core.money import format_amount
@@ -15,6 +16,7 @@ from ..errors import RunwareNBError
 from ..present.html import muted
 from ..present.results import format_stars
 from ..present.table import render_facts
+from ..providers.registry import load_module, package_of_service
 from ..reprs import shortened
 from ..runlog import ResultRecord, RunRecord, State, UseRecord
 from .base import CommandResult
@@ -36,12 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Find it and show it."""
     record = session.log.find(options.ref)
+    shorten = _shortening(record.provider)
+    shown = with_texts(record.request, shorten)
     facts = [
         ("run", record.task_uuid),
         ("state", record.state.value),
         ("known", describe_unknown(record) if record.state is State.UNKNOWN else ""),
         ("service", record.provider),
-        ("service's id", "" if record.remote_id == record.attempt_uuid else record.remote_id or ""),
+        ("service's id", "" if record.remote_id == record.attempt_uuid else shorten(record.remote_id or "")),
         ("time (UTC)", record.created_at_utc),
         ("took", "" if record.duration_s is None else f"{record.duration_s:.2f} s"),
         ("cost", format_amount(record.cost, record.cost_unit)),
@@ -53,7 +57,7 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
         ("replay of", record.replay_of or ""),
         ("from", "somebody else's log" if record.is_imported else ""),
         ("made with", _environment(session, record)),
-        *((name, value) for name, value in record.request.items() if name not in {"taskUUID", "taskType"}),
+        *((name, value) for name, value in shown.items() if name not in {"taskUUID", "taskType"}),
     ]
     facts += [
         (
@@ -77,6 +81,23 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
         },
         value=record,
     )
+
+
+def _shortening(service: str) -> Callable[[str], str]:
+    """Return what shortens the ids of a service for display, as far as they contain personal data."""
+    package = package_of_service(service)
+    if package is None or not package.shorten:
+        return str
+    return cast("Callable[[str], str]", getattr(load_module(package.name, "writing"), package.shorten))
+
+
+def with_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """Return a value of JSON with each text in it changed; names of fields stay."""
+    if isinstance(value, Mapping):
+        return {name: with_texts(inner, change) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [with_texts(inner, change) for inner in value]
+    return change(value) if isinstance(value, str) else value
 
 
 def _result_text(result: ResultRecord) -> str:

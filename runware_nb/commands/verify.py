@@ -6,7 +6,7 @@ import argparse
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from ..core.money import USD, format_amount, format_sums, sums_by_unit
+from ..core.money import USD, format_amount, format_costs, sums_by_unit
 from ..engine.thumbnails import picture_of
 from ..errors import MagicUsageError
 from ..present.compare import Side, render_sides
@@ -45,6 +45,7 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
     plan = plan_verification(session, chosen, budget_usd=options.budget)
     done = verify(session, plan, agreed=options.yes or options.budget is not None)
     spent = sums_by_unit((each.cost, each.cost_unit) for each in done)
+    cost = format_costs((each.cost, each.cost_unit) for each in done if each.job is not None)
     counted = Counter(_word(each) for each in done)
     summary = ", ".join(f"{number} {word}" for word, number in counted.most_common()) or "nothing to verify"
     why = "why" if any(_why(each) for each in done) else ""
@@ -55,7 +56,7 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
              (each.run.prompt or each.run.task_type)[:60], _why(each))
             for each in done
         ],
-        f"{summary} · {format_sums(spent)} spent · {bounds()}",
+        f"{summary} · {cost} spent · {bounds()}",
         empty="nothing to verify: no run fits",
     )  # fmt: skip
     shown = render_table(table)

@@ -37,7 +37,8 @@ _NAMED = re.compile(
 _PASSWORD_IN_URL = re.compile(r"[A-Za-z][\w+.-]{0,40}://[^\s/:@\"'{}]{0,400}:([^\s@\"'{}]{1,400})@")
 """Every part has a limit: without one, each letter of a long word would be the start of another search to its end."""
 _WORD = re.compile(r"[A-Za-z0-9_-]{24,}")
-_HEX = re.compile(r"[0-9a-fA-F-]+")
+_HEX = re.compile(r"(?:IPY_MODEL_)?[0-9a-fA-F-]+")
+"""Hashes, and the references to widgets in the state of widgets that a notebook saves."""
 _URL = re.compile(r"https?://\S+")
 _SECRET_NAME = re.compile(
     r"(?i)(?:api[_-]?key|access[_-]?key|secret[_-]?key|(?:^|[_-])(?:secret|token|password|passwd|authorization))$"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["has_media_inside", "holds_media", "is_media_key", "replace_media"]
+__all__ = ["has_media_inside", "holds_assets", "holds_media", "is_media_key", "replace_media"]
 
 _KEYS = frozenset(
     {
@@ -30,6 +30,11 @@ _OPAQUE = "input"
 moves media out of it into `assets`."""
 _PLAIN = (str, int, float, bool, type(None))
 _SCALARS = frozenset(_PLAIN)
+
+
+def holds_assets(key: str) -> bool:
+    """Return whether every value inside the object at *key* of a task is a medium, whatever its name."""
+    return key == _ASSETS
 
 
 def is_media_key(key: str, *, is_inside: bool = False, is_at_top: bool = False) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..reprs import short_repr
 
-__all__ = ["COST_UNITS", "USD", "Money", "dollars", "format_amount", "format_sums", "sums_by_unit"]
+__all__ = ["COST_UNITS", "USD", "Money", "dollars", "format_amount", "format_costs", "format_sums", "sums_by_unit"]
 
 USD = "USD"
 COST_UNITS = (USD, "credits")
@@ -80,3 +80,15 @@ def sums_by_unit(amounts: Iterable[tuple[float | None, str]]) -> dict[str, float
 def format_sums(sums: dict[str, float]) -> str:
     """Format one amount for each unit, such as `$0.02 and 12 credits`; no amounts at all are `$0.00`."""
     return " and ".join(format_amount(amount, unit) for unit, amount in sums.items()) or format_amount(0.0)
+
+
+def format_costs(amounts: Iterable[tuple[float | None, str]]) -> str:
+    """Format the sum of what is known for each unit.
+
+    Args:
+        amounts: Amounts, None for an unknown one, with their units. If none is known, and one of them is not in
+            dollars, the sum is unknown and not $0.00.
+    """
+    listed = list(amounts)
+    sums = sums_by_unit(listed)
+    return format_sums(sums) if sums or all(unit == USD for _, unit in listed) else format_amount(None)

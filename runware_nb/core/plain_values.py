@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import TaskInvalid
 from .items import Item
-from .media_fields import has_media_inside, is_media_key
+from .media_fields import has_media_inside, holds_assets, is_media_key
 
 __all__ = ["plain_task"]
 
@@ -61,12 +61,15 @@ def plain_task(task: Mapping[str, Any]) -> Item:
     return {
         str(key): (value if is_media_key(key, is_at_top=True) else _sendable(value, str(key)))
         if type(value) in _AS_IT_IS
-        else _plain(value, str(key), str(key), is_medium=is_media_key(key, is_at_top=True), is_inside=False)
+        else _plain(
+            value, str(key), str(key), is_medium=is_media_key(key, is_at_top=True), is_inside=False,
+            is_asset=holds_assets(str(key)),
+        )
         for key, value in task.items()
     }  # fmt: skip
 
 
-def _plain(value: Any, key: str, path: str, *, is_medium: bool, is_inside: bool) -> Any:
+def _plain(value: Any, key: str, path: str, *, is_medium: bool, is_inside: bool, is_asset: bool = False) -> Any:
     """Convert one value; *key* decides whether a medium may stand here, *path* names the value in a message."""
     if type(value) in _AS_IT_IS:
         return value if is_medium else _sendable(value, path)
@@ -76,7 +79,7 @@ def _plain(value: Any, key: str, path: str, *, is_medium: bool, is_inside: bool)
         inside = is_inside or has_media_inside(key)
         return {
             str(name): _plain(inner, str(name), f"{path}.{name}", is_inside=inside,
-                              is_medium=is_media_key(name, is_inside=inside))
+                              is_medium=is_asset or is_media_key(name, is_inside=inside), is_asset=is_asset)
             for name, inner in value.items()
         }  # fmt: skip
     if isinstance(value, list | tuple):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..core.media_types import IMAGE_TYPES, sniff
-from ..core.money import format_amount, format_sums, sums_by_unit
+from ..core.money import format_amount, format_costs
 from ..core.results import Outcome, Result
 from ..errors import MediaError, TaskError
 from ..media import decode, make_thumbnail
@@ -224,7 +224,7 @@ def runs_table(
     columns = ("", *columns) if pictures else columns
     used = [i for i, name in enumerate(columns) if name not in {"stars", "tags", "cell"} or any(row[i] for row in rows)]
     counted = extent or f"{len(rows)} run{'' if len(rows) == 1 else 's'}"
-    caption = f"{counted} · {format_sums(sums_by_unit((run.cost, run.cost_unit) for run in runs))}"
+    caption = f"{counted} · {format_costs((run.cost, run.cost_unit) for run in runs)}"
     caption += f" · {current_front_end().remedy(_OTHER_PAGES)}" if extent else ""
     shown = [[row[i] for i in used] for row in rows]
     return Table([columns[i] for i in used], shown, caption, empty=empty)

@@ -6,10 +6,12 @@ that draw themselves, also after unpickling, and the widgets of the notebook.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import RunwareNBError
+from ..printable import printable
 from ..remedies import PYTHON, Remedy, Syntax
 
 if TYPE_CHECKING:
@@ -48,6 +50,9 @@ class FrontEnd(Protocol):
 
     def confirm(self, question: str) -> bool | None:
         """Ask the user a question; return whether the answer was yes, or None if this front end cannot ask."""
+
+    def tell(self, sentence: str) -> bool:
+        """Tell the user a sentence beside all outputs; return False if it has to be part of the next output."""
 
     def show_job(self, job: Job) -> bool:
         """Show a job, and keep it up to date there; return whether this front end can."""
@@ -102,6 +107,12 @@ class ScriptFrontEnd(FrontEnd):
     def confirm(self, question: str) -> bool | None:  # noqa: ARG002 - see the protocol
         """Return None: a script cannot ask."""
         return None
+
+    def tell(self, sentence: str) -> bool:
+        """Print it to stderr: the results of a script are not displayed, so its notices would not be seen."""
+        if sys.stderr is not None:
+            print(printable(sentence), file=sys.stderr)  # noqa: T201 - beside what the script prints
+        return True
 
     def show_job(self, job: Job) -> bool:  # noqa: ARG002 - see the protocol
         """Return False: a script has no display."""

@@ -91,6 +91,9 @@ class Ports(Protocol):
             TransportError: The sandbox has ended.
         """
 
+    def take_notices(self) -> list[str]:
+        """Return what providers want the user to know, once."""
+
     def context(self, *, counts: bool = True) -> CellContext:
         """Return the cell that is running.
 

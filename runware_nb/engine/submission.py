@@ -139,10 +139,14 @@ class Submitter:
             context=metadata.context or self.ports.context(counts=False),
             agreed=agreed,
         )
-        return [
+        jobs = [
             submission.start() if job is None else submission.use(job)
             for submission, job in zip(submissions, known, strict=True)
         ]
+        for sentence in self.ports.take_notices() if jobs else ():
+            if not self.ports.front_end.tell(sentence):
+                jobs[0].notices.append(sentence)
+        return jobs
 
     def _replay(self, provider: Provider, plan: Plan, metadata: RunMetadata) -> Job:
         """Answer a task from the log, in replay mode."""

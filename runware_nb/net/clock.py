@@ -25,9 +25,6 @@ class Clock:
             raise ValueError(f"Invalid scale {scale!r}: expected a number above 0.")
         self._scale = scale
 
-    def __repr__(self) -> str:
-        return f"Clock({self._scale:g})"
-
     @property
     def scale(self) -> float:
         """Seconds of the service per real second."""
@@ -44,3 +41,6 @@ class Clock:
     async def sleep(self, seconds: float) -> None:
         """Wait for a number of seconds of the service; not at all if it is negative."""
         await asyncio.sleep(max(0.0, self.real_s(seconds)))
+
+    def __repr__(self) -> str:
+        return f"<Clock scale={self._scale:g}>"

@@ -54,6 +54,10 @@ class NotebookFrontEnd(FrontEnd):
         except (EOFError, NotImplementedError, RuntimeError):  # how kernels and clients refuse a request for input
             return None
 
+    def tell(self, sentence: str) -> bool:  # noqa: ARG002 - see the protocol
+        """Return False: it is shown with the next output of a cell. See `FrontEnd.tell`."""
+        return False
+
     def show_job(self, job: Job) -> bool:
         """Show a job in the running cell. See `FrontEnd.show_job`."""
         if self._shows_widgets:

@@ -24,8 +24,9 @@ __all__ = ["ProviderPackage"]
 class ProviderPackage:
     """What the package of a provider brings. Its module `package` declares it, and imports nothing heavy.
 
-    Its modules `commands`, `magics` and `forms` are loaded when they are first used. They may import what the packages
-    `runware_nb.commands` and `runware_nb.notebook` may import; all other modules belong to the layer of providers.
+    Its modules `callbacks`, `commands`, `magics` and `forms` are loaded when they are first used. The last three may
+    import what the packages `runware_nb.commands` and `runware_nb.notebook` may import; all other modules belong to the
+    layer of providers.
 
     Attributes:
         name: Name of the provider, such as `runkey`: as in `login NAME`, `%NAME COMMAND` and `runware-nb NAME COMMAND`.
@@ -37,6 +38,9 @@ class ProviderPackage:
         commands: The names of its commands, and the name of each in its module `commands`. See `commands.base.Command`.
         cell_magic: The function of its module `magics` that runs a `%%NAME` cell. It gets the
             `notebook.running.Runner`, the line and the cell; empty if there are no such cells.
+        callbacks: The function of its module `callbacks` that builds the route of its callbacks, a
+            `providers.webhook.Route`, from a `ProviderContext` and the secrets that are used in place of its own; empty
+            if the service calls no URL.
         form: The function of its module `forms` that `rw.form("NAME:...")` calls with the session, the text after the
             colon and the other arguments; empty if it has no forms.
         python_call: The function of its module `writing` that formats a logged task as a Python expression whose value
@@ -44,8 +48,8 @@ class ProviderPackage:
             medium is what the expression names it by. Empty if `rw.run(...)` is written.
         citation: What runs were made with, as a phrase for the methods section of a paper. The first of *services* is
             meant; all others are sandboxes.
-        callbacks: The function of its module `callbacks` that builds the route on which a webhook receiver hears from
-            the service, from a `ProviderContext`; empty if the service sends no callbacks.
+        shorten: The function of its module `writing` that shortens a text for display, such as an id that contains an
+            e-mail; empty if its ids contain no personal data.
         exports: The names that it adds to `runware_nb`, and where each is: `{"RunKey": "client:RunKey"}` is `RunKey` of
             its module `client`. They are loaded when they are first used.
         build: Builds the provider for a session; None for Runware, whose connection belongs to the session itself.
@@ -64,6 +68,7 @@ class ProviderPackage:
     form: str = ""
     python_call: str = ""
     citation: str = ""
+    shorten: str = ""
     callbacks: str = ""
     exports: Mapping[str, str] = field(default_factory=dict)
     build: Callable[[ProviderContext], Provider] | None = field(default=None, repr=False)

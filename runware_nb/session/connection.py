@@ -288,10 +288,6 @@ class ServiceConnection:
         """Stop using a secret that was entered in this session; return whether there was one."""
         return self._entered.pop(secret, None) is not None
 
-    def notify(self, sentence: str) -> None:
-        """Keep a sentence that a user should know until the next output."""
-        self._notices.append(sentence)
-
     def forget_key(self) -> None:
         """Continue without the key of the service; tasks in flight keep theirs, and the sandbox keeps its own."""
         self._change(self._layers.forget_key)

@@ -19,6 +19,7 @@ __all__ = [
     "environment_fingerprint",
     "jupyter_session_name",
     "notebook_name",
+    "text_of_variable",
     "user_cache_folder",
     "user_file",
 ]
@@ -99,3 +100,8 @@ def jupyter_session_name() -> str | None:
 def notebook_name() -> str | None:
     """Return the name that RUNWARE_NB_NOTEBOOK gives to the notebook, for front ends that pass none to the kernel."""
     return os.environ.get("RUNWARE_NB_NOTEBOOK") or None
+
+
+def text_of_variable(variable: str) -> str | None:
+    """Return the text of an environment variable that the user has named, such as a password; None if it is not set."""
+    return os.environ.get(variable) or None

@@ -308,11 +308,9 @@ GENERATION_DEFAULTS: Mapping[str, tuple[type, ...]] = MappingProxyType(
 _OTHER_VARIABLES: Mapping[str, str] = MappingProxyType(
     {
         "RUNWARE_NB_NOTEBOOK": "the name of the notebook, for front ends that pass none to the kernel",
-        "RUNWARE_NB_RUNKEY_URL": "the URL of RunKey.ai",
-        "RUNWARE_NB_USEAPI_URL": "the URL of useapi.net",
     }
 )
-"""Environment variables that belong to no setting, or whose provider has no package yet."""
+"""Environment variables that belong to no setting."""
 
 
 def other_variables() -> Mapping[str, str]:

@@ -11,7 +11,15 @@ __all__ = ["Look"]
 _LABEL = "12em"
 _WIDTHS = {"field": "min(46em, 100%)", "tight": "auto"}
 _BUTTONS = (widgets.Button, widgets.FileUpload)
-_DESCRIBED = (widgets.Text, widgets.Textarea, widgets.Combobox, widgets.IntText, widgets.FloatText, widgets.Dropdown)
+_DESCRIBED = (
+    widgets.Text,
+    widgets.Textarea,
+    widgets.Combobox,
+    widgets.IntText,
+    widgets.FloatText,
+    widgets.BoundedIntText,
+    widgets.Dropdown,
+)
 
 
 class Look:

@@ -22,9 +22,10 @@ class MediumControl:
         field: For one medium, or for several with a line for each.
         look: Makes the widgets.
         keep: Stores the bytes of a file, and gives the word that means it.
+        drops: Whether there is a place to drop images on: not for a field of videos or sounds.
     """
 
-    def __init__(self, field: Field, look: Look, keep: Callable[[bytes], str]) -> None:
+    def __init__(self, field: Field, look: Look, keep: Callable[[bytes], str], *, drops: bool = True) -> None:
         self.field = field
         self._keep = keep
         several = field.kind is Kind.MEDIA
@@ -39,7 +40,7 @@ class MediumControl:
             tooltip=f"{field.title}: take a file of this computer",
         )  # fmt: skip
         self._upload.observe(lambda _: self._uploaded(), "value")
-        self.widget = look.row(self._text, self._upload, *self._place_to_drop())
+        self.widget = look.row(self._text, self._upload, *(self._place_to_drop() if drops else []))
 
     def read(self) -> Any:
         """Give the word, or the list of words."""

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 from traitlets import TraitError
 
+from ...engine.display import relative_path
 from ...engine.front_end import current_front_end
 from ...errors import RunwareNBError, TaskInvalid
 from ...present.html import MUTED, element, text
 from ...providers.runware.catalog import Field, FieldProblem, Kind, check_value, read_value
+from ...reprs import short_repr
 from .controls import Control, NumberControl, label_of, plain_control
 from .look import Look
+from .media import MediumControl
 from .output_area import ResultPlace
 from .parts import nested, value_at
 from .rows import Fold, GroupControl, RowsControl
@@ -41,6 +44,7 @@ and stands in no schema."""
 _MOST_SUGGESTED = 20
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
     """How a provider's form becomes a task, and a cell.
@@ -260,10 +264,16 @@ class ObjectForm:
         if field.kind in {Kind.WHOLE, Kind.NUMBER} and isinstance(field.default, int | float):
             # What the form shows is what is sent: whether the service has the same default is not known.
             return NumberControl(field, self._look, field.default, is_sent_always=True)
+        if field.kind in {Kind.MEDIUM, Kind.MEDIA}:
+            drops = not field.title.lower().startswith(("video", "audio"))
+            return MediumControl(field, self._look, self._keep, drops=drops)
         used = self._suggestions.get(field.name) if len(field.path) == 1 else None
         if used and field.kind in {Kind.TEXT, Kind.WHOLE, Kind.NUMBER}:
             return _SuggestedControl(field, self._look, used)
         return plain_control(field, self._look, unset="(not sent)")
+
+    def _keep(self, body: bytes) -> str:
+        return relative_path(self._session.media.put(body).path)
 
     def _open_more(self) -> Any:
         column = self._look.column()

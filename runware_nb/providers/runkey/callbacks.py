@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...core.provider_secrets import ProviderSecret, declared_secrets
 from ..webhook import Route
+from .package import RUNKEY_WEBHOOK_SECRET
 from .signature import MAX_AGE_S, SignatureVerifier
 
 if TYPE_CHECKING:
     from ...settings import Key
     from ..base import ProviderContext
 
-__all__ = ["PATH", "build_route", "webhook_secret"]
+__all__ = ["PATH", "RUNKEY_WEBHOOK_SECRET", "build_route"]
 
 PATH = "/runkey"
-_VARIABLE = "RUNKEY_WEBHOOK_SECRET"
 
 
 def build_route(context: ProviderContext, secrets: Sequence[Key] = (), *, max_age_s: float | None = MAX_AGE_S) -> Route:
@@ -30,10 +29,5 @@ def build_route(context: ProviderContext, secrets: Sequence[Key] = (), *, max_ag
     Raises:
         ConfigError: There is no webhook secret.
     """
-    verifier = SignatureVerifier(secrets or (context.key(webhook_secret()),), max_age_s=max_age_s)
+    verifier = SignatureVerifier(secrets or (context.key(RUNKEY_WEBHOOK_SECRET),), max_age_s=max_age_s)
     return Route("runkey", PATH, verifier.verify)
-
-
-def webhook_secret() -> ProviderSecret:
-    """Return the declaration of the webhook secret."""
-    return next(secret for secret in declared_secrets.entries if _VARIABLE in secret.variables)

@@ -6,6 +6,7 @@ import asyncio
 import collections
 import contextlib
 import copy
+import math
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ _SEGMENT = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@]+")
 and the service is reported not to decode it."""
 _REFRESH_S = 300.0
 _SOON_S = 30.0
+_NOTICED_S = 1.0
+"""Real seconds after which a wait notices that the provider was closed."""
 
 
 class MaskedText(HiddenText):
@@ -55,9 +58,10 @@ class MaskedText(HiddenText):
 
     def __new__(cls, text: str, shown: str) -> Self:
         """Build the text; `str` is immutable, so there is no `__init__`."""
-        known_secrets.add(str.__str__(text))
+        plain = str.__str__(text)  # `str()` of a secret that is masked already would be its mask
+        known_secrets.add(plain)
         filter_logs()
-        return super().__new__(cls, text, shown)
+        return super().__new__(cls, plain, shown)
 
     def reveal(self) -> str:
         """Return the secret itself, for the places where a protocol requires it."""
@@ -116,6 +120,7 @@ class UseApiAccount:
         max_jobs: Most tasks at a time; None if the service does not state it.
         error: Pending problem; None if there is none. The account serves no task while it has one.
         session_expires_at: When the Runway session ends, in seconds since the epoch; None if that is not stated.
+        running: Number of tasks that the service tracks for it; None if that was not asked for.
         secrets: Its secrets, if the caller asked for them.
     """
 
@@ -123,11 +128,13 @@ class UseApiAccount:
     max_jobs: int | None
     error: str | None = None
     session_expires_at: float | None = None
+    running: int | None = None
     secrets: AccountSecrets | None = None
 
     def __repr__(self) -> str:
+        jobs = f"max_jobs={self.max_jobs}" if self.running is None else f"running {self.running} of {self.max_jobs}"
         state = f" error={self.error[:60]!r}" if self.error else ""
-        return f"<UseApiAccount {shorten_account(self.email)} max_jobs={self.max_jobs}{state}>"
+        return f"<UseApiAccount {shorten_account(self.email)} {jobs}{state}>"
 
 
 def check_email(email: object) -> str:
@@ -177,6 +184,7 @@ def parse_account(answer: Any, *, reveals: bool = False, email: str = "") -> Use
         ProtocolError: It is not an account. The error does not quote it.
     """
     if not isinstance(answer, dict):
+        del answer  # a traceback may show the variables of this frame
         raise ProtocolError("The response about an account is not an object")
     session = answer.get("jwt")
     session = session if isinstance(session, dict) else {}
@@ -196,16 +204,21 @@ def parse_account(answer: Any, *, reveals: bool = False, email: str = "") -> Use
     )
 
 
-def parse_accounts(answer: Any) -> list[UseApiAccount]:
+def parse_accounts(answer: Any, *, reveals: bool = False) -> list[UseApiAccount]:
     """Parse the list of accounts: an object keyed by e-mail, and not an array (reference 2.2).
+
+    Args:
+        answer: A parsed response.
+        reveals: See `parse_account`.
 
     Raises:
         ProtocolError: It is neither. The error does not quote it, because it may contain every secret of every account.
     """
     if isinstance(answer, dict):
-        return [parse_account(item, email=str(email)) for email, item in answer.items()]
+        return [parse_account(item, reveals=reveals, email=str(email)) for email, item in answer.items()]
     if isinstance(answer, list):
-        return [parse_account(item) for item in answer]
+        return [parse_account(item, reveals=reveals) for item in answer]
+    del answer  # as above
     raise ProtocolError("The list of accounts is not an object")
 
 
@@ -230,6 +243,7 @@ class AccountsLimiter:
         self._clock = clock
         self._refreshed_at: float | None = None
         self._is_doubtful = False
+        self._full_until = -math.inf
         self._refreshing: asyncio.Task[None] | None = None
         self._taken = 0
         self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
@@ -242,6 +256,8 @@ class AccountsLimiter:
             TransportError: The provider was closed; nothing was sent.
         """
         await self._refresh_if_due()
+        while self._closed is None and (left_s := self._full_until - self._clock.now()) > 0:  # noqa: ASYNC110 - a clock
+            await asyncio.sleep(min(self._clock.real_s(left_s), _NOTICED_S))
         if self._closed is not None:
             raise copy.copy(self._closed)
         if self._taken < self.most and not self._waiting:
@@ -267,9 +283,24 @@ class AccountsLimiter:
         self._refreshed_at, self._is_doubtful = self._clock.now(), False
         self._pass_on()
 
-    def doubt(self) -> None:
-        """Have the accounts read again soon: the service refused a task although this bound let it pass."""
+    def refused(self, delay_s: float, *, everywhere: bool) -> None:
+        """Note that the service refused a task for want of a slot, although this bound let it pass.
+
+        The accounts are read again soon. If none has a free slot, no place is given for a while: otherwise each task
+        of a long queue would be sent, only to be refused as well.
+
+        Args:
+            delay_s: How long the refused task waits, in seconds of the service.
+            everywhere: Whether any account could have taken the task. Otherwise one account is full, and others may
+                have slots.
+        """
         self._is_doubtful = True
+        if everywhere:
+            self._full_until = max(self._full_until, self._clock.now() + delay_s)
+
+    def expire(self) -> None:
+        """Have the accounts read again before the next task: they were changed here."""
+        self._refreshed_at = None
 
     def close(self, error: TransportError) -> None:
         """Refuse further places: those that wait, and those that come later, get a copy of the error."""
@@ -289,7 +320,7 @@ class AccountsLimiter:
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.create_task(self._refresh())
         if self._refreshed_at is None:  # the first tasks wait for it, later ones go on with what is known
-            await asyncio.shield(self._refreshing)
+            await asyncio.wait({self._refreshing})  # which raises nothing if it fails or is cancelled
 
     async def _refresh(self) -> None:
         # A question that fails says nothing about the accounts: the bound stays, and the tasks themselves show the

@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import os
 import random
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlencode
@@ -38,7 +38,7 @@ from ...net.clock import Clock
 from ...net.deadlines import now
 from ...net.downloads import DOWNLOAD_TIMEOUT_S, Downloads
 from ...net.http import Content, HttpConnection, HttpResponse
-from ...settings import Key, find_key
+from ...settings import Key, find_key, load_settings
 from .accounts import (
     RECOMMENDED_JOBS,
     Password,
@@ -153,6 +153,7 @@ class UseApi:
         self._key = key
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s
+        self._is_closed = False
         self._rng = rng or random.Random()  # noqa: S311 - it spreads waits, and decides nothing secret
         self._start()
         restart_after_fork(self)
@@ -177,29 +178,46 @@ class UseApi:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections. Tasks go on at the service and can be read by their ids."""
+        """Close the connections for good. Tasks go on at the service and can be read by their ids with another client.
+
+        Waits for tasks end with an error at their next poll.
+        """
+        self._is_closed = True
         await self._http.aclose()
+
+    def _open_connection(self) -> HttpConnection:
+        """Return the connections, which would be opened again after `aclose`, and never closed.
+
+        Raises:
+            TransportError: The client was closed. Nothing was sent.
+        """
+        if self._is_closed:
+            closed = TransportError("The client of useapi.net was closed. Nothing was sent.", may_have_arrived=False)
+            closed.retryable = False
+            raise closed
+        return self._http
 
     def __repr__(self) -> str:
         return f"<UseApi {self._http.host}>"
 
     # --- accounts ----------------------------------------------------------------------------------------
 
-    async def accounts(self, *, reveals: bool = False) -> list[UseApiAccount]:
+    async def accounts(self, *, counts_jobs: bool = False, reveals: bool = False) -> list[UseApiAccount]:
         """Return the Runway accounts that useapi.net stores; an empty list if none is configured.
 
         Args:
+            counts_jobs: Whether the scheduler is asked how many tasks each account runs.
             reveals: Whether passwords and session tokens are kept, as far as the service returns them.
         """
         response = await self._respond("GET", f"{_BASE}/accounts", is_traced=False)
         if response.status == 404:  # documented as a sentence, and not as JSON
             return []
         self._check(response, "The list of accounts", is_private=True)
-        accounts = parse_accounts(parse_json(response.body))
-        if not reveals:
+        accounts = parse_accounts(parse_json(response.body), reveals=reveals)
+        if not counts_jobs:
             return accounts
-        answer = parse_json(response.body)
-        return [parse_account(item, reveals=True, email=str(email)) for email, item in answer.items()]
+        tracked = [task.account for task in await self.scheduler()]
+        return [replace(account, running=tracked.count(account.email)) for account in accounts]
 
     async def account(self, email: str, *, reveals: bool = False) -> UseApiAccount:
         """Return one Runway account.
@@ -247,7 +265,7 @@ class UseApi:
             f"The account {shorten_account(email)}",
             is_private=True,
             posts_account=True,
-            hidden=secret.reveal(),
+            hidden=secret,
         )
         return parse_account(parse_json(response.body), email=email)
 
@@ -294,20 +312,18 @@ class UseApi:
             check_task(path.strip("/"), sent)
         return await self.send_create(path, sent)
 
-    async def send_create(self, path: str, body: Json, *, timeout_s: float | None = None) -> UseApiTask:
+    async def send_create(self, path: str, body: Json) -> UseApiTask:
         """Send a create call once as it is, and decide what its response says about the fate of the task.
 
         Args:
             path: See `create`.
             body: Its parameters, with a `replyRef`.
-            timeout_s: Longest time for it, in seconds.
 
         Raises:
             TaskError: See `create`.
             FateUnknown: See `create`.
             TransportError: See `create`.
         """
-        timeout_s = self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s)
         target = f"{_BASE}/{_path(path)}"
         check_common(body)
         reference = str(body.get("replyRef", ""))
@@ -316,8 +332,8 @@ class UseApi:
         except (ValueError, TypeError) as error:
             raise TaskInvalid(f"The task cannot be written as JSON: {error}. Nothing was sent.") from error
         try:
-            response = await self._http.request(
-                "POST", target, content=content, timeout_s=timeout_s, max_bytes=_MAX_BYTES, too_large=_too_large
+            response = await self._open_connection().request(
+                "POST", target, content=content, timeout_s=self._timeout_s, max_bytes=_MAX_BYTES, too_large=_too_large
             )
         except (TransportError, ProtocolError) as error:
             if not error.may_have_arrived:
@@ -424,7 +440,13 @@ class UseApi:
         return found
 
     async def watch(
-        self, task_id: str, *, interval_s: float, deadline: float | None = None, sleep: Sleep | None = None
+        self,
+        task_id: str,
+        *,
+        interval_s: float,
+        first_s: float = 0.0,
+        deadline: float | None = None,
+        sleep: Sleep | None = None,
     ) -> AsyncGenerator[UseApiTask]:
         """Yield a task each time that it was polled, until it has ended.
 
@@ -433,6 +455,7 @@ class UseApi:
         Args:
             task_id: The task.
             interval_s: Time between two polls, in seconds of the service.
+            first_s: Time before the first poll, in seconds of the service.
             deadline: When to give up, by the monotonic clock, in seconds; None for never.
             sleep: Waits between polls, in seconds of the service; a callback may end the wait early.
 
@@ -442,6 +465,8 @@ class UseApi:
             TaskError: The service refuses to answer.
         """
         wait_for, failures = sleep or self.clock.sleep, 0
+        if first_s:
+            await wait_for(first_s if deadline is None else min(first_s, self._left_service_s(deadline)))
         while True:
             delay_s = interval_s
             try:
@@ -461,10 +486,9 @@ class UseApi:
                 if task.is_final:
                     return
             if deadline is not None:
-                left_s = (deadline - now()) / self.clock.real_s(1.0)
-                if left_s <= 0:
+                delay_s = min(delay_s, self._left_service_s(deadline))
+                if delay_s <= 0:
                     raise _late(task_id)
-                delay_s = min(delay_s, left_s)
             await wait_for(delay_s)
 
     async def wait(
@@ -616,6 +640,7 @@ class UseApi:
             MediaError: There is no link, it has expired, or it may not be fetched.
             TransportError: The download failed; it may succeed later.
         """
+        self._open_connection()
         url = artifact if isinstance(artifact, str) else artifact.url
         if url is None:
             raise MediaError("The artifact has no URL.")
@@ -650,7 +675,7 @@ class UseApi:
         for tried in range(1, _READ_TRIES + 1):
             is_last = method != "GET" or tried == _READ_TRIES
             try:
-                response = await self._http.request(
+                response = await self._open_connection().request(
                     method, path, content=content, headers=headers, timeout_s=deadline - now(), max_bytes=_MAX_BYTES,
                     too_large=_too_large, is_traced=is_traced,
                 )  # fmt: skip
@@ -673,7 +698,7 @@ class UseApi:
         *,
         is_private: bool = False,
         posts_account: bool = False,
-        hidden: str = "",
+        hidden: Password | None = None,
     ) -> None:
         """Raise the error that a response states.
 
@@ -689,9 +714,9 @@ class UseApi:
         error = error_of_response(response, posts_account=posts_account)
         if error is None:
             error = self._error_without_envelope(response, what, is_private=is_private)
-        if hidden:
-            error.args = tuple(redact_text(str(part), [hidden]) for part in error.args)
-            error.raw = {key: redact_text(str(part), [hidden]) for key, part in error.raw.items()}
+        if hidden is not None:  # also a password that is too short to be searched for everywhere
+            error.args = tuple(redact_text(str(part), [hidden.reveal()]) for part in error.args)
+            error.raw = {key: redact_text(str(part), [hidden.reveal()]) for key, part in error.raw.items()}
         raise error
 
     def _error_without_envelope(self, response: HttpResponse, what: str, *, is_private: bool) -> TaskError:
@@ -720,6 +745,10 @@ class UseApi:
         if retry_after is not None:
             return min(max(retry_after, 1.0), _LONGEST_RESUBMIT_S)
         return backoff_s(failures, jitter=self._rng.random(), first_s=2.0, longest_s=60.0)
+
+    def _left_service_s(self, deadline: float) -> float:
+        """Return the time until a deadline, in seconds of the service."""
+        return (deadline - now()) / self.clock.real_s(1.0)
 
     def _left_s(self, deadline: float | None, task_id: str) -> float:
         if deadline is None:
@@ -785,15 +814,13 @@ def _email_query(email: str | None) -> str:
 
 
 def _find_token() -> Key:
-    key = find_key(USEAPI_TOKEN, os.environ.get("RUNWARE_NB_PROFILE", ""))
+    key = find_key(USEAPI_TOKEN, load_settings().profile)
     if key is None:
         raise ConfigError(f"No {USEAPI_TOKEN.label}. Set {USEAPI_TOKEN.variable}, or pass token=....")
     return key
 
 
 def _default_url() -> str:
-    from ...settings import load_settings
-
     return str(load_settings().value("useapi_url"))
 
 

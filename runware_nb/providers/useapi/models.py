@@ -9,7 +9,7 @@ Source: useapi-runwayml reference 6.1 to 6.4.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -462,7 +462,10 @@ def check_task(path: str, body: Mapping[str, Any]) -> Checked:
         found = taken.get(name)
         if found is not None and not found.accepts(value):
             shown = f"{len(value)} characters" if isinstance(value, str) and len(value) > 60 else repr(value)
-            raise _invalid(name, f"Invalid {name} {shown}: {what} accepts {found.expected}.")
+            bounds = () if found.low is None or found.kind == "text" else (found.low, found.high)
+            raise _invalid(
+                name, f"Invalid {name} {shown}: {what} accepts {found.expected}.", allowed=found.choices or bounds
+            )
         if found is None and endpoint.parameter(name) is not None:
             raise _invalid(name, f"Invalid {name}: {what} does not accept it. Leave it out.")
         if found is None and endpoint.is_closed:
@@ -495,5 +498,5 @@ def _check_together(body: Mapping[str, Any]) -> None:
         )
 
 
-def _invalid(name: str, sentence: str) -> TaskInvalid:
-    return TaskInvalid(f"{sentence} Nothing was sent.", parameter=name)
+def _invalid(name: str, sentence: str, *, allowed: Sequence[Any] = ()) -> TaskInvalid:
+    return TaskInvalid(f"{sentence} Nothing was sent.", parameter=name, allowed_values=allowed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...core.provider_secrets import ProviderSecret
+from ...loading import load
 from ...settings import Place, Setting
 from ..package import ProviderPackage
 
@@ -23,7 +24,7 @@ USEAPI_TOKEN = ProviderSecret(
     shown="token",
     shape=r"user:\d+-[A-Za-z0-9]{16,}",
     keyring_user="useapi:{profile}",
-    get_it_at="https://useapi.net/docs/start-here/setup-useapi",
+    get_it_at="https://useapi.net",
 )
 RUNWAY_PASSWORD = ProviderSecret(
     provider="useapi", label="Runway password", variables=("USEAPI_RUNWAY_PASSWORD",), shown="password"
@@ -33,9 +34,9 @@ account."""
 
 
 def _build(context: ProviderContext) -> Provider:
-    from .provider import UseApiProvider
-
-    return UseApiProvider(context)
+    # by name: an import here and the imports of these declarations in the provider would be a circle
+    provider: Provider = load("providers.useapi.provider").UseApiProvider(context)
+    return provider
 
 
 PACKAGE = ProviderPackage(
@@ -65,6 +66,27 @@ PACKAGE = ProviderPackage(
         ),
     ),
     secrets=(USEAPI_TOKEN, RUNWAY_PASSWORD),
-    exports={"UseApi": "client:UseApi"},
+    commands={
+        "accounts": "Accounts",
+        "account": "Account",
+        "video": "video",
+        "image": "image",
+        "frames": "frames",
+        "create": "create",
+        "task": "OneTask",
+        "tasks": "Tasks",
+        "credits": "Credits",
+        "models": "Models",
+        "assets": "Assets",
+        "asset": "OneAsset",
+        "form": "FormCommand",
+    },
+    cell_magic="run_cell",
+    form="build_form",
+    python_call="python_call",
+    shorten="shorten",
+    citation="the Runway API of useapi.net (https://useapi.net)",
+    callbacks="build_route",
+    exports={"UseApi": "client:UseApi", "useapi": "api:useapi"},
     build=_build,
 )

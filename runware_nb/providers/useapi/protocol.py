@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...core.redaction import known_secrets
 from ...errors import (
     AuthenticationFailed,
     ContentRefused,
@@ -475,6 +476,7 @@ def error_of_response(
     said = (text or "no reason given")[:_LONGEST_TEXT]
     if details and details != text:
         said = f"{said} ({details[:_LONGEST_TEXT]})"
+    said = known_secrets.redact(said)  # a service may repeat what it was sent
     wait_s = _wait_s(response, answer) if response.status == 429 else None
     return build_error(
         response.status, said, code=code, creates=creates, posts_account=posts_account, retry_after_s=wait_s

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import random
+import re
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +29,7 @@ from ...errors import (
     TaskFailed,
     TaskInvalid,
     TransportError,
+    TransportTimeout,
 )
 from ...media.medium import MemoryMedium
 from ...net.clock import Clock
@@ -42,11 +46,11 @@ from ..base import (
     RunObserver,
     Task,
 )
-from .accounts import RECOMMENDED_JOBS, AccountsLimiter, UseApiAccount, check_email
+from .accounts import RECOMMENDED_JOBS, AccountsLimiter, Password, UseApiAccount
 from .assets import common_owner, is_asset_id, read_upload
 from .client import UseApi, asset_values, check_common, poll_interval_s, resubmit_delay_s
 from .models import ENDPOINTS, check_task, model_of
-from .package import USEAPI_TOKEN
+from .package import RUNWAY_PASSWORD, USEAPI_TOKEN
 from .protocol import (
     Artifact,
     UseApiTask,
@@ -65,7 +69,11 @@ TERMS = (
     "This drives your own Runway account through useapi.net, an unofficial proxy. Check Runway's terms of use before "
     "you automate it."
 )
-_WAITING = "waiting at Runway: the account runs other tasks first (THROTTLED). This can take long, and is not an error"
+_TOKEN = re.compile(r"user:\d+-[A-Za-z0-9]+")
+_WAITING = "waiting at Runway, whose queue holds it back (THROTTLED); this can take long, and is not an error"
+_FIRST_POLL_S = 5.0
+_NEW = object()
+"""State of an attempt that was accepted just now, by this process."""
 _CAPABILITIES = Capabilities(
     client_chosen_ids=False,
     resend_is_safe=False,  # each create call that arrives is a task of its own, and is charged
@@ -154,15 +162,30 @@ class UseApiProvider:
             self._client = UseApi(key, url=self._url, clock=self.clock, rng=self._rng)
         return self._client
 
+    def password(self) -> Password:
+        """Return the password of a Runway account from the environment.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        key = self._context.key(RUNWAY_PASSWORD)
+        return Password(key.reveal(), key.source)
+
     async def _read_accounts(self) -> list[UseApiAccount]:
         return await self.client.accounts()
 
     def require_key(self) -> None:
         """Check that there is a token, and tell the user once what the service is."""
         _ = self.client
-        if not self._has_told:
-            self._has_told = True
-            self._context.notify(TERMS)
+        if self._has_told:
+            return
+        self._has_told = True
+        self._context.notify(TERMS)
+        if not _TOKEN.fullmatch(self._context.key(USEAPI_TOKEN).reveal()):
+            self._context.notify(
+                "The token of useapi.net does not have the documented form user:<digits>-<letters and digits>. It is "
+                "sent as it is."
+            )
 
     # --- before sending ------------------------------------------------------------------------------
 
@@ -178,15 +201,9 @@ class UseApiProvider:
                 f"{PREFIX}videos/create. Nothing was sent.", parameter="taskType",
             )  # fmt: skip
         path = call_of(item)
-        if item.get("account") is not None:
-            check_email(item["account"])
-            endpoint = ENDPOINTS.get(path)
-            if endpoint is not None and not endpoint.takes_account and not item.get("assets"):
-                raise TaskInvalid(f"Invalid account: {path} runs on the account that owns its asset. Nothing was sent.",
-                                  parameter="account")  # fmt: skip
         body = wire_body(item)
         try:
-            check_common({**body, **({"email": item["account"]} if item.get("account") else {})})
+            check_common({**body, **({"email": item["account"]} if item.get("account") is not None else {})})
         except ArgumentInvalid as error:
             raise TaskInvalid(f"{error.problem} Nothing was sent.", parameter=error.name) from error
         return Plan(item, tuple(check_task(path, body).warnings))
@@ -287,17 +304,12 @@ class UseApiProvider:
 
     async def _account_with_capacity(self) -> str | None:
         """Return the account with the most free slots; None if only one is configured, which needs no name."""
-        accounts = await self.client.accounts()
+        accounts = await self.client.accounts(counts_jobs=True)
         self.limiter.learn(accounts)
-        usable = [account for account in accounts if account.error is None] or accounts
         if len(accounts) < 2:
-            return usable[0].email if usable else None
-        tracked = [task.account for task in await self.client.scheduler()]
-
-        def free(account: UseApiAccount) -> int:
-            return (account.max_jobs or RECOMMENDED_JOBS) - tracked.count(account.email)
-
-        return max(usable, key=free).email
+            return None
+        usable = [account for account in accounts if account.error is None] or accounts
+        return max(usable, key=lambda account: (account.max_jobs or RECOMMENDED_JOBS) - (account.running or 0)).email
 
     async def _upload(self, value: Any, account: str | None) -> str:
         """Return the id of a medium as an asset of an account; the same content is uploaded once."""
@@ -334,26 +346,36 @@ class UseApiProvider:
 
     async def submit(self, attempt: Attempt, deadline: float) -> Accepted:
         """Send an attempt once. See `Sender.submit`."""
+        if now() >= deadline:
+            raise TransportTimeout("The time limit of the task has passed. It was not sent.", may_have_arrived=False)
         body = wire_body(attempt.task, attempt.attempt_uuid, self._reply_url)
-        task = await self.client.send_create(call_of(attempt.task), body, timeout_s=deadline - now())
-        return Accepted.of(attempt, task.task_id)
+        # Not cut off at the deadline of the task: a response that is not awaited is a task whose fate is unknown. The
+        # client has a limit of its own.
+        task = await self.client.send_create(call_of(attempt.task), body)
+        return Accepted.of(replace(attempt, state=_NEW), task.task_id)
 
     async def follow(self, accepted: Accepted, observer: RunObserver, deadline: float) -> Outcome:
         """Poll until the task has ended. See `Sender.follow`."""
         task, began = accepted.attempt.task, now()
         interval_s = poll_interval_s(call_of(task))
         last: UseApiTask | None = None
-        is_waiting = False
-        try:
-            async for last in self.client.watch(accepted.remote_id, interval_s=interval_s, deadline=deadline):
-                if last.is_waiting is not is_waiting:
-                    is_waiting = last.is_waiting
-                    observer.on_waiting(_WAITING if is_waiting else None)
-                if last.progress is not None:
-                    observer.on_progress(100 * last.progress)
-        finally:
-            if is_waiting:
-                observer.on_waiting(None)
+
+        async def sleep(seconds: float) -> None:  # a callback about the task ends it early
+            await self._context.board.wait("useapi", accepted.remote_id, seconds, self.clock)
+
+        # A task that was accepted a moment ago has no news, and may not be found by a read that comes at once.
+        first_s = _FIRST_POLL_S if accepted.attempt.state is _NEW else 0.0
+        polls = self.client.watch(
+            accepted.remote_id, interval_s=interval_s, first_s=first_s, deadline=deadline, sleep=sleep
+        )
+        async with contextlib.aclosing(polls):
+            try:
+                async for last in polls:
+                    observer.on_waiting(_WAITING if last.is_waiting else None)
+                    if last.progress is not None:
+                        observer.on_progress(100 * last.progress)
+            except ArgumentInvalid as error:  # the id is the service's own, and not what a user typed
+                raise ProtocolError(f"The id of the task cannot be used in a URL: {error.value!r:.80}") from error
         assert last is not None
         outcome = Outcome(task, accepted.attempt.attempt_uuid, [], [])
         # The service does not state what a task costs, so `charged` stays None: unknown, and not 0.
@@ -392,8 +414,9 @@ class UseApiProvider:
         """
         if not isinstance(error, RateLimited):
             return None
-        self.limiter.doubt()
         delay_s = resubmit_delay_s(attempt.number, error.retry_after_s, jitter=self._rng.random())
+        is_bound = bool(attempt.task.get("account") or attempt.task.get("assets"))
+        self.limiter.refused(delay_s, everywhere=not is_bound)
         task = {**attempt.task, "taskUUID": str(uuid.uuid4())}
         return NextAttempt(Attempt(task, attempt.number + 1), self.clock.real_s(delay_s))
 

@@ -176,3 +176,18 @@ def test_what_is_no_tag_is_refused(tags):
                                    {"model": "civitai:1@2", "weight": 0.5}, [("civitai:1@2", np.float64(0.5))]])  # fmt: skip
 def test_one_lora_is_not_taken_for_its_letters(loras):
     assert make_image_task("a ship", loras=loras).loras == (LoRA("civitai:1@2", 0.5),)
+
+
+def test_every_value_among_the_assets_of_a_task_is_a_medium():
+    array, image = np.zeros((4, 4, 3), np.uint8), Image.new("RGB", (4, 4))
+    task = {
+        "assets": {"anyName": array, "other": [image], "text": "half \ud800.png"},
+        "settings": {"assets": {"x": 5.0}},
+    }
+    plain = plain_task(task)
+    assert plain["assets"]["anyName"] is array
+    assert plain["assets"]["other"] == [image]
+    assert plain["assets"]["text"] == "half \ud800.png"
+    assert plain["settings"] == {"assets": {"x": 5}}
+    with pytest.raises(TaskInvalid, match=r"settings\.assets\.x"):
+        plain_task({"settings": {"assets": {"x": array}}})

@@ -33,3 +33,8 @@ def test_it_sleeps_for_seconds_of_the_service(run_async):
 def test_a_scale_is_above_zero(scale):
     with pytest.raises(ValueError, match="expected a number above 0"):
         Clock(scale)
+
+
+def test_its_repr_names_its_pace():
+    """It is in the attributes of providers, which debuggers and tracebacks show."""
+    assert repr(Clock(20)) == "<Clock scale=20>"

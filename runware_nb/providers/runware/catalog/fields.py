@@ -94,7 +94,7 @@ class Field:
     @property
     def bounds(self) -> str:
         """What it takes, in a few words: `1 to 100`, `multiples of 16`."""
-        low, high = (None if each is None else f"{each:g}" for each in (self.low, self.high))
+        low, high = (None if each is None else f"{each:.10g}" for each in (self.low, self.high))
         if low is not None and high is not None:
             span = f"{low} to {high}" if (self.high or 0) < 1e15 else f"{low} or more"
         else:
