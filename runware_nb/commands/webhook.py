@@ -83,7 +83,7 @@ def _state(session: Session) -> CommandResult:
     newest = receiver.reports[-_MOST_SHOWN:]
     total = sum(receiver.counts.values())
     counts = ", ".join(f"{count} {outcome}" for outcome, count in receiver.counts.items())
-    lines = [*_lines(receiver), f"{total} callbacks{f': {counts}' if counts else ''}"]
+    lines = [*_lines(receiver), f"{total} callback{'' if total == 1 else 's'}{f': {counts}' if counts else ''}"]
     written = {"running": True, **_facts(receiver), "counts": dict(receiver.counts), "newest": [*map(_json, newest)]}
     text = "\n".join([*lines, *(report.line for report in newest)])
     return CommandResult({"text/plain": text}, written, session.callbacks.left_out, value=receiver)

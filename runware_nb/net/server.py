@@ -40,6 +40,7 @@ class Limits:
         idle_s: Seconds until the next request has to begin.
         drain_s: Seconds for reading what a client still sends after it was refused.
         connections: How many connections may be open; further ones are closed at once.
+        all_bodies_bytes: Size of all incomplete bodies together.
     """
 
     body_bytes: int = 1024 * 1024
@@ -48,6 +49,7 @@ class Limits:
     idle_s: float = 15.0
     drain_s: float = 1.0
     connections: int = 256
+    all_bodies_bytes: int = 32 * 1024 * 1024
 
 
 @short_repr("path")
@@ -72,6 +74,17 @@ class _Refused(Exception):
     def __init__(self, status: int) -> None:
         super().__init__(status)
         self.status = status
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What the incomplete bodies of all connections use together.
+
+    Attributes:
+        used_bytes: Their size.
+    """
+
+    used_bytes: int = 0
 
 
 class HttpServer:
@@ -100,6 +113,7 @@ class HttpServer:
         self._host = host
         self._port = port
         self._limits = Limits() if limits is None else limits
+        self._memory = _Memory()
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
         restart_after_fork(self)
@@ -134,6 +148,8 @@ class HttpServer:
         """
         if self._server is not None:
             return
+        if not self._host:  # asyncio would listen on all addresses
+            raise ConfigError("Invalid host '': expected an address or a name, such as 127.0.0.1.")
         if not 0 <= self._port <= 65535:
             raise ConfigError(f"Invalid port {self._port}: expected 1 to 65535, or 0 for a free port.")
         try:
@@ -142,7 +158,7 @@ class HttpServer:
             )
         except OSError as error:
             raise self._why(error) from None
-        except UnicodeError:  # a name with an empty or an overlong part
+        except ValueError:  # a name with an empty or an overlong part, or with a null character
             raise ConfigError(f"Cannot listen on {self._host!r}: it is not the name of a host.") from None
 
     def _why(self, error: OSError) -> ConfigError:
@@ -176,7 +192,10 @@ class HttpServer:
         try:
             # Any client may break off, and a task that ends with an error would be logged by asyncio.
             with contextlib.suppress(OSError, TimeoutError, asyncio.CancelledError):
-                await _Connection(reader, writer, self._limits, self._paths, self._respond).serve()
+                await _Connection(
+                    reader, writer,
+                    limits=self._limits, memory=self._memory, paths=self._paths, respond=self._respond,
+                ).serve()  # fmt: skip
         finally:
             del self._connections[writer]
             # `abort` and not `close`: a client that does not read would keep what was written, and so the connection.
@@ -191,13 +210,16 @@ class _Connection:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
+        *,
         limits: Limits,
+        memory: _Memory,
         paths: frozenset[str],
         respond: Callable[[ReceivedRequest], int],
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._limits = limits
+        self._memory = memory
         self._paths = paths
         self._respond = respond
         self._protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head_bytes)
@@ -211,8 +233,12 @@ class _Connection:
             try:
                 if not self._protocol.trailing_data[0] and not await self._is_used_again():
                     return
-                async with asyncio.timeout(self._limits.request_s):
-                    request = await self._next_request()
+                body = bytearray()
+                try:
+                    async with asyncio.timeout(self._limits.request_s):
+                        request = await self._next_request(body)
+                finally:
+                    self._memory.used_bytes -= len(body)
                 if request is None:
                     return
                 await self._send(self._status_of(request))
@@ -262,8 +288,11 @@ class _Connection:
         self._protocol.receive_data(data)
         return bool(data)
 
-    async def _next_request(self) -> ReceivedRequest | None:
+    async def _next_request(self, body: bytearray) -> ReceivedRequest | None:
         """Read a request; None if the client has ended.
+
+        Args:
+            body: Where its body is collected. It counts towards the memory of the server.
 
         Raises:
             _Refused: The request is not accepted.
@@ -271,7 +300,6 @@ class _Connection:
         """
         head: h11.Request | None = None
         path = ""
-        body = bytearray()
         while True:
             event = self._protocol.next_event()
             if event is h11.NEED_DATA:
@@ -283,8 +311,11 @@ class _Connection:
                 head, path = event, self._check(event)
             elif isinstance(event, h11.Data):
                 body += event.data
+                self._memory.used_bytes += len(event.data)
                 if len(body) > self._limits.body_bytes:
                     raise _Refused(413)
+                if self._memory.used_bytes > self._limits.all_bodies_bytes:
+                    raise _Refused(503)  # the service sends it again later
             elif isinstance(event, h11.EndOfMessage) and head is not None:
                 headers = [(name.decode("ascii"), value.decode("latin-1")) for name, value in head.headers]
                 return ReceivedRequest(path, headers, bytes(body))
@@ -314,7 +345,7 @@ class _Connection:
 
     async def _send(self, status: int, *, closes: bool = False) -> None:
         """Send a response without content, and wait until the client's side has it."""
-        headers = [(b"content-length", b"0")]
+        headers = [] if status == 204 else [(b"content-length", b"0")]  # a 204 may not have one
         if status == 405:
             headers.append((b"allow", b"POST"))
         if closes:

@@ -333,6 +333,11 @@ class Receiver:
         """What became of the newest callbacks, oldest first."""
         return tuple(self._reports)
 
+    @property
+    def url(self) -> str:
+        """The URL that the first service must be given, for a receiver of one service."""
+        return self.url_of(self.services[0])
+
     def url_of(self, service: str) -> str:
         """Return the URL that a service must be given, under the public URL if it was set.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ class Callbacks:
         self._board = board
         self._lock = make_lock()
         self._unread: asyncio.Queue[CallbackReport] | None = None
+        self._kept: weakref.WeakSet[Receiver] = weakref.WeakSet()
         self.receiver: Receiver | None = None
         self.left_out: tuple[str, ...] = ()
         restart_after_fork(self)
@@ -79,8 +81,12 @@ class Callbacks:
                 board=self._board, host=host, port=port, public_url=public_url, on_report=self._add,
             )  # fmt: skip
             self._unread = asyncio.Queue(_MOST_UNREAD)
-            self.receiver = receiver.open()
-            return receiver
+            self.receiver = receiver  # first, so that it can be stopped even if Stop ends this wait for it
+            try:
+                return receiver.open()
+            except ConfigError:
+                self.receiver = None
+                raise
 
     def stop(self) -> bool:
         """Stop the receiver; return whether one was running. Polls go on."""
@@ -91,7 +97,16 @@ class Callbacks:
         receiver.close()
         return True
 
-    close = stop
+    def keep(self, receiver: Receiver) -> Receiver:
+        """Return a receiver that code has built itself, and close it with the session if it is still open then."""
+        self._kept.add(receiver)
+        return receiver
+
+    def close(self) -> None:
+        """Stop all receivers of the session."""
+        self.stop()
+        for receiver in list(self._kept):
+            receiver.close()
 
     def url_of(self, service: str) -> str | None:
         """Return the URL for callbacks of a service, if a receiver is running that the service can reach."""

@@ -17,6 +17,7 @@ __all__ = [
     "find_key",
     "forget_key",
     "hide_key",
+    "is_set_variable",
     "key_of_variable",
     "remember_secrets",
     "secrets_of_environment",
@@ -155,13 +156,18 @@ def find_key(secret: ProviderSecret, profile: str = "") -> Key | None:
     return stored_key(profile, secret) if secret.keyring_user else None
 
 
+def is_set_variable(name: str) -> bool:
+    """Return whether a word is the name of an environment variable that is set."""
+    return bool(_VARIABLE_NAME.fullmatch(name)) and name in os.environ
+
+
 def key_of_variable(variable: str) -> Key | None:
     """Return the webhook secret in an environment variable whose name the user chose; None if it is not set.
 
     Raises:
         ConfigError: It is unusable.
     """
-    if not _VARIABLE_NAME.fullmatch(variable) or not os.environ.get(variable, "").strip():
+    if not is_set_variable(variable) or not os.environ[variable].strip():
         return None
     return Key(os.environ[variable], variable, ProviderSecret(
         provider="", label="webhook secret", variables=(variable,), shown="secret"

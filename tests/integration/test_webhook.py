@@ -345,7 +345,7 @@ def test_a_notebook_receives_in_the_background(session, runkey):
     runkey.advance(200)
     assert future.result(30) is True
     state = rw.command("webhook")
-    assert "1 callbacks: 1 verified" in state.text
+    assert "1 callback: 1 verified" in state.text
     assert state.json["newest"] == [
         {"service": "runkey", "outcome": "verified", "status": 204, "event": "task.completed", "task_ids": [task_id],
          "reason": ""}
@@ -367,6 +367,22 @@ def test_a_session_stops_to_receive_when_it_closes(tmp_path, runkey):
     session.close()
     assert not receiver.is_running
     assert session.callbacks.receiver is None
+
+
+def test_receivers_of_code_close_with_the_session(tmp_path, runkey):
+    """This is how a provider's own function for Python builds a receiver."""
+    session = Session(Settings(home=tmp_path), packages=[PACKAGE])
+    context = session.providers.context()
+    receiver = session.callbacks.keep(Receiver([build_route(context, max_age_s=60)], board=context.board))
+    assert not receiver.is_running
+    with receiver:
+        task_id = runkey.start("tpl_slow", webhook_url=receiver.url)
+        future = waits(session, task_id)
+        runkey.advance(200)
+        assert future.result(30) is True
+    assert receiver.open().is_running
+    session.close()
+    assert not receiver.is_running
 
 
 def test_the_public_url_is_what_is_printed(session, runkey):
@@ -416,6 +432,16 @@ def test_a_secret_on_the_line_is_refused_and_not_repeated(session, runkey, words
 def test_a_word_with_the_shape_of_a_key_is_refused_as_everywhere(session, runkey, capsys):
     assert main(["webhook", "--port", "0", "--secret-env", "whsec_4f9a1Bc77De8802aa93F"]) == 2
     assert "whsec_" not in "".join(capsys.readouterr())
+
+
+def test_a_long_name_of_a_variable_is_no_key(session, monkeypatch, capsys):
+    words = ["webhook", "--host", "192.0.2.1", "--port", "0", "--secret-env", "RUNKEY_WEBHOOK_SECRET_2026"]
+    assert main(words) == 2
+    assert "there is a key in this line" in capsys.readouterr().err
+    monkeypatch.setenv("RUNKEY_WEBHOOK_SECRET_2026", SECRET)
+    assert main(words) == 2
+    assert "Cannot listen on port 0 of 192.0.2.1" in capsys.readouterr().err
+    assert session.callbacks.receiver is None
 
 
 def test_a_port_in_use_is_one_sentence_in_the_terminal(session, runkey, capsys):

@@ -18,6 +18,7 @@ from typing import Any
 
 from ...core.redaction import HiddenText, known_secrets
 from ...errors import ConfigError
+from ...printable import printable
 from ...settings import Key
 from ..webhook import CallbackRefused, Headers, VerifiedCallback
 
@@ -74,7 +75,8 @@ class SignatureVerifier:
         self._now = now
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} with {len(self._secrets)} secret{'' if len(self._secrets) == 1 else 's'}>"
+        count = len(self._secrets)
+        return printable(f"<{type(self).__name__} with {count} secret{'' if count == 1 else 's'}>")
 
     def verify(self, headers: Headers, body: bytes) -> VerifiedCallback:
         """Return what a callback is about.

@@ -153,6 +153,7 @@ class UseApi:
         self._key = key
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s
+        self._is_closed = False
         self._rng = rng or random.Random()  # noqa: S311 - it spreads waits, and decides nothing secret
         self._start()
         restart_after_fork(self)
@@ -177,8 +178,24 @@ class UseApi:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections. Tasks go on at the service and can be read by their ids."""
+        """Close the connections for good. Tasks go on at the service and can be read by their ids with another client.
+
+        Waits for tasks end with an error at their next poll.
+        """
+        self._is_closed = True
         await self._http.aclose()
+
+    def _open_connection(self) -> HttpConnection:
+        """Return the connections, which would be opened again after `aclose`, and never closed.
+
+        Raises:
+            TransportError: The client was closed. Nothing was sent.
+        """
+        if self._is_closed:
+            closed = TransportError("The client of useapi.net was closed. Nothing was sent.", may_have_arrived=False)
+            closed.retryable = False
+            raise closed
+        return self._http
 
     def __repr__(self) -> str:
         return f"<UseApi {self._http.host}>"
@@ -315,7 +332,7 @@ class UseApi:
         except (ValueError, TypeError) as error:
             raise TaskInvalid(f"The task cannot be written as JSON: {error}. Nothing was sent.") from error
         try:
-            response = await self._http.request(
+            response = await self._open_connection().request(
                 "POST", target, content=content, timeout_s=self._timeout_s, max_bytes=_MAX_BYTES, too_large=_too_large
             )
         except (TransportError, ProtocolError) as error:
@@ -623,6 +640,7 @@ class UseApi:
             MediaError: There is no link, it has expired, or it may not be fetched.
             TransportError: The download failed; it may succeed later.
         """
+        self._open_connection()
         url = artifact if isinstance(artifact, str) else artifact.url
         if url is None:
             raise MediaError("The artifact has no URL.")
@@ -657,7 +675,7 @@ class UseApi:
         for tried in range(1, _READ_TRIES + 1):
             is_last = method != "GET" or tried == _READ_TRIES
             try:
-                response = await self._http.request(
+                response = await self._open_connection().request(
                     method, path, content=content, headers=headers, timeout_s=deadline - now(), max_bytes=_MAX_BYTES,
                     too_large=_too_large, is_traced=is_traced,
                 )  # fmt: skip

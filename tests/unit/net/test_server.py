@@ -63,7 +63,7 @@ def test_a_post_is_passed_on_with_its_bytes_and_headers(run_async):
             response = await exchange(
                 server, POST + b"X-A: 1\r\nx-a: 2\r\nContent-Length: 5\r\n\r\n", b"\x00\xff", b"\r\n "
             )
-        assert response == b"HTTP/1.1 204 \r\ncontent-length: 0\r\n\r\n"
+        assert response == b"HTTP/1.1 204 \r\n\r\n"
         (request,) = calls
         assert (request.path, request.body) == ("/hook", b"\x00\xff\r\n ")
         assert [pair for pair in request.headers if pair[0] == "x-a"] == [("x-a", "1"), ("x-a", "2")]
@@ -252,6 +252,26 @@ def test_a_hundred_connections_at_once_are_served(run_async):
     run_async(work())
 
 
+def test_incomplete_bodies_are_bounded_together(run_async):
+    async def work():
+        async with serving(all_bodies_bytes=250_000) as server:
+            held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(2)]
+            for _, writer in held:
+                writer.write(POST + b"Content-Length: 100001\r\n\r\n" + b"x" * 100_000)
+            while server._memory.used_bytes < 200_000:
+                await asyncio.sleep(0.01)
+            body = POST + b"Content-Length: 60000\r\n\r\n" + b"x" * 60_000
+            assert status(await exchange(server, body)) == 503
+            for reader, writer in held:
+                writer.write(b"x")
+                assert status(await reader.readuntil(b"\r\n\r\n")) == 204
+                writer.close()
+            assert status(await exchange(server, body)) == 204
+            assert server._memory.used_bytes == 0
+
+    run_async(work())
+
+
 def test_connections_above_the_limit_are_closed_at_once(run_async):
     async def work():
         async with serving(connections=2) as server:
@@ -328,9 +348,11 @@ def test_a_port_in_use_is_one_clear_sentence(run_async):
     [
         ("127.0.0.1", -1, "Invalid port -1: expected 1 to 65535, or 0 for a free port."),
         ("127.0.0.1", 65536, "Invalid port 65536"),
+        ("", 0, "Invalid host ''"),
         ("192.0.2.1", 0, "Cannot listen on port 0 of 192.0.2.1: "),
         ("no.such.host.invalid", 0, "Cannot listen on port 0 of no.such.host.invalid: "),
         ("a" * 300, 0, "Cannot listen on 'aaa"),
+        ("a\0b", 0, "Cannot listen on "),
     ],
 )
 def test_what_cannot_be_listened_on_is_stated(run_async, host, port, sentence):

@@ -498,6 +498,27 @@ def test_a_refused_poll_ends_the_wait(ask, response, kind):
         ask(lambda c: c.wait(TASK), response)
 
 
+def test_a_closed_client_sends_nothing_and_its_waits_end(server):
+    server.play(*states({"status": "RUNNING"}))
+
+    async def scenario():
+        client = UseApi(TOKEN, url=server.url, clock=Clock(100))
+        waiting = asyncio.create_task(client.wait(TASK, interval_s=10))
+        while not server.seen:
+            await asyncio.sleep(0.01)
+        await client.aclose()
+        with pytest.raises(TransportError, match="closed"):
+            await asyncio.wait_for(waiting, 20)
+        asked = len(server.seen)
+        for question in (client.accounts(), client.videos_create("gen4", "a ship"), client.download(server.url)):
+            with pytest.raises(TransportError, match="closed") as raised:
+                await question
+            assert raised.value.may_have_arrived is False
+        assert len(server.seen) == asked
+
+    asyncio.run(scenario())
+
+
 # --- secrets ---
 
 
