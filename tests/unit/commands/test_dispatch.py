@@ -9,7 +9,7 @@ import runware_nb
 from runware_nb.commands import COMMANDS
 from runware_nb.commands.arguments import HelpRequested, LineParser
 from runware_nb.commands.base import CommandResult
-from runware_nb.commands.dispatch import CommandCall, LineStyle, command_names, find_command, list_commands, read_line
+from runware_nb.commands.dispatch import CommandCall, LineStyle, command_names, list_commands, read_line
 from runware_nb.errors import MagicUsageError, TaskInvalid
 
 PACKAGE = Path(runware_nb.__file__).parent
@@ -51,8 +51,7 @@ def test_an_unknown_command_is_corrected_in_the_syntax_of_the_front_end(style, c
 
 
 def test_help_and_options_of_a_front_end():
-    def extend(parser, command):
-        assert command is find_command("log")
+    def extend(parser, _command):
         parser.add_argument("--json", action="store_true", help="as JSON")
 
     assert read_line(["log", "--json"], TERMINAL, extend=extend).options.json is True
