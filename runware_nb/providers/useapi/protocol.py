@@ -73,7 +73,7 @@ def owner_of(identifier: str) -> str | None:
 def shorten_account(email: str) -> str:
     """Format an account for display: an e-mail is personal, and outputs are shared."""
     name, at, host = email.partition("@")
-    return f"{name[:2]}…{at}{host}" if len(name) > 2 else email
+    return f"{name[: 2 if len(name) > 2 else 1]}…{at}{host}" if at else email
 
 
 def shorten_id(identifier: str) -> str:

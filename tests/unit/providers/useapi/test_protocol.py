@@ -50,7 +50,7 @@ def test_the_owner_is_read_from_an_id_without_splitting_at_dashes(identifier, ow
 
 def test_accounts_and_ids_are_shortened_for_display():
     assert protocol.shorten_account("someone@example.com") == "so…@example.com"
-    assert protocol.shorten_account("me@example.com") == "me@example.com"
+    assert protocol.shorten_account("me@example.com") == "m…@example.com"
     shown = protocol.shorten_id("user:1000-runwayml:someone@example.com-asset:0b3b7a3e-8d8f")
     assert shown == "so…@example.com asset 0b3b7a3e"
     assert protocol.shorten_id("plain") == "plain"
