@@ -9,7 +9,7 @@ import runware_nb
 from runware_nb.commands import COMMANDS
 from runware_nb.commands.arguments import HelpRequested, LineParser
 from runware_nb.commands.base import CommandResult
-from runware_nb.commands.dispatch import CommandCall, LineStyle, command_names, list_commands, read_line
+from runware_nb.commands.dispatch import CommandCall, LineStyle, command_names, find_command, list_commands, read_line
 from runware_nb.errors import MagicUsageError, TaskInvalid
 
 PACKAGE = Path(runware_nb.__file__).parent
