@@ -6,8 +6,8 @@ import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from typing import IO, TextIO
+from collections.abc import Iterator, Sequence
+from typing import IO, Any, TextIO
 
 from . import __version__
 from .commands import CommandResult
@@ -104,10 +104,21 @@ def _run(words: list[str]) -> int:
     for note in answer.notes + (answer.json_notes if as_json else ()):
         _say(note)
     if as_json:
-        _print(printable_json(answer.json))
+        _print(printable_json(answer.json, indent=2 if answer.stream is None else None))
     else:
         _print(answer.bundle.get("text/plain", ""))
+    if answer.stream is not None:
+        _print_stream(answer.stream, as_json=as_json)
     return int(answer.is_failure)
+
+
+def _print_stream(stream: Iterator[tuple[str, Any]], *, as_json: bool) -> None:
+    """Print what a command reports until Ctrl-C, which is the way to end it and no failure."""
+    try:
+        for text, value in stream:
+            _print(printable_json(value, indent=None) if as_json else text)
+    except KeyboardInterrupt:
+        _say("Stopped.")
 
 
 def _add_json(parser: LineParser) -> None:

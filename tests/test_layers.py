@@ -24,7 +24,7 @@ ENTRY_POINTS = {"__init__", "__main__", "moved"}
 """They load every layer late, under the public names."""
 STILL_CYCLIC = {"providers.runware.catalog", "notebook.forms", "sandbox.runware"}
 """Packages whose modules import each other in a circle. No package may be added."""
-ONLY_IMPORTER = {"httpx": "net/http.py", "websockets": "net/websocket.py"}
+ONLY_IMPORTER = {"httpx": "net/http.py", "websockets": "net/websocket.py", "h11": "net/server.py"}
 FRONTS_OF_PROVIDERS = {"api": "commands", "commands": "commands", "magics": "notebook", "forms": "notebook"}
 """Modules in the package of a provider that belong to a layer above it. They are loaded late, by name."""
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -31,6 +31,8 @@ class CommandResult:
         job: A run in progress; the caller decides how to wait for it and show it.
         next_cell: Source for a new cell below this one, where there are cells.
         json_notes: Sentences that the bundle contains and the JSON does not; stderr in a terminal that prints JSON.
+        stream: What the command reports from now on, each as text and as JSON. A terminal prints it until Ctrl-C,
+            because what the command started would end with the process; other front ends do not read it.
     """
 
     bundle: Mapping[str, str] = field(default_factory=dict)
@@ -41,6 +43,7 @@ class CommandResult:
     job: Job | None = None
     next_cell: str | None = None
     json_notes: tuple[str, ...] = ()
+    stream: Iterator[tuple[str, Any]] | None = None
 
 
 class Command(Protocol):
@@ -97,6 +100,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "config": "config",
         "size": "size",
         "poll": "poll",
+        "webhook": "webhook",
         "trace": "trace",
         "raw": "raw",
     }

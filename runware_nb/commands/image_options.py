@@ -17,7 +17,7 @@ from ..providers.runware.operations import wire_name
 from ..providers.runware.tasks import ImageTask
 from ..remedies import Remedy, command
 from ..session.api import as_tags, make_image_task
-from ..settings import RUNWARE_KEY, remember_secrets
+from ..settings import RUNWARE_KEY, is_set_variable, remember_secrets
 from .arguments import whole_number
 
 __all__ = [
@@ -140,7 +140,9 @@ def refuse_keys(words: Sequence[str], known: Sequence[str] = ()) -> None:
     refuse_known_keys(words)
     for word in words:
         value = word.partition("=")[2] or word
-        if looks_like_key(value) or word.lower().startswith(("--api-key", "--key")) or any(k in word for k in known):
+        # A long name such as RUNKEY_WEBHOOK_SECRET_2026 has the shape of a key, and is none if it is set as a variable.
+        has_shape = looks_like_key(value) and not is_set_variable(value)
+        if has_shape or word.lower().startswith(("--api-key", "--key")) or any(k in word for k in known):
             raise _key_in_line()
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..core.results import Outcome, Result
     from ..errors import TaskError
     from ..settings import Key, Settings
+    from .webhook import CallbackBoard
 
 __all__ = [
     "Accepted",
@@ -397,3 +398,7 @@ class ProviderContext(Protocol):
 
     def notify(self, sentence: str) -> None:
         """Tell the user something with the next output."""
+
+    @property
+    def board(self) -> CallbackBoard:
+        """What wakes the wait for a task when a callback about it arrives."""

@@ -24,8 +24,9 @@ __all__ = ["ProviderPackage"]
 class ProviderPackage:
     """What the package of a provider brings. Its module `package` declares it, and imports nothing heavy.
 
-    Its modules `commands`, `magics` and `forms` are loaded when they are first used. They may import what the packages
-    `runware_nb.commands` and `runware_nb.notebook` may import; all other modules belong to the layer of providers.
+    Its modules `callbacks`, `commands`, `magics` and `forms` are loaded when they are first used. The last three may
+    import what the packages `runware_nb.commands` and `runware_nb.notebook` may import; all other modules belong to the
+    layer of providers.
 
     Attributes:
         name: Name of the provider, such as `runkey`: as in `login NAME`, `%NAME COMMAND` and `runware-nb NAME COMMAND`.
@@ -37,10 +38,11 @@ class ProviderPackage:
         commands: The names of its commands, and the name of each in its module `commands`. See `commands.base.Command`.
         cell_magic: The function of its module `magics` that runs a `%%NAME` cell. It gets the
             `notebook.running.Runner`, the line and the cell; empty if there are no such cells.
+        callbacks: The function of its module `callbacks` that builds the route of its callbacks, a
+            `providers.webhook.Route`, from a `ProviderContext` and the secrets that are used in place of its own; empty
+            if the service calls no URL.
         form: The function of its module `forms` that `rw.form("NAME:...")` calls with the session, the text after the
             colon and the other arguments; empty if it has no forms.
-        callbacks: The function of its module `callbacks` that builds the route on which a webhook receiver hears from
-            the service, from a `ProviderContext`; empty if the service sends no callbacks.
         exports: The names that it adds to `runware_nb`, and where each is: `{"RunKey": "client:RunKey"}` is `RunKey` of
             its module `client`. They are loaded when they are first used.
         build: Builds the provider for a session; None for Runware, whose connection belongs to the session itself.

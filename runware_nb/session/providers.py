@@ -14,12 +14,13 @@ from ..forking import disconnect, make_lock, restart_after_fork
 from ..loop import background_loop, wait
 from ..providers.registry import packages as registered_packages
 from ..providers.runware.provider import RunwareProvider
+from ..providers.webhook import CallbackBoard
 from ..remedies import CHANGE_SERVICE, Remedy, command
 from ..reprs import short_repr
 from ..settings import Key, Settings
 
 if TYPE_CHECKING:
-    from ..providers.base import Provider
+    from ..providers.base import Provider, ProviderContext
     from ..providers.package import ProviderPackage
     from ..providers.runware.client import Client
     from ..providers.runware.planner import Planner
@@ -36,15 +37,24 @@ class Providers:
         connection: Runware's connection, and the settings.
         planner: What is known about Runware's models.
         packages: What the providers declare; None for all that are registered.
+        board: What callbacks are posted to; None for a board of this process.
+
+    Attributes:
+        packages: What the providers declare.
     """
 
     def __init__(
-        self, connection: ServiceConnection, planner: Planner, packages: Sequence[ProviderPackage] | None = None
+        self,
+        connection: ServiceConnection,
+        planner: Planner,
+        packages: Sequence[ProviderPackage] | None = None,
+        board: CallbackBoard | None = None,
     ) -> None:
         self._connection = connection
         self._planner = planner
-        self._packages = registered_packages() if packages is None else tuple(packages)
-        for package in self._packages:
+        self._board = CallbackBoard() if board is None else board
+        self.packages = registered_packages() if packages is None else tuple(packages)
+        for package in self.packages:
             declared_secrets.declare_of_provider(package.name, package.secrets)
         self._built: dict[str, tuple[Settings, Provider]] = {}
         self._all: list[Provider] = []
@@ -68,7 +78,7 @@ class Providers:
             connection = self._connection
             client = functools.partial(self._client_of, own)
             return RunwareProvider(own, self._planner, client, lambda: connection.uploaded_hashes)
-        for package in self._packages:
+        for package in self.packages:
             if package.build is not None and service in {package.name, *package.services}:
                 provider = self._provider_of(package)
                 if service in {package.name, provider.name}:
@@ -82,7 +92,7 @@ class Providers:
         """Return whether a run of this service can be continued here. See `Ports.serves`."""
         if service == self.settings.service:
             return True
-        for package in self._packages:
+        for package in self.packages:
             if package.build is not None and service in package.services:
                 # One provider that cannot be built, such as for want of a key, must not stop what concerns the others.
                 with contextlib.suppress(ConfigError, ImportError):
@@ -121,10 +131,15 @@ class Providers:
             built = self._built.get(package.name)
             if built is not None and built[0] == settings:
                 return built[1]
-            provider = package.build(_Context(settings, self._connection, self._connection.sandbox))
+            provider = package.build(self.context(settings))
             self._built[package.name] = settings, provider
             self._all.append(provider)
             return provider
+
+    def context(self, settings: Settings | None = None) -> ProviderContext:
+        """Return what a provider is built from; for the settings that apply now if there are none."""
+        chosen = self.settings if settings is None else settings
+        return _Context(chosen, self._connection, self._connection.sandbox, self._board)
 
     def close(self) -> None:
         """Close the connections of all providers except Runware's. Tasks go on at the services."""
@@ -144,11 +159,13 @@ class _Context:
         connection: Has the secrets that were entered in this session.
         sandbox: The sandbox that the settings point to; None for the real services. It stays that of the time when the
             provider was built: a run that is in flight when the user leaves the sandbox must not get a real key.
+        board: What wakes the waits for tasks.
     """
 
     settings: Settings
     connection: ServiceConnection
     sandbox: LocalSandbox | None
+    board: CallbackBoard
 
     def key(self, secret: ProviderSecret) -> Key:
         """Return a secret. See `ProviderContext.key`.

@@ -12,9 +12,11 @@ from ..engine.engine import Engine
 from ..engine.front_end import FrontEnd, current_front_end
 from ..forking import restart_after_fork
 from ..providers.runware.planner import Planner
+from ..providers.webhook import CallbackBoard
 from ..runlog import MediaStore
 from ..settings import Settings
 from .aliases import AliasBook
+from .callbacks import Callbacks
 from .cells import current_cell
 from .connection import ServiceConnection
 from .providers import Providers
@@ -50,6 +52,7 @@ class Session:
         aliases: The names that the user gave to models.
         planner: What is known about Runware's models.
         providers: The services.
+        callbacks: The receiver of callbacks, if one was started.
         rng: Picks seeds.
         last: The last outcome.
     """
@@ -74,7 +77,9 @@ class Session:
         )
         self.aliases = AliasBook(lambda: self.settings.home, connection.client)
         self.planner = Planner(lambda: self.settings, self.aliases.air_of)
-        self.providers = providers = Providers(connection, self.planner, packages)
+        board = CallbackBoard(lambda: self.settings.home / "callbacks")
+        self.providers = providers = Providers(connection, self.planner, packages, board)
+        self.callbacks = Callbacks(providers, board)
         self.provider, self.serves, self.require_key = providers.provider, providers.serves, providers.require_key
         self.rng = random.Random()  # noqa: S311 - picks seeds; of its own, so that random.seed() leaves it alone
         self.engine = engine = Engine(self)
@@ -138,7 +143,14 @@ class Session:
         The queue ends first: when the connection closes, the tasks in flight end and make room, and a queued run must
         not be claimed then.
         """
-        for close in (self.queue.close, self.connection.close, self.planner.close, self.providers.close):
+        closing = (
+            self.callbacks.close,
+            self.queue.close,
+            self.connection.close,
+            self.planner.close,
+            self.providers.close,
+        )
+        for close in closing:
             with contextlib.suppress(Exception):
                 close()
         self.storage.close()

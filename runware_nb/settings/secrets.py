@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 from ..core.log_filter import filter_logs
@@ -16,6 +17,8 @@ __all__ = [
     "find_key",
     "forget_key",
     "hide_key",
+    "is_set_variable",
+    "key_of_variable",
     "remember_secrets",
     "secrets_of_environment",
     "store_key",
@@ -32,6 +35,8 @@ RUNWARE_KEY = ProviderSecret(
     get_it_at="https://runware.ai/signup",
 )
 """The secret that the settings `api_key` and `api_key_from` are about."""
+
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 declared_secrets.declare(
     RUNWARE_KEY,
@@ -149,6 +154,24 @@ def find_key(secret: ProviderSecret, profile: str = "") -> Key | None:
     if variable is not None:
         return Key(os.environ[variable], variable, secret)
     return stored_key(profile, secret) if secret.keyring_user else None
+
+
+def is_set_variable(name: str) -> bool:
+    """Return whether a word is the name of an environment variable that is set."""
+    return bool(_VARIABLE_NAME.fullmatch(name)) and name in os.environ
+
+
+def key_of_variable(variable: str) -> Key | None:
+    """Return the webhook secret in an environment variable whose name the user chose; None if it is not set.
+
+    Raises:
+        ConfigError: It is unusable.
+    """
+    if not is_set_variable(variable) or not os.environ[variable].strip():
+        return None
+    return Key(os.environ[variable], variable, ProviderSecret(
+        provider="", label="webhook secret", variables=(variable,), shown="secret"
+    ))  # fmt: skip
 
 
 def stored_keys(profile: str = "") -> list[Key]:

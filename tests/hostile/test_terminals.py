@@ -280,6 +280,8 @@ def lines_of(session, tmp_path):
         "form": ["", STORABLE], "asyncio": [STORABLE], "config": ["", STORABLE, f"transport {STORABLE}", f"home {STORABLE}"],
         "size": [str(notebook), STORABLE], "poll": [one, STORABLE],
         "trace": ["on", "show", f"save {tmp_path}/x.jsonl", f"save /nowhere/{STORABLE}", "off"], "raw": [str(raw), STORABLE],
+        "webhook": ["", "--stop", f"--port {STORABLE}", f"--port 0 --host x{STORABLE}", f"--port 0 --secret-env {STORABLE}",
+                    f"--port 0 --public-url {STORABLE}"],
         "forget": [STORABLE, f"{two} --yes"], "prune": ["--yes"],
     }  # fmt: skip
 

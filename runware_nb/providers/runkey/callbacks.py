@@ -1,0 +1,41 @@
+"""The route for RunKey's callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ...core.provider_secrets import ProviderSecret
+from ..webhook import Route
+from .signature import MAX_AGE_S, SignatureVerifier
+
+if TYPE_CHECKING:
+    from ...settings import Key
+    from ..base import ProviderContext
+
+__all__ = ["PATH", "RUNKEY_WEBHOOK_SECRET", "build_route"]
+
+PATH = "/runkey"
+
+RUNKEY_WEBHOOK_SECRET = ProviderSecret(
+    provider="runkey",
+    label="RunKey.ai webhook secret",
+    variables=("RUNKEY_WEBHOOK_SECRET",),
+    shown="secret",
+    keyring_user="runkey-webhook:{profile}",
+)
+
+
+def build_route(context: ProviderContext, secrets: Sequence[Key] = (), *, max_age_s: float | None = MAX_AGE_S) -> Route:
+    """Build the route for the callbacks of RunKey.
+
+    Args:
+        context: What the provider is built from. It has the webhook secret.
+        secrets: Webhook secrets in place of that of the context.
+        max_age_s: How far the timestamp of a callback may be from now, in seconds; None for no limit.
+
+    Raises:
+        ConfigError: There is no webhook secret.
+    """
+    verifier = SignatureVerifier(secrets or (context.key(RUNKEY_WEBHOOK_SECRET),), max_age_s=max_age_s)
+    return Route("runkey", PATH, verifier.verify)
