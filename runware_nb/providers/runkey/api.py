@@ -15,6 +15,7 @@ from .provider import RunKeyProvider
 if TYPE_CHECKING:
     from ...engine.jobs import Job
     from ..base import Account
+    from ..webhook import Receiver
     from .protocol import RunKeyTask
 
 __all__ = ["RunKeyApi", "runkey"]
@@ -24,7 +25,7 @@ class RunKeyApi:
     """RunKey.ai from Python. `RunKey` is the small client without session and log."""
 
     def __repr__(self) -> str:
-        return "<runware_nb.runkey: run, task, account>"
+        return "<runware_nb.runkey: run, task, account, receiver>"
 
     def run(
         self,
@@ -49,8 +50,8 @@ class RunKeyApi:
             agreed: Whether its cost is agreed to beforehand.
             tags: A tag for the log, or several.
             note: A note for the log.
-            webhook_url: URL that the service calls when the task has completed or failed; None takes the setting
-                `runkey_webhook_url`.
+            webhook_url: URL that the service calls when the task has completed or failed; None takes that of the
+                receiver of this session, else the setting `runkey_webhook_url`.
             **inputs: Further inputs, by name.
 
         Returns:
@@ -67,9 +68,10 @@ class RunKeyApi:
             raise ArgumentInvalid("parameter", twice[0], "each input once, either in `input` or as a parameter")
         given = {**input, **inputs} if isinstance(input, Mapping) else inputs if input is None else input
         task: dict[str, Any] = {"taskType": TASK_TYPE, "model": template_id, "input": given}
+        session = current_session()
+        webhook_url = webhook_url or session.callbacks.url_of("runkey")
         if webhook_url is not None:
             task["webhookURL"] = webhook_url
-        session = current_session()
         return session.submit(task, service="runkey", fresh=fresh, agreed=agreed, tags=as_tags(tags), note=note)
 
     def task(self, task_id: str) -> RunKeyTask:
@@ -89,6 +91,26 @@ class RunKeyApi:
             TransportError: The service cannot be reached.
         """
         return wait(background_loop().submit(_provider().account()))
+
+    def receiver(
+        self, *, port: int = 0, host: str = "127.0.0.1", public_url: str | None = None, secret_env: str = ""
+    ) -> Receiver:
+        """Start a receiver of callbacks beside the notebook. It ends with the session.
+
+        A callback whose signature is right wakes the wait for its task, which then reads the task. Everything else is
+        refused, and polls go on in any case.
+
+        Args:
+            port: Port to listen on; 0 for a free one.
+            host: Address to listen on.
+            public_url: URL under which RunKey.ai reaches this machine, such as that of a tunnel.
+            secret_env: Environment variable with the webhook secret; by default RUNKEY_WEBHOOK_SECRET or the keyring.
+
+        Raises:
+            ConfigError: There is no webhook secret, a receiver is running, or the port cannot be used.
+        """
+        names = (secret_env,) if secret_env else ()
+        return current_session().callbacks.start(port=port, host=host, public_url=public_url, secret_variables=names)
 
 
 def _provider() -> RunKeyProvider:

@@ -81,6 +81,7 @@ PACKAGE = ProviderPackage(
         ),
     ),
     secrets=(RUNKEY_KEY, RUNKEY_WEBHOOK_SECRET),
+    callbacks="build_route",
     exports={"RunKey": "client:RunKey", "runkey": "api:runkey"},
     build=_build,
 )
