@@ -11,7 +11,7 @@ import sys
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -33,11 +33,17 @@ TASK = {
 
 
 class SandboxProcess:
-    """A sandbox in its own process, as users have it."""
+    """A sandbox in its own process.
+
+    Attributes:
+        defaults: Arguments before those that are given. Tasks take no time, because tests should not.
+    """
+
+    defaults: ClassVar[tuple[str, ...]] = ("--latency-s", "0")
 
     def __init__(self, *arguments: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "runware_nb.sandbox", "--watch-stdin", *arguments],
+            [sys.executable, "-m", "runware_nb.sandbox", "--watch-stdin", *self.defaults, *arguments],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert self.process.stdout is not None

@@ -18,7 +18,7 @@ SUMMARY = "start a local service that costs nothing, and use it until `sandbox -
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--port", type=int, default=0, help="port; 0 takes a free one")
-    parser.add_argument("--latency-s", type=float, default=0.0, metavar="S", help="seconds that an image takes")
+    parser.add_argument("--latency-s", type=float, metavar="S", help="seconds that a task takes")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="decides what requests leave open")
     parser.add_argument("--faults", default="", metavar="JSON", help="script of faults")
     parser.add_argument("--stop", action="store_true", help="stop it, and return to the service in use before")
@@ -35,7 +35,9 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
     if session.settings.mode == "replay":
         sentence = "Replay mode answers every request from the log, so no sandbox was started."
         return CommandResult({"text/plain": sentence}, {"running": False})
-    arguments = ["--port", str(options.port), "--latency-s", str(options.latency_s), "--seed", str(options.seed)]
+    arguments = ["--port", str(options.port), "--seed", str(options.seed)]
+    if options.latency_s is not None:
+        arguments += ["--latency-s", str(options.latency_s)]
     if options.faults:
         arguments += ["--faults", options.faults]
     sandbox = session.connection.use_sandbox(arguments)

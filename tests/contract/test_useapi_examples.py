@@ -99,7 +99,19 @@ CASES = [
     ("default callback", "docs: account-management", "POST //v2/account",
      {"name": "Ada", "replyUrl": "http://127.0.0.1:9/x"}, 200, {**PLATFORM, "name": "Ada", "replyUrl": "http://127.0.0.1:9/x"}),
     ("callback too long", "docs: account-management", "POST //v2/account", {"replyUrl": "x" * 1025}, 400, refused(400)),
-    ("unknown path", "reference 11", "GET /text_to_image_preview/?text_prompt=x", None, 404, refused(404)),
+    ("retired preview", "docs; reference 6.2", "GET /text_to_image_preview/?text_prompt=x", None, 404, refused(404, "Not found.")),
+    ("unknown path", "reference 11", "GET /no-such-path", None, 404, refused(404)),
+    ("voices", "pm; reference 6.2, form unspecified", "GET /lipsync/voices/", None, 200,
+     [{"id": "<text>", "name": "<text>", "previewUrl": "<text>"}] * 3),
+    ("transcript", "pm; reference 6.2, form unspecified", f"GET /transcribe/?assetId={VIDEO}&language=en", None, 200, {"text": "<text>"}),
+    ("transcript of an image", "pm; reference 6.2", f"GET /transcribe/?assetId={IMAGE}&language=en", None, 400, refused(400)),
+    ("transcript of nothing", "pm; reference 6.2", "GET /transcribe/?language=en", None, 400, refused(400)),
+    *(
+        (f"transcript in {language!r}", "pm; reference 6.2", f"GET /transcribe/?assetId={VIDEO}&language={language}", None, 400, refused(400))
+        for language in ("", "eng", "E1")
+    ),
+    ("upscale nothing", "pm; reference 6.2", "GET /image_upscaler/?width=8&height=8", None, 400, refused(400)),
+    ("usage", "ae; reference 8, form unspecified", "GET //v2/account/stats", None, 200, {}),
 ]  # fmt: skip
 CREATE = [
     ("pm; reference 6.3", "videos/create", {"model": "gen4.5", "text_prompt": "a ship", "duration": 2}),

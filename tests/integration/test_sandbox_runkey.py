@@ -8,9 +8,12 @@ import hmac
 import http.client
 import io
 import json
+import struct
 import time
 import urllib.error
+from dataclasses import fields
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 
 import av
 import pytest
@@ -21,8 +24,10 @@ from runware_nb.sandbox.core.webhooks import post_bytes
 from runware_nb.sandbox.runkey.behaviour import Behaviour
 from runware_nb.sandbox.runkey.callbacks import build_callback, signature_of
 from runware_nb.sandbox.runkey.errors import CODES, STATUSES
+from runware_nb.sandbox.runkey.faults import FAULTS, WEBHOOK_FAULTS
 from runware_nb.sandbox.runkey.http import broken
 from runware_nb.sandbox.runkey.limits import Window
+from runware_nb.sandbox.runkey.templates import SCENARIOS
 from runware_nb.session.local_sandbox import LocalSandbox
 from tests.runkey_sandbox import Receiver, RunKeyProcess
 
@@ -138,6 +143,24 @@ def test_two_identical_requests_are_two_tasks(runkey):
     assert charges[0]["request_hash"] == charges[1]["request_hash"]
 
 
+class WithOwnTimes(RunKeyProcess):
+    defaults = ()
+
+
+def test_tasks_take_some_seconds_unless_the_sandbox_is_told_otherwise():
+    """An image is there at the first poll of a client, after about 2 seconds, and a video at the second, after about 5."""
+    runkey = WithOwnTimes(*STOPPED)
+    try:
+        ids = [runkey.start(f"tpl_{output}") for output in ("json", "image", "video")]
+        statuses = []
+        for seconds in (0.4, 0.2, 1, 2, 0.5):  # 0.4, 0.6, 1.6, 3.6, 4.1
+            runkey.advance(seconds)
+            statuses.append([runkey.data(task_id)["status"][0] for task_id in ids])
+    finally:
+        runkey.close()
+    assert statuses == [list(row) for row in ("rrr", "crr", "ccr", "ccr", "ccc")]
+
+
 # --- errors ---------------------------------------------------------------------------------------
 
 
@@ -210,6 +233,29 @@ def test_a_failed_task_states_its_reason_in_each_form(runkey, form):
     assert {name: data[name] for name in names if name in data} == wanted
 
 
+@pytest.mark.parametrize("status", [200, 201])
+@pytest.mark.parametrize("form", ["full", "short"])
+def test_the_response_of_a_submission_is_switchable(runkey, status, form):
+    runkey.set("behaviour", {"submit_status": status, "submit_form": form})
+    received, body, _ = runkey.run()
+    assert (received, set(body["data"])) == (
+        status,
+        {"task_id", "status"} | ({"created_at"} if form == "full" else set()),
+    )
+
+
+def test_the_short_form_of_a_completed_task_has_no_timestamps(runkey):
+    runkey.set("behaviour", {"completed_form": "short"})
+    data = runkey.data(runkey.start("tpl_json"))
+    assert set(data) == {"task_id", "status", "output", "processing_time", "credits_used"}
+
+
+def test_the_largest_body_is_switchable(runkey):
+    runkey.set("behaviour", {"max_body_bytes": 100})
+    assert error_of(runkey.run(given={"text": "x" * 100})) == (400, 40005)
+    assert runkey.run()[0] == 202
+
+
 def test_a_timeout_is_an_error_of_the_call_if_switched(runkey):
     task_id = runkey.start(runkey.template("t", scenario="timeout"))
     runkey.set("behaviour", {"timeout_place": "call"})
@@ -255,6 +301,18 @@ def test_a_window_admits_its_limit(is_sliding):
     assert [window.admit(at, 3, is_sliding=is_sliding) for at in (0, 30, 40, 50)] == [True, True, True, False]
     assert window.wait_s(50) == 10
     assert window.remaining(60, 3, is_sliding=is_sliding) == (1 if is_sliding else 3)
+
+
+@pytest.mark.parametrize(("window", "status"), [("fixed", 200), ("sliding", 429)])
+def test_the_window_of_requests_is_switchable(runkey, window, status):
+    """One request, and 29 after 59 seconds. A second later the fixed window is empty; the sliding one has one place."""
+    runkey.set("account", {"plan": "free"})
+    runkey.set("behaviour", {"window": window})
+    assert runkey.call("/account")[0] == 200
+    runkey.advance(59)
+    assert [runkey.call("/account")[0] for _ in range(30)] == [200] * 29 + [429]
+    runkey.advance(1)
+    assert [runkey.call("/account")[0] for _ in range(2)] == [200, status]
 
 
 def test_queued_tasks_can_be_left_out_of_the_limit(runkey):
@@ -651,9 +709,23 @@ def test_files_exist_from_completion_to_expiry(runkey):
     assert runkey.call(url.replace("result", "other"))[0] == 404
 
 
-def test_faults_of_files(runkey):
-    runkey.set("faults", {"kind": "expire"})
-    assert runkey.call(runkey.data(runkey.start("tpl_json"))["output"]["result_url"])[0] == 404
+@pytest.mark.parametrize("kind", ["expire", "truncate", "drop", "bomb"])
+def test_faults_of_files(runkey, kind):
+    """The file is gone, half of it comes, the connection breaks, or it is a very large image in few bytes."""
+    runkey.set("faults", {"kind": kind})
+    given = {"text": "x" * 1000}
+    url = runkey.data(runkey.start("tpl_json", given))["output"]["result_url"]
+    if kind == "drop":
+        with pytest.raises(BROKEN):
+            runkey.call(url)
+        return
+    status, body, headers = runkey.call(url)
+    assert status == (404 if kind == "expire" else 200)
+    if kind == "truncate":
+        assert isinstance(body, bytes)  # half of it is not JSON
+    if kind == "bomb":
+        assert (headers["Content-Type"], len(body) < 1_000_000) == ("image/png", True)
+        assert struct.unpack(">II", body[16:24]) == (30_000, 30_000)
 
 
 # --- control and state ----------------------------------------------------------------------------
@@ -724,6 +796,110 @@ def test_state_outlives_the_process(tmp_path):
         second.close()
 
 
+def kept_in(tmp_path):
+    return (*STOPPED, "--state-dir", str(tmp_path / "state"), "--key-file", str(tmp_path / "key"))
+
+
+def until_written(tmp_path, op, count=1):
+    """Wait until the journal has *count* events of a kind, and return them."""
+    for _ in range(600):
+        lines = (tmp_path / "state" / "runkey" / "journal.jsonl").read_text().splitlines()
+        events = [event for event in map(json.loads, lines) if event["op"] == op]
+        if len(events) == count:
+            return events
+        time.sleep(0.05)
+    raise AssertionError(lines)
+
+
+def test_a_callback_is_sent_again_after_a_restart_with_the_same_bytes(tmp_path, receiver):
+    """Also if a switch would sign it in another way by now. A delivered callback is not repeated."""
+    receiver.statuses += [204, 500]
+    first = RunKeyProcess(*kept_in(tmp_path))
+    first.start("tpl_inline", webhook_url=receiver.url)
+    delivered = receiver.wait()
+    until_written(tmp_path, "called_back")
+    task_id = first.start("tpl_inline", {"prompt": "façade ☕"}, webhook_url=receiver.url)
+    refused = receiver.wait()
+    until_written(tmp_path, "attempt", 2)
+    first.kill()
+    second = RunKeyProcess(*kept_in(tmp_path))
+    try:
+        second.set("behaviour", {"webhook_scheme": "header-only"})
+        second.advance(1)
+        again = receiver.wait()
+        records = until_delivered(second, 2, task_id=task_id, attempts=2, status=204)
+        until_written(tmp_path, "called_back", 2)
+    finally:
+        second.kill()
+    name = "X-RunKey-Signature"
+    assert (again[0], again[1][name]) == (refused[0], refused[1][name])
+    assert is_signed(*again, second.secret)
+    assert records[0]["attempts"] == 1
+    third = RunKeyProcess(*kept_in(tmp_path))
+    try:
+        third.start("tpl_inline", webhook_url=receiver.url)
+        receiver.wait()
+    finally:
+        third.close()
+    assert [body for body, _ in receiver.got].count(delivered[0]) == 1
+    assert len(receiver.got) == 4
+
+
+def test_callbacks_of_unfinished_tasks_follow_after_a_restart(tmp_path, receiver):
+    """They are built and signed when the task ends, and have the fault that hit the request."""
+    first = RunKeyProcess(*kept_in(tmp_path))
+    first.clear()
+    ended = first.start("tpl_slow", {"n": 1}, webhook_url=receiver.url)
+    first.set("faults", [{"kind": "webhook", "how": "wrong_signature", "in_addition": True},
+                         {"kind": "webhook", "how": "lost"}])  # fmt: skip
+    spoilt, lost = (first.start("tpl_slow", {"n": n}, webhook_url=receiver.url) for n in (2, 3))
+    canceled = first.start("tpl_slow", {"n": 4}, webhook_url=receiver.url)
+    first.set("tasks", {"task_id": canceled})
+    first.kill()
+    second = RunKeyProcess(*kept_in(tmp_path))
+    try:
+        assert receiver.got == []
+        second.advance(200)
+        for _ in range(3):
+            receiver.wait()
+        until_written(tmp_path, "called_back", 3)
+    finally:
+        second.close()
+    received = [(json.loads(body)["data"]["task_id"], is_signed(body, headers, first.secret))
+                for body, headers in receiver.got]  # fmt: skip
+    assert sorted(received) == sorted([(ended, True), (spoilt, False), (spoilt, True)])
+    assert lost not in dict(received)
+
+
+def test_a_delayed_callback_outlives_the_process(tmp_path, receiver):
+    first = RunKeyProcess(*kept_in(tmp_path))
+    first.set("faults", {"kind": "webhook", "how": "delayed", "seconds": 40})
+    first.start("tpl_inline", webhook_url=receiver.url)
+    first.kill()
+    second = RunKeyProcess(*kept_in(tmp_path))
+    try:
+        second.advance(40)
+        assert is_signed(*receiver.wait(), second.secret)
+    finally:
+        second.close()
+
+
+def test_no_secret_is_in_the_state_folder(tmp_path, receiver):
+    """Neither the key nor the webhook secret, whether of the process or of a switch."""
+    runkey = RunKeyProcess(*kept_in(tmp_path))
+    try:
+        runkey.start("tpl_inline", webhook_url=receiver.url)
+        receiver.wait()
+        runkey.set("behaviour", {"webhook_secret": "whsec_of_a_switch"})
+        runkey.start("tpl_inline", webhook_url=receiver.url)
+        receiver.wait()
+        until_written(tmp_path, "called_back", 2)
+    finally:
+        runkey.kill()
+    content = (tmp_path / "state" / "runkey" / "journal.jsonl").read_text()
+    assert all(secret not in content for secret in (runkey.api_key, runkey.secret, "whsec_"))
+
+
 def test_a_damaged_journal_leaves_the_other_tasks(tmp_path, capfd):
     """Ids are unique although lines are missing, and the problem is reported."""
     arguments = (*STOPPED, "--state-dir", str(tmp_path))
@@ -746,3 +922,11 @@ def test_a_damaged_journal_leaves_the_other_tasks(tmp_path, capfd):
 def test_it_listens_on_this_machine_only(runkey):
     assert runkey.url.startswith("http://127.0.0.1:")
     assert runkey.call("/account", headers={"Host": "evil.example"})[0] == 403
+
+
+def test_every_switch_and_fault_is_documented():
+    """The tables of the documentation name each of them."""
+    text = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
+    section = text[text.index("## RunKey.ai") : text.index("## useapi.net")]
+    for name in [*(switch.name for switch in fields(Behaviour)), *FAULTS.kinds, *WEBHOOK_FAULTS, *SCENARIOS]:
+        assert f"`{name}`" in section, name

@@ -3,13 +3,19 @@
 import asyncio
 import collections
 import contextlib
+import dataclasses
 import http.server
 import io
 import json
 import queue
 import random
+import re
+import shutil
 import threading
+import time
+import urllib.parse
 
+import av
 import pytest
 from PIL import Image
 
@@ -126,6 +132,35 @@ def test_switches_for_accounts(useapi):
     assert useapi.call("POST", f"/accounts/{FIRST}", {"email": SECOND, "password": "x", "maxJobs": 5})[0] == 422
     assert useapi.call("POST", f"/accounts/{SECOND}", {"email": SECOND, "password": "x", "maxJobs": 5})[0] == 400
     assert useapi.call("DELETE", f"/accounts/{FIRST}") == (200, {"account": FIRST, "deleted": True, "remaining": 0})
+
+
+@pytest.mark.parametrize("status", [400, 409, 422])
+def test_the_status_of_a_mismatch_is_switchable(useapi, status):
+    useapi.switch(mismatch_status=status)
+    assert useapi.call("POST", f"/accounts/{FIRST}", {"email": SECOND, "password": "x", "maxJobs": 5})[0] == status
+
+
+@pytest.mark.parametrize("form", ["empty", "object"])
+def test_the_response_of_each_deletion_is_switchable(useapi, form):
+    useapi.switch(delete_response=form)
+    asset = useapi.upload()[1]["assetId"]
+    task_id = useapi.create()[1]["taskId"]
+    hold(useapi)
+    held = useapi.create()[1]["taskId"]
+    paths = {f"/assets/{asset}": "assetId", f"/tasks/{task_id}": "taskId", f"/scheduler/{held}": "taskId",
+             f"/accounts/{FIRST}": "account"}  # fmt: skip
+    for path, name in paths.items():
+        status, _, body = useapi.raw("DELETE", path)
+        assert status == (204 if form == "empty" else 200)
+        assert body == b"" if form == "empty" else json.loads(body)[name] in path
+        assert useapi.raw("DELETE", path)[0] == 404
+
+
+def test_a_404_of_accounts_may_be_json(useapi):
+    useapi.switch(account_not_found="json")
+    assert useapi.call("GET", f"/accounts/{SECOND}") == (404, {"error": f"Account {SECOND} not found.", "code": 404})
+    useapi.call("DELETE", f"/accounts/{FIRST}")
+    assert useapi.call("GET", "/accounts")[1]["code"] == 404
 
 
 @pytest.mark.parametrize(("form", "body"), [("text", b"Not found."), ("empty", b"")])
@@ -290,6 +325,25 @@ def test_a_third_job_is_throttled_and_lists_are_filtered(useapi):
     assert [item["taskId"] for item in listed] == [task_id]
 
 
+@pytest.mark.parametrize(("given", "image", "video"), [(None, 2, 5), (0.0, 0, 0), (7.0, 7, 7)])
+def test_how_long_tasks_take(given, image, video):
+    """Without an option, an image takes 2 seconds and a video 5."""
+    service = UseApiService(Options("key", Clock(), latency_s=given))
+    service.state.put_account(FIRST, 5)
+    for path, seconds in (("images/create", image), ("videos/create", video)):
+        task = service.state.create(path, ENDPOINTS[path], {"model": "gen4"}, {})
+        assert task.ready_at - task.steps[0][0] == pytest.approx(seconds, abs=1e-5)
+
+
+def test_a_first_account_serves_at_once(useapi):
+    """Any e-mail and any password, as the documents of the sandbox say; nothing else is needed."""
+    useapi.restart()
+    body = {"email": "demo@example.com", "password": "anything", "maxJobs": 5}
+    assert useapi.call("POST", "/accounts/demo@example.com", body)[0] == 200
+    task = useapi.call("GET", f"/tasks/{useapi.create()[1]['taskId']}")[1]
+    assert (task["status"], ":demo@example.com-task:" in task["taskId"]) == ("SUCCEEDED", True)
+
+
 def test_explore_mode_is_free_and_waits(useapi):
     useapi.faults({"kind": "throttle", "seconds": 3600})
     task_id = useapi.create(exploreMode=True)[1]["taskId"]
@@ -414,6 +468,96 @@ def test_sizes_of_uploads(useapi):
     assert len(useapi.call("GET", "/assets/?offset=0&limit=50&mediaType=audio")[1]) == 1
 
 
+# --- calls without a task ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["array", "object", "elevenlabs"])
+def test_forms_of_voices(useapi, form):
+    """Each voice has a sample that can be decoded."""
+    useapi.switch(voices=form)
+    body = useapi.call("GET", "/lipsync/voices/")[1]
+    voice = (body if form == "array" else body["voices"])[0]
+    url = voice["preview_url" if form == "elevenlabs" else "previewUrl"]
+    status, headers, sound = send("GET", url, b"", "none")
+    assert (status, headers["content-type"]) == (200, "audio/mpeg")
+    with av.open(io.BytesIO(sound)) as container:
+        assert next(container.decode(audio=0)) is not None
+
+
+def test_voices_need_an_email_if_there_are_several_accounts(useapi):
+    useapi.add_account(THIRD)
+    assert useapi.call("GET", "/lipsync/voices")[0] == 400
+    assert useapi.call("GET", f"/lipsync/voices?email={THIRD}")[0] == 200
+
+
+@pytest.mark.parametrize("form", ["text", "segments", "array"])
+def test_forms_of_transcripts(useapi, form):
+    useapi.switch(transcript=form)
+    path = "/assets/?name=speech&duration=4"
+    asset = useapi.call("POST", path, b"sound", **{"Content-Type": "audio/wav"})[1]["assetId"]
+    body = useapi.call("GET", f"/transcribe/?assetId={asset}&language=de")[1]
+    text, segments = "This is speech. The language is de.", [
+        {"start": 0.0, "end": 2.0, "text": "This is speech."}, {"start": 2.0, "end": 4.0, "text": "The language is de."},
+    ]  # fmt: skip
+    assert body == {"text": {"text": text}, "segments": {"text": text, "segments": segments}, "array": segments}[form]
+
+
+def test_the_upscaler_returns_the_bytes_of_an_image(useapi):
+    """Only the sandbox's own files are fetched, and the sizes are checked."""
+    url = urllib.parse.quote(useapi.upload()[1]["url"], safe="")
+    status, headers, body = useapi.raw("GET", f"/image_upscaler/?image_url={url}&width=256&height=144")
+    assert (status, headers["content-type"]) == (200, "image/png")
+    assert Image.open(io.BytesIO(body)).size == (256, 144)
+    for size in (
+        "width=256",
+        "width=0&height=9",
+        "width=9&height=4097",
+        "width=9&height=nine",
+        "width=9&height=" + "9" * 5000,
+    ):
+        assert useapi.raw("GET", f"/image_upscaler/?image_url={url}&{size}")[0] == 400
+    sound = useapi.call("POST", "/assets/?name=a", b"sound", **{"Content-Type": "audio/wav"})[1]["url"]
+    for other in ("https://example.com/a.png", "http://[", sound, f"{useapi.url}/files/{FIRST}.png"):
+        quoted = urllib.parse.quote(other, safe="")
+        assert useapi.raw("GET", f"/image_upscaler/?image_url={quoted}&width=8&height=8")[0] == 400
+    useapi.control("reset")
+    assert useapi.raw("GET", f"/image_upscaler/?image_url={url}&width=8&height=8")[0] == 404  # no account
+    useapi.add_account()
+    assert useapi.raw("GET", f"/image_upscaler/?image_url={url}&width=8&height=8")[0] == 400  # the file is deleted
+
+
+def test_a_switch_restores_the_preview_of_prompts(useapi):
+    """It returned a URL and a seed, and 403 for a moderated prompt."""
+    useapi.switch(preview="active")
+    status, body = useapi.call("GET", "/text_to_image_preview/?text_prompt=a%20ship")
+    assert (status, set(body)) == (200, {"url", "seed"})
+    assert Image.open(io.BytesIO(send("GET", body["url"], b"", "none")[2])).format == "PNG"
+    assert useapi.call("GET", "/text_to_image_preview/")[0] == 400
+    useapi.faults({"kind": "moderate", "on": "text_to_image_preview"})
+    assert useapi.call("GET", "/text_to_image_preview/?text_prompt=x")[0] == 403
+
+
+def test_usage_appears_late_in_two_forms(useapi):
+    """Calls are counted by day, endpoint and status; those with a wrong token are not."""
+    useapi.create()
+    useapi.create(model=None)
+    useapi.call("GET", "/accounts", token="user:1-other")
+    assert useapi.call("GET", "//v2/account/stats") == (200, {})
+    useapi.switch(stats_lag_s=0)
+    counts = {}
+    for endpoints in useapi.call("GET", "//v2/account/stats")[1].values():  # midnight may have passed
+        for endpoint, statuses in endpoints.items():
+            for status, count in statuses.items():
+                counts[endpoint, status] = counts.get((endpoint, status), 0) + count
+    create = "POST /v1/runwayml/videos/create"
+    assert (counts[create, "200"], counts[create, "400"], counts["GET /v2/account/stats", "200"]) == (1, 1, 1)
+    assert "GET /v1/runwayml/accounts" not in {endpoint for endpoint, _ in counts}
+    useapi.switch(stats="rows")
+    rows = useapi.call("GET", "//v2/account/stats")[1]["stats"]
+    assert sum(row["count"] for row in rows if (row["endpoint"], row["status"]) == (create, 400)) == 1
+    assert set(rows[0]) == {"date", "endpoint", "status", "count"}
+
+
 # --- faults -----------------------------------------------------------------------------------------
 
 
@@ -469,12 +613,12 @@ def test_success_without_artifacts(useapi):
     assert (task["status"], task["artifacts"]) == ("SUCCEEDED", [])
 
 
-@pytest.mark.parametrize("kind", ["expire", "truncate", "drop"])
+@pytest.mark.parametrize("kind", ["expire", "truncate", "drop", "bomb"])
 def test_faults_of_files(useapi, kind):
     useapi.faults({"kind": kind})
     (artifact,) = useapi.call("GET", f"/tasks/{useapi.create()[1]['taskId']}")[1]["artifacts"]
     status, _, body = send("GET", artifact["url"], b"", "none")
-    assert status == {"expire": 404, "truncate": 200, "drop": 0}[kind]
+    assert status == {"expire": 404, "truncate": 200, "drop": 0, "bomb": 200}[kind]
     assert len(body) != int(artifact["fileSize"])
 
 
@@ -549,3 +693,156 @@ def test_no_candidate_with_capacity_is_refused_with_429():
     with pytest.raises(Refused) as refused:
         balancer.choose([Account(FIRST, 1, 0.0)], request_max_jobs=None, replaces=False, broken_status=596)
     assert refused.value.status == 429
+
+
+# --- state ------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def running(*arguments):
+    sandbox = UseApiSandbox(*arguments)
+    try:
+        yield sandbox
+    finally:
+        sandbox.process.kill()  # nothing is written at the end
+
+
+def kept_in(tmp_path):
+    return ("--state-dir", str(tmp_path / "state"), "--key-file", str(tmp_path / "key"))
+
+
+def until(is_so):
+    for _ in range(3000):
+        if is_so():
+            return
+        time.sleep(0.01)
+    raise AssertionError
+
+
+def test_state_outlives_the_process(tmp_path):
+    """Accounts, tasks, assets, the scheduler, the ledger and the files are those of before, and ids stay unique."""
+    lists = ("/accounts", f"/tasks/?offset=0&limit=9&email={FIRST}", f"/assets/?offset=0&limit=9&email={FIRST}",
+             "/scheduler", "//v2/account", f"/features/?email={FIRST}")  # fmt: skip
+
+    def seen(useapi):
+        return [useapi.call("GET", path)[1] for path in lists] + [useapi.control("ledger")]
+
+    def without_ports(content):
+        return re.sub(r"127\.0\.0\.1:\d+", "", json.dumps(content))
+
+    with running(*kept_in(tmp_path)) as first:
+        for email in (FIRST, SECOND, THIRD):
+            first.add_account(email)
+        first.call("POST", "//v2/account", {"name": "Ada"})
+        first.faults({"kind": "expire_session"})
+        assert first.create(email=SECOND)[0] == 596
+        assert first.call("DELETE", f"/accounts/{THIRD}")[0] == 204
+        image, deleted = (first.upload()[1]["assetId"] for _ in range(2))
+        assert first.call("DELETE", f"/assets/{deleted}")[0] == 204
+        done = first.create(imageAssetId1=image, replyRef="mine")[1]["taskId"]
+        video = first.call("GET", f"/tasks/{done}")[1]["artifacts"][0]
+        body = send("GET", video["url"], b"", "none")[2]
+        upscaled = first.create("/videos/upscale", videoAssetId=video["assetId"])[1]["taskId"]
+        assert first.call("DELETE", f"/tasks/{upscaled}")[0] == 204
+        hold(first)
+        held, untracked = (first.create(email=FIRST)[1]["taskId"] for _ in range(2))
+        assert first.call("DELETE", f"/scheduler/{untracked}")[0] == 204
+        before = seen(first)
+    with running(*kept_in(tmp_path)) as second:
+        assert without_ports(seen(second)) == without_ports(before)
+        assert [task["taskId"] for task in second.call("GET", "/scheduler")[1]] == [held]
+        (again,) = second.call("GET", f"/tasks/{done}")[1]["artifacts"]
+        assert again["fileSize"] == str(len(body))
+        assert send("GET", again["url"], b"", "none")[2] == body
+        assert second.call("GET", f"/tasks/{upscaled}")[0] == 404
+        created = second.create(email=FIRST, imageAssetId1=image)[1]["taskId"]
+        assert created not in {done, upscaled, held, untracked}
+        second.control("reset")
+    with running(*kept_in(tmp_path)) as third:
+        assert third.raw("GET", "/accounts")[0] == 404
+        assert third.control("ledger")["charges"] == []
+
+
+def test_a_damaged_journal_leaves_the_rest(tmp_path, capfd):
+    """Lines that cannot be read or applied are left out, and the damaged file is kept."""
+    with running(*kept_in(tmp_path)) as first:
+        first.add_account()
+        image = first.upload()[1]["assetId"]
+        lost, kept = (first.create(imageAssetId1=image)[1]["taskId"] for _ in range(2))
+    folder = tmp_path / "state" / "useapi"
+    journal = folder / "journal.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    assert [json.loads(line)["op"] for line in lines] == ["begin", "account", "asset", "task", "task"]
+    (folder / "uploads" / f"{image.rpartition(':')[2]}.png").unlink()
+    journal.write_text("".join([*lines[:3], '{"op": "delete_asset", "id": "x"}\n', "[1]\n", lines[4], '{"op": "ta']))
+    with running(*kept_in(tmp_path)) as second:
+        assert [second.call("GET", f"/tasks/{task_id}")[0] for task_id in (lost, kept)] == [404, 200]
+        assert second.call("GET", f"/assets/{image}")[0] == 404
+        assert len(second.control("ledger")["charges"]) == 1
+        assert second.create()[1]["taskId"] not in {lost, kept}
+    assert "4 of 7 lines are unreadable and left out" in capfd.readouterr().err
+    assert len(list(folder.glob("journal.damaged-*.jsonl"))) == 1
+
+
+def test_no_secret_is_in_the_state_folder(tmp_path):
+    """Neither a password, nor a session token, nor the API token, nor the sandbox's key."""
+    with running(*kept_in(tmp_path)) as useapi:
+        useapi.switch(password="echoed")
+        token = useapi.add_account()["jwt"]["token"]
+        assert (
+            useapi.call("POST", f"/accounts/{FIRST}", {"email": FIRST, "password": "open-sesame", "maxJobs": 5})[0]
+            == 200
+        )
+        useapi.upload()
+        useapi.create(replyRef="mine")
+        secrets = (
+            "wonder-wall",
+            "open-sesame",
+            token,
+            useapi.token,
+            useapi.token.partition("-")[2],
+            useapi.process.api_key,
+        )
+    kept = [path for path in (tmp_path / "state").rglob("*") if path.is_file()]
+    assert len(kept) == 2
+    for secret in secrets:
+        assert all(secret.encode() not in path.read_bytes() for path in kept)
+
+
+def test_callbacks_outlive_the_process(tmp_path):
+    """A change that came while no process ran is posted at the start, and one that was posted is not repeated."""
+    with callbacks() as receiver:
+        with running(*kept_in(tmp_path)) as first:
+            first.add_account()
+            first.create(replyUrl=f"{receiver.url}/done", replyRef="done")
+            assert receiver.next()[1]["replyRef"] == "done"
+            journal = tmp_path / "state" / "useapi" / "journal.jsonl"
+            until(lambda: '"posted"' in journal.read_text().splitlines()[-1])
+            hold(first)
+            pending = first.create(replyUrl=f"{receiver.url}/pending")[1]["taskId"]
+        lines = [json.loads(line) for line in journal.read_text().splitlines()]
+        for event in lines:
+            if event["op"] == "task" and event["task"]["reply_ref"] is None:
+                event["task"]["steps"] = [[at - 7200, status] for at, status in event["task"]["steps"]]
+        journal.write_text("".join(json.dumps(event) + "\n" for event in lines))
+        with running(*kept_in(tmp_path)):
+            path, body = receiver.next()
+        assert (path, body["taskId"], body["status"]) == ("/pending", pending, "SUCCEEDED")
+        assert receiver.received.empty()
+
+
+def test_a_folder_that_cannot_be_used_is_reported(tmp_path, capfd):
+    """Uploads are then kept in memory only."""
+    with running(*kept_in(tmp_path)) as useapi:
+        useapi.add_account()
+        shutil.rmtree(tmp_path / "state" / "useapi" / "uploads")
+        assert useapi.upload()[0] == 200
+        assert useapi.create()[0] == 200
+    assert capfd.readouterr().err.count("cannot be used") == 1
+
+
+def test_every_switch_and_fault_is_described():
+    """The docstring of the switches and the table of faults are what the documentation refers to."""
+    for switch in dataclasses.fields(Behaviour):
+        assert f"    {switch.name}: " in Behaviour.__doc__, switch.name
+    assert all(UseApiService.fault_table.kinds.values())

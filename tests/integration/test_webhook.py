@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -21,7 +22,7 @@ from runware_nb.providers.runkey.callbacks import RUNKEY_WEBHOOK_SECRET, build_r
 from runware_nb.providers.webhook import Receiver
 from runware_nb.session import Session
 from runware_nb.settings import Settings
-from tests.runkey_sandbox import RunKeyProcess
+from tests.runkey_sandbox import RunKeyProcess, new_clock, runkey_package
 from tests.unit.providers.runkey.test_signature import BODY, BODY_2, DIGITS, DIGITS_2, SECRET
 
 PACKAGE = ProviderPackage(
@@ -359,6 +360,36 @@ def test_a_notebook_receives_in_the_background(session, runkey):
     assert rw.command("webhook", stop=True).text.startswith("This session did not receive callbacks.")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(url.split(":")[2].partition("/")[0])), timeout=5)
+
+
+@pytest.fixture
+def with_runkey(tmp_path, runkey, monkeypatch):
+    """A session that uses RunKey, as the current one. Its first poll would come after 1000 s or more."""
+    monkeypatch.setenv("RUNKEY_API_KEY", runkey.api_key)
+    settings = Settings(home=tmp_path / "runkey").with_values(runkey_url=runkey.url)
+    session = Session(settings, packages=[runkey_package(new_clock(scale=0.001))])
+    monkeypatch.setattr(sessions, "_session", session)
+    yield session
+    session.close()
+
+
+def test_the_receiver_of_a_session_ends_the_wait_for_a_run(with_runkey, runkey):
+    receiver = rw.runkey.receiver()
+    url = receiver.url_of("runkey")
+    assert with_runkey.settings.value("runkey_webhook_url") == url
+    job = rw.runkey.run("tpl_image", prompt="a ship", width=64, height=64, agreed=True)
+    while job.record.remote_id is None:
+        time.sleep(0.01)
+    runkey.advance(60)
+    assert job.result(60)[0].path.exists()
+    assert receiver.counts == {"verified": 1}
+
+
+def test_a_receiver_without_the_secret_is_not_started(with_runkey, monkeypatch):
+    monkeypatch.delenv(VARIABLE)
+    with pytest.raises(ConfigError, match=VARIABLE):
+        rw.runkey.receiver()
+    assert with_runkey.callbacks.receiver is None
 
 
 def test_a_session_stops_to_receive_when_it_closes(tmp_path, runkey):

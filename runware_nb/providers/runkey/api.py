@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ArgumentInvalid
+from ...errors import ArgumentInvalid, ConfigError
 from ...loop import background_loop, wait
 from ...reprs import short_repr
 from ...session.api import as_tags
@@ -17,6 +17,7 @@ from .provider import RunKeyProvider
 if TYPE_CHECKING:
     from ...engine.jobs import Job
     from ..base import Account
+    from ..webhook import Receiver
     from .protocol import RunKeyAccount, RunKeyTask
 
 __all__ = ["Limits", "RunKeyApi", "account_and_limits", "runkey"]
@@ -26,7 +27,7 @@ class RunKeyApi:
     """RunKey.ai from Python. `RunKey` is the small client without session and log."""
 
     def __repr__(self) -> str:
-        return "<runware_nb.runkey: run, task, account>"
+        return "<runware_nb.runkey: run, task, account, receiver>"
 
     def run(
         self,
@@ -73,6 +74,31 @@ class RunKeyApi:
             task["webhookURL"] = webhook_url
         session = current_session()
         return session.submit(task, service="runkey", fresh=fresh, agreed=agreed, tags=as_tags(tags), note=note)
+
+    def receiver(self, *, port: int = 0, host: str = "127.0.0.1", public_url: str | None = None) -> Receiver:
+        """Start to receive callbacks in this session, and have later tasks carry the URL.
+
+        RunKey signs its callbacks with the webhook secret of `RUNKEY_WEBHOOK_SECRET`. A callback only wakes the poll
+        that waits for its task. Polls go on beside it, so nothing depends on callbacks.
+
+        Args:
+            port: Port to listen on; 0 for a free one.
+            host: Address to listen on.
+            public_url: URL of a tunnel or reverse proxy, under which the service reaches the port.
+
+        Returns:
+            The receiver, which ends with the session, or with `%runware webhook --stop`.
+
+        Raises:
+            ConfigError: One is running already, the port cannot be used, or there is no webhook secret.
+        """
+        session = current_session()
+        receiver = session.callbacks.start(port=port, host=host, public_url=public_url)
+        if "runkey" not in receiver.services:
+            session.callbacks.stop()
+            raise ConfigError(" ".join(session.callbacks.left_out))
+        session.configure(runkey_webhook_url=receiver.url_of("runkey"))
+        return receiver
 
     def task(self, task_id: str) -> RunKeyTask:
         """Read a task from the service, whether or not it was submitted here. It costs nothing.

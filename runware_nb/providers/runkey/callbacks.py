@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...core.provider_secrets import ProviderSecret
 from ..webhook import Route
+from .package import RUNKEY_WEBHOOK_SECRET
 from .signature import MAX_AGE_S, SignatureVerifier
 
 if TYPE_CHECKING:
@@ -16,14 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["PATH", "RUNKEY_WEBHOOK_SECRET", "build_route"]
 
 PATH = "/runkey"
-
-RUNKEY_WEBHOOK_SECRET = ProviderSecret(
-    provider="runkey",
-    label="RunKey.ai webhook secret",
-    variables=("RUNKEY_WEBHOOK_SECRET",),
-    shown="secret",
-    keyring_user="runkey-webhook:{profile}",
-)
 
 
 def build_route(context: ProviderContext, secrets: Sequence[Key] = (), *, max_age_s: float | None = MAX_AGE_S) -> Route:

@@ -85,6 +85,7 @@ PACKAGE = ProviderPackage(
     cell_magic="run_cell",
     form="build_form",
     python_call="python_call",
+    callbacks="build_route",
     citation="the RunKey.ai API (https://runkey.ai)",
     exports={"RunKey": "client:RunKey", "runkey": "api:runkey"},
     build=_build,

@@ -68,23 +68,13 @@ class CallbackWaiter(Protocol):
         """Return True when a callback about the task has arrived, False after some seconds of the service."""
 
 
-class _NoCallbacks:
-    """A waiter without a receiver of callbacks."""
-
-    async def wait(self, service: str, task_id: str, seconds: float, clock: Clock) -> bool:
-        """Wait for the time only."""
-        del service, task_id
-        await clock.sleep(seconds)
-        return False
-
-
 class RunKeyProvider:
     """RunKey.ai, or a sandbox in its place.
 
     Args:
         context: What the session gives to providers.
         clock: The time of the service; None is real time.
-        callbacks: Where callbacks arrive; None if there is no receiver.
+        callbacks: Where callbacks arrive; None is the board of the session.
     """
 
     services = SERVICES
@@ -99,7 +89,7 @@ class RunKeyProvider:
         self._plan: str = settings.value("runkey_plan")
         self._connect_timeout_s: float = settings.connect_timeout_s
         self._clock = clock or Clock()
-        self._callbacks: CallbackWaiter = callbacks or _NoCallbacks()
+        self._callbacks: CallbackWaiter = callbacks or context.board
         self._client: RunKey | None = None
         self._limiter: _PlanLimiter | None = None
         self._lock = make_lock()

@@ -81,8 +81,12 @@ class Journal:
 
     def save_upload(self, name: str, body: bytes) -> None:
         """Keep an uploaded file."""
-        if self._folder is not None:
+        if self._folder is None:
+            return
+        try:
             (self._folder / "uploads" / name).write_bytes(body)
+        except OSError as error:
+            self._give_up(error)
 
     def load_upload(self, name: str) -> bytes | None:
         """Find an uploaded file again.

@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import uvicorn
-from starlette.types import ASGIApp
 
 from .app import make_app
 from .clock import Clock
@@ -79,7 +78,7 @@ def run(
         return 2
     _announce(running, listener, key)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(make_app(running), listener, watches_parent=options.watch_stdin))
+        asyncio.run(_serve(running, listener, watches_parent=options.watch_stdin))
     return 0
 
 
@@ -104,7 +103,7 @@ def build_parser(default: type[Service]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on")
     parser.add_argument("--port", type=int, default=0, help="port; 0 takes a free one")
-    parser.add_argument("--latency-s", type=float, default=0.0, help="seconds that an image takes")
+    parser.add_argument("--latency-s", type=float, help="seconds that a task takes; by default, 0 for Runware")
     parser.add_argument("--seed", type=int, default=0, help="decides what requests leave open")
     parser.add_argument("--faults", default="", help="script of faults, as JSON, or chaos:RATE for a mix of all")
     parser.add_argument("--behaviour", default="{}", help="switches where sources disagree, as JSON")
@@ -140,9 +139,9 @@ def _announce(services: list[Service], listener: socket.socket, key: str) -> Non
     print(json.dumps(line), flush=True)
 
 
-async def _serve(app: ASGIApp, listener: socket.socket, *, watches_parent: bool) -> None:
+async def _serve(services: list[Service], listener: socket.socket, *, watches_parent: bool) -> None:
     config = uvicorn.Config(
-        app,
+        make_app(services),
         log_level="critical",
         access_log=False,
         lifespan="off",
@@ -156,6 +155,8 @@ async def _serve(app: ASGIApp, listener: socket.socket, *, watches_parent: bool)
     loop.set_exception_handler(_quiet_cuts)
     if watches_parent:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
+    for service in services:
+        service.start()
     await server.serve(sockets=[listener])
 
 

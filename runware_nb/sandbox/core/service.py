@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,7 +27,7 @@ class Options:
     Attributes:
         api_key: Key that the service accepts, and that its control endpoints require.
         clock: Clock and pace.
-        latency_s: Seconds that a task takes.
+        latency_s: Seconds that a task takes; None for the service's own times.
         seed: Decides what requests leave open, and which tasks a fault's rate hits.
         state_dir: Folder for what outlives the process; None keeps everything in memory.
         balance: Balance at the start, in the service's unit.
@@ -35,7 +35,7 @@ class Options:
 
     api_key: str = field(repr=False)
     clock: Clock
-    latency_s: float = 0.0
+    latency_s: float | None = 0.0
     seed: int = 0
     state_dir: Path | None = None
     balance: float = 100.0
@@ -47,6 +47,7 @@ class Service(abc.ABC):
     Attributes:
         unit: Unit of the account's amounts: `USD` or `credits`.
         fault_table: Kinds of faults that the service knows.
+        own_latencies_s: Seconds that tasks take by the kind of their product, if no other time is set.
         control_prefixes: Paths below which `_sandbox/...` has the control endpoints. Unique among the services.
         base_url: URL of the process, known when it listens.
         account: Balance and charges.
@@ -56,11 +57,13 @@ class Service(abc.ABC):
     unit: ClassVar[str]
     fault_table: ClassVar[FaultTable]
     control_prefixes: ClassVar[tuple[str, ...]]
+    own_latencies_s: ClassVar[Mapping[str, float]] = {}
 
     def __init__(self, options: Options) -> None:
         self.api_key = options.api_key
         self.clock = options.clock
-        self.latency_s = options.latency_s
+        self.latency_s = options.latency_s or 0.0
+        self._has_own_latencies = options.latency_s is None
         self.seed = options.seed
         self.base_url = ""
         self.account = Ledger(self.unit, options.balance)
@@ -75,6 +78,10 @@ class Service(abc.ABC):
     def urls(self) -> dict[str, str]:
         """Return the service's entries of the ready line, by name. `base_url` is set."""
 
+    def latency_of(self, kind: str) -> float:
+        """Return the seconds that a task takes whose product is of a kind."""
+        return self.own_latencies_s.get(kind, 0.0) if self._has_own_latencies else self.latency_s
+
     def ledger(self) -> Json:
         """Return the charges, as the control endpoint sends them."""
         return self.account.report()
@@ -87,6 +94,9 @@ class Service(abc.ABC):
         """
         if values:
             raise ValueError(f"unknown switch {min(values)!r}; this service has none")
+
+    def start(self) -> None:  # noqa: B027 - most services have nothing to resume
+        """Resume what an earlier process left unfinished. Called once, in the event loop. `base_url` is set."""
 
     def reset(self) -> None:
         """Delete all tasks, charges and faults."""

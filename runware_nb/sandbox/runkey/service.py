@@ -11,8 +11,8 @@ import hmac
 import itertools
 import json
 import math
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ClassVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -56,13 +56,19 @@ class RunKeyService(Service):
     unit = "credits"
     fault_table = FAULTS
     control_prefixes = (_ROOT,)
+    # A client that polls after about 2 and 5 seconds finds an image at its first poll, and a video at its second.
+    own_latencies_s: ClassVar[Mapping[str, float]] = {
+        "image": 1.5, "video": 4.0, "audio": 1.5, "json": 0.5, "inline": 0.5,
+    }  # fmt: skip
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self.behaviour = Behaviour()
         self.files = MediaFiles(self.clock)
         self.journal = Journal(options.state_dir)
-        self.deliveries = Deliveries(self.clock, self._sleep, lambda: self.webhook_secret, lambda: self.behaviour)
+        self.deliveries = Deliveries(
+            self.clock, self._sleep, lambda: self.webhook_secret, lambda: self.behaviour, self.journal.write
+        )
         self._window = Window()
         self._request_count = 0
         self._advanced = asyncio.Event()
@@ -105,13 +111,19 @@ class RunKeyService(Service):
         """
         self.behaviour = self.behaviour.with_values(values)
 
+    def start(self) -> None:
+        """Resume the callbacks that an earlier process left: those of tasks that have ended, and of those that will."""
+        for task in self.tasks.values():
+            if task.webhook_url is not None and not task.is_called_back:
+                self.spawn(self._finish(task))
+
     def reset(self) -> None:
         """Delete all tasks, charges and faults, and restore account and templates. Switches stay as they are."""
         super().reset()
         for work in self._running:
             work.cancel()
         self.files.clear()
-        self.deliveries.records.clear()
+        self.deliveries.clear()
         self._window.clear()
         self._forget()
         self.journal.clear()
@@ -285,7 +297,7 @@ class RunKeyService(Service):
         delay_s = self._wait_for_others()
         task_id = self._new_id()
         urls = (webhook_url, template.webhook_url)
-        run_s = self.latency_s if template.run_s is None else template.run_s
+        run_s = self.latency_of(template.output) if template.run_s is None else template.run_s
         task = Task(
             task_id, template_id, body["input"], self.now(), max(template.queue_s, delay_s),
             float(hit["latency"].options.get("seconds", 1.0)) if "latency" in hit else run_s,
@@ -293,13 +305,14 @@ class RunKeyService(Service):
             is_preempted=template.scenario == "preempted",
             webhook_url=next(filter(None, urls if self.behaviour.webhook_wins == "request" else urls[::-1]), None),
             kind=template.output, media_fault=next((kind for kind in MEDIA_FAULTS if kind in hit), ""),
+            webhook_fault=hit["webhook"].options if "webhook" in hit else None,
         )  # fmt: skip
         _decide_ending(task, template, hit)
         self._add(task)
         self.journal.write({"op": "accept", "task": dataclasses.asdict(task)})
         if self.behaviour.charge_at == "submit":
             self._charge(task)
-        self.spawn(self._finish(task, hit.get("webhook")))
+        self.spawn(self._finish(task))
         return task
 
     def _check_credits(self, template: Template) -> None:
@@ -331,7 +344,7 @@ class RunKeyService(Service):
         for key, (extension, make) in make_files(task.kind, task.given, self.seed).items():
             self.files.add(MediaFile(self._file_name(task, key, extension), make, fault=task.media_fault))
 
-    async def _finish(self, task: Task, fault: Fault | None) -> None:
+    async def _finish(self, task: Task) -> None:
         """Wait for the end of a task, charge it, and send its callback. No event exists for a canceled task."""
         while not task.is_finished(self.now()):
             await self._wait(task.ends_at)
@@ -345,7 +358,9 @@ class RunKeyService(Service):
         if task.ending == "completed":
             names = ("task_id", "template_id", "status", "output", "processing_time", "credits_used")
             data = {name: data[name] for name in names if name in data}
-        await self.deliveries.deliver(task.webhook_url, event, data, fault)
+        await self.deliveries.deliver(task.webhook_url, event, data, task.webhook_fault)
+        task.is_called_back = True
+        self.journal.write({"op": "called_back", "task_id": task.task_id})
 
     def _settle(self) -> None:
         """Charge all tasks that have ended."""
@@ -385,7 +400,7 @@ class RunKeyService(Service):
         return hashlib.sha256(f"{self.seed}/{text}".encode()).hexdigest()[:16]
 
     def _restore(self, event: Json) -> None:
-        """Apply an event of an earlier process. Callbacks of its tasks are lost; reads have their results."""
+        """Apply an event of an earlier process."""
         op = event["op"]
         if op == "accept":
             values = event["task"]
@@ -399,6 +414,10 @@ class RunKeyService(Service):
             task = self.tasks[event["task_id"]]
             task.stopped_at, task.ending = event["at"], event["ending"]
             task.error = (50001, CODES[50001]) if task.ending == "failed" else None
+        elif op in {"callback", "attempt"}:
+            self.deliveries.restore(event)
+        elif op == "called_back":
+            self.tasks[event["task_id"]].is_called_back = True
         elif op == "template":
             self.templates[event["template"]["template_id"]] = Template.parse(event["template"])
         elif op == "account":

@@ -37,6 +37,8 @@ class Task:
         media_fault: What is wrong with its files.
         stopped_at: When a control request ended it.
         is_charged: Whether the ledger has its charge.
+        webhook_fault: Options of the fault that spoils its callback; None if there is none.
+        is_called_back: Whether all of its callbacks were sent or given up.
     """
 
     task_id: str
@@ -56,6 +58,8 @@ class Task:
     media_fault: str = ""
     stopped_at: float | None = None
     is_charged: bool = False
+    webhook_fault: Json | None = None
+    is_called_back: bool = False
 
     @property
     def ends_at(self) -> float:

@@ -34,7 +34,7 @@ class Template:
         scenario: How its runs end, from `SCENARIOS`.
         price_credits: Credits that a completed run costs.
         queue_s: Seconds of the protocol in the queue.
-        run_s: Seconds of the protocol that it runs; None for the latency of the sandbox.
+        run_s: Seconds of the protocol that it runs; None for the time that the sandbox has for its output.
         required: Keys that the input must have.
         webhook_url: URL for callbacks, if the request has none.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from PIL import Image
@@ -78,6 +78,10 @@ class Asset:
     metadata: dict[str, Any]
     content: bytes | None
     extension: str
+
+    def to_record(self) -> dict[str, Any]:
+        """Return all attributes but the content, as the journal keeps them."""
+        return {**asdict(self), "content": None}
 
     @property
     def id(self) -> str:

@@ -39,6 +39,12 @@ class Behaviour:
         max_upload_bytes: Maximum size of an upload; 0 for no limit.
         retention_s: Seconds after which a finished task answers 410; 0 for never.
         subscription: `active`, or `expired` (402).
+        voices: Response of `GET /lipsync/voices/`: `array`, `object` (with a `voices` array), or `elevenlabs` (as the
+            service whose models `model_id` names).
+        transcript: Response of `GET /transcribe/`: `text`, `segments`, or `array` (the segments only).
+        preview: `GET /text_to_image_preview/`: `retired`, which is an unknown path, or `active`.
+        stats: Response of `GET /v2/account/stats`: `days` (objects by day, endpoint and status), or `rows`.
+        stats_lag_s: Seconds until a call appears there.
 
     Source:
         useapi-runwayml reference 2-10 and 12, wherever it says "unspecified".
@@ -70,6 +76,11 @@ class Behaviour:
     max_upload_bytes: int = 0
     retention_s: int = 0
     subscription: str = "active"
+    voices: str = "array"
+    transcript: str = "text"
+    preview: str = "retired"
+    stats: str = "days"
+    stats_lag_s: int = 120
 
     def with_values(self, values: dict[str, Any]) -> Behaviour:
         """Return a copy with some switches set.
@@ -113,4 +124,8 @@ _ALLOWED: dict[str, tuple[Any, ...]] = {
     "failure": ("string", "object", "null"),
     "webp": ("refuse", "convert"),
     "subscription": ("active", "expired"),
+    "voices": ("array", "object", "elevenlabs"),
+    "transcript": ("text", "segments", "array"),
+    "preview": ("retired", "active"),
+    "stats": ("days", "rows"),
 }

@@ -16,7 +16,7 @@ _KINDS = {
     "html": "answer a web page before accepting: status (502)",
     "busy": "answer 429 before accepting: retry_after_s for a Retry-After header",
     "no_credits": "answer 412: the Runway account has no credits",
-    "moderate": "answer 422: the prompt was moderated",
+    "moderate": "answer 422 (403 on text_to_image_preview): the prompt was moderated",
     "expire_session": "answer 596: the session of the account that would serve it is broken until it is posted again",
     "login": "refuse the Runway login with 401, on accounts only: reason is password or suspended",
     "cut": "break the connection: when is before_accept, after_accept or mid_body",

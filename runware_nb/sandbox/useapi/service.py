@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from starlette.requests import Request
@@ -17,8 +18,10 @@ from starlette.routing import BaseRoute, Route
 
 from ..core.connections import cut_short
 from ..core.faults import Fault
+from ..core.journal import Journal
 from ..core.ledger import hash_of
 from ..core.making.words import caption
+from ..core.media import MediaFile
 from ..core.service import Options, Service
 from .accounts import read_account
 from .assets import read_upload
@@ -28,7 +31,9 @@ from .faults import FAULTS, LOGIN_ERRORS
 from .media import first_images
 from .refusals import Refused, not_found, refusal
 from .state import PROXY_FIELDS, State
+from .stats import Stats
 from .tasks import timestamp
+from .tools import VOICES, enlarge, paint_preview, read_language, read_side, transcript, voice_sample, voices
 
 __all__ = ["UseApiService"]
 
@@ -64,14 +69,16 @@ class UseApiService(Service):
     unit = "credits"
     fault_table = FAULTS
     control_prefixes = (_PREFIX,)
+    own_latencies_s: ClassVar[Mapping[str, float]] = {"image": 2.0, "video": 5.0}
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self.token = f"user:{_USER_ID}-{hashlib.sha256(f'useapi/{self.api_key}'.encode()).hexdigest()[:32]}"
-        self._created = self.clock.now()
+        self._stats = Stats()
         self.state = State(
-            self.clock, self.account, user_id=_USER_ID, seed=self.seed, latency_s=self.latency_s,
-            file_url=lambda name: f"{self.base_url}{_PREFIX}/files/{name}?signature={self._signature(name)}",
+            self.clock, self.account, user_id=_USER_ID, seed=self.seed, latency_of=self.latency_of,
+            file_url=self._file_url,
+            journal=Journal(options.state_dir),
         )  # fmt: skip
 
     def urls(self) -> dict[str, str]:
@@ -94,9 +101,15 @@ class UseApiService(Service):
         """
         self.state.behaviour = self.state.behaviour.with_values(values)
 
+    def start(self) -> None:
+        """Resume the callbacks of an earlier process."""
+        for task in self.state.unposted():
+            self.spawn(self.state.call_back(task))
+
     def reset(self) -> None:
         """Delete all accounts, tasks, assets, charges and faults, and start the random choices again."""
         super().reset()
+        self._stats.clear()
         self.state.clear()
 
     def routes(self) -> list[BaseRoute]:
@@ -117,36 +130,51 @@ class UseApiService(Service):
             ("DELETE", f"{_BASE}/assets/{{id}}", "assets", self._delete_asset),
             ("GET", f"{_BASE}/features", "features", self._features),
             ("GET", f"{_BASE}/frames/describe/{{id}}", "frames/describe", self._describe),
+            ("GET", f"{_BASE}/lipsync/voices", "lipsync/voices", self._voices),
+            ("GET", f"{_BASE}/transcribe", "transcribe", self._transcribe),
+            ("GET", f"{_BASE}/image_upscaler", "image_upscaler", self._upscale),
+            ("GET", f"{_BASE}/text_to_image_preview", "text_to_image_preview", self._preview),
+            ("GET", f"{_PREFIX}/v2/account/stats", "account/stats", self._read_stats),
             ("GET", f"{_PREFIX}/v2/account", "account", self._platform_account),
             ("POST", f"{_PREFIX}/v2/account", "account", self._set_platform_account),
             *(("POST", f"{_BASE}/{path}", path, self._creator(path)) for path in ENDPOINTS),
         ]
         routes: list[BaseRoute] = [Route(f"{_PREFIX}/files/{{name}}", self._file)]
         for method, path, name, handler in table:
-            endpoint = self._endpoint(name, handler)
+            endpoint = self._endpoint(name, handler, f"{method} {path.removeprefix(_PREFIX)}")
             routes += [Route(form, endpoint, methods=[method]) for form in (path, f"{path}/")]
         every = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-        routes.append(Route(f"{_PREFIX}/{{path:path}}", self._endpoint("", self._unknown), methods=every))
+        routes.append(Route(f"{_PREFIX}/{{path:path}}", self._endpoint("", self._unknown, "unknown"), methods=every))
         return routes
 
     # --- what all calls have in common ---------------------------------------------------------------
 
-    def _endpoint(self, name: str, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-        """Return the endpoint of a route: token, faults, errors and broken connections around its handler."""
+    def _endpoint(self, name: str, handler: Handler, counted_as: str) -> Callable[[Request], Awaitable[Response]]:
+        """Return the endpoint of a route: token, faults, errors and broken connections around its handler.
+
+        Args:
+            name: Name of the call for faults.
+            handler: What the call does.
+            counted_as: Name of the call in the usage of the account.
+        """
 
         async def endpoint(request: Request) -> Response:
             hit: Hit = {}
+            is_known = False
             try:
                 self._check_token(request)
+                is_known = True
                 is_read = request.method == "POST" and name != "assets"
                 media_type = request.headers.get("content-type", "")
                 body = parse_body(await request.body(), media_type) if is_read else {}
                 hit = self._draw(name, request, body)
                 if _breaks(hit, "before_accept"):
                     return await _break(request)
-                response = _early_answer(hit) or await handler(Call(request, body, hit))
+                response = _early_answer(hit, name) or await handler(Call(request, body, hit))
             except Refused as refused:
                 response = refusal(refused, retry_after=self.state.behaviour.retry_after, now=self.clock.now())
+            if is_known:  # a call with another token belongs to no account
+                self._stats.add(self.clock.now(), counted_as, response.status_code)
             if "slow" in hit:
                 await asyncio.sleep(self.clock.real_s(hit["slow"].options["seconds"]))
             if _breaks(hit, "after_accept"):
@@ -301,12 +329,59 @@ class UseApiService(Service):
         content, _ = await self.state.files.body(asset.uuid)
         return JSONResponse({"prompt": caption(first_images([content])[0])})
 
+    # --- calls without a task --------------------------------------------------------------------------
+
+    async def _voices(self, call: Call) -> Response:
+        self.state.only_account(call.request.query_params.get("email"))
+        for voice in VOICES:
+            self.state.files.add(MediaFile(f"{voice}.mp3", functools.partial(voice_sample, voice)))
+        return JSONResponse(voices(self.state.behaviour.voices, lambda voice: self._file_url(f"{voice}.mp3")))
+
+    async def _transcribe(self, call: Call) -> Response:
+        query = call.request.query_params
+        if not query.get("assetId"):
+            raise Refused(400, "Required parameter assetId is missing or empty.")
+        language = read_language(query.get("language", ""))
+        return JSONResponse(transcript(self.state.asset(query["assetId"]), language, self.state.behaviour.transcript))
+
+    async def _upscale(self, call: Call) -> Response:
+        """Return the bytes of an enlarged image, as an independent client observed it."""
+        query = call.request.query_params
+        if not query.get("image_url"):
+            raise Refused(400, "Required parameter image_url is missing or empty.")
+        size = read_side(query.get("width", ""), "width"), read_side(query.get("height", ""), "height")
+        if not self.state.accounts:
+            raise Refused(self.state.behaviour.no_accounts_status, "Configure at least one Runway account.")
+        name = query["image_url"].partition("?")[0].rpartition("/")[2]
+        if query["image_url"] != self._file_url(name):
+            raise Refused(400, "image_url cannot be fetched: the sandbox fetches only its own files.")
+        if self.state.files.finished(name) is None:
+            raise Refused(400, "image_url cannot be fetched: there is no such file.")
+        content, _ = await self.state.files.body(name.partition(".")[0])
+        body, media_type = await asyncio.to_thread(enlarge, content, size)
+        return Response(body, media_type=media_type)
+
+    async def _preview(self, call: Call) -> Response:
+        """Return the URL of a preview and its seed, as before the call was retired."""
+        if self.state.behaviour.preview == "retired":
+            raise not_found(self.state.behaviour.not_found)
+        prompt = call.request.query_params.get("text_prompt", "")
+        if not prompt:
+            raise Refused(400, "Required parameter text_prompt is missing or empty.")
+        seed = int(hash_of({"text_prompt": prompt})[:8], 16)
+        name = f"preview-{seed}.png"
+        self.state.files.add(MediaFile(name, functools.partial(paint_preview, prompt, seed)))
+        return JSONResponse({"url": self._file_url(name), "seed": seed})
+
     async def _file(self, request: Request) -> Response:
         """Return a file behind its signed link. The link needs no token."""
         name = request.path_params["name"]
         if not hmac.compare_digest(request.query_params.get("signature", "").encode(), self._signature(name).encode()):
             return Response("The signature is invalid.", 403, media_type="text/plain")
         return await self.state.files.serve(name)
+
+    def _file_url(self, name: str) -> str:
+        return f"{self.base_url}{_PREFIX}/files/{name}?signature={self._signature(name)}"
 
     def _signature(self, name: str) -> str:
         return hmac.new(self.api_key.encode(), name.encode(), hashlib.sha256).hexdigest()[:32]
@@ -323,14 +398,19 @@ class UseApiService(Service):
             }
         )
 
+    async def _read_stats(self, _: Call) -> Response:
+        behaviour = self.state.behaviour
+        until = self.clock.now() - self.clock.real_s(behaviour.stats_lag_s)
+        return JSONResponse(self._stats.report(until, behaviour.stats))
+
     async def _platform_account(self, _: Call) -> Response:
         accounts = self.state.accounts.values()
         broken = sum(bool(account.error) for account in accounts)
         content = {
-            "id": _USER_ID, "email": "sandbox@example.com", "created": timestamp(self._created),
+            "id": _USER_ID, "email": "sandbox@example.com", "created": timestamp(self.state.created_at),
             "name": self.state.name, "subscriptionIsActive": True, "subscriptions": 1, "maxAccountsPerAPI": 3,
             "accounts": {"runwayml": {"total": len(accounts), "active": len(accounts) - broken, "error": broken}},
-            "verified": True, "sub": datetime.fromtimestamp(self._created + 30 * 86400, UTC).strftime("%y%m%d"),
+            "verified": True, "sub": datetime.fromtimestamp(self.state.created_at + 30 * 86400, UTC).strftime("%y%m%d"),
         }  # fmt: skip
         if self.state.reply_url:
             content["replyUrl"] = self.state.reply_url
@@ -340,13 +420,16 @@ class UseApiService(Service):
         for name in ("name", "replyUrl"):
             if name in call.body and (not isinstance(call.body[name], str) or len(call.body[name]) > _LONGEST_URL):
                 raise Refused(400, f"Parameter {name} must be a string of at most {_LONGEST_URL} characters.")
-        self.state.name = call.body.get("name", self.state.name)
-        self.state.reply_url = call.body.get("replyUrl", self.state.reply_url)
+        self.state.set_platform(call.body.get("name", self.state.name), call.body.get("replyUrl", self.state.reply_url))
         return await self._platform_account(call)
 
 
-def _early_answer(hit: Hit) -> Response | None:
+def _early_answer(hit: Hit, name: str) -> Response | None:
     """Return the answer of a fault that comes before the call is read; None if there is no such fault.
+
+    Args:
+        hit: Faults that hit the call, by kind.
+        name: Name of the call.
 
     Raises:
         Refused: The fault is a refusal.
@@ -361,7 +444,7 @@ def _early_answer(hit: Hit) -> Response | None:
     if "busy" in hit:
         raise Refused(429, "The queue is full.", retry_after_s=hit["busy"].options.get("retry_after_s"))
     if "moderate" in hit:
-        raise Refused(422, "The prompt was moderated.")
+        raise Refused(403 if name == "text_to_image_preview" else 422, "The prompt was moderated.")
     return None
 
 

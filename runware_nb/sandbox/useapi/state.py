@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import random
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..core.clock import Clock
 from ..core.faults import Fault
+from ..core.journal import Journal
 from ..core.ledger import Ledger, hash_of
 from ..core.media import MEDIA_FAULTS, MediaFile, MediaFiles
 from .accounts import Account, Balancer
 from .assets import Asset, Upload, media_kind
 from .behaviour import Behaviour
 from .callbacks import post_callback
-from .endpoints import Endpoint, asset_fields
+from .endpoints import ENDPOINTS, Endpoint, asset_fields
 from .media import FRAME_RATE, paint_result, result_duration_s, result_size
 from .refusals import Refused, not_found
 from .tasks import Artifact, Task, plan_steps, timestamp
@@ -40,12 +42,24 @@ class State:
         ledger: Charges of all accounts, in credits.
         user_id: Number of the user, part of every id.
         seed: Decides ids, the choice of accounts, and what requests leave open.
-        latency_s: Seconds that a task takes.
+        latency_of: Returns the seconds that a task takes whose product is of a kind.
         file_url: Returns the URL of a file name.
+        journal: What outlives the process. Passwords, session tokens and the API token are not written to it.
+
+    Attributes:
+        created_at: When the state began, in seconds since the epoch.
     """
 
     def __init__(
-        self, clock: Clock, ledger: Ledger, *, user_id: int, seed: int, latency_s: float, file_url: Callable[[str], str]
+        self,
+        clock: Clock,
+        ledger: Ledger,
+        *,
+        user_id: int,
+        seed: int,
+        latency_of: Callable[[str], float],
+        file_url: Callable[[str], str],
+        journal: Journal,
     ) -> None:
         self.clock = clock
         self.behaviour = Behaviour()
@@ -57,14 +71,24 @@ class State:
         self._ledger = ledger
         self._user_id = user_id
         self._seed = seed
-        self._latency_s = latency_s
+        self._latency_of = latency_of
         self._file_url = file_url
         self._assets: dict[str, Asset] = {}
-        self._restart()
+        self._journal = journal
+        self._begin()
+        journal.replay(self._restore)
+        if self._is_begun:
+            # The ids of an earlier process must not be drawn again, also those of lines that are damaged by now.
+            self._start_chance(f"{seed}/{clock.now()}")
 
-    def _restart(self) -> None:
-        self._ids = random.Random(f"ids/{self._seed}")
-        self._balancer = Balancer(random.Random(f"accounts/{self._seed}"), self.running)
+    def _begin(self) -> None:
+        self.created_at = self.clock.now()
+        self._is_begun = False
+        self._start_chance(str(self._seed))
+
+    def _start_chance(self, seed: str) -> None:
+        self._ids = random.Random(f"ids/{seed}")
+        self._balancer = Balancer(random.Random(f"accounts/{seed}"), self.running)
 
     def clear(self) -> None:
         """Delete everything, and start the random choices again. Switches keep their values."""
@@ -76,7 +100,72 @@ class State:
         self.files.clear()
         self.reply_url = ""
         self.name = "Sandbox"
-        self._restart()
+        self._journal.clear()
+        self._begin()
+
+    def _write(self, op: str, **values: Any) -> None:
+        """Append an event to the journal."""
+        if not self._is_begun:
+            self._is_begun = True
+            self._journal.write({"op": "begin", "at": self.created_at})
+        self._journal.write({"op": op, **values})
+
+    def _restore(self, event: Json) -> None:
+        """Apply an event of an earlier process."""
+        self._is_begun = True
+        op = event["op"]
+        if op == "begin":
+            self.created_at = float(event["at"])
+        elif op == "account":
+            self._add_account(str(event["email"]), int(event["max_jobs"]), float(event["issued_at"]))
+        elif op == "broken_account":
+            self.accounts[event["email"]].error = _BROKEN_SESSION
+        elif op == "delete_account":
+            self._remove_account(event["email"])
+        elif op == "platform":
+            self.name, self.reply_url = str(event["name"]), str(event["reply_url"])
+        elif op == "asset":
+            self._restore_upload(event["asset"])
+        elif op == "delete_asset":
+            del self._assets[event["id"]]
+        elif op == "task":
+            self._restore_task(event)
+        elif op == "delete_task":
+            self._remove_task(self.tasks[event["id"]], cancels=event["cancels"])
+        elif op == "untrack":
+            self.tasks[event["id"]].is_tracked = False
+        else:
+            self.tasks[event["id"]].posted = int(event["posted"])
+
+    def _restore_upload(self, record: Json) -> None:
+        asset = Asset(**record)
+        content = self._journal.load_upload(asset.file_name)
+        if content is None:
+            raise ValueError(asset.file_name)
+        self._add_upload(dataclasses.replace(asset, content=content))
+
+    def _restore_task(self, event: Json) -> None:
+        task = Task.from_record(event["task"])
+        # An input whose line is damaged is left out: the task and its charge are worth more than its appearance.
+        inputs = [self._assets[asset_id] for asset_id in event["inputs"] if asset_id in self._assets]
+        self._add_task(task, inputs, event["seeds"], event["fault"])
+        self._charge(task, event["price"], event["request_hash"])
+        account = self.accounts.get(task.email)
+        if account is not None:
+            account.peak = max(account.peak, event["peak"])
+
+    def unposted(self) -> list[Task]:
+        """Return the tasks of an earlier process that still have callbacks.
+
+        Of the changes that came while no process ran, only the last one is posted: a callback reports the task as it
+        is, so the others would repeat it.
+        """
+        now = self.clock.now()
+        tasks = [task for task in self.tasks.values() if task.reply_url and task.posted < len(task.steps) - 1]
+        for task in tasks:
+            passed = sum(time <= now for time, _ in task.steps[1:])
+            task.posted = max(task.posted, passed - 1)
+        return tasks
 
     # --- accounts ----------------------------------------------------------------------------------
 
@@ -95,7 +184,12 @@ class State:
         most = self.behaviour.max_accounts
         if previous is None and most and len(self.accounts) >= most:
             raise Refused(400, f"At most {most} accounts can be configured.")
-        account = Account(email, max_jobs, self.clock.now())
+        account = self._add_account(email, max_jobs, self.clock.now())
+        self._write("account", email=email, max_jobs=max_jobs, issued_at=account.issued_at)
+        return account
+
+    def _add_account(self, email: str, max_jobs: int, issued_at: float) -> Account:
+        account, previous = Account(email, max_jobs, issued_at), self.accounts.get(email)
         if previous is not None:
             account.used_credits, account.peak = previous.used_credits, previous.peak
         self.accounts[email] = account
@@ -107,8 +201,13 @@ class State:
         Raises:
             Refused: There is no such account.
         """
-        if self.accounts.pop(email, None) is None:
+        if email not in self.accounts:
             raise not_found("json", f"Account {email} not found.")
+        self._remove_account(email)
+        self._write("delete_account", email=email)
+
+    def _remove_account(self, email: str) -> None:
+        del self.accounts[email]
         for task in self.tasks.values():
             if task.email == email:
                 task.callbacks = 0
@@ -133,6 +232,11 @@ class State:
             raise Refused(400, "Parameter email is required if several accounts are configured.")
         return next(iter(self.accounts.values()))
 
+    def set_platform(self, name: str, reply_url: str) -> None:
+        """Set the name of the platform account, and the default URL of callbacks."""
+        self.name, self.reply_url = name, reply_url
+        self._write("platform", name=name, reply_url=reply_url)
+
     # --- assets ------------------------------------------------------------------------------------
 
     def add_upload(self, account: Account, name: str, upload: Upload) -> Asset:
@@ -141,9 +245,15 @@ class State:
             self._uuid(), self._owner(account.email), account.email, name, upload.media_type, self.clock.now(),
             upload.metadata, upload.content, upload.extension,
         )  # fmt: skip
-        self._assets[asset.id] = asset
-        self.files.add(MediaFile(asset.file_name, lambda: (upload.content, upload.media_type)))
+        self._journal.save_upload(asset.file_name, upload.content)  # the line below must not name a missing file
+        self._add_upload(asset)
+        self._write("asset", asset=asset.to_record())
         return asset
+
+    def _add_upload(self, asset: Asset) -> None:
+        content, media_type = asset.content or b"", asset.media_type
+        self._assets[asset.id] = asset
+        self.files.add(MediaFile(asset.file_name, lambda: (content, media_type)))
 
     def asset(self, asset_id: str) -> Asset:
         """Return an asset.
@@ -176,6 +286,7 @@ class State:
             Refused: There is none with this id.
         """
         del self._assets[self.asset(asset_id).id]
+        self._write("delete_asset", id=asset_id)
 
     async def asset_to_wire(self, asset: Asset) -> Json:
         """Return the asset object."""
@@ -206,18 +317,34 @@ class State:
         )
         if "expire_session" in hit:
             account.error = _BROKEN_SESSION
+            self._write("broken_account", email=account.email)
             raise Refused(596, _BROKEN_SESSION)
         artifacts = self._artifacts(endpoint, body)
         price = self._price(path, body, artifacts)
         if "no_credits" in hit or account.used_credits + price > self.behaviour.plan_credits:
             raise Refused(412, "The Runway account does not have enough credits.")
         task = self._plan(path, account, body, artifacts, hit)
-        account.used_credits += price
-        self._ledger.bill(task.id, path, price, request_hash=hash_of(body, without=PROXY_FIELDS))
-        self.tasks[task.id] = task
+        request_hash = hash_of(body, without=PROXY_FIELDS)
+        fault = next((kind for kind in MEDIA_FAULTS if kind in hit), "")
+        seeds = [
+            int(task.options.get("seed") or self._ids.randrange(1, 2**32 - 1)) + number
+            for number in range(len(task.artifacts))
+        ]
+        self._add_task(task, assets, seeds, fault)
+        self._charge(task, price, request_hash)
         account.peak = max(account.peak, self.running(account.email))
-        self._add_results(task, assets, hit)
+        # Written before the response: a client that learns of the task finds it after a crash, and so does its charge.
+        self._write(
+            "task", task=task.to_record(), inputs=[asset.id for asset in assets], seeds=seeds, fault=fault,
+            price=price, request_hash=request_hash, peak=account.peak,
+        )  # fmt: skip
         return task
+
+    def _charge(self, task: Task, price: int, request_hash: str) -> None:
+        account = self.accounts.get(task.email)
+        if account is not None:
+            account.used_credits += price
+        self._ledger.bill(task.id, task.path, price, request_hash=request_hash)
 
     def task(self, task_id: str) -> Task:
         """Return a task.
@@ -252,10 +379,15 @@ class State:
         Raises:
             Refused: There is none with this id.
         """
-        task = self.task(task_id)
+        cancels = self.behaviour.delete_task == "cancel"
+        self._remove_task(self.task(task_id), cancels=cancels)
+        self._write("delete_task", id=task_id, cancels=cancels)
+
+    @staticmethod
+    def _remove_task(task: Task, *, cancels: bool) -> None:
         task.is_deleted = True
         task.callbacks = 0
-        if self.behaviour.delete_task == "cancel":
+        if cancels:
             task.is_tracked = False
 
     def scheduled(self) -> list[Task]:
@@ -273,6 +405,7 @@ class State:
         if task is None or not task.occupies_slot(self.clock.now()):
             raise not_found(self.behaviour.not_found)
         task.is_tracked = False
+        self._write("untrack", id=task_id)
 
     async def task_to_wire(self, task: Task, *, with_sizes: bool, with_reply: bool | None = None) -> Json:
         """Return the task object.
@@ -290,9 +423,11 @@ class State:
         return task.to_wire(now, artifacts, failure=self.behaviour.failure, with_reply=shows_reply)
 
     async def call_back(self, task: Task) -> None:
-        """Post the changes of a task to its `replyUrl` as they happen."""
+        """Post the changes of a task to its `replyUrl` as they happen. Those of `posted` are done."""
         for number, (time, _) in enumerate(task.steps[1:], start=2):
             is_last = number == len(task.steps)
+            if number - 1 <= task.posted:
+                continue
             if not is_last and (time >= task.steps[number][0] or self.behaviour.callbacks != "every"):
                 continue  # the next change comes at the same moment, or only the end is posted
             while (left_s := time - self.clock.now()) > 0:  # noqa: ASYNC110 - timers may be a little early
@@ -302,6 +437,9 @@ class State:
             for _ in range(task.callbacks):
                 body = await self.task_to_wire(task, with_sizes=False, with_reply=True)
                 await post_callback(task.reply_url, body, self.clock)
+            if self.tasks.get(task.id) is task:  # it may have been reset in the meantime
+                task.posted = number - 1
+                self._write("posted", id=task.id, posted=task.posted)
 
     def _candidates(self, assets: Sequence[Asset], email: str | None) -> list[Account]:
         """Return the accounts that may serve a request: the owner of its assets, the given one, or all."""
@@ -337,8 +475,8 @@ class State:
     def _plan(
         self, path: str, account: Account, body: Json, artifacts: list[Artifact], hit: Mapping[str, Fault]
     ) -> Task:
-        now = self.clock.now()
-        latency_s = hit["latency"].options["seconds"] if "latency" in hit else self._latency_s
+        now, product = self.clock.now(), ENDPOINTS[path].product
+        latency_s = hit["latency"].options["seconds"] if "latency" in hit else self._latency_of(product)
         throttled_s = hit["throttle"].options["seconds"] if "throttle" in hit else 0.0
         if body.get("exploreMode"):
             throttled_s += latency_s  # a queue of lower priority
@@ -365,11 +503,10 @@ class State:
             callbacks=0 if "mute" in hit else 2 if "double" in hit else 1,
         )
 
-    def _add_results(self, task: Task, inputs: Sequence[Asset], hit: Mapping[str, Fault]) -> None:
-        """Register the files of a task, also as assets."""
-        fault = next((kind for kind in MEDIA_FAULTS if kind in hit), "")
-        for number, artifact in enumerate(task.artifacts):
-            seed = int(task.options.get("seed") or self._ids.randrange(1, 2**32 - 1)) + number
+    def _add_task(self, task: Task, inputs: Sequence[Asset], seeds: Iterable[int], fault: str) -> None:
+        """Register a task and its files, also as assets."""
+        self.tasks[task.id] = task
+        for artifact, seed in zip(task.artifacts, seeds, strict=True):
             make = functools.partial(self._paint, artifact, task, inputs, seed)
             self.files.add(MediaFile(artifact.file_name, make, ready_at=task.ready_at, fault=fault))
             asset = Asset(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -65,6 +65,7 @@ class Task:
         is_tracked: Whether it occupies a slot and callbacks are sent.
         is_deleted: Whether its record is deleted.
         callbacks: How often each change is posted.
+        posted: Number of changes that need no callback any more.
     """
 
     uuid: str
@@ -80,6 +81,18 @@ class Task:
     is_tracked: bool = True
     is_deleted: bool = False
     callbacks: int = 1
+    posted: int = 0
+
+    @classmethod
+    def from_record(cls, record: Json) -> Task:
+        """Build a task from what `to_record` returned."""
+        steps = [(float(time), str(status)) for time, status in record["steps"]]
+        artifacts = [Artifact(**values) for values in record["artifacts"]]
+        return cls(**{**record, "steps": steps, "artifacts": artifacts})
+
+    def to_record(self) -> Json:
+        """Return all attributes, as the journal keeps them."""
+        return asdict(self)
 
     @property
     def id(self) -> str:
