@@ -370,3 +370,19 @@ def test_completion(shell, runkey):
     assert complete_runware("%%runkey tpl_json --input i")[1] == ["image_url="]
     assert complete_runware("%runkey form tpl")[1] == ["tpl_json"]
     assert "runkey" in complete_runware("%runware log --service r")[1]
+
+
+def test_no_place_of_a_certain_size_is_kept_for_unknown_results(shell, runkey):
+    runkey.template("tpl_long", queue_s=1e6)
+    shell.run("%%runkey tpl_long --yes -b -q -o job\n{}")
+    bundle = shell.names["job"]._repr_mimebundle_()
+    assert "<progress" in bundle["text/html"]
+    assert "<figure" not in bundle["text/html"]
+    assert "tpl_long" in bundle["text/plain"]
+
+
+def test_the_sandbox_is_no_bucket(shell):
+    rw.command("sandbox")
+    assert current_session().settings.media_url is None
+    cell(shell, "tpl_inline", {})
+    assert shell.names["made"][0].structured is not None

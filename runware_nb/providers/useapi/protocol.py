@@ -28,6 +28,7 @@ from ...errors import (
     TaskNotFound,
 )
 from ...net.http import HttpResponse, retry_after_s
+from ...remedies import Option, Remedy, command
 from ...reprs import short_repr
 
 __all__ = [
@@ -52,6 +53,12 @@ Json = dict[str, Any]
 _FAILED = frozenset({"FAILED", "CANCELLED", "CANCELED"})
 _FINAL = _FAILED | {"SUCCEEDED"}
 _LONGEST_TEXT = 400
+_OTHER_ACCOUNT = Option("account", "EMAIL", python="account='EMAIL'")
+_NO_CREDITS = Remedy("Add credits at Runway, or choose another account with {0}.", (_OTHER_ACCOUNT,))
+_BROKEN_SESSION = Remedy(
+    "{0} adds it again with its password, which repairs it; or choose another account with {1}.",
+    (command("useapi account", "add", "EMAIL"), _OTHER_ACCOUNT),
+)
 _MODERATION = re.compile(r"(?i)\bmoderat|\bsafety\b|SAFETY\.")
 
 
@@ -505,6 +512,7 @@ def build_error(
     quoted = said.strip().rstrip(".")
     not_sent = " The task was not started, and nothing was charged." if creates else ""
     kind: type[TaskError] = TaskFailed
+    remedy: Remedy | None = None
     sentence = f"useapi.net refused the request with status {status}: {quoted}."
     if posts_account and status == 401:
         kind, sentence = _account_refusal(quoted)
@@ -522,10 +530,8 @@ def build_error(
         sentence = f"useapi.net does not know it, or has deleted it: {quoted}."
     elif status == 412:
         kind = OutOfCredit
-        sentence = (
-            f"The Runway account does not have enough credits: {quoted}. Choose another account with account=..., or "
-            "add credits at Runway."
-        )
+        sentence = f"The Runway account does not have enough credits: {quoted}."
+        remedy = _NO_CREDITS
     elif status == 422:
         kind = ContentRefused
         sentence = (
@@ -536,10 +542,8 @@ def build_error(
         kind = RateLimited
         sentence = f"No Runway account has a free slot: {quoted}."
     elif status == 596:
-        sentence = (
-            f"The Runway session of the account that useapi.net stores is broken: {quoted}. Post the account again "
-            "with its password, or choose another account with account=...."
-        )
+        sentence = f"The Runway session of the account that useapi.net stores is broken: {quoted}."
+        remedy = _BROKEN_SESSION
     elif status == 400:
         kind = TaskInvalid
         sentence = f"useapi.net refused a parameter: {quoted}."
@@ -552,7 +556,7 @@ def build_error(
         sentence = f"useapi.net or Runway failed with status {status}: {quoted}."
     error = kind(sentence + not_sent, code=code or str(status), http_status=status, retry_after_s=retry_after_s)
     error.raw = {"status": status, "error": said} | ({"code": code} if code else {})
-    return error
+    return error if remedy is None else error.with_remedy(remedy)
 
 
 def _account_refusal(quoted: str) -> tuple[type[TaskError], str]:

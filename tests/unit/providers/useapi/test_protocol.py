@@ -224,7 +224,7 @@ def test_the_platform_account_is_read_without_its_email():
         (429, RateLimited, "free slot"),
         (500, ProviderFailed, "status 500"),
         (524, ProviderFailed, "status 524"),
-        (596, TaskFailed, "Post the account again"),
+        (596, TaskFailed, "adds it again with its password"),
         (418, TaskFailed, "status 418"),
         (777, ProviderFailed, "status 777"),
     ],
@@ -232,7 +232,7 @@ def test_the_platform_account_is_read_without_its_email():
 def test_each_status_is_an_error_that_states_what_to_decide(status, kind, words):
     found = error(status, f'{{"error": "Because.", "code": {status}}}')
     assert type(found) is kind
-    assert words in found.problem
+    assert words in str(found)
     assert "Because" in found.problem
     assert found.http_status == status
 
