@@ -79,7 +79,7 @@ def adopt(
     async def write() -> None:
         # The three steps of a run that was sent from here, in their order. If the process ends between them, what is
         # left is a run that was never sent or whose fate is unknown, and neither is ever sent by itself.
-        await log.prepare(record, cell_source=context.cell_source, environment=ports.environment)
+        await log.prepare(record, cell_source=context.cell_source, environment=ports.environment, is_paid=True)
         await log.mark_sent(own_id, own_id, 1, utc_now(), json.dumps(request))
         await log.accepted(own_id, remote_id, utc_now())
 

@@ -90,7 +90,7 @@ class ResultSink:
             await self.surely(lambda: self._log.add_results(self._job.task_uuid, [record]), "the result")
             await self._fetch(result, record)
         except Exception as error:  # noqa: BLE001 - see above
-            self._say(f"image #{result.index + 1} could not be stored: {described(error)}")
+            self._say(f"{_noun(result)} #{result.index + 1} could not be stored: {described(error)}")
         self._arrived(result)
 
     async def _fetch(self, result: Result, record: ResultRecord) -> None:
@@ -99,7 +99,7 @@ class ResultSink:
         The result is paid for, and the run has to be completed: so no exception leaves this method. One that is not
         expected, such as a fault in a bucket's library, is reported like the others.
         """
-        name = f"image #{result.index + 1}"
+        name = f"{_noun(result)} #{result.index + 1}"
         try:
             assert self._provider is not None
             left_s = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
@@ -193,3 +193,10 @@ def described(error: Exception) -> str:
 def _without_inline(raw: dict[str, Any]) -> dict[str, Any]:
     """Leave inline media out of the log: the file holds them."""
     return {key: value for key, value in raw.items() if not key.endswith(("Base64Data", "DataURI"))}
+
+
+def _noun(result: Result) -> str:
+    """Return what a result is called in a sentence, as its fields tell."""
+    names = [name for name in result.raw if name.endswith(("URL", "Base64Data", "DataURI", "UUID"))]
+    kinds = ("image", "video", "audio")
+    return next((kind for kind in kinds if any(name.startswith(kind) for name in names)), "result")

@@ -132,6 +132,7 @@ class RunLog:
         cell_source: str | None = None,
         environment: str | None = None,
         limit: Money | None = None,
+        is_paid: bool = False,
     ) -> asyncio.Future[None]:
         """Write a run to disk before anything is sent, and reserve its estimate in every budget that applies.
 
@@ -141,6 +142,7 @@ class RunLog:
             environment: Description of its environment, as JSON.
             limit: The limit of the session's settings; None without one. It applies to runs in its unit only. Limits
                 that were set with the `budget` command hold in any case.
+            is_paid: Whether it was submitted elsewhere, and only its results are collected: then no budget refuses it.
 
         Raises:
             RunLogError: It cannot be written, so it must not be sent.
@@ -174,7 +176,8 @@ class RunLog:
         steps.append((self._sql.reserve, price, None))
         limits = {**price, **limit_values(limit, run.cost_unit)}
         refuse = functools.partial(_refuse_over_budget, estimate, run.provider)
-        steps.append((self._sql.over_budget, limits, refuse))
+        if not is_paid:
+            steps.append((self._sql.over_budget, limits, refuse))
         if limit is not None and limit.unit == run.cost_unit:
             self._database.limited.add((run.provider, limit.unit))
         done = self._writer.write(steps, run_uuid=run.task_uuid, kept=kept, consequence=_NOT_SENT)

@@ -1,7 +1,9 @@
 """The sandbox's switches: each other reading of the sources can be had, and the client reads both."""
 
 import asyncio
+import base64
 import http.server
+import io
 import json
 import threading
 import urllib.error
@@ -81,6 +83,26 @@ def test_unknown_parameters_are_refused_or_ignored(sandbox, run_async):
     assert (caught.value.code, caught.value.parameter) == ("unsupportedParameter", "novelty")
     turn(sandbox, unknown_parameters="ignore")
     assert len(run(sandbox, run_async, "rest", {**task, "model": "civitai:4384@128713"})) == 1
+
+
+@pytest.mark.parametrize(("reading", "status"), [("by_model", 400), ("accept", 200)])
+def test_closed_models_may_take_media_at_the_top_level(sandbox, reading, status):
+    turn(sandbox, flat_inputs=reading)
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(buffer, "PNG")
+    media = [f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"]
+    task = {"taskType": "imageInference", "taskUUID": "3f2a0000-0000-4000-8000-000000000003", "model": "bfl:5@1",
+            "positivePrompt": "a ship", "width": 512, "height": 512, "referenceImages": media}  # fmt: skip
+    headers = {"Authorization": f"Bearer {sandbox.api_key}", "Content-Type": "application/json"}
+    request = urllib.request.Request(sandbox.rest_url, json.dumps([task]).encode(), headers)
+    try:
+        with urllib.request.urlopen(request) as response:
+            received = response.status
+    except urllib.error.HTTPError as error:
+        with error:
+            received = error.code
+    assert received == status
+    assert len(sandbox.charges()) == (status == 200)
 
 
 def test_refusals_and_failures_may_cost(sandbox, run_async):

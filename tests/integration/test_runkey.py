@@ -59,11 +59,11 @@ def runkey(_process, monkeypatch):
 def open_session(runkey, tmp_path, monkeypatch):
     sessions = []
 
-    def build(*, key=None, **values):
+    def build(*, key=None, clock=None, **values):
         if key is not None:
             monkeypatch.setenv("RUNKEY_API_KEY", key)
         settings = Settings(home=tmp_path / ".runware").with_values(runkey_url=runkey.url, **values)
-        sessions.append(Session(settings, packages=[runkey_package()]))
+        sessions.append(Session(settings, packages=[runkey_package(clock)]))
         return sessions[-1]
 
     yield build
@@ -614,6 +614,33 @@ def test_python_runs_a_template(runkey, current):
     assert fresh.record.request["webhookURL"] == "http://127.0.0.1:9/hook"
     generic = rw.run({"model": "tpl_inline", "input": {"prompt": "a ship", "seed": 3}}, service="runkey")
     assert generic.result(30).is_recorded
+
+
+def test_a_receiver_beside_the_notebook_wakes_the_wait(runkey, open_session, monkeypatch):
+    """The clock of the session is real, so without the callback the first poll would come after 12 s."""
+    monkeypatch.setenv("RUNKEY_WEBHOOK_SECRET", runkey.secret)
+    session = open_session(clock=new_clock(scale=1))
+    monkeypatch.setattr("runware_nb.session.current._session", session)
+    receiver = rw.runkey.receiver()
+    job = rw.runkey.run(runkey.template("tpl_100s", output="inline", run_s=100), seed=1, agreed=True)
+    assert job.record.request["webhookURL"] == receiver.url_of("runkey")
+    assert job.result(11)[0].structured["labels"] == ["sandbox"]
+    assert runkey.read("requests")["task"] == 1
+    assert [report.status for report in receiver.reports] == [204]
+
+
+@pytest.mark.parametrize("how", ["forged", "wrong_signature", "missing_header", "tampered"])
+def test_a_callback_that_is_refused_wakes_nothing_and_the_polls_go_on(runkey, current, monkeypatch, how):
+    monkeypatch.setenv("RUNKEY_WEBHOOK_SECRET", runkey.secret)
+    receiver = rw.runkey.receiver()
+    runkey.set("faults", [{"kind": "webhook", "how": how}])
+    job = rw.runkey.run("tpl_inline", seed=1, agreed=True)
+    assert job.result(30)[0].structured["labels"] == ["sandbox"]
+    deadline = time.monotonic() + 20
+    while not receiver.reports:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert receiver.reports[0].status == 401
 
 
 def test_python_reads_a_task_and_the_account(runkey, current):

@@ -103,7 +103,7 @@ def scripted():
 def test_it_is_exported():
     assert rw.RunKey is RunKey
     assert "RunKey" in dir(rw)
-    assert "run, task, account" in repr(rw.runkey)
+    assert "run, task, account, receiver" in repr(rw.runkey)
 
 
 @pytest.mark.parametrize("code", [40003, 50002])

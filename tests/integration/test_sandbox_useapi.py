@@ -784,6 +784,22 @@ def test_a_damaged_journal_leaves_the_rest(tmp_path, capfd):
     assert len(list(folder.glob("journal.damaged-*.jsonl"))) == 1
 
 
+def test_ids_of_a_journal_that_is_lost_are_not_drawn_again(tmp_path):
+    """A client may still have them in its log. In an empty folder, the seed repeats them."""
+
+    def first_id():
+        with running(*kept_in(tmp_path)) as useapi:
+            useapi.add_account()
+            return useapi.create()[1]["taskId"]
+
+    lost = first_id()
+    journal = tmp_path / "state" / "useapi" / "journal.jsonl"
+    journal.write_bytes(b"\x00\xff\n")
+    assert first_id() != lost
+    journal.unlink()
+    assert first_id() == lost
+
+
 def test_no_secret_is_in_the_state_folder(tmp_path):
     """Neither a password, nor a session token, nor the API token, nor the sandbox's key."""
     with running(*kept_in(tmp_path)) as useapi:

@@ -138,7 +138,7 @@ def test_the_choice_is_uniform_among_the_others_if_one_is_full(sandbox):
 def test_an_account_in_error_is_left_out_until_it_is_posted_again(sandbox, open_session):
     session = open_session(fetches_media=False)
     sandbox.faults({"kind": "expire_session"})
-    with pytest.raises(TaskFailed, match="Add the account again"):
+    with pytest.raises(TaskFailed, match="adds it again with its password"):
         session.submit(task(1), service="useapi", agreed=True).result(60)
     provider = session.provider("useapi")
     provider.limiter.expire()

@@ -7,7 +7,15 @@ import time
 import pytest
 
 import runware_nb as rw
-from runware_nb.errors import MagicUsageError, NotConfirmed, ProviderFailed, TaskFailed, TaskInvalid, TaskNotFound
+from runware_nb.errors import (
+    BudgetExceeded,
+    MagicUsageError,
+    NotConfirmed,
+    ProviderFailed,
+    TaskFailed,
+    TaskInvalid,
+    TaskNotFound,
+)
 from runware_nb.notebook.completion import complete_runware
 from runware_nb.providers.runware.package import PACKAGE as RUNWARE
 from runware_nb.session import Session, current, current_session
@@ -229,6 +237,17 @@ def test_a_task_from_elsewhere_is_shown_recorded_and_collected_once(shell, runke
         shell.run("%runkey task task_none")
 
 
+def test_an_exhausted_budget_does_not_hold_back_what_is_paid_for(shell, runkey):
+    cell(shell)
+    rw.command("budget", 1, service="runkey-sandbox", unit="credits", all=True)
+    with pytest.raises(BudgetExceeded):
+        cell(shell, "tpl_image", {**SMALL, "seed": 9})
+    task_id = runkey.start("tpl_inline", {})
+    shell.run(f"%runkey task {task_id} --collect -q -o found")
+    assert len(shell.names["found"]) == 1
+    assert sum(run.cost for run in rw.log.select()) == 30
+
+
 def test_a_failed_task_from_elsewhere_is_recorded_as_failed(shell, runkey):
     runkey.template("tpl_fail", scenario="failure")
     task_id = runkey.start("tpl_fail", {})
@@ -351,3 +370,19 @@ def test_completion(shell, runkey):
     assert complete_runware("%%runkey tpl_json --input i")[1] == ["image_url="]
     assert complete_runware("%runkey form tpl")[1] == ["tpl_json"]
     assert "runkey" in complete_runware("%runware log --service r")[1]
+
+
+def test_no_place_of_a_certain_size_is_kept_for_unknown_results(shell, runkey):
+    runkey.template("tpl_long", queue_s=1e6)
+    shell.run("%%runkey tpl_long --yes -b -q -o job\n{}")
+    bundle = shell.names["job"]._repr_mimebundle_()
+    assert "<progress" in bundle["text/html"]
+    assert "<figure" not in bundle["text/html"]
+    assert "tpl_long" in bundle["text/plain"]
+
+
+def test_the_sandbox_is_no_bucket(shell):
+    rw.command("sandbox")
+    assert current_session().settings.media_url is None
+    cell(shell, "tpl_inline", {})
+    assert shell.names["made"][0].structured is not None

@@ -205,7 +205,7 @@ def test_a_form_generates_with_the_fields_of_its_model(shell, useapi, tmp_path):
     titles = [each.description for each in walk(form.widget) if getattr(each, "description", "")]
     assert not any(title.startswith("End frame") for title in titles), "gen4 takes one frame"
     duration = find(form, widgets.Dropdown, "Duration")
-    assert [title for title, _ in duration.options] == ["(as the model has it)", "5", "10"]
+    assert [title for title, _ in duration.options] == ["(not sent)", "5", "10"]
     duration.value = 1
     find(form, widgets.Text, "Start frame").value = "frame.png"
     find(form, widgets.Textarea, "Image").value = "frame.png\nframe.png"

@@ -52,8 +52,8 @@ class RunKeyApi:
             agreed: Whether its cost is agreed to beforehand.
             tags: A tag for the log, or several.
             note: A note for the log.
-            webhook_url: URL that the service calls when the task has completed or failed; None takes the setting
-                `runkey_webhook_url`.
+            webhook_url: URL that the service calls when the task has completed or failed; None takes that of the
+                receiver of this session, else the setting `runkey_webhook_url`.
             **inputs: Further inputs, by name.
 
         Returns:
@@ -70,9 +70,9 @@ class RunKeyApi:
             raise ArgumentInvalid("parameter", twice[0], "each input once, either in `input` or as a parameter")
         given = {**input, **inputs} if isinstance(input, Mapping) else inputs if input is None else input
         task: dict[str, Any] = {"taskType": TASK_TYPE, "model": template_id, "input": given}
+        session = current_session()
         if webhook_url is not None:
             task["webhookURL"] = webhook_url
-        session = current_session()
         return session.submit(task, service="runkey", fresh=fresh, agreed=agreed, tags=as_tags(tags), note=note)
 
     def receiver(self, *, port: int = 0, host: str = "127.0.0.1", public_url: str | None = None) -> Receiver:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ...settings import Key
     from ..base import ProviderContext
 
-__all__ = ["PATH", "RUNKEY_WEBHOOK_SECRET", "build_route"]
+__all__ = ["PATH", "build_route"]
 
 PATH = "/runkey"
 

@@ -74,7 +74,7 @@ class RunKeyProvider:
     Args:
         context: What the session gives to providers.
         clock: The time of the service; None is real time.
-        callbacks: Where callbacks arrive; None is the board of the session.
+        callbacks: Where callbacks arrive; None for the board of the session.
     """
 
     services = SERVICES
@@ -89,7 +89,7 @@ class RunKeyProvider:
         self._plan: str = settings.value("runkey_plan")
         self._connect_timeout_s: float = settings.connect_timeout_s
         self._clock = clock or Clock()
-        self._callbacks: CallbackWaiter = callbacks or context.board
+        self._callbacks: CallbackWaiter = context.board if callbacks is None else callbacks
         self._client: RunKey | None = None
         self._limiter: _PlanLimiter | None = None
         self._lock = make_lock()

@@ -16,7 +16,8 @@ from ...core.log_filter import filter_logs
 from ...core.redaction import HiddenText, known_secrets
 from ...errors import ArgumentInvalid, ProtocolError, RunwareNBError, TransportError
 from ...net.clock import Clock
-from ...reprs import short_repr
+from ...printable import printable
+from ...reprs import short_repr, shortened
 from .protocol import shorten_account
 
 __all__ = [
@@ -133,8 +134,9 @@ class UseApiAccount:
 
     def __repr__(self) -> str:
         jobs = f"max_jobs={self.max_jobs}" if self.running is None else f"running {self.running} of {self.max_jobs}"
-        state = f" error={self.error[:60]!r}" if self.error else ""
-        return f"<UseApiAccount {shorten_account(self.email)} {jobs}{state}>"
+        state = f" error={shortened(str(self.error))!r}" if self.error else ""
+        email = shorten_account(shortened(str(self.email)))
+        return printable(f"<UseApiAccount {email} {shortened(jobs)}{state}>")
 
 
 def check_email(email: object) -> str:

@@ -414,6 +414,7 @@ def _for_model(parameter: Parameter, model: Model) -> Parameter | None:
     return parameter
 
 
+@short_repr()
 @dataclass(slots=True)
 class Checked:
     """What a check found.

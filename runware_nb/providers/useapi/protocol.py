@@ -28,6 +28,7 @@ from ...errors import (
     TaskNotFound,
 )
 from ...net.http import HttpResponse, retry_after_s
+from ...remedies import Option, Remedy, command
 from ...reprs import short_repr
 
 __all__ = [
@@ -52,6 +53,12 @@ Json = dict[str, Any]
 _FAILED = frozenset({"FAILED", "CANCELLED", "CANCELED"})
 _FINAL = _FAILED | {"SUCCEEDED"}
 _LONGEST_TEXT = 400
+_OTHER_ACCOUNT = Option("account", "EMAIL", python="account='EMAIL'")
+_NO_CREDITS = Remedy("Add credits at Runway, or choose another account with {0}.", (_OTHER_ACCOUNT,))
+_BROKEN_SESSION = Remedy(
+    "{0} adds it again with its password, which repairs it; or choose another account with {1}.",
+    (command("useapi account", "add", "EMAIL"), _OTHER_ACCOUNT),
+)
 _MODERATION = re.compile(r"(?i)\bmoderat|\bsafety\b|SAFETY\.")
 
 
@@ -73,7 +80,7 @@ def owner_of(identifier: str) -> str | None:
 def shorten_account(email: str) -> str:
     """Format an account for display: an e-mail is personal, and outputs are shared."""
     name, at, host = email.partition("@")
-    return f"{name[:2]}…{at}{host}" if len(name) > 2 else email
+    return f"{name[: 2 if len(name) > 2 else 1]}…{at}{host}" if at else email
 
 
 def shorten_id(identifier: str) -> str:
@@ -505,6 +512,7 @@ def build_error(
     quoted = said.strip().rstrip(".")
     not_sent = " The task was not started, and nothing was charged." if creates else ""
     kind: type[TaskError] = TaskFailed
+    remedy: Remedy | None = None
     sentence = f"useapi.net refused the request with status {status}: {quoted}."
     if posts_account and status == 401:
         kind, sentence = _account_refusal(quoted)
@@ -522,9 +530,8 @@ def build_error(
         sentence = f"useapi.net does not know it, or has deleted it: {quoted}."
     elif status == 412:
         kind = OutOfCredit
-        sentence = (
-            f"The Runway account cannot pay for the task: {quoted}. Choose another account, or add credits at Runway."
-        )
+        sentence = f"The Runway account cannot pay for the task: {quoted}."
+        remedy = _NO_CREDITS
     elif status == 422:
         kind = ContentRefused
         sentence = (
@@ -535,10 +542,8 @@ def build_error(
         kind = RateLimited
         sentence = f"No Runway account has a free slot: {quoted}."
     elif status == 596:
-        sentence = (
-            f"useapi.net cannot use the Runway account: {quoted}. Add the account again with its password, or choose "
-            "another account."
-        )
+        sentence = f"useapi.net cannot use the Runway account: {quoted}."
+        remedy = _BROKEN_SESSION
     elif status == 400:
         kind = TaskInvalid
         sentence = f"useapi.net refused a parameter: {quoted}."
@@ -551,7 +556,7 @@ def build_error(
         sentence = f"useapi.net or Runway failed with status {status}: {quoted}."
     error = kind(sentence + not_sent, code=code or str(status), http_status=status, retry_after_s=retry_after_s)
     error.raw = {"status": status, "error": said} | ({"code": code} if code else {})
-    return error
+    return error if remedy is None else error.with_remedy(remedy)
 
 
 def _account_refusal(quoted: str) -> tuple[type[TaskError], str]:

@@ -34,6 +34,7 @@ from ...errors import (
 from ...media.medium import MemoryMedium
 from ...net.clock import Clock
 from ...net.deadlines import now
+from ...remedies import Remedy
 from ..base import (
     Accepted,
     Account,
@@ -446,15 +447,17 @@ class UseApiProvider:
         raw = raw if isinstance(raw, dict) else {}
         status, code = raw.get("status"), str(kept.get("code") or "")
         kind: type[TaskError] = TaskFailed
+        remedy: Remedy | None = None
         if isinstance(status, int):
-            kind = type(build_error(status, "", creates=True))
+            built = build_error(status, "", creates=True)
+            kind, remedy = type(built), built.remedy
         elif code.startswith("SAFETY") or code == "moderated":
             kind = ContentRefused
         error = kind(str(kept.get("message") or ""), code=code, task_uuid=str(kept.get("taskUUID") or ""))
         parameter = kept.get("parameter")
         error.parameter = parameter if isinstance(parameter, str) else None
         error.raw = dict(raw)
-        return error
+        return error.with_remedy(remedy)
 
     async def account(self) -> Account:
         """Ask for the credits left in all accounts together, and for the state of each."""

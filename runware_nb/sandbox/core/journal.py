@@ -33,28 +33,32 @@ class Journal:
             except (OSError, ValueError) as error:
                 self._give_up(error)
 
-    def replay(self, apply: Callable[[dict[str, Any]], None]) -> None:
+    def replay(self, apply: Callable[[dict[str, Any]], None]) -> bool:
         """Apply the events of earlier processes; a line that cannot be read or applied is left out.
 
         Args:
             apply: Takes an event; any exception means that the event is damaged.
+
+        Returns:
+            Whether an earlier process left a journal, readable or not.
         """
         if self._folder is None:
-            return
+            return False
         path = self._folder / "journal.jsonl"
         try:
             lines = path.read_bytes().splitlines(keepends=True)
         except FileNotFoundError:
-            return
+            return False
         except OSError as error:  # a directory, or a file that may not be read
             self._set_aside(path, f"cannot be read ({error.strerror or error})", [])
-            return
+            return True
         good = [line for line in lines if _is_applied(line, apply)]
         bad = len(lines) - len(good)
         if bad:
             noun = "line is" if bad == 1 else "lines are"
             reason = f"is damaged: {bad} of {len(lines)} {noun} unreadable and left out. The others are in use"
             self._set_aside(path, reason, good)
+        return True
 
     def write(self, event: dict[str, Any]) -> None:
         """Append one event."""

@@ -76,8 +76,7 @@ class State:
         self._assets: dict[str, Asset] = {}
         self._journal = journal
         self._begin()
-        journal.replay(self._restore)
-        if self._is_begun:
+        if journal.replay(self._restore):
             # The ids of an earlier process must not be drawn again, also those of lines that are damaged by now.
             self._start_chance(f"{seed}/{clock.now()}")
 
