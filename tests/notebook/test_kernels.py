@@ -185,8 +185,9 @@ def test_an_error_is_one_sentence_in_the_notebook_and_the_line_that_works(tmp_pa
     assert tried == "Try: %%runware -n 1"
 
 
-READ_ALONE = "02_forms_and_gallery.ipynb"  # kept with its outputs, and run by `test_forms_notebook.py`
-EXECUTED = [path for path in sorted(NOTEBOOKS.glob("*.ipynb")) if path.name != READ_ALONE]
+# kept with their outputs, and run by `test_forms_notebook.py` and `test_provider_notebooks.py`
+READ_ALONE = {"02_forms_and_gallery.ipynb", "08_runkey.ipynb", "09_useapi_accounts.ipynb"}
+EXECUTED = [path for path in sorted(NOTEBOOKS.glob("*.ipynb")) if path.name not in READ_ALONE]
 
 
 @pytest.mark.parametrize("notebook", EXECUTED, ids=lambda path: path.stem)
