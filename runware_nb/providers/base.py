@@ -399,6 +399,14 @@ class ProviderContext(Protocol):
     def notify(self, sentence: str) -> None:
         """Tell the user something with the next output."""
 
+    def callback_url(self, service: str, *, is_local: bool) -> str | None:
+        """Return the URL on which the session receives callbacks now; None if it does not, or out of reach.
+
+        Args:
+            service: Name of the provider's package.
+            is_local: Whether the service is on this machine, as a sandbox is. Any other one reaches public URLs only.
+        """
+
     @property
     def board(self) -> CallbackBoard:
         """What wakes the wait for a task when a callback about it arrives."""

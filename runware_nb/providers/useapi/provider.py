@@ -349,7 +349,8 @@ class UseApiProvider:
         """Send an attempt once. See `Sender.submit`."""
         if now() >= deadline:
             raise TransportTimeout("The time limit of the task has passed. It was not sent.", may_have_arrived=False)
-        body = wire_body(attempt.task, attempt.attempt_uuid, self._reply_url)
+        reply_url = self._reply_url or self._context.callback_url("useapi", is_local=self.name != "useapi") or ""
+        body = wire_body(attempt.task, attempt.attempt_uuid, reply_url)
         # Not cut off at the deadline of the task: a response that is not awaited is a task whose fate is unknown. The
         # client has a limit of its own.
         task = await self.client.send_create(call_of(attempt.task), body)
