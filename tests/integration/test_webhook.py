@@ -375,7 +375,6 @@ def with_runkey(tmp_path, runkey, monkeypatch):
 
 def test_the_receiver_of_a_session_ends_the_wait_for_a_run(with_runkey, runkey):
     receiver = rw.runkey.receiver()
-    url = receiver.url_of("runkey")
     job = rw.runkey.run("tpl_image", prompt="a ship", width=64, height=64, agreed=True)
     while job.record.remote_id is None:
         time.sleep(0.01)

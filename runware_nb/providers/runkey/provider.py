@@ -273,7 +273,7 @@ class RunKeyProvider:
         if error.outcome is not None:
             # The task was accepted, and failed. Whether it is charged is not documented, so it is never repeated.
             return None
-        following = Attempt({**attempt.task, "taskUUID": str(uuid.uuid4())}, attempt.number + 1)
+        following = Attempt(attempt.task, attempt.number + 1)
         if error.code == RATE_LIMIT and attempt.number < _LIMIT_TRIES:
             # Refused before acceptance: nothing is charged. The limiter holds the next attempt back for as long as
             # the service has asked, and a wait for a place has no deadline, as for any other place.

@@ -419,8 +419,7 @@ class UseApiProvider:
         delay_s = resubmit_delay_s(attempt.number, error.retry_after_s, jitter=self._rng.random())
         is_bound = bool(attempt.task.get("account") or attempt.task.get("assets"))
         self.limiter.refused(delay_s, everywhere=not is_bound)
-        task = {**attempt.task, "taskUUID": str(uuid.uuid4())}
-        return NextAttempt(Attempt(task, attempt.number + 1), self.clock.real_s(delay_s))
+        return NextAttempt(Attempt(attempt.task, attempt.number + 1), self.clock.real_s(delay_s))
 
     # --- results and account -------------------------------------------------------------------------
 
