@@ -62,7 +62,7 @@ class FakeProvider:
     name = "fake"
     services = ("fake",)
 
-    def __init__(self, url, *, can_find_lost=False, price=15.0):
+    def __init__(self, url, *, can_find_lost=False, price=15.0, pause_s=0.01):
         self.capabilities = Capabilities(
             client_chosen_ids=False, resend_is_safe=False, can_find_lost=can_find_lost, pushes_results=False,
             webhooks="none", money="credits",
@@ -70,6 +70,7 @@ class FakeProvider:
         self.limiter = NoLimit()
         self.listed = price
         self.uploads = {}
+        self.pause_s = pause_s
         self._http = HttpConnection(url, user_agent="fake", connect_timeout_s=5)
         self._downloads = Downloads(self._http)
 
@@ -176,8 +177,7 @@ class FakeProvider:
         # A refusal for the rate comes before acceptance, and is not charged. Whatever else fails is not repeated.
         if not isinstance(error, RateLimited) or attempt.number > 3:
             return None
-        task = {**attempt.task, "taskUUID": str(uuid4())}
-        return NextAttempt(Attempt(task, attempt.number + 1), 0.01)
+        return NextAttempt(Attempt(attempt.task, attempt.number + 1), self.pause_s)
 
     async def _ask(self, method, path, deadline, body=None):
         response = await self._http.request(

@@ -132,6 +132,8 @@ class RunExecution:
         self._task = task
         self._log = log
         self._prepared: asyncio.Future[None] | None = None
+        self._refused = 0
+        """How many attempts were refused and withdrawn: the log counts those that may have been accepted."""
         # A finished run is answered from the log, whoever performed it, and needs no service.
         self._provider = None if job.record.is_finished else ports.provider(job.record.provider)
         self._sink = ResultSink(shared.recovery, self._provider, job, task, log)
@@ -357,20 +359,45 @@ class RunExecution:
             self._job.is_leaving = True
             self._shared.jobs.count_sent(self._job.scope)
         record.request = storable_request(task)
+        number = attempt.number - self._refused
         claimed = self._log.mark_sent(
-            record.task_uuid, attempt.attempt_uuid, attempt.number, utc_now(), json.dumps(record.request),
+            record.task_uuid, attempt.attempt_uuid, number, utc_now(), json.dumps(record.request),
             remote_id=attempt.remote_id,
         )  # fmt: skip
         claimed.add_done_callback(_note_error)
         if self._prepared is not None:
             await self._prepared  # queued one behind the other, both usually go into one commit
         await claimed
-        record.attempt_uuid, record.attempts = attempt.attempt_uuid, attempt.number
+        record.attempt_uuid, record.attempts = attempt.attempt_uuid, number
         record.remote_id = attempt.remote_id
         self._job.waiting = None
         if record.state is State.PREPARED:
             record.state = State.SENT
         self._task = self._sink.task = task
+        self._job.changed()
+
+    async def on_refused(self, attempt: Attempt) -> None:
+        """Withdraw the claim of an attempt that the service refused. See `RunObserver`.
+
+        A run that waits to be sent again has not been accepted, so nothing of it is charged. With its claim in the log,
+        a kernel that dies in this wait would leave it as one of unknown fate, and Stop would let it be sent and charged
+        later. Where we choose the id of an attempt, the service can be asked for it, and the claim stays.
+        """
+        record = self._job.record
+        if self.provider.capabilities.client_chosen_ids:
+            return
+        try:
+            await self._log.mark_refused(record.task_uuid, attempt.attempt_uuid)
+        except RunLogError:
+            return  # the claim stays: the safe side, since a run with a claim is never sent again by itself
+        self._refused = attempt.number
+        record.attempts, record.sent_at_utc = 0, None
+        self._shared.jobs.count_unsent(self._job.scope)
+        if record.state is State.DISCARDED:  # the user has hidden it meanwhile, and now it costs nothing to drop it
+            await self._log.drop_unsent(record.task_uuid, utc_now())
+            raise RunCancelled(f"Run {record.task_uuid} was discarded, and the service refused it. It cost nothing.")
+        record.state = State.PREPARED
+        self._job.is_leaving = False  # from here on, until the next claim, it can be withdrawn
         self._job.changed()
 
     async def on_accepted(self, accepted: Accepted) -> None:

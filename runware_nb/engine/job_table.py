@@ -99,6 +99,12 @@ class JobTable:
             while len(self._sent) > _MOST_SCOPES:
                 self._sent.popitem(last=False)
 
+    def count_unsent(self, scope: Hashable) -> None:
+        """Take back that a run was counted as sent: its service refused it."""
+        with self._lock:
+            if self._sent.get(scope):
+                self._sent[scope] -= 1
+
     def sent_by(self, scope: Hashable) -> int:
         """Return how many runs a cell has sent so far."""
         with self._lock:

@@ -60,6 +60,7 @@ async def carry_out(
         following = sender.next_attempt(attempt, error)
         if following is None:
             raise error
+        await observer.on_refused(attempt)
         observer.on_waiting(f"waiting to be sent again: {error.problem.removesuffix('.')}")
         try:
             await pause(following.delay_s, now() + left_s, error)

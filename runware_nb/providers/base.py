@@ -190,6 +190,9 @@ class RunObserver(Protocol):
     async def on_accepted(self, accepted: Accepted) -> None:
         """Record the id that the service chose."""
 
+    async def on_refused(self, attempt: Attempt) -> None:
+        """Record that the service refused an attempt, so that it is not charged, and that another one follows."""
+
     def on_result(self, result: Result) -> None:
         """Take a result that has arrived."""
 
@@ -272,7 +275,8 @@ class Sender(Protocol):
     def next_attempt(self, attempt: Attempt, error: TaskError) -> NextAttempt | None:
         """Decide whether another attempt follows one that the service refused or failed without any result.
 
-        Nothing may follow unless it is certain that the failed attempt is not charged.
+        Nothing may follow unless it is certain that the failed attempt is not charged. Where the service chooses ids,
+        the attempt that follows has the same `taskUUID`: the refused one has left nothing under it.
         """
 
 
@@ -398,6 +402,14 @@ class ProviderContext(Protocol):
 
     def notify(self, sentence: str) -> None:
         """Tell the user something with the next output."""
+
+    def callback_url(self, service: str, *, is_local: bool) -> str | None:
+        """Return the URL on which the session receives callbacks now; None if it does not, or out of reach.
+
+        Args:
+            service: Name of the provider's package.
+            is_local: Whether the service is on this machine, as a sandbox is. Any other one reaches public URLs only.
+        """
 
     @property
     def board(self) -> CallbackBoard:

@@ -68,6 +68,23 @@ class Statements:
                 remote_id=sa.bindparam("remote_id"),
             )
         )  # fmt: skip
+        # Only a claim that is still the last one, of an attempt that no id or result has arrived for.
+        self.refused = text(
+            sa.update(runs)
+            .where(
+                mine,
+                runs.c.attempt_uuid == sa.bindparam("attempt_uuid"),
+                runs.c.attempts == _word(1),
+                runs.c.finished_at_utc.is_(None),
+                runs.c.remote_id.is_(None),
+                runs.c.state.in_([_word("sent"), _word("detached"), _word("discarded")]),
+            )
+            .values(
+                state=sa.case((runs.c.state == _word("discarded"), runs.c.state), else_=_word("prepared")),
+                attempts=_word(0),
+                sent_at_utc=sa.null(),
+            )
+        )
         put = upsert(results).values(_bind(*RESULT_COLUMNS))
         kept = {"run_uuid", "position"}
         # Two kernels may complete the same run. What one of them has stored stays known, although the other one could
@@ -151,7 +168,7 @@ class Statements:
             number=sa.bindparam("number"), sent_at_utc=sa.bindparam("at_utc"),
         )  # fmt: skip
         unchanged = (self.insert_tag, self.insert_cell, self.insert_environment, self.claim, self.accept,
-                     self.accepted, self.mark_unknown, self.set_state)  # fmt: skip
+                     self.accepted, self.refused, self.mark_unknown, self.set_state)  # fmt: skip
         self.carried: dict[str, str] = {
             **{sql: sql for sql in unchanged},
             self.insert_attempt: text(carried_attempt.on_conflict_do_nothing()),

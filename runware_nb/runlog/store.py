@@ -210,6 +210,19 @@ class RunLog:
             steps.append((self._sql.insert_attempt, values, _gone))
         return self._writer.write(steps, run_uuid=run_uuid, consequence=_NOT_SENT if number == 1 else "")
 
+    def mark_refused(self, run_uuid: str, attempt_uuid: str) -> asyncio.Future[None]:
+        """Withdraw the claim of an attempt that the service refused: the run is as if it had not been sent.
+
+        Args:
+            run_uuid: The run.
+            attempt_uuid: UUID of the attempt. If another one was claimed meanwhile, nothing changes.
+
+        Raises:
+            RunLogError: It cannot be written, or another attempt was claimed.
+        """
+        values = {"run_uuid": run_uuid, "attempt_uuid": attempt_uuid}
+        return self._writer.write([(self._sql.refused, values, _gone)], run_uuid=run_uuid)
+
     def accepted(self, run_uuid: str, remote_id: str, at_utc: str) -> asyncio.Future[None]:
         """Record that the service accepted a run, and the id under which the service has it.
 

@@ -110,10 +110,16 @@ class Callbacks:
         for receiver in list(self._kept):
             receiver.close()
 
-    def url_of(self, service: str) -> str | None:
-        """Return the URL for callbacks of a service, if a receiver is running that the service can reach."""
+    def url_of(self, service: str, *, is_local: bool) -> str | None:
+        """Return the URL for callbacks of a service; None if no receiver is running that it can reach.
+
+        Args:
+            service: Name of the provider's package.
+            is_local: Whether the service is on this machine. Any other one cannot reach a receiver without a public
+                URL, and would only be told about a port of this machine.
+        """
         receiver = self.receiver
-        if receiver is None or service not in receiver.services:
+        if receiver is None or service not in receiver.services or not (is_local or receiver.is_public):
             return None
         return receiver.url_of(service)
 

@@ -38,6 +38,7 @@ class Providers:
         planner: What is known about Runware's models.
         packages: What the providers declare; None for all that are registered.
         board: What callbacks are posted to; None for a board of this process.
+        callback_url: Returns the URL of the receiver of callbacks for a service, which may be on this machine.
 
     Attributes:
         packages: What the providers declare.
@@ -49,10 +50,12 @@ class Providers:
         planner: Planner,
         packages: Sequence[ProviderPackage] | None = None,
         board: CallbackBoard | None = None,
+        callback_url: Callable[[str, bool], str | None] = lambda _service, _is_local: None,
     ) -> None:
         self._connection = connection
         self._planner = planner
         self._board = CallbackBoard() if board is None else board
+        self._callback_url = callback_url
         self.packages = registered_packages() if packages is None else tuple(packages)
         for package in self.packages:
             declared_secrets.declare_of_provider(package.name, package.secrets)
@@ -150,7 +153,9 @@ class Providers:
     def context(self, settings: Settings | None = None) -> ProviderContext:
         """Return what a provider is built from; for the settings that apply now if there are none."""
         chosen = self.settings if settings is None else settings
-        return _Context(chosen, self._connection, self._connection.sandbox, self.notify, self._board)
+        return _Context(
+            chosen, self._connection, self._connection.sandbox, self.notify, self._board, self._callback_url
+        )
 
     def close(self) -> None:
         """Close the connections of all providers except Runware's. Tasks go on at the services."""
@@ -172,6 +177,7 @@ class _Context:
             provider was built: a run that is in flight when the user leaves the sandbox must not get a real key.
         tell: Keeps a sentence for the next output.
         board: What wakes the waits for tasks.
+        receiver_url: Returns the URL of the receiver of callbacks for a service, which may be on this machine.
     """
 
     settings: Settings
@@ -179,6 +185,11 @@ class _Context:
     sandbox: LocalSandbox | None
     tell: Callable[[str], None]
     board: CallbackBoard
+    receiver_url: Callable[[str, bool], str | None]
+
+    def callback_url(self, service: str, *, is_local: bool) -> str | None:
+        """Return the URL on which callbacks are received now. See `ProviderContext.callback_url`."""
+        return self.receiver_url(service, is_local)
 
     def key(self, secret: ProviderSecret) -> Key:
         """Return a secret. See `ProviderContext.key`.

@@ -78,7 +78,10 @@ class Session:
         self.aliases = AliasBook(lambda: self.settings.home, connection.client)
         self.planner = Planner(lambda: self.settings, self.aliases.air_of)
         board = CallbackBoard(lambda: self.settings.home / "callbacks")
-        self.providers = providers = Providers(connection, self.planner, packages, board)
+        self.providers = providers = Providers(
+            connection, self.planner, packages, board,
+            lambda service, is_local: self.callbacks.url_of(service, is_local=is_local),
+        )  # fmt: skip
         self.callbacks = Callbacks(providers, board)
         self.provider, self.serves, self.require_key = providers.provider, providers.serves, providers.require_key
         self.take_notices = providers.take_notices

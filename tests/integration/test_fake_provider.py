@@ -19,6 +19,7 @@ from runware_nb.errors import (
     BudgetExceeded,
     FateUnknown,
     NotConfirmed,
+    RunCancelled,
     TaskError,
     TaskInvalid,
     TransportError,
@@ -86,9 +87,9 @@ def open_session(echo, tmp_path, request):
     sessions = []
     log_url = request.getfixturevalue("log_url") if "log_url" in request.fixturenames else None
 
-    def build(*, can_find_lost=False, price=float(PRICE_CREDITS), **values):
+    def build(*, can_find_lost=False, price=float(PRICE_CREDITS), pause_s=0.01, **values):
         settings = Settings(home=tmp_path / ".runware", log_url=log_url, **values)
-        package = fake_package(echo.url, can_find_lost=can_find_lost, price=price)
+        package = fake_package(echo.url, can_find_lost=can_find_lost, price=price, pause_s=pause_s)
         sessions.append(Session(settings, packages=[package]))
         return sessions[-1]
 
@@ -152,11 +153,61 @@ def test_a_refusal_for_the_rate_is_followed_by_another_attempt(echo, open_sessio
     shown = []
     job.on_change(lambda: shown.append(render_job(job)["text/plain"]))
     job.result(20)
-    assert session.log.find(job.task_uuid).attempts == 3
+    assert session.log.find(job.task_uuid).attempts == 1  # the log counts those that may have been accepted
     assert echo.charged == PRICE_CREDITS
     waited = [text for text in shown if text.startswith("waiting to be sent again: ")]
     assert waited
     assert not shown[-1].startswith("waiting")
+
+
+def refused_run(log_url, echo, open_session, **options):
+    """Return a session, and its job that waits to be sent again: its service refuses the first attempt."""
+    session = open_session(pause_s=600, timeout_s=3600.0)
+    echo.order({"kind": "refuse", "status": 429, "count": 1})
+    job = submit(session, **options)
+    wait_until(lambda: job.waiting)
+    return session, job
+
+
+def wait_until(condition):
+    until = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_a_refused_run_that_waits_to_be_sent_again_counts_as_not_sent(log_url, echo, open_session):
+    session, job = refused_run(log_url, echo, open_session)
+    record = session.log.find(job.task_uuid)
+    assert (record.state, record.attempts, record.sent_at_utc) == (State.PREPARED, 0, None)
+    assert job.cancel()
+    with pytest.raises(RunCancelled):
+        job.result(20)
+    assert session.log.find(job.task_uuid).state is State.DISCARDED
+    assert echo.charged == 0
+
+
+def test_a_refused_run_of_a_session_that_ends_can_be_sent_by_the_next(log_url, echo, open_session):
+    session, job = refused_run(log_url, echo, open_session)
+    session.close()
+    after = open_session()
+    (left,) = after.pending()
+    assert (left.task_uuid, left.attempts) == (job.task_uuid, 0)
+    again = after.engine.known.resume_run(left, sends=True)
+    assert again.result(20)[0].image.size == (8, 8)
+    assert echo.charged == PRICE_CREDITS
+
+
+def test_another_kernel_may_send_what_waits_and_then_its_answer_is_ours_too(log_url, echo, open_session):
+    session = open_session(pause_s=3.0)
+    echo.order({"kind": "refuse", "status": 429, "count": 1})
+    job = submit(session)
+    wait_until(lambda: job.waiting)
+    other = submit(open_session())
+    assert other.result(20)[0].image.size == (8, 8)
+    assert job.result(30)[0].image.size == (8, 8)
+    assert echo.charged == PRICE_CREDITS
+    assert session.log.find(job.task_uuid).state is State.SUCCEEDED
 
 
 @pytest.mark.parametrize(("fault", "charged"), [("lose", PRICE_CREDITS), ("drop", 0)])

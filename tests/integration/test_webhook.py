@@ -351,8 +351,8 @@ def test_a_notebook_receives_in_the_background(session, runkey):
         {"service": "runkey", "outcome": "verified", "status": 204, "event": "task.completed", "task_ids": [task_id],
          "reason": ""}
     ]  # fmt: skip
-    assert session.callbacks.url_of("runkey") == url
-    assert session.callbacks.url_of("useapi") is None
+    assert session.callbacks.url_of("runkey", is_local=True) == url
+    assert session.callbacks.url_of("useapi", is_local=True) is None
     with pytest.raises(ConfigError, match="receives callbacks already, at http") as caught:
         rw.command("webhook", port=0)
     assert "stop" in str(caught.value)
@@ -375,8 +375,6 @@ def with_runkey(tmp_path, runkey, monkeypatch):
 
 def test_the_receiver_of_a_session_ends_the_wait_for_a_run(with_runkey, runkey):
     receiver = rw.runkey.receiver()
-    url = receiver.url_of("runkey")
-    assert with_runkey.settings.value("runkey_webhook_url") == url
     job = rw.runkey.run("tpl_image", prompt="a ship", width=64, height=64, agreed=True)
     while job.record.remote_id is None:
         time.sleep(0.01)
@@ -436,7 +434,7 @@ def test_secrets_of_named_variables_replace_that_of_the_service(session, runkey,
     monkeypatch.setenv("NEW_SECRET", SECRET)
     monkeypatch.setenv("OLD_SECRET", "an-earlier-secret")
     rw.command("webhook", port=0, secret_env=["NEW_SECRET", "OLD_SECRET"])
-    url = session.callbacks.url_of("runkey")
+    url = session.callbacks.url_of("runkey", is_local=True)
     assert send(url, BODY, [GOOD]) == 401
     runkey.set("behaviour", {"webhook_attempts": 1})
     runkey.start("tpl_image", webhook_url=url)
@@ -523,7 +521,7 @@ def test_a_session_without_services_with_callbacks_states_it(tmp_path):
 
 def test_reports_that_nothing_reads_are_dropped(session, runkey):
     session.callbacks.start()
-    send(session.callbacks.url_of("runkey"), b"x", [])
+    send(session.callbacks.url_of("runkey", is_local=True), b"x", [])
 
     async def fill():
         newest = session.callbacks.receiver.reports[-1]

@@ -31,7 +31,7 @@ def test_a_cell_starts_it_and_later_cells_show_and_stop_it(shell, session, capsy
     assert "`%runware webhook --port 8766` starts to receive them." in capsys.readouterr().out
     shell.run("%runware webhook --port 0")
     printed = capsys.readouterr().out
-    url = session.callbacks.url_of("runkey")
+    url = session.callbacks.url_of("runkey", is_local=True)
     assert f"URL to give to runkey: {url}" in printed
     assert "pass its URL with `--public-url URL`" in printed
     with pytest.raises(urllib.error.HTTPError) as refused:

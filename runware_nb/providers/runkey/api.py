@@ -75,7 +75,9 @@ class RunKeyApi:
             task["webhookURL"] = webhook_url
         return session.submit(task, service="runkey", fresh=fresh, agreed=agreed, tags=as_tags(tags), note=note)
 
-    def receiver(self, *, port: int = 0, host: str = "127.0.0.1", public_url: str | None = None) -> Receiver:
+    def receiver(
+        self, *, port: int = 0, host: str = "127.0.0.1", public_url: str | None = None, secret_env: str = ""
+    ) -> Receiver:
         """Start to receive callbacks in this session, and have later tasks carry the URL.
 
         RunKey signs its callbacks with the webhook secret of `RUNKEY_WEBHOOK_SECRET`. A callback only wakes the poll
@@ -84,7 +86,9 @@ class RunKeyApi:
         Args:
             port: Port to listen on; 0 for a free one.
             host: Address to listen on.
-            public_url: URL of a tunnel or reverse proxy, under which the service reaches the port.
+            public_url: URL of a tunnel or reverse proxy, under which the service reaches the port. Without it, only a
+                sandbox on this machine is told to call.
+            secret_env: Environment variable with the webhook secret; by default RUNKEY_WEBHOOK_SECRET or the keyring.
 
         Returns:
             The receiver, which ends with the session, or with `%runware webhook --stop`.
@@ -93,9 +97,10 @@ class RunKeyApi:
             ConfigError: One is running already, the port cannot be used, or there is no webhook secret.
         """
         session = current_session()
-        receiver = session.callbacks.start(port=port, host=host, public_url=public_url, services=["runkey"])
-        session.configure(runkey_webhook_url=receiver.url_of("runkey"))
-        return receiver
+        names = (secret_env,) if secret_env else ()
+        return session.callbacks.start(
+            port=port, host=host, public_url=public_url, secret_variables=names, services=["runkey"]
+        )
 
     def task(self, task_id: str) -> RunKeyTask:
         """Read a task from the service, whether or not it was submitted here. It costs nothing.

@@ -141,10 +141,12 @@ class RunKeyProvider:
         return None
 
     def complete(self, task: Item, *, as_is: bool = False) -> Item:
-        """Return a task with our id, and with the callback URL of the settings if it has none."""
+        """Return a task with our id; without a callback URL, with that of the settings or of the session's receiver."""
         completed = {**task, "taskUUID": task.get("taskUUID") or str(uuid.uuid4())}
-        if not as_is and self._webhook_url and "webhookURL" not in completed:
-            completed["webhookURL"] = self._webhook_url
+        if not as_is and "webhookURL" not in completed:
+            url = self._webhook_url or self._context.callback_url("runkey", is_local=self.name == SERVICES[1])
+            if url:
+                completed["webhookURL"] = url
         return completed
 
     def takes_seed(self, task: Mapping[str, Any]) -> bool:
@@ -271,7 +273,7 @@ class RunKeyProvider:
         if error.outcome is not None:
             # The task was accepted, and failed. Whether it is charged is not documented, so it is never repeated.
             return None
-        following = Attempt({**attempt.task, "taskUUID": str(uuid.uuid4())}, attempt.number + 1)
+        following = Attempt(attempt.task, attempt.number + 1)
         if error.code == RATE_LIMIT and attempt.number < _LIMIT_TRIES:
             # Refused before acceptance: nothing is charged. The limiter holds the next attempt back for as long as
             # the service has asked, and a wait for a place has no deadline, as for any other place.

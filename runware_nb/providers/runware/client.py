@@ -505,6 +505,9 @@ class _Callbacks:
     async def on_accepted(self, accepted: Accepted) -> None:
         """Do nothing: the id is ours, and known before."""
 
+    async def on_refused(self, attempt: Attempt) -> None:
+        """Do nothing: the attempt that follows is announced by `on_attempt`."""
+
     def on_result(self, result: Result) -> None:
         if self._on_result is not None:
             self._on_result(result)

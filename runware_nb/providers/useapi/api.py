@@ -282,7 +282,8 @@ class UseApiFunctions:
         Args:
             port: Port to listen on; 0 for a free one.
             host: Address to listen on.
-            public_url: URL of a tunnel or reverse proxy, under which the service reaches the port.
+            public_url: URL of a tunnel or reverse proxy, under which the service reaches the port. Without it, only a
+                sandbox on this machine is told to call.
 
         Returns:
             The receiver, which ends with the session, or with `%runware webhook --stop`.
@@ -290,10 +291,7 @@ class UseApiFunctions:
         Raises:
             ConfigError: One is running already, or the port cannot be used.
         """
-        session = current_session()
-        receiver = session.callbacks.start(port=port, host=host, public_url=public_url, services=["useapi"])
-        session.configure(useapi_reply_url=receiver.url_of("useapi"))
-        return receiver
+        return current_session().callbacks.start(port=port, host=host, public_url=public_url, services=["useapi"])
 
     def task(self, task_id: str) -> UseApiTask:
         """Read a task from the service, whether or not it was submitted here. It costs nothing.

@@ -349,7 +349,8 @@ class UseApiProvider:
         """Send an attempt once. See `Sender.submit`."""
         if now() >= deadline:
             raise TransportTimeout("The time limit of the task has passed. It was not sent.", may_have_arrived=False)
-        body = wire_body(attempt.task, attempt.attempt_uuid, self._reply_url)
+        reply_url = self._reply_url or self._context.callback_url("useapi", is_local=self.name != "useapi") or ""
+        body = wire_body(attempt.task, attempt.attempt_uuid, reply_url)
         # Not cut off at the deadline of the task: a response that is not awaited is a task whose fate is unknown. The
         # client has a limit of its own.
         task = await self.client.send_create(call_of(attempt.task), body)
@@ -418,8 +419,7 @@ class UseApiProvider:
         delay_s = resubmit_delay_s(attempt.number, error.retry_after_s, jitter=self._rng.random())
         is_bound = bool(attempt.task.get("account") or attempt.task.get("assets"))
         self.limiter.refused(delay_s, everywhere=not is_bound)
-        task = {**attempt.task, "taskUUID": str(uuid.uuid4())}
-        return NextAttempt(Attempt(task, attempt.number + 1), self.clock.real_s(delay_s))
+        return NextAttempt(Attempt(attempt.task, attempt.number + 1), self.clock.real_s(delay_s))
 
     # --- results and account -------------------------------------------------------------------------
 

@@ -44,6 +44,9 @@ class Context:
     def notify(self, sentence):
         self.told.append(sentence)
 
+    def callback_url(self, service, *, is_local):
+        return None
+
 
 @pytest.fixture
 def provider():
