@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from runware_nb.errors import RateLimited
+from runware_nb.errors import RateLimited, TransportError
 from runware_nb.net.clock import Clock
 from runware_nb.net.deadlines import now
 from runware_nb.providers.runkey.pace import pace_of
@@ -233,6 +233,33 @@ def test_a_turn_that_nothing_has_used_is_returned_with_the_place(open_session, p
 
     run_async(work())
     assert not taken_of(pace)
+
+
+class JumpingClock(Clock):
+    """Each sleep takes 25 s."""
+
+    def __init__(self):
+        super().__init__()
+        self.sleeps = 0
+
+    def now(self):
+        return 25.0 * self.sleeps
+
+    async def sleep(self, seconds):
+        self.sleeps += 1
+
+
+def test_connecting_is_not_tried_again_for_long_after_the_claim(tmp_path, monkeypatch, run_async):
+    monkeypatch.setenv("RUNKEY_API_KEY", KEY)
+    clock = JumpingClock()
+    package = replace(PACKAGE, build=lambda context: RunKeyProvider(context, clock=clock))
+    settings = Settings(home=tmp_path / ".runware").with_values(runkey_url="http://127.0.0.1:9/v1")
+    session = Session(settings, packages=[package])
+    provider, attempt = attempt_of(session, "unreachable")
+    with pytest.raises(TransportError, match="cannot be reached") as caught:
+        run_async(provider.submit(attempt, now() + 300))
+    session.close()
+    assert (caught.value.may_have_arrived, clock.sleeps) == (False, 1)
 
 
 def test_closing_a_session_keeps_the_id_of_a_submission_in_flight(service, open_session, clock):

@@ -656,6 +656,17 @@ def test_a_notebook_hides_the_webhook_secret():
         sandbox.stop()
 
 
+def test_a_session_takes_the_urls_of_services_from_the_sandbox_and_no_other_setting():
+    """The sandbox has media of its own; the setting `media_url` stays where the user keeps images."""
+    sandbox = LocalSandbox()
+    try:
+        assert "media_url" in sandbox.info
+        assert set(sandbox.values) == {"api_key", "rest_url", "ws_url", "schemas_url", "runkey_url", "useapi_url"}
+        assert sandbox.values["runkey_url"] == sandbox.info["runkey_url"]
+    finally:
+        sandbox.stop()
+
+
 def test_the_reset_of_the_limit_is_in_the_future(runkey):
     """It is stated in seconds since the epoch, and agrees with the Date header."""
     headers = runkey.call("/account")[2]
