@@ -168,7 +168,8 @@ def test_a_slow_response_is_an_unknown_fate(runkey, use):
 
 def test_the_longest_wait_for_a_limit_does_not_cut_off_a_response(runkey, use):
     runkey.set("faults", [{"kind": "slow", "seconds": SCALE}])
-    assert use(lambda client: client.run("tpl_inline"), max_wait_s=1).status == "queued"
+    task = use(lambda client: client.run("tpl_inline"), clock=new_clock(1), max_wait_s=0.5)  # the response takes 1 s
+    assert task.status == "queued"
 
 
 @pytest.mark.parametrize(
