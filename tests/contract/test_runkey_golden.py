@@ -91,7 +91,7 @@ def test_rate_limited_envelope(ask, process):
 
 async def _patient_account(client, *_):
     with pytest.raises(RateLimited) as caught:
-        await client._ask("GET", "/account", "question", client.clock.now() + 1)
+        await client._ask("/account", client.clock.now() + 1)
     assert caught.value.retry_after_s == 30
     client.max_wait_s = 100
     return await client.account()
