@@ -74,6 +74,7 @@ class Statements:
             .where(
                 mine,
                 runs.c.attempt_uuid == sa.bindparam("attempt_uuid"),
+                runs.c.sender == sa.bindparam("sender"),
                 runs.c.attempts == _word(1),
                 runs.c.finished_at_utc.is_(None),
                 runs.c.remote_id.is_(None),
@@ -136,10 +137,16 @@ class Statements:
         # It left and may be paid for, whatever state it was in: also a discarded run is shown again, because the user
         # has to decide. It stays unfinished, so that its reservation in the budgets stays too. A run whose id has
         # arrived meanwhile, in another kernel, can be asked about and is left as it is.
-        is_unidentified = sa.or_(runs.c.remote_id.is_(None), runs.c.remote_id == runs.c.attempt_uuid)
+        is_known = sa.or_(
+            runs.c.remote_id.is_(None),
+            runs.c.remote_id == runs.c.attempt_uuid,
+            runs.c.remote_id == sa.bindparam("remote_id"),
+        )
+        is_same_claim = sa.func.coalesce(runs.c.sent_at_utc, _word("")) == sa.bindparam("sent_at_utc")
+        self.touch = text(sa.update(runs).where(mine).values(state=runs.c.state))  # finds out whether the run is there
         self.mark_unknown = text(
             sa.update(runs)
-            .where(mine, runs.c.finished_at_utc.is_(None), runs.c.attempts > _word(0), is_unidentified)
+            .where(mine, runs.c.finished_at_utc.is_(None), runs.c.attempts > _word(0), is_known, is_same_claim)
             .values(state=_word("unknown"), error=sa.bindparam("error"), state_at_utc=sa.bindparam("at_utc"))
         )
         is_open = runs.c.state.in_([_word(state.value) for state in sorted(UNFINISHED_STATES)])
@@ -168,7 +175,7 @@ class Statements:
             number=sa.bindparam("number"), sent_at_utc=sa.bindparam("at_utc"),
         )  # fmt: skip
         unchanged = (self.insert_tag, self.insert_cell, self.insert_environment, self.claim, self.accept,
-                     self.accepted, self.refused, self.mark_unknown, self.set_state)  # fmt: skip
+                     self.accepted, self.refused, self.touch, self.mark_unknown, self.set_state)  # fmt: skip
         self.carried: dict[str, str] = {
             **{sql: sql for sql in unchanged},
             self.insert_attempt: text(carried_attempt.on_conflict_do_nothing()),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import uuid
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,12 @@ from runware_nb.errors import (
     RunCancelled,
     TaskError,
     TaskInvalid,
+    TaskNotFound,
     TransportError,
     TransportTimeout,
 )
-from runware_nb.runlog import State
+from runware_nb.loop import background_loop
+from runware_nb.runlog import RunRecord, State
 from runware_nb.runlog.spending import sum_spending
 from runware_nb.session import Session
 from runware_nb.settings import Settings
@@ -246,6 +249,62 @@ def test_a_refused_question_says_nothing_about_an_accepted_task(echo, open_sessi
         submit(session, {"prompt": "another", "seed": 1}).result(20)
     assert session.job(job.task_uuid).result(20)[0].image.size == (8, 8)
     assert echo.charged == PRICE_CREDITS
+
+
+@pytest.mark.parametrize("status", [429, 404, 500])
+def test_a_refused_question_after_the_deadline_says_nothing_either(echo, open_session, status):
+    """The kernel goes on asking after the deadline. An error of these questions must not end a run that is charged."""
+    session = open_session()
+    submit(session, {"prompt": "the connection is open from here on", "seed": 1}).result(20)
+    session.configure(timeout_s=1.5)
+    echo.order({"kind": "slow", "seconds": 3.0})
+    job = submit(session)
+    with pytest.raises(TransportTimeout):
+        job.result(20)
+    echo.order({"kind": "deny", "on": "question", "status": status, "count": 100})
+    time.sleep(3)
+    assert not session.log.find(job.task_uuid).is_finished
+    echo.control("faults", [])
+    assert session.job(job.task_uuid).result(20)[0].image.size == (8, 8)
+    assert echo.charged == 2 * PRICE_CREDITS
+
+
+def test_a_refused_question_of_a_kernel_that_joined_does_not_end_the_run(echo, open_session):
+    first, second = open_session(), open_session()
+    echo.order({"kind": "slow", "seconds": 3.0})
+    job = submit(first)
+    wait_until(lambda: job.record.remote_id)
+    joined = submit(second)
+    echo.order({"kind": "deny", "on": "question", "status": 429, "count": 100})
+    for waiting in (job, joined):
+        with pytest.raises(TaskError):
+            waiting.result(20)
+    assert not first.log.find(job.task_uuid).is_finished
+    echo.control("faults", [])
+    assert first.job(job.task_uuid).result(20)[0].image.size == (8, 8)
+    assert echo.charged == PRICE_CREDITS
+
+
+def test_a_task_that_its_service_has_forgotten_is_unknown_and_never_lost(echo, open_session):
+    """It was accepted and may be charged: the user decides."""
+    session = open_session()
+    name, at = str(uuid.uuid4()), "2020-01-01T00:00:00.000+00:00"
+    old = RunRecord(
+        task_uuid=name, attempt_uuid=name, provider="fake", task_type="echo", model=None, request={**TASK, "taskUUID": name},
+        request_hash="1:0", asked_hash="1:0", created_at_utc=at, cost_unit="credits",
+    )  # fmt: skip
+
+    async def write():
+        await session.log.prepare(old)
+        await session.log.mark_sent(name, name, 1, at, json.dumps(old.request))
+        await session.log.accepted(name, "gone", at)
+
+    background_loop().submit(write()).result(20)
+    with pytest.raises(TaskNotFound):
+        session.engine.known.resume_run(session.log.find(old.task_uuid), sends=False).result(20)
+    left = session.log.find(old.task_uuid)
+    assert (left.state, left.is_finished) == (State.UNKNOWN, False)
+    assert "gone" in left.error["message"]
 
 
 def test_a_search_that_is_refused_leaves_the_fate_unknown(echo, open_session):

@@ -28,7 +28,7 @@ def session(sandbox, make_session):
         ):  # fmt: skip
             await send(log, run)
         error = {"code": "fateUnknown", "message": "The connection broke."}
-        await log.mark_unknown(UNKNOWN, error, AT)
+        await log.mark_unknown(log.find(UNKNOWN), error, AT)
         for name, cost in ((DOLLARS, Money(0.02)), (CREDITS, Money(12.0, "credits"))):
             result = ResultRecord(position=0, seed=1, cost=cost.amount, raw={"id": "x"})
             await log.finish(name, State.SUCCEEDED, at_utc=AT, duration_s=1.0, cost=cost, error=None, records=[result])

@@ -293,14 +293,16 @@ def test_an_unknown_fate_keeps_its_reservation_until_it_is_decided(log, run_asyn
             await send(log, credits_run(number, estimate=3.0))
         await log.set_state(credits_run(2).task_uuid, State.DISCARDED)
         for number in (1, 2, 3):
-            await log.mark_unknown(credits_run(number).task_uuid, error, AT)
+            await log.mark_unknown(log.find(credits_run(number).task_uuid), error, AT)
         with pytest.raises(BudgetExceeded):
             await log.prepare(credits_run(9, estimate=3.0))
         with pytest.raises(RunClaimed):  # it is never sent again by itself
             await log.mark_sent(credits_run(1).task_uuid, credits_run(1).task_uuid, 2, AT, "{}")
         await log.prepare(credits_run(4))
-        with pytest.raises(RunLogError):  # what never left is not unknown
-            await log.mark_unknown(credits_run(4).task_uuid, error, AT)
+        await log.mark_unknown(log.find(credits_run(4).task_uuid), error, AT)  # what never left is not unknown
+        assert log.find(credits_run(4).task_uuid).state is State.PREPARED
+        with pytest.raises(RunLogError):
+            await log.mark_unknown(credits_run(77), error, AT)
 
     run_async(live())
     run = log.find(credits_run(1).task_uuid)
@@ -335,7 +337,7 @@ def test_an_accepted_run_is_written_again_to_a_log_that_was_deleted(tmp_path):
         await send(log, credits_run(1))
         await log.accepted(credits_run(1).task_uuid, "r1", AT)
         await send(log, credits_run(2))
-        await log.mark_unknown(credits_run(2).task_uuid, {"message": "x"}, AT)
+        await log.mark_unknown(log.find(credits_run(2).task_uuid), {"message": "x"}, AT)
         for path in (tmp_path / ".runware").glob("runs.sqlite*"):
             path.unlink()
         await log.prepare(credits_run(3))
