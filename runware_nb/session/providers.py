@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Providers"]
 
+_CLOSING_S = 7.0
+"""Longest wait for a provider that closes. A client waits for the responses of tasks that are being sent, up to 5 s."""
+
 
 class Providers:
     """Builds the provider of each service on first use. It can be used from any thread.
@@ -162,7 +165,7 @@ class Providers:
         providers, self._all, self._built = self._all, [], {}
         for provider in providers:
             with contextlib.suppress(Exception):
-                wait(background_loop().submit(provider.aclose()), timeout_s=2.0)
+                wait(background_loop().submit(provider.aclose()), timeout_s=_CLOSING_S)
 
 
 @short_repr("settings")
