@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from ..core.redaction import show_url
 from ..errors import MagicUsageError
 from ..present.table import render_facts
 from ..settings import Place, Settings, save_to_project, settings_table
@@ -58,6 +57,5 @@ def _shown(settings: Settings) -> dict[str, Any]:
     values = {name: settings.value(name) for name in table if name != "api_key"}
     values["home"] = str(settings.home)
     for name, value in values.items():
-        if table[name].is_url and value is not None:
-            values[name] = show_url(value)
+        values[name] = table[name].shown(value)
     return values | {"defaults": settings.defaults}

@@ -119,6 +119,6 @@ def _json(report: CallbackReport) -> dict[str, Any]:
         "outcome": report.outcome,
         "status": report.status,
         "event": report.event,
-        "task_ids": list(report.task_ids),
+        "task_ids": list(report.shown_ids),
         "reason": report.reason,
     }

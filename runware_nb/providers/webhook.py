@@ -34,6 +34,8 @@ _LOOK_S = 1.0
 _DAY_S = 86_400.0
 _SWEEP_S = 600.0
 _MOST_REMEMBERED = 10_000
+_MOST_FILES = 1_000
+"""In the folder of the board. More are written by nobody but a sender of forged callbacks."""
 _MOST_REPORTS = 1_000
 
 
@@ -78,12 +80,14 @@ class Route:
         verify: Returns what a callback is about, from its headers and the bytes of its body. It raises
             `CallbackRefused`. It runs on the event loop and must not block.
         is_signed: Whether the service signs its callbacks.
+        shorten: Shortens an id of a task for display.
     """
 
     service: str
     path: str
     verify: Callable[[Headers, bytes], VerifiedCallback]
     is_signed: bool = True
+    shorten: Callable[[str], str] = str
 
 
 class Sleeper(Protocol):
@@ -123,7 +127,8 @@ class CallbackBoard:
         self._waiters: dict[str, set[_Waiter]] = {}
         self._posted: OrderedDict[str, None] = OrderedDict()
         self._received: set[str] = set()
-        self._next_sweep = 0.0
+        self._next_sweep = self._next_count = 0.0
+        self._room = 0
         restart_after_fork(self)
 
     def restart_in_child(self) -> None:
@@ -143,8 +148,14 @@ class CallbackBoard:
         for waiter in waiters:
             with contextlib.suppress(RuntimeError):  # its loop was closed, and nothing waits there any more
                 waiter.loop.call_soon_threadsafe(waiter.woken.set)
-        if not waiters:
+        if waiters or self._folder is None:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
             self._write(name)
+        else:
+            loop.run_in_executor(None, self._write, name)  # a slow disk must not hold up other callbacks
 
     async def wait(self, service: str, task_id: str, seconds: float, clock: Sleeper | None = None) -> bool:
         """Wait until a callback about a task arrives, or until the time is over.
@@ -208,16 +219,33 @@ class CallbackBoard:
         return True
 
     def _write(self, name: str) -> None:
-        """Write the file for another process. The name is all that it contains, so that it is never half written."""
-        if self._folder is None:
+        """Write the file for another process. The name is all that it contains, so that it is never half written.
+
+        If the folder is full, none is written: the slow poll of the other process finds the task.
+        """
+        folder = None if self._folder is None else self._folder()
+        if folder is None:
             return
-        folder = self._folder()
-        with contextlib.suppress(OSError):  # without a file, the slow poll of the other process finds the task
+        with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / name).touch(mode=0o600)
             if time.monotonic() >= self._next_sweep:
                 self._next_sweep = time.monotonic() + _SWEEP_S
                 _sweep(folder)
+            if not self._has_room(folder):
+                return
+            (folder / name).touch(mode=0o600)
+            with self._lock:
+                was_taken = name not in self._posted
+            if was_taken:  # by a wait of this process, while the file was being written
+                (folder / name).unlink()
+
+    def _has_room(self, folder: Path) -> bool:
+        """Return whether another file may be written. The files are counted rarely: others take and write some too."""
+        if self._room <= 0 and time.monotonic() >= self._next_count:
+            self._next_count = time.monotonic() + _LOOK_S
+            self._room = _MOST_FILES - sum(1 for _ in folder.iterdir())
+        self._room -= 1
+        return self._room >= 0
 
 
 def _name_of(service: str, task_id: str) -> str:
@@ -248,6 +276,7 @@ class CallbackReport:
         task_ids: The tasks that it was about.
         reason: Why it was refused.
         at: When, in seconds since 1970.
+        shorten: Shortens an id for display.
     """
 
     service: str
@@ -257,6 +286,7 @@ class CallbackReport:
     task_ids: tuple[str, ...] = ()
     reason: str = ""
     at: float = 0.0
+    shorten: Callable[[str], str] = field(default=str, repr=False, compare=False)
 
     @property
     def line(self) -> str:
@@ -266,8 +296,13 @@ class CallbackReport:
         return printable(redact_text(f"{moment} {self.service}: {self.outcome}: {what}").replace("\n", " "))
 
     @property
+    def shown_ids(self) -> tuple[str, ...]:
+        """The ids of its tasks for display: those of some services contain an e-mail, and outputs are shared."""
+        return tuple(self.shorten(task_id) for task_id in self.task_ids)
+
+    @property
     def _tasks(self) -> str:
-        return ", ".join(self.task_ids)
+        return ", ".join(self.shown_ids)
 
 
 class Receiver:
@@ -437,8 +472,9 @@ class Receiver:
             "verified" if new else "duplicate" if callback.task_ids else "ignored"
         )
         return CallbackReport(
-            route.service, outcome, 204, callback.event_id, tuple(new) or callback.task_ids, at=time.time()
-        )
+            route.service, outcome, 204, callback.event_id, tuple(new) or callback.task_ids, at=time.time(),
+            shorten=route.shorten,
+        )  # fmt: skip
 
 
 def _checked(url: str) -> str:

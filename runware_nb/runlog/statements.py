@@ -9,7 +9,19 @@ import sqlalchemy as sa
 from .databases import upsert_for
 from .records import UNFINISHED_STATES
 from .rows import RESULT_COLUMNS, RUN_COLUMNS, USE_COLUMNS
-from .schema import LONGEST_KEY, attempts, budgets, cells, environments, results, run_tags, runs, spending, uses
+from .schema import (
+    LONGEST_KEY,
+    attempts,
+    budgets,
+    cells,
+    environments,
+    has_own_id,
+    results,
+    run_tags,
+    runs,
+    spending,
+    uses,
+)
 from .spending import FROM_SETTINGS
 
 __all__ = ["Statements"]
@@ -187,8 +199,11 @@ class Statements:
         """Make what keeps roll-up and budgets right, run before `finish`: a run that is finished counts no more."""
         mine = runs.c.task_uuid == sa.bindparam("run_uuid")
         cost = sa.func.coalesce(_reported_cost(), _word(0))
-        # Results whose cost the service did not report, or reported in another unit than the run was prepared in.
-        is_unknown = sa.and_(sa.cast(sa.bindparam("has_results"), sa.Integer) == _word(1), _reported_cost().is_(None))
+        # The service did not report the cost, or reported it in another unit than the run was prepared in. Without
+        # results, a service that accepts our ids charges nothing (Runware). A service that chose an id has accepted the
+        # task, and may charge for one that fails: its cost is unknown then, and never 0.
+        may_be_charged = sa.or_(sa.cast(sa.bindparam("has_results"), sa.Integer) == _word(1), has_own_id)
+        is_unknown = sa.and_(may_be_charged, _reported_cost().is_(None))
         counted = sa.select(*_counted(cost, is_unknown)).where(mine, runs.c.is_imported == _word(0)).cte("counted")
         parts = [
             _part(counted, dimension, counted.c[dimension], by_day=by_day)
@@ -222,7 +237,7 @@ class Statements:
                 limited, budgets.c.spent + budgets.c.reserved > limit + _word(1e-9)
             )
         )
-        # The service charged for results whose cost it did not report: a budget counts the estimate then, never 0.
+        # Where the cost is unknown, a budget counts the estimate, never 0.
         estimated = sa.func.coalesce(runs.c.estimate, _word(0))
         charged = sa.case((is_unknown, estimated), else_=cost)
         self.settle = text(_settling(mine, charged))
@@ -235,7 +250,7 @@ def _settling(mine: sa.ColumnElement[bool], charged: sa.ColumnElement[Any]) -> A
     """Build the statement that turns what was reserved for a run into what it cost."""
     estimate = sa.func.coalesce(runs.c.estimate, _word(0))
     held = sa.select(sa.case((runs.c.finished_at_utc.is_(None), estimate), else_=_word(0))).where(mine)
-    was_charged = sa.and_(runs.c.error.is_(None), runs.c.attempts > _word(0))
+    was_charged = sa.and_(sa.or_(runs.c.error.is_(None), has_own_id), runs.c.attempts > _word(0))
     # What an earlier end of the same run has counted already: a run can end again when its result arrives late.
     counted = sa.case(
         (runs.c.finished_at_utc.is_(None), _word(0)),

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from ..core.amounts import MOST_USD, parse_amount
 from ..core.key_shapes import key_like_spans, looks_like_key
-from ..core.redaction import HiddenText, known_secrets, redact_urls, show_url
+from ..core.log_filter import filter_logs
+from ..core.redaction import HiddenText, host_of, known_secrets, redact_urls, show_url
 from ..errors import ConfigError
 from ..reprs import short_repr
 from .secrets import RUNWARE_KEY
@@ -49,6 +50,8 @@ class Setting:
         unit: Unit of a number, such as `s`.
         choices: The allowed texts, with a remark on each that needs one; empty if any text is allowed.
         is_url: Whether it is a URL, which is shown without user and password.
+        hides_path: Whether the path of a URL protects what it leads to, so that it is not shown, and the last part of
+            it is redacted everywhere.
         schemes: The allowed schemes of a URL; empty if the URL is checked where it is opened.
         above: A number must be greater than this.
         minimum: A number must be at least this.
@@ -66,6 +69,7 @@ class Setting:
     unit: str = ""
     choices: Mapping[str, str] = field(default_factory=dict)
     is_url: bool = False
+    hides_path: bool = False
     schemes: tuple[str, ...] = ()
     above: float | None = None
     minimum: float | None = None
@@ -121,17 +125,30 @@ class Setting:
         return value
 
     def checked(self, value: Any) -> Any:
-        """Return a value that is allowed. A URL with user or password becomes text whose repr does not show them.
+        """Return a value that is allowed. A URL with a part that is not shown becomes text whose repr does not show it.
 
         Raises:
             ConfigError: It is not allowed.
         """
         if self.is_url and isinstance(value, str) and not isinstance(value, HiddenText):
-            shown = show_url(value)
+            shown = self.shown(value)
+            if self.hides_path and value:
+                known_secrets.add(value.partition("?")[0].partition("#")[0].rstrip("/").rpartition("/")[2])
+                filter_logs()
             if shown != value:
                 value = HiddenText(value, repr(shown))
         self._check(value)
         return value
+
+    def shown(self, value: Any) -> Any:
+        """Return what may be shown of a value."""
+        if not self.is_url or not isinstance(value, str) or not value:
+            return value
+        if not self.hides_path:
+            return show_url(value)
+        scheme, colon, _ = value.partition("://")
+        host = host_of(value)
+        return f"{scheme}://{host}/…" if colon and host else "…"
 
     def _check(self, value: Any) -> None:
         if value is None and self.default is None:

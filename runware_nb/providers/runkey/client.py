@@ -266,7 +266,7 @@ class RunKey:
             raise _unknown(error) from error  # it stated a success, without the id
         task_id = data.get("task_id")
         if not is_safe_id(task_id):
-            # It was accepted, but nobody can ask for it by an id that must not be part of a URL.
+            # It was accepted, but it cannot be asked for by an id that must not be part of a URL.
             raise _unknown(ProtocolError(f"RunKey sent a task id that cannot be used: {task_id!r:.80}."))
         self.pace.submitted()
         status = data.get("status")  # a status that cannot be used must not cost the id

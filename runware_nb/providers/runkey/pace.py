@@ -385,7 +385,7 @@ class Places:
                     self._taken -= 1
 
     def _hand_over(self, turn: asyncio.Future[None]) -> None:
-        """Give a place to a waiter, in its own loop; if it has gone, to the next."""
+        """Hand a place to a waiter, in its own loop; if it has gone, to the next."""
         if not turn.done():
             turn.set_result(None)
             return

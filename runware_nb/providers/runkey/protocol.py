@@ -20,7 +20,6 @@ from ...core.parsing import as_identifier, parse_json
 from ...core.redaction import redact_text, redact_values
 from ...errors import (
     AuthenticationFailed,
-    ConfigError,
     OutOfCredit,
     ProtocolError,
     ProviderFailed,
@@ -32,9 +31,9 @@ from ...errors import (
     TaskNotFound,
     TransportError,
 )
-from ...net.address_policy import is_private_host
 from ...net.http import HttpResponse, retry_after_s
 from ...reprs import short_repr, shortened
+from ..key_urls import check_key_url, is_local_url
 
 __all__ = [
     "NO_GPU",
@@ -70,7 +69,7 @@ _LONGEST_MESSAGE = 1000
 _LONGEST_SHOWN = 10_000
 _MEANINGS: Mapping[str, tuple[type[TaskError], str]] = {
     "40001": (AuthenticationFailed, "the API key is missing or invalid"),
-    "40002": (OutOfCredit, "the account has not enough credits"),
+    "40002": (OutOfCredit, "the account does not have enough credits"),
     RATE_LIMIT: (RateLimited, "a limit of the account is reached"),
     "40004": (TaskInvalid, "the template does not exist"),
     "40005": (TaskInvalid, "the input is not valid"),
@@ -155,27 +154,7 @@ def check_url(url: str) -> str:
     Raises:
         ConfigError: The key must not be sent there: only https, or this machine, is safe (section 11).
     """
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError as error:
-        raise ConfigError("Invalid RunKey URL: its host or its port cannot be read. Nothing was sent.") from error
-    if not parts.hostname or parts.username or parts.password or parts.query or parts.fragment:
-        raise ConfigError(
-            "Invalid RunKey URL: expected https:// and a host, without user, password and query. Nothing was sent."
-        )
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_local_url(url)):
-        raise ConfigError(
-            f"The RunKey API key is not sent to {parts.scheme}://{parts.hostname}: expected https, or http on this "
-            "machine. Nothing was sent."
-        )
-    return url.rstrip("/")
-
-
-def is_local_url(url: str) -> bool:
-    """Return whether a URL leads to this machine, where a sandbox may run."""
-    host = urlsplit(url).hostname or ""
-    return host in {"localhost", "::1"} or (host.startswith("127.") and is_private_host(host) is True)
+    return check_key_url(url, service="RunKey", key_label="RunKey API key")
 
 
 def check_webhook_url(url: str) -> str | None:

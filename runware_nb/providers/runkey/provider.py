@@ -197,7 +197,7 @@ class RunKeyProvider:
         return is_reference(text)
 
     async def prepare(self, task: Item) -> Item:
-        """Put the URL of each earlier result in its place; RunKey has no upload. See `Provider.prepare`.
+        """Replace each earlier result by its URL; RunKey has no upload. See `Provider.prepare`.
 
         Raises:
             MediaError: A medium has no URL.

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from ...errors import ConfigError
 from ..webhook import CallbackRefused, Route, VerifiedCallback
-from .protocol import owner_of, parse_json
+from .protocol import owner_of, parse_json, shorten_id
 
 if TYPE_CHECKING:
     from ...settings import Key
@@ -55,7 +55,7 @@ def build_route(context: ProviderContext, keys: Sequence[Key] = ()) -> Route:
             "The setting useapi_reply_url has a path that can be guessed, and callbacks of useapi.net are not signed. "
             f"End it with at least {_SHORTEST_TOKEN} random characters, such as {new_path()}."
         )
-    return Route("useapi", path, read_callback, is_signed=False)
+    return Route("useapi", path, read_callback, is_signed=False, shorten=shorten_id)
 
 
 def read_callback(headers: list[tuple[str, str]], body: bytes) -> VerifiedCallback:

@@ -9,7 +9,7 @@ import json
 import random
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlencode
@@ -26,6 +26,7 @@ from ...errors import (
     ProtocolError,
     ProviderFailed,
     RateLimited,
+    RunwareNBError,
     TaskError,
     TaskFailed,
     TaskInvalid,
@@ -38,7 +39,9 @@ from ...net.clock import Clock
 from ...net.deadlines import now
 from ...net.downloads import DOWNLOAD_TIMEOUT_S, Downloads
 from ...net.http import Content, HttpConnection, HttpResponse
+from ...reprs import short_repr
 from ...settings import Key, find_key, load_settings
+from ..key_urls import check_key_url
 from .accounts import (
     RECOMMENDED_JOBS,
     Password,
@@ -73,7 +76,7 @@ from .protocol import (
     shorten_id,
 )
 
-__all__ = ["UseApi", "asset_values", "poll_interval_s", "resubmit_delay_s"]
+__all__ = ["Listing", "UseApi", "asset_values", "poll_interval_s", "resubmit_delay_s"]
 
 Json = dict[str, Any]
 Sleep = Callable[[float], Awaitable[object]]
@@ -91,12 +94,26 @@ _AMBIGUOUS = frozenset({408, 409, 425, 429, 499})
 """Of a 4xx without an error of the service: a gateway may have sent it after the request was passed on."""
 _POLL_S = {"image": 10.0, "video": 20.0}
 """As the vendor's scripts do (reference 10)."""
+_FIRST_POLLS_S = 2.0
+"""Between the first polls of a new task; it grows by half up to that of its kind, so that short tasks end soon."""
+_LEAST_POLL_S = 2.0
+"""Between two polls of a task, however many callbacks ask for one: they are not signed, and anyone may send them."""
+_LATE_POLLS = 6
+"""Polls of a task that has succeeded for results that it does not list yet, or lists without a link."""
+_CLOSING_S = 5.0
+"""Longest wait for the responses of create calls when the client is closed."""
 _FIRST_RESUBMIT_S, _LONGEST_RESUBMIT_S = 10.0, 180.0
 
 
-def poll_interval_s(path: str) -> float:
-    """Return how many seconds to wait between two polls of a task of this create call."""
-    return _POLL_S["image" if path.strip("/").partition("/")[0] in {"images", "frames"} else "video"]
+def poll_interval_s(path: str, polls: int | None = None) -> float:
+    """Return how many seconds to wait between two polls of a task.
+
+    Args:
+        path: Its create call.
+        polls: How many polls came before, since it was accepted; None for a task that is not new.
+    """
+    longest_s = _POLL_S["image" if path.strip("/").partition("/")[0] in {"images", "frames"} else "video"]
+    return longest_s if polls is None else min(longest_s, _FIRST_POLLS_S * 1.5 ** min(polls, 20))
 
 
 def resubmit_delay_s(refusals: int, retry_after_s: float | None, *, jitter: float) -> float:
@@ -118,6 +135,20 @@ def asset_values(body: Mapping[str, Any]) -> list[str]:
     return [value for value in body.values() if isinstance(value, str) and "-asset:" in value and owner_of(value)]
 
 
+@short_repr("failure")
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The tasks that the service listed.
+
+    Attributes:
+        task_ids: Their ids, by `replyRef`.
+        failure: The first error of a list that could not be read, which may have other tasks; None without one.
+    """
+
+    task_ids: Mapping[str, str]
+    failure: RunwareNBError | None = None
+
+
 class UseApi:
     """A client of useapi.net's Runway API.
 
@@ -132,7 +163,7 @@ class UseApi:
         rng: Source of the jitter of waits.
 
     Raises:
-        ConfigError: There is no token, or it is empty or contains blanks.
+        ConfigError: There is no token, it is empty or contains blanks, or the URL is not one to send a token to.
     """
 
     def __init__(
@@ -149,18 +180,20 @@ class UseApi:
             token = HiddenText(token, "<token from the argument token>")
         key = Key(token, "the argument token", USEAPI_TOKEN) if isinstance(token, str) else token or _find_token()
         self.clock = clock or Clock()
-        self.url = (url or _default_url()).rstrip("/")
+        self.url = check_key_url(url or _default_url(), service="useapi.net", key_label="API token of useapi.net")
         self._key = key
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s
         self._is_closed = False
         self._rng = rng or random.Random()  # noqa: S311 - it spreads waits, and decides nothing secret
+        self._creating: set[asyncio.Future[None]] = set()
         self._start()
         restart_after_fork(self)
 
     def restart_in_child(self) -> None:
         """Open new connections after a fork: those of the parent are its own."""
         disconnect((), self._http)
+        self._creating = set()
         self._start()
 
     def _start(self) -> None:
@@ -180,9 +213,13 @@ class UseApi:
     async def aclose(self) -> None:
         """Close the connections for good. Tasks go on at the service and can be read by their ids with another client.
 
-        Waits for tasks end with an error at their next poll.
+        New requests are refused at once, and waits for tasks end with an error at their next poll. The responses of
+        create calls that are in flight are awaited for up to 5 s: without its response, nobody knows whether a task
+        was accepted and charged.
         """
         self._is_closed = True
+        if self._creating:
+            await asyncio.wait(set(self._creating), timeout=_CLOSING_S)
         await self._http.aclose()
 
     def _open_connection(self) -> HttpConnection:
@@ -192,7 +229,9 @@ class UseApi:
             TransportError: The client was closed. Nothing was sent.
         """
         if self._is_closed:
-            closed = TransportError("The client of useapi.net was closed. Nothing was sent.", may_have_arrived=False)
+            closed = TransportError(
+                "The client of useapi.net was closed, so this request was not sent.", may_have_arrived=False
+            )
             closed.retryable = False
             raise closed
         return self._http
@@ -331,8 +370,11 @@ class UseApi:
             content = json.dumps(body, allow_nan=False).encode()
         except (ValueError, TypeError) as error:
             raise TaskInvalid(f"The task cannot be written as JSON: {error}. Nothing was sent.") from error
+        connection = self._open_connection()
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._creating.add(ended)
         try:
-            response = await self._open_connection().request(
+            response = await connection.request(
                 "POST", target, content=content, timeout_s=self._timeout_s, max_bytes=_MAX_BYTES, too_large=_too_large
             )
         except (TransportError, ProtocolError) as error:
@@ -340,6 +382,9 @@ class UseApi:
                 raise  # proven: no byte of the body left, so no task can exist
             # The body may have been read, Runway may have started the task, and only the response is missing.
             raise lost(reference, error.problem) from error
+        finally:
+            self._creating.discard(ended)
+            ended.set_result(None)
         status = response.status
         if 200 <= status < 300:
             try:
@@ -415,8 +460,10 @@ class UseApi:
             reply_ref: The reference that it was sent with.
             accounts: E-mails of the accounts to look at; None for all.
         """
-        references = await self.references(accounts)
-        task_id = references.get(reply_ref)
+        listing = await self.listing(accounts)
+        task_id = listing.task_ids.get(reply_ref)
+        if task_id is None and listing.failure is not None:
+            raise listing.failure
         return None if task_id is None else await self.task(task_id)
 
     async def references(self, accounts: list[str] | None = None) -> dict[str, str]:
@@ -429,67 +476,116 @@ class UseApi:
             TaskError: A list was refused. A reference that is missing then proves even less.
             TransportError: The service could not be asked.
         """
-        found = {task.reply_ref: task.task_id for task in await self.scheduler() if task.reply_ref}
-        emails = [account.email for account in await self.accounts()] if accounts is None else accounts
+        listing = await self.listing(accounts)
+        if listing.failure is not None:
+            raise listing.failure
+        return dict(listing.task_ids)
+
+    async def listing(self, accounts: list[str] | None = None) -> Listing:
+        """Return the tasks that the service lists, as far as their lists can be read.
+
+        A list that is refused, such as that of an account whose session is broken, does not hide the tasks of others.
+
+        Args:
+            accounts: E-mails of the accounts to look at; None for all.
+        """
+        found: dict[str, str] = {}
+        failure: RunwareNBError | None = None
+        try:
+            found.update({task.reply_ref: task.task_id for task in await self.scheduler() if task.reply_ref})
+        except (TaskError, ProtocolError) as error:
+            failure = error
+        except TransportError as error:
+            return Listing(found, error)
+        try:
+            emails = [account.email for account in await self.accounts()] if accounts is None else accounts
+        except (TaskError, ProtocolError, TransportError) as error:
+            return Listing(found, failure or error)
         for email in emails:
-            for offset in range(0, _MOST_OFFSET + 1, _TASKS_PER_PAGE):
-                page = await self.tasks(email, offset=offset, limit=_TASKS_PER_PAGE)
-                found.update((task.reply_ref, task.task_id) for task in page if task.reply_ref)
-                if len(page) < _TASKS_PER_PAGE:
-                    break
-        return found
+            try:
+                for offset in range(0, _MOST_OFFSET + 1, _TASKS_PER_PAGE):
+                    page = await self.tasks(email, offset=offset, limit=_TASKS_PER_PAGE)
+                    found.update((task.reply_ref, task.task_id) for task in page if task.reply_ref)
+                    if len(page) < _TASKS_PER_PAGE:
+                        break
+            except (TaskError, ProtocolError) as error:
+                failure = failure or error
+            except TransportError as error:  # the network, which the next list needs as well
+                return Listing(found, failure or error)
+        return Listing(found, failure)
 
     async def watch(
         self,
         task_id: str,
         *,
-        interval_s: float,
+        interval_s: float | Callable[[int], float],
         first_s: float = 0.0,
         deadline: float | None = None,
         sleep: Sleep | None = None,
     ) -> AsyncGenerator[UseApiTask]:
         """Yield a task each time that it was polled, until it has ended.
 
-        A poll that fails for the network, a 5xx or a 429 is repeated: a question says nothing about the task.
+        A poll that fails for the network, a 5xx or a 429 is repeated: a question says nothing about the task. A task
+        that has succeeded is polled a few more times while results are missing or have no link: one early read must
+        not decide that they do not exist.
 
         Args:
             task_id: The task.
-            interval_s: Time between two polls, in seconds of the service.
+            interval_s: Time between two polls, in seconds of the service; or a function of the number of polls so far.
             first_s: Time before the first poll, in seconds of the service.
             deadline: When to give up, by the monotonic clock, in seconds; None for never.
-            sleep: Waits between polls, in seconds of the service; a callback may end the wait early.
+            sleep: Waits between polls, in seconds of the service; a callback may end the wait early. Two polls are at
+                least 2 s apart all the same, and the wait after a 429 is not ended early.
 
         Raises:
             TransportTimeout: The deadline has passed; the task goes on.
             TaskNotFound: The service does not know the task.
             TaskError: The service refuses to answer.
         """
-        wait_for, failures = sleep or self.clock.sleep, 0
+        wait_for, failures, polls, late_polls = sleep or self.clock.sleep, 0, 0, 0
+        ended: UseApiTask | None = None
         if first_s:
             await wait_for(first_s if deadline is None else min(first_s, self._left_service_s(deadline)))
         while True:
-            delay_s = interval_s
+            polls += 1
+            delay_s = interval_s if isinstance(interval_s, int | float) else interval_s(polls)
+            is_limited = False
             try:
                 task = await self.task(task_id, timeout_s=self._left_s(deadline, task_id))
                 failures = 0
             except TransportTimeout:
                 if deadline is not None and now() >= deadline:
+                    if ended is not None and ended.artifacts:
+                        return  # what is missing can be asked for again later
                     raise _late(task_id) from None
                 failures, delay_s = failures + 1, self._after_failure_s(failures + 1, None)
             except (RateLimited, ProviderFailed, TransportError, ProtocolError) as error:
                 if isinstance(error, TransportError) and not error.retryable:
                     raise
                 failures += 1
+                is_limited = isinstance(error, RateLimited)
                 delay_s = self._after_failure_s(failures, getattr(error, "retry_after_s", None))
+            except TaskError:
+                if ended is not None and ended.artifacts:
+                    return  # its results were read, whatever the service answers now
+                raise
             else:
                 yield task
                 if task.is_final:
-                    return
+                    ended = task
+                    if task.is_complete or late_polls == _LATE_POLLS:
+                        return
+                    late_polls += 1
             if deadline is not None:
                 delay_s = min(delay_s, self._left_service_s(deadline))
                 if delay_s <= 0:
+                    if ended is not None and ended.artifacts:
+                        return
                     raise _late(task_id)
-            await wait_for(delay_s)
+            at_least_s = delay_s if is_limited else min(delay_s, _LEAST_POLL_S)
+            await self.clock.sleep(at_least_s)
+            if delay_s > at_least_s:
+                await wait_for(delay_s - at_least_s)
 
     async def wait(
         self,
@@ -763,7 +859,7 @@ class UseApi:
 
 
 def lost(reference: str, reason: str) -> FateUnknown:
-    """Build the error of a create call of which nobody knows whether it started a task."""
+    """Build the error of a create call, if it is not known whether it started a task."""
     return FateUnknown(
         f"The response of useapi.net to the task with replyRef {reference} was lost: {reason.rstrip('.')}. The task "
         "may have been accepted and charged. It is not sent again."

@@ -63,6 +63,7 @@ PACKAGE = ProviderPackage(
             places=_NOT_IN_PROJECTS,
             variable="RUNWARE_NB_USEAPI_REPLY_URL",
             is_url=True,
+            hides_path=True,  # callbacks are not signed, so whoever knows the path can send some
         ),
     ),
     secrets=(USEAPI_TOKEN, RUNWAY_PASSWORD),

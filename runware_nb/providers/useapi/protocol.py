@@ -185,6 +185,12 @@ class UseApiTask:
         return self.status in _FAILED
 
     @property
+    def is_complete(self) -> bool:
+        """Whether it has ended and nothing more will come: it failed, or each of its results has a link."""
+        has_all = bool(self.artifacts) and all(artifact.url is not None for artifact in self.artifacts)
+        return self.has_failed or (self.is_final and has_all)
+
+    @property
     def is_waiting(self) -> bool:
         """Whether Runway holds it in a queue."""
         return self.status == "THROTTLED"

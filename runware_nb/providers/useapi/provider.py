@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from ...core.items import Item
 from ...core.money import Money
@@ -47,9 +46,10 @@ from ..base import (
     RunObserver,
     Task,
 )
+from ..key_urls import is_local_url
 from .accounts import RECOMMENDED_JOBS, AccountsLimiter, Password, UseApiAccount
 from .assets import common_owner, is_asset_id, read_upload
-from .client import UseApi, asset_values, check_common, poll_interval_s, resubmit_delay_s
+from .client import Listing, UseApi, asset_values, check_common, poll_interval_s, resubmit_delay_s
 from .models import ENDPOINTS, check_task, model_of
 from .package import RUNWAY_PASSWORD, USEAPI_TOKEN
 from .protocol import (
@@ -72,7 +72,6 @@ TERMS = (
 )
 _TOKEN = re.compile(r"user:\d+-[A-Za-z0-9]+")
 _WAITING = "waiting at Runway, whose queue holds it back (THROTTLED); this can take long, and is not an error"
-_FIRST_POLL_S = 5.0
 _NEW = object()
 """State of an attempt that was accepted just now, by this process."""
 _CAPABILITIES = Capabilities(
@@ -143,8 +142,7 @@ class UseApiProvider:
     @property
     def name(self) -> str:
         """The name under which the log records its runs."""
-        is_local = urlsplit(self._url).hostname in {"localhost", "127.0.0.1", "::1"}
-        return "useapi-sandbox" if is_local else "useapi"
+        return "useapi-sandbox" if is_local_url(self._url) else "useapi"
 
     @property
     def capabilities(self) -> Capabilities:
@@ -359,16 +357,20 @@ class UseApiProvider:
     async def follow(self, accepted: Accepted, observer: RunObserver, deadline: float) -> Outcome:
         """Poll until the task has ended. See `Sender.follow`."""
         task, began = accepted.attempt.task, now()
-        interval_s = poll_interval_s(call_of(task))
+        is_new = accepted.attempt.state is _NEW
+        call = call_of(task)
         last: UseApiTask | None = None
 
         async def sleep(seconds: float) -> None:  # a callback about the task ends it early
             await self._context.board.wait("useapi", accepted.remote_id, seconds, self.clock)
 
         # A task that was accepted a moment ago has no news, and may not be found by a read that comes at once.
-        first_s = _FIRST_POLL_S if accepted.attempt.state is _NEW else 0.0
         polls = self.client.watch(
-            accepted.remote_id, interval_s=interval_s, first_s=first_s, deadline=deadline, sleep=sleep
+            accepted.remote_id,
+            interval_s=lambda polled: poll_interval_s(call, polled if is_new else None),
+            first_s=poll_interval_s(call, 0) if is_new else 0.0,
+            deadline=deadline,
+            sleep=sleep,
         )
         async with contextlib.aclosing(polls):
             try:
@@ -381,11 +383,12 @@ class UseApiProvider:
         assert last is not None
         outcome = Outcome(task, accepted.attempt.attempt_uuid, [], [])
         # The service does not state what a task costs, so `charged` stays None: unknown, and not 0.
+        # A result without a link is recorded as well: it was made and perhaps charged, and `locate_result` asks for its
+        # link later.
         for index, artifact in enumerate(last.artifacts if not last.has_failed else ()):
-            if artifact.url is not None:
-                result = _result(last, artifact, task, index)
-                observer.on_result(result)
-                outcome.results.append(result)
+            result = _result(last, artifact, task, index)
+            observer.on_result(result)
+            outcome.results.append(result)
         if not outcome.results:
             outcome.errors.append(error_of_task(last, accepted.attempt.attempt_uuid))
         outcome.duration_s = now() - began
@@ -400,16 +403,19 @@ class UseApiProvider:
             return Accepted(attempt, attempt.remote_id)
         try:
             async with asyncio.timeout(max(0.0, deadline - now())):
-                references = await self._search.references()
+                listing = await self._search.listing()
         except TimeoutError as error:
             raise TransportError("useapi.net was not asked in time for the list of its tasks.") from error
-        except (TaskError, ProtocolError) as error:  # about the question, and not about the task
-            raise TransportError(f"useapi.net did not list its tasks: {error.problem}") from error
-        task_id = references.get(attempt.attempt_uuid)
-        return None if task_id is None else Accepted.of(attempt, task_id)
+        task_id = listing.task_ids.get(attempt.attempt_uuid)
+        if task_id is not None:
+            return Accepted.of(attempt, task_id)
+        if listing.failure is not None:  # about the question, and not about the task
+            problem = f"useapi.net did not list all of its tasks: {listing.failure.problem}"
+            raise TransportError(problem) from listing.failure
+        return None
 
     def next_attempt(self, attempt: Attempt, error: TaskError) -> NextAttempt | None:
-        """Let another attempt follow a 429, and nothing else. See `Sender.next_attempt`.
+        """Allow another attempt after a 429, and after nothing else. See `Sender.next_attempt`.
 
         A 429 of a create call that the service itself sent states that no account had a free slot: nothing was created
         or charged. Everything else is final, or is about a task that was accepted.
@@ -496,15 +502,15 @@ class _Search:
         self._provider = provider
         self._lock = asyncio.Lock()
         self._began_at = -1.0
-        self._found: dict[str, str] = {}
+        self._found = Listing({})
 
-    async def references(self) -> dict[str, str]:
-        """Return the ids of listed tasks by our ids, from lists that were read after this call."""
+    async def listing(self) -> Listing:
+        """Return the listed tasks, from lists that were read after this call."""
         asked_at = now()
         async with self._lock:
             if self._began_at <= asked_at:  # another search that began after this call is as good
                 began_at = now()
-                self._found = await self._provider.client.references()
+                self._found = await self._provider.client.listing()
                 self._began_at = began_at
             return self._found
 

@@ -34,6 +34,8 @@ class Behaviour:
         callbacks: When `replyUrl` is called: on `every` status change, at the end (`final`), or `none`.
         reply_ref_in_tasks: Whether responses about a task contain `replyRef` and `replyUrl`.
         metadata: Metadata of artifacts: `new`, `old`, or `null`.
+        files: Result files: `full` (of the size that the metadata state), or `tiny`, for tests with many tasks: 16 x 16
+            pixels whatever the metadata state, because painting takes long.
         failure: `error` of a failed task: `string`, `object`, or `null`.
         webp: Uploads declared as WebP: `refuse`, or `convert`.
         max_upload_bytes: Maximum size of an upload; 0 for no limit.
@@ -71,6 +73,7 @@ class Behaviour:
     callbacks: str = "every"
     reply_ref_in_tasks: bool = True
     metadata: str = "new"
+    files: str = "full"
     failure: str = "string"
     webp: str = "refuse"
     max_upload_bytes: int = 0
@@ -121,6 +124,7 @@ _ALLOWED: dict[str, tuple[Any, ...]] = {
     "retry_after": ("none", "header", "body", "both"),
     "callbacks": ("every", "final", "none"),
     "metadata": ("new", "old", "null"),
+    "files": ("full", "tiny"),
     "failure": ("string", "object", "null"),
     "webp": ("refuse", "convert"),
     "subscription": ("active", "expired"),

@@ -31,6 +31,7 @@ PROXY_FIELDS = frozenset({"email", "replyUrl", "replyRef", "maxJobs"})
 """Fields of create calls that the proxy uses itself."""
 _CREDITS_PER_S = {"videos/upscale": 2, "gen4/upscale": 2, "gen3alpha/upscale": 2, "super_slow_motion": 0}
 _IMAGE_CREDITS = _VIDEO_CREDITS_PER_S = 5
+_TINY_PX = 16
 _BROKEN_SESSION = "The session of the Runway account is broken. Post the account again."
 
 
@@ -517,6 +518,8 @@ class State:
 
     def _paint(self, artifact: Artifact, task: Task, inputs: Sequence[Asset], seed: int) -> tuple[bytes, str]:
         contents = [self.files.body_now(asset.uuid)[0] if asset.content is None else asset.content for asset in inputs]
+        if self.behaviour.files == "tiny":
+            artifact = dataclasses.replace(artifact, width=_TINY_PX, height=_TINY_PX)
         return paint_result(artifact, task.options, contents, seed)
 
     async def _artifact_to_wire(self, task: Task, artifact: Artifact, *, with_size: bool) -> Json:

@@ -168,6 +168,33 @@ def test_files_older_than_a_day_are_removed_and_no_others(board, folder):
     assert {path.name for path in folder.iterdir()} == {new.name, foreign.name, name_of("runkey", "t")}
 
 
+def test_the_number_of_files_is_bounded(board, folder):
+    for number in range(1_050):
+        board.post("useapi", str(number))
+    assert len(list(folder.iterdir())) == 1_000
+    for path in list(folder.iterdir())[:10]:
+        path.unlink()
+    board._next_count = 0.0  # counted again after a second
+    for number in range(2_000, 2_050):
+        board.post("useapi", str(number))
+    assert len(list(folder.iterdir())) == 1_000
+
+
+def test_files_are_written_off_the_event_loop(run_async, board, folder):
+    async def work():
+        board.post("useapi", "t")
+        while not folder.exists() or not list(folder.iterdir()):
+            await asyncio.sleep(0.001)
+
+    run_async(work())
+    assert [path.name for path in folder.iterdir()] == [name_of("useapi", "t")]
+
+
+def test_a_file_for_a_callback_that_was_taken_meanwhile_is_removed(board, folder):
+    board._write(name_of("useapi", "t"))
+    assert list(folder.iterdir()) == []
+
+
 def test_what_is_remembered_is_bounded():
     board = CallbackBoard()
     for number in range(10_050):
@@ -290,6 +317,14 @@ def test_verified_callbacks_are_posted_once(run_async):
     assert receiver.counts == {"verified": 4, "duplicate": 1, "ignored": 1, "refused": 1, "failed": 1}
     assert "secret" not in repr(reports) + "".join(report.line for report in reports)
     assert run_async(board.wait("second", "a", LONG_S, Never()))
+
+
+def test_ids_are_shortened_for_display():
+    route = Route("first", "/first", verify, shorten=lambda text: text[:2])
+    receiver = Receiver([route])
+    report = receiver._passed(route, VerifiedCallback("done", ("abc", "def")))
+    assert (report.task_ids, report.shown_ids) == (("abc", "def"), ("ab", "de"))
+    assert report.line.endswith("first: verified: done of ab, de")
 
 
 def test_it_runs_on_the_loop_of_its_caller_as_well(run_async):

@@ -10,6 +10,7 @@ import pytest
 
 from runware_nb.commands import config
 from runware_nb.commands.arguments import HelpRequested, LineParser
+from runware_nb.core.redaction import known_secrets
 from runware_nb.errors import ConfigError, MagicUsageError
 from runware_nb.settings import Place, Settings, load_settings, save_to_project, settings_table, user_file
 
@@ -143,3 +144,26 @@ def test_config_sets_a_yes_or_no_setting(sandbox, make_session):
     assert session.settings.auth_in_payload is True
     with pytest.raises(ConfigError, match="Invalid auth_in_payload 'maybe': expected 'true' or 'false'"):
         config.run(session, argparse.Namespace(name="auth_in_payload", value="maybe", save=False))
+
+
+TOKEN = "k7Qm2vXw9Zr4Tn6Lp3Hd"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (f"https://hook.example/useapi/{TOKEN}", "https://hook.example/…"),
+        (f"https://me:word@hook.example:8443/{TOKEN}/?a=1", "https://hook.example:8443/…"),
+        (f"https://hook.example/{TOKEN}#part", "https://hook.example/…"),
+        (f"hook.example/{TOKEN}", "…"),
+    ],
+)
+def test_a_path_that_protects_a_url_is_not_shown(url, shown):
+    settings = Settings().with_values(useapi_reply_url=url)
+    assert settings.value("useapi_reply_url") == url
+    assert settings_table()["useapi_reply_url"].shown(url) == shown
+    assert shown in repr(settings)
+    assert TOKEN not in repr(settings)
+    assert config._shown(settings)["useapi_reply_url"] == shown
+    assert TOKEN not in known_secrets.redact(f"called {url} today")
+    assert Settings().value("useapi_reply_url") == ""

@@ -67,3 +67,7 @@ def test_the_path_of_the_setting_is_used_and_must_not_be_guessable_either():
     for url in ("https://x.org", "https://x.org/useapi", "https://x.org/0123456789abcdefghij/x"):
         with pytest.raises(ConfigError, match="can be guessed"):
             build_route(Context(url))
+
+
+def test_the_receiver_shows_no_email():
+    assert build_route(Context()).shorten(TASK) == "me@example.com task 0b3b7a3e".replace("me@", "m…@")

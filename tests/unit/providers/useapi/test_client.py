@@ -151,6 +151,28 @@ def test_an_unusable_token_is_refused_before_anything_is_sent(token):
         UseApi(token)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.useapi.net",
+        "http://192.0.2.7:8000",
+        "ftp://127.0.0.1/",
+        "https://user@api.useapi.net",
+        "https://user:word@api.useapi.net",
+        "https://api.useapi.net?a=1",
+        "https://api.useapi.net#a",
+        "https://",
+        "https://[::1/",
+        "https://x:port/",
+    ],
+)
+def test_a_token_is_sent_by_https_or_to_this_machine_only(url):
+    with pytest.raises(ConfigError, match="Nothing was sent"):
+        UseApi(TOKEN, url=url)
+    for good in ("https://api.useapi.net/", "http://localhost:5", "http://127.0.0.1:5/", "http://[::1]:5"):
+        assert UseApi(TOKEN, url=good).url == good.rstrip("/")
+
+
 def test_the_token_is_in_no_textual_form(ask):
     async def question(client):
         return repr(client), str(client), repr(vars(client))
@@ -436,6 +458,35 @@ def test_references_are_collected_from_the_scheduler_and_all_pages_of_all_accoun
     ]  # fmt: skip
 
 
+ACCOUNTS = (200, {"broken@example.com": {}, EMAIL: {}})
+
+
+def test_an_account_that_cannot_be_listed_hides_no_task_of_another_one(ask):
+    scheduler, broken, mine = (200, []), refused(596), (200, [{"taskId": TASK, "replyRef": "mine"}])
+    found = ask(lambda c: c.find("mine"), scheduler, ACCOUNTS, broken, mine, (200, {"taskId": TASK}))
+    assert found.task_id == TASK
+    listing = ask(lambda c: c.listing(), refused(400), ACCOUNTS, broken, mine)
+    assert listing.task_ids == {"mine": TASK}
+    assert isinstance(listing.failure, TaskInvalid)  # the first one
+
+
+@pytest.mark.parametrize("question", [lambda c: c.find("other"), lambda c: c.references()])
+def test_that_a_task_is_not_listed_is_not_said_after_a_list_that_failed(ask, question):
+    scheduler, mine = (200, []), (200, [{"taskId": TASK, "replyRef": "mine"}])
+    with pytest.raises(TaskFailed):
+        ask(question, scheduler, ACCOUNTS, refused(596), mine)
+    with pytest.raises(TaskFailed):
+        ask(question, scheduler, refused(596))
+
+
+@pytest.mark.parametrize("before", [[], [(200, []), ACCOUNTS, (200, [{"taskId": TASK, "replyRef": "mine"}])]])
+def test_a_search_ends_where_the_network_does_and_returns_what_it_found(server, ask, before):
+    listing = ask(lambda c: c.listing(), *before, CUT, CUT, CUT, (200, []))
+    assert isinstance(listing.failure, TransportError)
+    assert listing.task_ids == ({"mine": TASK} if before else {})
+    assert len(server.seen) == len(before) + 3
+
+
 def test_a_task_is_found_by_its_reference_or_not_at_all(ask):
     tasks = (200, [{"taskId": TASK, "replyRef": "mine"}])
     assert ask(lambda c: c.find("mine", []), tasks, (200, {"taskId": TASK})).task_id == TASK
@@ -472,6 +523,42 @@ def test_trouble_with_a_poll_says_nothing_about_the_task(server, ask):
         (200, b"<html>"),
     ]
     assert ask(lambda c: c.wait(TASK), *states({"status": "RUNNING"}), *trouble, *states(DONE)).status == "SUCCEEDED"
+
+
+EMPTY = {"status": "SUCCEEDED", "artifacts": []}
+PART = {"status": "SUCCEEDED", "artifacts": [*DONE["artifacts"], {"id": "second", "filename": "z.mp4"}]}
+
+
+@pytest.mark.parametrize("early", [[EMPTY], [PART], [EMPTY, PART, EMPTY, PART, EMPTY, PART]])
+def test_one_early_read_does_not_decide_that_results_do_not_exist(server, ask, early):
+    task = ask(lambda c: c.wait(TASK), *states(*early, DONE))
+    assert task.is_complete
+    assert len(server.seen) == len(early) + 1
+
+
+@pytest.mark.parametrize("state", [EMPTY, PART])
+def test_missing_results_are_waited_for_with_a_few_polls(server, ask, state):
+    async def question(client):
+        return [task async for task in client.watch(TASK, interval_s=10)]
+
+    seen = ask(question, *states(state))
+    assert len(seen) == len(server.seen) == 7
+    assert not seen[-1].is_complete
+
+
+@pytest.mark.parametrize("response", [refused(404), refused(401)])
+def test_what_was_read_of_a_task_that_succeeded_is_not_lost_by_a_later_poll(ask, response):
+    task = ask(lambda c: c.wait(TASK), *states(PART), response)
+    assert [artifact.url for artifact in task.artifacts] == ["https://x/y.mp4", None]
+    with pytest.raises((TaskNotFound, AuthenticationFailed)):
+        ask(lambda c: c.wait(TASK), *states(EMPTY), response)
+
+
+def test_at_its_deadline_a_wait_has_the_results_that_were_read(ask):
+    wait = {"timeout_s": 0.3, "interval_s": 5000}
+    assert len(ask(lambda c: c.wait(TASK, **wait), *states(PART)).artifacts) == 2
+    with pytest.raises(TransportTimeout):
+        ask(lambda c: c.wait(TASK, **wait), *states(EMPTY))
 
 
 @pytest.mark.parametrize(
@@ -515,6 +602,61 @@ def test_a_closed_client_sends_nothing_and_its_waits_end(server):
                 await question
             assert raised.value.may_have_arrived is False
         assert len(server.seen) == asked
+
+    asyncio.run(scenario())
+
+
+class SlowServer:
+    """A server that answers no create call before it is told to."""
+
+    def __init__(self, response):
+        self.has_request, self.may_respond = asyncio.Event(), asyncio.Event()
+        self.response = json.dumps(response).encode()
+
+    async def handle(self, reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        await reader.readexactly(int(length.partition(b":")[2]))
+        self.has_request.set()
+        await self.may_respond.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(self.response), self.response))
+        await writer.drain()
+        writer.close()
+
+
+def test_a_client_that_closes_waits_for_the_response_of_a_create_call():
+    async def scenario():
+        slow = SlowServer({"taskId": TASK, "status": "PENDING"})
+        async with await asyncio.start_server(slow.handle, "127.0.0.1", 0) as listening:
+            client = UseApi(TOKEN, url=f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
+            creating = asyncio.create_task(CREATE_ONE(client))
+            await slow.has_request.wait()
+            closing = asyncio.create_task(client.aclose())
+            await asyncio.sleep(0)
+            with pytest.raises(TransportError, match="closed"):
+                await CREATE_ONE(client)
+            assert not closing.done()
+            slow.may_respond.set()
+            assert (await creating).task_id == TASK
+            await closing
+        return client
+
+    assert not asyncio.run(scenario())._creating
+
+
+def test_a_client_that_closes_does_not_wait_for_ever(monkeypatch):
+    monkeypatch.setattr("runware_nb.providers.useapi.client._CLOSING_S", 0.05)
+
+    async def scenario():
+        slow = SlowServer({})
+        async with await asyncio.start_server(slow.handle, "127.0.0.1", 0) as listening:
+            client = UseApi(TOKEN, url=f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
+            creating = asyncio.create_task(CREATE_ONE(client))
+            await slow.has_request.wait()
+            await client.aclose()
+            with pytest.raises(FateUnknown):
+                await creating
+            slow.may_respond.set()
 
     asyncio.run(scenario())
 
@@ -564,6 +706,9 @@ def test_polls_and_resubmissions_keep_their_pace():
         20,
         20,
     ]
+    first = [poll_interval_s("images/create", polls) for polls in range(8)]
+    assert first == [2, 3, 4.5, 6.75, 10, 10, 10, 10]
+    assert [poll_interval_s("videos/create", polls) for polls in (0, 5, 6, 999)] == [2, 15.1875, 20, 20]
     assert resubmit_delay_s(1, None, jitter=0.5) == 10
     grown = [resubmit_delay_s(number, None, jitter=0.5) for number in range(1, 40)]
     assert grown == sorted(grown)
@@ -574,3 +719,35 @@ def test_polls_and_resubmissions_keep_their_pace():
         resubmit_delay_s(1, 9999, jitter=0),
     } == {7, 1, 180}
     assert resubmit_delay_s(1, None, jitter=0) < resubmit_delay_s(1, None, jitter=0.99)
+
+
+class NotedClock(Clock):
+    """A clock that notes its waits, and hardly waits."""
+
+    def __init__(self):
+        super().__init__(100_000)
+        self.waits = []
+
+    async def sleep(self, seconds):
+        self.waits.append(seconds)
+        await super().sleep(seconds)
+
+
+def test_callbacks_cause_no_more_polls_than_one_in_2_seconds_and_none_after_a_429(server):
+    clock, woken = NotedClock(), []
+
+    async def wake(seconds):
+        woken.append(seconds)  # a callback is there at once
+
+    async def scenario():
+        async with UseApi(TOKEN, url=server.url, clock=clock) as client:
+            polls = client.watch(TASK, interval_s=lambda polls: 10.0 + polls, first_s=2.0, sleep=wake)
+            return [task async for task in polls]
+
+    server.play(
+        *states({"status": "RUNNING"}, {"status": "RUNNING"}), (429, {"error": "slow"}, {"Retry-After": "30"}),
+        *states({"status": "RUNNING"}, DONE),
+    )  # fmt: skip
+    assert len(asyncio.run(scenario())) == 4
+    assert clock.waits == [2, 2, 30, 2]
+    assert woken == [2, 9, 10, 12]

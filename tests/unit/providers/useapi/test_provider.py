@@ -194,7 +194,8 @@ def test_only_a_429_is_followed_by_another_attempt(provider):
         4,
         2.0,
     )  # seconds of the clock, which runs ten times as fast
-    assert following.attempt.attempt_uuid == "u"  # the one that was refused has left nothing under it
+    # A refusal left nothing under our id of the task, so the next attempt has the same one, and the same `replyRef`.
+    assert following.attempt.attempt_uuid == "u"
     grown = provider.next_attempt(attempt, RateLimited("full"))
     assert 2.0 < grown.delay_s < 2.5
     for error in (TaskInvalid("x"), OutOfCredit("x"), ContentRefused("x"), ProviderFailed("x"), TaskFailed("x")):
