@@ -363,7 +363,7 @@ def test_status_names_the_service_without_asking_it(shell, runkey):
 
 def test_completion(shell, runkey):
     cell(shell, "tpl_json", {"prompt": "x", "image_url": "https://x/y.png"})
-    assert complete_runware("%runkey ")[1] == ["run", "task", "account", "form"]
+    assert complete_runware("%runkey ")[1] == ["run", "task", "account", "form", "webhook"]
     assert complete_runware("%%runkey t")[1] == ["tpl_json"]
     assert complete_runware("%runkey run tpl")[1] == ["tpl_json"]
     assert complete_runware("%runkey run tpl_json --input ")[1][:2] == ["prompt=", "image_url="]
