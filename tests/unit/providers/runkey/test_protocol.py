@@ -51,7 +51,9 @@ def test_any_2xx_with_code_0_is_a_success(status):
 
 @pytest.mark.parametrize("status", [200, 202, 400, 500, 503])
 def test_the_code_decides_and_not_the_status(status):
-    with pytest.raises(OutOfCredit, match=r"does not have enough credits \(Empty\), code 40002, request req_1\.") as caught:
+    with pytest.raises(
+        OutOfCredit, match=r"does not have enough credits \(Empty\), code 40002, request req_1\."
+    ) as caught:
         parsed({"code": 40002, "msg": "Empty.", "request_id": "req_1", "data": {}}, status)
     assert (caught.value.code, caught.value.http_status, caught.value.request_id) == ("40002", status, "req_1")
     assert caught.value.raw["msg"] == "Empty."
