@@ -132,15 +132,20 @@ class LineSyntax:
 
     Attributes:
         prefix: The first word of each line.
+        provider_prefix: What a command of a provider, such as `runkey task`, begins with: `%` in a notebook, where the
+            provider has a magic of its own. By default, it follows the first word as other commands do.
     """
 
     prefix: str
+    provider_prefix: str = ""
 
     def command(self, command: Command) -> str:
         """Return a line."""
         words = [shlex.quote(word) for word in command.words]
         for name, value in command.options:
             words += [_flag(name)] if value is True else [_flag(name), shlex.quote(str(value))]
+        if self.provider_prefix and " " in command.name:
+            return " ".join([self.provider_prefix + command.name, *words])
         return " ".join([self.prefix, command.name, *words])
 
     def option(self, option: Option) -> str:

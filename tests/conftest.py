@@ -65,6 +65,17 @@ class SandboxProcess:
             "RUNWARE_NB_SCHEMAS_URL": self.info["schemas_url"],
         }
 
+    @property
+    def environment_of_all_services(self) -> dict[str, str]:
+        """The variables that point a process at all services of the sandbox, and not at Runware's alone."""
+        return {
+            **self.environment,
+            "RUNKEY_API_KEY": self.info["runkey_api_key"],
+            "RUNWARE_NB_RUNKEY_URL": self.info["runkey_url"],
+            "USEAPI_TOKEN": self.info["useapi_token"],
+            "RUNWARE_NB_USEAPI_URL": self.info["useapi_url"],
+        }
+
     def control(self, path: str, body: Any = None, *, post: bool = False) -> Any:
         headers = {"Authorization": f"Bearer {self.api_key}", "Content-Type": "application/json"}
         payload = json.dumps(body).encode() if body is not None else b"" if post else None

@@ -33,7 +33,7 @@ def blocks(*kinds):
 def environment(sandbox):
     return {
         **os.environ,
-        **sandbox.environment,
+        **sandbox.environment_of_all_services,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
 
@@ -86,7 +86,7 @@ def test_notebook_blocks_run(sandbox, tmp_path, monkeypatch):
     import nbformat
     from nbclient import NotebookClient
 
-    for name, value in sandbox.environment.items():
+    for name, value in sandbox.environment_of_all_services.items():
         monkeypatch.setenv(name, value)
     cells = [nbformat.v4.new_code_cell(code.strip()) for _, kind, code in BLOCKS if kind == "ipython"]
     assert cells

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.money import USD, format_amount, format_sums, sums_by_unit
 from ..present.table import Bar, Table, render_table
 from ..runlog.filters import parse_since
-from ..runlog.spending import Budget, Spent, budgets_of, sum_imported, sum_spending
+from ..runlog.spending import Budget, Spent, budgets_of, sum_imported, sum_spending, uncounted_sentence
 from .base import CommandResult
 from .filters import ALL, note_of_limit, read_limit
 
@@ -72,7 +72,9 @@ def budget_line(budget: Budget) -> str:
         for amount in (budget.limit, budget.spent, budget.reserved, max(0.0, budget.left))
     )
     held = f", {reserved} reserved" if budget.reserved else ""
-    return f"{whose} ({budget.provider}): {spent} of {limit} spent{held}, {left} left"
+    # Without this, a budget that cannot count anything looks like one that nothing was spent of.
+    missing = f"; {uncounted_sentence(budget.uncounted)}" if budget.uncounted else ""
+    return f"{whose} ({budget.provider}): {spent} of {limit} spent{held}, {left} left{missing}"
 
 
 def budget_row(budget: Budget) -> dict[str, Any]:
@@ -80,7 +82,10 @@ def budget_row(budget: Budget) -> dict[str, Any]:
     amounts = {"limit": budget.limit, "spent": round(budget.spent, 6), "reserved": round(budget.reserved, 6),
                "left": round(budget.left, 6)}  # fmt: skip
     in_usd = {f"{name}_usd": amount if budget.unit == USD else None for name, amount in amounts.items()}
-    return {"provider": budget.provider, "notebook": budget.notebook or None, **in_usd, "unit": budget.unit, **amounts}
+    return {
+        "provider": budget.provider, "notebook": budget.notebook or None, **in_usd, "unit": budget.unit, **amounts,
+        "uncounted_runs": budget.uncounted,
+    }  # fmt: skip
 
 
 def _shown_cost(row: Spent) -> str:
@@ -89,16 +94,16 @@ def _shown_cost(row: Spent) -> str:
 
 
 def _in_all(rows: list[Spent]) -> str:
-    known = [row for row in rows if row.cost or not row.unknown]
     unknown = sum(row.unknown for row in rows)
-    missing = f"the cost of {unknown} run{'' if unknown == 1 else 's'} is unknown" if unknown else ""
-    total = f"{format_sums(_totals(known))} in all" if known or not unknown else ""
-    return "; ".join(filter(None, [total, missing]))
+    totals = _totals(rows)
+    if unknown and not totals:
+        return f"the cost of {unknown} run{'' if unknown == 1 else 's'} is unknown"
+    return "; ".join(filter(None, [f"{format_sums(totals)} in all", uncounted_sentence(unknown)]))
 
 
 def _totals(rows: Iterable[Spent]) -> dict[str, float]:
-    """Return the sum for each unit that occurs."""
-    sums = sums_by_unit((row.cost, row.unit) for row in rows)
+    """Return the sum of what is known for each unit that occurs; a unit of which nothing is known has none."""
+    sums = sums_by_unit((row.cost, row.unit) for row in rows if row.cost or not row.unknown)
     return {unit: round(amount, 6) for unit, amount in sums.items()}
 
 
@@ -113,11 +118,14 @@ def _row(by: str, spent: Spent) -> dict[str, Any]:
 
 def _recorded_line(recorded: list[Spent], *, has_own: bool) -> str:
     """State what the imported runs cost those who generated them."""
-    cost = format_sums(_totals(recorded))
     unknown = sum(row.unknown for row in recorded)
+    totals = _totals(recorded)
     others = "; they are not part of the amounts above" if has_own else ""
-    missing = f", and {unknown} of unknown cost" if unknown else ""
-    return f"Imported runs cost {cost} when they were generated{missing}. Answers from them cost $0.00{others}."
+    answers = f"Answers from them cost nothing{others}."
+    if unknown and not totals:
+        return f"What the imported runs cost when they were generated is unknown. {answers}"
+    missing = f", and {uncounted_sentence(unknown)}" if unknown else ""
+    return f"Imported runs cost {format_sums(totals)} when they were generated{missing}. {answers}"
 
 
 def _table(by: str, rows: list[Spent], *, limit: int | str, is_recorded: bool) -> Table:

@@ -152,15 +152,9 @@ def _check(session: Session, key: Key) -> str | None:
     """
     if session.settings.mode == "replay":
         return "replay mode sends nothing"
-    before = session.connection.entered_secret(key.secret)
-    session.connection.enter_secret(key)
     try:
-        provider = session.provider(key.secret.provider)
-        wait(background_loop().submit(provider.account()))
+        session.providers.check_key(key)
     except AuthenticationFailed:
-        session.connection.forget_secret(key.secret)
-        if before is not None:
-            session.connection.enter_secret(before)
         raise
     except RunwareNBError as error:
         return session.front_end.message(error)

@@ -54,8 +54,8 @@ def _cancel(session: Session, options: argparse.Namespace) -> CommandResult:
 
 
 def _notes(session: Session, runs: list[RunRecord]) -> list[str]:
-    queued = {job.task_uuid for job in session.jobs.unsent()}
-    mine = sum(run.task_uuid in queued for run in runs)
+    queued = {job.task_uuid for job in session.jobs}  # also one that is being sent at this moment
+    mine = sum(run.attempts == 0 and run.task_uuid in queued for run in runs)
     others = sum(run.attempts == 0 and run.task_uuid not in queued for run in runs)
     unknown = sum(run.state is State.UNKNOWN for run in runs)
     sent = len(runs) - mine - others - unknown

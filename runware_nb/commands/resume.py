@@ -37,7 +37,7 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
     named = [session.log.find(ref) for ref in options.refs] or session.pending()
     chosen = [record for record in named if session.engine.known.belongs_here(record)]
     # What this kernel has in its queue is sent in its turn, and was agreed to; it is only waited for.
-    queued = {job.task_uuid for job in session.jobs.unsent()}
+    queued = {job.task_uuid for job in session.jobs}  # also one that is being sent at this moment
     unsent = [record for record in chosen if record.attempts == 0 and record.task_uuid not in queued]
     # A run whose fate is unknown may be charged a second time, so it is asked about like one that was never sent. If
     # its service charges for each sending, it is not sent again at all.

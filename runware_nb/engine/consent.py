@@ -5,7 +5,8 @@ No other module asks. What is about to be sent is announced here first, with its
 * The estimates of all tasks that one cell submits are added up. The question comes when the sum exceeds
   `ask_above_usd`. A yes covers the cell until the sum reaches twice the amount that was announced; then the question
   comes again. A script has no cells: there the whole process counts as one.
-* A task whose price is unknown is asked about once for each kind of task and model in a session.
+* A task whose price is unknown is asked about once for each kind of task and model in a session. Where a budget
+  applies, each batch of such tasks is asked about, because the budget cannot count them.
 * Several tasks that are known beforehand are one batch. If a budget cannot cover the batch, it is refused before its
   first task.
 """
@@ -125,24 +126,31 @@ class Consent:
         if len(tasks) > 1:
             self._refuse_uncovered(tasks, context.notebook)
         scope = context.scope
+        blind = None if agreed else self._blind_budget(tasks, context.notebook)
         if agreed:
             self.accept(tasks, scope=scope, counts=False)
             return
         with self._lock:  # checking and adding are one step: two threads of a cell must not both pass below the limit
-            question = self._question(tasks, scope, announces)
+            question = self._question(tasks, scope, announces, blind)
             if question is None:
                 self._scope(scope, _unit(tasks)).total += _known(tasks)
                 return
         confirm(self._ports.front_end, question.text)  # the lock is free: the user may take minutes to answer
         self.accept(tasks, scope=scope)
 
-    def question(self, tasks: Sequence[Priced], *, scope: Hashable) -> str | None:
+    def question(self, tasks: Sequence[Priced], *, scope: Hashable, notebook: str | None = None) -> str | None:
         """Return the question that these tasks need, for a front end that asks in its own way; None for no question.
 
         The front end calls `accept` after a yes.
+
+        Args:
+            tasks: What is about to be sent.
+            scope: The cell, or a click.
+            notebook: The notebook whose budgets apply.
         """
+        blind = self._blind_budget(tasks, notebook)
         with self._lock:
-            question = self._question(tasks, scope, None)
+            question = self._question(tasks, scope, None, blind)
         return None if question is None else question.text
 
     def accept(self, tasks: Sequence[Priced], *, scope: Hashable, counts: bool = True) -> None:
@@ -171,7 +179,9 @@ class Consent:
 
     # --- inside --------------------------------------------------------------------------------------
 
-    def _question(self, tasks: Sequence[Priced], scope: Hashable, announces: str | None) -> _Question | None:
+    def _question(
+        self, tasks: Sequence[Priced], scope: Hashable, announces: str | None, blind: str | None
+    ) -> _Question | None:
         unit = _unit(tasks)
         state = self._scope(scope, unit)
         total = _known(tasks)
@@ -179,8 +189,9 @@ class Consent:
         threshold = self._threshold(unit)
         unknown = list(dict.fromkeys(task.kind for task in tasks if task.price.cost is None))
         if announces is not None:
-            return _Question(f"{announces} {_cost_sentence(tasks)}", with_these, unknown)
-        sentences = []
+            announcement = " ".join(filter(None, [announces, _cost_sentence(tasks), blind]))
+            return _Question(announcement, with_these, unknown)
+        sentences: list[str] = []
         # After a yes only the doubled amount asks again, not the threshold, which the cell has passed already.
         if total > 0 and state.agreed is not None:
             if with_these >= 2 * state.agreed - _ROUNDING:
@@ -192,7 +203,10 @@ class Consent:
             sentences.append(_above_threshold(tasks, scope, state.total, threshold))
         asked = list(
             dict.fromkeys(
-                task.kind for task in tasks if task.price.cost is None and self._key(task) not in self._accepted_kinds
+                task.kind
+                for task in tasks
+                # A yes to a kind would end the only protection where a budget cannot count: it covers one batch there.
+                if task.price.cost is None and (blind is not None or self._key(task) not in self._accepted_kinds)
             )
         )
         if asked:
@@ -200,7 +214,36 @@ class Consent:
             sentences.append(
                 f"The price of {names} is unknown: no price is listed, and the log has no such run with a known cost."
             )
+            if blind is not None:
+                sentences.append(blind)
         return _Question(" ".join(sentences), with_these, asked) if sentences else None
+
+    def _blind_budget(self, tasks: Sequence[Priced], notebook: str | None) -> str | None:
+        """Return why a budget does not limit these tasks: their price is unknown. None if it does, or there is none."""
+        missing = sum(task.price.cost is None for task in tasks)
+        if not missing:
+            return None
+        from ..runlog.spending import count_uncounted, uncounted_sentence
+
+        service, unit = tasks[0].service or self._ports.settings.service, _unit(tasks)
+        limits = self._budgets(notebook, service, unit)
+        if not limits:
+            return None
+        limit = limits[0]
+        these = (
+            "this task" if len(tasks) == 1 else "these tasks" if missing == len(tasks) else f"{missing} of these tasks"
+        )
+        sentence = (
+            f"{limit.name[0].upper()}{limit.name[1:]} of {format_amount(limit.limit, unit)} cannot count {these}."
+        )
+        try:
+            with self._ports.log.reading() as connection:
+                uncounted = max(count_uncounted(connection, service, each.notebook, unit) for each in limits)
+        except RunLogError:
+            uncounted = 0  # each run meets the same fault when it is written, and is not sent
+        if uncounted:
+            sentence += f" {uncounted_sentence(uncounted)}."
+        return sentence
 
     def _refuse_uncovered(self, tasks: Sequence[Priced], notebook: str | None) -> None:
         """Refuse a batch that a budget cannot cover, before its first task is written or sent."""

@@ -32,7 +32,7 @@ from ..providers.attempts import carry_out, raise_if_failed
 from ..providers.base import Accepted, Attempt, Provider
 from ..remedies import RESUME, Remedy, command
 from ..runlog import ResultRecord, RunClaimed, RunRecord, State, TwinExists
-from ..runlog.records import is_gone
+from ..runlog.records import is_gone, is_here
 from .consent import Consent, limit_of
 from .display import OutcomePresenter, OutcomeRenderer, ResultRenderer
 from .estimates import estimate
@@ -225,9 +225,14 @@ class RunExecution:
             await self.finish(error.outcome, error)
         elif isinstance(error, TaskNotFound) and not self._job.is_new:
             await self._unknown(error)
-        elif self._job.is_new and not error.may_have_arrived:
+        elif self._job.is_new and not error.may_have_arrived and not self._has_id:
             failure = error if isinstance(error, TaskError) else TaskFailed(error.problem, code="notSent")
             await self.finish(Outcome(self._task, attempt_uuid, [], [failure]), failure)
+
+    @property
+    def _has_id(self) -> bool:
+        """Whether the service has given the run an id of its own: then it was accepted, whatever an error says."""
+        return not self.provider.capabilities.client_chosen_ids and self._job.record.remote_id is not None
 
     async def _send_or_join(self, cell_source: str | None) -> Outcome:
         """Send, unless another kernel is sending the very same at this moment: then its answer is ours too."""
@@ -272,19 +277,20 @@ class RunExecution:
         Sent by both, one of the two would be told that its UUID is taken.
         """
         while True:
+            await self._wait_for_sender()
             record = self._job.record
+            if record.state is State.DISCARDED and not record.attempts:
+                raise RunCancelled(f"Run {record.task_uuid} was discarded before it was sent. It cost nothing.")
+            if record.is_finished:
+                return await self._recall()
+            if not record.attempts:
+                raise TaskFailed(
+                    f"Run {record.task_uuid[:8]} was refused by its service, and was not sent again. It cost nothing. "
+                    "Run its cell again."
+                )
             is_due = not self._job.is_joined or is_gone(record.sender) or _age_s(record.sent_at_utc) > _ON_ITS_WAY_S
             try:
                 return await self._collect(resends=self._may_resend and is_due)
-            except FateUnknown:
-                # Without an id there is nothing to ask about, but the kernel that is sending may be about to get one.
-                if not self._is_being_sent:
-                    raise
-                await asyncio.sleep(_LOOK_AGAIN_S)
-                self._job.record = await asyncio.to_thread(self._log.find, record.task_uuid)
-                if self._job.record.is_finished:
-                    return await self._recall()
-                continue
             except TaskNotFound:
                 # A kernel that is at work records the answers before it downloads their files. Its run is left to it:
                 # completed from here, the run would be recorded without the files that it is about to store.
@@ -298,12 +304,28 @@ class RunExecution:
             if self._job.record.is_finished:
                 return await self._recall()
 
+    async def _wait_for_sender(self) -> None:
+        """Wait as long as another kernel may be about to get the id of the run, or to send it again after a refusal.
+
+        Only the log is looked at. Without an id, a service can at best be searched, and to search it each second would
+        use up what the account may ask.
+        """
+        until = now() + self._ports.settings.timeout_s
+        while self._is_with_sender and now() < until:
+            await asyncio.sleep(_LOOK_AGAIN_S)
+            self._job.record = await asyncio.to_thread(self._log.find, self._job.record.task_uuid)
+
     @property
-    def _is_being_sent(self) -> bool:
-        """Whether another process may be waiting for the response to this attempt right now."""
+    def _is_with_sender(self) -> bool:
+        """Whether another kernel sends the run right now, or waits to send it again."""
         record = self._job.record
-        is_open = record.state in {State.SENT, State.DETACHED} and record.remote_id is None
-        return is_open and not is_gone(record.sender) and _age_s(record.sent_at_utc) <= _ON_ITS_WAY_S
+        if self.provider.capabilities.client_chosen_ids or record.remote_id is not None or is_gone(record.sender):
+            return False
+        if record.state not in {State.SENT, State.DETACHED, State.PREPARED}:
+            return False
+        # A request has ended after this time. Only of another process of this machine it is certain that it lives, and
+        # records what became of the run: it may wait for its turn for longer.
+        return is_here(record.sender) or _age_s(record.sent_at_utc) <= _ON_ITS_WAY_S
 
     @property
     def _may_resend(self) -> bool:
@@ -359,16 +381,16 @@ class RunExecution:
             self._job.is_leaving = True
             self._shared.jobs.count_sent(self._job.scope)
         record.request = storable_request(task)
-        number = attempt.number - self._refused
+        number, at_utc = attempt.number - self._refused, utc_now()
         claimed = self._log.mark_sent(
-            record.task_uuid, attempt.attempt_uuid, number, utc_now(), json.dumps(record.request),
+            record.task_uuid, attempt.attempt_uuid, number, at_utc, json.dumps(record.request),
             remote_id=attempt.remote_id,
         )  # fmt: skip
         claimed.add_done_callback(_note_error)
         if self._prepared is not None:
             await self._prepared  # queued one behind the other, both usually go into one commit
         await claimed
-        record.attempt_uuid, record.attempts = attempt.attempt_uuid, number
+        record.attempt_uuid, record.attempts, record.sent_at_utc = attempt.attempt_uuid, number, at_utc
         record.remote_id = attempt.remote_id
         self._job.waiting = None
         if record.state is State.PREPARED:
@@ -446,6 +468,25 @@ class RunExecution:
             self._task, max(1, record.attempts), record.remote_id,
             may_resend=self._may_resend if resends is None else resends,
         )  # fmt: skip
+        try:
+            accepted = await self._located(attempt, deadline)
+            return raise_if_failed(await self.provider.follow(accepted, self, deadline))
+        except (TaskError, TransportError, ProtocolError) as error:
+            # The attempt was sent before. What fails now is a question about it, and that proves nothing about the
+            # attempt, which may be running and charged. Only what the service states about the task itself, which is an
+            # outcome, ends the run.
+            is_question = not isinstance(error, TaskError) or error.outcome is None
+            if is_question and not self.provider.capabilities.client_chosen_ids:
+                error.may_have_arrived = True
+            raise
+
+    async def _located(self, attempt: Attempt, deadline: float) -> Accepted:
+        """Find an attempt that was sent before, and record its id.
+
+        Raises:
+            FateUnknown: The service chose no id that arrived here, and cannot be asked for the attempt.
+        """
+        record = self._job.record
         accepted = await self.provider.locate(attempt, deadline)
         if accepted is None:
             can_find_lost = self.provider.capabilities.can_find_lost
@@ -457,7 +498,7 @@ class RunExecution:
         # An id that we chose proves nothing: whether the service knows it is found out by asking.
         if not self.provider.capabilities.client_chosen_ids:
             await self.on_accepted(accepted)
-        return raise_if_failed(await self.provider.follow(accepted, self, deadline))
+        return accepted
 
     async def _collect_later(self) -> None:
         """Go on asking for a task whose deadline has passed, so that its result reaches the log all the same."""
@@ -541,6 +582,15 @@ class RunExecution:
         """Record that the service does not know the task: after a day it is lost."""
         record = self._job.record
         age = dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(record.created_at_utc)
+        if self._has_id:
+            # It was accepted, and may be charged. That the service does not know it now may as well mean that another
+            # account is asked, so the user decides.
+            if age >= _LOST_AFTER:
+                lost = FateUnknown(
+                    f"The service accepted the run as {record.remote_id}, and does not know it any more."
+                )
+                await self._mark_unknown(lost)
+            return
         # An unknown run may have been paid for however old it is: it stays pending until the user decides. Who sends it
         # again has decided; if the service then still does not know it, it is lost like any other.
         if age >= _LOST_AFTER and (record.state is not State.UNKNOWN or self._may_resend):
@@ -552,9 +602,12 @@ class RunExecution:
         """Record that nobody can tell whether the service accepted the run. What was reserved for it stays reserved."""
         record = self._job.record
         await self._sink.surely(
-            lambda: self._log.mark_unknown(record.task_uuid, error_record(error), utc_now()), "the run's state"
+            lambda: self._log.mark_unknown(record, error_record(error), utc_now()), "the run's state"
         )
-        record.state, record.error = State.UNKNOWN, error_record(error)
+        # What another kernel has found out, or claimed, meanwhile is newer than what is known here.
+        with contextlib.suppress(RunLogError):
+            current = await asyncio.to_thread(self._log.find, record.task_uuid)
+            record.state, record.error = current.state, current.error
 
     def _error_of(self, kept: Mapping[str, Any]) -> TaskError:
         """Build the error that the log recorded, in the classes of the service that raised it."""

@@ -52,7 +52,7 @@ class FrontEnd(Protocol):
         """Ask the user a question; return whether the answer was yes, or None if this front end cannot ask."""
 
     def tell(self, sentence: str) -> bool:
-        """Tell the user a sentence beside all outputs; return False if it has to be part of the next output."""
+        """Show the user a sentence beside all outputs; return False if it has to be part of the next output."""
 
     def show_job(self, job: Job) -> bool:
         """Show a job, and keep it up to date there; return whether this front end can."""

@@ -100,7 +100,7 @@ class JobTable:
                 self._sent.popitem(last=False)
 
     def count_unsent(self, scope: Hashable) -> None:
-        """Take back that a run was counted as sent: its service refused it."""
+        """Undo the counting of a run as sent, because its service refused it."""
         with self._lock:
             if self._sent.get(scope):
                 self._sent[scope] -= 1

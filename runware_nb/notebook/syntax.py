@@ -6,4 +6,4 @@ from ..remedies import LineSyntax
 
 __all__ = ["NOTEBOOK"]
 
-NOTEBOOK = LineSyntax("%runware")
+NOTEBOOK = LineSyntax("%runware", provider_prefix="%")

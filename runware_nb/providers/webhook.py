@@ -126,6 +126,7 @@ class CallbackBoard:
         self._lock = make_lock()
         self._waiters: dict[str, set[_Waiter]] = {}
         self._posted: OrderedDict[str, None] = OrderedDict()
+        self._received: set[str] = set()
         self._next_sweep = self._next_count = 0.0
         self._room = 0
         restart_after_fork(self)
@@ -138,6 +139,7 @@ class CallbackBoard:
         """Wake what waits for a task. It may be called from any thread, and never raises for want of a disk."""
         name = _name_of(service, task_id)
         with self._lock:
+            self._received.add(service)
             waiters = list(self._waiters.get(name, ()))
             if not waiters:
                 self._posted[name] = None
@@ -167,7 +169,18 @@ class CallbackBoard:
         Returns:
             Whether a callback arrived. Whatever it says, the task has to be read from the service.
         """
-        name = _name_of(service, task_id)
+        has_arrived = await self._wait(_name_of(service, task_id), seconds, clock)
+        if has_arrived:  # perhaps at another process, which posts it by a file
+            with self._lock:
+                self._received.add(service)
+        return has_arrived
+
+    def has_received(self, service: str) -> bool:
+        """Return whether any callback of a service has arrived, so that more can be expected."""
+        with self._lock:
+            return service in self._received
+
+    async def _wait(self, name: str, seconds: float, clock: Sleeper | None) -> bool:
         waiter = _Waiter(asyncio.get_running_loop())
         with self._lock:
             self._waiters.setdefault(name, set()).add(waiter)

@@ -264,6 +264,12 @@ def this_process() -> str:
     return f"{platform.node()[:150]}/{os.getpid()}"
 
 
+def is_here(sender: str | None) -> bool:
+    """Return whether a process is another one of this machine that has not ended."""
+    host = (sender or "").rpartition("/")[0]
+    return host == platform.node()[:150] and sender != this_process() and not is_gone(sender)
+
+
 def is_gone(sender: str | None) -> bool:
     """Whether a process of this machine has ended for certain; of others nobody here can say."""
     host, _, number = (sender or "").rpartition("/")

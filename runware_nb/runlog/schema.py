@@ -103,7 +103,10 @@ _is_imported = runs.c.is_imported == sa.literal_column("1")
 sa.Index("ix_runs_imported", runs.c.id, sqlite_where=_is_imported, postgresql_where=_is_imported)
 
 has_own_id = runs.c.remote_id != runs.c.attempt_uuid
-"""Runs whose service chose the id. All others are found by the UUID of their attempts, without a second index."""
+"""Runs whose service chose the id. All others are found by the UUID of their attempts, without a second index.
+
+Such an id is known only from the service's answer, so it proves that the last attempt was accepted.
+"""
 # A hash, since an id may be longer than what PostgreSQL keeps in an ordered index.
 sa.Index("ix_runs_remote_id", runs.c.remote_id, sqlite_where=has_own_id, postgresql_where=has_own_id,
          postgresql_using="hash")  # fmt: skip

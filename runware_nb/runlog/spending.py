@@ -19,12 +19,12 @@ from ..remedies import Remedy, command
 from ..reprs import short_repr
 from .databases import upsert_for
 from .records import UNFINISHED_STATES, State
-from .schema import LONGEST_KEY, budgets, results, run_tags, runs, spending
+from .schema import LONGEST_KEY, budgets, has_own_id, results, run_tags, runs, spending
 
 __all__ = [
     "FROM_SETTINGS", "Budget", "OwnCosts", "Spent", "budget_name", "budgets_in_force", "budgets_of",
-    "carry_budgets", "count_for_settings", "dollars_first", "limit_values", "median_cost", "refuse_over_budget",
-    "set_budget", "sum_imported", "sum_spending",
+    "carry_budgets", "count_for_settings", "count_uncounted", "dollars_first", "limit_values", "median_cost",
+    "refuse_over_budget", "set_budget", "sum_imported", "sum_spending", "uncounted_sentence",
 ]  # fmt: skip
 
 FROM_SETTINGS = "*settings*"
@@ -47,7 +47,7 @@ class Spent:
         runs: How many.
         results: How many results they made.
         cost: What they cost in *unit*, as far as known.
-        unknown: Runs with results whose cost the service did not report.
+        unknown: Runs whose cost the service did not report, although it made results or accepted the task.
         unit: `USD` or `credits`. A key with runs in several units has one line for each.
     """
 
@@ -76,6 +76,8 @@ class Budget:
         spent: What was.
         reserved: Estimates of runs in progress, also of those whose fate is unknown: they may have been charged.
         unit: `USD` or `credits`.
+        uncounted: Runs that `spent` and `reserved` leave out, because neither their cost nor an estimate is known. Only
+            `budgets_of` counts them.
     """
 
     provider: str
@@ -84,6 +86,7 @@ class Budget:
     spent: float
     reserved: float
     unit: str = USD
+    uncounted: int = 0
 
     @property
     def left(self) -> float:
@@ -116,7 +119,7 @@ class Budget:
     @property
     def name(self) -> str:
         """What the budget is called in messages."""
-        return budget_name(self.notebook)
+        return budget_name(self.notebook, self.unit)
 
 
 def sum_spending(
@@ -184,7 +187,7 @@ def sum_imported(
         "tag": (run_tags.c.tag,),
     }[by]  # fmt: skip
     count = sa.select(sa.func.count()).where(results.c.run_uuid == runs.c.task_uuid, results.c.error.is_(None))
-    is_unknown = sa.and_(runs.c.cost.is_(None), runs.c.state != State.FAILED.value)
+    is_unknown = sa.and_(runs.c.cost.is_(None), sa.or_(runs.c.state != State.FAILED.value, has_own_id))
     selected = sa.select(
         *(key.label(f"key{number}") for number, key in enumerate(keys)),
         count.scalar_subquery().label("results"), sa.func.coalesce(runs.c.cost, 0.0).label("cost"),
@@ -217,7 +220,11 @@ def budgets_of(connection: sa.Connection, provider: str | None = None) -> list[B
     found = found.order_by(budgets.c.provider, budgets.c.notebook, dollars_first(budgets.c.unit))
     if provider is not None:
         found = found.where(budgets.c.provider == provider)
-    return [_budget_of(row) for row in connection.execute(found).mappings()]
+    limits = [_budget_of(row) for row in connection.execute(found).mappings()]
+    return [
+        replace(limit, uncounted=count_uncounted(connection, limit.provider, limit.notebook, limit.unit))
+        for limit in limits
+    ]
 
 
 def _budget_of(row: RowMapping, *, limit: float | None = None) -> Budget:
@@ -256,10 +263,11 @@ def budgets_in_force(
     ]
 
 
-def budget_name(notebook: str) -> str:
+def budget_name(notebook: str, unit: str = USD) -> str:
     """Return what a budget is called in messages."""
     if notebook == FROM_SETTINGS:
-        return "the budget of your settings (budget_usd or RUNWARE_NB_BUDGET_USD)"
+        name = "usd" if unit == USD else unit
+        return f"the budget of your settings (budget_{name} or RUNWARE_NB_BUDGET_{name.upper()})"
     return f"the budget of {notebook}" if notebook else "the budget"
 
 
@@ -325,9 +333,7 @@ def set_budget(
     )  # fmt: skip
     # A finished run whose cost the service did not report counts with its estimate, as it does in `settle`.
     unreported = sa.select(sa.func.coalesce(sa.func.sum(runs.c.estimate), 0.0)).where(
-        runs.c.provider == provider, runs.c.cost_unit == unit, runs.c.finished_at_utc.is_not(None),
-        runs.c.cost.is_(None), runs.c.is_imported == 0, runs.c.attempts > 0, runs.c.error.is_(None),
-        runs.c.state.in_([State.SUCCEEDED.value, State.PARTIAL.value, State.DISCARDED.value]),
+        runs.c.provider == provider, runs.c.cost_unit == unit, runs.c.is_imported == 0, _has_unreported_cost(),
     )  # fmt: skip
     if notebook not in {"", FROM_SETTINGS}:
         spent = spent.where(spending.c.notebook == notebook[:LONGEST_KEY])
@@ -344,6 +350,45 @@ def set_budget(
             set_={name: put.excluded[name] for name in ("limit_amount", "spent", "reserved")},
         )
     )
+
+
+def _has_unreported_cost() -> sa.ColumnElement[bool]:
+    """Build the condition of a finished run that the service may have charged for, without stating how much.
+
+    A run without results of a service that chose its id was accepted, and may have been charged. Runware, which takes
+    our ids, does not charge for a task that failed.
+    """
+    with_results = [State.SUCCEEDED.value, State.PARTIAL.value, State.DISCARDED.value]
+    return sa.and_(
+        runs.c.finished_at_utc.is_not(None), runs.c.cost.is_(None), runs.c.attempts > 0,
+        sa.or_(has_own_id, sa.and_(runs.c.error.is_(None), runs.c.state.in_(with_results))),
+    )  # fmt: skip
+
+
+def count_uncounted(connection: sa.Connection, provider: str, notebook: str, unit: str = USD) -> int:
+    """Count the runs that a budget leaves out, because neither their cost nor an estimate is known.
+
+    Args:
+        connection: To the log.
+        provider: Whose service.
+        notebook: Which notebook; empty or `FROM_SETTINGS` for all together.
+        unit: The unit in which they are charged.
+    """
+    may_be_charged = sa.or_(sa.and_(runs.c.finished_at_utc.is_(None), runs.c.attempts > 0), _has_unreported_cost())
+    uncounted = sa.select(sa.func.count()).where(
+        runs.c.provider == provider, runs.c.cost_unit == unit, runs.c.is_imported == 0,
+        runs.c.replay_of.is_(None), runs.c.cost.is_(None), runs.c.estimate.is_(None), may_be_charged,
+    )  # fmt: skip
+    if notebook not in {"", FROM_SETTINGS}:
+        uncounted = uncounted.where(runs.c.notebook == notebook)
+    return int(connection.execute(uncounted).scalar_one())
+
+
+def uncounted_sentence(count: int) -> str:
+    """Return the phrase that states how many runs a sum leaves out; empty if it has all."""
+    if not count:
+        return ""
+    return f"{count} {'run' if count == 1 else 'runs'} of unknown cost {'is' if count == 1 else 'are'} not counted"
 
 
 def refuse_over_budget(rows: list[Any], estimate: Money, provider: str) -> None:
@@ -373,9 +418,9 @@ def refuse_over_budget(rows: list[Any], estimate: Money, provider: str) -> None:
             budget = replace(of_service, options=(*budget.options, *of_service.options))
         remedy = Remedy("{0} raises the budget.", (budget,))
     amounts = [_in_short(amount, estimate.unit) for amount in (estimate.amount, left, limit)]
+    name = budget_name(notebook, estimate.unit)
     raise BudgetExceeded(
-        f"This run costs about {amounts[0]}, and {amounts[1]} is left of {budget_name(notebook)} of {amounts[2]}. "
-        "Nothing was sent."
+        f"This run costs about {amounts[0]}, and {amounts[1]} is left of {name} of {amounts[2]}. Nothing was sent."
     ).with_remedy(remedy)
 
 

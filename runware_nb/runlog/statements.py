@@ -9,7 +9,19 @@ import sqlalchemy as sa
 from .databases import upsert_for
 from .records import UNFINISHED_STATES
 from .rows import RESULT_COLUMNS, RUN_COLUMNS, USE_COLUMNS
-from .schema import LONGEST_KEY, attempts, budgets, cells, environments, results, run_tags, runs, spending, uses
+from .schema import (
+    LONGEST_KEY,
+    attempts,
+    budgets,
+    cells,
+    environments,
+    has_own_id,
+    results,
+    run_tags,
+    runs,
+    spending,
+    uses,
+)
 from .spending import FROM_SETTINGS
 
 __all__ = ["Statements"]
@@ -74,6 +86,7 @@ class Statements:
             .where(
                 mine,
                 runs.c.attempt_uuid == sa.bindparam("attempt_uuid"),
+                runs.c.sender == sa.bindparam("sender"),
                 runs.c.attempts == _word(1),
                 runs.c.finished_at_utc.is_(None),
                 runs.c.remote_id.is_(None),
@@ -136,10 +149,16 @@ class Statements:
         # It left and may be paid for, whatever state it was in: also a discarded run is shown again, because the user
         # has to decide. It stays unfinished, so that its reservation in the budgets stays too. A run whose id has
         # arrived meanwhile, in another kernel, can be asked about and is left as it is.
-        is_unidentified = sa.or_(runs.c.remote_id.is_(None), runs.c.remote_id == runs.c.attempt_uuid)
+        is_known = sa.or_(
+            runs.c.remote_id.is_(None),
+            runs.c.remote_id == runs.c.attempt_uuid,
+            runs.c.remote_id == sa.bindparam("remote_id"),
+        )
+        is_same_claim = sa.func.coalesce(runs.c.sent_at_utc, _word("")) == sa.bindparam("sent_at_utc")
+        self.touch = text(sa.update(runs).where(mine).values(state=runs.c.state))  # finds out whether the run is there
         self.mark_unknown = text(
             sa.update(runs)
-            .where(mine, runs.c.finished_at_utc.is_(None), runs.c.attempts > _word(0), is_unidentified)
+            .where(mine, runs.c.finished_at_utc.is_(None), runs.c.attempts > _word(0), is_known, is_same_claim)
             .values(state=_word("unknown"), error=sa.bindparam("error"), state_at_utc=sa.bindparam("at_utc"))
         )
         is_open = runs.c.state.in_([_word(state.value) for state in sorted(UNFINISHED_STATES)])
@@ -168,7 +187,7 @@ class Statements:
             number=sa.bindparam("number"), sent_at_utc=sa.bindparam("at_utc"),
         )  # fmt: skip
         unchanged = (self.insert_tag, self.insert_cell, self.insert_environment, self.claim, self.accept,
-                     self.accepted, self.refused, self.mark_unknown, self.set_state)  # fmt: skip
+                     self.accepted, self.refused, self.touch, self.mark_unknown, self.set_state)  # fmt: skip
         self.carried: dict[str, str] = {
             **{sql: sql for sql in unchanged},
             self.insert_attempt: text(carried_attempt.on_conflict_do_nothing()),
@@ -180,8 +199,11 @@ class Statements:
         """Make what keeps roll-up and budgets right, run before `finish`: a run that is finished counts no more."""
         mine = runs.c.task_uuid == sa.bindparam("run_uuid")
         cost = sa.func.coalesce(_reported_cost(), _word(0))
-        # Results whose cost the service did not report, or reported in another unit than the run was prepared in.
-        is_unknown = sa.and_(sa.cast(sa.bindparam("has_results"), sa.Integer) == _word(1), _reported_cost().is_(None))
+        # The service did not report the cost, or reported it in another unit than the run was prepared in. Without
+        # results, a service that accepts our ids charges nothing (Runware). A service that chose an id has accepted the
+        # task, and may charge for one that fails: its cost is unknown then, and never 0.
+        may_be_charged = sa.or_(sa.cast(sa.bindparam("has_results"), sa.Integer) == _word(1), has_own_id)
+        is_unknown = sa.and_(may_be_charged, _reported_cost().is_(None))
         counted = sa.select(*_counted(cost, is_unknown)).where(mine, runs.c.is_imported == _word(0)).cte("counted")
         parts = [
             _part(counted, dimension, counted.c[dimension], by_day=by_day)
@@ -215,7 +237,7 @@ class Statements:
                 limited, budgets.c.spent + budgets.c.reserved > limit + _word(1e-9)
             )
         )
-        # The service charged for results whose cost it did not report: a budget counts the estimate then, never 0.
+        # Where the cost is unknown, a budget counts the estimate, never 0.
         estimated = sa.func.coalesce(runs.c.estimate, _word(0))
         charged = sa.case((is_unknown, estimated), else_=cost)
         self.settle = text(_settling(mine, charged))
@@ -228,7 +250,7 @@ def _settling(mine: sa.ColumnElement[bool], charged: sa.ColumnElement[Any]) -> A
     """Build the statement that turns what was reserved for a run into what it cost."""
     estimate = sa.func.coalesce(runs.c.estimate, _word(0))
     held = sa.select(sa.case((runs.c.finished_at_utc.is_(None), estimate), else_=_word(0))).where(mine)
-    was_charged = sa.and_(runs.c.error.is_(None), runs.c.attempts > _word(0))
+    was_charged = sa.and_(sa.or_(runs.c.error.is_(None), has_own_id), runs.c.attempts > _word(0))
     # What an earlier end of the same run has counted already: a run can end again when its result arrives late.
     counted = sa.case(
         (runs.c.finished_at_utc.is_(None), _word(0)),

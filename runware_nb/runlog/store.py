@@ -206,7 +206,7 @@ class RunLog:
         claim = {**values, "before": number - 1, "request": request, "sender": this_process(),
                  "remote_id": remote_id}  # fmt: skip
         steps: list[Change] = [(self._sql.claim, claim, _claimed)]
-        if number > 1:
+        if number > 1 and attempt_uuid != run_uuid:  # a service that chooses ids has no further UUID to be found by
             steps.append((self._sql.insert_attempt, values, _gone))
         return self._writer.write(steps, run_uuid=run_uuid, consequence=_NOT_SENT if number == 1 else "")
 
@@ -220,7 +220,7 @@ class RunLog:
         Raises:
             RunLogError: It cannot be written, or another attempt was claimed.
         """
-        values = {"run_uuid": run_uuid, "attempt_uuid": attempt_uuid}
+        values = {"run_uuid": run_uuid, "attempt_uuid": attempt_uuid, "sender": this_process()}
         return self._writer.write([(self._sql.refused, values, _gone)], run_uuid=run_uuid)
 
     def accepted(self, run_uuid: str, remote_id: str, at_utc: str) -> asyncio.Future[None]:
@@ -240,22 +240,28 @@ class RunLog:
         values = {"run_uuid": run_uuid, "remote_id": storable(remote_id), "at_utc": at_utc}
         return self._writer.write([(self._sql.accepted, values, _gone)], run_uuid=run_uuid)
 
-    def mark_unknown(self, run_uuid: str, error: dict[str, Any], at_utc: str) -> asyncio.Future[None]:
+    def mark_unknown(self, run: RunRecord, error: dict[str, Any], at_utc: str) -> asyncio.Future[None]:
         """Record that a run was sent and that nobody can tell whether the service accepted it.
+
+        Nothing changes if another kernel has claimed the run again meanwhile, has got its id, or has finished it.
 
         It may have been charged: what is reserved for it stays reserved, and it is never sent again by itself. It ends
         when the service accepts it after all (`accepted`, `add_results`) or when it is finished.
 
         Args:
-            run_uuid: The run.
+            run: The run, with the time and the id of the attempt that this is about.
             error: What is known, as an error object with `code` and `message`.
             at_utc: When, in ISO 8601.
 
         Raises:
-            RunLogError: It cannot be written, or the run was not sent or has ended.
+            RunLogError: It cannot be written.
         """
-        values = {"run_uuid": run_uuid, "error": json.dumps(error), "at_utc": at_utc}
-        return self._writer.write([(self._sql.mark_unknown, values, _gone)], run_uuid=run_uuid)
+        values = {"run_uuid": run.task_uuid, "error": json.dumps(error), "at_utc": at_utc,
+                  "sent_at_utc": run.sent_at_utc or "", "remote_id": run.remote_id or ""}  # fmt: skip
+        steps: list[Change] = [
+            (self._sql.touch, {"run_uuid": run.task_uuid}, _gone), (self._sql.mark_unknown, values, None),
+        ]  # fmt: skip
+        return self._writer.write(steps, run_uuid=run.task_uuid)
 
     def add_results(
         self, run_uuid: str, records: Iterable[ResultRecord], *, accepted: bool = True

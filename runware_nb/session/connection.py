@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ from ..forking import disconnect, make_lock, restart_after_fork
 from ..loading import load
 from ..loop import background_loop, wait
 from ..remedies import LEAVE_REPLAY, RESUME, Remedy, command
-from ..settings import Key, Settings, find_key, hide_key
+from ..settings import Key, Settings, find_key, hide_key, variable_in_use
 from .layers import SERVICE_SETTINGS, SettingLayers
 from .local_sandbox import LocalSandbox, check_listening
 
@@ -54,8 +56,10 @@ class ServiceConnection:
         self._client: Client | None = None
         self._notices: list[str] = []
         self._entered: dict[ProviderSecret, Key] = {}
+        self._of_keyring: dict[tuple[str, ProviderSecret], Key] = {}
+        """What the keyring contained, by profile and secret. Reading it takes long, and it may ask the user."""
         self._lock = make_lock()
-        """Guards settings and client: only ever held to look and to assign, never during I/O."""
+        """Guards settings, sandbox and client: only ever held to look and to assign, never during I/O."""
         restart_after_fork(self)
 
     def restart_in_child(self) -> None:
@@ -103,21 +107,50 @@ class ServiceConnection:
         Raises:
             ConfigError: There is no such profile, or a value is invalid.
         """
-        self._change(lambda: self._layers.use_profile(name))
-        self.leave_sandbox()
+        with self._lock:
+            sandbox, client = self._swap(lambda: self._layers.use_profile(name), None)
+        if sandbox is not None:
+            self._stop(sandbox, client)
+        elif client is not None:
+            background_loop().submit(_close_when_idle(client, self._running_jobs()))
 
     def _change(self, action: Callable[[], object]) -> None:
         """Change the layers of settings, and use what applies then; what two threads change at once is all changed."""
         with self._lock:
-            action()
-            settings, before = self._layers.effective, self.settings
-            if settings == before:
-                return
-            self.settings = settings
-            old, self._client = self._client, None
+            _, client = self._swap(action, self._sandbox)
+        if client is not None:
+            background_loop().submit(_close_when_idle(client, self._running_jobs()))
+
+    def _swap(
+        self, action: Callable[[], object], sandbox: LocalSandbox | None
+    ) -> tuple[LocalSandbox | None, Client | None]:
+        """Change the layers of settings and the sandbox in one step, under the lock; return what is no longer in use.
+
+        Between two steps, another thread would see the URLs of the sandbox without the sandbox, and send the real key
+        there, or send the sandbox's key to the real service.
+
+        Args:
+            action: Changes the layers. If it raises, nothing has changed.
+            sandbox: The sandbox that is used from then on; None for none.
+
+        Returns:
+            The sandbox that was used before, and the client that was replaced; None if there is none.
+        """
+        action()
+        old, self._sandbox = self._sandbox, sandbox
+        settings, before = self._layers.effective, self.settings
+        if settings == before and old is sandbox:
+            return old, None
+        self.settings = settings
+        client, self._client = self._client, None
+        if settings != before:
             self._on_change(before, settings)
-        if old is not None:
-            background_loop().submit(_close_when_idle(old, self._running_jobs()))
+        return old, client
+
+    def in_use(self) -> tuple[Settings, LocalSandbox | None]:
+        """Return the settings that apply now, and the sandbox that they point to; None for the real services."""
+        with self._lock:
+            return self.settings, self._sandbox
 
     def follow_environment(self) -> None:
         """Use a key or a budget that the environment has by now, or no longer has."""
@@ -157,8 +190,14 @@ class ServiceConnection:
         self.settings.check("home")
         self.leave_sandbox(tells=False)  # it holds the folder of its state, and maybe the port
         home = self.settings.home
-        sandbox = self._sandbox = LocalSandbox(arguments, state_dir=home / "sandbox", on_end=self._on_sandbox_ended)
-        self._change(lambda: self._layers.use_sandbox(sandbox.values))
+        sandbox = LocalSandbox(arguments, state_dir=home / "sandbox", on_end=self._on_sandbox_ended)
+        values = sandbox.values
+        with self._lock:
+            replaced, client = self._swap(lambda: self._layers.use_sandbox(values), sandbox)
+        if replaced is not None:  # another thread has started one at the same time
+            self._stop(replaced, client, tells=False)
+        elif client is not None:
+            background_loop().submit(_close_when_idle(client, self._running_jobs()))
         return sandbox
 
     def leave_sandbox(self, *, tells: bool = True) -> bool:
@@ -173,17 +212,20 @@ class ServiceConnection:
             Whether a sandbox was in use.
         """
         with self._lock:
-            sandbox, self._sandbox = self._sandbox, None
-            if sandbox is None:
+            if self._sandbox is None:
                 return False
-            client, self._client = self._client, None
-        self._change(self._layers.leave_sandbox)
+            sandbox, client = self._swap(self._layers.leave_sandbox, None)
+        assert sandbox is not None
+        self._stop(sandbox, client, tells=tells)
+        return True
+
+    def _stop(self, sandbox: LocalSandbox, client: Client | None, *, tells: bool = True) -> None:
+        """Stop a sandbox that is no longer in use, and end what waits for it."""
         if client is not None:  # waiting for a service that ends would only take its full time
             wait(background_loop().submit(client.aclose(_sandbox_ended("was stopped"))))
         sandbox.stop()
         if tells:
             self._notices.append(f"The sandbox was stopped. The service is {show_url(self.settings.rest_url)} again.")
-        return True
 
     def _on_sandbox_ended(self, sandbox: LocalSandbox) -> None:
         """End what waits for a sandbox that crashed or was killed. Called on a thread."""
@@ -274,18 +316,47 @@ class ServiceConnection:
         Raises:
             ConfigError: It is unusable.
         """
-        return self._entered.get(secret) or find_key(secret, self.settings.profile)
+        profile = self.settings.profile
+        entered = self._entered.get(secret)
+        if entered is not None:
+            return entered
+        if variable_in_use(secret) is None and (profile, secret) in self._of_keyring:
+            return self._of_keyring[profile, secret]
+        key = find_key(secret, profile)
+        if key is not None and variable_in_use(secret) is None:
+            self._of_keyring[profile, secret] = key
+        return key
 
-    def entered_secret(self, secret: ProviderSecret) -> Key | None:
-        """Return a secret that was entered in this session; None if none was."""
-        return self._entered.get(secret)
+    def secret_in_short(self, secret: ProviderSecret) -> str | None:
+        """Return a hash of the secret that `secret` would return now, to notice a change; None if none is known.
+
+        This is quick: the keyring is not read. What it contained when it was read last counts, until the secret is
+        forgotten. An unusable value has a hash too.
+        """
+        entered = self._entered.get(secret)
+        variable = variable_in_use(secret)
+        if entered is not None:
+            value = entered.reveal()
+        elif variable is not None:
+            value = os.environ.get(variable, "").strip()
+        else:
+            key = self._of_keyring.get((self.settings.profile, secret))
+            if key is None:
+                return None
+            value = key.reveal()
+        return hashlib.sha256(value.encode("utf-8", "surrogateescape")).hexdigest()
 
     def enter_secret(self, key: Key) -> None:
         """Use a secret of a provider in this session, in place of that of environment and keyring."""
         self._entered[key.secret] = key
 
     def forget_secret(self, secret: ProviderSecret) -> bool:
-        """Stop using a secret that was entered in this session; return whether there was one."""
+        """Stop using a secret that was entered in this session; return whether there was one.
+
+        The keyring is read again when the secret is needed next.
+        """
+        for known in [known for known in self._of_keyring if known[1] is secret]:
+            self._of_keyring.pop(known, None)
         return self._entered.pop(secret, None) is not None
 
     def forget_key(self) -> None:
@@ -326,8 +397,12 @@ class ServiceConnection:
             wait(background_loop().submit(client.aclose()), timeout_s=2.0)
 
     def stop_sandbox(self) -> None:
-        """Stop the sandbox if this session uses one."""
-        sandbox, self._sandbox = self._sandbox, None
+        """Stop the sandbox if this session uses one.
+
+        It stays the sandbox in use, because the settings still point to it: what a run in flight asks for must not be a
+        real key.
+        """
+        sandbox = self._sandbox
         if sandbox is not None:
             sandbox.stop()
 

@@ -17,8 +17,9 @@ from ..core.provider_secrets import ProviderSecret, declared_secrets
 from ..core.redaction import HiddenText, redact_text
 from ..errors import ConfigError, TransportError
 from ..forking import disconnect, restart_after_fork
+from ..providers.registry import packages
 from ..remedies import Remedy, command
-from ..settings import Key, child_environment, settings_table
+from ..settings import Key, child_environment
 
 __all__ = ["LocalSandbox", "check_listening"]
 
@@ -26,6 +27,7 @@ _ANOTHER_SERVICE = Remedy(
     "Start it again, or set another service with {0}.",
     (command("connect", rest_url="URL", ws_url="URL", python='rw.connect(rest_url="URL", ws_url="URL")'),),
 )
+_RUNWARE_URLS = ("rest_url", "ws_url", "schemas_url")
 _START_S = 30.0
 _CONNECT_S = 1.0
 
@@ -92,10 +94,10 @@ class LocalSandbox:
     @property
     def values(self) -> dict[str, Any]:
         """The settings that point a session at it, of all providers."""
-        # The sandbox names the URL of its own media `media_url` as well. The setting is another thing: where the user's
-        # images are kept.
-        names = (name for name, setting in settings_table().items() if setting.is_url and name != "media_url")
-        urls = {name: self.info[name] for name in names if name in self.info}
+        # Its first line names more URLs, such as that of its own media. A setting of the same name is another thing:
+        # `media_url` is where the user's images are kept.
+        of_packages = (setting.name for package in packages() for setting in package.settings if setting.is_url)
+        urls = {name: self.info[name] for name in (*_RUNWARE_URLS, *of_packages) if name in self.info}
         return {"api_key": Key(self.info["api_key"], "the sandbox"), **urls}
 
     def secret(self, secret: ProviderSecret) -> Key | None:

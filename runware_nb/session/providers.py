@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..core.provider_secrets import ProviderSecret, declared_secrets
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Providers"]
 
-_CLOSING_S = 7.0
-"""Longest wait for a provider that closes. A client waits for the responses of tasks that are being sent, up to 5 s."""
+_CLOSE_S = 8.0
+"""Longest wait for all providers to close. A provider waits up to 5 s for its submissions in flight."""
 
 
 class Providers:
@@ -62,7 +63,7 @@ class Providers:
         self.packages = registered_packages() if packages is None else tuple(packages)
         for package in self.packages:
             declared_secrets.declare_of_provider(package.name, package.secrets)
-        self._built: dict[str, tuple[Settings, Provider]] = {}
+        self._built: dict[str, tuple[_Context, Provider]] = {}
         self._all: list[Provider] = []
         self._told: dict[str, bool] = {}
         self._lock = make_lock()
@@ -141,31 +142,80 @@ class Providers:
         return self._connection.open_client()
 
     def _provider_of(self, package: ProviderPackage) -> Provider:
-        """Return the provider for the settings that apply now. Runs in flight keep the one that they began with."""
+        """Return the provider for the settings, the sandbox and the secrets that apply now.
+
+        Runs in flight keep the one that they began with. A provider whose key was replaced or forgotten is not used
+        for anything new: its tasks would be charged to the account of the earlier key.
+        """
         assert package.build is not None
-        settings = self.settings
         with self._lock:
             built = self._built.get(package.name)
-            if built is not None and built[0] == settings:
+            if built is not None and built[0].is_current():
                 return built[1]
-            provider = package.build(self.context(settings))
-            self._built[package.name] = settings, provider
+            context = self._context(package.secrets)
+            provider = package.build(context)
+            self._built[package.name] = context, provider
             self._all.append(provider)
             return provider
 
-    def context(self, settings: Settings | None = None) -> ProviderContext:
-        """Return what a provider is built from; for the settings that apply now if there are none."""
-        chosen = self.settings if settings is None else settings
-        return _Context(
-            chosen, self._connection, self._connection.sandbox, self.notify, self._board, self._callback_url
-        )
+    def check_key(self, key: Key) -> None:
+        """Ask the service of a key whether it accepts the key, with a provider that is used for nothing else.
+
+        What is sent meanwhile, by a queue or another thread, is sent with the key in use.
+
+        Raises:
+            AuthenticationFailed: The service refused it.
+            ConfigError: Its provider cannot be asked.
+            TransportError: The service cannot be reached.
+        """
+        name = key.secret.provider
+        package = next((package for package in self.packages if package.name == name), None)
+        if package is None or package.build is None:
+            raise ConfigError(f"The service {name!r} is not in use. Nothing was sent.").with_remedy(CHANGE_SERVICE)
+        context = self._context(package.secrets)
+        if context.sandbox is not None:  # it would be asked in place of the service, with its own key
+            raise ConfigError("The sandbox is in use, and no key is checked there.")
+        context.keys[key.secret] = key
+        provider = package.build(context)
+        try:
+            wait(background_loop().submit(provider.account()))
+        finally:
+            _close_all([provider])
+
+    def context(self) -> ProviderContext:
+        """Return what a provider is built from, for the settings, the sandbox and the secrets that apply now."""
+        return self._context(())
+
+    def _context(self, secrets: Sequence[ProviderSecret]) -> _Context:
+        settings, sandbox = self._connection.in_use()
+        context = _Context(settings, self._connection, sandbox, self.notify, self._board, self._callback_url)
+        for secret in secrets if sandbox is None else ():
+            context.remember(secret)
+        return context
 
     def close(self) -> None:
-        """Close the connections of all providers except Runware's. Tasks go on at the services."""
+        """Close the connections of all providers except Runware's. Tasks go on at the services.
+
+        A provider waits for the submissions in flight, so that the ids of the tasks that were accepted are known, and
+        can be written to the log before it closes.
+        """
         providers, self._all, self._built = self._all, [], {}
-        for provider in providers:
-            with contextlib.suppress(Exception):
-                wait(background_loop().submit(provider.aclose()), timeout_s=_CLOSING_S)
+        _close_all(providers)
+
+
+def _close_all(providers: Sequence[Provider]) -> None:
+    """Close providers, all at the same time and within a time limit."""
+
+    async def close() -> None:
+        closing = [asyncio.ensure_future(provider.aclose()) for provider in providers]
+        done, _ = await asyncio.wait(closing, timeout=_CLOSE_S)
+        for task in done:
+            if not task.cancelled():
+                task.exception()  # retrieved: a connection that cannot be closed is none of the user's concern
+
+    if providers:
+        with contextlib.suppress(Exception):
+            wait(background_loop().submit(close()), timeout_s=_CLOSE_S + 1.0)
 
 
 @short_repr("settings")
@@ -181,6 +231,8 @@ class _Context:
         tell: Keeps a sentence for the next output.
         board: What wakes the waits for tasks.
         receiver_url: Returns the URL of the receiver of callbacks for a service, which may be on this machine.
+        hashes: Hash of each secret of the provider when it was built, or read later; None for one that was unknown.
+        keys: The secrets that the provider was given. It keeps them: a run in flight must not change its account.
     """
 
     settings: Settings
@@ -189,6 +241,24 @@ class _Context:
     tell: Callable[[str], None]
     board: CallbackBoard
     receiver_url: Callable[[str, bool], str | None]
+    hashes: dict[ProviderSecret, str | None] = field(default_factory=dict)
+    keys: dict[ProviderSecret, Key] = field(default_factory=dict)
+
+    def is_current(self) -> bool:
+        """Return whether the settings, the sandbox and the secrets still apply."""
+        settings, sandbox = self.connection.in_use()
+        if sandbox is not self.sandbox or settings != self.settings:
+            return False
+        return all(self.connection.secret_in_short(secret) == known for secret, known in self.hashes.items())
+
+    def remember(self, secret: ProviderSecret) -> None:
+        """Keep a secret as it is now, as far as the keyring need not be read for it."""
+        known = self.hashes[secret] = self.connection.secret_in_short(secret)
+        if known is not None:
+            with contextlib.suppress(ConfigError):  # unusable: reported when it is needed
+                key = self.connection.secret(secret)
+                if key is not None:
+                    self.keys[secret] = key
 
     def callback_url(self, service: str, *, is_local: bool) -> str | None:
         """Return the URL on which callbacks are received now. See `ProviderContext.callback_url`."""
@@ -205,7 +275,13 @@ class _Context:
             if key is None:
                 raise ConfigError(f"The sandbox in use has no {secret.label}. Nothing was sent.")
             return key
-        key = self.connection.secret(secret)
+        key = self.keys.get(secret)
+        if key is None:
+            key = self.connection.secret(secret)
+            if key is not None:
+                self.keys[secret] = key
+                if secret in self.hashes:  # it was in the keyring, or in a variable that was set since
+                    self.hashes[secret] = self.connection.secret_in_short(secret)
         if key is None:
             missing = ConfigError(f"No {secret.label}. Set {secret.variable}. Nothing was sent.")
             if secret.keyring_user:

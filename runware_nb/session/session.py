@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 from collections.abc import Sequence
@@ -11,9 +12,10 @@ from ..engine.context import environment_snapshot
 from ..engine.engine import Engine
 from ..engine.front_end import FrontEnd, current_front_end
 from ..forking import restart_after_fork
+from ..loop import background_loop, wait
 from ..providers.runware.planner import Planner
 from ..providers.webhook import CallbackBoard
-from ..runlog import MediaStore
+from ..runlog import MediaStore, State
 from ..settings import Settings
 from .aliases import AliasBook
 from .callbacks import Callbacks
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from ..runlog import RunLog
 
 __all__ = ["Session"]
+
+_IDS_S = 2.0
+"""Longest wait for the ids of tasks that were submitted while the session closed: a write to the log takes far less."""
 
 
 class Session:
@@ -145,7 +150,7 @@ class Session:
         """Close connection, log and sandbox. Runs that were sent continue, and the next session can collect them.
 
         The queue ends first: when the connection closes, the tasks in flight end and make room, and a queued run must
-        not be claimed then.
+        not be claimed then. The log closes last: an id that a service gives to a paid task is still written to it.
         """
         closing = (
             self.callbacks.close,
@@ -153,9 +158,30 @@ class Session:
             self.connection.close,
             self.planner.close,
             self.providers.close,
+            self._wait_for_ids,
         )
         for close in closing:
             with contextlib.suppress(Exception):
                 close()
         self.storage.close()
         self.connection.stop_sandbox()
+
+    def _wait_for_ids(self) -> None:
+        """Wait until the ids of tasks whose submission has just ended are written to the log.
+
+        The providers have closed, so each submission has its answer. Without its id, nobody could collect a paid task.
+        """
+        jobs = [job for job in self.running_jobs() if _awaits_id(job)]
+        if jobs:
+            wait(background_loop().submit(_ids_are_written(jobs)), timeout_s=_IDS_S)
+
+
+def _awaits_id(job: Job) -> bool:
+    """Return whether a task has been sent, and neither its id nor another end of its submission is written."""
+    record = job.record
+    return job.is_leaving and not job.is_done and record.remote_id is None and record.state is State.SENT
+
+
+async def _ids_are_written(jobs: list[Job]) -> None:
+    while any(_awaits_id(job) for job in jobs):  # noqa: ASYNC110 - the log answers each job, which has no event for it
+        await asyncio.sleep(0.01)

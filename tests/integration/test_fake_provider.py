@@ -1,18 +1,22 @@
 """A second provider goes through the whole engine: its service chooses ids, charges credits, and knows no safe resend."""
 
+import asyncio
 import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
+import uuid
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from runware_nb.engine.consent import priced
 from runware_nb.engine.input_lineage import hashes_of
 from runware_nb.engine.job_view import render_job
 from runware_nb.errors import (
@@ -21,16 +25,22 @@ from runware_nb.errors import (
     NotConfirmed,
     RunCancelled,
     TaskError,
+    TaskFailed,
     TaskInvalid,
+    TaskNotFound,
     TransportError,
     TransportTimeout,
 )
-from runware_nb.runlog import State
+from runware_nb.loop import background_loop
+from runware_nb.net.deadlines import now
+from runware_nb.providers.package import ProviderPackage
+from runware_nb.runlog import RunRecord, State
 from runware_nb.runlog.spending import sum_spending
 from runware_nb.session import Session
 from runware_nb.settings import Settings
 from tests.echo_service import PRICE_CREDITS
 from tests.fake_provider import FakeProvider, fake_package
+from tests.integration.test_resume import command
 
 REPO = Path(__file__).parents[2]
 TASK = {"prompt": "a lighthouse", "seed": 7}
@@ -248,6 +258,62 @@ def test_a_refused_question_says_nothing_about_an_accepted_task(echo, open_sessi
     assert echo.charged == PRICE_CREDITS
 
 
+@pytest.mark.parametrize("status", [429, 404, 500])
+def test_a_refused_question_after_the_deadline_says_nothing_either(echo, open_session, status):
+    """The kernel goes on asking after the deadline. An error of these questions must not end a run that is charged."""
+    session = open_session()
+    submit(session, {"prompt": "the connection is open from here on", "seed": 1}).result(20)
+    session.configure(timeout_s=1.5)
+    echo.order({"kind": "slow", "seconds": 3.0})
+    job = submit(session)
+    with pytest.raises(TransportTimeout):
+        job.result(20)
+    echo.order({"kind": "deny", "on": "question", "status": status, "count": 100})
+    time.sleep(3)
+    assert not session.log.find(job.task_uuid).is_finished
+    echo.control("faults", [])
+    assert session.job(job.task_uuid).result(20)[0].image.size == (8, 8)
+    assert echo.charged == 2 * PRICE_CREDITS
+
+
+def test_a_refused_question_of_a_kernel_that_joined_does_not_end_the_run(echo, open_session):
+    first, second = open_session(), open_session()
+    echo.order({"kind": "slow", "seconds": 3.0})
+    job = submit(first)
+    wait_until(lambda: job.record.remote_id)
+    joined = submit(second)
+    echo.order({"kind": "deny", "on": "question", "status": 429, "count": 100})
+    for waiting in (job, joined):
+        with pytest.raises(TaskError):
+            waiting.result(20)
+    assert not first.log.find(job.task_uuid).is_finished
+    echo.control("faults", [])
+    assert first.job(job.task_uuid).result(20)[0].image.size == (8, 8)
+    assert echo.charged == PRICE_CREDITS
+
+
+def test_a_task_that_its_service_has_forgotten_is_unknown_and_never_lost(echo, open_session):
+    """It was accepted and may be charged: the user decides."""
+    session = open_session()
+    name, at = str(uuid.uuid4()), "2020-01-01T00:00:00.000+00:00"
+    old = RunRecord(
+        task_uuid=name, attempt_uuid=name, provider="fake", task_type="echo", model=None, request={**TASK, "taskUUID": name},
+        request_hash="1:0", asked_hash="1:0", created_at_utc=at, cost_unit="credits",
+    )  # fmt: skip
+
+    async def write():
+        await session.log.prepare(old)
+        await session.log.mark_sent(name, name, 1, at, json.dumps(old.request))
+        await session.log.accepted(name, "gone", at)
+
+    background_loop().submit(write()).result(20)
+    with pytest.raises(TaskNotFound):
+        session.engine.known.resume_run(session.log.find(old.task_uuid), sends=False).result(20)
+    left = session.log.find(old.task_uuid)
+    assert (left.state, left.is_finished) == (State.UNKNOWN, False)
+    assert "gone" in left.error["message"]
+
+
 def test_a_search_that_is_refused_leaves_the_fate_unknown(echo, open_session):
     session = open_session(can_find_lost=True)
     echo.order({"kind": "lose"}, {"kind": "deny", "on": "question", "status": 429})
@@ -353,6 +419,175 @@ def test_a_sum_of_credits_above_the_threshold_is_asked_about(echo, open_session)
     ):
         session.submit_all(tasks, service="fake")
     assert echo.charged == 0
+
+
+class Silent(FakeProvider):
+    """A service that never states what a task cost."""
+
+    async def follow(self, accepted, observer, deadline):
+        outcome = await super().follow(accepted, observer, deadline)
+        outcome.charged = None
+        return outcome
+
+
+def silent(url, price):
+    build = lambda context: Silent(url, price=price)  # noqa: E731
+    return ProviderPackage(name="fake", services=("fake",), build=build)
+
+
+@pytest.fixture
+def silent_session(echo, tmp_path):
+    sessions = []
+
+    def build(price, **values):
+        settings = Settings(home=tmp_path / ".runware", **values)
+        sessions.append(Session(settings, packages=[silent(echo.url, price)]))
+        return sessions[-1]
+
+    yield build
+    for session in sessions:
+        session.close()
+
+
+def said(session, name, *words):
+    answer = command(session, name, *words)
+    return "\n".join([answer.bundle["text/plain"], *answer.notes])
+
+
+def test_an_accepted_task_that_fails_without_a_stated_cost_counts_with_its_estimate(echo, silent_session):
+    session = silent_session(15.0, budget_credits=40.0)
+    echo.order({"kind": "fail", "count": 3})
+    for seed in (1, 2):
+        with pytest.raises(TaskFailed):
+            submit(session, {**TASK, "seed": seed}).result(20)
+    with pytest.raises(BudgetExceeded, match="15 credits, and 10 credits is left"):
+        submit(session, {**TASK, "seed": 3}).result(20)
+    assert echo.charged == 2 * PRICE_CREDITS
+    with session.log.reading() as connection:
+        (spent,) = sum_spending(connection, "model")
+    assert (spent.runs, spent.results, spent.unknown, spent.cost, spent.unit) == (2, 0, 2, 0.0, "credits")
+    command(
+        session, "budget", "100", "--all", "--unit", "credits", "--service", "fake"
+    )  # set later, it counts the same
+    assert "budget (fake): 30 credits of 100 credits spent, 70 credits left" in said(
+        session, "budget", "--service", "fake"
+    )
+
+
+def test_a_refused_task_without_a_stated_cost_counts_nothing(echo, silent_session):
+    session = silent_session(15.0, budget_credits=20.0)
+    echo.order({"kind": "refuse", "status": 400})
+    with pytest.raises(TaskError):
+        submit(session).result(20)
+    with session.log.reading() as connection:
+        (spent,) = sum_spending(connection, "model")
+    assert (spent.runs, spent.unknown) == (1, 0)
+    submit(session).result(20)
+    assert echo.charged == PRICE_CREDITS
+
+
+def test_under_a_budget_that_cannot_count_each_batch_is_asked_about(echo, silent_session):
+    session = silent_session(None)
+    submit(session, {**TASK, "seed": 1}, agreed=True).result(20)
+    submit(session, {**TASK, "seed": 2}).result(20)  # without a budget, a yes covers the kind for the session
+    command(session, "budget", "20", "--all", "--unit", "credits", "--service", "fake")
+    with pytest.raises(
+        NotConfirmed,
+        match=r"The price of echo is unknown.*\. The budget of 20 credits cannot count this task\. "
+        r"2 runs of unknown cost are not counted\. This session cannot ask",
+    ):
+        submit(session, {**TASK, "seed": 3})
+    with pytest.raises(NotConfirmed, match="cannot count these tasks"):
+        session.submit_all([{**TASK, "seed": 4}, {**TASK, "seed": 5}], service="fake")
+    submit(session, {**TASK, "seed": 3}, agreed=True).result(20)
+    with pytest.raises(NotConfirmed, match="3 runs of unknown cost are not counted"):  # a yes covered one batch
+        submit(session, {**TASK, "seed": 4})
+    plan = session.plan(TASK, service="fake")
+    question = session.consent.question([priced(plan.task, plan.price, "fake")], scope=object())
+    assert "3 runs of unknown cost are not counted." in question
+    assert echo.charged == 3 * PRICE_CREDITS
+
+
+@pytest.mark.parametrize("name", ["budget", "cost", "status"])
+def test_runs_of_unknown_cost_are_never_shown_as_nothing(echo, silent_session, name):
+    session = silent_session(None)
+    command(session, "budget", "20", "--all", "--unit", "credits", "--service", "fake")
+    submit(session, agreed=True).result(20)
+    text = said(session, name, *(["--service", "fake"] if name == "budget" else []))
+    assert "1 run of unknown cost is not counted" in text
+    if name != "budget":  # its last line states the threshold for questions
+        assert "$0" not in text
+    if name == "cost":
+        assert "the cost of 1 run is unknown" in text
+        assert command(session, "cost").json["totals"] == {}
+
+
+class Patient(FakeProvider):
+    """A provider that closes after its submissions in flight have their answer."""
+
+    def __init__(self, url):
+        super().__init__(url)
+        self.submitting = 0
+
+    async def submit(self, attempt, deadline):
+        self.submitting += 1
+        try:
+            return await super().submit(attempt, deadline)
+        finally:
+            self.submitting -= 1
+
+    async def aclose(self):
+        end = now() + 5
+        while self.submitting and now() < end:
+            await asyncio.sleep(0.01)
+        await super().aclose()
+
+
+def test_the_id_of_a_task_that_is_submitted_while_the_session_closes_is_written(echo, tmp_path):
+    settings = Settings(home=tmp_path / ".runware")
+    package = ProviderPackage(name="fake", services=("fake",), build=lambda context: Patient(echo.url))
+    session = Session(settings, packages=[package])
+    echo.order({"kind": "late", "seconds": 2.5})
+    job = submit(session)
+    provider = session.provider("fake")
+    deadline = time.monotonic() + 20
+    while not (provider.submitting and echo.charged):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    session.close()
+    again = Session(settings, packages=[fake_package(echo.url)])
+    try:
+        record = again.log.find(job.task_uuid)
+        assert record.remote_id.startswith("echo/task")
+        assert record.state is not State.UNKNOWN
+        assert str(again.job(job.task_uuid).result(20).cost) == "15 credits"
+        assert echo.charged == PRICE_CREDITS
+    finally:
+        again.close()
+
+
+def test_providers_close_at_the_same_time_and_one_that_fails_stops_no_other(tmp_path):
+    closed, both = [], threading.Barrier(2)
+
+    class Slow(FakeProvider):
+        def __init__(self, name):
+            super().__init__("http://127.0.0.1:9")
+            self.name = name
+
+        async def aclose(self):
+            await asyncio.to_thread(both.wait, 8)  # ends only once the other one closes too
+            await super().aclose()
+            closed.append(self.name)
+            raise RuntimeError("the connection is gone already")
+
+    packages = [
+        ProviderPackage(name=name, services=(name,), build=lambda context, name=name: Slow(name))
+        for name in ("one", "two")
+    ]
+    session = Session(Settings(home=tmp_path / ".runware"), packages=packages)
+    assert [session.provider(name).name for name in ("one", "two")] == ["one", "two"]
+    session.close()
+    assert sorted(closed) == ["one", "two"]
 
 
 def test_sums_are_per_unit(echo, open_session):

@@ -28,7 +28,7 @@ def session(sandbox, make_session):
         ):  # fmt: skip
             await send(log, run)
         error = {"code": "fateUnknown", "message": "The connection broke."}
-        await log.mark_unknown(UNKNOWN, error, AT)
+        await log.mark_unknown(log.find(UNKNOWN), error, AT)
         for name, cost in ((DOLLARS, Money(0.02)), (CREDITS, Money(12.0, "credits"))):
             result = ResultRecord(position=0, seed=1, cost=cost.amount, raw={"id": "x"})
             await log.finish(name, State.SUCCEEDED, at_utc=AT, duration_s=1.0, cost=cost, error=None, records=[result])
@@ -78,8 +78,8 @@ def test_an_unknown_cost_is_not_shown_as_nothing():
     free, paid = Spent(("a",), 1, 1, 0.0, 0, "credits"), Spent(("b",), 1, 1, 12.0, 1, "credits")
     for rows, cells, total in [
         ([unknown], ["unknown"], "the cost of 2 runs is unknown"),
-        ([free, unknown], ["0 credits", "unknown"], "0 credits in all; the cost of 2 runs is unknown"),
-        ([paid], ["12 credits"], "12 credits in all; the cost of 1 run is unknown"),
+        ([free, unknown], ["0 credits", "unknown"], "0 credits in all; 2 runs of unknown cost are not counted"),
+        ([paid], ["12 credits"], "12 credits in all; 1 run of unknown cost is not counted"),
         ([free], ["0 credits"], "0 credits in all"),
     ]:
         table = cost_table("model", rows, limit=9, is_recorded=False)

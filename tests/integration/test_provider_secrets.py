@@ -185,14 +185,20 @@ def test_it_is_stored_and_deleted_apart_from_other_secrets_and_profiles(declared
 
 
 class Studio(FakeProvider):
-    """A service that accepts or refuses the secret that its context returns."""
+    """A service that accepts or refuses the secret that its context returned first, as a real client keeps its key."""
 
-    def __init__(self, context, fails):
+    def __init__(self, context, fails, asked=None):
         super().__init__("http://127.0.0.1:9")
-        self.context, self.fails = context, fails
+        self.context, self.fails, self.asked = context, fails, [] if asked is None else asked
+        self.kept = None
+
+    @property
+    def key(self):
+        self.kept = self.kept or self.context.key(FAKE).reveal()
+        return self.kept
 
     async def account(self):
-        self.asked_with = self.context.key(FAKE).reveal()
+        self.asked.append(self.key)
         if self.fails:
             raise self.fails.pop()
         return await super().account()
@@ -204,14 +210,22 @@ def fails():
 
 
 @pytest.fixture
-def session(declared, fails, sandbox, make_session):
+def asked():
+    """The secrets that the service was asked to check."""
+    return []
+
+
+@pytest.fixture
+def session(declared, fails, asked, sandbox, make_session):
     package = ProviderPackage(
-        name="fake", services=("fake",), secrets=(FAKE,), build=lambda context: Studio(context, fails)
+        name="fake", services=("fake",), secrets=(FAKE,), build=lambda context: Studio(context, fails, asked)
     )
     return make_session(sandbox, packages=[package])
 
 
-def test_login_asks_for_it_by_name_checks_it_and_logout_deletes_it(session, monkeypatch, memory_keyring, sandbox):
+def test_login_asks_for_it_by_name_checks_it_and_logout_deletes_it(
+    session, asked, monkeypatch, memory_keyring, sandbox
+):
     prompts = []
     monkeypatch.setattr(getpass, "getpass", lambda prompt: prompts.append(prompt) or SECRET)
     answer = run(session, "login", "fake")
@@ -219,7 +233,7 @@ def test_login_asks_for_it_by_name_checks_it_and_logout_deletes_it(session, monk
     assert answer.bundle["text/plain"] == (
         "The service accepted the Fake Studio pass. The Fake Studio pass is used in this session and stored in the keyring."
     )
-    assert session.provider("fake").asked_with == SECRET
+    assert asked == [session.provider("fake").key] == [SECRET]
     assert SECRET not in repr(answer) + json.dumps(answer.json)
     assert memory_keyring.kept == {("runware_nb", "fake:default"): SECRET}
     assert SECRET not in redact_source(f"# {SECRET}")
@@ -243,6 +257,84 @@ def test_a_refused_secret_is_not_used(session, fails, monkeypatch, memory_keyrin
         run(session, "login", "fake")
     assert session.provider("fake").context.key(FAKE).reveal() == UNUSED
     assert memory_keyring.kept == {}
+
+
+def test_a_wrong_secret_is_refused_although_a_provider_with_the_right_one_is_in_use(
+    session, asked, fails, monkeypatch, memory_keyring
+):
+    monkeypatch.setenv("FAKE_STUDIO_PASS", SECRET)
+    before = session.provider("fake")
+    assert before.key == SECRET
+    monkeypatch.setattr(getpass, "getpass", lambda _: UNUSED)
+    fails.append(AuthenticationFailed("The pass is wrong."))
+    with pytest.raises(AuthenticationFailed):
+        run(session, "login", "fake")
+    assert asked == [UNUSED]
+    assert memory_keyring.kept == {}
+    assert session.provider("fake") is before  # its uploads and its pace stay known
+    run(session, "login", "fake")
+    assert asked == [UNUSED, UNUSED]
+    assert session.provider("fake").key == UNUSED  # what is entered comes before the environment
+    assert before.key == SECRET  # runs in flight keep the account that they began with
+    run(session, "logout", "fake")
+    assert session.provider("fake").key == SECRET
+
+
+def test_a_changed_or_deleted_variable_ends_the_use_of_the_earlier_secret(session, monkeypatch):
+    monkeypatch.setenv("FAKE_STUDIO_PASS", SECRET)
+    first = session.provider("fake")
+    assert (first.key, session.provider("fake")) == (SECRET, first)
+    monkeypatch.setenv("FAKE_STUDIO_PASS", UNUSED)
+    second = session.provider("fake")
+    assert (first.key, second.key, session.provider("fake")) == (SECRET, UNUSED, second)
+    monkeypatch.setenv("FAKE_STUDIO_PASS", "two words")
+    with pytest.raises(ConfigError, match="contains blanks"):
+        session.provider("fake").context.key(FAKE)
+    monkeypatch.delenv("FAKE_STUDIO_PASS")
+    third = session.provider("fake")
+    with pytest.raises(ConfigError, match="No Fake Studio pass"):
+        third.context.key(FAKE)
+    monkeypatch.setenv("FAKE_STUDIO_PASS", SECRET)
+    assert session.provider("fake").key == SECRET
+    assert session.provider("fake") not in {first, second, third}
+
+
+def test_the_keyring_is_read_once_and_again_after_logout(session, monkeypatch, memory_keyring):
+    reads = []
+    read = MemoryKeyring.get_password
+    monkeypatch.setattr(MemoryKeyring, "get_password", lambda self, *name: reads.append(name[1]) or read(self, *name))
+    store_key(Key(SECRET, "the test", FAKE))
+    first = session.provider("fake")
+    assert first.key == SECRET
+    for _ in range(5):
+        assert session.provider("fake") is first
+        assert session.connection.secret(FAKE).reveal() == SECRET
+    assert reads == ["fake:default"]
+    run(session, "logout", "fake")
+    with pytest.raises(ConfigError, match="No Fake Studio pass"):
+        session.provider("fake").context.key(FAKE)
+    assert session.provider("fake") is not first
+    store_key(Key(UNUSED, "another kernel", FAKE))
+    assert session.provider("fake").key == UNUSED
+
+
+def test_no_secret_is_checked_by_the_sandbox(declared, tmp_path):
+    package = ProviderPackage(
+        name="fake", services=("fake",), secrets=(FAKE,), build=lambda context: Studio(context, [])
+    )
+    session = Session(Settings(home=tmp_path / ".runware"), packages=[package])
+    try:
+        session.connection.use_sandbox()
+        with pytest.raises(ConfigError, match="The sandbox is in use"):
+            session.providers.check_key(Key(SECRET, "the prompt", FAKE))
+        session.connection.leave_sandbox()
+        session.providers.check_key(Key(SECRET, "the prompt", FAKE))
+        with pytest.raises(ConfigError, match="'other' is not in use"):
+            session.providers.check_key(
+                Key(SECRET, "the prompt", ProviderSecret(provider="other", label="x", variables=("X",)))
+            )
+    finally:
+        session.close()
 
 
 def test_a_secret_that_could_not_be_checked_is_used_and_not_stored(session, fails, monkeypatch, memory_keyring):

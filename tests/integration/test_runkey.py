@@ -1,5 +1,6 @@
 """RunKey goes through the whole engine: fates, money, results, recorded answers, and its own statements about failures."""
 
+import getpass
 import logging
 import time
 import traceback
@@ -197,8 +198,8 @@ def test_a_result_is_used_by_its_url_and_is_the_parent(runkey, open_session):
     again = send_again(session, original_of(session, record), agreed=True)
     assert again.job.result(30)[0].structured["input"] == {"image_url": result.url, "seed": 1}
     source = code_for(record, session.media.folder)
-    assert "service='runkey'" in source
-    assert f"'assets': {{'image_url': '{result.url}'}}" in source
+    assert "rw.runkey.run(" in source
+    assert f"{{'image_url': '{result.url}', 'seed': 1}}" in source
     by_url = submit(session, "tpl_inline", {"image_url": result.url, "seed": 1})
     assert by_url.result(30)[0].structured["input"]["image_url"] == result.url
 
@@ -273,8 +274,8 @@ def test_a_task_above_the_limit_of_another_program_waits_for_its_place(runkey, o
     job = submit(session)
     job.result(30)
     record = session.log.find(job.task_uuid)
-    assert record.state is State.SUCCEEDED
-    assert record.attempts > 1
+    assert (record.state, record.attempts) == (State.SUCCEEDED, 1)  # those that were refused are withdrawn
+    assert runkey.read("requests")["run"] > 6
     assert len(charges(runkey)) == 6
 
 
@@ -678,3 +679,32 @@ def test_the_bare_client_runs_a_task_without_log(runkey, run_async):
     assert body.startswith(b"\x89PNG")
     assert (account.balance, account.plan) == (4985.0, "pro")
     assert "user@" not in repr(account)
+
+
+def log_in(session, monkeypatch, *words):
+    """Enter a key, and no secret of webhooks, at the hidden prompts."""
+    typed = iter([*words, ""])
+    monkeypatch.setattr(getpass, "getpass", lambda _: next(typed))
+    return find_command("login").run(session, Namespace(provider=["runkey"], forget=True)).bundle["text/plain"]
+
+
+def test_a_key_that_is_replaced_or_forgotten_is_charged_no_more(runkey, open_session, monkeypatch):
+    wrong = "rk_live_" + "WRONG" * 6
+    session = open_session()
+    submit(session).result(20)
+    assert len(charges(runkey)) == 1
+    with pytest.raises(AuthenticationFailed):  # not answered by the provider that has the right key
+        log_in(session, monkeypatch, wrong)
+    submit(session, given={**GIVEN, "seed": 8}).result(20)  # what was in use stays in use
+    monkeypatch.setenv("RUNKEY_API_KEY", wrong)
+    with pytest.raises(AuthenticationFailed):
+        submit(session, given={**GIVEN, "seed": 9}).result(20)
+    assert "The service accepted" in log_in(session, monkeypatch, runkey.api_key)
+    submit(session, given={**GIVEN, "seed": 10}).result(20)
+    assert len(charges(runkey)) == 3
+    monkeypatch.delenv("RUNKEY_API_KEY")
+    submit(session, given={**GIVEN, "seed": 11}).result(20)  # it was entered
+    find_command("logout").run(session, Namespace(provider=["runkey"]))
+    with pytest.raises(ConfigError, match="No RunKey"):
+        submit(session, given={**GIVEN, "seed": 12})
+    assert len(charges(runkey)) == 4

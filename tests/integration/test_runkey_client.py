@@ -56,10 +56,16 @@ def use(runkey, run_async):
 
 
 class Scripted:
-    """A service that answers each request with the next of some responses: status, headers, body."""
+    """A service that answers each request with the next of some responses: status, headers, body.
+
+    Attributes:
+        may_respond: While it is clear, responses are held back.
+    """
 
     def __init__(self):
         self.responses, self.seen = [], []
+        self.may_respond = threading.Event()
+        self.may_respond.set()
         scripted = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -67,6 +73,7 @@ class Scripted:
                 size = int(self.headers.get("Content-Length") or 0)
                 scripted.seen.append((self.command, self.path, dict(self.headers), self.rfile.read(size)))
                 status, headers, body = scripted.responses.pop(0)
+                scripted.may_respond.wait(30)
                 content = body if isinstance(body, bytes) else json.dumps(body).encode()
                 self.send_response_only(status)
                 for name, value in {"Content-Length": str(len(content)), **headers}.items():
@@ -171,7 +178,14 @@ def test_the_longest_wait_for_a_limit_does_not_cut_off_a_response(runkey, use):
         (202, {}, {"code": 0}),
         (500, {}, {"code": 0, "data": {"task_id": "t"}}),
         (202, {}, {"code": 0, "data": {"task_id": "../account"}}),
-        (400, {}, {"code": 40005, "msg": "x", "data": {"task_id": "t"}}),
+        (400, {}, {"code": 40005, "msg": "x", "data": {"task_id": "../account"}}),
+        (400, {}, {"code": 40005, "msg": "x", "data": {"task_id": 7}}),
+        (500, {}, {"code": 1, "msg": "upstream timed out"}),
+        (400, {}, {"code": -4001}),
+        (504, {}, {"code": 60001, "msg": "busy"}),
+        (400, {}, {"code": 400, "msg": "bad"}),
+        (400, {}, {"code": 400051, "msg": "bad"}),
+        (202, {}, {"code": 200, "data": {"id": "task_1"}}),
         (302, {"Location": "https://elsewhere.example/"}, b""),
     ],
 )
@@ -181,6 +195,29 @@ def test_a_response_without_a_usable_id_is_an_unknown_fate(scripted, use, respon
     with pytest.raises(FateUnknown):
         use(lambda client: client.run("tpl"), url=scripted.url)
     assert len(scripted.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        (500, {}, {"code": 50001, "msg": "x", "data": {"task_id": "task_1", "status": "failed"}}),
+        (400, {}, {"code": 40005, "msg": "x", "data": {"task_id": "task_1"}}),
+        (504, {}, {"code": 1, "msg": "upstream timed out", "data": {"task_id": "task_1", "status": 7}}),
+        (202, {}, {"code": 0, "data": {"task_id": "task_1", "status": None}}),
+    ],
+)
+def test_an_id_is_never_dropped_whatever_else_the_response_states(scripted, use, response):
+    """There is a task under it, which may be charged. Reading it shows what became of it."""
+    scripted.responses = [response]
+    task = use(lambda client: client.run("tpl"), url=scripted.url)
+    assert (task.task_id, task.status, len(scripted.seen)) == ("task_1", "queued", 1)
+
+
+@pytest.mark.parametrize("code", [40005, 40099])
+def test_a_code_of_4xxxx_refuses_the_request(scripted, use, code):
+    scripted.responses = [(500, {}, {"code": code, "msg": "x", "data": {}})]
+    with pytest.raises(TaskError, match="x"):
+        use(lambda client: client.run("tpl"), url=scripted.url)
 
 
 def test_no_connection_is_tried_again_and_was_not_sent(use):
@@ -357,3 +394,45 @@ def test_many_tasks_at_once_in_one_client(runkey, use):
     ended = use(run)
     assert [task.output["input"]["n"] for task in ended] == list(range(20))
     assert runkey.read("requests")["refused"] == 0
+
+
+# --- closing ---------------------------------------------------------------------------------------
+
+
+def test_closing_waits_for_the_id_of_a_submission_and_refuses_new_requests(scripted, use):
+    scripted.responses = [(202, {}, {"code": 0, "data": {"task_id": "task_1", "status": "queued"}})]
+    scripted.may_respond.clear()
+
+    async def work(client):
+        running = asyncio.ensure_future(client.run("tpl"))
+        while not scripted.seen:
+            await asyncio.sleep(0.001)
+        closing = asyncio.ensure_future(client.aclose())
+        await asyncio.sleep(0)
+        for request in (client.run("tpl"), client.task("task_1"), client.account()):
+            with pytest.raises(TransportError, match="was closed, so this request was not sent") as caught:
+                await request
+            assert not caught.value.may_have_arrived
+        assert not closing.done()
+        scripted.may_respond.set()
+        assert (await running).task_id == "task_1"
+        await closing
+
+    use(work, url=scripted.url)
+    assert len(scripted.seen) == 1
+
+
+def test_a_request_that_waits_for_the_limit_does_not_leave_after_closing(scripted, use):
+    scripted.responses = [(202, {"X-RateLimit-Remaining": "0"}, {"code": 0, "data": {"task_id": "task_1"}})]
+
+    async def work(client):
+        await client.run("tpl")
+        waiting = [asyncio.ensure_future(request) for request in (client.run("tpl"), client.account())]
+        await asyncio.sleep(0)
+        await client.aclose()
+        for error in await asyncio.gather(*waiting, return_exceptions=True):
+            assert isinstance(error, TransportError)
+            assert not error.may_have_arrived
+
+    use(work, url=scripted.url)
+    assert len(scripted.seen) == 1

@@ -82,6 +82,9 @@ class Board:
             await asyncio.sleep(0.001)
         return False
 
+    def has_received(self, service):
+        return bool(self.receiver.got)
+
 
 @pytest.fixture
 def receiver():
@@ -129,7 +132,7 @@ def polls_of(runkey, session, *, count=3, **more):
 
 @pytest.mark.timeout(120)
 def test_callbacks_shorten_the_wait(runkey, open_session, receiver):
-    """Each of them wakes the one poll that finds the end. Without them, the first poll would come after 12 s."""
+    """Each of them wakes the one poll that finds the end. Without them, the first poll would come later than that."""
     runkey.set("account", {"plan": "team"})
     runkey.template("tpl_100s", output="inline", run_s=100)
     without = polls_of(runkey, open_session())

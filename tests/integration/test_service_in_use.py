@@ -6,6 +6,7 @@ import getpass
 import os
 import signal
 import socket
+import threading
 import time
 
 import pytest
@@ -137,6 +138,36 @@ def test_a_profile_ends_the_use_of_the_sandbox(own, monkeypatch, tmp_path):
     assert own.connection.sandbox is None
     assert own.settings.rest_url == Settings().rest_url
     assert own.settings.api_key is None
+
+
+def test_settings_and_sandbox_are_always_those_of_the_same_service(own, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "runware_nb").mkdir()
+    (tmp_path / "runware_nb/config.toml").write_text("[profiles.lab]\nsteps = 3\n")
+    connection, is_over, seen = own.connection, threading.Event(), []
+
+    def watch():
+        while not is_over.is_set():
+            settings, sandbox = connection.in_use()
+            at_sandbox = settings.value("runkey_url") if sandbox is None else sandbox.info["runkey_url"]
+            seen.append(("127.0.0.1" in str(settings.value("runkey_url")), sandbox is not None))
+            assert settings.value("runkey_url") == at_sandbox
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        for _ in range(100):
+            sandbox, values = connection.sandbox, connection.sandbox.values
+            with connection._lock:
+                connection._swap(connection._layers.leave_sandbox, None)
+            with connection._lock:
+                connection._swap(lambda values=values: connection._layers.use_sandbox(values), sandbox)
+        connection.use_profile("lab")
+    finally:
+        is_over.set()
+        watcher.join()
+    assert set(seen) <= {(True, True), (False, False)}
+    assert connection.in_use()[1] is None
 
 
 def test_a_sandbox_that_was_killed_is_recognized_at_once(own):

@@ -387,6 +387,8 @@ def test_only_callbacks_of_the_named_services_are_received(with_runkey, session)
     answer = rw.command("webhook", port=0, service="runkey")
     assert list(answer.json["callback_urls"]) == ["runkey"]
     rw.command("webhook", stop=True)
+    assert list(rw.command("runkey webhook", port=0).json["callback_urls"]) == ["runkey"]
+    assert rw.command("runkey webhook", stop=True).json == {"running": False}
     with pytest.raises(
         ConfigError, match="Invalid service 'runway': expected one that sends callbacks, such as runkey"
     ):

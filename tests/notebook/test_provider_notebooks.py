@@ -20,11 +20,13 @@ SENTENCES = {
         "runkey: verified: task.completed", "It may have been accepted and charged", "not charged",
     ],
     "09_useapi_accounts": [
-        "through useapi.net, an unofficial proxy. Check Runway", "st…@example.com", "cost unknown", "2 of 2", "3 of 3",
-        "waiting at Runway", "moderation refused the prompt", "cannot pay for the task",
-        "cannot use the Runway account", "the cost of 8 runs is unknown", "was removed from useapi.net",
+        "through useapi.net, an unofficial proxy. Check Runway", "st…@example.com", "cost unknown",
+        "moderation refused the prompt", "cannot pay for the task", "cannot use the Runway account",
+        "the cost of 8 runs is unknown", "was removed from useapi.net",
     ],
 }  # fmt: skip
+AT_A_MOMENT = {"09_useapi_accounts": ["2 of 2", "3 of 3", "THROTTLED: waiting at Runway"]}
+"""What the saved outputs show, and a slow machine may be too late to show."""
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(240)]
 each = pytest.mark.parametrize("path", SAVED, ids=lambda path: path.stem)
@@ -38,9 +40,9 @@ def free_port():
 
 def words_of(book):
     outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
-    return "\n".join(
-        output.get("text") or output.get("data", {}).get("text/html", "") for output in outputs
-    ) + "\n".join(output.get("data", {}).get("text/plain", "") for output in outputs)
+    texts = [output.get("text", "") for output in outputs]
+    data = [output.get("data", {}) for output in outputs]
+    return "\n".join([*texts, *(each.get(kind, "") for each in data for kind in ("text/html", "text/plain"))])
 
 
 @each
@@ -53,8 +55,7 @@ def test_it_runs_to_the_same_outputs_and_can_be_shared(path, tmp_path):
             cell.outputs = []
     NotebookClient(fresh, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
     assert [kinds(cell) for cell in fresh.cells] == [kinds(cell) for cell in saved.cells]
-    for book in (fresh, saved):
-        assert [words for words in SENTENCES[path.stem] if words not in words_of(book)] == []
+    assert [words for words in SENTENCES[path.stem] if words not in words_of(fresh)] == []
     nbformat.write(fresh, tmp_path / path.name)
     made = command("bundle", "make", "study.zip", "--notebook", path.name, cwd=tmp_path)  # refused if it has a key
     assert made["runs"] > 8
@@ -67,7 +68,10 @@ def test_its_saved_outputs_can_be_read_alone(path):
     assert "widget-view" not in text, "a widget without its kernel says only that it is not found"
     assert not re.search(r"/(home|root|tmp|work)/", text), "paths of a machine"
     assert "Traceback" not in text
-    html, _ = HTMLExporter().from_notebook_node(nbformat.read(path, as_version=4))
+    book = nbformat.read(path, as_version=4)
+    shown = [*SENTENCES[path.stem], *AT_A_MOMENT.get(path.stem, [])]
+    assert [words for words in shown if words not in words_of(book)] == []
+    html, _ = HTMLExporter().from_notebook_node(book)
     images = re.findall(r"<img [^>]*>", html)
     assert len(images) > 3
     assert all('alt="' in image for image in images)

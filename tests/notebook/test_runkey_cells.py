@@ -116,8 +116,8 @@ def test_numbers_of_numpy_and_pandas_are_numbers(shell, runkey):
     ("cell_text", "words"),
     [
         ("%%runkey\n{}", "no template"),
-        ("%%runkey account\n{}", "takes a template id"),
-        ("%%runkey run tpl_x\n{}", "takes a template id"),
+        ("%%runkey account\n{}", "expects a template id"),
+        ("%%runkey run tpl_x\n{}", "expects a template id"),
         ("%%runkey tpl_image\n{broken", "line 1, column 2"),
         ("%%runkey tpl_image\n[1]", "an array"),
         ("%%runkey tpl_image tpl_other\n{}", "too many"),

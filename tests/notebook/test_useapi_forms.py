@@ -241,9 +241,9 @@ def test_a_wrong_value_is_told_beside_its_field(shell, useapi):
 @pytest.mark.parametrize(
     ("what", "words"),
     [
-        ("gen44", "did you mean useapi:gen4"),
+        ("gen44", "Did you mean useapi:gen4"),
         ("xyzzy", "lists the models"),
-        ("image seedance-2", "no model or create call"),
+        ("image seedance-2", "There is no form for"),
     ],
 )
 def test_an_unknown_form_is_a_sentence(shell, what, words):

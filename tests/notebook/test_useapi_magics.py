@@ -117,7 +117,7 @@ def test_python_refuses_a_password_as_a_word_as_well(shell):
 def test_a_mistyped_email_is_one_sentence(shell, monkeypatch, email):
     monkeypatch.setenv("PW", PASSWORD)
     message = refused(shell, f"%useapi account add '{email}' --password-env PW", MagicUsageError)
-    assert f"'{email}' is not a usable e-mail" in message
+    assert f"Invalid e-mail '{email}'" in message
 
 
 @pytest.mark.parametrize("number", ["0", "11", "2.5"])
@@ -230,7 +230,7 @@ def test_help_with_a_model_lists_its_options_alone(shell, capsys):
     assert "--duration" in shown(capsys)
     shell.run("%useapi models")
     assert "%%useapi image --model nano-banana" in shown(capsys)
-    assert "did you mean gen4?" in refused(shell, "%useapi models gen44", MagicUsageError)
+    assert "Did you mean gen4?" in refused(shell, "%useapi models gen44", MagicUsageError)
 
 
 def test_lines_create_tasks_too(shell, capsys):

@@ -10,10 +10,12 @@ import pytest
 import runware_nb
 from runware_nb.commands import COMMANDS, find_command
 from runware_nb.errors import RunNotFound
+from runware_nb.notebook.syntax import NOTEBOOK as NOTEBOOK_SYNTAX
+from runware_nb.providers.registry import packages
 from runware_nb.remedies import COMMAND_CALL, LIST_RUNS, PYTHON, LineSyntax, Option, Remedy, command
 
 PACKAGE = Path(runware_nb.__file__).parent
-NOTEBOOK, TERMINAL = LineSyntax("%runware"), LineSyntax("runware-nb")
+NOTEBOOK, TERMINAL = NOTEBOOK_SYNTAX, LineSyntax("runware-nb")
 
 
 def word(term, syntax):
@@ -25,6 +27,7 @@ def name_of(function):
 
 
 def test_each_remedy_names_a_command_and_options_that_exist():
+    of_providers = {f"{package.name} {name}" for package in packages() for name in package.commands}
     names = set()
     for path in sorted(PACKAGE.rglob("*.py")):
         for call in ast.walk(ast.parse(path.read_text())):
@@ -33,7 +36,7 @@ def test_each_remedy_names_a_command_and_options_that_exist():
             if not call.args or not isinstance(call.args[0], ast.Constant):
                 continue  # the corrected name of a command, which was looked up
             name = call.args[0].value
-            assert name in COMMANDS, path
+            assert name in COMMANDS or name in of_providers, path
             parser = argparse.ArgumentParser()
             find_command(name).add_arguments(parser)
             flags = {flag for action in parser._actions for flag in action.option_strings}
@@ -50,6 +53,8 @@ def test_each_remedy_names_a_command_and_options_that_exist():
         (command("resume", python="rw.resume()"), "%runware resume", "runware-nb resume", "rw.resume()"),
         (command("budget", "5.00", all=True), "%runware budget 5.00 --all", "runware-nb budget 5.00 --all",
          'rw.command("budget", "5.00", all=True)'),
+        (command("runkey task", "t1", collect=True), "%runkey task t1 --collect", "runware-nb runkey task t1 --collect",
+         'rw.command("runkey task", "t1", collect=True)'),
         (Option("yes", True, python="agreed=True"), "--yes", "--yes", "agreed=True"),
         (Option("limit", "all", python="limit=None"), "--limit all", "--limit all", "limit=None"),
     ],

@@ -39,7 +39,7 @@ class Control(Protocol):
 
 
 def plain_control(field: Field, look: Look, *, unset: str = _UNSET) -> Control:
-    """Make the control of a field that holds a single value, a list of words, or JSON.
+    """Build the control of a field that holds a single value, a list of words, or JSON.
 
     Args:
         field: What is asked for.

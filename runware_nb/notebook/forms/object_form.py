@@ -229,7 +229,7 @@ class ObjectForm:
         return any(section.tell(name, sentence) for section in self._sections)
 
     def ended(self, outcome: Outcome) -> None:
-        """Let `_rw` mean what came."""
+        """Bind the outcome to `_rw`."""
         self._session.last = outcome
         if isinstance(self._names, dict):
             self._names["_rw"] = outcome

@@ -78,7 +78,7 @@ class _PlainBox(widgets.Password):
         self._take = take
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
-        """Take a text that arrives, instead of keeping it, and empty the field."""
+        """Move a text that arrives out of the field, and empty the field."""
         rest = {name: value for name, value in sync_data.items() if name != "value"}
         text = sync_data.get("value")
         super().set_state(rest)

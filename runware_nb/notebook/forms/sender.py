@@ -203,7 +203,8 @@ class Sender:
         plan = self._session.plan(task, service=self._service)
         # The button names the price, so each click is a decision of its own: it is not added to the sum of a cell.
         click, tasks = object(), [priced(plan.task, plan.price, self._service)]
-        question = self._session.consent.question(tasks, scope=click)
+        notebook = None if self.context is None else self.context.notebook
+        question = self._session.consent.question(tasks, scope=click, notebook=notebook)
         if question is not None and not self._has_agreed(words):
             self._begun.set_exception(NotConfirmed(f"{question} Nothing was sent. Run it once more to agree."))
             self.say(f"{question} Nothing was sent. Click Generate again to send it.")

@@ -24,13 +24,14 @@ from ...errors import (
     TransportError,
     TransportTimeout,
 )
+from ...forking import restart_after_fork
 from ...net.clock import Clock
 from ...net.deadlines import now
 from ...net.downloads import DOWNLOAD_TIMEOUT_S, MAX_MEDIA_BYTES, Downloads
 from ...net.http import HttpConnection, HttpResponse
 from ...printable import printable
 from ...settings import Key, find_key, load_settings
-from .pace import Kind, Pace, pace_of
+from .pace import Kind, Pace, Turn, pace_of
 from .package import RUNKEY_KEY
 from .protocol import (
     NO_GPU,
@@ -56,6 +57,9 @@ logger = logging.getLogger("runware_nb")
 _REQUEST_TIMEOUT_S = 60.0
 """Long, because a submission whose response comes later is of unknown fate."""
 _CONNECT_TIMEOUT_S = 10.0
+_CLOSING_S = 5.0
+"""How long `aclose` waits for submissions: an id that arrives is worth more than a fast end."""
+_CLOSING_STEP_S = 0.01
 _MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 _TRIES = 4
 """Of a question, and of a submission that was provably not accepted (section 9)."""
@@ -103,6 +107,13 @@ class RunKey:
         )
         self._downloads = Downloads(self._http)
         self._rng = random.random
+        self._is_closed = False
+        self._submissions: set[Turn] = set()
+        restart_after_fork(self)
+
+    def restart_in_child(self) -> None:
+        """Forget the submissions of the parent: their responses arrive there."""
+        self._submissions = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -116,8 +127,19 @@ class RunKey:
         return f"<RunKey {self._http.host}>"
 
     async def aclose(self) -> None:
-        """Close all connections. Tasks go on at the service, and can be read by their ids."""
-        await self._http.aclose()
+        """Close all connections. Tasks go on at the service, and can be read by their ids.
+
+        No further request leaves. A submission in flight is given a few seconds for its response: without it, the id
+        of a task that is charged would be lost.
+        """
+        self._is_closed = True
+        until = now() + _CLOSING_S
+        try:
+            # By looking again and not by an event, because a submission may run on another event loop.
+            while self._submissions and now() < until:  # noqa: ASYNC110
+                await asyncio.sleep(_CLOSING_STEP_S)
+        finally:
+            await self._http.aclose()
 
     # --- the three requests ------------------------------------------------------------------------
 
@@ -162,46 +184,68 @@ class RunKey:
                 delay_s = self.pace.submit_hold_s() if error.code == RATE_LIMIT else self._no_gpu_delay_s(tries, error)
                 await self._pause(delay_s, until, error)
 
-    async def submit(self, content: bytes, *, until: float) -> RunKeyTask:
+    async def submit(self, content: bytes, *, until: float, turn: Turn | None = None) -> RunKeyTask:
         """Send one `POST /run`. Only connecting is tried up to four times: then no byte of the request has left.
 
         Args:
             content: See `protocol.encode_run`.
             until: The last moment at which it may leave, in seconds of the service.
+            turn: Reserved for it, so that nothing waits here for the limit of requests; None waits for one. It ends
+                here.
 
         Raises:
-            TaskError: The service refused it. It was not accepted.
+            TaskError: The service refused it, or the limit of requests was reached since *turn* was reserved. It was
+                not accepted.
             FateUnknown: The task may exist at the service.
             TransportError: It was not sent.
         """
+        if turn is None:
+            self._check_open()
+            turn = await self.pace.reserve("submit", until)
+        self._submissions.add(turn)
         tries = 0
-        while True:
-            tries += 1
-            try:
-                return await self._submit_once(content, until)
-            except TransportError as error:
-                if error.may_have_arrived or not error.retryable or tries >= _TRIES:
-                    raise
-                await self._pause(self._backoff_s(tries), until, error)
+        try:
+            while True:
+                tries += 1
+                try:
+                    return await self._submit_once(content, turn)
+                except TransportError as error:
+                    if error.may_have_arrived or not error.retryable or tries >= _TRIES:
+                        raise
+                    await self._pause(self._backoff_s(tries), until, error)
+        finally:
+            turn.end()
+            self._submissions.discard(turn)
 
-    async def _submit_once(self, content: bytes, until: float) -> RunKeyTask:
+    async def _submit_once(self, content: bytes, turn: Turn) -> RunKeyTask:
         """Send one `POST /run`, and state what is known about the task if there is no id.
 
         Raises:
-            TaskError: The service refused it. It was not accepted.
+            TaskError: The service refused it, or the limit of requests was reached. It was not accepted.
             FateUnknown: The task may exist at the service.
             TransportError: It was not sent.
         """
+        self._check_open()
+        if not turn.is_usable:
+            # Not waited for here: the attempt is recorded as sent, and would look like one of unknown fate.
+            raise RateLimited(
+                "RunKey's limit of requests was reached before this request could leave. It was not sent.",
+                code=RATE_LIMIT,
+            )
+        turn.leave()
         try:
-            # It has the time of a whole request, even if *until* comes before its end: a deadline that cut off the
-            # response of an accepted task would turn it into one of unknown fate.
-            data = await self._ask("POST", "/run", "submit", until, content=content)
+            # It has the time of a whole request, even if the deadline of the task comes before its end: a deadline
+            # that cut off the response of an accepted task would turn it into one of unknown fate.
+            response = await self._send("POST", "/run", content=content)
+            turn.end()
+            data = self._data(response, "submit")
         except TaskError as refusal:
-            # An envelope with a code of 4xxxx, or "no GPU", refuses exactly this request: nothing was accepted. Any
-            # other 5xxxx states only that something failed, at a moment when the task may exist already.
-            refused = not refusal.code.startswith("5") or refusal.code == NO_GPU
             named = refusal.raw.get("data")
-            if refused and not (isinstance(named, dict) and named.get("task_id")):
+            stated_id = named.get("task_id") if isinstance(named, dict) else None
+            if is_safe_id(stated_id):
+                # Whatever failed, there is a task, and it is charged, perhaps. Its id shows what becomes of it.
+                return parse_task({"task_id": stated_id, "status": "queued"})
+            if stated_id is None and _is_refusal(refusal.code):
                 raise
             raise _unknown(refusal) from refusal
         except TransportError as error:
@@ -222,10 +266,11 @@ class RunKey:
             raise _unknown(error) from error  # it stated a success, without the id
         task_id = data.get("task_id")
         if not is_safe_id(task_id):
-            # It was accepted, but nobody can ask for it by an id that must not be part of a URL.
+            # It was accepted, but it cannot be asked for by an id that must not be part of a URL.
             raise _unknown(ProtocolError(f"RunKey sent a task id that cannot be used: {task_id!r:.80}."))
         self.pace.submitted()
-        return parse_task({"status": "queued", **data})
+        status = data.get("status")  # a status that cannot be used must not cost the id
+        return parse_task({**data, "status": status if isinstance(status, str) else "queued"})
 
     async def task(self, task_id: str) -> RunKeyTask:
         """Read a task.
@@ -387,7 +432,7 @@ class RunKey:
             tries += 1
             try:
                 left_s = None if deadline is None else deadline - now()
-                return await self._ask("GET", path, "question", until, timeout_s=left_s)
+                return await self._ask(path, until, timeout_s=left_s)
             except (TaskError, TransportError) as error:
                 is_final = isinstance(error, TransportTimeout) and not error.may_have_arrived
                 if tries >= _TRIES or not error.retryable or is_final or _describes_task(error):
@@ -397,17 +442,34 @@ class RunKey:
                 stated = error.retry_after_s
                 await self._pause(self._backoff_s(tries) if stated is None else stated, until, error)
 
-    async def _ask(
-        self, method: str, path: str, kind: Kind, until: float, *, content: bytes = b"", timeout_s: float | None = None
-    ) -> Item:
-        """Send one request within the account's limit, and return its `data`."""
-        response: HttpResponse | None = None
-        async with self.pace.request(kind, until):
-            response = await self._http.request(
-                method, path, content=content, headers={"Accept": "application/json"},
-                timeout_s=self._timeout_s if timeout_s is None else max(0.0, min(timeout_s, self._timeout_s)),
-                max_bytes=_MAX_RESPONSE_BYTES, too_large=self._too_large,
-            )  # fmt: skip
+    def _check_open(self) -> None:
+        if self._is_closed:
+            closed = TransportError(
+                "The RunKey client was closed, so this request was not sent. Accepted tasks go on at the service.",
+                may_have_arrived=False,
+            )
+            closed.retryable = False
+            raise closed
+
+    async def _ask(self, path: str, until: float, *, timeout_s: float | None = None) -> Item:
+        """Ask one question within the account's limit, and return the `data` of its answer."""
+        self._check_open()
+        async with self.pace.request("question", until):
+            self._check_open()  # the wait may have been long
+            response = await self._send("GET", path, timeout_s=timeout_s)
+        return self._data(response, "question")
+
+    async def _send(
+        self, method: str, path: str, *, content: bytes = b"", timeout_s: float | None = None
+    ) -> HttpResponse:
+        return await self._http.request(
+            method, path, content=content, headers={"Accept": "application/json"},
+            timeout_s=self._timeout_s if timeout_s is None else max(0.0, min(timeout_s, self._timeout_s)),
+            max_bytes=_MAX_RESPONSE_BYTES, too_large=self._too_large,
+        )  # fmt: skip
+
+    def _data(self, response: HttpResponse, kind: Kind) -> Item:
+        """Learn from the headers of a response, and return its `data`. The turn of its request has ended."""
         stated = rate_headers(response.headers)
         self.pace.learn(stated)
         try:
@@ -438,6 +500,15 @@ class RunKey:
         )
         error.retryable = False  # the same response would come again
         return error
+
+
+def _is_refusal(code: str) -> bool:
+    """Return whether an error envelope with this code proves that the task was not accepted.
+
+    The codes of 4xxxx and "no GPU" refuse exactly this request. Any other 5xxxx states only that something failed, at a
+    moment when the task may exist already, and a code of no documented kind states nothing.
+    """
+    return code == NO_GPU or (len(code) == 5 and code.startswith("4"))
 
 
 def _describes_task(error: RunwareNBError) -> bool:

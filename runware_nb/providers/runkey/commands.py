@@ -7,6 +7,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from ...commands import webhook
 from ...commands.base import CommandResult
 from ...commands.image_options import add_run_options
 from ...commands.images_in import find_image
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from ...session import Session
     from .protocol import RunKeyTask
 
-__all__ = ["Account", "Form", "Run", "Task", "input_names", "medium_of", "past_inputs", "templates"]
+__all__ = ["Account", "Form", "Run", "Task", "Webhook", "input_names", "medium_of", "past_inputs", "templates"]
 
 _LOOKED_AT = 200
 """Runs of the log that are looked at for what was used before."""
@@ -207,6 +208,28 @@ class Account:
             "tasks_at_once": limits.tasks_at_once,
         }  # fmt: skip
         return CommandResult(render_facts([fact for fact in facts if fact[1] != ""]), written, value=account)
+
+
+class Webhook:
+    """`webhook`: `runware webhook` for RunKey alone."""
+
+    SUMMARY = "receive callbacks of RunKey, so that waits for its tasks end sooner"
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+        webhook.add_arguments(parser)
+
+    @staticmethod
+    def run(session: Session, options: argparse.Namespace) -> CommandResult:
+        """Start to receive, stop, or show what was received. See `commands.webhook`.
+
+        Raises:
+            MagicUsageError: The line contains another word, which may be a secret.
+            ConfigError: The port cannot be used, or the secret is missing.
+        """
+        options.service = ["runkey"]
+        return webhook.run(session, options)
 
 
 class Form:

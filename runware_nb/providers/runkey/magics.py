@@ -33,7 +33,7 @@ def run_cell(runner: Runner, line: str, cell: str) -> None:
         rest = " ".join(split_line(line)[1:])
         corrected = f"%%runkey {rest}" if words[0] == "run" else f"%runkey {line.strip()}"
         raise MagicUsageError(
-            f"%%runkey takes a template id, and the input below it. The command {words[0]} has one %.",
+            f"%%runkey expects a template id, and the input below it. Write the command {words[0]} with one %.",
             corrected=corrected.strip(),
         )
     body: dict[str, object] = {}

@@ -20,7 +20,7 @@ from ...forking import make_lock, restart_after_fork
 from ...net.clock import Clock
 from .protocol import RateHeaders
 
-__all__ = ["PLANS", "Kind", "Pace", "Paces", "Places", "pace_of"]
+__all__ = ["PLANS", "Kind", "Pace", "Paces", "Places", "Turn", "pace_of"]
 
 Kind = Literal["submit", "question"]
 
@@ -167,15 +167,42 @@ class Pace:
         Raises:
             TransportTimeout: No request may leave before *until*. Nothing was sent.
         """
-        await self._turn(kind, until)
+        turn = await self.reserve(kind, until)
+        turn.leave()
         try:
             yield
         finally:
-            with self._lock:
-                self._in_flight = max(0, self._in_flight - 1)
-                self._done.append(self.clock.now())
+            turn.end()
 
-    async def _turn(self, kind: Kind, until: float) -> None:
+    async def reserve(self, kind: Kind, until: float) -> Turn:
+        """Wait until a request may leave, and count it. It leaves later: see `Turn`.
+
+        Args:
+            kind: Submissions go first.
+            until: When to give up, in seconds of the service; infinity for never.
+
+        Raises:
+            TransportTimeout: No request may leave before *until*. Nothing was sent.
+        """
+        await self._wait_for_turn(kind, until)
+        return Turn(self, kind)
+
+    def end_turn(self, *, has_left: bool) -> None:
+        """Count a request as done, or no longer if it has not left. `Turn` calls it once."""
+        with self._lock:
+            self._in_flight = max(0, self._in_flight - 1)
+            if has_left:
+                self._done.append(self.clock.now())
+            else:
+                self._stated_left += 1
+
+    def is_held(self, kind: Kind) -> bool:
+        """Return whether a request that has its turn must not leave, because of what the service has stated since."""
+        with self._lock:
+            now = self.clock.now()
+            return now < self._hold_until[kind] or (now < self._stated_until and self._stated_left < 0)
+
+    async def _wait_for_turn(self, kind: Kind, until: float) -> None:
         ticket = object()
         queue = self._waiting[kind]
         with self._lock:
@@ -262,6 +289,39 @@ class Pace:
         return max(own_s * (1 + _JITTER * spread), shared_s * (1 + _JITTER * abs(spread)))
 
 
+class Turn:
+    """The right to send one request now. The request counts from here on, whether or not it has left.
+
+    It separates the wait for the limit from the request: a submission is recorded as sent only when it can leave at
+    once.
+
+    Args:
+        pace: Has counted it.
+        kind: Of the request.
+    """
+
+    def __init__(self, pace: Pace, kind: Kind) -> None:
+        self._pace = pace
+        self._kind: Kind = kind
+        self._has_left = False
+        self._has_ended = False
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the request may still leave: no refusal and no header of another response has said otherwise."""
+        return not self._has_ended and not self._pace.is_held(self._kind)
+
+    def leave(self) -> None:
+        """Note that the request is being sent, so that it counts, whatever becomes of it."""
+        self._has_left = True
+
+    def end(self) -> None:
+        """Note that the response is here. If the request has not left, another one may leave in its place."""
+        if not self._has_ended:
+            self._has_ended = True
+            self._pace.end_turn(has_left=self._has_left)
+
+
 class Places:
     """The bound on unfinished tasks of an account, in the order of asking. A `Limiter` for any event loop.
 
@@ -325,7 +385,7 @@ class Places:
                     self._taken -= 1
 
     def _hand_over(self, turn: asyncio.Future[None]) -> None:
-        """Give a place to a waiter, in its own loop; if it has gone, to the next."""
+        """Hand a place to a waiter, in its own loop; if it has gone, to the next."""
         if not turn.done():
             turn.set_result(None)
             return

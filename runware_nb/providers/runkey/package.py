@@ -81,7 +81,7 @@ PACKAGE = ProviderPackage(
         ),
     ),
     secrets=(RUNKEY_KEY, RUNKEY_WEBHOOK_SECRET),
-    commands={"run": "Run", "task": "Task", "account": "Account", "form": "Form"},
+    commands={"run": "Run", "task": "Task", "account": "Account", "form": "Form", "webhook": "Webhook"},
     cell_magic="run_cell",
     form="build_form",
     python_call="python_call",

@@ -69,7 +69,7 @@ _LONGEST_MESSAGE = 1000
 _LONGEST_SHOWN = 10_000
 _MEANINGS: Mapping[str, tuple[type[TaskError], str]] = {
     "40001": (AuthenticationFailed, "the API key is missing or invalid"),
-    "40002": (OutOfCredit, "the account has not enough credits"),
+    "40002": (OutOfCredit, "the account does not have enough credits"),
     RATE_LIMIT: (RateLimited, "a limit of the account is reached"),
     "40004": (TaskInvalid, "the template does not exist"),
     "40005": (TaskInvalid, "the input is not valid"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -37,7 +38,7 @@ from ..base import (
 )
 from .client import RunKey
 from .outputs import document_kind, outputs_of
-from .pace import Places
+from .pace import Places, Turn
 from .package import RUNKEY_KEY, SERVICES
 from .planning import TASK_TYPE, body_of, input_of, is_reference, plan_task
 from .protocol import NO_GPU, RATE_LIMIT, RunKeyTask, error_of_code, is_local_url, is_safe_id
@@ -57,6 +58,8 @@ _NO_GPU_TRIES = 4
 _LIMIT_TRIES = 200
 """Waits of up to 30 s for a place that another program has. An account that is refused for longer is not in use."""
 _PLAN_TIMEOUT_S = 10.0
+_LEAVES_WITHIN_S = 20.0
+"""How long connecting may be tried again: another kernel takes a run that was claimed a minute ago for a lost one."""
 _LOCATED = "located"
 _LEFT_OUT = frozenset({"taskUUID", "taskType", "webhookURL"})
 
@@ -66,6 +69,9 @@ class CallbackWaiter(Protocol):
 
     async def wait(self, service: str, task_id: str, seconds: float, clock: Clock) -> bool:
         """Return True when a callback about the task has arrived, False after some seconds of the service."""
+
+    def has_received(self, service: str) -> bool:
+        """Return whether any callback of a service has arrived."""
 
 
 class RunKeyProvider:
@@ -191,7 +197,7 @@ class RunKeyProvider:
         return is_reference(text)
 
     async def prepare(self, task: Item) -> Item:
-        """Put the URL of each earlier result in its place; RunKey has no upload. See `Provider.prepare`.
+        """Replace each earlier result by its URL; RunKey has no upload. See `Provider.prepare`.
 
         Raises:
             MediaError: A medium has no URL.
@@ -211,13 +217,15 @@ class RunKeyProvider:
     async def submit(self, attempt: Attempt, deadline: float) -> Accepted:
         """Send an attempt. See `Sender.submit`.
 
-        A refusal for a limit of the account is followed by another attempt, which waits for its place without a
-        deadline (see `next_attempt`).
+        It leaves at once, with the turn that the limiter has reserved: the attempt is recorded as sent, and must not
+        wait here. A refusal for a limit of the account is followed by another attempt, which waits for its place
+        without a deadline (see `next_attempt`).
         """
         client = self.client
-        until = client.clock.now() + (deadline - now()) * client.clock.scale
+        turn = None if self._limiter is None else self._limiter.take_turn()
+        until = client.clock.now() + min(deadline - now(), _LEAVES_WITHIN_S) * client.clock.scale
         try:
-            task = await client.submit(body_of(attempt.task), until=until)
+            task = await client.submit(body_of(attempt.task), until=until, turn=turn)
         except (TaskError, FateUnknown) as error:
             raise _about(error, attempt) from error.__cause__
         return Accepted.of(attempt, task.task_id)
@@ -243,7 +251,7 @@ class RunKeyProvider:
         ended = await client.wait(
             task_id, timeout_s=deadline - began, on_progress=on_progress, woken=woken,
             asks_at_once=accepted.attempt.state == _LOCATED,
-            expects_callback=bool(accepted.attempt.task.get("webhookURL")),
+            expects_callback=self._expects_callback(accepted.attempt.task),
         )  # fmt: skip
         attempt = accepted.attempt
         # Of a task that was found again it is not known here when it began and ended.
@@ -332,6 +340,16 @@ class RunKeyProvider:
 
     # --- inside --------------------------------------------------------------------------------------
 
+    def _expects_callback(self, task: Mapping[str, Any]) -> bool:
+        """Return whether a callback about a task will reach this session, as far as is known.
+
+        A URL alone proves nothing: without a receiver or a tunnel behind it, slow polls would only make the user wait.
+        """
+        if not task.get("webhookURL"):
+            return False
+        receives = self._context.callback_url("runkey", is_local=self.name == SERVICES[1]) is not None
+        return receives or self._callbacks.has_received("runkey")
+
     async def _with_document(self, output: Item, deadline: float) -> Item:
         """Return an output with the content of its file in place of the URL, if that is JSON or text."""
         name, url = next(((name, value) for name, value in output.items() if name == "mediaURL"), ("", ""))
@@ -348,15 +366,21 @@ class RunKeyProvider:
 
 
 class _PlanLimiter:
-    """The places of an account, after its plan was asked for once."""
+    """The places of an account, after its plan was asked for once. With each place comes the turn of one request.
+
+    So the wait for the limit of requests, which may be more than a minute, comes before the attempt is recorded as
+    sent. An attempt takes its place, is sent and returns its place in one task of asyncio, which tells whose turn it
+    is.
+    """
 
     def __init__(self, client: RunKey) -> None:
         self._client = client
         self._places: Places = client.pace.places
         self._has_asked = client.pace.knows_plan
+        self._turns: dict[asyncio.Task[Any] | None, Turn] = {}
 
     async def acquire(self) -> None:
-        """Wait for a place. See `Limiter.acquire`."""
+        """Wait for a place, and for the turn of the request that submits the task. See `Limiter.acquire`."""
         if not self._has_asked:
             self._has_asked = True  # by the first task only; the others begin with the smallest plan
             # The submission states what is wrong. Without a plan the smallest limits apply.
@@ -364,9 +388,21 @@ class _PlanLimiter:
                 async with asyncio.timeout(_PLAN_TIMEOUT_S):
                     await self._client.account()
         await self._places.acquire()
+        try:
+            self._turns[asyncio.current_task()] = await self._client.pace.reserve("submit", math.inf)
+        except BaseException:
+            await self._places.release()
+            raise
+
+    def take_turn(self) -> Turn | None:
+        """Return the turn that the running attempt has reserved; None if it has none. Who takes it ends it."""
+        return self._turns.pop(asyncio.current_task(), None)
 
     async def release(self) -> None:
-        """Return a place."""
+        """Return a place, and the turn if nothing has taken it."""
+        turn = self.take_turn()
+        if turn is not None:
+            turn.end()
         await self._places.release()
 
 

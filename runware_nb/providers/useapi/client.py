@@ -859,7 +859,7 @@ class UseApi:
 
 
 def lost(reference: str, reason: str) -> FateUnknown:
-    """Build the error of a create call of which nobody knows whether it started a task."""
+    """Build the error of a create call, if it is not known whether it started a task."""
     return FateUnknown(
         f"The response of useapi.net to the task with replyRef {reference} was lost: {reason.rstrip('.')}. The task "
         "may have been accepted and charged. It is not sent again."

@@ -133,7 +133,7 @@ def explain_state(account: UseApiAccount, running: int) -> tuple[str, str]:
             f"{said}. The account serves no task until it is added again with its password (`account add`)."
         )
     if account.max_jobs is not None and running >= account.max_jobs:
-        return "busy", "All its places are taken; further tasks wait, or go to another account."
+        return "busy", "All its slots are in use. Further tasks wait, or run on another account."
     return "ready", ""
 
 
@@ -297,7 +297,7 @@ def _email(typed: str) -> str:
         return check_email(typed)
     except ArgumentInvalid as error:
         raise MagicUsageError(
-            f"{typed!r} is not a usable e-mail: expected the e-mail of a Runway account, such as me@example.com, "
+            f"Invalid e-mail {typed!r}: expected the e-mail of a Runway account, such as me@example.com, "
             "without blanks, /, ?, #, % and characters outside ASCII. Nothing was sent."
         ) from error
 
@@ -323,7 +323,7 @@ def _password(options: argparse.Namespace) -> Password:
         try:
             lines = Path(options.password_file).expanduser().read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no text file"
+            reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
             raise MagicUsageError(
                 f"The file of --password-file cannot be read ({reason}). The option takes the path of a file, and not "
                 "the password. Nothing was sent."
@@ -541,7 +541,7 @@ class OneTask:
         row = _task_row(task, options)
         facts = [
             ("task", row["task"]), ("run here", row["run"]), ("account", row["account"]),
-            ("status", _status_text(task)), ("says", task.progress_text or ""), ("created (UTC)", row["created"]),
+            ("status", _status_text(task)), ("message", task.progress_text or ""), ("created (UTC)", row["created"]),
             ("error", row["error"]),
             ("starts in", "" if task.starts_in_s is None else f"about {task.starts_in_s:.0f} s"),
             *((f"result {number}", f"{artifact.kind} {artifact.filename}") for number, artifact in
@@ -557,7 +557,7 @@ def _remote_id(session: Session, ref: str) -> str:
     except RunNotFound as error:
         raise MagicUsageError(f"{error.problem} `tasks --full` lists the tasks with their ids.") from error
     if run.provider not in UseApiProvider.services:
-        raise MagicUsageError(f"Run {run.task_uuid[:8]} is of {run.provider}, and not of useapi.net.")
+        raise MagicUsageError(f"Run {run.task_uuid[:8]} belongs to the service {run.provider!r}, not to useapi.net.")
     if run.remote_id is None:
         raise MagicUsageError(
             f"Run {run.task_uuid[:8]} ({run.state.value}) has no id at useapi.net. It was not sent, was refused, or "
@@ -612,7 +612,7 @@ def _list_models() -> CommandResult:
         for row in rows
     ]  # fmt: skip
     caption = "From the documents of useapi.net. `models MODEL` lists the options of one; other models can be used too."
-    table = Table(["model", "makes", "seconds", "prompt (characters)", "seed", "cell"], cells, caption=caption)
+    table = Table(["model", "produces", "seconds", "prompt (characters)", "seed", "cell"], cells, caption=caption)
     return CommandResult(render_table(table), rows)
 
 
@@ -630,8 +630,8 @@ def _describe_model(name: str) -> CommandResult:
 
         names = [*VIDEO_MODELS, *IMAGE_MODELS, *KINDS, *ENDPOINTS]
         near = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]}?" if near else "`models` lists them"
-        raise MagicUsageError(f"no model or create call {name!r} is known here; {hint}")
+        hint = f"Did you mean {near[0]}?" if near else "`models` lists them."
+        raise MagicUsageError(f"Unknown model or create call {name!r}. {hint}")
     rows, cells = [], []
     for call, model in calls:
         flags = flags_by_parameter(call)
@@ -640,7 +640,7 @@ def _describe_model(name: str) -> CommandResult:
             rows.append(row)
             default = "" if row["default"] is None else row["default"]
             cells.append([row["option"], row["accepts"], default, row["help"], row["name"], call])
-    columns = ["option", "accepts", "default", "decides", "name at the service", "call" if len(calls) > 1 else ""]
+    columns = ["option", "accepts", "default", "meaning", "name at the service", "call" if len(calls) > 1 else ""]
     if len(calls) == 1:
         cells = [[*cell[:-1], ""] for cell in cells]
     return CommandResult(render_table(Table(columns, cells)), rows)
@@ -947,5 +947,5 @@ class FormCommand:
             MagicUsageError: There is no notebook to show it in.
         """
         if not session.front_end.show_form(f"useapi:{options.what}"):
-            raise MagicUsageError("a form needs a notebook; here `account add` and `create` do the same")
+            raise MagicUsageError("A form needs a notebook. `account add` and `create` do the same here.")
         return CommandResult()

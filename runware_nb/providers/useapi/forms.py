@@ -59,7 +59,7 @@ def build_form(session: Session, what: str, *, request: Mapping[str, Any] | None
     word = what.strip() or "accounts"
     if word == "accounts":
         if values:
-            raise MagicUsageError(f"the form for accounts has no field {next(iter(values))!r}")
+            raise MagicUsageError(f"The form for accounts has no field {next(iter(values))!r}.")
         return AccountsForm(session)
     path, model = _call_of(word)
     names = users_names()
@@ -89,8 +89,10 @@ def _call_of(word: str) -> tuple[str, str | None]:
     if found is not None:
         return found, word
     near = difflib.get_close_matches(word, [*VIDEO_MODELS, *IMAGE_MODELS, *KINDS, *ENDPOINTS, "accounts"], n=1)
-    hint = f"did you mean useapi:{near[0]}?" if near else "`%useapi models` lists the models"
-    raise MagicUsageError(f"no model or create call {word!r} of useapi.net is known here, so it has no form; {hint}")
+    hint = f"Did you mean useapi:{near[0]}?" if near else "`%useapi models` lists the models."
+    raise MagicUsageError(
+        f"There is no form for {word!r}: expected `accounts`, a model or a create call of useapi.net. {hint}"
+    )
 
 
 def _prompt_field(parameter: Parameter) -> Field:

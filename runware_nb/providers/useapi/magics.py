@@ -63,17 +63,17 @@ def _kind_of(words: list[str], typed: list[str], line: str) -> tuple[list[str], 
         return ["create"], words, typed
     if first in PACKAGE.commands:
         raise MagicUsageError(
-            f"%%useapi takes options, and the prompt below them. The command {first} has one %.",
+            f"%%useapi expects options, and the prompt below them. Write the command {first} with one %.",
             corrected=f"%useapi {line.strip()}",
         )
     near = difflib.get_close_matches(first, [*KINDS, *ENDPOINTS], n=1)
     if near:
         raise MagicUsageError(
-            f"%%useapi: no create call {first!r}; did you mean {near[0]}? The prompt belongs below the line. "
+            f"Unknown create call {first!r} after %%useapi. Did you mean {near[0]}? The prompt belongs below the line. "
             "Nothing was sent.",
             corrected=" ".join(["%%useapi", near[0], *typed[1:]]),
         )
     raise MagicUsageError(
-        f"%%useapi: no create call {first!r}. The first word is {', '.join(KINDS)} or a path such as gen4/create, and "
-        "the prompt belongs below the line. Nothing was sent."
+        f"Unknown create call {first!r} after %%useapi: expected {', '.join(KINDS)} or a path such as gen4/create. "
+        "The prompt belongs below the line. Nothing was sent."
     )

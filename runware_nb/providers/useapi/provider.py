@@ -415,7 +415,7 @@ class UseApiProvider:
         return None
 
     def next_attempt(self, attempt: Attempt, error: TaskError) -> NextAttempt | None:
-        """Let another attempt follow a 429, and nothing else. See `Sender.next_attempt`.
+        """Allow another attempt after a 429, and after nothing else. See `Sender.next_attempt`.
 
         A 429 of a create call that the service itself sent states that no account had a free slot: nothing was created
         or charged. Everything else is final, or is about a task that was accepted.

@@ -17,7 +17,14 @@ from runware_nb.errors import BudgetExceeded, RunLogError, RunNotFound
 from runware_nb.runlog import ResultRecord, RunLog, State
 from runware_nb.runlog.filters import RunFilter
 from runware_nb.runlog.records import RunClaimed
-from runware_nb.runlog.spending import FROM_SETTINGS, budgets_in_force, budgets_of, set_budget, sum_spending
+from runware_nb.runlog.spending import (
+    FROM_SETTINGS,
+    budgets_in_force,
+    budgets_of,
+    set_budget,
+    sum_spending,
+    uncounted_sentence,
+)
 from tests.runs import run_record
 
 AT = "2026-01-01T00:00:00.000+00:00"
@@ -123,6 +130,63 @@ def test_a_budget_that_is_set_later_counts_its_own_unit(log, run_async):
         set_budget(connection, "fake", "", None)
     with log.reading() as connection:
         assert [each.unit for each in budgets_of(connection)] == ["credits"]
+
+
+def test_a_run_that_ended_without_a_stated_cost_counts_by_who_chose_its_id(log, run_async):
+    """Runware, which takes our id, charges nothing for a task that failed. Another service may have charged."""
+    with log.changing() as connection:
+        set_budget(connection, "fake", "", 100.0, unit="credits")
+    error = {"code": "failed", "message": "It failed."}
+
+    async def end():
+        ends = [(State.FAILED, error), (State.FAILED, error), (State.LOST, error), (State.SUCCEEDED, None)]
+        for number, (state, why) in enumerate(ends, 1):
+            run = credits_run(number, estimate=10.0)
+            await send(log, run)
+            if number != 2:
+                await log.accepted(run.task_uuid, f"task_{number}", AT)
+            for _ in range(2):  # a run can end again when something arrives late; it counts once
+                await log.finish(run.task_uuid, state, at_utc=AT, duration_s=1.0, cost=None, error=why)
+
+    run_async(end())
+    assert (budget_of(log, "credits").spent, budget_of(log, "credits").reserved) == (30.0, 0.0)
+    with log.reading() as connection:
+        (spent,) = sum_spending(connection, "model")
+    assert (spent.runs, spent.unknown, spent.cost) == (4, 3, 0.0)
+    with log.changing() as connection:
+        set_budget(connection, "fake", "", 50.0, unit="credits")
+    assert budget_of(log, "credits").spent == 30.0
+
+    async def learn():  # the service states the cost after all
+        await log.finish(
+            credits_run(1).task_uuid, State.FAILED, at_utc=AT, duration_s=1.0, cost=Money(7.0, "credits"), error=error
+        )
+
+    run_async(learn())
+    assert budget_of(log, "credits").spent == 27.0
+
+
+def test_a_budget_states_how_many_runs_it_cannot_count(log, run_async):
+    with log.changing() as connection:
+        set_budget(connection, "fake", "", 100.0, unit="credits")
+        set_budget(connection, "fake", "", 1.0)
+
+    async def end():
+        for number, estimate in ((1, None), (2, 10.0), (3, None), (4, None)):
+            run = credits_run(number, estimate=estimate)
+            await log.prepare(run)
+            if number == 4:
+                continue  # never sent
+            await log.mark_sent(run.task_uuid, run.task_uuid, 1, AT, "{}")
+            await log.accepted(run.task_uuid, f"task_{number}", AT)
+            if number == 1:
+                await log.finish(run.task_uuid, State.SUCCEEDED, at_utc=AT, duration_s=1.0, cost=None, error=None)
+
+    run_async(end())
+    assert (budget_of(log, "credits").uncounted, budget_of(log, "USD").uncounted) == (2, 0)
+    assert [uncounted_sentence(number) for number in (0, 1, 2)] == [
+        "", "1 run of unknown cost is not counted", "2 runs of unknown cost are not counted"
+    ]  # fmt: skip
 
 
 def test_the_limit_of_the_settings_holds_in_its_unit_only(log, run_async):
@@ -293,14 +357,16 @@ def test_an_unknown_fate_keeps_its_reservation_until_it_is_decided(log, run_asyn
             await send(log, credits_run(number, estimate=3.0))
         await log.set_state(credits_run(2).task_uuid, State.DISCARDED)
         for number in (1, 2, 3):
-            await log.mark_unknown(credits_run(number).task_uuid, error, AT)
+            await log.mark_unknown(log.find(credits_run(number).task_uuid), error, AT)
         with pytest.raises(BudgetExceeded):
             await log.prepare(credits_run(9, estimate=3.0))
         with pytest.raises(RunClaimed):  # it is never sent again by itself
             await log.mark_sent(credits_run(1).task_uuid, credits_run(1).task_uuid, 2, AT, "{}")
         await log.prepare(credits_run(4))
-        with pytest.raises(RunLogError):  # what never left is not unknown
-            await log.mark_unknown(credits_run(4).task_uuid, error, AT)
+        await log.mark_unknown(log.find(credits_run(4).task_uuid), error, AT)  # what never left is not unknown
+        assert log.find(credits_run(4).task_uuid).state is State.PREPARED
+        with pytest.raises(RunLogError):
+            await log.mark_unknown(credits_run(77), error, AT)
 
     run_async(live())
     run = log.find(credits_run(1).task_uuid)
@@ -335,7 +401,7 @@ def test_an_accepted_run_is_written_again_to_a_log_that_was_deleted(tmp_path):
         await send(log, credits_run(1))
         await log.accepted(credits_run(1).task_uuid, "r1", AT)
         await send(log, credits_run(2))
-        await log.mark_unknown(credits_run(2).task_uuid, {"message": "x"}, AT)
+        await log.mark_unknown(log.find(credits_run(2).task_uuid), {"message": "x"}, AT)
         for path in (tmp_path / ".runware").glob("runs.sqlite*"):
             path.unlink()
         await log.prepare(credits_run(3))

@@ -106,6 +106,17 @@ def test_a_callback_that_comes_before_the_wait_is_taken_once(run_async, board, f
     assert run_async(board.wait("runkey", "t", 0)) is False
 
 
+def test_a_board_tells_whether_callbacks_of_a_service_have_arrived(run_async, board, folder):
+    assert not board.has_received("runkey")
+    assert run_async(board.wait("runkey", "t", 0)) is False
+    assert not board.has_received("runkey")
+    board.post("runkey", "t")
+    assert (board.has_received("runkey"), board.has_received("useapi")) == (True, False)
+    elsewhere = CallbackBoard(lambda: folder)  # of another process, which takes the file
+    assert run_async(elsewhere.wait("runkey", "t", LONG_S, Never())) is True
+    assert elsewhere.has_received("runkey")
+
+
 def test_a_callback_may_be_posted_from_another_thread(run_async, board):
     async def work():
         task = await waiting(board, "runkey", "t", LONG_S, Never())

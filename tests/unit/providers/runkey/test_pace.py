@@ -226,6 +226,66 @@ def test_no_refusal_stops_this_process_for_long(pace):
     assert pace.refused("submit", 86_400.0, NOTHING, is_wait_stated=True) == 120
 
 
+# --- reserved turns ---------------------------------------------------------------------------------
+
+
+def test_a_reserved_turn_counts_until_it_is_returned(pace, run_async):
+    async def run():
+        turn = await pace.reserve("submit", FAR)
+        assert turn.is_usable
+        for _ in range(29):
+            await send(pace, "submit")
+        with pytest.raises(TransportTimeout, match="was not sent"):
+            await send(pace, "submit", until=pace.clock.now())
+        turn.end()
+        turn.end()  # whoever ends it again returns nothing more
+        assert not turn.is_usable
+        await send(pace, "submit", until=pace.clock.now())
+        with pytest.raises(TransportTimeout, match="was not sent"):
+            await send(pace, "submit", until=pace.clock.now())
+
+    run_async(run())
+
+
+def test_a_turn_that_was_used_counts_for_a_minute(pace, run_async):
+    async def run():
+        pace.learn(RateHeaders(1, None, None))
+        turn = await pace.reserve("submit", FAR)
+        turn.leave()
+        turn.end()
+        return await send(pace, "submit") - 1000.0
+
+    assert run_async(run()) >= 60
+
+
+@pytest.mark.parametrize("news", ["refusal", "headers"])
+def test_news_of_the_limit_stop_a_reserved_turn(pace, run_async, news):
+    async def run():
+        turn = await pace.reserve("submit", FAR)
+        if news == "refusal":
+            pace.refused("submit", 30.0, RateHeaders(30, 12, 40.0), is_wait_stated=True)
+        else:
+            pace.learn(RateHeaders(30, 0, 30.0))
+        assert not turn.is_usable
+        pace.clock.time += 31
+        assert turn.is_usable
+
+    run_async(run())
+
+
+def test_what_is_stated_as_left_is_enough_for_the_turns_that_are_reserved(pace, run_async):
+    async def run():
+        first, second = await pace.reserve("submit", FAR), await pace.reserve("submit", FAR)
+        pace.learn(RateHeaders(30, 2, 30.0))
+        assert (first.is_usable, second.is_usable) == (True, True)
+        pace.learn(RateHeaders(30, 1, 30.0))
+        assert (first.is_usable, second.is_usable) == (False, False)
+        first.end()
+        assert second.is_usable
+
+    run_async(run())
+
+
 # --- polls ------------------------------------------------------------------------------------------
 
 
