@@ -213,6 +213,14 @@ def _run_and_kill(sandbox, home, scale, number, state="sent"):
     return counted
 
 
+def _wait_for_arrivals(sandbox):
+    """Waits until what a killed kernel had on its way has arrived: until nothing changes any more."""
+    before, after = None, len(ledger(sandbox)["charges"])
+    while before != after:
+        time.sleep(0.2)
+        before, after = after, len(ledger(sandbox)["charges"])
+
+
 @pytest.mark.parametrize("sent", random.Random(4711).sample(range(1, 40), 3))
 def test_after_a_kill_accepted_tasks_are_collected_and_nothing_is_sent_twice(sandbox, open_session, tmp_path, sent):
     """One in six responses is lost, before or after acceptance, and the kernel is killed at some moment."""
@@ -221,7 +229,7 @@ def test_after_a_kill_accepted_tasks_are_collected_and_nothing_is_sent_twice(san
         {"kind": "cut", "when": "before_accept", "rate": 0.07, "count": 1000},
     )
     _run_and_kill(sandbox, tmp_path / "home", SCALE, sent)
-    time.sleep(0.2)  # what was on its way to the service has arrived
+    _wait_for_arrivals(sandbox)
     before = {charge["task_id"] for charge in ledger(sandbox)["charges"]}
     sandbox.faults()
 
@@ -254,7 +262,7 @@ def test_a_kernel_that_waits_for_a_slot_when_it_is_killed_leaves_runs_that_were_
     """A 429 states that nothing was started, so what it refused may be sent by the next kernel, once."""
     sandbox.faults({"kind": "busy", "count": 10_000, "retry_after_s": 170})
     waiting = _run_and_kill(sandbox, tmp_path / "home", 1.0, 3, "refused")
-    time.sleep(0.2)  # what was on its way to the service has arrived
+    _wait_for_arrivals(sandbox)
     sandbox.faults()
     session = open_session(fetches_media=False)
     pending = session.pending()
