@@ -515,7 +515,7 @@ def test_a_task_may_return_to_the_queue(runkey, open_session, scenario):
 
 def test_a_lost_balance_is_told_before_acceptance(runkey, open_session):
     runkey.set("account", {"balance": -3})
-    with pytest.raises(OutOfCredit, match="not enough credits"):
+    with pytest.raises(OutOfCredit, match="does not have enough credits"):
         submit(open_session()).result(30)
     assert started(runkey) == 0
 
