@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +15,7 @@ from ..forking import disconnect, make_lock, restart_after_fork
 from ..loading import load
 from ..loop import background_loop, wait
 from ..remedies import LEAVE_REPLAY, RESUME, Remedy, command
-from ..settings import Key, Settings, find_key, hide_key, variable_in_use
+from ..settings import Key, Settings, find_key, hash_of_secret, hash_of_variable, hide_key, variable_in_use
 from .layers import SERVICE_SETTINGS, SettingLayers
 from .local_sandbox import LocalSandbox, check_listening
 
@@ -334,17 +332,13 @@ class ServiceConnection:
         forgotten. An unusable value has a hash too.
         """
         entered = self._entered.get(secret)
-        variable = variable_in_use(secret)
         if entered is not None:
-            value = entered.reveal()
-        elif variable is not None:
-            value = os.environ.get(variable, "").strip()
-        else:
-            key = self._of_keyring.get((self.settings.profile, secret))
-            if key is None:
-                return None
-            value = key.reveal()
-        return hashlib.sha256(value.encode("utf-8", "surrogateescape")).hexdigest()
+            return hash_of_secret(entered.reveal())
+        of_variable = hash_of_variable(secret)
+        if of_variable is not None:
+            return of_variable
+        stored = self._of_keyring.get((self.settings.profile, secret))
+        return None if stored is None else hash_of_secret(stored.reveal())
 
     def enter_secret(self, key: Key) -> None:
         """Use a secret of a provider in this session, in place of that of environment and keyring."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from typing import Any
@@ -16,6 +17,8 @@ __all__ = [
     "Key",
     "find_key",
     "forget_key",
+    "hash_of_secret",
+    "hash_of_variable",
     "hide_key",
     "is_set_variable",
     "key_of_variable",
@@ -142,6 +145,17 @@ def stored_key(profile: str = "", secret: ProviderSecret = RUNWARE_KEY) -> Key |
 def variable_in_use(secret: ProviderSecret) -> str | None:
     """Return the first environment variable that contains a secret; None if none does."""
     return next((name for name in secret.variables if os.environ.get(name, "").strip()), None)
+
+
+def hash_of_secret(value: str) -> str:
+    """Return the SHA-256 of a secret, by which a change is noticed without keeping the secret."""
+    return hashlib.sha256(value.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def hash_of_variable(secret: ProviderSecret) -> str | None:
+    """Return the hash of a secret in the environment, also of an unusable one; None if no variable contains it."""
+    variable = variable_in_use(secret)
+    return None if variable is None else hash_of_secret(os.environ[variable].strip())
 
 
 def find_key(secret: ProviderSecret, profile: str = "") -> Key | None:
