@@ -61,4 +61,5 @@ def wall_of(session: Session, wanted: RunFilter, *, words: str, count: int = _PA
 def models_in_use(session: Session) -> list[str]:
     """List the models that images were made with, by name."""
     with session.log.reading() as connection:
-        return sorted({str(spent.key) for spent in sum_spending(connection, "model") if spent.key})
+        keys = (spent.key for spent in sum_spending(connection, "model"))
+        return sorted({model for (model,) in keys if model})

@@ -481,3 +481,10 @@ def _execute(client, nbformat, sources, folder):
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     client(made, timeout=60, resources={"metadata": {"path": str(folder)}}).execute()
     return made
+
+
+def test_the_gallery_offers_the_models_by_name(shell):
+    from runware_nb.notebook.static_gallery import models_in_use
+
+    shell.run(f"%%runware {SMALL} --seed 7\na ship")
+    assert models_in_use(current_session()) == ["runware:101@1"]
