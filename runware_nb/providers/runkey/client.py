@@ -124,7 +124,7 @@ class RunKey:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"<RunKey {self._http.host}>"
+        return printable(f"<RunKey {self._http.host}>")
 
     async def aclose(self) -> None:
         """Close all connections. Tasks go on at the service, and can be read by their ids.

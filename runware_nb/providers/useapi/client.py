@@ -39,6 +39,7 @@ from ...net.clock import Clock
 from ...net.deadlines import now
 from ...net.downloads import DOWNLOAD_TIMEOUT_S, Downloads
 from ...net.http import Content, HttpConnection, HttpResponse
+from ...printable import printable
 from ...reprs import short_repr
 from ...settings import Key, find_key, load_settings
 from ..key_urls import check_key_url
@@ -237,7 +238,7 @@ class UseApi:
         return self._http
 
     def __repr__(self) -> str:
-        return f"<UseApi {self._http.host}>"
+        return printable(f"<UseApi {self._http.host}>")
 
     # --- accounts ----------------------------------------------------------------------------------------
 
