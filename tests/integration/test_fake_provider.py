@@ -460,7 +460,7 @@ def test_an_accepted_task_that_fails_without_a_stated_cost_counts_with_its_estim
     for seed in (1, 2):
         with pytest.raises(TaskFailed):
             submit(session, {**TASK, "seed": seed}).result(20)
-    with pytest.raises(BudgetExceeded, match="15 credits, and 10 credits is left"):
+    with pytest.raises(BudgetExceeded, match="15 credits, and 10 credits are left"):
         submit(session, {**TASK, "seed": 3}).result(20)
     assert echo.charged == 2 * PRICE_CREDITS
     with session.log.reading() as connection:
