@@ -388,7 +388,7 @@ def test_a_task_that_turns_up_after_all_is_collected(echo, open_session):
 def test_a_budget_in_credits_refuses_what_it_does_not_cover(log_url, echo, open_session):
     session = open_session(budget_credits=20.0, budget_usd=1.0)
     submit(session).result(20)
-    with pytest.raises(BudgetExceeded, match="15 credits, and 5 credits is left"):
+    with pytest.raises(BudgetExceeded, match="15 credits, and 5 credits are left"):
         submit(session, {"prompt": "another", "seed": 1}).result(20)
     assert echo.charged == PRICE_CREDITS
 

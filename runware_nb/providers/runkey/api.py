@@ -152,7 +152,7 @@ def account_and_limits() -> tuple[RunKeyAccount, Limits]:
 
 
 _ARGUMENTS = ("agreed", "fresh", "tags", "note", "webhook_url")
-_OTHER_NAMES = {"yes": "agreed", "tag": "tags", "inputs": "input", "template": "template_id"}
+_OTHER_NAMES = {"yes": "agreed", "tag": "tags", "inputs": "input"}
 _CUTOFF = 0.82
 _SHORTEST_PREFIX = 4
 
