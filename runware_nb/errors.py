@@ -301,7 +301,7 @@ class TaskError(RunwareNBError):
         self.outcome: Any = None
 
     def _lines(self) -> list[str]:
-        details = [f"code {self.code}"] if self.code else []
+        details = [f"code {self.code}"] if self.code and f"code {self.code}" not in self.problem else []
         if self.parameter:
             details.append(f"parameter {self.parameter}")
         if self.allowed_values and self.raw:  # our own sentences name them already

@@ -93,7 +93,10 @@ class LineParser(argparse.ArgumentParser):
             options, left = self.parse_known_args(words)
         except argparse.ArgumentError as error:
             raise MagicUsageError(f"{self.prog}: {error}") from error
-        if left:
+        if hasattr(options, "pairs") and all("=" in word and not word.startswith("-") for word in left):
+            # argparse takes the words without a dash from one place only; those behind an option mean the same
+            options.pairs = [*options.pairs, *left]
+        elif left:
             raise self._unknown(left[0], words, typed)
         return options
 

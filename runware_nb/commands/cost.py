@@ -74,6 +74,8 @@ def budget_line(budget: Budget) -> str:
     held = f", {reserved} reserved" if budget.reserved else ""
     # Without this, a budget that cannot count anything looks like one that nothing was spent of.
     missing = f"; {uncounted_sentence(budget.uncounted)}" if budget.uncounted else ""
+    if not budget.limit:
+        return f"{whose} ({budget.provider}): {limit}, so nothing more is sent; {spent} spent{held}{missing}"
     return f"{whose} ({budget.provider}): {spent} of {limit} spent{held}, {left} left{missing}"
 
 

@@ -49,7 +49,8 @@ def find_image(text: str, session: Session, names: Mapping[str, Any]) -> Any:
     if of_run:
         return _file_of(session, of_run[1], int(of_run[2] or 1), text)
     raise MagicUsageError(
-        f"no image {text!r}: it is no variable, file, address or run; `_rw` is the last result, `#3` its third"
+        f"Cannot find image {text!r}: no variable, file, URL or run has this name. Nothing was sent. `_rw` is the last "
+        "result, `#3` its third."
     )
 
 

@@ -200,6 +200,9 @@ def _json(text: str, where: str) -> Any:
     try:
         return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_once)
     except json.JSONDecodeError as error:
+        if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
+            ending = len(text.rstrip().splitlines())
+            raise MagicUsageError(f"The JSON in {where} ends too early (line {ending}). Nothing was sent.") from error
         line = text.splitlines()[error.lineno - 1] if error.lineno <= len(text.splitlines()) else ""
         shown = f" ({line.strip()[:60]!r})" if line.strip() else ""
         is_json = text.lstrip().startswith(("{", "["))

@@ -12,6 +12,7 @@ from ..engine.display import error_sentence, runs_table
 from ..engine.estimates import Estimate, estimate
 from ..errors import NotConfirmed, RunNotFound, RunwareNBError
 from ..present.table import render_table
+from ..remedies import Remedy, command
 from ..runlog import RunRecord, State
 from .base import CommandResult
 from .log import row_of
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from ..session import Job, Session
 
 SUMMARY = "collect unfinished runs; nothing is sent again without --send"
+
+_SEND = Remedy("{0} sends them.", (command("resume", send=True),))
+_OTHER_SERVICE = Remedy(
+    "{0} starts the sandbox, and {1} returns to the service.", (command("sandbox"), command("sandbox", stop=True))
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,20 +64,24 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
     notes += [note for job in jobs for note in _wait(job)]
     if unsent and not sends:
         names = ", ".join(record.task_uuid[:8] for record in unsent)
-        notes.append(f"Not sent, at no cost: {names}. `resume --send` sends them.")
+        notes.append(f"Not sent, at no cost: {names}. {session.front_end.remedy(_SEND)}")
     elsewhere = [record for record in named if not session.engine.known.belongs_here(record)]
     if elsewhere:
         names = ", ".join(f"{record.task_uuid[:8]} ({record.provider})" for record in elsewhere)
         notes.append(
-            f"Not collected, because they belong to a service that is not in use: {names}. `sandbox` starts the "
-            "sandbox, and `sandbox --stop` returns to the service."
+            f"Not collected, because they belong to a service that is not in use: {names}. "
+            f"{session.front_end.remedy(_OTHER_SERVICE)}"
         )
     runs: list[RunRecord] = []
     for record in chosen:
         with contextlib.suppress(RunNotFound):  # damaged meanwhile, which a note states
             runs.append(session.log.find(record.task_uuid))
     notes += notes_on_unknown(session, runs)
-    bundle = render_table(runs_table(runs)) if runs else {"text/plain": "nothing is pending"}
+    bundle = (
+        render_table(runs_table(runs))
+        if runs
+        else {"text/plain": "nothing was collected" if elsewhere else "nothing is pending"}
+    )
     failed = failed or any(job.future.exception() is not None for job in jobs)
     return CommandResult(bundle, [row_of(record) for record in runs], tuple(notes), is_failure=failed, value=runs)
 

@@ -247,13 +247,15 @@ class Consent:
 
     def _refuse_uncovered(self, tasks: Sequence[Priced], notebook: str | None) -> None:
         """Refuse a batch that a budget cannot cover, before its first task is written or sent."""
+        from ..runlog.spending import left_clause
+
         total, unit = _known(tasks), _unit(tasks)
         for budget in self._budgets(notebook, tasks[0].service, unit):
             if total > budget.left + _ROUNDING:
+                left, limit = (format_amount(amount, unit) for amount in (max(0.0, budget.left), budget.limit))
                 raise BudgetExceeded(
                     f"These {len(tasks)} tasks cost about {format_amount(total, unit)}, and "
-                    f"{format_amount(max(0.0, budget.left), unit)} is left of {budget.name} of "
-                    f"{format_amount(budget.limit, unit)}. Nothing was sent. Send fewer tasks, or raise the budget."
+                    f"{left_clause(budget.name, left, limit)}. Nothing was sent. Send fewer tasks, or raise the budget."
                 )
 
     def _budgets(self, notebook: str | None, service: str, unit: str) -> list[Budget]:

@@ -23,8 +23,8 @@ from .schema import LONGEST_KEY, budgets, has_own_id, results, run_tags, runs, s
 
 __all__ = [
     "FROM_SETTINGS", "Budget", "OwnCosts", "Spent", "budget_name", "budgets_in_force", "budgets_of",
-    "carry_budgets", "count_for_settings", "count_uncounted", "dollars_first", "limit_values", "median_cost",
-    "refuse_over_budget", "set_budget", "sum_imported", "sum_spending", "uncounted_sentence",
+    "carry_budgets", "count_for_settings", "count_uncounted", "dollars_first", "left_clause", "limit_values",
+    "median_cost", "refuse_over_budget", "set_budget", "sum_imported", "sum_spending", "uncounted_sentence",
 ]  # fmt: skip
 
 FROM_SETTINGS = "*settings*"
@@ -417,15 +417,29 @@ def refuse_over_budget(rows: list[Any], estimate: Money, provider: str) -> None:
             of_service = command("budget", enough, unit=estimate.unit, service=provider)
             budget = replace(of_service, options=(*budget.options, *of_service.options))
         remedy = Remedy("{0} raises the budget.", (budget,))
-    amounts = [_in_short(amount, estimate.unit) for amount in (estimate.amount, left, limit)]
-    name = budget_name(notebook, estimate.unit)
-    raise BudgetExceeded(
-        f"This run costs about {amounts[0]}, and {amounts[1]} is left of {name} of {amounts[2]}. Nothing was sent."
-    ).with_remedy(remedy)
+    costs, *of_budget = [_in_short(amount, estimate.unit) for amount in (estimate.amount, left, limit)]
+    clause = left_clause(budget_name(notebook, estimate.unit), *of_budget)
+    raise BudgetExceeded(f"This run costs about {costs}, and {clause}. Nothing was sent.").with_remedy(remedy)
+
+
+def left_clause(name: str, left: str, limit: str) -> str:
+    """Return the clause that states what is left of a budget.
+
+    Args:
+        name: What the budget is called; see `budget_name`.
+        left: What is left, as text, such as `2 credits`.
+        limit: Its limit, as text.
+    """
+    if limit in {"$0", "$0.00", "0 credits"}:
+        return f"{name} is {limit}"
+    verb = "is" if left.startswith(("$", "1 ")) else "are"
+    return f"{left} {verb} left of {name} of {limit}"
 
 
 def _in_short(amount: float, unit: str) -> str:
-    return f"${amount:g}" if unit == USD else f"{amount:g} {unit}"
+    if unit == USD:
+        return f"${amount:g}"
+    return f"{amount:g} {'credit' if amount == 1 and unit == 'credits' else unit}"
 
 
 @short_repr()

@@ -388,7 +388,7 @@ def test_a_task_that_turns_up_after_all_is_collected(echo, open_session):
 def test_a_budget_in_credits_refuses_what_it_does_not_cover(log_url, echo, open_session):
     session = open_session(budget_credits=20.0, budget_usd=1.0)
     submit(session).result(20)
-    with pytest.raises(BudgetExceeded, match="15 credits, and 5 credits is left"):
+    with pytest.raises(BudgetExceeded, match="15 credits, and 5 credits are left"):
         submit(session, {"prompt": "another", "seed": 1}).result(20)
     assert echo.charged == PRICE_CREDITS
 
@@ -460,7 +460,7 @@ def test_an_accepted_task_that_fails_without_a_stated_cost_counts_with_its_estim
     for seed in (1, 2):
         with pytest.raises(TaskFailed):
             submit(session, {**TASK, "seed": seed}).result(20)
-    with pytest.raises(BudgetExceeded, match="15 credits, and 10 credits is left"):
+    with pytest.raises(BudgetExceeded, match="15 credits, and 10 credits are left"):
         submit(session, {**TASK, "seed": 3}).result(20)
     assert echo.charged == 2 * PRICE_CREDITS
     with session.log.reading() as connection:

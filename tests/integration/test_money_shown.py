@@ -149,3 +149,24 @@ def test_a_run_that_can_be_asked_about_is_not_ended_by_a_statement(session):
         with pytest.raises(MagicUsageError, match=message):
             command(session, "discard", UNKNOWN, *words)
     assert session.log.find(UNKNOWN).state is State.UNKNOWN
+
+
+def test_budget_off_removes_budgets_of_either_unit_and_says_which(session):
+    of_runkey = ("--service", "runkey-sandbox")
+    command(session, "budget", "100", "--all", "--unit", "credits", *of_runkey)
+    assert "budget (runkey-sandbox): 0 credits of 100 credits spent" in said(command(session, "budget"))
+    kept = said(command(session, "budget", "off", "--notebook", "n.ipynb", *of_runkey))
+    assert (
+        "No budget was removed: none limits runkey-sandbox for n.ipynb. There are the budget for runkey-sandbox of "
+        in kept
+    )
+    assert '`rw.command("budget", "off", all=True, service="runkey-sandbox")` removes it.' in kept
+    kept = said(command(session, "budget", "off", "--all", "--unit", "USD", *of_runkey))
+    assert "No budget was removed" in kept
+    command(session, "budget", "5", "--all", *of_runkey)
+    removed = said(command(session, "budget", "off", "--all", *of_runkey))
+    assert removed.startswith(
+        "Removed: the budget for runkey-sandbox of $5.00, the budget for runkey-sandbox of 100 credits.\n"
+        "No budget limits runkey-sandbox."
+    )
+    assert said(command(session, "budget", "off", "--all")).startswith("No budget was removed: there is none.")

@@ -13,6 +13,7 @@ from runware_nb.errors import MagicUsageError, RunLogError, TaskNotFound
 from runware_nb.runlog import State
 from runware_nb.runlog.schema import runs
 from tests.conftest import TASK
+from tests.runs import run_record
 
 
 def command(session, name, *words):
@@ -138,3 +139,20 @@ def test_an_unknown_run_is_joined_and_asked_about_but_not_sent_again(sandbox, ma
         session.discard(session.log.find(name))
     assert len(sandbox.charges()) == charges
     assert name in [run.task_uuid for run in session.pending() if run.state is State.UNKNOWN]
+
+
+def test_runs_of_another_service_are_not_called_nothing(sandbox, make_session):
+    session = make_session(sandbox)
+
+    async def leave():
+        await session.log.prepare(run_record(7, provider="elsewhere"))
+
+    from runware_nb.loop import background_loop, wait
+
+    wait(background_loop().submit(leave()))
+    answer = command(session, "resume")
+    assert answer.bundle["text/plain"] == "nothing was collected"
+    assert "belong to a service that is not in use: " in answer.notes[0]
+    assert (
+        '`rw.command("sandbox")` starts the sandbox, and `rw.command("sandbox", stop=True)` returns' in answer.notes[0]
+    )

@@ -386,3 +386,51 @@ def test_the_sandbox_is_no_bucket(shell):
     assert current_session().settings.media_url is None
     cell(shell, "tpl_inline", {})
     assert shell.names["made"][0].structured is not None
+
+
+# --- what a new user types -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["path", "name", "pathlib", "terminal"])
+def test_a_file_of_this_machine_is_no_asset(shell, runkey, tmp_path, monkeypatch, way):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.png").write_bytes(b"1")
+    shell.names.update({"name": "mine.png", "pathlib": tmp_path / "mine.png"})
+    line = {"path": "mine.png", "terminal": "./mine.png"}.get(way, way)
+    with pytest.raises(MagicUsageError, match=r"RunKey takes URLs only, and '.*' is a file on this machine\. Nothing"):
+        shell.run(f"%%runkey tpl_image --asset image_url={line} --yes\n{{}}")
+    with pytest.raises(MagicUsageError, match=r"RunKey takes URLs only, and 'data:.*' is none\. Nothing was sent"):
+        shell.run("%%runkey tpl_image --asset image_url=data:image/png;base64,AAAA --yes\n{}")
+    for medium in ("mine.png", tmp_path / "mine.png"):
+        with pytest.raises(TaskInvalid, match="RunKey has no upload"):
+            rw.run({"taskType": "runkey/run", "model": "tpl_image", "assets": {"image_url": medium}},
+                   service="runkey", agreed=True)  # fmt: skip
+    assert sent(runkey) == []
+
+
+def test_words_behind_the_template_are_inputs(shell, runkey):
+    shell.run('%runkey run tpl_json prompt="a blue cat" --tag t width=64 --yes -q')
+    assert sent(runkey) == [{"prompt": "a blue cat", "width": 64}]
+    with pytest.raises(MagicUsageError, match=r"'blue' is one word too many.*--input prompt='a blue cat'"):
+        shell.run("%runkey run tpl_json prompt=a blue cat --yes")
+    with pytest.raises(MagicUsageError, match="given twice"):
+        shell.run("%runkey run tpl_json a=1 --input a=2 --yes")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("agree", "agreed"), ("yes", "agreed"), ("tag", "tags"), ("refresh", "fresh"), ("webhook", "webhook_url"),
+     ("webhookUrl", "webhook_url"), ("notes", "note"), ("inputs", "input")],
+)  # fmt: skip
+def test_an_argument_that_is_misspelled_is_not_sent(shell, runkey, name, meant):
+    with pytest.raises(MagicUsageError) as caught:
+        rw.runkey.run("tpl_json", {"a": 1}, **{name: True})
+    assert str(caught.value) == (
+        f"Unknown argument {name!r}: did you mean {meant}? To pass it as an input, use input={{{name!r}: True}}. "
+        "Nothing was sent."
+    )
+    with pytest.raises(MagicUsageError, match=r"'service': rw\.runkey uses RunKey alone"):
+        rw.runkey.run("tpl_json", service="runware")
+    assert sent(runkey) == []
+    rw.runkey.run("tpl_json", {name: True}, images=1, noise=2, mode="x", stage=3, agreed=True).result()
+    assert sent(runkey) == [{name: True, "images": 1, "noise": 2, "mode": "x", "stage": 3}]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ArgumentInvalid
+from ...errors import ArgumentInvalid, MagicUsageError
 from ...loop import background_loop, wait
 from ...reprs import short_repr
 from ...session.api import as_tags
@@ -64,7 +65,10 @@ class RunKeyApi:
             ConfigError: There is no key.
             SpendingRefused: A budget does not cover it, or the user did not agree. Nothing was sent.
             ArgumentInvalid: A name is both in *input* and a parameter.
+            MagicUsageError: An unknown name resembles one of the named arguments.
         """
+        for name, value in inputs.items():
+            _refuse_near_miss(name, value)
         twice = sorted((input or {}).keys() & inputs.keys()) if isinstance(input, Mapping) else []
         if twice:
             raise ArgumentInvalid("parameter", twice[0], "each input once, either in `input` or as a parameter")
@@ -145,6 +149,32 @@ def account_and_limits() -> tuple[RunKeyAccount, Limits]:
     client = _provider().client
     account = wait(background_loop().submit(client.account()))
     return account, Limits(client.pace.limit, client.pace.tasks_at_once)
+
+
+_ARGUMENTS = ("agreed", "fresh", "tags", "note", "webhook_url")
+_OTHER_NAMES = {"yes": "agreed", "tag": "tags", "inputs": "input"}
+_CUTOFF = 0.82
+_SHORTEST_PREFIX = 4
+
+
+def _refuse_near_miss(name: str, value: Any) -> None:
+    """Refuse an input that was probably meant as an argument: it would be sent, and the argument not be in force.
+
+    Raises:
+        MagicUsageError: The name resembles that of an argument.
+    """
+    plain = {argument.replace("_", ""): argument for argument in _ARGUMENTS}
+    typed = name.lower().replace("_", "")
+    near = difflib.get_close_matches(typed, plain, n=1, cutoff=_CUTOFF)
+    starts = [full for full in plain if len(typed) >= _SHORTEST_PREFIX and full.startswith(typed)]
+    meant = _OTHER_NAMES.get(typed) or next((plain[full] for full in [*near, *starts]), None)
+    if meant is None and typed != "service":
+        return
+    reason = "rw.runkey uses RunKey alone." if meant is None else f"did you mean {meant}?"
+    raise MagicUsageError(
+        f"Unknown argument {name!r:.60}: {reason} To pass it as an input, use input={{{name!r:.60}: {value!r:.40}}}. "
+        "Nothing was sent."
+    )
 
 
 def _provider() -> RunKeyProvider:

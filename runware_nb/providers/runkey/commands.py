@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...commands import webhook
@@ -24,7 +25,7 @@ from ...runlog.filters import RunFilter
 from ...session.api import as_tags
 from .api import account_and_limits, runkey
 from .package import SERVICES
-from .planning import TASK_TYPE, plan_task
+from .planning import TASK_TYPE, is_reference, plan_task
 from .protocol import is_safe_id
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ class Run:
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument("template", metavar="TEMPLATE", help="id of the template, such as tpl_abc123")
+        parser.add_argument(
+            "pairs", nargs="*", metavar="KEY=VALUE", help="inputs of the template; the same as --input KEY=VALUE"
+        )
         group = parser.add_argument_group("input")
         group.add_argument(
             "--input", action="append", default=[], metavar="KEY=VALUE",
@@ -81,7 +85,7 @@ class Run:
                     "There are two inputs: --input-file and the body of the cell. Keep one of them. Nothing was sent."
                 )
             given = read_object_file(options.input_file)
-        given |= parse_pairs(options.input)
+        given |= parse_pairs([*_input_words(options.pairs), *options.input])
         if options.seed is not None:
             if given.get("seed", options.seed) != options.seed:
                 raise MagicUsageError(
@@ -301,13 +305,47 @@ def _runs(session: Session, template: str | None) -> list[RunRecord]:
     return sorted(found, key=lambda run: run.created_at_utc, reverse=True)
 
 
+def _input_words(words: list[str]) -> list[str]:
+    """Return the words behind the template, which state inputs.
+
+    Raises:
+        MagicUsageError: One states none; it may be the rest of a text that was not quoted.
+    """
+    for word in words:
+        if "=" not in word:
+            raise MagicUsageError(
+                f"{word!r:.80} is one word too many: expected KEY=VALUE behind the template. Quote values that contain "
+                "blanks, such as --input prompt='a blue cat'. Nothing was sent."
+            )
+    return words
+
+
 def _defaults(session: Session, options: argparse.Namespace) -> Any:
     return getattr(options, "defaults", {}) or session.settings.defaults
 
 
 def medium_of(word: str, session: Session, names: Any) -> Any:
-    """Return the result or the URL that a word means; a run of the log is its first result, which has a URL."""
-    if word.startswith(("http://", "https://")):
+    """Return the result or the URL that a word means; a run of the log is its first result, which has a URL.
+
+    Raises:
+        MagicUsageError: It is nothing that RunKey could fetch. RunKey would take the text for an input and charge.
+    """
+    found = _meaning_of(word, session, names)
+    if isinstance(found, str) and not is_reference(found):
+        raise _no_url(found if names.get(word) == found else word, found)
+    if isinstance(found, Path):
+        raise _no_url(word, str(found))
+    return found
+
+
+def _no_url(word: str, found: str) -> MagicUsageError:
+    if Path(found).expanduser().is_file():
+        return MagicUsageError(f"RunKey takes URLs only, and {word!r:.80} is a file on this machine. Nothing was sent.")
+    return MagicUsageError(f"RunKey takes URLs only, and {word!r:.80} is none. Nothing was sent.")
+
+
+def _meaning_of(word: str, session: Session, names: Any) -> Any:
+    if is_reference(word):
         return word
     run, number_sign, number = word.partition("#")
     try:

@@ -80,6 +80,7 @@ _MEANINGS: Mapping[str, tuple[type[TaskError], str]] = {
 }
 """Section 8: the documented codes. The longer of the two lists on the page is used."""
 _PARAMETERS = {"40004": "template_id", "40005": "input"}
+_NO_TEMPLATE = "40004"
 _FINISHED = frozenset({"completed", "failed", "canceled"})
 _UNSAFE = frozenset("/?#%\\")
 
@@ -293,8 +294,11 @@ def error_of_code(
     kind, meaning = _MEANINGS.get(code, (fallback, "the request failed"))
     text = shortened(msg.strip(), _LONGEST_MESSAGE).removesuffix(".") if isinstance(msg, str) else ""
     quoted = f" ({text})" if text and text.lower() != meaning else ""
+    # A request that was refused has started no task, so nothing was charged; of a task that failed it is not known.
+    is_refused = code == _NO_TEMPLATE and http_status is not None
+    advice = " Nothing was charged. Check the id of the template in your RunKey account." if is_refused else ""
     error = kind(
-        f"RunKey: {meaning}{quoted}, code {code}{_named(request_id)}.",
+        f"RunKey: {meaning}{quoted}, code {code}{_named(request_id)}.{advice}",
         code=code, parameter=_PARAMETERS.get(code), http_status=http_status, retry_after_s=retry_after, raw=raw,
     )  # fmt: skip
     return _with_id(error, request_id)

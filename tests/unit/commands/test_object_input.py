@@ -41,7 +41,10 @@ def test_json_and_toml(text, expected):
     ("text", "words"),
     [
         ('{"a": 1,\n "b": [1, 2}', ["JSON in the cell", "line 2, column 12", "'\"b\": [1, 2}'"]),
-        ('{"a": ', ["JSON in the cell", "line 1, column"]),
+        ('{"a": ', ["The JSON in the cell ends too early (line 1). Nothing was sent."]),
+        ('{"a": 1,\n', ["The JSON in the cell ends too early (line 1). Nothing was sent."]),
+        ('{"a": 1,\n "b": "x\n', ["JSON in the cell", "line 2"]),
+        ('{"a": "x', ["The JSON in the cell ends too early (line 1). Nothing was sent."]),
         ("a ship", ["JSON in the cell", "line 1, column 1", "or TOML"]),
         ("a = \nb = 2", ["TOML in the cell", "line 1, column 5"]),
         ('a = "x', ["TOML in the cell", "at its end"]),

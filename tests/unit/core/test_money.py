@@ -99,7 +99,7 @@ def test_a_budget_in_credits_refuses_and_one_in_dollars_does_not_count_credits(l
 
     message = run_async(live())
     assert message == (
-        "This run costs about 3 credits, and 2 credits is left of the budget of 10 credits. Nothing was sent. "
+        "This run costs about 3 credits, and 2 credits are left of the budget of 10 credits. Nothing was sent. "
         '`rw.command("budget", "11.00", all=True, unit="credits", service="fake")` raises the budget.'
     )
     in_credits, in_dollars = budget_of(log, "credits"), budget_of(log, "USD")
@@ -198,7 +198,7 @@ def test_the_limit_of_the_settings_holds_in_its_unit_only(log, run_async):
     async def live():
         await log.prepare(run_record(1, provider="fake", estimate=5.0), limit=limit)
         await log.prepare(credits_run(2, estimate=3.0), limit=limit)
-        with pytest.raises(BudgetExceeded, match="1 credits is left of the budget of your settings"):
+        with pytest.raises(BudgetExceeded, match="1 credit is left of the budget of your settings"):
             await log.prepare(credits_run(3, estimate=3.0), limit=limit)
 
     run_async(live())

@@ -4,6 +4,7 @@ import warnings
 
 import pytest
 
+from runware_nb.commands.cost import budget_line
 from runware_nb.core.money import Money, dollars
 from runware_nb.errors import ArgumentInvalid, BudgetExceeded, MagicUsageError, RunLogError, RunNotFound
 from runware_nb.notebook.extension import _count_unfinished
@@ -11,7 +12,7 @@ from runware_nb.providers.runware.tasks import expected_results
 from runware_nb.runlog import UNFINISHED_STATES, ResultRecord, RunLog, State, TwinExists
 from runware_nb.runlog.filters import RunFilter, parse_since
 from runware_nb.runlog.maintenance import add_runs, forget_runs, rate_result, stored_files
-from runware_nb.runlog.spending import budgets_of, set_budget, sum_imported, sum_spending
+from runware_nb.runlog.spending import Budget, budgets_of, left_clause, set_budget, sum_imported, sum_spending
 from tests.runs import run_record
 
 AT = "2026-01-01T00:00:00.000+00:00"
@@ -367,3 +368,12 @@ def test_the_line_of_load_ext_counts_what_is_unfinished(tmp_path, state):
         connection.commit()
     log.close()
     assert _count_unfinished(tmp_path / "runs.sqlite") == (state in UNFINISHED_STATES)
+
+
+def test_what_is_left_of_a_budget_is_worded_by_its_number():
+    assert left_clause("the budget", "2 credits", "10 credits") == "2 credits are left of the budget of 10 credits"
+    assert left_clause("the budget", "1 credit", "10 credits") == "1 credit is left of the budget of 10 credits"
+    assert left_clause("the budget", "$0.05", "$1") == "$0.05 is left of the budget of $1"
+    assert left_clause("the budget", "0 credits", "0 credits") == "the budget is 0 credits"
+    spent = Budget("runkey", "", 0.0, 105.0, 0.0, "credits")
+    assert budget_line(spent) == "budget (runkey): 0 credits, so nothing more is sent; 105 credits spent"

@@ -289,3 +289,13 @@ def test_a_long_text_of_the_service_is_shortened_and_kept_in_raw():
     error = error_of_code("40005", "x" * 5000, raw={"msg": "x" * 5000})
     assert len(str(error)) < 1200
     assert len(error.raw["msg"]) == 5000
+
+
+def test_a_refused_template_states_the_code_once_and_what_to_do():
+    with pytest.raises(TaskInvalid) as caught:
+        parsed({"code": 40004, "msg": "Template not found", "request_id": "req_1"}, 404)
+    (line,) = caught.value._render_traceback_()
+    assert line == (
+        "TaskInvalid: RunKey: the template does not exist (Template not found), code 40004, request req_1. Nothing was "
+        "charged. Check the id of the template in your RunKey account. (parameter template_id)"
+    )
