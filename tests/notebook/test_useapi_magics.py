@@ -107,13 +107,52 @@ def test_a_refused_password_is_redacted_from_then_on(shell):
     assert known_secrets.is_in(PASSWORD)
 
 
+@pytest.mark.parametrize(
+    "refused_line",
+    [f"{SECOND} --password wave-0815", f"--password wave-0815 {SECOND}", f"wave-0815 {SECOND}",
+     f"{SECOND} --password --max-jobs 2", f"{SECOND} --password=account --max-jobs 3", f"{SECOND} -p {SECOND}"],
+)  # fmt: skip
+def test_a_refused_password_does_not_block_the_ways_that_the_refusal_names(
+    shell, monkeypatch, capsys, tmp_path, refused_line
+):
+    monkeypatch.setenv("PW", PASSWORD)
+    assert "--password-env NAME" in refused(shell, f"%useapi account add {refused_line}", MagicUsageError)
+    shell.run(f"%useapi account add {SECOND} --max-jobs 3 --password-env PW")
+    (tmp_path / "pw").write_text(f"{PASSWORD}\n")
+    shell.run(f"%useapi account add {SECOND} --max-jobs 3 --password-file pw")
+    assert shown(capsys).count("Runway accepted the password") == 2
+
+
+def test_a_known_runway_password_on_another_line_is_named(shell, monkeypatch):
+    monkeypatch.setenv("USEAPI_RUNWAY_PASSWORD", "wind-mill-1234")
+    message = refused(shell, "%%useapi image --yes --note wind-mill-1234\na ship", MagicUsageError)
+    assert "there is a key in this line (Runway password)" in message
+    assert "Use `%useapi account add EMAIL`, which has a hidden prompt, or set USEAPI_RUNWAY_PASSWORD." in message
+    known_secrets.add("gold-fish-9876")  # as after a prompt
+    message = refused(shell, "%useapi tasks --status gold-fish-9876", MagicUsageError)
+    assert "(Runway password)" in message
+
+
 def test_python_refuses_a_password_as_a_word_as_well(shell):
     with pytest.raises(MagicUsageError) as caught:
         rw.command("useapi account", "add", SECOND, password=PASSWORD)
     assert PASSWORD not in str(caught.value)
 
 
-@pytest.mark.parametrize("email", ["first", "a b@example.com", "a/b@example.com", "a%b@example.com"])
+@pytest.mark.parametrize(
+    "email",
+    [
+        "first",
+        "me@example",
+        "me@",
+        "@b.com",
+        "a@b@example.com",
+        "a@example.",
+        "a b@example.com",
+        "a/b@example.com",
+        "a%b@example.com",
+    ],
+)
 def test_a_mistyped_email_is_one_sentence(shell, monkeypatch, email):
     monkeypatch.setenv("PW", PASSWORD)
     message = refused(shell, f"%useapi account add '{email}' --password-env PW", MagicUsageError)

@@ -231,19 +231,27 @@ class Account:
             MagicUsageError: A word can only be a password. The message does not repeat it.
         """
         plain: list[str] = []
-        takes_value = False
+        passwords: list[str] = []
+        names_password = takes_value = takes_password = False
         for word in words:
             name, equals, value = word.partition("=")
-            if takes_value:
+            is_flag = name in _WITH_VALUE or name in _OF_PASSWORDS or word in _PLAIN_FLAGS
+            if takes_password and not is_flag:
+                passwords.append(word)
+            elif takes_value:
                 takes_value = False
-            elif name in {"--password", "--pass", "--pw", "-p"}:
-                _refuse_passwords([value, *words[len(plain) :]])
+                continue
+            elif name in _OF_PASSWORDS:
+                names_password, takes_password = True, not equals
+                passwords.append(value)
+                continue
             elif name in _WITH_VALUE:
                 takes_value = not equals
             elif not word.startswith("-"):
                 plain.append(word)
-        if len(plain) > 2:
-            _refuse_passwords(plain[2:])
+            takes_password = False
+        if names_password or len(plain) > 2:
+            _refuse_passwords([*passwords, *(word for word in plain[1:] if not _is_email(word))], plain)
         return cls()
 
     @staticmethod
@@ -269,7 +277,7 @@ class Account:
             ConfigError: This session cannot ask for the password.
             NotConfirmed: The user did not agree to the removal. Nothing was changed.
         """
-        email = _email(options.email)
+        email = _email(options.email, is_new=options.action == "add")
         if options.action == "add":
             return _add_to(session, email, options)
         given = {"--max-jobs": options.max_jobs, "--password-env": options.password_env,
@@ -283,22 +291,39 @@ class Account:
 
 
 _WITH_VALUE = frozenset({"--max-jobs", "--password-env", "--password-file"})
+_PLAIN_FLAGS = frozenset({"--credits", "--yes", "--full", "-h", "--help"})
+_OF_PASSWORDS = frozenset({"--password", "--pass", "--pw", "-p"})
+"""Options that do not exist, and that a user may try."""
 
 
-def _refuse_passwords(words: Sequence[str]) -> None:
-    """Refuse a line with a password. It is redacted from now on, because it stays in the cell that was run."""
-    for word in words:
-        known_secrets.add(word)
+def _refuse_passwords(passwords: Sequence[str], plain: Sequence[str]) -> None:
+    """Refuse a line with a password. It is redacted from now on, because it stays in the cell that was run.
+
+    What a correct line contains is never registered: each later line with the same e-mail or option would be refused.
+    """
+    needed = [*plain[:1], *filter(_is_email, plain), *_WITH_VALUE, *_PLAIN_FLAGS]
+    for password in passwords:
+        if not any(password in word for word in needed):
+            known_secrets.add(password)
     raise MagicUsageError(_REFUSAL)
 
 
-def _email(typed: str) -> str:
+def _is_email(word: str) -> bool:
     try:
-        return check_email(typed)
+        check_email(word, is_new=True)
+    except ArgumentInvalid:
+        return False
+    return True
+
+
+def _email(typed: str, *, is_new: bool) -> str:
+    try:
+        return check_email(typed, is_new=is_new)
     except ArgumentInvalid as error:
         raise MagicUsageError(
             f"Invalid e-mail {typed!r}: expected the e-mail of a Runway account, such as me@example.com, "
-            "without blanks, /, ?, #, % and characters outside ASCII. Nothing was sent."
+            "with one @ and a dot after it, and without blanks, /, ?, #, % and characters outside ASCII. Nothing was "
+            "sent."
         ) from error
 
 

@@ -341,7 +341,7 @@ class AccountsForm:
         typed = self._email.value
         try:
             if typed or is_needed:
-                check_email(typed)
+                check_email(typed, is_new=True)
         except ArgumentInvalid:
             said = "Expected the e-mail of a Runway account, such as me@example.com, without blanks, /, ?, #, %."
             self._tell(self._email_problem, said)
