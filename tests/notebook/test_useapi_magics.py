@@ -246,6 +246,10 @@ def test_in_the_background_the_name_holds_the_job(shell):
         ("video --duration=11 --model gen4.5", "%%useapi video --duration=10 --model gen4.5"),
         ("image -n 3", "%%useapi image -n 4"),
         ("frames --ratio 16:8", "%%useapi frames --ratio 16:9"),
+        ("frames --ratio 16x9", "%%useapi frames --ratio 16:9"),
+        ("-m gen4 --ratio 16x9 --yes", "%%useapi video -m gen4 --ratio 16:9 --yes"),
+        ("-m gen44 --yes", "%%useapi video -m gen4 --yes"),
+        ("image --model=nano-bananna --yes", "%%useapi image --model=nano-banana --yes"),
         ("gen4/create --duration 7 --start-frame http://127.0.0.1/x.png", "%%useapi create gen4/create --duration 5"),
         ("vidoe --model gen4", "%%useapi video --model gen4"),
         ("accounts", "%useapi accounts"),
@@ -256,6 +260,18 @@ def test_a_refused_value_comes_with_the_corrected_line(shell, useapi, line, corr
     message = refused(shell, f"%%useapi {line}\na ship", (TaskInvalid, MagicUsageError))
     assert f"Try: {corrected}" in message
     assert useapi.call("GET", f"/tasks/?offset=0&limit=10&email={FIRST}")[1] == []
+
+
+@pytest.mark.parametrize("cell", ["image -m gen4 --yes\n", "-m gen4 --yes\n  \n", "frames --yes", "-m gen9 --yes"])
+def test_an_empty_prompt_is_refused(shell, useapi, cell):
+    assert "The prompt is empty. Nothing was sent." in refused(shell, f"%%useapi {cell}", TaskInvalid)
+    assert useapi.call("GET", f"/tasks/?offset=0&limit=10&email={FIRST}")[1] == []
+
+
+@pytest.mark.parametrize("line", ["-m gen44 --unknown-model", "--set model=gen44", "-m luma-9"])
+def test_a_new_model_is_accepted(shell, capsys, line):
+    shell.run(f"%%useapi image {line} --dry-run\na ship")
+    assert "is not known here" in shown(capsys)
 
 
 def test_help_with_a_model_lists_its_options_alone(shell, capsys):

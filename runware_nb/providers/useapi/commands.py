@@ -23,6 +23,7 @@ from ...errors import (
     MagicUsageError,
     RunNotFound,
     RunwareNBError,
+    TaskInvalid,
     TaskNotFound,
 )
 from ...loop import background_loop, wait
@@ -32,7 +33,7 @@ from ...session.api import as_tags
 from ...settings import text_of_variable
 from .accounts import MOST_JOBS, RECOMMENDED_JOBS, Password, UseApiAccount, check_email, check_max_jobs
 from .assets import is_asset_id
-from .models import ENDPOINTS, IMAGE_MODELS, VIDEO_MODELS, Parameter, models_for, parameters_of
+from .models import ENDPOINTS, IMAGE_MODELS, VIDEO_MODELS, Parameter, models_for, near_model, parameters_of
 from .options import KINDS, LineOption, default_model, find_path, flags_by_parameter, line_options, model_on_line
 from .package import RUNWAY_PASSWORD
 from .protocol import Asset, Features, UseApiTask, owner_of, shorten_account, shorten_id
@@ -833,6 +834,12 @@ class Generate:
         group = parser.add_argument_group("run")
         group.add_argument("--account", metavar="EMAIL", help="the Runway account that runs it; any by default")
         group.add_argument("--set", action="append", metavar="KEY=JSON", help="any other parameter of the service")
+        if self._path is None or self.names_path or models_for(self._path):
+            group.add_argument(
+                "--unknown-model",
+                action="store_true",
+                help="send a model that looks like a mistyped name of a known one",
+            )
         group.add_argument("--fresh", action="store_true", help="ask again, although the log has the answer")
         group.add_argument("--yes", action="store_true", help="agree to the unknown price")
         add_label_options(parser)
@@ -934,6 +941,8 @@ def task_on_line(
         given = getattr(options, option.dest, None)
         if given is None:
             continue
+        if option.parameters[0].name == "model" and not getattr(options, "unknown_model", False):
+            _refuse_mistyped_model(path, given)
         named = option.names(given if option.is_list else [given])
         if option.parameters[0].kind == "asset":
             assets |= {name: find(word) for name, word in named.items()}
@@ -947,6 +956,21 @@ def task_on_line(
         else:
             task[name] = value
     return {**task, "assets": assets} if assets else task
+
+
+def _refuse_mistyped_model(path: str, name: str) -> None:
+    """Refuse a model that is probably a mistyped one: a notice would be read after the task was paid.
+
+    Raises:
+        TaskInvalid: It looks like a known model. The corrected line names that one.
+    """
+    near = near_model(path, name)
+    if near is not None:
+        raise TaskInvalid(
+            f"Unknown model {name!r}. Did you mean {near!r}? Add --unknown-model if the model is new. Nothing was "
+            "sent.",
+            parameter="model", allowed_values=(near,),
+        )  # fmt: skip
 
 
 video, image, frames = (Generate(KINDS[kind]) for kind in ("video", "image", "frames"))

@@ -20,6 +20,7 @@ from .models import (
     ENDPOINTS,
     Parameter,
     models_for,
+    near_model,
     parameters_of,
 )
 from .provider import call_of
@@ -198,6 +199,8 @@ def cell_words(task: Mapping[str, Any], word_of: Callable[[Any], str]) -> list[s
                     values[parameter.name] = value
                     break
             elif parameter.name != "model" or value != default_model(path):
+                if parameter.name == "model" and near_model(path, value) is not None:
+                    words.append("--unknown-model")
                 words += [option.flags[0], word_of(value) if parameter.kind == "asset" else str(value)]
     if task.get("account"):
         words += ["--account", str(task["account"])]
