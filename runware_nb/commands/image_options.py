@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -20,7 +19,7 @@ from ..providers.runware.operations import wire_name
 from ..providers.runware.tasks import ImageTask
 from ..remedies import Remedy, command
 from ..session.api import as_tags, make_image_task
-from ..settings import RUNWARE_KEY, is_set_variable, remember_secrets
+from ..settings import RUNWARE_KEY, is_set_variable, remember_secrets, text_of_variable
 from .arguments import whole_number
 
 __all__ = [
@@ -205,8 +204,8 @@ def _secret_in(text: str, line: Sequence[str]) -> ProviderSecret:
         if secret.shape and re.search(secret.shape, text):
             return secret
     for secret in declared_secrets.entries:
-        values = [os.environ.get(name, "").strip() for name in secret.variables]
-        if any(value and value in text for value in values):
+        values = [text_of_variable(name) or "" for name in secret.variables]
+        if any(value.strip() and value.strip() in text for value in values):
             return secret
     # A secret that was typed at a prompt is in no variable. It does not have the shape of the provider's other secrets.
     of_line = [secret for secret in declared_secrets.entries if line and secret.provider == line[0]]
