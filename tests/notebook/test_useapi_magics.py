@@ -282,7 +282,17 @@ def test_help_with_a_model_lists_its_options_alone(shell, capsys):
     shell.run("%useapi video -h")
     assert "--end-frame" in shown(capsys)
     shell.run("%useapi models gen4")
-    assert "--duration" in shown(capsys)
+    text = shown(capsys)
+    assert "--duration" in text
+    assert "width:height, such as 16:9" in text
+    video, image = text.split("%%useapi image --model gen4: ")
+    assert video.startswith("%%useapi video --model gen4: generate a video")
+    assert video.count("--image, up to 11 times") == video.count("--image") == 1
+    assert "reference image  " in video
+    assert "multishot: --set multishot_prompt_1=…, up to 6" in video
+    assert video.count("multishot:") == 2
+    assert "--image, up to 8 times" in image
+    assert len(rw.command("useapi models", "gen4").json) > 40, "a program gets each parameter"
     shell.run("%useapi models")
     assert "%%useapi image --model nano-banana" in shown(capsys)
     assert "Did you mean gen4?" in refused(shell, "%useapi models gen44", MagicUsageError)

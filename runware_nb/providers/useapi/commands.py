@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import getpass
+import re
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from ...errors import (
     TaskNotFound,
 )
 from ...loop import background_loop, wait
+from ...present.html import element, text
 from ...present.table import Table, render_facts, render_table
 from ...remedies import Remedy
 from ...session.api import as_tags
@@ -34,9 +36,18 @@ from ...settings import text_of_variable
 from .accounts import MOST_JOBS, RECOMMENDED_JOBS, Password, UseApiAccount, check_email, check_max_jobs
 from .assets import is_asset_id
 from .models import ENDPOINTS, IMAGE_MODELS, VIDEO_MODELS, Parameter, models_for, near_model, parameters_of
-from .options import KINDS, LineOption, default_model, find_path, flags_by_parameter, line_options, model_on_line
+from .options import (
+    KINDS,
+    MULTISHOT,
+    LineOption,
+    default_model,
+    find_path,
+    flags_by_parameter,
+    line_options,
+    model_on_line,
+)
 from .package import RUNWAY_PASSWORD
-from .protocol import Asset, Features, UseApiTask, owner_of, shorten_account, shorten_id
+from .protocol import Asset, Features, UseApiTask, owner_of, shorten_account, shorten_accounts, shorten_id
 from .provider import PREFIX, UseApiProvider
 
 if TYPE_CHECKING:
@@ -201,7 +212,10 @@ class Accounts:
         left = None if plans is None else {
             email: plan.credits_left if isinstance(plan, Features) else None for email, plan in plans.items()
         }  # fmt: skip
-        rows = [{**row, "account": _shown(row["account"], options)} for row in account_rows(accounts, running, left)]
+        short = shorten_accounts(account.email for account in accounts)
+        rows = account_rows(accounts, running, left)
+        if not options.full:
+            rows = [{**row, "account": short[row["account"]]} for row in rows]
         columns = ["account", "state", "jobs", "session expires (UTC)", *(["credits"] if plans is not None else [])]
         cells = [
             [
@@ -658,18 +672,46 @@ def _describe_model(name: str) -> CommandResult:
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"Did you mean {near[0]}?" if near else "`models` lists them."
         raise MagicUsageError(f"Unknown model or create call {name!r}. {hint}")
-    rows, cells = [], []
+    rows: list[dict[str, Any]] = []
+    tables: list[dict[str, str]] = []
     for call, model in calls:
         flags = flags_by_parameter(call)
+        groups: dict[str, list[dict[str, Any]]] = {}
         for parameter in parameters_of(call, model):
             row = _parameter_row(call, parameter, flags.get(parameter.name, ()))
             rows.append(row)
-            default = "" if row["default"] is None else row["default"]
-            cells.append([row["option"], row["accepts"], default, row["help"], row["name"], call])
-    columns = ["option", "accepts", "default", "meaning", "name at the service", "call" if len(calls) > 1 else ""]
-    if len(calls) == 1:
-        cells = [[*cell[:-1], ""] for cell in cells]
-    return CommandResult(render_table(Table(columns, cells)), rows)
+            shot = MULTISHOT.fullmatch(parameter.name)
+            groups.setdefault(f"multishot {shot[1]}" if shot else row["option"], []).append(row)
+        cells = [_option_cells(group) for group in groups.values()]
+        columns = ["option", "accepts", "default", "meaning", "name at the service"]
+        word = next((kind for kind, known in KINDS.items() if known == call), call)
+        heading = f"%%useapi {word}{f' --model {model}' if model else ''}: {ENDPOINTS[call].summary}"
+        table = render_table(Table(columns, cells))
+        tables.append(
+            {
+                "text/html": element("div", element("strong", text(heading)) + table["text/html"]),
+                "text/plain": f"{heading}\n{table['text/plain']}",
+            }
+        )
+    bundle = {
+        "text/html": "".join(table["text/html"] for table in tables),
+        "text/plain": "\n\n".join(table["text/plain"] for table in tables),
+    }
+    return CommandResult(bundle, rows)
+
+
+def _option_cells(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Return what is shown of an option, which may set several parameters: the reference images, or the shots."""
+    first, last = rows[0], rows[-1]
+    default = "" if first["default"] is None else first["default"]
+    if len(rows) == 1:
+        return [first["option"], first["accepts"], default, first["help"], first["name"]]
+    is_shot = MULTISHOT.fullmatch(first["name"]) is not None
+    option = f"multishot: {first['option']}, up to {len(rows)}" if is_shot else (
+        f"{first['option']}, up to {len(rows)} times"
+    )  # fmt: skip
+    help_text = re.sub(r" 1\b", "", first["help"])
+    return [option, first["accepts"], default, help_text, f"{first['name']} to {last['name']}"]
 
 
 def _parameter_row(call: str, parameter: Parameter, flags: Sequence[str]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from .provider import call_of
 
 __all__ = [
     "KINDS",
+    "MULTISHOT",
     "LineOption",
     "cell_words",
     "default_model",
@@ -67,7 +68,7 @@ _FLAGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Options that differ from the name on the wire."""
 _NUMBERED = re.compile(r"(\w*AssetId)(\d*)")
-_MULTISHOT = re.compile(r"multishot_(prompt|duration)_\d")
+MULTISHOT = re.compile(r"multishot_(prompt|duration)_\d")
 _DEFAULTS = MappingProxyType({"videos/create": DEFAULT_VIDEO_MODEL, "images/create": DEFAULT_IMAGE_MODEL})
 
 
@@ -152,7 +153,7 @@ def line_options(path: str, model: str | None = None) -> list[LineOption]:
     """
     groups: dict[tuple[str, ...], list[Parameter]] = {}
     for parameter in parameters_of(path, model):
-        if parameter.name == "text_prompt" or _MULTISHOT.fullmatch(parameter.name):
+        if parameter.name == "text_prompt" or MULTISHOT.fullmatch(parameter.name):
             continue
         groups.setdefault(_flags_of(parameter), []).append(parameter)
     return [LineOption(flags, tuple(parameters)) for flags, parameters in groups.items()]
