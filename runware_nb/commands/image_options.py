@@ -12,14 +12,14 @@ from typing import Any
 from ..core.key_shapes import contains_key, looks_like_key
 from ..core.operations import TEXT_TO_IMAGE, Kind, Operation
 from ..core.option_values import parse_loras, parse_size
-from ..core.provider_secrets import declared_secrets
+from ..core.provider_secrets import ProviderSecret, declared_secrets
 from ..core.redaction import known_secrets
 from ..errors import MagicUsageError
 from ..providers.runware.operations import wire_name
 from ..providers.runware.tasks import ImageTask
 from ..remedies import Remedy, command
 from ..session.api import as_tags, make_image_task
-from ..settings import RUNWARE_KEY, is_set_variable, remember_secrets
+from ..settings import RUNWARE_KEY, is_set_variable, remember_secrets, text_of_variable
 from .arguments import whole_number
 
 __all__ = [
@@ -156,7 +156,7 @@ def refuse_keys(words: Sequence[str], known: Sequence[str] = ()) -> None:
         # A long name such as RUNKEY_WEBHOOK_SECRET_2026 has the shape of a key, and is none if it is set as a variable.
         has_shape = looks_like_key(value) and not is_set_variable(value)
         if has_shape or word.lower().startswith(("--api-key", "--key")) or any(k in word for k in known):
-            raise key_in_line(word)
+            raise key_in_line(word, words)
 
 
 def refuse_known_keys(words: Sequence[str]) -> None:
@@ -167,7 +167,7 @@ def refuse_known_keys(words: Sequence[str]) -> None:
     """
     remember_secrets()
     if any(known_secrets.is_in(word) for word in words):
-        raise key_in_line(next(word for word in words if known_secrets.is_in(word)))
+        raise key_in_line(next(word for word in words if known_secrets.is_in(word)), words)
 
 
 def refuse_keys_of_known_shape(word: str) -> None:
@@ -181,19 +181,35 @@ def refuse_keys_of_known_shape(word: str) -> None:
         raise key_in_line(word)
 
 
-def key_in_line(text: str = "") -> MagicUsageError:
+def key_in_line(text: str = "", line: Sequence[str] = ()) -> MagicUsageError:
     """Build the error of a line or a cell that contains a key.
 
     Args:
         text: What contains it, to find out whose key it is. It is not repeated.
+        line: The whole line, which may begin with the name of a provider.
     """
-    secret = next((one for one in declared_secrets.entries if one.shape and re.search(one.shape, text)), RUNWARE_KEY)
-    words = () if secret.provider == RUNWARE_KEY.provider else (secret.provider,)
+    secret = _secret_in(text, line)
+    is_runware = secret.provider == RUNWARE_KEY.provider
+    asked_by = secret.asked_by or ("login", *(() if is_runware else (secret.provider,)))
+    label = "" if is_runware else f" ({secret.label})"
     return MagicUsageError(
-        "there is a key in this line, and lines are saved and shared. Nothing was sent. Delete it from the line."
-    ).with_remedy(
-        Remedy(f"Use {{0}}, which has a hidden prompt, or set {secret.variable}.", (command("login", *words),))
-    )
+        f"there is a key in this line{label}, and lines are saved and shared. Nothing was sent. Delete it from the "
+        "line."
+    ).with_remedy(Remedy(f"Use {{0}}, which has a hidden prompt, or set {secret.variable}.", (command(*asked_by),)))
+
+
+def _secret_in(text: str, line: Sequence[str]) -> ProviderSecret:
+    """Return which secret a text contains: by its shape, else by its value, else by the provider of the line."""
+    for secret in declared_secrets.entries:
+        if secret.shape and re.search(secret.shape, text):
+            return secret
+    for secret in declared_secrets.entries:
+        values = [text_of_variable(name) or "" for name in secret.variables]
+        if any(value.strip() and value.strip() in text for value in values):
+            return secret
+    # A secret that was typed at a prompt is in no variable. It does not have the shape of the provider's other secrets.
+    of_line = [secret for secret in declared_secrets.entries if line and secret.provider == line[0]]
+    return next((secret for secret in of_line if not secret.shape), next(iter(of_line), RUNWARE_KEY))
 
 
 def read_set(pairs: Sequence[str]) -> Mapping[str, Any]:

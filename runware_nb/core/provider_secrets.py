@@ -30,6 +30,7 @@ class ProviderSecret:
         keyring_user: User in the system's keyring, where `{profile}` is the profile in use or `default`. If empty,
             the secret is read from the environment only, and `login` does not ask for it.
         get_it_at: URL where a user gets one; empty if there is none.
+        asked_by: Words of the command that asks for it at a hidden prompt, if it is not `login`.
     """
 
     provider: str
@@ -40,6 +41,7 @@ class ProviderSecret:
     keyring_service: str = "runware_nb"
     keyring_user: str = ""
     get_it_at: str = ""
+    asked_by: tuple[str, ...] = ()
 
     @property
     def variable(self) -> str:

@@ -313,7 +313,7 @@ def confirm(
     if is_agreed is None:
         raise NotConfirmed(f"{statement} This session cannot ask for confirmation. {undone}").with_remedy(remedy)
     if not is_agreed:
-        raise NotConfirmed(f"{statement} You answered no. {undone}")
+        raise NotConfirmed(f"You answered no. {undone}")  # the question is still there to read
 
 
 def limit_of(settings: Settings, unit: str) -> Money | None:

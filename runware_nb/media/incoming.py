@@ -130,7 +130,7 @@ def _checked(body: bytes, what: str) -> tuple[bytes, str]:
     if kind is None:
         raise MediaError(
             f"{what} is not an image, video, audio or 3D file of a known type: it begins with {body[:16]!r}. "
-            "The file was not sent"
+            "The file was not sent."
         )
     try:
         if kind in CONVERTED_TYPES:
@@ -138,7 +138,7 @@ def _checked(body: bytes, what: str) -> tuple[bytes, str]:
         if kind in IMAGE_TYPES:
             decode(body)
     except MediaError as error:
-        raise MediaError(f"{what}: {error}. The file was not sent") from error
+        raise MediaError(f"{what}: {error}. The file was not sent.") from error
     return body, kind
 
 

@@ -175,13 +175,13 @@ def test_an_update_needs_no_email(accounts, useapi):
     assert useapi.call("GET", f"/accounts/{FIRST}")[1]["maxJobs"] == 9
 
 
-def test_accounts_that_look_the_same_are_numbered_and_errors_say_what_to_do(accounts, useapi):
+def test_accounts_that_would_look_the_same_show_more_and_errors_say_what_to_do(accounts, useapi):
     useapi.add_account("anna@example.com", 2)
     useapi.add_account("antje@example.com", 2)
     useapi.faults({"kind": "expire_session"})
     useapi.create(email="antje@example.com")
     click(accounts, "Refresh")
-    assert [title for title, _ in accounts._choice.options][1:] == ["an…@example.com", "an…@example.com (2)"]
+    assert [title for title, _ in accounts._choice.options][1:] == ["ann…@example.com", "ant…@example.com"]
     assert "serves no task until it is added again with its password" in texts(accounts)
 
 
@@ -202,6 +202,9 @@ def test_a_form_generates_with_the_fields_of_its_model(shell, useapi, tmp_path):
     Image.new("RGB", (64, 36)).save(tmp_path / "frame.png")
     form = rw.form("useapi:gen4")
     find(form, widgets.Textarea, "Prompt").value = "a ship"
+    below = form.widget.children[form.widget.children.index(find(form, widgets.Textarea, "Prompt")) + 1]
+    assert "{name} is not replaced in a form." in below.value
+    assert texts(form).count("is not replaced") == 1
     titles = [each.description for each in walk(form.widget) if getattr(each, "description", "")]
     assert not any(title.startswith("End frame") for title in titles), "gen4 takes one frame"
     duration = find(form, widgets.Dropdown, "Duration")

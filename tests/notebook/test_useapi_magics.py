@@ -107,13 +107,52 @@ def test_a_refused_password_is_redacted_from_then_on(shell):
     assert known_secrets.is_in(PASSWORD)
 
 
+@pytest.mark.parametrize(
+    "refused_line",
+    [f"{SECOND} --password wave-0815", f"--password wave-0815 {SECOND}", f"wave-0815 {SECOND}",
+     f"{SECOND} --password --max-jobs 2", f"{SECOND} --password=account --max-jobs 3", f"{SECOND} -p {SECOND}"],
+)  # fmt: skip
+def test_a_refused_password_does_not_block_the_ways_that_the_refusal_names(
+    shell, monkeypatch, capsys, tmp_path, refused_line
+):
+    monkeypatch.setenv("PW", PASSWORD)
+    assert "--password-env NAME" in refused(shell, f"%useapi account add {refused_line}", MagicUsageError)
+    shell.run(f"%useapi account add {SECOND} --max-jobs 3 --password-env PW")
+    (tmp_path / "pw").write_text(f"{PASSWORD}\n")
+    shell.run(f"%useapi account add {SECOND} --max-jobs 3 --password-file pw")
+    assert shown(capsys).count("Runway accepted the password") == 2
+
+
+def test_a_known_runway_password_on_another_line_is_named(shell, monkeypatch):
+    monkeypatch.setenv("USEAPI_RUNWAY_PASSWORD", "wind-mill-1234")
+    message = refused(shell, "%%useapi image --yes --note wind-mill-1234\na ship", MagicUsageError)
+    assert "there is a key in this line (Runway password)" in message
+    assert "Use `%useapi account add EMAIL`, which has a hidden prompt, or set USEAPI_RUNWAY_PASSWORD." in message
+    known_secrets.add("gold-fish-9876")  # as after a prompt
+    message = refused(shell, "%useapi tasks --status gold-fish-9876", MagicUsageError)
+    assert "(Runway password)" in message
+
+
 def test_python_refuses_a_password_as_a_word_as_well(shell):
     with pytest.raises(MagicUsageError) as caught:
         rw.command("useapi account", "add", SECOND, password=PASSWORD)
     assert PASSWORD not in str(caught.value)
 
 
-@pytest.mark.parametrize("email", ["first", "a b@example.com", "a/b@example.com", "a%b@example.com"])
+@pytest.mark.parametrize(
+    "email",
+    [
+        "first",
+        "me@example",
+        "me@",
+        "@b.com",
+        "a@b@example.com",
+        "a@example.",
+        "a b@example.com",
+        "a/b@example.com",
+        "a%b@example.com",
+    ],
+)
 def test_a_mistyped_email_is_one_sentence(shell, monkeypatch, email):
     monkeypatch.setenv("PW", PASSWORD)
     message = refused(shell, f"%useapi account add '{email}' --password-env PW", MagicUsageError)
@@ -207,6 +246,10 @@ def test_in_the_background_the_name_holds_the_job(shell):
         ("video --duration=11 --model gen4.5", "%%useapi video --duration=10 --model gen4.5"),
         ("image -n 3", "%%useapi image -n 4"),
         ("frames --ratio 16:8", "%%useapi frames --ratio 16:9"),
+        ("frames --ratio 16x9", "%%useapi frames --ratio 16:9"),
+        ("-m gen4 --ratio 16x9 --yes", "%%useapi video -m gen4 --ratio 16:9 --yes"),
+        ("-m gen44 --yes", "%%useapi video -m gen4 --yes"),
+        ("image --model=nano-bananna --yes", "%%useapi image --model=nano-banana --yes"),
         ("gen4/create --duration 7 --start-frame http://127.0.0.1/x.png", "%%useapi create gen4/create --duration 5"),
         ("vidoe --model gen4", "%%useapi video --model gen4"),
         ("accounts", "%useapi accounts"),
@@ -219,6 +262,18 @@ def test_a_refused_value_comes_with_the_corrected_line(shell, useapi, line, corr
     assert useapi.call("GET", f"/tasks/?offset=0&limit=10&email={FIRST}")[1] == []
 
 
+@pytest.mark.parametrize("cell", ["image -m gen4 --yes\n", "-m gen4 --yes\n  \n", "frames --yes", "-m gen9 --yes"])
+def test_an_empty_prompt_is_refused(shell, useapi, cell):
+    assert "The prompt is empty. Nothing was sent." in refused(shell, f"%%useapi {cell}", TaskInvalid)
+    assert useapi.call("GET", f"/tasks/?offset=0&limit=10&email={FIRST}")[1] == []
+
+
+@pytest.mark.parametrize("line", ["-m gen44 --unknown-model", "--set model=gen44", "-m luma-9"])
+def test_a_new_model_is_accepted(shell, capsys, line):
+    shell.run(f"%%useapi image {line} --dry-run\na ship")
+    assert "is not known here" in shown(capsys)
+
+
 def test_help_with_a_model_lists_its_options_alone(shell, capsys):
     shell.run("%%useapi -h --model gen4")
     text = " ".join(shown(capsys).split())
@@ -227,7 +282,17 @@ def test_help_with_a_model_lists_its_options_alone(shell, capsys):
     shell.run("%useapi video -h")
     assert "--end-frame" in shown(capsys)
     shell.run("%useapi models gen4")
-    assert "--duration" in shown(capsys)
+    text = shown(capsys)
+    assert "--duration" in text
+    assert "width:height, such as 16:9" in text
+    video, image = text.split("%%useapi image --model gen4: ")
+    assert video.startswith("%%useapi video --model gen4: generate a video")
+    assert video.count("--image, up to 11 times") == video.count("--image") == 1
+    assert "reference image  " in video
+    assert "multishot: --set multishot_prompt_1=…, up to 6" in video
+    assert video.count("multishot:") == 2
+    assert "--image, up to 8 times" in image
+    assert len(rw.command("useapi models", "gen4").json) > 40, "a program gets each parameter"
     shell.run("%useapi models")
     assert "%%useapi image --model nano-banana" in shown(capsys)
     assert "Did you mean gen4?" in refused(shell, "%useapi models gen44", MagicUsageError)

@@ -14,7 +14,7 @@ from traitlets import TraitError
 from ...engine.display import relative_path
 from ...engine.front_end import current_front_end
 from ...errors import RunwareNBError, TaskInvalid
-from ...present.html import MUTED, element, text
+from ...present.html import MUTED, element, muted, text
 from ...providers.runware.catalog import Field, FieldProblem, Kind, check_value, read_value
 from ...reprs import short_repr
 from .controls import Control, NumberControl, label_of, plain_control
@@ -78,6 +78,7 @@ class ObjectForm:
         names: The user's variables.
         values: Values to begin with.
         suggestions: Values that were used before, by field.
+        note: A sentence below the first field; empty for none.
 
     Attributes:
         widget: The controls, for a layout of your own.
@@ -94,6 +95,7 @@ class ObjectForm:
         names: Mapping[str, Any],
         values: Mapping[str, Any] | None = None,
         suggestions: Mapping[str, Sequence[Any]] | None = None,
+        note: str = "",
     ) -> None:
         self._session = session
         self._title = title
@@ -115,6 +117,7 @@ class ObjectForm:
         self._buttons = self._look.row(self._sender.generate, self._sender.cancel_button, copy)
         head = element("div", element("strong", text(title)) + element("span", f" {text(about)}", style=MUTED))
         self._head = self._look.make(widgets.HTML, value=form_style() + head)
+        self._notes = [self._look.make(widgets.HTML, value=muted(note))] if note else []
         problems = self.load(values or {})
         if not fields:
             self._fold.open()
@@ -289,7 +292,10 @@ class ObjectForm:
 
     def _place_all(self) -> None:
         more = [] if self._cell_text is None else [self._cell_text]
-        rows = [self._head, *self._main.widgets, *self._fold.widgets, self._buttons, self._sender.status, *more]
+        first, rest = self._main.widgets[:1], self._main.widgets[1:]
+        rows = [
+            self._head, *first, *self._notes, *rest, *self._fold.widgets, self._buttons, self._sender.status, *more
+        ]  # fmt: skip
         arrange(self.widget, rows, self._main.problems)
 
     def _show_cell(self) -> None:

@@ -41,6 +41,8 @@ RECOMMENDED_JOBS = 5
 _SEGMENT = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@]+")
 """Characters that a path segment may contain as they are (RFC 3986). Everything else would have to be percent-encoded,
 and the service is reported not to decode it."""
+_COMPLETE = re.compile(r"[^@]+@[^@.]+(\.[^@.]+)+")
+"""An e-mail with one @ and a dot in the domain. It is checked before a password is asked for."""
 _REFRESH_S = 300.0
 _SOON_S = 30.0
 _NOTICED_S = 1.0
@@ -139,13 +141,18 @@ class UseApiAccount:
         return printable(f"<UseApiAccount {email} {shortened(jobs)}{state}>")
 
 
-def check_email(email: object) -> str:
+def check_email(email: object, *, is_new: bool = False) -> str:
     """Return an e-mail that can stand in a path and in a body in the same spelling.
+
+    Args:
+        email: As typed, or as the service lists it.
+        is_new: Whether an account is to be added, whose e-mail must have a complete domain. One that the service
+            already lists can be shown and removed whatever it is.
 
     Raises:
         ArgumentInvalid: It is no e-mail, or contains a character that would have to be percent-encoded.
     """
-    if not isinstance(email, str) or "@" not in email.strip("@"):
+    if not isinstance(email, str) or "@" not in email.strip("@") or (is_new and not _COMPLETE.fullmatch(email)):
         raise ArgumentInvalid("email", email, "the e-mail of a Runway account, such as me@example.com")
     if not _SEGMENT.fullmatch(email):
         raise ArgumentInvalid("email", email, "an e-mail without blanks, /, ?, #, % and characters outside ASCII")

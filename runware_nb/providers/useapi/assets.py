@@ -68,7 +68,7 @@ def read_upload(value: Any) -> tuple[bytes, str]:
         return _converted(content, media_type)
     raise MediaError(
         f"useapi.net does not accept {media_type} files. The file was not sent. Convert it to PNG, JPEG, MP4, WAV or "
-        "another accepted type"
+        "another accepted type."
     )
 
 
@@ -87,5 +87,5 @@ def _converted(content: bytes, media_type: str) -> tuple[bytes, str]:
             return buffer.getvalue(), "image/png"
         image.convert("RGB").save(buffer, "JPEG", quality=95, subsampling=0)
     except (OSError, ValueError) as error:
-        raise MediaError(f"the {media_type} file cannot be converted: {error}") from error
+        raise MediaError(f"The {media_type} file cannot be converted: {error}. The file was not sent.") from error
     return buffer.getvalue(), "image/jpeg"

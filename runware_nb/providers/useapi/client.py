@@ -292,7 +292,7 @@ class UseApi:
             TaskInvalid: Runway refused the e-mail or the password.
             TaskFailed: Runway has suspended the account.
         """
-        email, max_jobs = check_email(email), check_max_jobs(max_jobs)
+        email, max_jobs = check_email(email, is_new=True), check_max_jobs(max_jobs)
         secret = password if isinstance(password, Password) else Password(password)
         del password
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import getpass
+import re
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
@@ -23,19 +24,30 @@ from ...errors import (
     MagicUsageError,
     RunNotFound,
     RunwareNBError,
+    TaskInvalid,
     TaskNotFound,
 )
 from ...loop import background_loop, wait
+from ...present.html import element, text
 from ...present.table import Table, render_facts, render_table
 from ...remedies import Remedy
 from ...session.api import as_tags
 from ...settings import text_of_variable
 from .accounts import MOST_JOBS, RECOMMENDED_JOBS, Password, UseApiAccount, check_email, check_max_jobs
 from .assets import is_asset_id
-from .models import ENDPOINTS, IMAGE_MODELS, VIDEO_MODELS, Parameter, models_for, parameters_of
-from .options import KINDS, LineOption, default_model, find_path, flags_by_parameter, line_options, model_on_line
+from .models import ENDPOINTS, IMAGE_MODELS, VIDEO_MODELS, Parameter, models_for, near_model, parameters_of
+from .options import (
+    KINDS,
+    MULTISHOT,
+    LineOption,
+    default_model,
+    find_path,
+    flags_by_parameter,
+    line_options,
+    model_on_line,
+)
 from .package import RUNWAY_PASSWORD
-from .protocol import Asset, Features, UseApiTask, owner_of, shorten_account, shorten_id
+from .protocol import Asset, Features, UseApiTask, owner_of, shorten_account, shorten_accounts, shorten_id
 from .provider import PREFIX, UseApiProvider
 
 if TYPE_CHECKING:
@@ -200,7 +212,10 @@ class Accounts:
         left = None if plans is None else {
             email: plan.credits_left if isinstance(plan, Features) else None for email, plan in plans.items()
         }  # fmt: skip
-        rows = [{**row, "account": _shown(row["account"], options)} for row in account_rows(accounts, running, left)]
+        short = shorten_accounts(account.email for account in accounts)
+        rows = account_rows(accounts, running, left)
+        if not options.full:
+            rows = [{**row, "account": short[row["account"]]} for row in rows]
         columns = ["account", "state", "jobs", "session expires (UTC)", *(["credits"] if plans is not None else [])]
         cells = [
             [
@@ -231,19 +246,27 @@ class Account:
             MagicUsageError: A word can only be a password. The message does not repeat it.
         """
         plain: list[str] = []
-        takes_value = False
+        passwords: list[str] = []
+        names_password = takes_value = takes_password = False
         for word in words:
             name, equals, value = word.partition("=")
-            if takes_value:
+            is_flag = name in _WITH_VALUE or name in _OF_PASSWORDS or word in _PLAIN_FLAGS
+            if takes_password and not is_flag:
+                passwords.append(word)
+            elif takes_value:
                 takes_value = False
-            elif name in {"--password", "--pass", "--pw", "-p"}:
-                _refuse_passwords([value, *words[len(plain) :]])
+                continue
+            elif name in _OF_PASSWORDS:
+                names_password, takes_password = True, not equals
+                passwords.append(value)
+                continue
             elif name in _WITH_VALUE:
                 takes_value = not equals
             elif not word.startswith("-"):
                 plain.append(word)
-        if len(plain) > 2:
-            _refuse_passwords(plain[2:])
+            takes_password = False
+        if names_password or len(plain) > 2:
+            _refuse_passwords([*passwords, *(word for word in plain[1:] if not _is_email(word))], plain)
         return cls()
 
     @staticmethod
@@ -269,7 +292,7 @@ class Account:
             ConfigError: This session cannot ask for the password.
             NotConfirmed: The user did not agree to the removal. Nothing was changed.
         """
-        email = _email(options.email)
+        email = _email(options.email, is_new=options.action == "add")
         if options.action == "add":
             return _add_to(session, email, options)
         given = {"--max-jobs": options.max_jobs, "--password-env": options.password_env,
@@ -283,22 +306,39 @@ class Account:
 
 
 _WITH_VALUE = frozenset({"--max-jobs", "--password-env", "--password-file"})
+_PLAIN_FLAGS = frozenset({"--credits", "--yes", "--full", "-h", "--help"})
+_OF_PASSWORDS = frozenset({"--password", "--pass", "--pw", "-p"})
+"""Options that do not exist, and that a user may try."""
 
 
-def _refuse_passwords(words: Sequence[str]) -> None:
-    """Refuse a line with a password. It is redacted from now on, because it stays in the cell that was run."""
-    for word in words:
-        known_secrets.add(word)
+def _refuse_passwords(passwords: Sequence[str], plain: Sequence[str]) -> None:
+    """Refuse a line with a password. It is redacted from now on, because it stays in the cell that was run.
+
+    What a correct line contains is never registered: each later line with the same e-mail or option would be refused.
+    """
+    needed = [*plain[:1], *filter(_is_email, plain), *_WITH_VALUE, *_PLAIN_FLAGS]
+    for password in passwords:
+        if not any(password in word for word in needed):
+            known_secrets.add(password)
     raise MagicUsageError(_REFUSAL)
 
 
-def _email(typed: str) -> str:
+def _is_email(word: str) -> bool:
     try:
-        return check_email(typed)
+        check_email(word, is_new=True)
+    except ArgumentInvalid:
+        return False
+    return True
+
+
+def _email(typed: str, *, is_new: bool) -> str:
+    try:
+        return check_email(typed, is_new=is_new)
     except ArgumentInvalid as error:
         raise MagicUsageError(
             f"Invalid e-mail {typed!r}: expected the e-mail of a Runway account, such as me@example.com, "
-            "without blanks, /, ?, #, % and characters outside ASCII. Nothing was sent."
+            "with one @ and a dot after it, and without blanks, /, ?, #, % and characters outside ASCII. Nothing was "
+            "sent."
         ) from error
 
 
@@ -632,18 +672,46 @@ def _describe_model(name: str) -> CommandResult:
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"Did you mean {near[0]}?" if near else "`models` lists them."
         raise MagicUsageError(f"Unknown model or create call {name!r}. {hint}")
-    rows, cells = [], []
+    rows: list[dict[str, Any]] = []
+    tables: list[dict[str, str]] = []
     for call, model in calls:
         flags = flags_by_parameter(call)
+        groups: dict[str, list[dict[str, Any]]] = {}
         for parameter in parameters_of(call, model):
             row = _parameter_row(call, parameter, flags.get(parameter.name, ()))
             rows.append(row)
-            default = "" if row["default"] is None else row["default"]
-            cells.append([row["option"], row["accepts"], default, row["help"], row["name"], call])
-    columns = ["option", "accepts", "default", "meaning", "name at the service", "call" if len(calls) > 1 else ""]
-    if len(calls) == 1:
-        cells = [[*cell[:-1], ""] for cell in cells]
-    return CommandResult(render_table(Table(columns, cells)), rows)
+            shot = MULTISHOT.fullmatch(parameter.name)
+            groups.setdefault(f"multishot {shot[1]}" if shot else row["option"], []).append(row)
+        cells = [_option_cells(group) for group in groups.values()]
+        columns = ["option", "accepts", "default", "meaning", "name at the service"]
+        word = next((kind for kind, known in KINDS.items() if known == call), call)
+        heading = f"%%useapi {word}{f' --model {model}' if model else ''}: {ENDPOINTS[call].summary}"
+        table = render_table(Table(columns, cells))
+        tables.append(
+            {
+                "text/html": element("div", element("strong", text(heading)) + table["text/html"]),
+                "text/plain": f"{heading}\n{table['text/plain']}",
+            }
+        )
+    bundle = {
+        "text/html": "".join(table["text/html"] for table in tables),
+        "text/plain": "\n\n".join(table["text/plain"] for table in tables),
+    }
+    return CommandResult(bundle, rows)
+
+
+def _option_cells(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Return what is shown of an option, which may set several parameters: the reference images, or the shots."""
+    first, last = rows[0], rows[-1]
+    default = "" if first["default"] is None else first["default"]
+    if len(rows) == 1:
+        return [first["option"], first["accepts"], default, first["help"], first["name"]]
+    is_shot = MULTISHOT.fullmatch(first["name"]) is not None
+    option = f"multishot: {first['option']}, up to {len(rows)}" if is_shot else (
+        f"{first['option']}, up to {len(rows)} times"
+    )  # fmt: skip
+    help_text = re.sub(r" 1\b", "", first["help"])
+    return [option, first["accepts"], default, help_text, f"{first['name']} to {last['name']}"]
 
 
 def _parameter_row(call: str, parameter: Parameter, flags: Sequence[str]) -> dict[str, Any]:
@@ -808,6 +876,12 @@ class Generate:
         group = parser.add_argument_group("run")
         group.add_argument("--account", metavar="EMAIL", help="the Runway account that runs it; any by default")
         group.add_argument("--set", action="append", metavar="KEY=JSON", help="any other parameter of the service")
+        if self._path is None or self.names_path or models_for(self._path):
+            group.add_argument(
+                "--unknown-model",
+                action="store_true",
+                help="send a model that looks like a mistyped name of a known one",
+            )
         group.add_argument("--fresh", action="store_true", help="ask again, although the log has the answer")
         group.add_argument("--yes", action="store_true", help="agree to the unknown price")
         add_label_options(parser)
@@ -909,6 +983,8 @@ def task_on_line(
         given = getattr(options, option.dest, None)
         if given is None:
             continue
+        if option.parameters[0].name == "model" and not getattr(options, "unknown_model", False):
+            _refuse_mistyped_model(path, given)
         named = option.names(given if option.is_list else [given])
         if option.parameters[0].kind == "asset":
             assets |= {name: find(word) for name, word in named.items()}
@@ -922,6 +998,21 @@ def task_on_line(
         else:
             task[name] = value
     return {**task, "assets": assets} if assets else task
+
+
+def _refuse_mistyped_model(path: str, name: str) -> None:
+    """Refuse a model that is probably a mistyped one: a notice would be read after the task was paid.
+
+    Raises:
+        TaskInvalid: It looks like a known model. The corrected line names that one.
+    """
+    near = near_model(path, name)
+    if near is not None:
+        raise TaskInvalid(
+            f"Unknown model {name!r}. Did you mean {near!r}? Add --unknown-model if the model is new. Nothing was "
+            "sent.",
+            parameter="model", allowed_values=(near,),
+        )  # fmt: skip
 
 
 video, image, frames = (Generate(KINDS[kind]) for kind in ("video", "image", "frames"))

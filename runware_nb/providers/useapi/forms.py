@@ -27,7 +27,7 @@ from .accounts import MOST_JOBS, RECOMMENDED_JOBS, Password, UseApiAccount, chec
 from .commands import account_rows, ask, find_asset, read_accounts
 from .models import ENDPOINTS, IMAGE_MODELS, VIDEO_MODELS, Parameter, models_for, parameters_of
 from .options import KINDS, LineOption, cell_words, default_model, find_path, line_options
-from .protocol import shorten_account
+from .protocol import shorten_account, shorten_accounts
 from .provider import PREFIX
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def build_form(session: Session, what: str, *, request: Mapping[str, Any] | None
     path, model = _call_of(word)
     names = users_names()
     options = line_options(path, model)
+    # The prompt is first: the note about it is below it.
     fields = [_prompt_field(parameter) for parameter in parameters_of(path, model) if parameter.name == "text_prompt"]
     fields += [_field(option) for option in options if option.parameters[0].name != "model"]
     fields.append(
@@ -72,7 +73,11 @@ def build_form(session: Session, what: str, *, request: Mapping[str, Any] | None
     about = f"{ENDPOINTS[path].summary} · {path} · Runway through useapi.net"
     conversion = _conversion(session, path, model, options, names)
     begin = {} if request is None else _as_input(request, options)
-    return ObjectForm(session, model or word, about, fields, conversion, names=names, values={**begin, **values})
+    has_prompt = bool(fields) and fields[0].path == ("text_prompt",)
+    note = "{name} is not replaced in a form." if has_prompt else ""
+    return ObjectForm(
+        session, model or word, about, fields, conversion, names=names, values={**begin, **values}, note=note
+    )
 
 
 def _call_of(word: str) -> tuple[str, str | None]:
@@ -315,15 +320,16 @@ class AccountsForm:
     def _show(self, accounts: Sequence[UseApiAccount], running: Mapping[str, int]) -> None:
         self.accounts = list(accounts)
         rows = account_rows(accounts, running)
+        shown = shorten_accounts(account.email for account in accounts)
         cells = [
-            [shorten_account(row["account"]), row["state"], f"{row['running']} of {row['max_jobs'] or '?'}",
+            [shown[row["account"]], row["state"], f"{row['running']} of {row['max_jobs'] or '?'}",
              row["session_expires_utc"], row["advice"]]
             for row in rows
         ]  # fmt: skip
         columns = ["account", "state", "jobs", "session expires (UTC)", "what to do"]
         self._list.value = render_table(Table(columns, cells, empty="No account yet: add one below."))["text/html"]
         chosen = self._choice.value
-        options = [("a new one", _NEW), *_titles([account.email for account in accounts])]
+        options = [("a new one", _NEW), *((short, email) for email, short in shown.items())]
         self._choice.options = options
         self._choice.value = chosen if chosen in {value for _, value in options} else _NEW
 
@@ -341,7 +347,7 @@ class AccountsForm:
         typed = self._email.value
         try:
             if typed or is_needed:
-                check_email(typed)
+                check_email(typed, is_new=True)
         except ArgumentInvalid:
             said = "Expected the e-mail of a Runway account, such as me@example.com, without blanks, /, ?, #, %."
             self._tell(self._email_problem, said)
@@ -379,13 +385,3 @@ class AccountsForm:
 
 def _as_password(typed: str) -> Password:
     return Password(typed, "the form")
-
-
-def _titles(emails: Sequence[str]) -> list[tuple[str, str]]:
-    """Return shortened e-mails as titles, numbered where two look the same."""
-    titles: list[tuple[str, str]] = []
-    for email in emails:
-        short = shorten_account(email)
-        same = sum(title.partition(" (")[0] == short for title, _ in titles)
-        titles.append((f"{short} ({same + 1})" if same else short, email))
-    return titles

@@ -9,6 +9,7 @@ Source: useapi-runwayml reference 6.1 to 6.4.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -16,9 +17,23 @@ from typing import Any, Literal
 from ...errors import TaskInvalid
 from ...reprs import short_repr
 
-__all__ = ["ENDPOINTS", "MODELS", "Endpoint", "Model", "Parameter", "check_task", "model_of", "parameters_of"]
+__all__ = [
+    "ENDPOINTS",
+    "MODELS",
+    "Endpoint",
+    "Model",
+    "Parameter",
+    "check_task",
+    "model_of",
+    "near_model",
+    "parameters_of",
+]
 
 Kind = Literal["text", "integer", "number", "flag", "asset"]
+_RATIO_FORM = re.compile(r"\d+(\.\d+)?:\d+(\.\d+)?|[A-Za-z_-]+")
+"""Two numbers, or a word such as `portrait`: the documents do not list the values of each model."""
+_SIDES = re.compile(r"\s*(\d+(?:\.\d+)?)\s*[xX×*/_;,:-]\s*(\d+(?:\.\d+)?)\s*")
+_TYPING_MISTAKE = 0.8
 MOST_REFERENCE_CHARACTERS = 1024
 """Of `replyUrl` and `replyRef`."""
 
@@ -51,6 +66,8 @@ class Parameter:
     @property
     def expected(self) -> str:
         """The accepted values, to follow "expected" in a message."""
+        if self._is_free_ratio:
+            return "width:height, such as 16:9, or a word that the model has for it"
         if self.choices:
             return " or ".join(filter(None, [", ".join(map(str, self.choices[:-1])), str(self.choices[-1])]))
         if self.kind == "text":
@@ -62,6 +79,18 @@ class Parameter:
         what = "an integer" if self.kind == "integer" else "a number"
         return what if self.low is None else f"{what} from {self.low:.10g} to {self.high:.10g}"
 
+    @property
+    def _is_free_ratio(self) -> bool:
+        """Whether it is an aspect ratio whose values are not documented, so that only its form can be checked."""
+        return self.name.endswith("aspect_ratio") and not self.choices
+
+    def suggestions(self, value: Any) -> tuple[Any, ...]:
+        """Return values to put in the place of a refused one."""
+        written = _SIDES.fullmatch(value) if self._is_free_ratio and isinstance(value, str) else None
+        if written is not None:
+            return (f"{written[1]}:{written[2]}",)
+        return self.choices or (() if self.low is None or self.kind == "text" else (self.low, self.high))
+
     def accepts(self, value: Any) -> bool:
         """Return whether a value is accepted, as far as it is known."""
         if self.kind == "flag":
@@ -70,6 +99,8 @@ class Parameter:
             return True
         if self.kind == "text":
             is_text = isinstance(value, str) and (self.high is None or len(value) <= self.high)
+            if self._is_free_ratio:
+                return is_text and _RATIO_FORM.fullmatch(value) is not None
             return is_text and (not self.choices or value in self.choices)
         types = (int,) if self.kind == "integer" else (int, float)
         if isinstance(value, bool) or not isinstance(value, types):
@@ -372,6 +403,13 @@ def model_of(path: str, name: object) -> Model | None:
     return models_for(path).get(name) if isinstance(name, str) else None
 
 
+def near_model(path: str, name: object) -> str | None:
+    """Return the known model that an unknown one looks like a mistyped form of; None for a known or another one."""
+    if not isinstance(name, str) or model_of(path, name) is not None:
+        return None
+    return next(iter(difflib.get_close_matches(name, models_for(path), n=1, cutoff=_TYPING_MISTAKE)), None)
+
+
 def parameters_of(path: str, model: str | None = None) -> tuple[Parameter, ...]:
     """Return the parameters of a create call with a model, for options, forms and completion.
 
@@ -453,6 +491,8 @@ def check_task(path: str, body: Mapping[str, Any]) -> Checked:
     taken = {parameter.name: parameter for parameter in parameters_of(path, model.name if model else None)}
     what = f"the model {model.name}" if model else path
     for parameter in taken.values():
+        if parameter.is_required and parameter.name == "text_prompt" and _is_blank(body.get("text_prompt")):
+            raise _invalid("text_prompt", _EMPTY_PROMPT)
         if parameter.is_required and body.get(parameter.name) in (None, ""):
             raise _invalid(parameter.name, f"Missing {parameter.name}: {what} needs it ({parameter.expected}).")
     if endpoint.any_of and not any(body.get(name) for name in endpoint.any_of):
@@ -463,9 +503,8 @@ def check_task(path: str, body: Mapping[str, Any]) -> Checked:
         found = taken.get(name)
         if found is not None and not found.accepts(value):
             shown = f"{len(value)} characters" if isinstance(value, str) and len(value) > 60 else repr(value)
-            bounds = () if found.low is None or found.kind == "text" else (found.low, found.high)
             raise _invalid(
-                name, f"Invalid {name} {shown}: {what} accepts {found.expected}.", allowed=found.choices or bounds
+                name, f"Invalid {name} {shown}: {what} accepts {found.expected}.", allowed=found.suggestions(value)
             )
         if found is None and endpoint.parameter(name) is not None:
             raise _invalid(name, f"Invalid {name}: {what} does not accept it. Leave it out.")
@@ -476,7 +515,29 @@ def check_task(path: str, body: Mapping[str, Any]) -> Checked:
         if found is None and model is not None:
             checked.warnings.append(f"The parameter {name} is not known here, so it was not checked.")
     _check_together(body)
+    if _has_no_input(endpoint, body):
+        raise _invalid("text_prompt", _EMPTY_PROMPT)
     return checked
+
+
+_EMPTY_PROMPT = "The prompt is empty."
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _has_no_input(endpoint: Endpoint, body: Mapping[str, Any]) -> bool:
+    """Return whether a call has nothing to generate from: no prompt, no medium, and nothing that is not known here."""
+    if endpoint.parameter("text_prompt") is None:
+        return False
+    for name, value in body.items():
+        if _is_blank(value) or name in _OF_THE_PROXY:
+            continue
+        known = endpoint.parameter(name)
+        if known is None or known.kind == "asset" or "prompt" in name:
+            return False
+    return True
 
 
 _OF_THE_PROXY = frozenset({"email", "replyUrl", "replyRef"})

@@ -20,12 +20,14 @@ from .models import (
     ENDPOINTS,
     Parameter,
     models_for,
+    near_model,
     parameters_of,
 )
 from .provider import call_of
 
 __all__ = [
     "KINDS",
+    "MULTISHOT",
     "LineOption",
     "cell_words",
     "default_model",
@@ -66,7 +68,7 @@ _FLAGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Options that differ from the name on the wire."""
 _NUMBERED = re.compile(r"(\w*AssetId)(\d*)")
-_MULTISHOT = re.compile(r"multishot_(prompt|duration)_\d")
+MULTISHOT = re.compile(r"multishot_(prompt|duration)_\d")
 _DEFAULTS = MappingProxyType({"videos/create": DEFAULT_VIDEO_MODEL, "images/create": DEFAULT_IMAGE_MODEL})
 
 
@@ -151,7 +153,7 @@ def line_options(path: str, model: str | None = None) -> list[LineOption]:
     """
     groups: dict[tuple[str, ...], list[Parameter]] = {}
     for parameter in parameters_of(path, model):
-        if parameter.name == "text_prompt" or _MULTISHOT.fullmatch(parameter.name):
+        if parameter.name == "text_prompt" or MULTISHOT.fullmatch(parameter.name):
             continue
         groups.setdefault(_flags_of(parameter), []).append(parameter)
     return [LineOption(flags, tuple(parameters)) for flags, parameters in groups.items()]
@@ -198,6 +200,8 @@ def cell_words(task: Mapping[str, Any], word_of: Callable[[Any], str]) -> list[s
                     values[parameter.name] = value
                     break
             elif parameter.name != "model" or value != default_model(path):
+                if parameter.name == "model" and near_model(path, value) is not None:
+                    words.append("--unknown-model")
                 words += [option.flags[0], word_of(value) if parameter.kind == "asset" else str(value)]
     if task.get("account"):
         words += ["--account", str(task["account"])]

@@ -27,7 +27,11 @@ USEAPI_TOKEN = ProviderSecret(
     get_it_at="https://useapi.net",
 )
 RUNWAY_PASSWORD = ProviderSecret(
-    provider="useapi", label="Runway password", variables=("USEAPI_RUNWAY_PASSWORD",), shown="password"
+    provider="useapi",
+    label="Runway password",
+    variables=("USEAPI_RUNWAY_PASSWORD",),
+    shown="password",
+    asked_by=("useapi account", "add", "EMAIL"),
 )
 """It is declared so that it is redacted and found in what is shared. No keyring entry: it is used once, to add an
 account."""

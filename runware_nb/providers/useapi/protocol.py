@@ -10,7 +10,7 @@ import datetime as dt
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +45,7 @@ __all__ = [
     "parse_task",
     "parse_tasks",
     "shorten_account",
+    "shorten_accounts",
     "shorten_id",
 ]
 
@@ -81,6 +82,31 @@ def shorten_account(email: str) -> str:
     """Format an account for display: an e-mail is personal, and outputs are shared."""
     name, at, host = email.partition("@")
     return f"{name[: 2 if len(name) > 2 else 1]}…{at}{host}" if at else email
+
+
+def shorten_accounts(emails: Iterable[str]) -> dict[str, str]:
+    """Format several accounts for one list, by e-mail: those that would look alike show more until they differ."""
+    shown = {email: shorten_account(email) for email in emails}
+    length = 2
+    while alike := _alike(shown):
+        length += 1
+        for email in alike:
+            name, _, host = email.partition("@")
+            shown[email] = f"{name[:length]}…@{host}" if length < len(name) else email
+    return shown
+
+
+def _alike(shown: Mapping[str, str]) -> list[str]:
+    """Return the e-mails that are still shortened, and whose short form is that of another one or begins one."""
+    return [
+        email
+        for email, short in shown.items()
+        if short != email
+        and any(
+            other != email and (short.startswith(another) or another.startswith(short))
+            for other, another in shown.items()
+        )
+    ]
 
 
 def shorten_id(identifier: str) -> str:

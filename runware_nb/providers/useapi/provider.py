@@ -335,7 +335,7 @@ class UseApiProvider:
         try:
             return (await self.client.upload(content, email=account)).asset_id
         except TaskError as error:  # it is about the file and not about the task, which was not sent
-            raise MediaError(f"The upload of an input failed: {error.problem} The task was not sent") from error
+            raise MediaError(f"The upload of an input failed: {error.problem} The task was not sent.") from error
 
     # --- sending and following -----------------------------------------------------------------------
 

@@ -61,6 +61,13 @@ def test_an_email_that_would_have_to_be_encoded_is_refused(email):
         check_email(email)
 
 
+@pytest.mark.parametrize("email", ["me@example", "a@b@example.com", "me@example.", "me@.com", "me@a..com"])
+def test_an_incomplete_email_is_refused_for_a_new_account_only(email):
+    assert check_email(email) == email
+    with pytest.raises(ArgumentInvalid, match="Invalid email"):
+        check_email(email, is_new=True)
+
+
 @pytest.mark.parametrize("identifier", ["", "a/b", "..", ".", "a?b", "a b", None, "ä"])
 def test_an_id_that_could_name_another_path_is_refused(identifier):
     with pytest.raises(ArgumentInvalid):

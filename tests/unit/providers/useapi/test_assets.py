@@ -46,12 +46,12 @@ def test_other_images_are_converted(form, mode, media_type):
 
 @pytest.mark.parametrize("content", [b"glTF" + bytes(60), b'<svg xmlns="http://www.w3.org/2000/svg"/>'])
 def test_types_that_cannot_be_converted_are_refused(content):
-    with pytest.raises(MediaError, match="not sent"):
+    with pytest.raises(MediaError, match=r"not sent.*\.$"):
         read_upload(content)
 
 
 def test_a_broken_image_is_refused():
-    with pytest.raises(MediaError, match="not sent"):
+    with pytest.raises(MediaError, match=r"not sent\.$"):
         read_upload(picture("WEBP")[:60])
 
 

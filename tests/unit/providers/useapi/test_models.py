@@ -64,7 +64,18 @@ def test_every_example_of_the_documents_passes(source, path, body):
         ),
         ("images/create", {"model": "gen4", "num_images": 2}, "num_images", "1 or 4"),
         ("images/create", {"model": "nano-banana", "diversity": 3}, "diversity", "does not accept"),
-        ("images/create", {"model": "flux-2-max"}, "text_prompt", "needs it"),
+        ("images/create", {"model": "flux-2-max"}, "text_prompt", "The prompt is empty"),
+        (
+            "images/create",
+            {"model": "gen4", "text_prompt": " "},
+            "text_prompt",
+            r"The prompt is empty\. Nothing was sent",
+        ),
+        (VIDEO, {"model": "gen4.5", "duration": 5, "email": "a@b.com"}, "text_prompt", "The prompt is empty"),
+        ("gen3/create", {}, "text_prompt", "The prompt is empty"),
+        ("gen4/video", {"video_assetId": "a", "text_prompt": "\n"}, "text_prompt", "The prompt is empty"),
+        (VIDEO, {"model": "gen4", "text_prompt": "x", "aspect_ratio": "16x9"}, "aspect_ratio", "such as 16:9"),
+        (VIDEO, {"model": "gen4", "text_prompt": "x", "aspect_ratio": "16:"}, "aspect_ratio", "such as 16:9"),
         ("images/create", {"model": "gen4", "diversity": 0}, "diversity", "from 1 to 5"),
         ("frames/create", {"text_prompt": "x", "aspect_ratio": "2:1"}, "aspect_ratio", "16:9"),
         ("frames/create", {"text_prompt": "x", "promt": "y"}, "promt", "Unknown parameter"),
@@ -86,6 +97,26 @@ def test_unknown_models_and_calls_pass_with_a_warning():
     checked = models.check_task(VIDEO, {"model": "gen5", "duration": 99, "style": "odd", "seed": 5})
     assert "'gen5' is not known here" in checked.warnings[0]
     assert "Did you mean 'videos/create'" in models.check_task("video/create", {"x": 1}).warnings[0]
+
+
+def test_a_medium_or_a_parameter_that_is_not_known_can_stand_in_place_of_the_prompt():
+    for body in ({"startFrameAssetId": "a"}, {"multishot_prompt_1": "x"}, {"script": "x"}, {"text_prompt": "x"}):
+        models.check_task(VIDEO, {"model": "kling-3.0-pro", **body})
+    models.check_task("gen4/upscale", {"assetId": "a"})
+
+
+@pytest.mark.parametrize("ratio", ["16:9", "1280:720", "2.39:1", "portrait", "auto"])
+def test_a_ratio_that_may_be_accepted_passes(ratio):
+    models.check_task(VIDEO, {"model": "gen4", "text_prompt": "x", "aspect_ratio": ratio})
+
+
+def test_a_mistyped_model_is_told_from_a_new_one():
+    assert models.near_model(VIDEO, "gen44") == "gen4"
+    assert models.near_model(VIDEO, "seedance2") == "seedance-2"
+    assert models.near_model(VIDEO, "gen4") is None
+    assert models.near_model(VIDEO, "luma-9") is None
+    assert models.near_model(VIDEO, 5) is None
+    assert models.near_model("frames/create", "gen44") is None
 
 
 def test_unknown_parameters_of_a_known_model_pass_with_a_warning():

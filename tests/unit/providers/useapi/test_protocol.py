@@ -301,3 +301,14 @@ def test_a_task_that_ended_without_a_result_is_an_error(task, kind):
     found = protocol.error_of_task(protocol.parse_task({"taskId": TASK_ID, **task}, "It"), "u")
     assert type(found) is kind
     assert found.task_uuid == "u"
+
+
+def test_accounts_of_a_list_show_more_until_they_differ():
+    anna, antje, other = "anna@example.com", "antje@example.com", "me@example.org"
+    assert protocol.shorten_accounts([anna, antje, other]) == {
+        anna: "ann…@example.com", antje: "ant…@example.com", other: "m…@example.org"
+    }  # fmt: skip
+    assert protocol.shorten_accounts(["me@example", "me@example.com"]) == {
+        "me@example": "me@example", "me@example.com": "me@example.com"
+    }  # fmt: skip
+    assert protocol.shorten_accounts(["no e-mail", anna, anna]) == {"no e-mail": "no e-mail", anna: "an…@example.com"}
