@@ -384,6 +384,7 @@ def test_another_word_is_taken_for_a_key_and_not_repeated(declared, sandbox, mak
 
 def test_a_provider_of_the_sandbox_never_gets_a_real_secret_and_no_other_gets_its_own(monkeypatch, tmp_path):
     (token,) = (secret for secret in declared_secrets.entries if secret.variable == "USEAPI_TOKEN")
+    monkeypatch.setattr(declared_secrets, "entries", declared_secrets.entries)  # the package below has fewer secrets
     monkeypatch.setenv("USEAPI_TOKEN", real := "user:1-realtoken")
     package = ProviderPackage(
         name=token.provider, services=("useapi",), secrets=(token,), build=lambda context: Studio(context, [])

@@ -184,7 +184,7 @@ def test_an_image_goes_in_as_a_file_a_variable_or_an_earlier_result(form, shell,
     find(form, widgets.Text, "Seed image").value = "no such thing"
     form.run()
     settle(form)
-    assert "no image" in said(form)
+    assert "Cannot find image" in said(form)
 
 
 def test_an_uploaded_file_is_kept_and_named(form):

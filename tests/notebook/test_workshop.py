@@ -199,7 +199,7 @@ def test_compare_shows_a_slider_for_two_and_rows_for_four(shell, capsys):
     for line, error in (
         ("compare a", "1 images"),
         ("compare pair pair a", "5 images"),
-        ("compare a nobody", "no image"),
+        ("compare a nobody", "Cannot find image 'nobody'"),
     ):
         with pytest.raises(MagicUsageError, match=error):
             shell.run(f"%runware {line}")
@@ -242,7 +242,7 @@ def test_masks_that_cannot_be(shell):
         mask.take(_png((32, 32)))
     with pytest.raises(MediaError):
         mask.take(b"no picture")
-    with pytest.raises(MagicUsageError, match="no image"):
+    with pytest.raises(MagicUsageError, match="Cannot find image"):
         rw.brush("nobody.png")
 
 
