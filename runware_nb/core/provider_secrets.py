@@ -89,7 +89,7 @@ class DeclaredSecrets:
             self.entries = (*self.entries, secret)  # replaced, because other threads iterate over it
 
     def declare_of_provider(self, provider: str, secrets: tuple[ProviderSecret, ...]) -> None:
-        """Declare all secrets of a provider, in place of those that were declared for it before.
+        """Declare all secrets of a provider, in place of those that were declared for it before, and in their order.
 
         Raises:
             ValueError: See `declare`. The secrets that were declared before remain.
@@ -97,9 +97,14 @@ class DeclaredSecrets:
         before = self.entries
         if set(secrets) == {secret for secret in before if secret.provider == provider}:
             return
-        changed = DeclaredSecrets()
-        changed.declare(*(secret for secret in before if secret.provider != provider), *secrets)
-        self.entries = changed.entries  # in one step: another thread never sees the provider without its secrets
+        place = next((number for number, secret in enumerate(before) if secret.provider == provider), len(before))
+        after = [secret for secret in before[place:] if secret.provider != provider]
+        DeclaredSecrets().declare(*before[:place], *after, *secrets)  # raises before anything has changed
+        self.entries = (
+            *before[:place],
+            *secrets,
+            *after,
+        )  # in one step: another thread never sees the provider without its secrets
 
     @property
     def variables(self) -> tuple[str, ...]:

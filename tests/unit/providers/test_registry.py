@@ -263,9 +263,9 @@ def test_a_package_replaces_the_secrets_that_were_declared_for_it():
     secrets.declare(first, other)
     second = ProviderSecret(provider="acme", label="Acme key", variables=("ACME_KEY", "ACME_API_KEY"))
     secrets.declare_of_provider("acme", (second,))
-    assert secrets.entries == (other, second)
+    assert secrets.entries == (second, other)
     with pytest.raises(ValueError, match="OTHER_KEY is a variable of the Other key"):
         secrets.declare_of_provider(
             "acme", (ProviderSecret(provider="acme", label="Acme key", variables=("OTHER_KEY",)),)
         )
-    assert secrets.entries == (other, second)
+    assert secrets.entries == (second, other)
