@@ -233,11 +233,11 @@ class CallbackBoard:
                 _sweep(folder)
             if not self._has_room(folder):
                 return
-            (folder / name).touch(mode=0o600)
+            # Under the lock, so that a wait of this process either has taken it already, and no file is written, or
+            # takes the file as well: else a callback would wake two waits.
             with self._lock:
-                was_taken = name not in self._posted
-            if was_taken:  # by a wait of this process, while the file was being written
-                (folder / name).unlink()
+                if name in self._posted:
+                    (folder / name).touch(mode=0o600)
 
     def _has_room(self, folder: Path) -> bool:
         """Return whether another file may be written. The files are counted rarely: others take and write some too."""
