@@ -116,7 +116,7 @@ class FakeProvider:
         return {name: digest for digest, name in self.uploads.items()}
 
     async def prepare(self, task):
-        """Upload what is no reference; it is called by its hash from then on."""
+        """Upload each medium that has no name at the service yet, and name it by its hash."""
 
         def name(value):
             if isinstance(value, str) and self.is_reference(value):

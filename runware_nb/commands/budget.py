@@ -55,7 +55,7 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
             with session.log.changing() as connection:
                 set_budget(connection, provider, notebook, limit, unit=unit)
     with session.log.reading() as connection:
-        # Without a service, whoever asks for the budgets means all of them: those of other services limit, too.
+        # Without a service, the line asks about all budgets: those of other services limit spending as well.
         limits = budgets_of(connection, None if options.amount is None and options.service is None else provider)
     lines += [budget_line(each) for each in limits]
     if not any(each.provider == provider for each in limits):
@@ -113,7 +113,7 @@ def _no_budget(provider: str, options: argparse.Namespace) -> str:
 def _notes(session: Session, provider: str) -> tuple[str, ...]:
     """State that a budget does not limit the service in use: a service and its sandbox have budgets of their own."""
     package = next((package for package in session.providers.packages if provider in package.services), None)
-    if package is None or package.build is None:  # the service of Runware in use is the default
+    if package is None or package.build is None:  # without --service, the budget is that of Runware or its sandbox
         return ()
     in_use = session.provider(package.name).name
     return (

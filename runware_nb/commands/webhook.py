@@ -66,7 +66,7 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
     if options.stop:
         was_running = session.callbacks.stop()
         sentence = "Callbacks are no longer received." if was_running else "This session did not receive callbacks."
-        return CommandResult({"text/plain": f"{sentence} Polls find the results."}, {"running": False})
+        return CommandResult({"text/plain": f"{sentence} Runs still end by polling."}, {"running": False})
     if options.port is None:
         return _state(session)
     receiver = session.callbacks.start(

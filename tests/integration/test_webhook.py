@@ -356,7 +356,7 @@ def test_a_notebook_receives_in_the_background(session, runkey):
     with pytest.raises(ConfigError, match="receives callbacks already, at http") as caught:
         rw.command("webhook", port=0)
     assert "stop" in str(caught.value)
-    assert rw.command("webhook", stop=True).text == "Callbacks are no longer received. Polls find the results."
+    assert rw.command("webhook", stop=True).text == "Callbacks are no longer received. Runs still end by polling."
     assert rw.command("webhook", stop=True).text.startswith("This session did not receive callbacks.")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(url.split(":")[2].partition("/")[0])), timeout=5)

@@ -46,7 +46,7 @@ class SignatureVerifier:
             state whether it sends a callback again later, and with which timestamp.
         accepts_bare: Whether a header without `sha256=` is accepted.
         accepts_body_member: Whether a callback without the header is accepted if the `signature` in its body fits the
-            body without it, written compactly in the same order. This is a guess at one reading of the page, and a
+            body without it, written compactly in the same order. This follows an unconfirmed reading of the page, and a
             sender can then choose it. It is never tried if the header is present.
         now: Returns the time in seconds since 1970.
 
