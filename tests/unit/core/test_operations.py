@@ -213,8 +213,7 @@ def test_a_value_out_of_range_is_refused_and_the_line_corrected(operation, optio
             continue
         given = {
             "model": model.air,
-            "prompt": "x",
-            "positive_prompt": "a ship",
+            "prompt": "a ship",
             "image": "a.png",
             option.name: int(wrong),
         }
