@@ -73,6 +73,7 @@ def build_request(
     *,
     extra: Mapping[str, Any] | None = None,
     defaults: Mapping[str, Any] | None = None,
+    is_partial: bool = False,
 ) -> Item:
     """Build the request of an operation, and check what its entry and its model state.
 
@@ -82,6 +83,7 @@ def build_request(
         values: Inputs and parameters by their names in Python; None for those that are not given.
         extra: Any other parameters, in wire spelling. They are not checked here.
         defaults: Defaults by the names of options on a line; those of the settings if None.
+        is_partial: Whether inputs and the prompt may be missing, because a form asks for them.
 
     Returns:
         The task in wire spelling.
@@ -101,7 +103,8 @@ def build_request(
             given["model"] = usual
     rules = _rules(session, given.get("model") or extra.get("model"))
     given = _spoken(operation, given, rules)
-    _require_inputs(operation, given, extra)
+    if not is_partial:
+        _require_inputs(operation, given, extra)
     task = task_of(operation, given, extra)
     rules = _rules(session, task.get("model"))
     _require_operation(operation, task, rules)
@@ -213,7 +216,7 @@ def _docstring(operation: Operation) -> str:
 
 def _unknown_parameter(operation: Operation, name: str) -> ArgumentInvalid:
     known = [entry.name for entry in (*operation.inputs, *operation.options)]
-    near = difflib.get_close_matches(name, [*known, *OF_EVERY_RUN], n=1)
+    near = difflib.get_close_matches(name, [*known, *OF_EVERY_RUN], n=1, cutoff=0.5)
     hint = f"the nearest is {near[0]}" if near else "others go into extra={...}"
     return ArgumentInvalid("parameter", name, f"a parameter of rw.{operation.function}; {hint}. Nothing was sent")
 
