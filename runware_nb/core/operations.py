@@ -133,6 +133,11 @@ class Operation:
     least_s: float = 1.0
 
     @property
+    def entries(self) -> tuple[Input | Option, ...]:
+        """The inputs, and the options behind them: what its function takes by name."""
+        return (*self.inputs, *self.options)
+
+    @property
     def words(self) -> tuple[Input, ...]:
         """The inputs that are words of a line, in order."""
         return tuple(medium for medium in self.inputs if medium.flag is None)

@@ -141,7 +141,7 @@ def run_operation(
         TaskInvalid: See `build_request`.
         RunwareNBError: What `Session.submit` raises.
     """
-    known = [entry.name for entry in (*operation.inputs, *operation.options)]
+    known = [entry.name for entry in operation.entries]
     for name in values:
         if name not in known:
             raise _unknown_parameter(operation, name)
@@ -193,7 +193,7 @@ def _signature(operation: Operation) -> inspect.Signature:
     named, either = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
     required = {medium.name for medium in operation.inputs if medium.is_required}
     first = operation.positional or tuple(medium.name for medium in operation.words)
-    others = [entry.name for entry in (*operation.inputs, *operation.options) if entry.name not in first]
+    others = [entry.name for entry in operation.entries if entry.name not in first]
     parameters = [
         inspect.Parameter(
             name, either, default=inspect.Parameter.empty if name in required else None
@@ -206,7 +206,7 @@ def _signature(operation: Operation) -> inspect.Signature:
 
 
 def _docstring(operation: Operation) -> str:
-    entries = {entry.name: f"{entry.help}." for entry in (*operation.inputs, *operation.options)}
+    entries = {entry.name: f"{entry.help}." for entry in operation.entries}
     entries |= {name: text for name, (_, text) in OF_EVERY_RUN.items()}
     order = _signature(operation).parameters
     lines = [f"    {name}: {entries[name][:1].upper()}{entries[name][1:]}" for name in order]
@@ -215,7 +215,7 @@ def _docstring(operation: Operation) -> str:
 
 
 def _unknown_parameter(operation: Operation, name: str) -> ArgumentInvalid:
-    known = [entry.name for entry in (*operation.inputs, *operation.options)]
+    known = [entry.name for entry in operation.entries]
     near = difflib.get_close_matches(name, [*known, *OF_EVERY_RUN], n=1, cutoff=0.5)
     hint = f"the nearest is {near[0]}" if near else "others go into extra={...}"
     return ArgumentInvalid("parameter", name, f"a parameter of rw.{operation.function}; {hint}. Nothing was sent")
@@ -256,7 +256,7 @@ def _accepts(schema: Mapping[str, Any], request: Mapping[str, Any]) -> bool:
 def _accepts_inputs(schema: Mapping[str, Any], request: Mapping[str, Any]) -> bool:
     inputs = schema["properties"].get("inputs", {})
     given = request.get("inputs", {}).keys()
-    return given <= inputs.get("properties", {}).keys() and set(inputs.get("required", ())) <= given
+    return bool(given <= inputs.get("properties", {}).keys()) and set(inputs.get("required", ())) <= given
 
 
 def _takes(schema: Mapping[str, Any], path: str) -> bool:

@@ -132,7 +132,7 @@ def _operation_named(what: Any) -> Operation | None:
 
 def _spelled(operation: Operation, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the values by names in Python, and the others, which are fields in wire spelling."""
-    known = {entry.name for entry in (*operation.inputs, *operation.options)} | {operation.body}
+    known = {entry.name for entry in operation.entries} | {operation.body}
     python = {name: value for name, value in values.items() if name in known}
     return python, {name: value for name, value in values.items() if name not in known}
 

@@ -86,6 +86,9 @@ class MediumControl:
 _PLACE = re.compile(r"(first|last|\d+): *(\S.*)")
 
 
+_ENDS = ("first", "last")
+
+
 class FramesControl(MediumControl):
     """Images with their places in a video: a line for each, such as `last: ship.png`.
 
@@ -119,4 +122,4 @@ class FramesControl(MediumControl):
 
 
 def _usual_places(count: int) -> list[str | None]:
-    return ["first", "last"][:count] if count < 3 else [None] * count
+    return [*_ENDS[:count]] if count <= len(_ENDS) else [None] * count
