@@ -26,6 +26,7 @@ from ..remedies import Option, Remedy
 from ..reprs import short_repr
 from ..runlog import RunRecord
 from .front_end import current_front_end
+from .guides import Guide
 
 if TYPE_CHECKING:
     from ..runlog import RunLog
@@ -53,7 +54,11 @@ _OTHER_PAGES = Remedy("{0} and {1} show the others", (Option("page"), Option("li
 
 
 def render_outcome(
-    outcome: Outcome, *, description: Description | None = None, display: str = "html"
+    outcome: Outcome,
+    *,
+    description: Description | None = None,
+    display: str = "html",
+    guides: Sequence[Guide] | None = None,
 ) -> dict[str, str]:
     """Return an outcome as a MIME bundle: its images, what failed, and one line about all.
 
@@ -65,9 +70,12 @@ def render_outcome(
         outcome: What came of a task.
         description: The task in words; by default as the session described it.
         display: `html`, or `image` for what reads no HTML.
+        guides: The guide images, shown before the results; by default those that the session found.
     """
+    lent = outcome.renderer
+    if guides is None:
+        guides = lent.guides if isinstance(lent, OutcomeRenderer) else ()
     if description is None:
-        lent = outcome.renderer
         description = lent.description if isinstance(lent, OutcomeRenderer) else Description(_kind(outcome.task))
     prompt = description.prompt
     several = len(outcome.results) > 1
@@ -76,21 +84,31 @@ def render_outcome(
         prompt=prompt,
         tiles=[]
         if is_plain
-        else [_tile(result, description, outcome.task, several=several) for result in outcome.results],
+        else [
+            *filter(None, map(_guide_tile, guides)),
+            *(_tile(result, description, outcome.task, several=several) for result in outcome.results),
+        ],
         failures=[error_sentence(error) for error in outcome.errors],
         facts=_facts(outcome),
     )
-    return _render_plain(view, outcome.results) if is_plain else render_results(view)
+    return _render_plain(view, outcome.results, guides) if is_plain else render_results(view)
 
 
-def show_outcome(outcome: Outcome, notices: Sequence[str], description: Description, *, display: str) -> None:
+def show_outcome(
+    outcome: Outcome,
+    notices: Sequence[str],
+    description: Description,
+    *,
+    display: str,
+    guides: Sequence[Guide] | None = None,
+) -> None:
     """Show an outcome in the running cell, and each notice as an output of its own below it. Only IPython calls this.
 
     Always through `display`: as the value of a cell the same images would be an output of another kind.
     """
     from IPython.display import display as show
 
-    shown = render_outcome(outcome, description=description, display=display)
+    shown = render_outcome(outcome, description=description, display=display, guides=guides)
     for bundle in (shown, *({"text/plain": notice} for notice in notices)):
         show(printable_bundle(bundle), raw=True)  # type: ignore[no-untyped-call]
 
@@ -116,14 +134,16 @@ class OutcomeRenderer:
     Attributes:
         description: The task in words.
         display: `html` or `image`.
+        guides: The guide images.
     """
 
     description: Description
     display: str
+    guides: tuple[Guide, ...] = ()
 
     def __call__(self, outcome: Outcome) -> dict[str, str]:
         """Return the outcome's MIME bundle."""
-        return render_outcome(outcome, description=self.description, display=self.display)
+        return render_outcome(outcome, description=self.description, display=self.display, guides=self.guides)
 
 
 @short_repr()
@@ -135,15 +155,17 @@ class OutcomePresenter:
         notices: Sentences that a user should know.
         description: The task in words.
         display: `html` or `image`.
+        guides: The guide images.
     """
 
     notices: Sequence[str]
     description: Description
     display: str
+    guides: tuple[Guide, ...] = ()
 
     def __call__(self, outcome: Outcome) -> None:
         """Show the outcome in the running cell."""
-        show_outcome(outcome, self.notices, self.description, display=self.display)
+        show_outcome(outcome, self.notices, self.description, display=self.display, guides=self.guides)
 
 
 @short_repr()
@@ -166,10 +188,13 @@ class ResultRenderer:
         return render_result(result, self.description, self.task, display=self.display)
 
 
-def _render_plain(view: ResultsView, results: Sequence[Result]) -> dict[str, str]:
+def _render_plain(view: ResultsView, results: Sequence[Result], guides: Sequence[Guide] = ()) -> dict[str, str]:
     from ..media.sheet import make_sheet
 
     images = []
+    for guide in guides:
+        with contextlib.suppress(MediaError, OSError):
+            images.append(decode(guide.path.read_bytes()))
     for result in results:
         with contextlib.suppress(MediaError):
             if result.medium is not None and sniff(result.bytes) in IMAGE_TYPES:
@@ -274,6 +299,16 @@ def _tile(result: Result, description: Description, task: Mapping[str, Any], *, 
         return Tile(alt=prompt, caption=caption, words=str(error))
     return replace(bare, body=small.body, media_type=small.media_type, width=small.width, height=small.height,
                    is_flagged=result.is_flagged)  # fmt: skip
+
+
+def _guide_tile(guide: Guide) -> Tile | None:
+    """Return the tile of a guide image; None if its file cannot be read."""
+    try:
+        small = make_thumbnail(decode(guide.path.read_bytes()))
+    except (MediaError, OSError):
+        return None
+    return Tile(alt=guide.caption, caption=guide.caption, href=relative_link(guide.path), body=small.body,
+                media_type=small.media_type, width=small.width, height=small.height)  # fmt: skip
 
 
 def _other_medium(bare: Tile, body: bytes, kind: str) -> Tile:

@@ -147,6 +147,20 @@ class Engine:
         metadata = RunMetadata(tags=_as_tuple(tags), note=note)
         return self._submit(tasks, metadata, fresh=fresh, agreed=agreed, as_is=as_is, service=service)
 
+    def agree_to_chain(self, first: Sequence[Task], last: Plan, *, agreed: bool, service: str = "") -> bool:
+        """Ask once for the cost of tasks and of the one that needs their results. See `Submitter.agree_to_chain`.
+
+        Args:
+            first: The tasks whose results the last one needs.
+            last: The last task, planned.
+            agreed: Whether the user agreed to the cost beforehand.
+            service: Who performs them, as the log names it; empty for Runware, or the sandbox in its place.
+        """
+        provider = self._ports.provider(service)
+        self._ports.apply_budget(provider.name, provider.capabilities.money)
+        plans = [self.plan(task, service=service) for task in first]
+        return self._submitter.agree_to_chain(provider, plans, last, agreed=agreed)
+
     def adopt(
         self, task: Mapping[str, Any], remote_id: str, *, service: str, tags: str | Sequence[str] = (),
         note: str | None = None,
