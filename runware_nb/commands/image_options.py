@@ -130,13 +130,11 @@ def request_from(
             values[medium.name] = [find(word) for word in words] if medium.is_list else find(words)
     typed = {option.name: option.flags[-1] for option in TEXT_TO_IMAGE.options}
     typed |= {medium.name: medium.flag for medium in TEXT_TO_IMAGE.inputs if medium.flag}
-    filled = getattr(options, "filled", frozenset())
+    filled: frozenset[str] = getattr(options, "filled", frozenset())
     defaults = {option.name for option in TEXT_TO_IMAGE.options if option.long in filled}
     if "size" in filled:
         defaults |= {"width", "height"}
-    return image_request(
-        session, prompt, values, extra=read_set(options.set or ()), typed=typed, defaults=defaults
-    )
+    return image_request(session, prompt, values, extra=read_set(options.set or ()), typed=typed, defaults=defaults)
 
 
 def task_from(options: argparse.Namespace, prompt: str, find: Callable[[str], Any]) -> ImageTask:

@@ -15,8 +15,8 @@ from ..engine.submission import Plan
 from ..errors import MagicUsageError, TaskError
 from ..present.table import render_facts
 from ..providers.runware.image_options import GuideSource
-from .base import CommandResult
 from ..session.image_request import plan_image, submit_image
+from .base import CommandResult
 from .image_options import add_image_options, add_label_options, fill_in, refuse_keys, request_from
 from .images_in import find_image
 

@@ -168,7 +168,7 @@ def _control(kind: Any, image: Any, weight: Any, model: Any, value: Any) -> Cont
         )
     if image is None or image == "":
         raise _control_not_understood(value)
-    number = _number(weight, 0, 1, "control", value, "controlNet")
+    number = _weight(weight, 1, value, "controlNet")
     return Control(name, image, number, None if model is None else str(model))
 
 
@@ -196,11 +196,11 @@ def parse_ip_adapter(value: Any) -> IPAdapter:
         parts = [*value, None][:3]
     if parts is None or parts[1] is None or parts[1] == "":
         raise TaskInvalid(
-            f"IP-Adapter {_shown(value)!r} is not understood; write it as its AIR identifier, the image and the weight, "
-            "such as runware:55@1:photo.png:0.7. Nothing was sent.",
+            f"IP-Adapter {_shown(value)!r} is not understood; write it as its AIR identifier, the image and the "
+            "weight, such as runware:55@1:photo.png:0.7. Nothing was sent.",
             parameter="ipAdapters",
         )
-    return IPAdapter(str(parts[0]), parts[1], _number(parts[2], 0, 1, "IP-Adapter", value, "ipAdapters"))
+    return IPAdapter(str(parts[0]), parts[1], _weight(parts[2], 1, value, "ipAdapters"))
 
 
 def parse_refiner(value: Any) -> Refiner:
@@ -272,7 +272,7 @@ def parse_face(value: Any) -> Face:
             "face.png:0.8. Nothing was sent.",
             parameter="puLID",
         )
-    return Face(image, _number(weight, 0, 3, "pulid", value, "puLID"))
+    return Face(image, _weight(weight, 3, value, "puLID"))
 
 
 def _split_end(text: str, *, takes_air: bool) -> tuple[str, str | None, str | None]:
@@ -293,16 +293,17 @@ def _is_alone(image: str) -> bool:
     return _ONLY_HOST.fullmatch(image) is not None or _DRIVE.fullmatch(image) is not None or image == "data"
 
 
-def _number(value: Any, low: float, high: float, what: str, whole: Any, parameter: str) -> float:
+def _weight(value: Any, high: float, whole: Any, parameter: str) -> float:
+    """Return the weight in a value, from 0; 1 if there is none."""
     if value is None:
         return 1.0
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         number = math.nan
-    if isinstance(value, bool) or not low <= number <= high:
+    if isinstance(value, bool) or not 0 <= number <= high:
         raise TaskInvalid(
-            f"{what} {_shown(whole)!r}: the weight {_shown(value)} must be between {low:g} and {high:g}. "
+            f"{parameter} {_shown(whole)!r}: the weight {_shown(value)} must be between 0 and {high:g}. "
             "Nothing was sent.",
             parameter=parameter,
         )

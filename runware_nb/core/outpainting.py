@@ -94,8 +94,8 @@ def parse_outpaint(value: Any) -> Outpaint | Ratio:
 def extend_to_ratio(width: int, height: int, ratio: Ratio) -> Outpaint:
     """Return the extension that brings an image nearest to a ratio.
 
-    Only one of width and height grows, which is the smaller change. The image stays in the center: both sides grow by
-    the same multiple of 64 pixels.
+    Only one of width and height grows, which is the smaller change. Each side grows by a multiple of 64 pixels. The
+    image stays in the center as far as these steps allow: otherwise, right or bottom grows by one step more.
 
     Args:
         width: Width of the image in pixels.
@@ -107,18 +107,24 @@ def extend_to_ratio(width: int, height: int, ratio: Ratio) -> Outpaint:
     """
     wanted_width = height * ratio.width / ratio.height
     if wanted_width >= width:
-        side = _nearest_step((wanted_width - width) / 2)
-        made = Outpaint(left=side, right=side)
+        before, after = _both_sides(wanted_width - width)
+        made = Outpaint(left=before, right=after)
     else:
-        side = _nearest_step((width * ratio.height / ratio.width - height) / 2)
-        made = Outpaint(top=side, bottom=side)
-    if not side:
+        before, after = _both_sides(width * ratio.height / ratio.width - height)
+        made = Outpaint(top=before, bottom=after)
+    if not before + after:
         raise TaskInvalid(
             f"outpaint {ratio}: the source of {width}x{height} px is already as near to this ratio as steps of "
-            f"{STEP_PX} px per side allow. Nothing was sent.",
+            f"{STEP_PX} px allow. Nothing was sent.",
             parameter="outpaint",
         )
     return made
+
+
+def _both_sides(pixels: float) -> tuple[int, int]:
+    whole = _nearest_step(pixels)
+    before = whole // 2 // STEP_PX * STEP_PX
+    return before, whole - before
 
 
 def _nearest_step(pixels: float) -> int:

@@ -13,6 +13,7 @@ from ..printable import printable
 from ..providers.base import Task
 from ..remedies import Remedy
 from ..runlog import RunRecord
+from ..runlog.records import Parent
 from .adoption import adopt
 from .consent import Consent
 from .context import CellContext
@@ -82,6 +83,7 @@ class Engine:
         agreed: bool = False,
         replay_of: str | None = None,
         context: CellContext | None = None,
+        parents: Sequence[Parent] = (),
         service: str = "",
     ) -> Job:
         """Start a task in the background.
@@ -95,6 +97,7 @@ class Engine:
             agreed: Whether its price was agreed to, however high.
             replay_of: The run that is to be made again.
             context: The cell it belongs to, if that is not the one that is running: a form's.
+            parents: Runs that it depends on otherwise than by a medium of the task.
             service: Who performs it, as the log names it; empty for Runware, or the sandbox in its place.
 
         Returns:
@@ -108,7 +111,10 @@ class Engine:
             NotConfirmed: It costs more than is sent without a yes, and there was none.
             NotRecorded: Replay mode has no record of it.
         """
-        metadata = RunMetadata(template=template, tags=_as_tuple(tags), note=note, replay_of=replay_of, context=context)
+        metadata = RunMetadata(
+            template=template, tags=_as_tuple(tags), note=note, replay_of=replay_of, context=context,
+            parents=tuple(parents),
+        )  # fmt: skip
         return self._submit([task], metadata, fresh=fresh, agreed=agreed, service=service)[0]
 
     def submit_all(

@@ -22,7 +22,7 @@ from ..present.table import render_table
 from ..printable import printable, printable_bundle
 from ..providers.runware.operations import WIRE_NAMES
 from ..providers.runware.parameters import DELIVERY, parameters_of
-from ..providers.runware.tasks import Task
+from ..providers.runware.tasks import ImageTask, Task
 from ..runlog import RunRecord
 from ..runlog.dataframe import frame_of
 from ..runlog.filters import RunFilter, parse_since
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from ..runlog.spending import Spent
 
-__all__ = ["cancel_queued", "connect", "image", "job", "log", "pending", "read", "resume", "run"]
+__all__ = ["cancel_queued", "connect", "image", "job", "log", "make_image_task", "pending", "read", "resume", "run"]
 
 
 def image(
@@ -117,6 +117,11 @@ def _defaults(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str
     if "size" in defaults and not {"width", "height"} & given.keys():
         made["width"], made["height"] = parse_size(defaults["size"])
     return made
+
+
+def make_image_task(prompt: str, *, extra: Mapping[str, Any] | None = None, **parameters: Any) -> ImageTask:
+    """Build the typed task of `image` without a session: the default model and size where none are given."""
+    return image_request(None, prompt, parameters, extra=extra).task
 
 
 def run(

@@ -96,7 +96,7 @@ def image_request(
         _choose_transparent_format(values, defaults, typed)
     notes: tuple[str, ...] = ()
     if "outpaint" in values:
-        outpaint, notes = _outpaint(session, values, rules, typed)
+        outpaint, notes = _outpaint(session, values, rules, typed, defaults)
         fields["outpaint"] = outpaint.to_wire()
     media = {wire_name(medium): values[medium] for medium in _INPUTS if medium in values}
     plain = {key: value for key, value in values.items() if key in WIRE_NAMES}
@@ -150,7 +150,7 @@ def _as_variation(
         # Steps, guidance and adaptations of one model say little about another one, which may refuse them.
         taken = {name: value for name, value in taken.items() if name in {"width", "height"}}
         carried = {}
-    if {"width", "height"} & own.keys():
+    if {"width", "height", "outpaint"} & own.keys():
         taken = {name: value for name, value in taken.items() if name not in {"width", "height"}}
     merged = {**values, **taken, **own, "seed_image": image}
     return merged, carried, prompt if prompt and prompt.strip() else original.prompt, original.parents
@@ -162,29 +162,32 @@ def _choose_transparent_format(values: dict[str, Any], defaults: Collection[str]
         values["output_format"] = chosen if str(chosen).upper() in {"PNG", "WEBP"} else "PNG"
     elif str(chosen).upper() not in {"PNG", "WEBP"}:
         raise TaskInvalid(
-            f"{typed.get('transparent', 'transparent')} needs PNG or WEBP: {chosen} files have no transparency. Nothing "
-            "was sent.",
+            f"{typed.get('transparent', 'transparent')} needs PNG or WEBP: {chosen} files have no transparency. "
+            "Nothing was sent.",
             parameter="outputFormat",
             allowed_values=("PNG", "WEBP"),
         )
 
 
 def _outpaint(
-    session: Session | None, values: dict[str, Any], rules: Rulebook | None, typed: Mapping[str, str]
+    session: Session | None,
+    values: dict[str, Any],
+    rules: Rulebook | None,
+    typed: Mapping[str, str],
+    defaults: Collection[str],
 ) -> tuple[Outpaint, tuple[str, ...]]:
     """Return the sides to extend, and set the final size unless the user states one."""
     shown = typed.get("outpaint", "outpaint")
     wanted = parse_outpaint(values["outpaint"])
     source = values.get("seed_image")
     if source is None:
-        source_name = typed.get("seed_image", "--from" if shown.startswith("--") else "seed_image")
+        source_name = typed.get("seed_image", "seed_image")
         raise TaskInvalid(
             f"{shown} extends an image, and there is none. Nothing was sent. Add {source_name} with the image.",
             parameter="seedImage",
         )
-    size = (values.get("width"), values.get("height")) if values.get("width") and values.get("height") else None
-    if isinstance(wanted, Outpaint) and size is not None:
-        _check_size(wanted, size, shown)
+    if isinstance(wanted, Outpaint) and {"width", "height"} <= values.keys() and not {"width", "height"} & {*defaults}:
+        _check_size(wanted, (values["width"], values["height"]), shown)
         return wanted, ()
     if session is None:
         raise TaskInvalid(f"{shown} needs the size of its source.", parameter="width")
@@ -194,8 +197,8 @@ def _outpaint(
     notes: list[str] = []
     if inner != (width, height):
         notes.append(
-            f"The source of {width}x{height} px is scaled to {inner[0]}x{inner[1]} px: the model accepts sizes in steps "
-            f"of {step} px."
+            f"The source of {width}x{height} px is scaled to {inner[0]}x{inner[1]} px: the model accepts sizes in "
+            f"steps of {step} px."
         )
     outpaint = extend_to_ratio(*inner, wanted) if isinstance(wanted, Ratio) else wanted
     values["width"], values["height"] = outpaint.size_of(*inner)
@@ -209,8 +212,8 @@ def _check_size(outpaint: Outpaint, size: tuple[int, int], shown: str) -> None:
     inner = (size[0] - outpaint.left - outpaint.right, size[1] - outpaint.top - outpaint.bottom)
     if min(inner) <= 0:
         raise TaskInvalid(
-            f"{shown} extends the image by more than the final size of {size[0]}x{size[1]} px. Nothing was sent. State a "
-            "larger size, or none: it is then the size of the source plus the extension.",
+            f"{shown} extends the image by more than the final size of {size[0]}x{size[1]} px. Nothing was sent. State "
+            "a larger size, or none: it is then the size of the source plus the extension.",
             parameter="width",
         )
 
@@ -262,8 +265,7 @@ def submit_image(
     if guides:
         runs = [session.submit(guide.to_task(), agreed=agreed, **labels) for guide in guides]
         task = _with_guides(task, runs)
-    parents = {"parents": request.parents} if request.parents else {}
-    job = session.submit(task, template=template, fresh=fresh, agreed=agreed, **labels, **parents)
+    job = session.submit(task, template=template, fresh=fresh, agreed=agreed, parents=request.parents, **labels)
     job.notices.extend(request.notes)
     return job
 

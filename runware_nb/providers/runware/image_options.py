@@ -103,8 +103,8 @@ def control_model(control: Control, architecture: str, name: str) -> str:
     image = control.image if isinstance(control.image, str) else "IMG"
     listed = f" For this model, {', '.join(known)} have one." if known else ""
     raise TaskInvalid(
-        f"control {control.kind}: no ControlNet is documented for guides of this kind and the model {name}. Nothing was "
-        f"sent.{listed} Add its AIR identifier, such as {control.kind}:{image}:{control.weight:g}:runware:25@1.",
+        f"control {control.kind}: no ControlNet is documented for guides of this kind and the model {name}. Nothing "
+        f"was sent.{listed} Add its AIR identifier, such as {control.kind}:{image}:{control.weight:g}:runware:25@1.",
         parameter="controlNet",
     )
 
