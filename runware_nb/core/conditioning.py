@@ -37,8 +37,8 @@ _AIR = r"[A-Za-z0-9._-]+:[A-Za-z0-9._-]+@[A-Za-z0-9._-]+"
 _STARTS_WITH_AIR = re.compile(rf"({_AIR}):(.+)", re.DOTALL)
 _ENDS_WITH_AIR = re.compile(rf"(.+):({_AIR})", re.DOTALL)
 _ENDS_WITH_NUMBER = re.compile(r"(.+):(-?(?:\d+(?:\.\d*)?|\.\d+))", re.DOTALL | re.ASCII)
-_ONLY_HOST = re.compile(r"[a-z][a-z0-9+.-]*://[^/]*", re.IGNORECASE)
-"""A URL without a path: the number behind it is a port."""
+_ONLY_HOST = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^/@]*@)?(?:\[[^\]]*\]|[^/:@\[\]]*)", re.IGNORECASE)
+"""A URL without a path and a port: the number behind it is its port."""
 _DRIVE = re.compile(r"[A-Za-z]")
 """The drive of a Windows path: the number behind it is a file name, such as `C:1`."""
 
@@ -290,7 +290,7 @@ def _split_end(text: str, *, takes_air: bool) -> tuple[str, str | None, str | No
 
 def _is_alone(image: str) -> bool:
     """Return whether what follows the next colon belongs to the image, as a port or a file on a drive does."""
-    return _ONLY_HOST.fullmatch(image) is not None or _DRIVE.fullmatch(image) is not None or image == "data"
+    return _ONLY_HOST.fullmatch(image) is not None or _DRIVE.fullmatch(image) is not None
 
 
 def _weight(value: Any, high: float, whole: Any, parameter: str) -> float:

@@ -96,7 +96,9 @@ def image_request(
         _choose_transparent_format(values, defaults, typed)
     notes: tuple[str, ...] = ()
     if "outpaint" in values:
-        outpaint, notes = _outpaint(session, values, rules, typed, defaults)
+        source = values.get("seed_image", _source_in(extra or {}))
+        outpaint, final, notes = _outpaint(session, {**values, "seed_image": source}, rules, typed, defaults)
+        values["width"], values["height"] = final
         fields["outpaint"] = outpaint.to_wire()
     media = {wire_name(medium): values[medium] for medium in _INPUTS if medium in values}
     plain = {key: value for key, value in values.items() if key in WIRE_NAMES}
@@ -171,12 +173,12 @@ def _choose_transparent_format(values: dict[str, Any], defaults: Collection[str]
 
 def _outpaint(
     session: Session | None,
-    values: dict[str, Any],
+    values: Mapping[str, Any],
     rules: Rulebook | None,
     typed: Mapping[str, str],
     defaults: Collection[str],
-) -> tuple[Outpaint, tuple[str, ...]]:
-    """Return the sides to extend, and set the final size unless the user states one."""
+) -> tuple[Outpaint, tuple[int, int], tuple[str, ...]]:
+    """Return the sides to extend, the final size, and sentences about what was derived."""
     shown = typed.get("outpaint", "outpaint")
     wanted = parse_outpaint(values["outpaint"])
     source = values.get("seed_image")
@@ -187,8 +189,9 @@ def _outpaint(
             parameter="seedImage",
         )
     if isinstance(wanted, Outpaint) and {"width", "height"} <= values.keys() and not {"width", "height"} & {*defaults}:
-        _check_size(wanted, (values["width"], values["height"]), shown)
-        return wanted, ()
+        size = (values["width"], values["height"])
+        _check_size(wanted, size, shown)
+        return wanted, size, ()
     if session is None:
         raise TaskInvalid(f"{shown} needs the size of its source.", parameter="width")
     width, height = size_of_image(session, source, shown)
@@ -201,11 +204,18 @@ def _outpaint(
             f"steps of {step} px."
         )
     outpaint = extend_to_ratio(*inner, wanted) if isinstance(wanted, Ratio) else wanted
-    values["width"], values["height"] = outpaint.size_of(*inner)
+    final = outpaint.size_of(*inner)
     if isinstance(wanted, Ratio):
         sides = ", ".join(f"{side}={pixels}" for side, pixels in outpaint.to_wire().items())
-        notes.append(f"{shown} {wanted}: {sides}, which makes {values['width']}x{values['height']} px.")
-    return outpaint, tuple(notes)
+        notes.append(f"{shown} {wanted}: {sides}, which makes {final[0]}x{final[1]} px.")
+    return outpaint, final, tuple(notes)
+
+
+def _source_in(extra: Mapping[str, Any]) -> Any:
+    """Return the image to start from among further parameters in wire spelling; None if there is none."""
+    inputs = extra.get("inputs")
+    nested = inputs if isinstance(inputs, Mapping) else {}
+    return extra.get("seedImage") or nested.get("seedImage") or nested.get("image")
 
 
 def _check_size(outpaint: Outpaint, size: tuple[int, int], shown: str) -> None:
