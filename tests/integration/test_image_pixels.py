@@ -175,7 +175,7 @@ def test_a_guide_shapes_the_image_and_is_made_first(session, source, sandbox):
     plain = image_of(seed=7)
     job = rw.image("a red cat", control=("canny", source, 1.0), **{**LIGHT, "seed": 7})
     outcome = job.result()
-    guide, image = reversed(session.log.recent())
+    _, guide, image = reversed(session.log.recent())
     assert (guide.operation, image.operation) == ("controlnet", "text-to-image")
     assert ("guideImage", guide.task_uuid) in [(parent.role, parent.task_uuid) for parent in image.parents]
     assert image.request["controlNet"][0]["model"] == "runware:25@1"
