@@ -20,8 +20,10 @@ from .parsing import as_identifier
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["ITEM_IDS", "Medium", "Outcome", "Result", "is_final", "item_id", "result_index"]
+__all__ = ["ITEM_IDS", "PARTIAL", "Medium", "Outcome", "Result", "is_final", "item_id", "result_index"]
 
+PARTIAL = "isPartial"
+"""Field of ours in a result whose text is incomplete: the stream broke off, or has not ended yet."""
 _MEDIA = ("image", "video", "audio", "maskImage", "guideImage", "media")
 """What the names of result fields begin with, as in `imageURL`. A result with several is known by the first."""
 _FINAL_TEXTS = ("text", "air")
@@ -177,6 +179,11 @@ class Result:
         """What the model thought before it answered; None where it did not say."""
         value = self.raw.get("reasoningContent")
         return value if isinstance(value, str) else None
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether its text is incomplete: the stream broke off, or has not ended yet."""
+        return self.raw.get(PARTIAL) is True
 
     @property
     def finish_reason(self) -> str | None:

@@ -28,6 +28,7 @@ __all__ = [
     "prepare",
     "prompt_of",
     "request_of",
+    "require_streamable",
 ]
 
 
@@ -208,6 +209,27 @@ def _is_slow(task: Mapping[str, Any]) -> bool:
     inputs = task.get("inputs")
     slow = {medium.name for medium in operation.inputs if medium.makes_slow}
     return isinstance(inputs, Mapping) and not slow.isdisjoint(inputs)
+
+
+def require_streamable(task: Mapping[str, Any]) -> None:
+    """Check that a task can be streamed, if it asks for that.
+
+    Raises:
+        TaskInvalid: It does not generate text, or asks for several results.
+    """
+    if task.get("deliveryMethod") != "stream":
+        return
+    binding = binding_of(str(task.get("taskType")))
+    if binding is None or not binding.can_stream:
+        raise TaskInvalid(
+            f"Only text can be streamed, and {task.get('taskType')} does not generate text. Nothing was sent.",
+            parameter="deliveryMethod",
+        )
+    if task.get("numberResults", 1) != 1:
+        raise TaskInvalid(
+            f"Only one result can be streamed, and numberResults is {task['numberResults']!r}. Nothing was sent.",
+            parameter="numberResults",
+        )
 
 
 def expected_results(task: Mapping[str, Any]) -> int:
