@@ -15,7 +15,7 @@ from ...core.redaction import HiddenText, redact_account
 from ...core.results import Outcome, Result, is_final
 from ...core.retry import backoff_s
 from ...core.urls import check_media_url
-from ...errors import MediaError, RunwareNBError, TaskInvalid, TransportError, TransportTimeout
+from ...errors import MediaError, RunwareNBError, TransportError, TransportTimeout
 from ...forking import disconnect, restart_after_fork
 from ...media.medium import MemoryMedium
 from ...net.deadlines import Deadline

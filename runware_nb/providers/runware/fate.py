@@ -37,8 +37,9 @@ Events that belong to the duty of one phase:
 | FAILED | `TryAgain` | UNSENT and `NextAttempt`, or `Raise` |
 
 `Heard`, `Piece`, `StreamEnded`, `ErrorNamed`, `Hint`, `EmptyAnswer`, `Resumed` and `Broken` can come in any phase that
-is not final. They note a fact, which the next duty respects. `Expired` ends the attempt. The final phases are ANSWERED, FAILED and ENDED. In
-them, and for an event that ends the duty of another phase, nothing changes and nothing is to be done.
+is not final. They note a fact, which the next duty respects. `Expired` ends the attempt. The final phases are ANSWERED,
+FAILED and ENDED. In them, and for an event that ends the duty of another phase, nothing changes and nothing is to be
+done.
 
 Decisions that several rows share, unless the event reports that all results have come: then ANSWERED, `Finish`.
 
@@ -642,8 +643,8 @@ def _weigh(fate: Fate, error: RunwareNBError, report: Report, now: float) -> Nex
     if not decision.delay_s < max(0.0, fate.deadline - now):
         return ended, (*slow, Raise(error, may_have_arrived, decision.delay_s))
     # SEND_AGAIN: this try did not arrive, or was refused before acceptance. Sending under the same UUID cannot be
-    # charged twice. ASK_FIRST: it may be running, so the service is asked. What is not ours is only ever asked about, and
-    # so is a task whose text was streamed: it was accepted.
+    # charged twice. ASK_FIRST: it may be running, so the service is asked. What is not ours is only ever asked about,
+    # and so is a task whose text was streamed: it was accepted.
     sends = decision.step is Step.SEND_AGAIN and fate.is_ours and not fate.was_opened
     phase = Phase.PAUSED_TO_SEND if sends else Phase.PAUSED_TO_ASK
     return fate._replace(phase=phase, failures=failures), (*slow, Pause(decision.delay_s))
