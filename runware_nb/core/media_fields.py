@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["has_media_inside", "holds_assets", "holds_media", "is_media_key", "list_media", "replace_media"]
+__all__ = [
+    "MASKED_FIELDS",
+    "MASK_FIELDS",
+    "has_media_inside",
+    "holds_assets",
+    "holds_media",
+    "is_media_key",
+    "kind_of_field",
+    "list_media",
+    "replace_media",
+    "replace_media_at",
+]
 
 _KEYS = frozenset(
     {
@@ -22,6 +33,18 @@ _INSIDE = frozenset(
 """Names that mean media only inside these objects: elsewhere they may mean something else."""
 _HOLDERS = frozenset({"inputs", "puLID", "pulid", "photoMaker", "acePlusPlus", "watermark", "frameImages",
                       "referenceImages"})  # fmt: skip
+MASK_FIELDS = frozenset({"maskImage", "mask"})
+"""Fields of a mask, which has the size of the image that it is for."""
+MASKED_FIELDS = frozenset({"seedImage", "image", "inputImage"})
+"""Fields of the image that a mask is for."""
+_KINDS: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("seedImage", "maskImage", "inputImage", "inputImages", "referenceImages", "inputMasks", "guideImage",
+         "guideImages", "frameImages", "image", "images", "mask"), "image"
+    ),
+    **dict.fromkeys(("referenceVideos", "inputVideo", "video", "videos"), "video"),
+    **dict.fromkeys(("inputAudio", "inputAudios", "audio", "audios"), "audio"),
+}  # fmt: skip
 _ASSETS = "assets"
 """An object of a task in which every value is a medium, whatever its name. Providers whose service has many names for
 media write tasks in this form, and give the values their names when they send the task."""
@@ -48,6 +71,11 @@ def is_media_key(key: str, *, is_inside: bool = False, is_at_top: bool = False) 
     return key in _KEYS or (is_inside and key in _INSIDE) or (is_at_top and key in _AT_TOP)
 
 
+def kind_of_field(field: str) -> str | None:
+    """Return whether a field takes an `image`, a `video` or `audio`; None if it takes several kinds."""
+    return _KINDS.get(field)
+
+
 def has_media_inside(key: str) -> bool:
     """Return whether the object at *key* holds media under general names, such as `image`."""
     return key in _HOLDERS
@@ -68,17 +96,18 @@ def replace_media(task: Mapping[str, Any], replace: Callable[[Any], Any]) -> dic
     Returns:
         A copy as deep as needed.
     """
-    return _replace(task, lambda _, value: replace(value))
+    return replace_media_at(task, lambda _, value: replace(value))
 
 
 def list_media(task: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """List the media values of a task with the innermost field of each, in the order in which they are replaced."""
     found: list[tuple[str, Any]] = []
-    _replace(task, lambda field, value: found.append((field, value)))
+    replace_media_at(task, lambda field, value: found.append((field, value)))
     return found
 
 
-def _replace(task: Mapping[str, Any], replace: Callable[[str, Any], Any]) -> dict[str, Any]:
+def replace_media_at(task: Mapping[str, Any], replace: Callable[[str, Any], Any]) -> dict[str, Any]:
+    """Rebuild a task as `replace_media` does, where *replace* also gets the innermost field of each value."""
     return {
         key: value
         if key == _OPAQUE and isinstance(value, Mapping)
