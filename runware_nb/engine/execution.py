@@ -46,9 +46,9 @@ from .input_lineage import storable_request
 from .job_table import JobTable
 from .jobs import Job
 from .media_recovery import MediaRecovery, expects_file, missing_sentence
+from .media_sources import RemembersUploads, forget_uploads, load_again, upload_media
 from .ports import Ports
 from .result_storage import ResultSink, record_of
-from .sources import RemembersUploads, forget_uploads, load_again, upload_media
 from .uses import record_takeover
 
 if TYPE_CHECKING:
@@ -669,15 +669,16 @@ class RunExecution:
             self._job.record.state = state
 
     def _lend(self, outcome: Outcome) -> None:
-        """Let outcome and results draw themselves."""
+        """Let outcome and results draw themselves, and start operations on themselves."""
         display = self._ports.settings.display
         # as the log has it: an inline medium is named by its hash, and no secret is shown
         description = self._interpreter.describe(storable_request(outcome.task))
         outcome.renderer = OutcomeRenderer(description, display)
         outcome.presenter = OutcomePresenter(self._job.notices, description, display)
         renderer = ResultRenderer(description, display, outcome.task)
+        outcome.performer = performer = self._ports.performer
         for result in outcome.results:
-            result.renderer = renderer
+            result.renderer, result.performer = renderer, performer
 
 
 def _names_medium(error: TaskError) -> bool:

@@ -14,7 +14,7 @@ from ..remedies import LEAVE_REPLAY
 from ..runlog import RunRecord
 from ..runlog.filters import RunFilter
 from .input_lineage import Input, by_content
-from .sources import look_up
+from .media_sources import look_up
 
 if TYPE_CHECKING:
     from .context import CellContext

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from runware_nb.engine.sources import look_up
+from runware_nb.engine.media_sources import look_up
 from runware_nb.errors import BundleError, RunwareNBError
 from runware_nb.media.provenance import embed
 from runware_nb.providers.runware.tasks import expected_results

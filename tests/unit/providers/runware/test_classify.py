@@ -3,11 +3,11 @@ import pytest
 from runware_nb.errors import (
     AuthenticationFailed,
     ContentRefused,
+    MediumExpired,
     OutOfCredit,
     ProviderFailed,
     RateLimited,
     TaskFailed,
-    MediumExpired,
     TaskInvalid,
     TaskNotFound,
 )
