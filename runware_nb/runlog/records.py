@@ -86,6 +86,7 @@ class FoundResult(NamedTuple):
         provider: The service.
         url: Where the service keeps it, perhaps for a limited time.
         finished_at_utc: When the run finished.
+        media_type: MIME type of the file.
     """
 
     task_uuid: str
@@ -96,6 +97,7 @@ class FoundResult(NamedTuple):
     provider: str
     url: str | None
     finished_at_utc: str | None
+    media_type: str | None
 
 
 @short_repr("position", "seed", "cost", "file", "medium_state")

@@ -111,6 +111,8 @@ class Uploads:
         """
         if isinstance(value, str) and (value in self._names or is_own(value)):
             return
+        if isinstance(value, str) and _is_uuid(value):
+            raise Refused("mediaNotFound", f"There is no medium {value}.", parameter=parameter)
         body = self.read(value, parameter=parameter, own_body=lambda _: None)
         if reads_image:
             try:
@@ -159,6 +161,13 @@ def guiding_media(task: dict[str, Any]) -> Iterator[tuple[str, Any]]:
                 for medium in found if isinstance(found, list) else [found]:
                     if medium is not None:
                         yield f"{at}.{key}", medium
+
+
+def _is_uuid(value: str) -> bool:
+    try:
+        return str(uuid.UUID(value)) == value.lower()
+    except ValueError:
+        return False
 
 
 def _no_image(parameter: str) -> Refused:
