@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import io
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.results import Outcome
-from ..engine.input_lineage import resolve_inputs
 from ..engine.jobs import Job
-from ..errors import MediaError, TaskInvalid
-from ..media.incoming import media_bytes
+from ..engine.media_sources import look_up
+from ..errors import TaskInvalid
+from ..media.incoming import cannot_use, load_medium
 from ..providers.runware.operations import operation_name
 
 if TYPE_CHECKING:
     from .session import Session
 
 __all__ = ["size_of_image"]
-
-_ORIENTATION = 0x0112
-_TURNED = frozenset({5, 6, 7, 8})
-"""Values of the EXIF orientation by which width and height change places."""
 
 
 def size_of_image(session: Session, image: Any, needed_by: str) -> tuple[int, int]:
@@ -45,36 +39,31 @@ def size_of_image(session: Session, image: Any, needed_by: str) -> tuple[int, in
     if isinstance(image, Outcome) and len(image.results) == 1:
         image = image.results[0]
     if isinstance(image, str) and session.provider("").is_reference(image):
-        body = _body_of_reference(session, image)
-        if body is None:
+        file = _file_of_reference(session, image)
+        if file is None:
             raise _unknown(needed_by, f"the source {image[:60]!r} is not on this machine")
-        return _size(body)
-    return _size(media_bytes(image)[0])
+        return _size(file)
+    return _size(image)
 
 
 def _has_size(request: dict[str, Any]) -> bool:
     return isinstance(request.get("width"), int) and isinstance(request.get("height"), int)
 
 
-def _body_of_reference(session: Session, name: str) -> bytes | None:
+def _file_of_reference(session: Session, name: str) -> Any:
+    """Return the file of an earlier result that is named by a URL or UUID; None if it is not on this machine."""
     if name.startswith("data:"):
-        return media_bytes(name)[0]
-    found = resolve_inputs(session, session.provider(""), {"seedImage": name}, keeps=False)
+        return name
+    found = look_up(session, session.provider(""), {"seedImage": name}, keeps=False).inputs
     file = found[0].file if found else None
-    path = None if file is None else session.media.folder / file
-    return path.read_bytes() if isinstance(path, Path) and path.is_file() else None
+    return None if file is None else session.media.find_here(file)
 
 
-def _size(body: bytes) -> tuple[int, int]:
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(body)) as image:
-            width, height = image.size
-            turned = image.getexif().get(_ORIENTATION) in _TURNED
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise MediaError(f"The source is not an image that can be read: {error}. Nothing was sent.") from error
-    return (height, width) if turned else (width, height)
+def _size(value: Any) -> tuple[int, int]:
+    medium = load_medium(value, kind="image")
+    if medium.size_px is None:
+        raise cannot_use(medium.name, "it is not an image of pixels", "Choose another file.")
+    return medium.size_px
 
 
 def _unknown(needed_by: str, reason: str) -> TaskInvalid:

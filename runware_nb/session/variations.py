@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ..core.media_fields import replace_media
 from ..core.option_values import LoRA
 from ..core.results import Outcome, Result
-from ..engine.input_lineage import resolve_inputs
 from ..engine.jobs import Job
+from ..engine.media_sources import look_up
 from ..errors import MediaError, RunNotFound, RunwareNBError
 from ..media.incoming import media_bytes
 from ..media.provenance import read_provenance
@@ -74,12 +74,10 @@ def _run_of(session: Session, image: Any) -> tuple[RunRecord | None, int | None]
         image = image.results[0]
     if isinstance(image, Result):
         return _find(session, image.task_uuid), image.index
-    found = resolve_inputs(session, session.provider(""), {"seedImage": image}, keeps=False)
-    maker = found[0].maker if found else None
-    run = _find(session, maker)
+    found = look_up(session, session.provider(""), {"seedImage": image}, keeps=False).inputs
+    run = _find(session, found[0].maker) if found else None
     if run is not None:
-        files = {result.file: result.position for result in run.results}
-        return run, files.get(found[0].file)
+        return run, found[0].index
     record = _record_in_file(image)
     return _find(session, record.get("task_uuid")), None
 
