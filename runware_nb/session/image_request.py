@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..runlog.records import Parent
     from .session import Session
 
-__all__ = ["ImageRequest", "image_request", "plan_image", "submit_image"]
+__all__ = ["ImageRequest", "guide_sources", "image_request", "plan_image", "submit_image"]
 
 _INPUTS = tuple(medium.name for medium in TEXT_TO_IMAGE.inputs)
 _NEED_SOURCE = frozenset({"outpaint"})
@@ -193,7 +193,10 @@ def _outpaint(
         _check_size(wanted, size, shown)
         return wanted, size, ()
     if session is None:
-        raise TaskInvalid(f"{shown} needs the size of its source.", parameter="width")
+        raise TaskInvalid(
+            f"{shown} needs the size of its source, which is not known here. Nothing was sent. State the final size.",
+            parameter="width",
+        )
     width, height = size_of_image(session, source, shown)
     step = _step_px(rules)
     inner = (_rounded(width, step), _rounded(height, step))
@@ -242,7 +245,7 @@ def plan_image(session: Session, request: ImageRequest) -> Plan:
     """Return what a request would send, and its price together with the guide images that are made first."""
     plan = session.plan(request.task)
     plan.warnings = [*request.notes, *plan.warnings]
-    guides = [session.plan(guide.to_task()) for guide in _guides(request.task)]
+    guides = [session.plan(guide.to_task()) for guide in guide_sources(request.task)]
     if guides:
         costs = [one.price.usd for one in (*guides, plan)]
         total = "unknown" if None in costs else f"${sum(cost or 0 for cost in costs):.4f}"
@@ -267,7 +270,7 @@ def submit_image(
     cost of all of it at once. A guide image that the log has costs nothing.
     """
     labels: Any = {"tags": tags, "note": note}
-    guides = _guides(request.task)
+    guides = guide_sources(request.task)
     if guides:
         plan = session.plan(request.task)
         agreed = session.engine.agree_to_chain([guide.to_task() for guide in guides], plan, agreed=agreed)
@@ -280,7 +283,8 @@ def submit_image(
     return job
 
 
-def _guides(task: ImageTask) -> list[GuideSource]:
+def guide_sources(task: ImageTask) -> list[GuideSource]:
+    """Return the guide images of a task that have to be made first."""
     found = [entry.get("guideImage") for entry in task.extra.get("controlNet") or () if isinstance(entry, Mapping)]
     return [guide for guide in found if isinstance(guide, GuideSource)]
 
