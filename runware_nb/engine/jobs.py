@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import functools
 import logging
 from collections.abc import Callable, Coroutine, Generator, Hashable
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from ..core.results import Outcome, Result
@@ -15,6 +17,7 @@ from ..loop import WaitInterrupted, wait, wait_async
 from ..printable import printable, printable_bundle
 from ..remedies import Remedy, command
 from ..runlog import RunRecord, State
+from ..runlog.records import UsualDuration
 
 __all__ = ["Job", "JobOwner"]
 
@@ -45,6 +48,9 @@ class JobOwner(Protocol):
 
     def render_job(self, job: Job) -> dict[str, str]:
         """Return a job as a MIME bundle, as it stands."""
+
+    def expected_duration(self, record: RunRecord) -> UsualDuration | None:
+        """Return how long runs of this kind usually take; None if that is not known."""
 
     def remedy(self, remedy: Remedy) -> str:
         """Return what the user can do, in the syntax of the front end."""
@@ -105,6 +111,22 @@ class Job(Coroutine[Any, None, Outcome]):
     def state(self) -> State:
         """Where it stands."""
         return self.record.state
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds since the run was sent, also by an earlier kernel; 0 if it was not sent yet."""
+        sent_at = self.record.sent_at_utc
+        try:
+            sent = datetime.fromisoformat(sent_at or "")
+        except ValueError:  # it was not sent, or the row is damaged
+            return 0.0
+        sent = sent if sent.tzinfo is not None else sent.replace(tzinfo=UTC)
+        return max(0.0, (datetime.now(UTC) - sent).total_seconds())
+
+    @functools.cached_property
+    def usual_duration(self) -> UsualDuration | None:
+        """How long runs of this kind usually take; None if the log has none."""
+        return self.owner.expected_duration(self.record)
 
     @property
     def is_done(self) -> bool:
