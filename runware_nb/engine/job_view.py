@@ -77,7 +77,9 @@ def _number(request: Mapping[str, Any], name: str, default: int) -> int:
 def _note(job: Job) -> str:
     done = len(job.arrived)
     asked = _number(job.record.request, "numberResults", 1)
-    state = job.waiting or _IN_WORDS.get(job.state, job.state.value)
+    # Progress proves that the service has accepted the task, even if it has said so in no other way.
+    known = State.ACCEPTED if job.progress is not None and job.state is State.SENT else job.state
+    state = job.waiting or _IN_WORDS.get(known, known.value)
     said = f"{state}, {done} of {asked} here" if done else state
     if not is_long(job):
         return said

@@ -17,6 +17,8 @@ __all__ = [
 
 _MOST_DATA = 100_000
 _OPEN_LINES = 40
+_NO_POSTER = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+"""One transparent pixel. Without a poster, Chromium paints a gray area over the picture below the player."""
 _GRID = "display:flex;flex-wrap:wrap;gap:8px;align-items:flex-start"
 _CHECKERS = (
     "background:repeating-conic-gradient(#d0d0d0 0% 25%,#ffffff 0% 50%) 0 0/16px 16px"  # shows through transparency
@@ -236,7 +238,7 @@ def _player(tile: Tile) -> str:
         return element("div", image + player, style=width)
     # Nothing is fetched before the user plays it: the picture stays, and a notebook of many videos opens quickly.
     over = "position:absolute;left:0;top:0;width:100%;height:100%"
-    player = f'<video {attributes} preload="none" playsinline style="{over}"></video>'
+    player = f'<video {attributes} preload="none" poster="{_NO_POSTER}" playsinline style="{over}"></video>'
     return element("div", image + player, style=f"position:relative;{width}")
 
 
