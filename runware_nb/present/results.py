@@ -238,7 +238,7 @@ def _player(tile: Tile) -> str:
         return element("div", image + player, style=width)
     # Nothing is fetched before the user plays it: the picture stays, and a notebook of many videos opens quickly.
     over = "position:absolute;left:0;top:0;width:100%;height:100%"
-    player = f'<video {attributes} preload="none" poster="{_NO_POSTER}" playsinline style="{over}"></video>'
+    player = f'<video {attributes} preload="metadata" poster="{_NO_POSTER}" playsinline style="{over}"></video>'
     return element("div", image + player, style=f"position:relative;{width}")
 
 
