@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .commands.call import command
     from .core.option_values import LoRA
     from .core.results import Outcome, Result
+    from .engine.job_group import JobGroup
     from .errors import RunwareNBError, TaskError
     from .notebook.forms import form, pick_model
     from .notebook.gallery import gallery
@@ -36,6 +37,7 @@ _HOMES = {
     "Client": "providers.runware.client",
     "ImageTask": "providers.runware.tasks",
     "Job": "engine.jobs",
+    "JobGroup": "engine.job_group",
     "LoRA": "core.option_values",
     "Outcome": "core.results",
     "Result": "core.results",
@@ -65,6 +67,7 @@ __all__ = [
     "Client",
     "ImageTask",
     "Job",
+    "JobGroup",
     "LoRA",
     "Outcome",
     "Result",
