@@ -18,6 +18,7 @@ from ..providers.base import Provider
 from ..remedies import Option, Remedy
 from ..reprs import short_repr
 from ..runlog import Parent, RunRecord
+from ..runlog.records import UsualDuration
 from ..settings import remember_secrets
 from .chained_job import ChainedJob
 from .consent import Consent, Priced, priced
@@ -49,11 +50,13 @@ class Plan:
         task: The task, complete except for the seed that would be picked.
         warnings: What could not be checked, as sentences.
         price: What it is likely to cost, and how that is known.
+        usual_duration: How long the user's own runs of this kind took; None if the log has none.
     """
 
     task: Item
     warnings: list[str]
     price: Estimate
+    usual_duration: UsualDuration | None = None
 
 
 @short_repr()

@@ -328,3 +328,19 @@ def is_gone(sender: str | None) -> bool:
     except (PermissionError, OverflowError):
         return False
     return False
+
+
+@short_repr()
+@dataclass(frozen=True, slots=True)
+class UsualDuration:
+    """How long earlier runs took.
+
+    Attributes:
+        seconds: Median from sending to the last result.
+        runs: How many runs it is the median of.
+        is_similar: Whether they had the same size and a similar length; otherwise the log has no such run.
+    """
+
+    seconds: float
+    runs: int
+    is_similar: bool

@@ -19,7 +19,6 @@ from ...errors import (
     MediaError,
     MediumExpired,
     RunwareNBError,
-    TaskInvalid,
     TaskNotFound,
     TransportError,
     TransportTimeout,
@@ -36,10 +35,9 @@ from .catalog.placing import place_media
 from .concurrency import ConcurrencyLimiter
 from .connection import Connection, closed
 from .frames import Frame
-from .operations import binding_of
 from .router import Router
-from .streams import StreamLine, TextStream
-from .tasks import ImageTask, Task, as_wire, prepare
+from .streams import TextStream
+from .tasks import ImageTask, Task, as_wire, prepare, require_streamable
 from .tracker import UTILITY_TIMEOUT_S, Tracker, jitter
 from .transport import TransportFactory
 from .uploader import Uploader
@@ -303,11 +301,9 @@ class Client:
             TaskInvalid: It is no text task, or asks for several results.
         """
         wire = dict(prepare(as_wire(task), new_uuid=_new_uuid), deliveryMethod="stream")
-        binding = binding_of(wire["taskType"])
-        if binding is None or not binding.can_stream or wire.get("numberResults", 1) != 1:
-            raise TaskInvalid("only a textInference with one result can be streamed", parameter="deliveryMethod")
+        require_streamable(wire)
         limit_s = self.settings.timeout_s if timeout_s is None else timeout_s
-        return TextStream(wire, StreamLine(self.settings, self._connection, self._limiter, self.collect, limit_s))
+        return TextStream(wire, self._tracker, self._limiter, limit_s)
 
     async def send(self, tasks: Sequence[Mapping[str, Any]], *, timeout_s: float | None = None) -> Frame:
         """Send tasks over REST just as they are, and return the answer just as it comes. Nothing is retried.
@@ -538,6 +534,9 @@ class _Callbacks:
     def on_result(self, result: Result) -> None:
         if self._on_result is not None:
             self._on_result(result)
+
+    def on_text(self, text: str, reasoning: str) -> None:
+        """Do nothing: `Client.stream` hands out the pieces, and the result has the whole text."""
 
     def on_progress(self, percent: float) -> None:
         if self._on_progress is not None:
