@@ -1,5 +1,6 @@
 """Videos, audio and 3D models: the wait for them, what becomes of it after Stop or a restart, and how they are shown."""
 
+import json
 import re
 
 import pytest
@@ -120,7 +121,7 @@ def test_a_run_that_was_collected_later_says_nothing_about_time(sandbox, make_se
             record = run_record(number, **times, request=task, model="a:1@1", task_type="videoInference")
             await session.log.prepare(record)
             uuid = record.task_uuid
-            await session.log.mark_sent(uuid, uuid, 1, times["sent_at_utc"], "{}")
+            await session.log.mark_sent(uuid, uuid, 1, times["sent_at_utc"], json.dumps(task))
             at_utc = f"2026-01-01T{finished}+00:00"
             await session.log.finish(uuid, State.SUCCEEDED, at_utc=at_utc, duration_s=duration_s, cost=None, error=None)
 
