@@ -19,6 +19,7 @@ from runware_nb.runlog.durations import usual_duration
 from runware_nb.runlog.exhibits import list_images
 from runware_nb.runlog.filters import RunFilter
 from runware_nb.runlog.records import UsualDuration
+from runware_nb.sandbox.core.making.films import encode_film, film_frames
 from tests.runs import run_record
 
 SCALE = 30
@@ -308,3 +309,62 @@ def test_a_wait_is_worded_by_what_is_known():
     assert wait_in_words(0.2, None) == []
     assert wait_in_words(12.9, usual) == ["12 s so far", "usually takes about 50 s"]
     assert wait_in_words(131, usual) == ["2:11 min so far", "longer than the usual 50 s"]
+
+
+def film_result(body, index=0, **raw):
+    from runware_nb.core.results import Result
+    from runware_nb.media import MemoryMedium
+
+    return Result({"videoURL": "https://example.com/a.mp4", **raw}, "3f2a9c1b-0000-4000-8000-000000000000", index,
+                  MemoryMedium(body))  # fmt: skip
+
+
+def bundle_of(results, prompt="a red ship"):
+    from runware_nb.core.results import Outcome
+    from runware_nb.engine.display import render_outcome
+    from runware_nb.providers.base import Description
+
+    outcome = Outcome({"taskType": "videoInference"}, "3f2a9c1b-0000-4000-8000-000000000000", results, [])
+    return render_outcome(outcome, description=Description(prompt))
+
+
+def test_several_noisy_videos_share_one_output():
+    noise = Image.effect_noise((640, 640), 120).convert("RGB")
+    film = encode_film(film_frames(noise, None, (640, 640), 2), fps=2, output_format="MP4")[0]
+    html = bundle_of([film_result(film, index) for index in range(4)])["text/html"]
+    assert html.count("<img ") == 4
+    assert len(html) < 100 * 1024
+
+
+def test_a_flagged_video_is_folded_and_a_prompt_is_no_markup():
+    film = encode_film(film_frames(Image.new("RGB", (64, 64)), None, (64, 64), 2), fps=2, output_format="MP4")[0]
+    html = bundle_of([film_result(film, NSFWContent=True)], '"><script>alert(1)</script>')["text/html"]
+    assert "flagged by the service; open to see" in html
+    assert "<script" not in html
+
+
+def test_a_damaged_video_is_still_linked(tmp_path):
+    from runware_nb.media import FileMedium
+
+    path = tmp_path / "runware_images" / "ab" / "film.mp4"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"\0\0\0\x20ftypisom" + b"\xff" * 500)
+    result = film_result(b"")
+    result.medium = FileMedium(path)
+    html = bundle_of([result])["text/html"]
+    assert 'src="runware_images/ab/film.mp4"' in html
+    assert "no preview: the file cannot be read" in html
+
+
+@pytest.mark.parametrize("size", [1000, 100_000])
+def test_a_drawing_is_stored_or_shown_from_its_file(tmp_path, size):
+    from runware_nb.core.results import Result
+    from runware_nb.media import FileMedium
+
+    path = tmp_path / "drawing.svg"
+    path.write_bytes(b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 200 400">' + b" " * size + b"</svg>")
+    html = bundle_of([Result({}, "3f2a9c1b-0000-4000-8000-000000000000", 0, FileMedium(path))])["text/html"]
+    assert len(html) < 100 * 1024
+    assert ('src="data:image/svg+xml' in html) == (size == 1000)
+    assert ('<img alt="a red ship" width="200" style' in html and 'src="drawing.svg"' in html) == (size > 1000)
+    assert "SVG image, 200 × 400" in html
