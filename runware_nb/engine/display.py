@@ -53,6 +53,8 @@ __all__ = [
 
 
 _SIDE_PX = 512
+_LEAST_SHARE = 8 * 1024
+"""Bytes of a still picture, however many there are in one output."""
 COUNTED_AT_MOST = 10_000
 """More runs than this are not counted one by one, so that a list stays quick in a log of a million."""
 _OTHER_PAGES = Remedy("{0} and {1} show the others", (Option("page"), Option("limit", "all", python="limit=None")))
@@ -84,6 +86,7 @@ def render_outcome(
         description = lent.description if isinstance(lent, OutcomeRenderer) else Description(_kind(outcome.task))
     prompt = description.prompt
     several = len(outcome.results) > 1
+    share = max(_LEAST_SHARE, PREVIEW_BYTES // max(1, len(outcome.results)))
     is_plain = display == "image"
     view = ResultsView(
         prompt=prompt,
@@ -91,7 +94,7 @@ def render_outcome(
         if is_plain
         else [
             *filter(None, map(_guide_tile, guides)),
-            *(_tile(result, description, outcome.task, several=several) for result in outcome.results),
+            *(_tile(result, description, outcome.task, several=several, share=share) for result in outcome.results),
         ],
         failures=[error_sentence(error) for error in outcome.errors],
         facts=_facts(outcome),
@@ -293,7 +296,9 @@ def error_sentence(error: BaseException) -> str:
     return f"{type(error).__name__}: {current_front_end().message(error)}{tail}"
 
 
-def _tile(result: Result, description: Description, task: Mapping[str, Any], *, several: bool) -> Tile:
+def _tile(
+    result: Result, description: Description, task: Mapping[str, Any], *, several: bool, share: int = PREVIEW_BYTES
+) -> Tile:
     prompt = description.prompt
     seed = "" if result.seed is None else f" · seed {result.seed}"
     caption = f"#{result.index + 1}{seed}" if several else ""
@@ -309,7 +314,7 @@ def _tile(result: Result, description: Description, task: Mapping[str, Any], *, 
         body = result.bytes
         kind = sniff(body)
         if kind not in IMAGE_TYPES:
-            return _other_medium(bare, result, body, kind or "", prompt)
+            return _other_medium(bare, result, body, kind or "", prompt, share=share)
         small = make_thumbnail(decode(body))
     except MediaError as error:
         return Tile(alt=prompt, caption=caption, words=str(error))
@@ -327,16 +332,31 @@ def _guide_tile(guide: Guide) -> Tile | None:
                 media_type=small.media_type, width=small.width, height=small.height)  # fmt: skip
 
 
-def _other_medium(bare: Tile, result: Result, body: bytes, media_type: str, prompt: str) -> Tile:
-    """Return the tile of a file that is no image of pixels."""
+def _other_medium(
+    bare: Tile, result: Result, body: bytes, media_type: str, prompt: str, *, share: int = PREVIEW_BYTES
+) -> Tile:
+    """Return the tile of a file that is not an image of pixels.
+
+    Args:
+        bare: The tile so far.
+        result: The result.
+        body: Its file.
+        media_type: As it was detected.
+        prompt: What was asked for.
+        share: Most bytes of its still picture, because several share one output.
+    """
     kind = kind_of(media_type)
     ending = ending_for(media_type)
     noun = f"{kind[0].upper()}{kind[1:]}"
     alt = prompt if kind is MediumKind.IMAGE else f"{noun}: {prompt}" if prompt else noun
-    tile = replace(bare, alt=alt, file_name=_file_name(result, prompt, ending))
+    tile = replace(bare, alt=alt, file_name=_file_name(result, prompt, ending), is_flagged=result.is_flagged)
     name = f"{ending[1:].upper()} {kind}" if media_type else "file of an unknown type"
     if kind is MediumKind.IMAGE:
-        return _drawing(tile, body, name) if media_type == "image/svg+xml" else replace(tile, words=_join(name, body))
+        return (
+            _drawing(tile, body, name, share)
+            if media_type == "image/svg+xml"
+            else replace(tile, words=_join(name, body))
+        )
     preview = _preview(result)
     tile = replace(
         tile,
@@ -346,6 +366,9 @@ def _other_medium(bare: Tile, result: Result, body: bytes, media_type: str, prom
     )
     if preview is None or preview.body is None:
         return tile
+    if len(preview.body) > share:
+        small = make_thumbnail(decode(preview.body), max_bytes=share)
+        return replace(tile, body=small.body, media_type=small.media_type, width=small.width, height=small.height)
     return replace(tile, body=preview.body, media_type=preview.media_type, width=preview.width, height=preview.height)
 
 
@@ -353,7 +376,7 @@ def _preview(result: Result) -> Preview | None:
     return result.medium.preview if isinstance(result.medium, MemoryMedium) else None
 
 
-def _drawing(tile: Tile, body: bytes, name: str) -> Tile:
+def _drawing(tile: Tile, body: bytes, name: str, share: int) -> Tile:
     """Return the tile of an SVG file: as an image, which runs no script. A large one is shown from its file."""
     size = svg_size(body)
     width = min(_SIDE_PX, round(size[0])) if size is not None else _SIDE_PX
@@ -365,7 +388,7 @@ def _drawing(tile: Tile, body: bytes, name: str) -> Tile:
         width=max(1, width),
         words=_join(name, body, *([f"{size[0]:g} × {size[1]:g}"] if size is not None else [])),
     )
-    if len(body) <= PREVIEW_BYTES:
+    if len(body) <= share:
         return replace(tile, body=body, media_type="image/svg+xml", height=height)
     return replace(
         tile, source=tile.href or "", note="The image is too large for the notebook: it is shown from its file."
