@@ -7,8 +7,9 @@ from typing import Any
 
 from ..core.operations import OPERATIONS
 from ..present.results import ResultsView, render_progress, render_results
+from ..present.text import render_writing
 from ..runlog import RunRecord, State
-from .display import error_sentence, render_outcome
+from .display import error_sentence, render_outcome, render_unfinished_text
 from .jobs import Job
 
 __all__ = ["render_job"]
@@ -29,8 +30,12 @@ def render_job(job: Job) -> dict[str, str]:
         error = job.future.exception()
         if error is None:
             return render_outcome(job.future.result(), display=job.owner.display)
+        if job.has_text:  # it was paid for, whatever became of the rest
+            return render_unfinished_text(job.text, job.reasoning, error_sentence(error), job.task_uuid)
         return render_results(ResultsView(_prompt(job.record), [], [error_sentence(error)], [job.task_uuid]))
     request = job.record.request
+    if job.has_text or job.record.operation == "text":
+        return render_writing(job.text, job.reasoning, "" if job.has_text else _note(job))
     return render_progress(
         prompt=_prompt(job.record),
         # What an operation of another service produces is not known before it is here, so no place is kept for it.

@@ -95,7 +95,10 @@ def wait_and_show(job: Job, *, is_live: bool) -> Outcome:
     try:
         outcome = job.result(on_tick=on_tick)
     except Exception:
-        panel.clear()
+        if job.has_text:  # what has arrived of a text stays
+            panel.settle()
+        else:
+            panel.clear()
         panel.tell()
         raise
     if panel.is_shown:
