@@ -8,19 +8,25 @@ import datetime as dt
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.items import Item
+from ..core.media_fields import kind_of_field, list_media
 from ..core.money import Money
+from ..core.parsing import is_uuid
 from ..core.results import PARTIAL, Outcome, Result
 from ..errors import (
     FateUnknown,
+    MediaError,
+    MediumExpired,
     ProtocolError,
     RunCancelled,
     RunLogError,
     RunwareNBError,
     TaskError,
     TaskFailed,
+    TaskInvalid,
     TaskNotFound,
     TransportError,
     TransportTimeout,
@@ -40,6 +46,7 @@ from .input_lineage import storable_request
 from .job_table import JobTable
 from .jobs import Job
 from .media_recovery import MediaRecovery, expects_file, missing_sentence
+from .media_sources import RemembersUploads, forget_uploads, load_again, upload_media
 from .ports import Ports
 from .result_storage import ResultSink, record_of
 from .text_stream import ArrivingText, partial_of
@@ -137,6 +144,7 @@ class RunExecution:
         job.keep_text = self._text.keep
         self._refused = 0
         """How many attempts were refused and withdrawn: the log counts those that may have been accepted."""
+        self._is_renewed = False
         # A finished run is answered from the log, whoever performed it, and needs no service.
         self._provider = None if job.record.is_finished else ports.provider(job.record.provider)
         self._sink = ResultSink(shared.recovery, self._provider, job, task, log)
@@ -401,11 +409,53 @@ class RunExecution:
         try:
             task = self._task if self._job.as_is else self.provider.complete(await self.provider.prepare(self._task))
             return await carry_out(
-                self.provider, task, observer=self, limiter=self.provider.limiter, timeout_s=settings.timeout_s
-            )
+                self.provider, task, observer=self, limiter=self.provider.limiter, timeout_s=settings.timeout_s,
+                renew=None if self._job.as_is else self._renew_media,
+            )  # fmt: skip
         finally:
             if not prepared.done():
                 await prepared
+
+    async def _renew_media(self, attempt: Attempt, error: TaskError) -> Item | None:
+        """Upload media again that the service no longer has; return the task with their new names, or None.
+
+        The service refused the task because of an input, before it accepted anything, so nothing is charged for it, and
+        the same task may be sent under a new id. This is done once: if the service refuses new uploads, too, then they
+        are not the reason.
+        """
+        provider = self.provider
+        is_about_medium = isinstance(error, MediumExpired) or _names_medium(error)
+        has_result = error.outcome is not None and bool(error.outcome.results)
+        if not is_about_medium or has_result or not isinstance(provider, RemembersUploads):
+            return None
+        media = [value for _, value in list_media(attempt.task)]
+        named = [number for number, value in enumerate(media) if isinstance(value, str) and is_uuid(value)]
+        files = {} if self._is_renewed else await asyncio.to_thread(self._files_of, named)
+        self._is_renewed = True
+        if not files:
+            if isinstance(error, MediumExpired):
+                error.args = (_expired_sentence(error, [str(media[number]) for number in named]), *error.args[1:])
+            return None
+        try:
+            task, loaded = await asyncio.to_thread(load_again, attempt.task, files)
+            forget_uploads(self._log, provider, loaded)
+            renewed = await upload_media(self._log, provider, task)
+        except (MediaError, TransportError, ProtocolError, TaskError) as failure:
+            error.args = (f"{error.problem.removesuffix('.')}. Uploading it again failed: {failure.problem}",
+                          *error.args[1:])  # fmt: skip
+            return None
+        self._job.notices.append("The service no longer had a source of this task, so it was uploaded again.")
+        return provider.complete({name: value for name, value in renewed.items() if name != "taskUUID"})
+
+    def _files_of(self, numbers: list[int]) -> dict[int, Path]:
+        """Return the local files of the media of the task, by their numbers. Not on the background loop."""
+        inputs = self._job.record.inputs
+        found = {}
+        for number in numbers:
+            path = self._shared.recovery.find_file(inputs[number].get("file")) if number < len(inputs) else None
+            if path is not None:
+                found[number] = path
+        return found
 
     async def before_attempt(self, attempt: Attempt) -> None:
         """Claim the attempt in the log. It leaves only after this is committed. See `RunObserver`."""
@@ -681,6 +731,23 @@ class RunExecution:
         outcome.performer = performer = self._ports.performer
         for result in outcome.results:
             result.renderer, result.performer = renderer, performer
+
+
+def _names_medium(error: TaskError) -> bool:
+    """Return whether the service refused a parameter that is a medium, such as `inputs.seedImage`."""
+    if not isinstance(error, TaskInvalid) or not error.parameter:
+        return False
+    names = error.parameter.replace("[", ".").split(".")
+    return any(kind_of_field(name) is not None for name in names)
+
+
+def _expired_sentence(error: TaskError, named: list[str]) -> str:
+    which = f" {named[0]}" if len(named) == 1 else f" (one of {', '.join(named)})" if named else ""
+    place = f" of {error.parameter}" if error.parameter else ""
+    return (
+        f"The service does not have the medium{which}{place}, or no longer: uploads expire 30 days after their last "
+        "use. Nothing was charged. Give the file itself, which is then uploaded again."
+    )
 
 
 def _age_s(at_utc: str | None) -> float:

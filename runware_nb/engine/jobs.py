@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import functools
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Hashable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from ..core.chaining import METHODS, Operations, Performer
@@ -18,6 +20,7 @@ from ..loop import WaitInterrupted, background_loop, wait, wait_async
 from ..printable import printable, printable_bundle
 from ..remedies import Remedy, command
 from ..runlog import RunRecord, State
+from ..runlog.records import UsualDuration
 
 __all__ = ["Job", "JobOwner"]
 
@@ -55,6 +58,9 @@ class JobOwner(Protocol):
 
     def render_job(self, job: Job) -> dict[str, str]:
         """Return a job as a MIME bundle, as it stands."""
+
+    def expected_duration(self, record: RunRecord) -> UsualDuration | None:
+        """Return how long runs of this kind usually take; None if that is not known."""
 
     def remedy(self, remedy: Remedy) -> str:
         """Return what the user can do, in the syntax of the front end."""
@@ -121,6 +127,22 @@ class Job(Operations["Job"], Coroutine[Any, None, Outcome]):
     def state(self) -> State:
         """Where it stands."""
         return self.record.state
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds since the run was sent, also by an earlier kernel; 0 if it was not sent yet."""
+        sent_at = self.record.sent_at_utc
+        try:
+            sent = datetime.fromisoformat(sent_at or "")
+        except ValueError:  # it was not sent, or the row is damaged
+            return 0.0
+        sent = sent if sent.tzinfo is not None else sent.replace(tzinfo=UTC)
+        return max(0.0, (datetime.now(UTC) - sent).total_seconds())
+
+    @functools.cached_property
+    def usual_duration(self) -> UsualDuration | None:
+        """How long runs of this kind usually take; None if the log has none."""
+        return self.owner.expected_duration(self.record)
 
     @property
     def is_done(self) -> bool:

@@ -100,6 +100,20 @@ class HttpReply:
         self._proxy = proxy
         self._body = body
 
+    async def read_start(self, max_bytes: int) -> bytes:
+        """Read the beginning of the body as it is on the wire, and leave the rest unread.
+
+        Raises:
+            TransportError: The connection broke.
+        """
+        start = b""
+        with translating(self._url, self._proxy, self._body):
+            async for piece in self._response.aiter_raw():
+                start += piece
+                if len(start) >= max_bytes:
+                    break
+        return start[:max_bytes]
+
     async def read(self, *, max_bytes: int, too_large: Callable[[], RunwareNBError]) -> bytes:
         """Read the whole body.
 

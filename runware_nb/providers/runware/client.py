@@ -10,12 +10,19 @@ from typing import Any, Self
 
 from ...core.items import Item
 from ...core.media_fields import holds_media
-from ...core.media_types import sniff
+from ...core.media_types import SNIFFED_BYTES, sniff
 from ...core.redaction import HiddenText, redact_account
 from ...core.results import Outcome, Result, is_final
 from ...core.retry import backoff_s
 from ...core.urls import check_media_url
-from ...errors import MediaError, RunwareNBError, TransportError, TransportTimeout
+from ...errors import (
+    MediaError,
+    MediumExpired,
+    RunwareNBError,
+    TaskNotFound,
+    TransportError,
+    TransportTimeout,
+)
 from ...forking import disconnect, restart_after_fork
 from ...media.medium import MemoryMedium
 from ...net.deadlines import Deadline
@@ -52,6 +59,7 @@ def _warn(sentence: str) -> None:
 
 _DOWNLOAD_TRIES = 4
 _MODEL_UPLOAD_TIMEOUT_S = 900.0
+_URL_CHECK_TIMEOUT_S = 5.0
 
 
 class Client:
@@ -375,13 +383,31 @@ class Client:
         """
         return await self._uploads.upload(media)
 
+    def forget_upload(self, sha256: str) -> None:
+        """Upload a medium again the next time: the service no longer has it. *sha256* is that of what was sent."""
+        self._uploads.forget_hash(sha256)
+
+    async def read_start(self, url: str) -> bytes:
+        """Read the first bytes of a file that a user named by its URL, without the key.
+
+        Raises:
+            MediaError: The URL is not one to visit from here.
+            TransportError: It could not be read.
+        """
+        return await self._connection.downloads().read_start(
+            url, max_bytes=SNIFFED_BYTES, timeout_s=_URL_CHECK_TIMEOUT_S
+        )
+
     async def delete_media(self, media_uuid: str) -> None:
         """Delete an uploaded medium.
 
         Raises:
             TaskNotFound: There is none of this UUID.
         """
-        await self._tracker.call({"taskType": "mediaStorage", "operation": "delete", "media": media_uuid})
+        try:
+            await self._tracker.call({"taskType": "mediaStorage", "operation": "delete", "media": media_uuid})
+        except MediumExpired as error:
+            raise TaskNotFound(error.problem, task_uuid=error.task_uuid, code=error.code, raw=error.raw) from error
         self._uploads.forget(media_uuid)
 
     async def account(self) -> Item:

@@ -189,6 +189,7 @@ class RunwareService(Service):
         check_task(plain, model, self.behaviour)
         self._check_media(plain)
         latency = float(hit["latency"].options["seconds"]) if "latency" in hit else self.latency_s
+        latency = self.clock.real_s(latency)
         work = plan_work(task, plain, model, now=self.clock.now(), latency_s=latency, seed=self.seed)
         work.muted = "mute" in hit
         work.media_fault = next((kind for kind in MEDIA_FAULTS if kind in hit), "")
