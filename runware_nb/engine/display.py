@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from ..core.media_types import IMAGE_TYPES, ending_for, sniff
 from ..core.money import format_amount, format_costs
-from ..core.results import Outcome, Result
+from ..core.results import PARTIAL, Outcome, Result
 from ..errors import MediaError, TaskError
 from ..media import MemoryMedium, decode, make_thumbnail
 from ..media.medium_kinds import MediumKind, kind_of
@@ -24,6 +24,7 @@ from ..media.svg import svg_size
 from ..present.results import ResultsView, Tile, format_stars, format_usd, render_plain, render_results
 from ..present.sizes import format_size
 from ..present.table import Table
+from ..present.text import TextView, Turn, render_text
 from ..printable import printable_bundle
 from ..providers.base import Description
 from ..remedies import Option, Remedy
@@ -31,6 +32,7 @@ from ..reprs import short_repr
 from ..runlog import RunRecord
 from .front_end import current_front_end
 from .guides import Guide
+from .structured import problem_of
 
 if TYPE_CHECKING:
     from ..runlog import RunLog
@@ -47,11 +49,18 @@ __all__ = [
     "relative_path",
     "render_outcome",
     "render_result",
+    "render_unfinished_text",
     "runs_table",
     "show_outcome",
 ]
 
 
+_TOKENS = {"promptTokens": "in", "completionTokens": "out", "thinkingTokens": "for reasoning"}
+_ENDED = {
+    "length": Remedy("The text ends at the limit of tokens. Raise {0} for a longer one.", (Option("max-tokens"),)),
+    "content_filter": Remedy("The content filter of the service ended the text."),
+    "unknown": Remedy("The service did not state why the text ended."),
+}
 _SIDE_PX = 512
 _LEAST_SHARE = 8 * 1024
 """Bytes of a still picture, however many there are in one output."""
@@ -84,6 +93,9 @@ def render_outcome(
         guides = lent.guides if isinstance(lent, OutcomeRenderer) else ()
     if description is None:
         description = lent.description if isinstance(lent, OutcomeRenderer) else Description(_kind(outcome.task))
+    if len(outcome.results) == 1 and outcome.results[0].is_written:
+        shown = render_text(_text_view(outcome.results[0], description, outcome.errors, outcome))
+        return {"text/plain": shown["text/plain"]} if display == "image" else shown
     prompt = description.prompt
     several = len(outcome.results) > 1
     share = max(_LEAST_SHARE, PREVIEW_BYTES // max(1, len(outcome.results)))
@@ -125,6 +137,8 @@ def render_result(
     result: Result, description: Description, task: Mapping[str, Any] = MappingProxyType({}), *, display: str = "html"
 ) -> dict[str, str]:
     """Show a single result of a task."""
+    if display != "image" and result.is_written:
+        return render_text(_text_view(result, description))
     facts = [f"#{result.index + 1}", *([f"seed {result.seed}"] if result.seed is not None else []),
              format_usd(result.cost_usd), f"{result.task_uuid[:4]}…"]  # fmt: skip
     if display == "image":
@@ -194,6 +208,45 @@ class ResultRenderer:
     def __call__(self, result: Result) -> dict[str, str]:
         """Return the result's MIME bundle."""
         return render_result(result, self.description, self.task, display=self.display)
+
+
+def render_unfinished_text(words: str, reasoning: str, sentence: str, task_uuid: str) -> dict[str, str]:
+    """Return a text whose run failed before it was complete, as a MIME bundle."""
+    raw = {"text": words, **({"reasoningContent": reasoning} if reasoning else {}), PARTIAL: True}
+    view = _text_view(Result(raw, task_uuid), Description(""))
+    return render_text(replace(view, failures=[sentence]))
+
+
+def _text_view(
+    result: Result, description: Description, errors: Sequence[TaskError] = (), outcome: Outcome | None = None
+) -> TextView:
+    """Return a generated text as a cell shows it."""
+    problem = problem_of(result, description.schema) if description.is_json else None
+    is_data = description.is_json and result.json is not None
+    ended = _ENDED.get(result.finish_reason or "stop")
+    notices = [current_front_end().remedy(ended)] if ended is not None else []
+    return TextView(
+        text=result.text or "",
+        reasoning=result.reasoning or "",
+        data=json.dumps(result.json, ensure_ascii=False, indent=2) if is_data else "",
+        turns=[Turn(role, words) for role, words in description.turns],
+        failures=[*(error_sentence(error) for error in errors), *([problem] if problem else [])],
+        notices=notices,
+        facts=_facts_of_text(result, outcome),
+        is_partial=result.is_partial,
+    )
+
+
+def _facts_of_text(result: Result, outcome: Outcome | None) -> list[str]:
+    usage = {name: count for name, count in result.usage.items() if isinstance(count, int)}
+    tokens = [f"{usage[name]:,} {label}" for name, label in _TOKENS.items() if name in usage]
+    facts = ["incomplete"] if result.is_partial else []
+    if tokens:
+        facts.append(f"tokens: {', '.join(tokens)}")
+    facts.append("cost unknown" if result.cost_usd is None else format_usd(result.cost_usd))
+    if outcome is not None and outcome.duration_s is not None:
+        facts.append(f"{outcome.duration_s:.{1 if outcome.duration_s >= 0.1 else 2}f} s")
+    return [*facts, f"{result.task_uuid[:4]}…"]
 
 
 def _render_plain(view: ResultsView, results: Sequence[Result], guides: Sequence[Guide] = ()) -> dict[str, str]:
