@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         run,
         upload,
     )
+    from .session.history import history
     from .session.operation_functions import (
         audio,
         caption,
@@ -74,6 +75,7 @@ _HOMES = {
     "TaskError": "errors",
     "cancel_queued": "session.api",
     "connect": "session.api",
+    "history": "session.history",
     "image": "session.api",
     "job": "session.api",
     "log": "session.api",
@@ -117,6 +119,7 @@ __all__ = [
     "enhance",
     "form",
     "gallery",
+    "history",
     "image",
     "import_runs",
     "job",

@@ -22,12 +22,15 @@ __all__ = [
     "Task",
     "as_wire",
     "current_task_type",
+    "earlier_turns",
     "expected_results",
     "is_utility",
     "is_uuid",
+    "message_text",
     "prepare",
     "prompt_of",
     "request_of",
+    "require_streamable",
     "values_of",
 ]
 
@@ -299,11 +302,49 @@ def _is_slow(task: Mapping[str, Any]) -> bool:
     return isinstance(inputs, Mapping) and not slow.isdisjoint(inputs)
 
 
+def require_streamable(task: Mapping[str, Any]) -> None:
+    """Check that a task can be streamed, if it asks for that.
+
+    Raises:
+        TaskInvalid: It does not generate text, or asks for several results.
+    """
+    if task.get("deliveryMethod") != "stream":
+        return
+    binding = binding_of(str(task.get("taskType")))
+    if binding is None or not binding.can_stream:
+        raise TaskInvalid(
+            f"Only text can be streamed, and {task.get('taskType')} does not generate text. Nothing was sent.",
+            parameter="deliveryMethod",
+        )
+    if task.get("numberResults", 1) != 1:
+        raise TaskInvalid(
+            f"Only one result can be streamed, and numberResults is {task['numberResults']!r}. Nothing was sent.",
+            parameter="numberResults",
+        )
+
+
 def expected_results(task: Mapping[str, Any]) -> int:
     """Return how many results a task in wire spelling asks for; 1 where its number makes no sense."""
     binding = binding_of(str(task.get("taskType")))
     value = task.get("numberResults" if binding is None else binding.count_field, 1)
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 1
+
+
+def earlier_turns(task: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return the messages of a conversation before the last one, as roles and texts."""
+    messages = task.get("messages")
+    earlier = messages[:-1] if isinstance(messages, list) else []
+    return tuple(
+        (str(message.get("role")), message_text(message)) for message in earlier if isinstance(message, Mapping)
+    )
+
+
+def message_text(message: Mapping[str, Any]) -> str:
+    """Return the text of a message, which may be in several parts."""
+    content = message.get("content")
+    if isinstance(content, list):
+        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
+    return str(content or "")
 
 
 def prompt_of(task: Mapping[str, Any]) -> str | None:
