@@ -126,7 +126,10 @@ def read_line(
         refuse_keys_of_known_shape(words[length])
     refuse([*words[:length], *words[length + is_id :]])
     rest = list((words if typed is None else typed)[length:])
-    return CommandCall(name, command, parser.read(words[length:], rest), rest, style)
+    options = parser.read(words[length:], rest)
+    # A prompt is rendered from what was typed, so that braces in the value of a variable keep no meaning.
+    options.typed_words = dict(zip(words[length:], rest, strict=True)) if len(rest) == len(words) - length else {}
+    return CommandCall(name, command, options, rest, style)
 
 
 def command_names() -> list[str]:

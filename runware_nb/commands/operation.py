@@ -11,6 +11,7 @@ from ..session.operations import task_of
 from .base import CommandResult
 from .image_options import add_label_options, add_operation_options, read_set
 from .images_in import find_image
+from .prompts_in import PROMPT_OPTIONS, add_prompt_options, notices_of, render_options
 from .text_to_image import dry_run
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class OperationCommand:
                     medium.name, nargs=None if medium.is_required else "?", metavar="IMG", help=medium.help
                 )
         add_operation_options(parser, self._operation, title=self._operation.name)
+        if any(option.name in PROMPT_OPTIONS for option in self._operation.options):
+            add_prompt_options(parser)
         add_label_options(parser)
 
     def run(self, session: Session, options: argparse.Namespace) -> CommandResult:
@@ -48,6 +51,8 @@ class OperationCommand:
         """
         names = getattr(options, "names", {})
         values: dict[str, Any] = {option.name: getattr(options, option.long) for option in self._operation.options}
+        prompts = render_options(session, options, {name: values[name] for name in PROMPT_OPTIONS if name in values})
+        values |= prompts
         for medium in self._operation.inputs:
             words = getattr(options, medium.name)
             if words:
@@ -57,8 +62,11 @@ class OperationCommand:
                 )
         task = {**task_of(self._operation, values), **read_set(options.set or ())}
         if options.dry_run:
-            return dry_run(session.plan(task))
+            plan = session.plan(task)
+            plan.warnings += notices_of(prompts)
+            return dry_run(plan)
         defaults = getattr(options, "defaults", {}) or session.settings.defaults
         tags = as_tags([*options.tag, *as_tags(defaults.get("tag"))])
         job = session.submit(task, tags=tags, note=options.note, fresh=options.fresh, agreed=options.yes)
+        job.notices.extend(notices_of(prompts))
         return CommandResult(job=job, value=job)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..core.prompts import origin_of, with_prompts
 from ..printable import printable
 from ..providers.base import Task
 from ..remedies import Remedy
@@ -68,8 +69,14 @@ class Engine:
         Raises:
             TaskInvalid: The service would refuse it; the message states what to change.
         """
-        plan = self._ports.provider(service).plan(task, as_is=as_is)
-        return Plan(plan.task, list(plan.warnings), estimate(self._ports, plan.task, service))
+        # A provider converts texts to plain ones, so the origin of prompts has to be read before.
+        written = task if isinstance(task, Mapping) else task.to_wire()
+        if not as_is:
+            written = with_prompts(written)
+        origin = origin_of(written)
+        plan = self._ports.provider(service).plan(written, as_is=as_is)
+        warnings = [*plan.warnings, *(() if origin is None else origin.sentences())]
+        return Plan(plan.task, warnings, estimate(self._ports, plan.task, service), origin)
 
     def submit(
         self,

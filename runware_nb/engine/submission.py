@@ -11,6 +11,7 @@ from ..core.items import Item
 from ..core.media_fields import holds_media, replace_media
 from ..core.money import format_amount
 from ..core.parsing import is_uuid
+from ..core.prompts import PromptOrigin
 from ..core.redaction import known_secrets
 from ..errors import RunLogError, TaskInvalid
 from ..loop import background_loop, wait
@@ -47,11 +48,13 @@ class Plan:
         task: The task, complete except for the seed that would be picked.
         warnings: What could not be checked, as sentences.
         price: What it is likely to cost, and how that is known.
+        origin: Where its prompts come from; None for plain texts.
     """
 
     task: Item
     warnings: list[str]
     price: Estimate
+    origin: PromptOrigin | None = None
 
 
 @short_repr()
@@ -320,13 +323,19 @@ class Submission:
             )
         return self._submitter.known.job(record.task_uuid)
 
+    @property
+    def _template(self) -> str | None:
+        """The prompt as typed: of the front end, else that with which the prompt itself was rendered."""
+        origin = self._plan.origin
+        return self._metadata.template if self._metadata.template is not None or origin is None else origin.template
+
     def _record(self, context: CellContext) -> RunRecord:
         task, metadata, price = self._task, self._metadata, self._plan.price.cost
         return RunRecord(
             task_uuid=task["taskUUID"], attempt_uuid=task["taskUUID"], provider=self._provider.name,
             task_type=task["taskType"], model=task.get("model"), request=storable_request(task),
             request_hash=self._sent_hash, asked_hash=self._requested_hash, created_at_utc=utc_now(),
-            prompt_template=metadata.template,
+            prompt_template=self._template,
             prompt=self._provider.prompt(task), notebook=context.notebook, cell_id=context.cell_id,
             cell_hash=context.cell_hash,
             cell_ordinal=context.cell_ordinal, execution_count=context.execution_count, kernel=context.kernel,

@@ -47,6 +47,7 @@ WIRE_NAMES: Mapping[str, str] = MappingProxyType(
         "output_type": "outputType",
         "output_quality": "outputQuality",
         "acceleration": "acceleration",
+        "prompt_weighting": "promptWeighting",
         "delivery_method": "deliveryMethod",
         "ttl_s": "ttl",
     }
