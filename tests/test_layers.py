@@ -40,7 +40,7 @@ def level(package):
 
 def layer_of(parts):
     """Return the package whose layer a module belongs to, from the parts of its dotted name."""
-    is_front = len(parts) == 3 and parts[0] == "providers" and parts[2] in FRONTS_OF_PROVIDERS
+    is_front = len(parts) >= 3 and parts[0] == "providers" and parts[2] in FRONTS_OF_PROVIDERS
     return FRONTS_OF_PROVIDERS[parts[2]] if is_front else parts[0]
 
 

@@ -27,6 +27,8 @@ class OperationCommand:
         operation: Its entry. Inputs without an option are words on the line, in the order of the entry.
     """
 
+    IS_RUN = True
+
     def __init__(self, operation: Operation) -> None:
         self.SUMMARY = operation.summary
         self._operation = operation

@@ -187,7 +187,7 @@ TEXT_TO_IMAGE = Operation(
 
 OPERATIONS: tuple[Operation, ...] = (
     TEXT_TO_IMAGE,
-    Operation(name="upscale", summary="increase the resolution of an image", produces="image",
+    Operation(name="upscale", function="upscale", summary="increase the resolution of an image", produces="image",
               inputs=(_IMAGE, _VIDEO), deterministic=True, options=(
         _MODEL,
         Option("factor", "how many times wider and higher; not together with --megapixels", ("--factor",), "N",
@@ -202,7 +202,8 @@ OPERATIONS: tuple[Operation, ...] = (
         Option("clip_skip", "layers of CLIP to leave out; latent upscaler only", ("--clip-skip",), "N", "integer"),
         _IMAGE_FORMATS, _QUALITY,
     )),
-    Operation(name="remove-background", summary="remove the background of an image", produces="image",
+    Operation(name="remove-background", function="remove_background", summary="remove the background of an image",
+              produces="image",
               inputs=(_IMAGE, _VIDEO), deterministic=True, options=(
         _MODEL,
         Option("rgba", "color of the new background: red, green, blue and alpha, such as 255,255,255,255; RemBG only",
@@ -218,12 +219,13 @@ OPERATIONS: tuple[Operation, ...] = (
                "integer", low=1, high=255),
         _IMAGE_FORMATS, _QUALITY,
     )),
-    Operation(name="caption", summary="describe an image", produces="text", inputs=(_IMAGE, _VIDEO),
+    Operation(name="caption", function="caption", summary="describe an image", produces="text", inputs=(_IMAGE, _VIDEO),
               deterministic=True, options=(
         _MODEL,
         Option("prompt", "question about the image", ("--prompt",), "TEXT"),
     )),
-    Operation(name="mask", summary="mask the faces, hands or people in an image", produces="image", inputs=(_IMAGE,),
+    Operation(name="mask", function="mask", summary="mask the faces, hands or people in an image",
+              produces="image", inputs=(_IMAGE,),
               deterministic=True, options=(
         _MODEL,
         Option("detector", "what to find, in place of a model", ("--detector",), "NAME", values=(
@@ -238,7 +240,8 @@ OPERATIONS: tuple[Operation, ...] = (
         Option("mask_blur", "pixels by which edges are blurred (default 4)", ("--blur",), "PX", "integer", low=0),
         _IMAGE_FORMATS,
     )),
-    Operation(name="controlnet", summary="prepare a guide image for ControlNet", produces="image", inputs=(_IMAGE,),
+    Operation(name="controlnet", function="controlnet", summary="prepare a guide image for ControlNet",
+              produces="image", inputs=(_IMAGE,),
               deterministic=True, options=(
         _MODEL,
         Option("preprocessor", "kind of guide, in place of a model", ("--preprocessor",), "NAME", values=(
@@ -254,20 +257,22 @@ OPERATIONS: tuple[Operation, ...] = (
                "flag"),
         _IMAGE_FORMATS,
     )),
-    Operation(name="enhance", summary="write a prompt in more detail", produces="text", options=(
+    Operation(name="enhance", function="enhance", summary="write a prompt in more detail", produces="text", options=(
         _MODEL,
         Option("prompt", "the prompt, 1 to 300 characters", ("--prompt",), "TEXT", low=1, high=300),
         Option("max_length", "longest result in tokens, 12 to 400", ("--max-length",), "N", "integer", low=12,
                high=400),
         Option("versions", "how many versions, 1 to 5", ("-n", "--versions"), "N", "integer", low=1, high=5),
     )),
-    Operation(name="vectorize", summary="convert an image to SVG", produces="image", inputs=(_IMAGE,),
+    Operation(name="vectorize", function="vectorize", summary="convert an image to SVG",
+              produces="image", inputs=(_IMAGE,),
               deterministic=True, options=(
         _MODEL,
         Option("positive_prompt", "what to draw, for models that take no image", ("--prompt",), "TEXT"),
         _format("SVG"),
     )),
-    Operation(name="video", summary="generate videos", produces="video", long_running=True, least_s=10.0, inputs=(
+    Operation(name="video", function="video", summary="generate videos",
+              produces="video", long_running=True, least_s=10.0, inputs=(
         Input("first_frame", "image of the first frame", "--first-frame"),
         Input("last_frame", "image of the last frame", "--last-frame"),
         Input("reference_images", "image to follow; repeatable", "--reference", is_list=True),
@@ -285,7 +290,7 @@ OPERATIONS: tuple[Operation, ...] = (
         Option("speech_text", "words that are spoken, for models with speech", ("--speech",), "TEXT"),
         Option("speech_voice", "voice that speaks them", ("--voice",), "NAME"),
     )),
-    Operation(name="audio", summary="generate music, sounds or speech", produces="audio", inputs=(
+    Operation(name="audio", function="audio", summary="generate music, sounds or speech", produces="audio", inputs=(
         Input("audio", "audio to start from", "--audio"),
         Input("video", "video to follow", "--video"),
     ), options=(
@@ -299,7 +304,7 @@ OPERATIONS: tuple[Operation, ...] = (
         Option("channels", "1 for mono, 2 for stereo", ("--channels",), "N", "integer", ("1", "2")),
         _count("results", 4), _SEED, _format("MP3", "WAV", "FLAC", "OGG"),
     )),
-    Operation(name="text", summary="generate text", produces="text", inputs=(
+    Operation(name="text", function="text", summary="generate text", produces="text", inputs=(
         Input("images", "image to read; repeatable", "--image", is_list=True),
         Input("videos", "video to read; repeatable", "--video", is_list=True),
         Input("documents", "document to read; repeatable", "--document", is_list=True),
@@ -313,7 +318,8 @@ OPERATIONS: tuple[Operation, ...] = (
         Option("top_k", "how many words to choose from", ("--top-k",), "N", "integer", low=1),
         _count("results", 4), _SEED, _format("TEXT", "JSON"),
     )),
-    Operation(name="3d", summary="generate 3D models", produces="3d", long_running=True, least_s=10.0, inputs=(
+    Operation(name="3d", function="model_3d", summary="generate 3D models",
+              produces="3d", long_running=True, least_s=10.0, inputs=(
         Input("image", "image of the object, for models that take one"),
         Input("images", "image of the object, for models that take several; repeatable", "--image", is_list=True),
     ), options=(_MODEL, _PROMPT, _NEGATIVE, _count("results", 4), _SEED, _format("GLB"))),

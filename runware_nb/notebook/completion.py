@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from ..core.operations import TEXT_TO_IMAGE
 from .provider_magics import has_magic
 
 __all__ = ["complete_runware", "install_completion", "remove_completion"]
@@ -70,7 +71,7 @@ def _candidates(before: list[str], fragment: str, names: Mapping[str, Any], *, i
     if not is_cell and not before:
         return list(COMMANDS)
     session = current_session()
-    values = after_option(before[-1], session, names) if before else None
+    values = after_option(before[-1], session, names, TEXT_TO_IMAGE.name if is_cell else before[0]) if before else None
     if values is not None:
         return values
     if is_cell:

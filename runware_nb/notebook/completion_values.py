@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..core.operations import OPERATIONS
+from ..core.operations import OPERATIONS, TEXT_TO_IMAGE
 from ..errors import RunwareNBError
 from ..printable import hides
 from ..settings import settings_table
@@ -23,10 +23,19 @@ _ABOUT_IMAGES = frozenset({"compare"})
 _ABOUT_MODELS = frozenset({"model", "form"})
 
 
-def after_option(option: str, session: Session, names: Mapping[str, Any]) -> list[str] | None:
-    """List the values of an option; None where it takes none that are known."""
+def after_option(option: str, session: Session, names: Mapping[str, Any], command: str = "") -> list[str] | None:
+    """List the values of an option; None where it takes none that are known.
+
+    Args:
+        option: As typed, such as `-m`.
+        session: Whose models, log and last result count.
+        names: The user's variables.
+        command: The command on the line. If it is an operation, its own values and models count.
+    """
+    about = [operation for operation in OPERATIONS if operation.name == command] or list(OPERATIONS)
     makers: dict[str, Callable[[], list[str]]] = {
-        "-m": lambda: _models(session), "--model": lambda: _models(session), "--scheduler": _schedulers,
+        "-m": lambda: _models(session, command), "--model": lambda: _models(session, command),
+        "--scheduler": _schedulers,
         "--seed": lambda: _seeds(session), "--tag": lambda: _tags(session), "--lora": lambda: _loras(session),
         "--state": _states, "--sort": lambda: ["newest", "oldest", "cost", "time", "rating"],
         "--service": _services,
@@ -35,7 +44,7 @@ def after_option(option: str, session: Session, names: Mapping[str, Any]) -> lis
     make = makers.get(option)
     if make is not None:
         return typable(make())
-    for operation in OPERATIONS:
+    for operation in about:
         if any(option == medium.flag for medium in operation.inputs):
             return typable(_images(session, names))
         for declared in operation.options:
@@ -73,11 +82,15 @@ def _after_command(command: str, session: Session, names: Mapping[str, Any]) -> 
     return []
 
 
-def _models(session: Session) -> list[str]:
+def _models(session: Session, command: str = "") -> list[str]:
+    """List the user's aliases, and the names of the models of an operation; those for images without one."""
     from ..providers.runware.catalog import all_models
+    from ..providers.runware.operations import task_types_by_name
 
-    images = [model for model in all_models() if model.task_type == "imageInference"]
-    return [*_aliases(session), *(name for model in images for name in (model.air, *model.aliases))]
+    types = task_types_by_name()
+    task_type = types.get(command, types[TEXT_TO_IMAGE.name])
+    models = [model for model in all_models() if model.task_type == task_type]
+    return [*_aliases(session), *(name for model in models for name in (model.air, *model.aliases))]
 
 
 def _aliases(session: Session) -> list[str]:

@@ -589,7 +589,7 @@ def test_nothing_is_left_behind_by_failures(sandbox, run_async, transport):
             for _ in range(3):
                 await client.run(TASK)
             board, slots = client._router, client._limiter
-            return dict(board.flights), dict(board._calls), slots._taken, len(slots._waiting)
+            return dict(board.flights), dict(board._calls), slots._turns._taken, len(slots._turns._waiting)
 
     assert run_async(main()) == ({}, {}, 0, 0)
 

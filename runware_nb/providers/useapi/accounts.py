@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextlib
-import copy
 import math
 import re
 from collections.abc import Awaitable, Callable, Iterable
@@ -18,6 +16,7 @@ from ...errors import ArgumentInvalid, ProtocolError, RunwareNBError, TransportE
 from ...net.clock import Clock
 from ...printable import printable
 from ...reprs import short_repr, shortened
+from ..turns import Turns
 from .protocol import shorten_account
 
 __all__ = [
@@ -254,9 +253,7 @@ class AccountsLimiter:
         self._is_doubtful = False
         self._full_until = -math.inf
         self._refreshing: asyncio.Task[None] | None = None
-        self._taken = 0
-        self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
-        self._closed: TransportError | None = None
+        self._turns = Turns(lambda: self.most)
 
     async def acquire(self) -> None:
         """Wait for a free place. See `Limiter.acquire`.
@@ -265,32 +262,20 @@ class AccountsLimiter:
             TransportError: The provider was closed; nothing was sent.
         """
         await self._refresh_if_due()
-        while self._closed is None and (left_s := self._full_until - self._clock.now()) > 0:  # noqa: ASYNC110 - a clock
+        while self._turns.closed is None and (left_s := self._full_until - self._clock.now()) > 0:  # noqa: ASYNC110 - a clock
             await asyncio.sleep(min(self._clock.real_s(left_s), _NOTICED_S))
-        if self._closed is not None:
-            raise copy.copy(self._closed)
-        if self._taken < self.most and not self._waiting:
-            self._taken += 1
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        try:
-            await turn
-        except BaseException:
-            if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._give_back()  # the place was given at the moment when the wait ended
-            raise
+        await self._turns.acquire()
 
     async def release(self) -> None:
         """Return a place. See `Limiter.release`."""
-        self._give_back()
+        self._turns.give_back()
 
     def learn(self, accounts: Iterable[UseApiAccount]) -> None:
         """Set the bound to the sum of what the accounts without an error take."""
         usable = [account.max_jobs or RECOMMENDED_JOBS for account in accounts if account.error is None]
         self.most = sum(usable) or RECOMMENDED_JOBS
         self._refreshed_at, self._is_doubtful = self._clock.now(), False
-        self._pass_on()
+        self._turns.pass_on()
 
     def refused(self, delay_s: float, *, everywhere: bool) -> None:
         """Note that the service refused a task for want of a slot, although this bound let it pass.
@@ -313,13 +298,9 @@ class AccountsLimiter:
 
     def close(self, error: TransportError) -> None:
         """Refuse further places: those that wait, and those that come later, get a copy of the error."""
-        self._closed = error
+        self._turns.close(error)
         if self._refreshing is not None:
             self._refreshing.cancel()
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_exception(copy.copy(error))
 
     async def _refresh_if_due(self) -> None:
         if self._refreshed_at is not None:
@@ -338,14 +319,3 @@ class AccountsLimiter:
             self.learn(await self._read_accounts())
             return
         self._refreshed_at, self._is_doubtful = self._clock.now(), True
-
-    def _give_back(self) -> None:
-        self._taken -= 1
-        self._pass_on()
-
-    def _pass_on(self) -> None:
-        while self._waiting and self._taken < self.most:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                self._taken += 1
-                turn.set_result(None)
