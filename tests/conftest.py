@@ -89,6 +89,10 @@ class SandboxProcess:
     def ledger(self) -> dict[str, Any]:
         return self.control("ledger")
 
+    def requests(self) -> list[dict[str, Any]]:
+        """The tasks that the sandbox has accepted, as they were sent, oldest first."""
+        return self.control("requests")["requests"]
+
     def charges(self) -> list[dict[str, Any]]:
         return self.ledger()["charges"]
 

@@ -14,7 +14,9 @@ from ..errors import MagicUsageError
 
 __all__ = ["HelpRequested", "LineParser", "is_negative_number", "quote_typed", "split_line", "whole_number"]
 
-_ONE_WORD_TEXT = frozenset({"prompt", "negative", "note", "tag", "scheduler", "lora", "reference_images", "set"})
+_ONE_WORD_TEXT = frozenset({
+    "prompt", "negative", "note", "tag", "scheduler", "lora", "reference_images", "set", "system", "speech", "voice",
+})  # fmt: skip
 """Options of text where a second word without quotes would become part of the prompt, without a message."""
 _NEVER_BLANK = frozenset({"output", "format", "acceleration"})
 """Options whose values contain no blanks, so that quotes would not correct the line."""

@@ -49,7 +49,7 @@ class CommandResult:
 class Command(Protocol):
     """A module of this package, or an object of the module `commands` in the package of a provider.
 
-    A command of a provider may have more attributes: `IS_RUN` set to True for one that returns a job (a notebook adds
+    A command may have more attributes: `IS_RUN` set to True for one that returns a job (a notebook adds
     `--output`, `--background` and `--quiet`), `TAKES_ID` set to True if its first word is an id of the service (which
     may look like a key), and `complete(session, before)`, which returns what may follow the words *before* on its line.
     """

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ..core.operations import Operation
+from ..core.items import Item
+from ..core.operations import Input, Operation
+from ..core.prompts import Prompt
+from ..errors import MagicUsageError
+from ..providers.runware.operations import flags_by_field
 from ..session.api import as_tags
-from ..session.operations import task_of
+from ..session.operations import build_request
 from .base import CommandResult
 from .image_options import add_label_options, add_operation_options, read_set
 from .images_in import find_image
@@ -19,56 +25,159 @@ if TYPE_CHECKING:
 
 __all__ = ["OperationCommand"]
 
+_METAVARS: Mapping[str, str] = MappingProxyType({"image": "IMG"})
+
 
 class OperationCommand:
-    """A command such as `%runware NAME IMG --option VALUE`.
+    """A command such as `%runware NAME IMG --option VALUE`, and the cell `%%runware NAME` with a prompt as its body.
+
+    Inputs without an option are words on the line, in the order of the entry. Without such inputs, the words are the
+    prompt.
 
     Args:
-        operation: Its entry. Inputs without an option are words on the line, in the order of the entry.
+        operation: Its entry.
     """
 
     IS_RUN = True
 
     def __init__(self, operation: Operation) -> None:
         self.SUMMARY = operation.summary
-        self._operation = operation
+        self.operation = operation
+
+    @property
+    def flags_by_parameter(self) -> Mapping[str, tuple[str, ...]]:
+        """The options of each parameter. See `LineCommand`."""
+        return flags_by_field(self.operation)
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
-        for medium in self._operation.inputs:
-            if medium.flag is None:
-                parser.add_argument(
-                    medium.name, nargs=None if medium.is_required else "?", metavar="IMG", help=medium.help
-                )
-        add_operation_options(parser, self._operation, title=self._operation.name)
-        if any(option.name in PROMPT_OPTIONS for option in self._operation.options):
+        if self.operation.has_free_prompt:
+            parser.add_argument("words", nargs="*", help="the prompt")
+        for medium in self.operation.words:
+            metavar = _METAVARS.get(medium.kind, "FILE")
+            parser.add_argument(medium.name, nargs="?", metavar=metavar, help=medium.help)
+        add_operation_options(parser, self.operation, title=self.operation.name)
+        if any(option.name in PROMPT_OPTIONS for option in self.operation.options):
             add_prompt_options(parser)
         add_label_options(parser)
+        self._add_examples(parser)
 
     def run(self, session: Session, options: argparse.Namespace) -> CommandResult:
         """Send the task and return its job; with `--dry-run` only plan it.
 
         Raises:
-            MagicUsageError: A value cannot be read, or a word means no image.
+            MagicUsageError: A value cannot be read, a word means no medium, or there are two prompts.
+            TaskInvalid: See `build_request`.
         """
-        names = getattr(options, "names", {})
-        values: dict[str, Any] = {option.name: getattr(options, option.long) for option in self._operation.options}
-        prompts = render_options(session, options, {name: values[name] for name in PROMPT_OPTIONS if name in values})
-        values |= prompts
-        for medium in self._operation.inputs:
-            words = getattr(options, medium.name)
-            if words:
-                one = not medium.is_list
-                values[medium.name] = (
-                    find_image(words, session, names) if one else [find_image(word, session, names) for word in words]
-                )
-        task = {**task_of(self._operation, values), **read_set(options.set or ())}
+        task = self.task_for(session, options)
         if options.dry_run:
             plan = session.plan(task)
-            plan.warnings += notices_of(prompts)
+            plan.warnings += options.prompt_notices
             return dry_run(plan)
-        defaults = getattr(options, "defaults", {}) or session.settings.defaults
-        tags = as_tags([*options.tag, *as_tags(defaults.get("tag"))])
-        job = session.submit(task, tags=tags, note=options.note, fresh=options.fresh, agreed=options.yes)
-        job.notices.extend(notices_of(prompts))
+        job = session.submit(task, **self.submission_of(session, options))
+        job.notices.extend(options.prompt_notices)
         return CommandResult(job=job, value=job)
+
+    def task_for(self, session: Session, options: argparse.Namespace) -> Item:
+        """Build the task of a line or a cell.
+
+        Args:
+            session: Whose last result, log, aliases and settings count.
+            options: As parsed. `names` has the user's variables, `defaults` what `%config` has set, and `body` the body
+                of a cell with names filled in.
+
+        Raises:
+            MagicUsageError: A value cannot be read, a word means no medium, or there are two prompts.
+            TaskInvalid: See `build_request`.
+        """
+        names = getattr(options, "names", {})
+        values: dict[str, Any] = {option.name: getattr(options, option.long) for option in self.operation.options}
+        for medium in self.operation.inputs:
+            values[medium.name] = self._medium(medium, getattr(options, medium.name), session, names)
+        prompt = self._prompt(options)
+        if prompt is not None:
+            values[str(self.operation.body)] = prompt
+        prompts = self._rendered(session, options, values, prompt)
+        options.prompt_notices = notices_of(prompts)
+        values |= prompts
+        defaults = {**session.settings.defaults, **getattr(options, "defaults", {})}
+        return build_request(session, self.operation, values, extra=read_set(options.set or ()), defaults=defaults)
+
+    def submission_of(self, session: Session, options: argparse.Namespace) -> dict[str, Any]:
+        """Return what `Session.submit` takes beside the task."""
+        usual = [session.settings.defaults.get("tag"), getattr(options, "defaults", {}).get("tag")]
+        tags = as_tags([*options.tag, *(tag for each in usual for tag in as_tags(each))])
+        return {
+            "template": getattr(options, "template", None),
+            "tags": tags,
+            "note": options.note,
+            "fresh": options.fresh,
+            "agreed": options.yes,
+        }
+
+    def _prompt(self, options: argparse.Namespace) -> str | None:
+        """Return the prompt: the words of the line, or the body of the cell; None if there is neither.
+
+        Raises:
+            MagicUsageError: There are two prompts, the operation takes none, or the body is empty.
+        """
+        operation = self.operation
+        words = " ".join(getattr(options, "words", ()))
+        body: str | None = getattr(options, "body", None)
+        option = None if operation.body is None else operation.option(operation.body)
+        if option is None:
+            if body is not None and body.strip():
+                raise MagicUsageError(
+                    f"{operation.name} takes no prompt. Delete the text below the line, or write the line with one %. "
+                    "Nothing was sent."
+                )
+            return None
+        if body is not None and not body.strip():
+            if words or getattr(options, option.long) is not None:
+                end = "A prompt on the line needs one %."
+            else:
+                end = "Write it below the line." if operation.has_free_prompt else (
+                    "Write it below the line, or write the line with one %."
+                )  # fmt: skip
+            raise MagicUsageError(f"The prompt is empty. {end} Nothing was sent.")
+        flag = option.flags[-1]
+        given = {
+            f"{flag} {getattr(options, option.long)!r:.60}": getattr(options, option.long),
+            f"{words!r:.60}": words or None,
+            "the body of the cell": body,
+        }
+        prompts = {where: text for where, text in given.items() if text is not None}
+        if len(prompts) > 1:
+            raise MagicUsageError(
+                f"There are two prompts: {' and '.join(prompts)}. Keep one of them. Nothing was sent."
+            )
+        return next(iter(prompts.values()), None)
+
+    def _rendered(
+        self, session: Session, options: argparse.Namespace, values: Mapping[str, Any], prompt: str | None
+    ) -> dict[str, Prompt]:
+        """Return the prompts among the values, rendered from what was typed. See `render_options`."""
+        typed: dict[str, str] = dict(getattr(options, "typed_words", {}))
+        if prompt is not None and getattr(options, "template", None) is not None:
+            typed[prompt] = options.template
+        elif prompt is not None and getattr(options, "words", ()):
+            typed[prompt] = " ".join(typed.get(word, word) for word in options.words)
+        options.typed_words = typed
+        return render_options(session, options, {name: values[name] for name in PROMPT_OPTIONS if name in values})
+
+    def _medium(self, medium: Input, words: Any, session: Session, names: Mapping[str, Any]) -> Any:
+        if not words:
+            return None
+        if medium.is_list:
+            return [find_image(word, session, names) for word in words]
+        return find_image(words, session, names)
+
+    def _add_examples(self, parser: argparse.ArgumentParser) -> None:
+        line = parser.prog.replace("%%", "%")
+        examples = [f"  {line} {example}" for example in self.operation.examples]
+        if not examples or not parser.prog:
+            return
+        if line.startswith("%") and self.operation.has_free_prompt:
+            examples += [f"  %{line} -o result", "  (and the prompt below the line)"]
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        parser.epilog = "\n".join(["examples:", *examples])

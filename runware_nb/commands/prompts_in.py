@@ -1,4 +1,4 @@
-"""Prompts as a cell, a line or a function states them: the one place where they are rendered.
+r"""Prompts as a cell, a line or a function states them: the one place where they are rendered.
 
 | in the prompt | becomes |
 | --- | --- |
@@ -6,7 +6,7 @@
 | `{better[1]}` | a version that `enhance` wrote; the run records where it came from |
 | `{@studio}` | the saved prompt `studio`, with its own `{name}` replaced |
 | `__color__` | an option of the list `color`, or of the file `wildcards/color.txt` |
-| `{{name}}`, `{{@studio}}`, `\\__color__` | the literal text `{name}`, `{@studio}`, `__color__` |
+| `{{name}}`, `{{@studio}}`, `\__color__` | the literal text `{name}`, `{@studio}`, `__color__` |
 
 Everything is replaced once: braces and underscores in a value have no meaning. Every other text stays as it is.
 """
@@ -14,6 +14,7 @@ Everything is replaced once: braces and underscores in a value have no meaning. 
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import re
 from collections.abc import Mapping, Sequence
@@ -99,7 +100,7 @@ def parse_values(pairs: Sequence[str] | None) -> dict[str, str]:
 
 def line_values(words: Sequence[str]) -> dict[str, str]:
     """Return the values of the `-v` options on a line that was not parsed yet; what cannot be read is left out."""
-    pairs = [after for before, after in zip(words, words[1:], strict=False) if before in {"-v", "--var"}]
+    pairs = [after for before, after in itertools.pairwise(words) if before in {"-v", "--var"}]
     pairs += [word.removeprefix("--var=") for word in words if word.startswith("--var=")]
     split = [pair.partition("=") for pair in pairs]
     return {name: text for name, equals, text in split if equals and name.isidentifier()}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..session import Session
 
 SUMMARY = TEXT_TO_IMAGE.summary
+IS_RUN = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

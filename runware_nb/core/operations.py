@@ -15,6 +15,7 @@ __all__ = ["OPERATIONS", "TEXT_TO_IMAGE", "Input", "Operation", "Option", "opera
 
 Produces = Literal["image", "video", "audio", "text", "3d", "model", "files"]
 Kind = Literal["text", "integer", "number", "flag", "numbers", "size", "lora"]
+MediumKind = Literal["image", "video", "audio", "document", "file"]
 
 
 @short_repr()
@@ -29,6 +30,7 @@ class Input:
         is_list: Whether several are taken, so that the option is repeatable.
         is_required: Whether nothing can be done without it.
         makes_slow: Whether the operation takes minutes with this input, as with a video, so that its result is polled.
+        kind: What kind of medium it is.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Input:
     is_list: bool = False
     is_required: bool = False
     makes_slow: bool = False
+    kind: MediumKind = "image"
 
 
 @short_repr()
@@ -55,6 +58,7 @@ class Option:
         low: The smallest number, or the fewest characters of a text; None if it is not known.
         high: The largest number, or the most characters of a text; None as for *low*.
         count: How many numbers a list of numbers has.
+        default: The value that is sent if none is given; None if the service decides.
     """
 
     name: str
@@ -67,6 +71,7 @@ class Option:
     low: float | None = None
     high: float | None = None
     count: int | None = None
+    default: str | None = None
 
     @property
     def types(self) -> tuple[type, ...]:
@@ -96,6 +101,14 @@ class Operation:
         produces: What the result is.
         inputs: The media that it takes.
         options: The parameters that have an option on a line.
+        positional: Names of the inputs and options that its function takes by position, in this order.
+        subjects: Names of the inputs that the medium of a method fills, as in `image.upscale(2)`: the first one whose
+            kind fits.
+        body: The name of the option that the body of a cell fills, and the free words of a line; None if the operation
+            takes no prompt.
+        spoken: The name of the option that takes the place of *body* for models that take it and not *body*.
+        examples: What may follow its name on a line, for `-h`.
+        needs: Names of inputs and options of which at least one has to be given; empty if the model decides alone.
         deterministic: Whether the same input gives the same result without a seed. Such a run is answered from the
             log, and joins one in progress, although no seed was given.
         long_running: Whether it takes minutes and costs accordingly: its result is polled, and it is never started
@@ -109,9 +122,29 @@ class Operation:
     function: str | None = None
     inputs: tuple[Input, ...] = ()
     options: tuple[Option, ...] = ()
+    positional: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
+    body: str | None = None
+    spoken: str | None = None
+    examples: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     deterministic: bool = False
     long_running: bool = False
     least_s: float = 1.0
+
+    @property
+    def words(self) -> tuple[Input, ...]:
+        """The inputs that are words of a line, in order."""
+        return tuple(medium for medium in self.inputs if medium.flag is None)
+
+    @property
+    def has_free_prompt(self) -> bool:
+        """Whether words of a line without an option are its prompt."""
+        return self.body is not None and not self.words
+
+    def option(self, name: str) -> Option | None:
+        """Return the option with a name in Python; None if there is none."""
+        return next((option for option in self.options if option.name == name), None)
 
     @property
     def formats(self) -> tuple[str, ...]:
@@ -127,7 +160,7 @@ class Operation:
 
 
 _IMAGE = Input("image", "the image")
-_VIDEO = Input("video", "the video", "--video", makes_slow=True)
+_VIDEO = Input("video", "the video", "--video", makes_slow=True, kind="video")
 _MODEL = Option("model", "AIR identifier, slug or alias", ("-m", "--model"), "AIR")
 _PROMPT = Option("positive_prompt", "what to generate", ("--prompt",), "TEXT")
 _NEGATIVE = Option("negative_prompt", "what to avoid", ("--negative",), "TEXT")
@@ -143,10 +176,11 @@ _DURATION = Option(
 )
 
 
-def _format(*values: str) -> Option:
-    """Return the option for the format of the results, the default first."""
+def _format(*values: str, default: str | None = None) -> Option:
+    """Return the option for the format of the results: the service's default first, and the one that is sent."""
     names = values[0] if len(values) == 1 else f"{', '.join(values[:-1])} or {values[-1]}"
-    return Option("output_format", names, ("--format",), "NAME", values=values)
+    help_text = names if default is None else f"{names} (default {default})"
+    return Option("output_format", help_text, ("--format",), "NAME", values=values, default=default)
 
 
 def _count(what: str, most: int) -> Option:
@@ -188,7 +222,9 @@ TEXT_TO_IMAGE = Operation(
 OPERATIONS: tuple[Operation, ...] = (
     TEXT_TO_IMAGE,
     Operation(name="upscale", function="upscale", summary="increase the resolution of an image", produces="image",
-              inputs=(_IMAGE, _VIDEO), deterministic=True, options=(
+              examples=("photo.png --factor 2", 'photo.png -m clarity --prompt "sharp leaves"'),
+              positional=("image", "factor"), subjects=("image", "video"), body="positive_prompt",
+              needs=("image", "video"), inputs=(_IMAGE, _VIDEO), deterministic=True, options=(
         _MODEL,
         Option("factor", "how many times wider and higher; not together with --megapixels", ("--factor",), "N",
                "number"),
@@ -204,6 +240,8 @@ OPERATIONS: tuple[Operation, ...] = (
     )),
     Operation(name="remove-background", function="remove_background", summary="remove the background of an image",
               produces="image",
+              examples=("photo.png", "photo.png --rgba 255,255,255,255"),
+              positional=("image",), subjects=("image", "video"), needs=("image", "video"),
               inputs=(_IMAGE, _VIDEO), deterministic=True, options=(
         _MODEL,
         Option("rgba", "color of the new background: red, green, blue and alpha, such as 255,255,255,255; RemBG only",
@@ -217,15 +255,21 @@ OPERATIONS: tuple[Operation, ...] = (
                ("--background-threshold",), "N", "integer", low=1, high=255),
         Option("alpha_matting_erode_size", "how far to erode the mask, 1 to 255 (default 10)", ("--erode-size",), "N",
                "integer", low=1, high=255),
-        _IMAGE_FORMATS, _QUALITY,
+        _format("JPG", "PNG", "WEBP", default="PNG"), _QUALITY,
     )),
-    Operation(name="caption", function="caption", summary="describe an image", produces="text", inputs=(_IMAGE, _VIDEO),
+    Operation(name="caption", function="caption", summary="describe an image", produces="text",
+              examples=("photo.png", 'photo.png --prompt "What color is the car?"'),
+              positional=("image", "prompt"), subjects=("image", "video"), body="prompt", needs=("image", "video"),
+              inputs=(_IMAGE, _VIDEO),
               deterministic=True, options=(
         _MODEL,
         Option("prompt", "question about the image", ("--prompt",), "TEXT"),
     )),
     Operation(name="mask", function="mask", summary="mask the faces, hands or people in an image",
-              produces="image", inputs=(_IMAGE,),
+              produces="image",
+              examples=("photo.png --detector face", "photo.png --detector hand --blur 8"),
+              positional=("image", "detector"), subjects=("image",), needs=("image",),
+              inputs=(_IMAGE,),
               deterministic=True, options=(
         _MODEL,
         Option("detector", "what to find, in place of a model", ("--detector",), "NAME", values=(
@@ -241,7 +285,10 @@ OPERATIONS: tuple[Operation, ...] = (
         _IMAGE_FORMATS,
     )),
     Operation(name="controlnet", function="controlnet", summary="prepare a guide image for ControlNet",
-              produces="image", inputs=(_IMAGE,),
+              produces="image",
+              examples=("photo.png --preprocessor canny",),
+              positional=("image", "preprocessor"), subjects=("image",), needs=("image",),
+              inputs=(_IMAGE,),
               deterministic=True, options=(
         _MODEL,
         Option("preprocessor", "kind of guide, in place of a model", ("--preprocessor",), "NAME", values=(
@@ -257,7 +304,10 @@ OPERATIONS: tuple[Operation, ...] = (
                "flag"),
         _IMAGE_FORMATS,
     )),
-    Operation(name="enhance", function="enhance", summary="write a prompt in more detail", produces="text", options=(
+    Operation(name="enhance", function="enhance", summary="write a prompt in more detail", produces="text",
+              examples=("a cat on a roof", '"a cat on a roof" --versions 3'),
+              positional=("prompt",), body="prompt", needs=("prompt",),
+              options=(
         _MODEL,
         Option("prompt", "the prompt, 1 to 300 characters", ("--prompt",), "TEXT", low=1, high=300),
         Option("max_length", "longest result in tokens, 12 to 400", ("--max-length",), "N", "integer", low=12,
@@ -265,20 +315,28 @@ OPERATIONS: tuple[Operation, ...] = (
         Option("versions", "how many versions, 1 to 5", ("-n", "--versions"), "N", "integer", low=1, high=5),
     )),
     Operation(name="vectorize", function="vectorize", summary="convert an image to SVG",
-              produces="image", inputs=(_IMAGE,),
+              produces="image",
+              examples=("logo.png", '--prompt "a paper boat"'),
+              positional=("image",), subjects=("image",), body="positive_prompt", needs=("image", "positive_prompt"),
+              inputs=(_IMAGE,),
               deterministic=True, options=(
         _MODEL,
         Option("positive_prompt", "what to draw, for models that take no image", ("--prompt",), "TEXT"),
         _format("SVG"),
     )),
     Operation(name="video", function="video", summary="generate videos",
-              produces="video", long_running=True, least_s=10.0, inputs=(
+              produces="video", long_running=True, least_s=10.0,
+              examples=('"a storm at sea" --duration 5', '"the ship sails away" --first-frame ship.png'),
+              positional=("positive_prompt",), subjects=("first_frame", "video", "audio"), body="positive_prompt",
+              needs=("positive_prompt", "first_frame", "last_frame", "reference_images", "image", "video", "audio",
+                     "speech_text"),
+              inputs=(
         Input("first_frame", "image of the first frame", "--first-frame"),
         Input("last_frame", "image of the last frame", "--last-frame"),
         Input("reference_images", "image to follow; repeatable", "--reference", is_list=True),
         Input("image", "image to animate, for models that take one apart from the frames", "--image"),
-        Input("video", "video to start from", "--video"),
-        Input("audio", "audio to follow", "--audio"),
+        Input("video", "video to start from", "--video", kind="video"),
+        Input("audio", "audio to follow", "--audio", kind="audio"),
     ), options=(
         _MODEL, _PROMPT, _NEGATIVE, _DURATION,
         Option("fps", "frames per second; the range depends on the model", ("--fps",), "N", "integer"),
@@ -290,9 +348,13 @@ OPERATIONS: tuple[Operation, ...] = (
         Option("speech_text", "words that are spoken, for models with speech", ("--speech",), "TEXT"),
         Option("speech_voice", "voice that speaks them", ("--voice",), "NAME"),
     )),
-    Operation(name="audio", function="audio", summary="generate music, sounds or speech", produces="audio", inputs=(
-        Input("audio", "audio to start from", "--audio"),
-        Input("video", "video to follow", "--video"),
+    Operation(name="audio", function="audio", summary="generate music, sounds or speech", produces="audio",
+              examples=('"rain on a tin roof" --duration 10', '-m speech "The ship leaves at noon."'),
+              positional=("positive_prompt",), subjects=("video", "audio"), body="positive_prompt",
+              spoken="speech_text", needs=("positive_prompt", "speech_text", "audio", "video"),
+              inputs=(
+        Input("audio", "audio to start from", "--audio", kind="audio"),
+        Input("video", "video to follow", "--video", kind="video"),
     ), options=(
         _MODEL, _PROMPT, _NEGATIVE, _DURATION,
         Option("speech_text", "words that are spoken, for models of speech", ("--speech",), "TEXT"),
@@ -304,10 +366,13 @@ OPERATIONS: tuple[Operation, ...] = (
         Option("channels", "1 for mono, 2 for stereo", ("--channels",), "N", "integer", ("1", "2")),
         _count("results", 4), _SEED, _format("MP3", "WAV", "FLAC", "OGG"),
     )),
-    Operation(name="text", function="text", summary="generate text", produces="text", inputs=(
+    Operation(name="text", function="text", summary="generate text", produces="text",
+              examples=('"Name three oceans."', '"What is in this image?" --image photo.png'),
+              positional=("prompt",), subjects=("images", "videos", "documents"), body="prompt", needs=("prompt",),
+              inputs=(
         Input("images", "image to read; repeatable", "--image", is_list=True),
-        Input("videos", "video to read; repeatable", "--video", is_list=True),
-        Input("documents", "document to read; repeatable", "--document", is_list=True),
+        Input("videos", "video to read; repeatable", "--video", is_list=True, kind="video"),
+        Input("documents", "document to read; repeatable", "--document", is_list=True, kind="document"),
     ), options=(
         _MODEL,
         Option("prompt", "what to answer", ("--prompt",), "TEXT"),
@@ -319,12 +384,16 @@ OPERATIONS: tuple[Operation, ...] = (
         _count("results", 4), _SEED, _format("TEXT", "JSON"),
     )),
     Operation(name="3d", function="model_3d", summary="generate 3D models",
-              produces="3d", long_running=True, least_s=10.0, inputs=(
+              produces="3d", long_running=True, least_s=10.0,
+              examples=("chair.png", '--prompt "a wooden chair" -m tripo'),
+              positional=("image",), subjects=("image",), body="positive_prompt",
+              needs=("image", "images", "positive_prompt"),
+              inputs=(
         Input("image", "image of the object, for models that take one"),
         Input("images", "image of the object, for models that take several; repeatable", "--image", is_list=True),
     ), options=(_MODEL, _PROMPT, _NEGATIVE, _count("results", 4), _SEED, _format("GLB"))),
     Operation(name="training", summary="train a model", produces="model", long_running=True, least_s=30.0, inputs=(
-        Input("dataset", "the dataset, as a ZIP file"),
+        Input("dataset", "the dataset, as a ZIP file", kind="file"),
     ), options=(
         _MODEL,
         Option("name", "name of the new model", ("--name",), "TEXT"),
@@ -337,10 +406,10 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(name="tools", summary="process media files", produces="files", inputs=(
         Input("image", "the image"),
         Input("images", "one of several images; repeatable", "--image", is_list=True),
-        Input("video", "the video", "--video"),
-        Input("videos", "one of several videos; repeatable", "--videos", is_list=True),
-        Input("audio", "the audio", "--audio"),
-        Input("audios", "one of several audio files; repeatable", "--audios", is_list=True),
+        Input("video", "the video", "--video", kind="video"),
+        Input("videos", "one of several videos; repeatable", "--videos", is_list=True, kind="video"),
+        Input("audio", "the audio", "--audio", kind="audio"),
+        Input("audios", "one of several audio files; repeatable", "--audios", is_list=True, kind="audio"),
     ), options=(_MODEL, Option("output_format", "format of the result, such as MP4", ("--format",), "NAME"))),
 )  # fmt: skip
 """Every operation, in the order in which lists name them."""

@@ -22,7 +22,7 @@ from typing import Literal
 
 from ..reprs import short_repr
 
-__all__ = ["Fragment", "WeightsInvalid", "WeightSyntax", "find_weight", "format_weights", "parse_weights"]
+__all__ = ["Fragment", "WeightSyntax", "WeightsInvalid", "find_weight", "format_weights", "parse_weights"]
 
 WeightSyntax = Literal["compel", "sdEmbeds"]
 """The notations that a service reads: `compel` is that of Compel, and `sdEmbeds` is that of web UIs."""
@@ -47,8 +47,8 @@ _LAST_WORD = re.compile(r"[\w'’]+(?:-[\w'’]+)*$")
 _CONTINUES = re.compile(r"[\w.+-]")
 _PLAIN_SIGN = re.compile(r"(?<=[^\W_])(?:\++|-+)(?![\w+-])")
 _WRITTEN = re.compile(
-    rf"(?<!\\)(?:\([^()]*[^\d\s():]\s*:\s*(?:0?\.\d+|[1-9](?:\.\d+)?|0(?:\.\d+)?)\s*\)|\([^()]+\)(?:\d+\.\d+|\++|--+)(?!\w)"
-    rf"|[^\W_]{{2,}}\+\+(?![\w+]))"
+    r"(?<!\\)(?:\([^()]*[^\d\s():]\s*:\s*(?:0?\.\d+|[1-9](?:\.\d+)?|0(?:\.\d+)?)\s*\)|\([^()]+\)(?:\d+\.\d+|\++|--+)(?!\w)"
+    r"|[^\W_]{2,}\+\+(?![\w+]))"
 )
 
 

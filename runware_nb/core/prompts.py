@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from ..errors import TaskInvalid
 from ..reprs import short_repr
@@ -66,7 +66,7 @@ class PromptOrigin:
         return [f"Drawn for this prompt: {drawn}{more}."]
 
 
-class Prompt(str):
+class Prompt(str):  # noqa: SLOT000 - copies and pickles keep its attributes without further code
     """The text of a prompt, with its origin. Every other operation on it returns a plain text.
 
     Attributes:
@@ -79,7 +79,7 @@ class Prompt(str):
 
     def __new__(
         cls, text: str, origin: PromptOrigin = PromptOrigin(), problems: Iterable[tuple[str, str]] = ()
-    ) -> Prompt:
+    ) -> Self:
         """Build the prompt."""
         prompt = super().__new__(cls, text)
         prompt.origin = origin

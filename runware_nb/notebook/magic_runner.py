@@ -17,11 +17,21 @@ from ..commands.text_to_image import submit
 from ..errors import TaskInvalid
 from ..session import current_session
 from .display import show_bundle, wait_and_show
-from .parsing import CellRequest, Placement, add_run_placement, cell_parser, fill_line, parse_cell, placement_of
+from .parsing import (
+    CellRequest,
+    Placement,
+    add_run_placement,
+    cell_parser,
+    fill_line,
+    parse_cell,
+    parse_operation_cell,
+    placement_of,
+)
 
 __all__ = ["Runner", "usage"]
 
 _STYLE = LineStyle("%runware {}")
+_CELL_STYLE = LineStyle("%%runware {}")
 _PROVIDER_STYLE = LineStyle("%{}")
 
 
@@ -45,7 +55,7 @@ class Runner:
         self._session = current_session()
 
     def run_cell(self, line: str, cell: str) -> None:
-        """Generate images from a cell.
+        """Run a cell: the operation that its line names, with the body as its prompt; images by default.
 
         Raises:
             RunwareNBError: One sentence about what is wrong.
@@ -55,7 +65,12 @@ class Runner:
             self.run_words(words, style=LineStyle("%%runware {}"), values={"body": cell.strip("\r\n")})
             return
         try:
-            self._generate(line, cell)
+            asked = parse_operation_cell(line, cell, self.names)
+            if asked is None:
+                self._generate(line, cell)
+            else:
+                values = {"body": asked.body, "template": asked.template}
+                self._command(asked.words, asked.typed, asked.notice, _CELL_STYLE, values)
         except HelpRequested as text:
             show_bundle({"text/plain": str(text)})
 
@@ -193,6 +208,10 @@ class Runner:
 
 def usage() -> str:
     """Write what `%runware` prints alone."""
-    lines = ["%%runware [options], and the prompt below it, generates images; %%runware -h lists the options.", ""]
+    lines = [
+        "%%runware [options], and the prompt below it, generates images; %%runware -h lists the options.",
+        "%%runware OPERATION [options], such as %%runware video, takes the prompt of another operation below it.",
+        "",
+    ]
     lines += list_commands("%runware {}")
     return "\n".join([*lines, "", f"options of a cell: {' '.join(cell_parser().option_names())}"])

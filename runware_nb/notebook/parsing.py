@@ -14,18 +14,24 @@ from ..commands.image_options import add_image_options, refuse_keys
 from ..commands.infotext_block import take_block
 from ..commands.names import fill_names, notice_about
 from ..commands.prompts_in import add_prompt_options, line_values, parse_values
+from ..core.operations import OPERATIONS, TEXT_TO_IMAGE
 from ..errors import MagicUsageError
 from ..reprs import short_repr
 
 __all__ = [
     "CellRequest",
+    "OperationCell",
     "Placement",
     "add_run_placement",
     "cell_parser",
     "fill_line",
     "parse_cell",
+    "parse_operation_cell",
     "placement_of",
 ]
+
+
+_OPERATIONS = [[operation.name] for operation in OPERATIONS if operation.function is not None]
 
 
 @short_repr()
@@ -72,8 +78,28 @@ class Placement:
     quiet: bool = False
 
 
+@short_repr()
+@dataclass(frozen=True, slots=True)
+class OperationCell:
+    """What a cell such as `%%runware video` asks for.
+
+    Attributes:
+        words: The line, with names filled in; the first word is the name of the operation.
+        typed: The same words as typed.
+        template: The body as typed.
+        body: The body with names filled in.
+        notice: A sentence about names in braces that were not replaced; None if there are none.
+    """
+
+    words: list[str]
+    typed: list[str]
+    template: str
+    body: str
+    notice: str | None = None
+
+
 def add_run_placement(parser: LineParser, command: Command) -> None:
-    """Declare the options that say what becomes of a run, for commands of providers that have `IS_RUN` set."""
+    """Declare the options that state what becomes of a run, for commands that have `IS_RUN` set."""
     if not getattr(command, "IS_RUN", False):
         return
     group = parser.add_argument_group("cell")
@@ -107,7 +133,7 @@ def cell_parser() -> LineParser:
     add_prompt_options(parser, has_weights=True)
     group = parser.add_argument_group("cell")
     group.add_argument("-o", "--output", metavar="NAME", help="bind the result to a name; _rw always holds the last")
-    group.add_argument("--background", action="store_true", help="do not wait")
+    group.add_argument("-b", "--background", action="store_true", help="do not wait")
     group.add_argument("--dry-run", action="store_true", help="show request and price, send nothing")
     group.add_argument("--tag", action="append", default=[], metavar="T", help="label for the log; repeatable")
     group.add_argument("--note", metavar="TEXT", help="note for the log")
@@ -130,12 +156,15 @@ def parse_cell(line: str, body: str, names: Mapping[str, Any], *, keys: tuple[st
     """
     words, problems = fill_line(line, names)
     refuse_keys(words, keys)
+    typed = split_line(line)
+    if words and words[0] == TEXT_TO_IMAGE.name:
+        del words[0], typed[0]
     if words and words[0] in COMMANDS:
         raise MagicUsageError(
             f"%%runware takes options, and the prompt below them. The command {words[0]} has one %.",
             corrected=f"%runware {line.strip()}",
         )
-    options = cell_parser().read(words, split_line(line))
+    options = cell_parser().read(words, typed)
     template = body.strip("\r\n")
     if not template.strip():
         raise MagicUsageError("the prompt is empty: write what to draw below the %%runware line")
@@ -161,6 +190,30 @@ def parse_cell(line: str, body: str, names: Mapping[str, Any], *, keys: tuple[st
         notes=notes,
         notice=notice_about([*prompt.problems, *problems]),
     )
+
+
+def parse_operation_cell(line: str, body: str, names: Mapping[str, Any]) -> OperationCell | None:
+    """Parse a cell whose line begins with the name of an operation.
+
+    Args:
+        line: What follows `%%runware`.
+        body: The prompt; line breaks around it are not part of it.
+        names: The user's variables.
+
+    Returns:
+        The parsed cell; None for the cell of `text-to-image`, and if the first word is not an operation.
+
+    Raises:
+        MagicUsageError: A quote is open, or a value would be taken for an option.
+    """
+    first = line.split(maxsplit=1)[:1]
+    if first == [TEXT_TO_IMAGE.name] or first not in _OPERATIONS:
+        return None
+    words, problems = fill_line(line, names)
+    template = body.strip("\r\n")
+    prompt = fill_names(template, _with_values(line_values(words), names))
+    notice = notice_about([*prompt.problems, *problems])
+    return OperationCell(words, split_line(line), template, prompt.text, notice)
 
 
 def fill_line(line: str, names: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, str]]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from ..errors import ArgumentInvalid, ConfigError, MagicUsageError
 from ..media.medium import write_whole
 from ..media.store import ensure_private_folder
-from ..remedies import Remedy, command
+from ..remedies import Command, Remedy, command
 
 __all__ = ["PromptFiles", "TextFolder", "WildcardFiles", "is_name"]
 
@@ -127,7 +127,8 @@ class TextFolder:
                 raise MagicUsageError(f"{shown} is not a file. Nothing was sent.")
             if status.st_size > self._most_bytes:
                 raise MagicUsageError(
-                    f"{shown} has {status.st_size:,} bytes, and at most {self._most_bytes:,} are read. Nothing was sent."
+                    f"{shown} has {status.st_size:,} bytes, and at most {self._most_bytes:,} are read. Nothing was "
+                    "sent."
                 )
             text = path.read_bytes().decode("utf-8-sig")
         except (FileNotFoundError, NotADirectoryError):
@@ -207,8 +208,7 @@ class PromptFiles:
         if old is not None and not replace:
             raise ArgumentInvalid(
                 "name", name, f"a new name: there is a saved prompt of this name, {old[:60]!r}. Nothing was changed"
-            ).with_remedy(Remedy("{0} replaces it.", (command("prompt", "save", name, "...", replace=True,
-                                                              python=f"rw.prompts.save({name!r}, ..., replace=True)"),)))  # fmt: skip
+            ).with_remedy(Remedy("{0} replaces it.", (_replacing(name),)))
         if old is not None:
             self._keep(name, old)
         self._write(self._folder.file_of(name), text)
@@ -302,6 +302,10 @@ class PromptFiles:
             path.unlink()
         except OSError as error:
             raise ConfigError(f"{path} cannot be deleted: {error.strerror or error}.") from error
+
+
+def _replacing(name: str) -> Command:
+    return command("prompt", "save", name, "...", replace=True, python=f"rw.prompts.save({name!r}, ..., replace=True)")
 
 
 class WildcardFiles:

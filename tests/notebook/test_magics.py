@@ -201,7 +201,7 @@ def test_ratings_count_from_one(shell):
 @pytest.mark.parametrize(
     ("cell", "words"),
     [("%%runware -h", "--number-results"), ("%%runware --help\n", "--number-results"), ("\n\n%%runware -h\n\n", "--number-results"),
-     ("%%runware -h\na ship", "--number-results"), ("%%runware text-to-image -h\nx", None), ("%runware -h", "%runware log"),
+     ("%%runware -h\na ship", "--number-results"), ("%%runware log -h\nx", None), ("%runware -h", "%runware log"),
      ("%runware text-to-image -h", "--prompt"), ("%%capture caught\n%%runware -h", "")],
 )  # fmt: skip
 def test_help_is_shown_with_and_without_a_body(shell, sandbox, capsys, cell, words):
@@ -209,7 +209,7 @@ def test_help_is_shown_with_and_without_a_body(shell, sandbox, capsys, cell, wor
     if words is None:
         with pytest.raises(MagicUsageError) as caught:
             shell.run(cell)
-        assert caught.value.corrected == "%runware text-to-image -h"
+        assert caught.value.corrected == "%runware log -h"
     else:
         shell.run(cell)
         assert words in capsys.readouterr().out

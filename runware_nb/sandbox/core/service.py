@@ -86,6 +86,10 @@ class Service(abc.ABC):
         """Return the charges, as the control endpoint sends them."""
         return self.account.report()
 
+    def requests(self) -> list[Json]:
+        """Return the tasks that were accepted, as they were sent, oldest first; empty if the service keeps none."""
+        return []
+
     def set_behaviour(self, values: Json) -> None:
         """Set switches for what sources about the real service disagree on.
 

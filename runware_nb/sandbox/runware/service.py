@@ -312,6 +312,10 @@ class RunwareService(Service):
                     work.uuid, str(work.asked["taskType"]), work.cost_usd, request_hash=request_hash(work.asked)
                 )
 
+    def requests(self) -> list[Json]:
+        """Return the accepted tasks. See `Service.requests`."""
+        return [work.asked for work in self.works.values()]
+
     def ledger(self) -> Json:
         """Settle everything that is finished by now, and list the charges."""
         now = self.clock.now()

@@ -346,11 +346,11 @@ def test_a_correction_knows_each_option_of_a_command(operation):
 def test_a_function_has_the_names_and_the_texts_of_its_entry():
     function = function_of(TRIAL)
     parameters = inspect.signature(function).parameters
-    assert list(parameters) == ["image", "mask_image", "model", "factor", "fresh", "agreed", "tags", "note"]
+    assert list(parameters) == ["image", "mask_image", "model", "factor", "extra", "fresh", "agreed", "tags", "note"]
     assert parameters["image"].default is inspect.Parameter.empty
     assert "How much, 2 or 4." in function.__doc__
     assert function.__doc__.startswith("Make edges sharper.")
-    with pytest.raises(MagicUsageError, match=r"rw\.sharpen_edges\(.*factr.*Nothing was sent"):
+    with pytest.raises(MagicUsageError, match=r"'factr'.*rw\.sharpen_edges; the nearest is factor\. Nothing was sent"):
         function("a.png", factr=2)
     with pytest.raises(MagicUsageError, match="image"):
         function(factor=2)
@@ -416,7 +416,7 @@ def test_an_operation_is_added_by_its_entry_and_its_binding_alone(tmp_path):
     assert result["names"] == ["sharpen-edges"]
     assert result["options"] == ["--factor"]
     assert result["values"] == ["2", "4"]
-    assert result["signature"].startswith("(image, mask_image=None, *, model=None, factor=None")
+    assert result["signature"].startswith("(image, *, mask_image=None, model=None, factor=None")
     assert "How much, 2 or 4." in result["doc"]
 
 
