@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["has_media_inside", "holds_assets", "holds_media", "is_media_key", "replace_media"]
+__all__ = ["has_media_inside", "holds_assets", "holds_media", "is_media_key", "list_media", "replace_media"]
 
 _KEYS = frozenset(
     {
@@ -68,6 +68,17 @@ def replace_media(task: Mapping[str, Any], replace: Callable[[Any], Any]) -> dic
     Returns:
         A copy as deep as needed.
     """
+    return _replace(task, lambda _, value: replace(value))
+
+
+def list_media(task: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """List the media values of a task with the innermost field of each, in the order in which they are replaced."""
+    found: list[tuple[str, Any]] = []
+    _replace(task, lambda field, value: found.append((field, value)))
+    return found
+
+
+def _replace(task: Mapping[str, Any], replace: Callable[[str, Any], Any]) -> dict[str, Any]:
     return {
         key: value
         if key == _OPAQUE and isinstance(value, Mapping)
@@ -78,7 +89,7 @@ def replace_media(task: Mapping[str, Any], replace: Callable[[Any], Any]) -> dic
 
 def _walk(
     value: Any,
-    replace: Callable[[Any], Any],
+    replace: Callable[[str, Any], Any],
     key: str,
     *,
     is_inside: bool,
@@ -94,5 +105,5 @@ def _walk(
             _walk(each, replace, key, is_inside=is_inside, is_at_top=is_at_top, is_asset=is_asset) for each in value
         ]
     if is_place and value is not None:
-        return replace(value)
-    return value if isinstance(value, _PLAIN) else replace(value)
+        return replace(key, value)
+    return value if isinstance(value, _PLAIN) else replace(key, value)

@@ -7,19 +7,20 @@ import binascii
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.canonical import request_hash
 from ..core.items import Item
-from ..core.media_fields import holds_media, replace_media
+from ..core.media_fields import holds_media, list_media, replace_media
 from ..core.parsing import is_uuid
 from ..core.redaction import redact_task
 from ..core.results import Result, TaskOrigin
 from ..errors import MediaError, RunLogError, TaskInvalid
 from ..media.incoming import media_bytes
 from ..reprs import short_repr
+from ..runlog.records import Parent
 
 if TYPE_CHECKING:
     from ..providers.base import Provider
@@ -30,7 +31,7 @@ __all__ = [
     "Input",
     "by_content",
     "hashes_of",
-    "parent_of",
+    "parents_of",
     "resolve_inputs",
     "restore_inputs",
     "storable_request",
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 _UUIDS = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_UNKNOWN_ROLE = "medium"
 _INLINE_FROM = 1000
 """Characters from which on a text in the place of a medium is the medium itself, and not its name."""
 
@@ -52,16 +54,18 @@ class Input:
         file: Its file in the store.
         named: The address or UUID that was given.
         maker: Task UUID of the run that made it.
+        index: Which result of that run it is, from 0; None if this is not known.
     """
 
     sha256: str | None = None
     file: str | None = None
     named: str | None = None
     maker: str | None = None
+    index: int | None = None
 
     def as_item(self) -> Item:
-        """Write it for the log."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        """Write it for the log, which has the index with the parents of the run."""
+        return {name: value for name, value in asdict(self).items() if value is not None and name != "index"}
 
 
 def resolve_inputs(ports: Ports, provider: Provider, task: Mapping[str, Any], *, keeps: bool = True) -> list[Input]:
@@ -121,9 +125,23 @@ def hashes_of(run: RunRecord) -> tuple[str, str]:
     return request_hash(named, service=run.provider), request_hash(asked, service=run.provider)
 
 
-def parent_of(inputs: Sequence[Input]) -> str | None:
-    """Give the run that the first medium of a known origin came from."""
-    return next((each.maker for each in inputs if each.maker), None)
+def parents_of(task: Mapping[str, Any], inputs: Sequence[Input]) -> tuple[Parent, ...]:
+    """Return the runs that the media of a task came from, in order, each with the field of its medium.
+
+    Args:
+        task: With the media, or with what the log has in their places.
+        inputs: What is known about each of them.
+    """
+    roles = [field for field, _ in list_media(task)] if any(medium.maker for medium in inputs) else []
+    if len(roles) != len(inputs):  # an imported record may list fewer media
+        roles = [_UNKNOWN_ROLE] * len(inputs)
+    return tuple(
+        dict.fromkeys(
+            Parent(medium.maker, role, medium.index)
+            for role, medium in zip(roles, inputs, strict=True)
+            if medium.maker is not None
+        )
+    )
 
 
 def storable_request(task: Mapping[str, Any]) -> Item:
@@ -214,7 +232,7 @@ def _named(ports: Ports, provider: Provider, value: str) -> Input:
     for name in _UUIDS.findall(value):
         known = _made_here(ports, item_uuid=name.lower())
         if known is not None:
-            return Input(known.sha256, known.file, value, known.maker)
+            return replace(known, named=value)
     return Input(sha256=provider.uploaded_hashes.get(value), named=value)
 
 
@@ -225,7 +243,9 @@ def _made_here(ports: Ports, **which: str) -> Input | None:
         found = ports.log.find_result(**which, with_imported=ports.settings.mode == "replay")
     except RunLogError:
         return None  # the run itself will meet the same fault, and say so
-    return None if found is None else Input(sha256=found[1], file=found[2], maker=found[0])
+    if found is None:
+        return None
+    return Input(sha256=found.sha256, file=found.file, maker=found.task_uuid, index=found.position)
 
 
 def _maker_in_memory(value: Any) -> str | None:

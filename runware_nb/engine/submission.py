@@ -18,14 +18,14 @@ from ..loop import background_loop, wait
 from ..providers.base import Provider
 from ..remedies import Option, Remedy
 from ..reprs import short_repr
-from ..runlog import RunRecord
+from ..runlog import Parent, RunRecord
 from ..settings import remember_secrets
 from .consent import Consent, Priced, priced
 from .context import CellContext, environment_snapshot
 from .estimates import Estimate
 from .execution import utc_now
 from .executor import Executor
-from .input_lineage import by_content, parent_of, resolve_inputs, storable_request
+from .input_lineage import by_content, parents_of, resolve_inputs, storable_request
 from .job_table import JobTable
 from .jobs import Job, JobOwner
 from .known_runs import KnownRuns
@@ -67,6 +67,7 @@ class RunMetadata:
         tags: Labels.
         note: A note.
         replay_of: The run that is to be made again.
+        parents: Runs that it was made from otherwise than by a medium, such as the one that wrote its prompt.
         context: The cell it belongs to; the running one where None.
     """
 
@@ -74,6 +75,7 @@ class RunMetadata:
     tags: tuple[str, ...] = ()
     note: str | None = None
     replay_of: str | None = None
+    parents: tuple[Parent, ...] = ()
     context: CellContext | None = None
 
 
@@ -331,6 +333,7 @@ class Submission:
 
     def _record(self, context: CellContext) -> RunRecord:
         task, metadata, price = self._task, self._metadata, self._plan.price.cost
+        parents = (*parents_of(self._plan.task, self._inputs), *metadata.parents)
         return RunRecord(
             task_uuid=task["taskUUID"], attempt_uuid=task["taskUUID"], provider=self._provider.name,
             task_type=task["taskType"], model=task.get("model"), request=storable_request(task),
@@ -340,7 +343,8 @@ class Submission:
             cell_hash=context.cell_hash,
             cell_ordinal=context.cell_ordinal, execution_count=context.execution_count, kernel=context.kernel,
             environment_hash=environment_snapshot()[0], tags=tuple(dict.fromkeys(metadata.tags)), note=metadata.note,
-            inputs=[medium.as_item() for medium in self._inputs], parent_uuid=parent_of(self._inputs),
+            inputs=[medium.as_item() for medium in self._inputs], parents=parents,
+            parent_uuid=parents[0].task_uuid if parents else None,
             replay_of=metadata.replay_of, seed_given=self._seed_given, is_joinable=self._is_joinable,
             estimate=None if price is None else price.amount, cost_unit=self._plan.price.unit,
             operation=None if self._operation is None else self._operation.name,

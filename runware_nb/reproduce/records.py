@@ -12,13 +12,13 @@ from typing import Any
 
 from ..core.items import Item
 from ..core.money import USD
-from ..engine.input_lineage import hashes_of
+from ..engine.input_lineage import Input, hashes_of, parents_of
 from ..errors import BundleError, TaskInvalid
 from ..media.store import exported_name
 from ..providers.runware.operations import operation_name
 from ..providers.runware.tasks import prompt_of
 from ..reprs import short_repr
-from ..runlog import COST_UNITS, FINAL_STATES, ResultRecord, RunLog, RunRecord, State, UseRecord
+from ..runlog import COST_UNITS, FINAL_STATES, Parent, ResultRecord, RunLog, RunRecord, State, UseRecord
 from ..runlog.ballots import CHOICES, Vote, votes_among
 from .checks import (
     LONGEST_PROMPT,
@@ -234,6 +234,10 @@ def _run_item(run: RunRecord) -> dict[str, Any]:
         {**{each: getattr(result, each) for each in of_result}, name: result.cost, "file": exported_name(result.file)}
         for result in run.results
     ]
+    item["parents"] = [
+        {"task_uuid": parent.task_uuid, "role": parent.role} | ({} if parent.index is None else {"index": parent.index})
+        for parent in run.parents
+    ]
     item["inputs"] = [
         {**medium, "file": exported_name(medium["file"])} if medium.get("file") else medium for medium in run.inputs
     ]
@@ -331,6 +335,8 @@ def _run_of(item: Mapping[str, Any]) -> RunRecord:
         parent_uuid=read_uuid(item, "parent_uuid"), inputs=_inputs_of(item), replay_of=read_uuid(item, "replay_of"),
         is_imported=True, results=_results_of(item, unit), **_where(item),
     )  # fmt: skip
+    run.parents = _parents_of(item, run)
+    run.parent_uuid = run.parents[0].task_uuid if run.parents else run.parent_uuid
     run.best_rating = max((each.rating for each in run.results if each.rating is not None), default=None)
     _hash_request(run, item["request_hash"])
     return run
@@ -400,6 +406,29 @@ def _inputs_of(item: Mapping[str, Any]) -> list[Item]:
     }  # fmt: skip
     read = [{name: reader(medium, name) for name, reader in readers.items()} for medium in inputs]
     return [{name: value for name, value in medium.items() if value is not None} for medium in read]
+
+
+def _parents_of(item: Mapping[str, Any], run: RunRecord) -> tuple[Parent, ...]:
+    """Read the parents of a run; records of earlier versions have only those of its media."""
+    listed = item.get("parents")
+    if listed is None:
+        media = [Input(maker=medium.get("maker")) for medium in run.inputs]
+        parents = parents_of(run.request, media)
+        first = run.parent_uuid
+        is_missing = first is not None and first not in {parent.task_uuid for parent in parents}
+        return (*((Parent(first, "medium"),) if first is not None and is_missing else ()), *parents)
+    if not isinstance(listed, list) or len(listed) > _MOST_INPUTS or not all(isinstance(each, dict) for each in listed):
+        raise BundleError(f"parents are not a list of up to {_MOST_INPUTS:,} objects")
+    return tuple(
+        dict.fromkeys(
+            Parent(
+                str(_given(read_uuid(each, "task_uuid"), "task_uuid of a parent")),
+                str(_given(read_text(each, "role", most=40), "role of a parent")),
+                read_count(each, "index", most=_MOST_RESULTS),
+            )
+            for each in listed
+        )
+    )
 
 
 def _error_of(item: Mapping[str, Any]) -> Item | None:

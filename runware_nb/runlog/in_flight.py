@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from .databases import Change
 from .queries import in_chunks
 from .records import RunRecord
-from .rows import result_row, run_row
+from .rows import parent_rows, result_row, run_row
 from .schema import runs
 from .statements import Statements
 
@@ -36,6 +36,7 @@ class InFlight:
     def hold(self, run: RunRecord) -> None:
         """Keep a run that another process began and this one continues, as the log has it."""
         steps: list[Change] = [(self._sql.insert_run, run_row(run), None)]
+        steps += [(self._sql.insert_parent, row, None) for row in parent_rows(run)]
         steps += [(self._sql.insert_tag, {"run_uuid": run.task_uuid, "tag": tag}, None) for tag in run.tags]
         steps += [(self._sql.put_result, result_row(run.task_uuid, result), None) for result in run.results]
         if run.attempts > 1 and run.sent_at_utc is not None:

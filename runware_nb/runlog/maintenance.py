@@ -17,8 +17,8 @@ from ..reprs import short_repr
 from .databases import in_words, upsert_for
 from .queries import in_chunks
 from .records import RunRecord, UseRecord
-from .rows import result_row, run_row, use_row
-from .schema import attempts, cells, environments, results, run_tags, runs, uses, votes
+from .rows import parent_rows, result_row, run_row, use_row
+from .schema import attempts, cells, environments, results, run_parents, run_tags, runs, uses, votes
 from .store import RunLog
 
 __all__ = ["Merged", "add_runs", "forget_runs", "mark_favourite", "note_perceptual_hash", "rate_result", "stored_files"]
@@ -124,6 +124,8 @@ def forget_runs(log: RunLog, task_uuids: Sequence[str], *, damaged: Sequence[int
             connection.execute(sa.delete(uses).where(uses.c.run_uuid.in_(named_runs)))
             ids = sa.select(runs.c.id).where(mine)
             connection.execute(sa.delete(run_tags).where(run_tags.c.run_id.in_(ids)))
+            # The runs that were made from these keep what they say about their origin, as they keep their files.
+            connection.execute(sa.delete(run_parents).where(run_parents.c.task_uuid.in_(named_runs)))
             connection.execute(sa.delete(attempts).where(attempts.c.run_uuid.in_(named_runs)))
             connection.execute(sa.delete(results).where(theirs))
             connection.execute(
@@ -230,6 +232,8 @@ def _add_run(
         extra = {"rating": result.rating, "perceptual_hash": result.perceptual_hash,
                  "is_favourite": int(result.is_favourite)}  # fmt: skip
         connection.execute(sa.insert(results).values(**result_row(record.task_uuid, result), **extra))
+    for parent in parent_rows(record):
+        connection.execute(sa.insert(run_parents).values(**parent))
     texts = [
         (cells, record.cell_hash, "source", sources),
         (environments, record.environment_hash, "snapshot", snapshots),

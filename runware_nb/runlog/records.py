@@ -7,7 +7,7 @@ import os
 import platform
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..core.money import COST_UNITS, USD
 from ..errors import RunLogError
@@ -17,6 +17,8 @@ __all__ = [
     "COST_UNITS",
     "FINAL_STATES",
     "UNFINISHED_STATES",
+    "FoundResult",
+    "Parent",
     "ResultRecord",
     "RunClaimed",
     "RunMissing",
@@ -54,6 +56,46 @@ class State(enum.StrEnum):
 
 FINAL_STATES = frozenset({State.SUCCEEDED, State.PARTIAL, State.FAILED, State.LOST})
 UNFINISHED_STATES = frozenset({State.PREPARED, State.SENT, State.ACCEPTED, State.DETACHED, State.UNKNOWN})
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A run that another run was made from.
+
+    Attributes:
+        task_uuid: Task UUID of the parent.
+        role: What the result of the parent was used as: the field of a medium, such as `seedImage`, or `prompt`,
+            `variation` or `conversation`.
+        index: Which of its results was used, from 0; None if this is not known.
+    """
+
+    task_uuid: str
+    role: str
+    index: int | None = None
+
+
+class FoundResult(NamedTuple):
+    """A result that was found by its content or by its UUID.
+
+    Attributes:
+        task_uuid: Task UUID of the run that it came from.
+        sha256: Hash of the bytes received.
+        file: Its file in the store.
+        position: Its place in the run, from 0.
+        item_uuid: The service's UUID of it.
+        provider: The service.
+        url: Where the service keeps it, perhaps for a limited time.
+        finished_at_utc: When the run finished.
+    """
+
+    task_uuid: str
+    sha256: str
+    file: str | None
+    position: int
+    item_uuid: str | None
+    provider: str
+    url: str | None
+    finished_at_utc: str | None
 
 
 @short_repr("position", "seed", "cost", "file", "medium_state")
@@ -139,7 +181,8 @@ class RunRecord:
         environment_hash: Names the snapshot of versions.
         tags: Labels.
         note: Free text.
-        parent_uuid: The run whose result it was made from.
+        parent_uuid: The first of its parents.
+        parents: All runs whose results it was made from, in order.
         inputs: The media it was made from: `place`, `sha256`, and `file` in the store or `named` as sent.
         estimate: What it was expected to cost, in `cost_unit`; None if its price was unknown.
         sender: The process that sent it last, as `this_process` names it.
@@ -183,6 +226,7 @@ class RunRecord:
     tags: tuple[str, ...] = ()
     note: str | None = None
     parent_uuid: str | None = None
+    parents: tuple[Parent, ...] = ()
     inputs: list[dict[str, Any]] = field(default_factory=list)
     estimate: float | None = None
     sender: str | None = None

@@ -12,10 +12,11 @@ from sqlalchemy.engine import RowMapping
 
 from ..core.amounts import parse_amount
 from ..media.store import FILE_NAME
-from .records import COST_UNITS, ResultRecord, RunRecord, State, UseRecord
+from .records import COST_UNITS, Parent, ResultRecord, RunRecord, State, UseRecord
 
 __all__ = [
-    "RESULT_COLUMNS", "RUN_COLUMNS", "USE_COLUMNS", "RowError", "result_of", "result_row", "run_of", "run_row",
+    "PARENT_COLUMNS", "RESULT_COLUMNS", "RUN_COLUMNS", "USE_COLUMNS", "RowError", "parent_of_row", "parent_rows",
+    "result_of", "result_row", "run_of", "run_row",
     "storable", "use_of", "use_row",
 ]  # fmt: skip
 
@@ -34,6 +35,8 @@ USE_COLUMNS = (
     "run_uuid", "how", "notebook", "cell_id", "cell_hash", "cell_ordinal", "execution_count", "kernel", "tags", "note",
     "used_at_utc",
 )  # fmt: skip
+PARENT_COLUMNS = ("task_uuid", "number", "parent_uuid", "role", "position")
+_LONGEST_ROLE = 40
 _TYPED = ("prompt_template", "prompt", "note", "notebook", "cell_id", "model", "remote_id")
 _LARGEST_INTEGER = 2**63
 
@@ -52,6 +55,25 @@ def run_row(run: RunRecord) -> dict[str, Any]:
     row["is_joinable"] = int(run.is_joinable)
     row["is_imported"] = int(run.is_imported)
     return row
+
+
+def parent_rows(run: RunRecord) -> list[dict[str, Any]]:
+    """Build the rows of the parents of a run."""
+    return [
+        {"task_uuid": run.task_uuid, "number": number, "parent_uuid": parent.task_uuid,
+         "role": storable(parent.role)[:_LONGEST_ROLE], "position": parent.index}
+        for number, parent in enumerate(dict.fromkeys(run.parents))
+    ]  # fmt: skip
+
+
+def parent_of_row(row: Mapping[Any, Any]) -> Parent:
+    """Build a parent from its row.
+
+    Raises:
+        RowError: A value is not of the kind of its column.
+    """
+    values = _checked(row, _PARENT)
+    return Parent(values["parent_uuid"], values["role"], values["position"])
 
 
 class RowError(ValueError):
@@ -292,6 +314,7 @@ _RUN: Mapping[str, Callable[[Any], Any]] = {
     "request": _object, "inputs": _inputs, "error": _object_or_none, "state": _state, "attempts": _count,
     "created_at_utc": _time, "best_rating": _stars, "cost_unit": _unit,
 }  # fmt: skip
+_PARENT: Mapping[str, Callable[[Any], Any]] = {"parent_uuid": _word, "role": _word, "position": _count_or_none}
 _RESULT: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(
         ("item_uuid", "url", "media_type", "received_sha256", "stored_sha256", "perceptual_hash"), _text

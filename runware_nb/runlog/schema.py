@@ -16,16 +16,18 @@ __all__ = [
     "is_twin",
     "metadata",
     "results",
+    "run_parents",
     "run_tags",
     "runs",
     "spending",
     "sweep_points",
     "sweeps",
+    "uploads",
     "uses",
     "votes",
 ]
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest migration; a log of this version is opened without Alembic."""
 
 LONGEST_KEY = 300
@@ -173,6 +175,31 @@ attempts = sa.Table(
     sa.Column("number", sa.Integer, nullable=False),
     sa.Column("sent_at_utc", sa.String(32), nullable=False),
 )
+
+run_parents = sa.Table(
+    "run_parents",
+    metadata,
+    sa.Column("task_uuid", sa.String(36), sa.ForeignKey("runs.task_uuid"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("parent_uuid", sa.String(36), nullable=False),
+    sa.Column("role", sa.String(40), nullable=False),
+    sa.Column("position", sa.Integer),
+)
+"""What a run was made from, in order. `position` is the result of the parent, from 0; null if it is not known.
+
+There is no foreign key to the parent: it may be removed from the log, or be in the log of another user."""
+sa.Index("ix_run_parents_parent_uuid", run_parents.c.parent_uuid)
+
+uploads = sa.Table(
+    "uploads",
+    metadata,
+    sa.Column("service", sa.String(100), primary_key=True),
+    sa.Column("sha256", sa.String(64), primary_key=True),
+    sa.Column("media_uuid", sa.Text, nullable=False),
+    sa.Column("uploaded_at_utc", sa.String(32), nullable=False),
+    sa.Column("used_at_utc", sa.String(32), nullable=False),
+)
+"""Media that a service has, by the hash of what was sent. `service` names the service and the account."""
 
 run_tags = sa.Table(
     "run_tags",

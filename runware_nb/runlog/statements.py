@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from .databases import upsert_for
 from .records import UNFINISHED_STATES
-from .rows import RESULT_COLUMNS, RUN_COLUMNS, USE_COLUMNS
+from .rows import PARENT_COLUMNS, RESULT_COLUMNS, RUN_COLUMNS, USE_COLUMNS
 from .schema import (
     LONGEST_KEY,
     attempts,
@@ -17,6 +17,7 @@ from .schema import (
     environments,
     has_own_id,
     results,
+    run_parents,
     run_tags,
     runs,
     spending,
@@ -43,6 +44,7 @@ class Statements:
 
         mine = runs.c.task_uuid == sa.bindparam("run_uuid")
         self.insert_run = text(sa.insert(runs).values(_bind(*RUN_COLUMNS)))
+        self.insert_parent = text(sa.insert(run_parents).values(_bind(*PARENT_COLUMNS)))
         tagged = sa.select(sa.bindparam("tag", type_=sa.String), runs.c.id).where(mine)
         self.insert_tag = text(upsert(run_tags).from_select(["tag", "run_id"], tagged).on_conflict_do_nothing())
         used = sa.select(sa.bindparam("tag", type_=sa.String), runs.c.id, _word(1)).where(mine)
@@ -191,6 +193,7 @@ class Statements:
         self.carried: dict[str, str] = {
             **{sql: sql for sql in unchanged},
             self.insert_attempt: text(carried_attempt.on_conflict_do_nothing()),
+            self.insert_parent: text(upsert(run_parents).values(_bind(*PARENT_COLUMNS)).on_conflict_do_nothing()),
             self.put_result: text(put.on_conflict_do_nothing()),
         }
         self._add_money(upsert, text)

@@ -25,6 +25,7 @@ from .opening import name_of_log, open_engine
 from .queries import MOST_CELLS, cell_number, cells_beginning, in_chunks, notebooks_named, select_runs
 from .records import (
     UNFINISHED_STATES,
+    FoundResult,
     ResultRecord,
     RunClaimed,
     RunMissing,
@@ -34,8 +35,19 @@ from .records import (
     this_process,
 )
 from .reopening import Database
-from .rows import RowError, result_of, result_row, run_of, run_row, storable, use_of, use_row
-from .schema import LONGEST_KEY, attempts, cells, environments, has_own_id, results, run_tags, runs, uses
+from .rows import (
+    RowError,
+    parent_of_row,
+    parent_rows,
+    result_of,
+    result_row,
+    run_of,
+    run_row,
+    storable,
+    use_of,
+    use_row,
+)
+from .schema import LONGEST_KEY, attempts, cells, environments, has_own_id, results, run_parents, run_tags, runs, uses
 from .spending import OwnCosts, limit_values, median_cost, refuse_over_budget
 from .statements import Statements
 from .writer import Writer
@@ -150,6 +162,7 @@ class RunLog:
             BudgetExceeded: A limit would be exceeded.
         """
         steps: list[Change] = [(self._sql.insert_run, run_row(run), _gone)]
+        steps += [(self._sql.insert_parent, row, None) for row in parent_rows(run)]
         fresh = set()
         kept: list[Change] = []
         for key, statement, body in (
@@ -491,7 +504,7 @@ class RunLog:
 
     def find_result(
         self, *, sha256: str | None = None, item_uuid: str | None = None, with_imported: bool = False
-    ) -> tuple[str, str, str | None] | None:
+    ) -> FoundResult | None:
         """Find a result by the hash of its bytes (as received, or as stored) or by the service's UUID of it.
 
         Args:
@@ -501,10 +514,11 @@ class RunLog:
                 so they count only in replay mode, which sends nothing. The user's own come first.
 
         Returns:
-            The run that made it, the hash of the bytes received, and its file in the store; None for none.
+            The newest result that fits; None for none.
         """
         columns = ("item_uuid",) if item_uuid is not None else ("received_sha256", "stored_sha256")
-        wanted = sa.select(results.c.run_uuid, results.c.received_sha256, results.c.file)
+        of_result = ("run_uuid", "received_sha256", "file", "position", "item_uuid", "url")
+        wanted = sa.select(*(results.c[name] for name in of_result), runs.c.provider, runs.c.finished_at_utc)
         wanted = wanted.join(runs, runs.c.task_uuid == results.c.run_uuid).where(results.c.received_sha256.is_not(None))
         kinds = [runs.c.is_imported == 0, *([runs.c.is_imported == 1] if with_imported else [])]
         with self.reading() as connection:
@@ -513,15 +527,16 @@ class RunLog:
                     same = wanted.where(results.c[name] == (item_uuid or sha256), kind)
                     row = connection.execute(same.order_by(results.c.id.desc()).limit(1)).first()
                     if row is not None:
-                        return str(row[0]), str(row[1]), row[2] if isinstance(row[2], str) else None
+                        return _found_result(row)
         return None
 
     def children_of(self, task_uuids: Sequence[str]) -> list[RunRecord]:
         """List the runs that were made from results of others, oldest first."""
         found: list[RunRecord] = []
         for some in in_chunks(task_uuids):
-            found += self.read(sa.select(runs).where(runs.c.parent_uuid.in_(some)).order_by(runs.c.id))
-        return found
+            made = sa.select(run_parents.c.task_uuid).where(run_parents.c.parent_uuid.in_(some))
+            found += self.read(sa.select(runs).where(runs.c.task_uuid.in_(made)).order_by(runs.c.id))
+        return list({run.task_uuid: run for run in found}.values())
 
     def runs_of_cells(self, hashes: Sequence[str], ids: Sequence[str]) -> list[RunRecord]:
         """List the runs that cells sent or used later; cells are known by the hash of their source or by their id."""
@@ -635,6 +650,11 @@ class RunLog:
                         run = by_uuid[row["run_uuid"]]
                         result.cost_unit = run.cost_unit
                         run.results.append(result)
+                made_from = sa.select(run_parents).where(run_parents.c.task_uuid.in_(some))
+                for row in connection.execute(made_from.order_by(run_parents.c.number)).mappings():
+                    by_uuid[row["task_uuid"]].parents += tuple(
+                        self.damage.read([row], parent_of_row, table="run_parents", number="task_uuid", run="task_uuid")
+                    )
             for some in in_chunks(list(by_id)):
                 labels = sa.select(run_tags).where(run_tags.c.run_id.in_(some)).order_by(run_tags.c.tag)
                 for row in connection.execute(labels).mappings():
@@ -728,6 +748,15 @@ class RunLog:
     def _note_stored(self, done: asyncio.Future[None], hashes: set[str]) -> None:
         if not done.cancelled() and done.exception() is None:
             self._stored |= hashes
+
+
+def _found_result(row: Any) -> FoundResult:
+    """Build a found result from its row; a value that is damaged counts as unknown."""
+    texts = [value if isinstance(value, str) else None for value in row]
+    position = row.position if isinstance(row.position, int) else 0
+    return FoundResult(
+        str(row.run_uuid), str(row.received_sha256), texts[2], position, texts[4], str(row.provider), texts[5], texts[7]
+    )
 
 
 def _own_first(found: list[RunRecord]) -> list[RunRecord]:

@@ -240,9 +240,12 @@ def test_lineage_is_found_however_a_result_is_handed_on(sandbox, make_session):
         job.result()
         assert job.record.parent_uuid == parent, f"way {number}: {type(way)}"
         assert session.log.find(job.task_uuid).inputs[0].get("sha256")
+        assert [(each.task_uuid, each.role) for each in session.log.find(job.task_uuid).parents] == [
+            (parent, "seedImage")
+        ]
     stranger = session.submit({**seed_task, "inputs": {"seedImage": Image.new("RGB", (32, 32), "blue")}})
     stranger.result()
-    assert stranger.record.parent_uuid is None
+    assert (stranger.record.parent_uuid, stranger.record.parents) == (None, ())
     assert len(session.log.children_of([parent])) == len(ways)
 
 
@@ -671,3 +674,16 @@ def test_a_run_prepared_with_inline_media_is_sent_by_resume(sandbox, make_sessio
     assert left.request["inputs"]["image"].startswith("sha256:")
     assert len(session.engine.known.resume_run(left, sends=True).result()) == 1
     assert [charge["task_uuid"] for charge in sandbox.charges()] == [left.task_uuid]
+
+
+def test_a_run_with_several_parents_records_each_with_its_field_and_its_result(sandbox, make_session):
+    session = make_session(sandbox)
+    first, second = session.submit({**SEEDED, "outputFormat": "PNG", "numberResults": 2}).result()
+    other = session.submit({**SEEDED, "seed": 99, "outputFormat": "PNG"}).result()[0]
+    task = {**TASK, "seed": 3, "seedImage": other, "referenceImages": [second.path, first.bytes, second.url]}
+    job = session.submit(task)
+    job.result()
+    ancestors = [(parent.task_uuid, parent.role, parent.index) for parent in session.log.find(job.task_uuid).parents]
+    mother, father = other.task_uuid, first.task_uuid
+    assert ancestors == [(mother, "seedImage", 0), (father, "referenceImages", 1), (father, "referenceImages", 0)]
+    assert [run.task_uuid for run in session.log.children_of([father])] == [job.task_uuid]

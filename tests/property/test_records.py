@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runware_nb.reproduce.records import read_lines, write_lines
-from runware_nb.runlog import FINAL_STATES, ResultRecord, RunLog, RunRecord, State
+from runware_nb.runlog import FINAL_STATES, Parent, ResultRecord, RunLog, RunRecord, State
 from runware_nb.runlog.maintenance import add_runs
 
 AT = "2026-01-01T00:00:00.000+00:00"
@@ -36,6 +36,8 @@ RESULTS = st.builds(
     file=optional(NAME), raw=OBJECT, error=optional(ERRORS), rating=optional(st.integers(1, 5)), is_favourite=st.booleans(),
     medium_state=st.sampled_from(["none", "stored", "expired", "missing"]),
 )  # fmt: skip
+PARENTS = st.lists(st.builds(Parent, UUIDS, st.sampled_from(["seedImage", "prompt", "start frame"]),
+                             optional(st.integers(0, 99))), max_size=3, unique=True).map(tuple)  # fmt: skip
 RUNS = st.builds(
     RunRecord, task_uuid=UUIDS, attempt_uuid=UUIDS, provider=st.sampled_from(["runware", "sandbox"]),
     task_type=st.sampled_from(TASKS), model=optional(SAFE), request=OBJECT, request_hash=st.just("1:r"),
@@ -44,12 +46,12 @@ RUNS = st.builds(
     seed_given=st.booleans(), notebook=st.none() | st.just("a.ipynb"), cell_id=optional(SAFE), cell_ordinal=optional(st.integers(0, 9)),
     execution_count=optional(st.integers(0, 9)), finished_at_utc=st.just(AT), duration_s=optional(st.floats(0, 9)),
     cost=optional(st.floats(0, 9)), error=optional(ERRORS), tags=st.sets(SAFE, max_size=2).map(lambda t: tuple(sorted(t))),
-    note=optional(SAFE), parent_uuid=optional(UUIDS), replay_of=optional(UUIDS), is_imported=st.booleans(),
+    note=optional(SAFE), parents=PARENTS, replay_of=optional(UUIDS), is_imported=st.booleans(),
     inputs=st.lists(st.fixed_dictionaries({"place": st.just("inputs.image")}, optional={"file": NAME}), max_size=2),
     results=st.lists(RESULTS, max_size=2, unique_by=lambda result: result.position),
 )  # fmt: skip
 SHARED = ("task_uuid", "attempt_uuid", "task_type", "model", "request", "state", "note", "tags", "error", "inputs",
-          "results", "cost_usd", "notebook", "replay_of")  # fmt: skip
+          "results", "cost_usd", "notebook", "replay_of", "parents")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +70,10 @@ def test_reading_accepts_what_writing_wrote(log, runs):
     for run in runs:
         for name in SHARED:
             assert getattr(read[run.task_uuid], name) == getattr(run, name), name
+        assert read[run.task_uuid].parent_uuid == (run.parents[0].task_uuid if run.parents else None)
     merged = add_runs(log, read.values(), sources={}, snapshots={})
     assert merged.skipped == ()
+    assert [log.find(task_uuid).parents for task_uuid in merged.added] == [read[name].parents for name in merged.added]
     assert len(merged.added) + merged.known == len(runs)
 
 

@@ -9,9 +9,10 @@ import sqlalchemy as sa
 
 from runware_nb.core.money import Money
 from runware_nb.errors import RunLogError, RunNotFound, SchemaTooNew
-from runware_nb.runlog import MediaStore, ResultRecord, RunLog, State, opening
+from runware_nb.runlog import MediaStore, Parent, ResultRecord, RunLog, State, opening
 from runware_nb.runlog.ballots import Vote, add_vote, votes_of
 from runware_nb.runlog.filters import RunFilter
+from runware_nb.runlog.maintenance import forget_runs
 from runware_nb.runlog.opening import open_engine
 from runware_nb.runlog.records import RunClaimed
 from runware_nb.runlog.schema import HEAD, metadata
@@ -41,6 +42,26 @@ def test_a_run_reads_back_as_it_was_written(log, run_async):
     assert (found.state, found.note, found.execution_count) == (State.PREPARED, "n", 3)
     assert sorted(found.tags) == ["a", "b"]
     assert log.cell_source("c" * 64) == "%%runware\nx"
+
+
+def test_the_parents_of_a_run_are_kept_in_order_and_forgotten_with_it(log, run_async):
+    first, second, child = (f"{number:08x}-0000-4000-8000-000000000000" for number in (1, 2, 3))
+    parents = (Parent(second, "seedImage", 1), Parent(first, "prompt", 0), Parent(second, "maskImage"))
+
+    async def write():
+        for number in (1, 2):
+            await log.prepare(run_record(number, finished_at_utc=AT))
+        await log.prepare(run_record(3, parents=(*parents, parents[0]), parent_uuid=second))
+        for number in (1, 2, 3):
+            await log.drop_unsent(f"{number:08x}-0000-4000-8000-000000000000", AT)
+
+    run_async(write())
+    assert log.find(child).parents == parents
+    assert [run.task_uuid for run in log.children_of([first, second])] == [child]
+    forget_runs(log, [second])
+    assert log.find(child).parents == parents  # its origin stays known, although that run is gone
+    forget_runs(log, [child])
+    assert log.children_of([first, second]) == []
 
 
 def test_the_way_of_a_run_through_its_states(log, run_async):
@@ -272,7 +293,7 @@ def two_urls(tmp_path, request, log_url):
     return log_url, request.getfixturevalue("postgres").database()
 
 
-EARLIER = pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005", "0006"])
+EARLIER = pytest.mark.parametrize("revision", [f"{number:04}" for number in range(1, int(HEAD))])
 
 
 @EARLIER
@@ -296,10 +317,13 @@ def test_a_filled_log_of_an_earlier_version_keeps_everything(tmp_path, two_urls,
     tagged = "(run_uuid, tag) VALUES (:n, 'red')"
     if revision != "0001":
         tagged = "(run_id, tag) SELECT id, 'red' FROM runs WHERE task_uuid = :n"
+    # The amounts have a unit since version 0007, and their columns have other names.
+    cost_column, estimate_column = ("cost", "estimate") if revision >= "0007" else ("cost_usd", "estimate_usd")
+    unit = ", 'USD'" if revision >= "0007" else ""
     with engine.begin() as connection:
         columns = (
             "task_uuid, attempt_uuid, provider, task_type, model, request, request_hash, asked_hash, seed_given, prompt, "
-            "notebook, execution_count, state, attempts, created_at_utc, finished_at_utc, cost_usd"
+            f"notebook, execution_count, state, attempts, created_at_utc, finished_at_utc, {cost_column}"
         )
         for number, ended, cost in ((1, AT, 0.25), (2, AT, None), (3, None, None)):
             name = f"{number:08x}-0000-4000-8000-000000000000"
@@ -314,13 +338,17 @@ def test_a_filled_log_of_an_earlier_version_keeps_everything(tmp_path, two_urls,
                 sa.text("INSERT INTO results (run_uuid, position, medium_state, raw) VALUES (:n, 0, 'none', '{}')"),
                 {"n": name},
             )
-        if revision == "0006":
+        if revision >= "0006":
             connection.execute(sa.text("UPDATE runs SET remote_id = attempt_uuid"))
         connection.execute(sa.text("UPDATE runs SET task_type = 'photoMaker' WHERE state = 'sent'"))
+        if revision >= "0007":
+            connection.execute(sa.text("UPDATE runs SET operation = 'text-to-image'"))
         if revision != "0001":
-            connection.execute(sa.text("UPDATE runs SET estimate_usd = 0.5"))
-            connection.execute(sa.text("INSERT INTO budgets VALUES ('sandbox', '', 5, 0.25, 0.5)"))
-            connection.execute(sa.text("INSERT INTO spending VALUES ('day', '', 'sandbox', '', 'd', 2, 2, 1, 0.25)"))
+            connection.execute(sa.text(f"UPDATE runs SET {estimate_column} = 0.5"))
+            connection.execute(sa.text(f"INSERT INTO budgets VALUES ('sandbox', ''{unit}, 5, 0.25, 0.5)"))
+            connection.execute(
+                sa.text(f"INSERT INTO spending VALUES ('day', '', 'sandbox', '', 'd'{unit}, 2, 2, 1, 0.25)")
+            )
     engine.dispose()
     log = RunLog(tmp_path, url)
     assert [run.tags for run in log.select(RunFilter(tags=("red",), search="red AIR"))] == [("red",)] * 3
@@ -346,6 +374,50 @@ def test_a_filled_log_of_an_earlier_version_keeps_everything(tmp_path, two_urls,
         (tag,) = sum_spending(connection, "tag")
     assert (cell.key, cell.runs, cell.results, cell.cost_usd, cell.unknown) == (("/n/x.ipynb", "In [4]"), 2, 2, 0.25, 1)
     assert (tag.runs, tag.cost_usd) == (2, 0.25)
+    log.close()
+
+
+@pytest.mark.parametrize("revision", ["0002", "0007"])
+def test_the_migration_finds_all_parents_of_earlier_runs(tmp_path, two_urls, revision):
+    """From the recorded origins of media, with the fields of the request; a damaged row stops nothing."""
+    url = two_urls[1]
+    engine = old_engine(url, revision)
+    one, two, three = (f"{number:08x}-0000-4000-8000-000000000000" for number in (1, 2, 3))
+    edit = {"seedImage": "sha256:a", "maskImage": "sha256:b", "inputs": {"images": ["x", "sha256:c"]},
+            "assets": {"startFrame": one}, "input": {"media": "a text"}}  # fmt: skip
+    made = [{"maker": one}, {"sha256": "b"}, {"named": "x"}, {"maker": two}, {"maker": one}]
+    rows = {
+        4: (one, edit, made),
+        5: (three, {"seedImage": "u"}, [{"maker": one}, {"maker": two}]),  # lists other media than the request has
+        6: (None, edit, made[:1]),
+        7: (two, "not JSON", "{"),
+        8: (None, {"inputs": {"image": "u"}}, [{"maker": "not a UUID"}]),
+        9: (None, {"inputs": {"image": "u"}}, [{"maker": one}]),
+    }
+    with engine.begin() as connection:
+        for number, (parent, *texts) in rows.items():
+            request, inputs = (text if isinstance(text, str) else json.dumps(text) for text in texts)
+            connection.execute(
+                sa.text(
+                    "INSERT INTO runs (task_uuid, attempt_uuid, provider, task_type, request, request_hash, asked_hash, "
+                    "seed_given, state, attempts, created_at_utc, parent_uuid, inputs) VALUES (:n, :n, 'sandbox', "
+                    "'imageInference', :r, '1:r', '1:a', 1, 'succeeded', 1, '2026-01-01T00', :p, :i)"
+                ),
+                {"n": f"{number:08x}-0000-4000-8000-000000000000", "r": request, "p": parent, "i": inputs},
+            )
+    engine.dispose()
+    log = RunLog(tmp_path, url)
+    with log.reading() as connection:
+        found = connection.execute(sa.text("SELECT * FROM run_parents ORDER BY task_uuid, number")).all()
+    assert [(int(row[0][:8], 16), *row[1:]) for row in found] == [
+        (4, 0, one, "seedImage", None), (4, 1, two, "images", None), (4, 2, one, "startFrame", None),
+        (5, 0, three, "medium", None), (5, 1, one, "medium", None), (5, 2, two, "medium", None),
+        (6, 0, one, "medium", None), (7, 0, two, "medium", None), (9, 0, one, "image", None),
+    ]  # fmt: skip
+    assert log.find("00000004").parents == (
+        Parent(one, "seedImage"), Parent(two, "images"), Parent(one, "startFrame")
+    )  # fmt: skip
+    assert [int(run.task_uuid[:8]) for run in log.children_of([two, one])] == [4, 5, 6, 9]
     log.close()
 
 
