@@ -63,7 +63,7 @@ def fill_names(template: str, names: Mapping[str, Any]) -> Filled:
 
     A path has attributes, integers and text keys. A key without quotes is text, as in `str.format`. Nothing is called,
     and names that begin with an underscore are not read from objects. Replacement happens once: braces in a value are
-    not expanded. `{{name}}` is the literal text `{name}`, and `{{@name}}` is `{@name}`. Every other brace stays as it is.
+    not expanded. `{{name}}` is the literal text `{name}`, and `{{@name}}` is `{@name}`. Every other brace stays.
 
     Args:
         template: The text as typed.

@@ -333,12 +333,14 @@ class Submission:
 
     def _record(self, context: CellContext) -> RunRecord:
         task, metadata, price = self._task, self._metadata, self._plan.price.cost
-        parents = (*parents_of(self._plan.task, self._inputs), *metadata.parents)
+        origin = self._plan.origin
+        written = () if origin is None else (Parent(each.task_uuid, "prompt", each.index) for each in origin.parents)
+        parents = (*parents_of(self._plan.task, self._inputs), *metadata.parents, *written)
         return RunRecord(
             task_uuid=task["taskUUID"], attempt_uuid=task["taskUUID"], provider=self._provider.name,
             task_type=task["taskType"], model=task.get("model"), request=storable_request(task),
             request_hash=self._sent_hash, asked_hash=self._requested_hash, created_at_utc=utc_now(),
-            prompt_template=self._template,
+            prompt_template=self._template, prompt_origin=None if origin is None else origin.to_json(),
             prompt=self._provider.prompt(task), notebook=context.notebook, cell_id=context.cell_id,
             cell_hash=context.cell_hash,
             cell_ordinal=context.cell_ordinal, execution_count=context.execution_count, kernel=context.kernel,
@@ -361,7 +363,8 @@ def _refuse_keys(plans: Sequence[Plan], metadata: RunMetadata) -> None:
         TaskInvalid: It does; the message names the place, and not the key.
     """
     remember_secrets()
-    typed = {"prompt": metadata.template, "note": metadata.note, "tags": list(metadata.tags)}
+    origins = [plan.origin.to_json() for plan in plans if plan.origin is not None]
+    typed = {"prompt": metadata.template, "values": origins, "note": metadata.note, "tags": list(metadata.tags)}
     for values in (*(plan.task for plan in plans), typed):
         path = _find_key("", values)
         if path is not None:
