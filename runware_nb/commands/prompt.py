@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from ..errors import ArgumentInvalid, MagicUsageError
+from ..errors import ArgumentInvalid, ConfigError, MagicUsageError
 from ..present.table import Table, render_table
 from ..remedies import Remedy, command
 from ..reprs import shortened
@@ -69,14 +69,15 @@ def _save(session: Session, options: argparse.Namespace) -> CommandResult:
     )
 
 
-def _list(session: Session, options: argparse.Namespace) -> CommandResult:
-    names = [name for name in session.prompts.names() if options.name in {None, name}]
+def list_prompts(session: Session, only: str | None = None) -> CommandResult:
+    """List the saved prompts, or the one of a name, and the wildcards."""
+    names = [name for name in session.prompts.names() if only in {None, name}]
     texts: dict[str, str | None] = {}
     problems: list[str] = []
     for name in names:
         try:
             texts[name] = session.prompts.find(name) or ""
-        except MagicUsageError as error:
+        except ConfigError as error:
             problems.append(error.problem)
     rows = [
         (name, shortened(" ".join((text or "").split()), _LONGEST), ", ".join(places_in(text or "")))
@@ -119,5 +120,12 @@ def _restore(session: Session, options: argparse.Namespace) -> CommandResult:
 
 
 _ACTIONS: MappingProxyType[str, Callable[[Session, argparse.Namespace], CommandResult]] = MappingProxyType(
-    {"list": _list, "save": _save, "show": _show, "delete": _delete, "rename": _rename, "restore": _restore}
+    {
+        "list": lambda session, options: list_prompts(session, options.name),
+        "save": _save,
+        "show": _show,
+        "delete": _delete,
+        "rename": _rename,
+        "restore": _restore,
+    }
 )

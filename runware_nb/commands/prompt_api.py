@@ -8,7 +8,7 @@ from typing import Any
 from ..core.prompts import Prompt
 from ..printable import printable_bundle
 from ..session import current_session
-from .prompt import run as run_command
+from .prompt import list_prompts
 from .prompts_in import places_in, render_prompt
 
 __all__ = ["SavedPrompts", "prompt", "prompts"]
@@ -111,9 +111,7 @@ class SavedPrompts:
         return f"<saved prompts: {', '.join(self) or 'none'}>"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        import argparse
-
-        answer = run_command(current_session(), argparse.Namespace(action="list", name=None, text=[]))
+        answer = list_prompts(current_session())
         return printable_bundle(answer.bundle)
 
 

@@ -133,6 +133,7 @@ class PromptRenderer:
         Raises:
             MagicUsageError: A saved prompt has no value for a name, a wildcard cannot be drawn, or `{name}` is a run
                 with several texts. Nothing was sent.
+            ConfigError: A file with a saved prompt or a wildcard cannot be used. Nothing was sent.
         """
         return _Rendering(self._session, self._names, self._random).prompt(template)
 
@@ -162,6 +163,7 @@ def render_options(session: Session, options: argparse.Namespace, texts: Mapping
 
     Raises:
         MagicUsageError: One cannot be rendered; see `PromptRenderer.render`.
+        ConfigError: A file with a saved prompt or a wildcard cannot be used.
     """
     seed = getattr(options, "seed", None)
     renderer = PromptRenderer(session, getattr(options, "names", {}), parse_values(getattr(options, "var", None)), seed)

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..errors import ArgumentInvalid, ConfigError, MagicUsageError
+from ..errors import ArgumentInvalid, ConfigError
 from ..media.medium import write_whole
 from ..media.store import ensure_private_folder
 from ..remedies import Command, Remedy, command
@@ -112,7 +112,7 @@ class TextFolder:
         """Return the text of a file, without a byte order mark and with plain line ends; None if there is no file.
 
         Raises:
-            MagicUsageError: The file is too large, is not text, or cannot be read. Nothing was sent.
+            ConfigError: The file is too large, is not text, or cannot be read. Nothing was sent.
         """
         if not is_name(name) or not self.is_there:
             return None
@@ -121,12 +121,12 @@ class TextFolder:
         try:
             # A link to a file elsewhere could send a private file of this user to the service.
             if not path.resolve().is_relative_to(self.path.resolve()):
-                raise MagicUsageError(f"{shown} is a link that leads out of the folder {self.name}. Nothing was sent.")
+                raise ConfigError(f"{shown} is a link that leads out of the folder {self.name}. Nothing was sent.")
             status = path.stat()
             if not stat.S_ISREG(status.st_mode):
-                raise MagicUsageError(f"{shown} is not a file. Nothing was sent.")
+                raise ConfigError(f"{shown} is not a file. Nothing was sent.")
             if status.st_size > self._most_bytes:
-                raise MagicUsageError(
+                raise ConfigError(
                     f"{shown} has {status.st_size:,} bytes, and at most {self._most_bytes:,} are read. Nothing was "
                     "sent."
                 )
@@ -134,12 +134,12 @@ class TextFolder:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except UnicodeDecodeError:
-            raise MagicUsageError(f"{shown} is not UTF-8 text. Nothing was sent.") from None
+            raise ConfigError(f"{shown} is not UTF-8 text. Nothing was sent.") from None
         except (OSError, RuntimeError) as error:  # a RuntimeError: links in a circle, before Python 3.13
             reason = getattr(error, "strerror", None) or "it is a link to itself"
-            raise MagicUsageError(f"{shown} cannot be read: {reason}. Nothing was sent.") from error
+            raise ConfigError(f"{shown} cannot be read: {reason}. Nothing was sent.") from error
         if "\x00" in text:
-            raise MagicUsageError(f"{shown} is not text: it contains a NUL character. Nothing was sent.")
+            raise ConfigError(f"{shown} is not text: it contains a NUL character. Nothing was sent.")
         return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -163,7 +163,7 @@ class PromptFiles:
         """Return a saved prompt; None if there is none of this name.
 
         Raises:
-            MagicUsageError: Its file cannot be used.
+            ConfigError: Its file cannot be used.
         """
         text = self._folder.read(name)
         return None if text is None else text.strip("\n")
@@ -173,7 +173,7 @@ class PromptFiles:
 
         Raises:
             ArgumentInvalid: There is none of this name.
-            MagicUsageError: Its file cannot be used.
+            ConfigError: Its file cannot be used.
         """
         text = self.find(name)
         if text is None:
@@ -331,7 +331,7 @@ class WildcardFiles:
         """Return the options of a wildcard with their weights; None if there is no such file.
 
         Raises:
-            MagicUsageError: The file cannot be used, or it has no option. Nothing was sent.
+            ConfigError: The file cannot be used, or it has no option. Nothing was sent.
         """
         text = self._folder.read(name)
         if text is None:
@@ -345,7 +345,7 @@ class WildcardFiles:
             option = option.strip()
             options.append((weight, option[1:] if option.startswith("\\#") else option))
         if not any(weight > 0 for weight, _ in options):
-            raise MagicUsageError(
+            raise ConfigError(
                 f"wildcards/{name}.txt has no option to draw: every line is empty, a comment, or has weight 0. "
                 "Nothing was sent."
             )
