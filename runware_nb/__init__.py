@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .commands.prompt_api import prompt, prompts
     from .core.option_values import LoRA
     from .core.results import Outcome, Result
+    from .engine.job_group import JobGroup
     from .errors import RunwareNBError, TaskError
     from .notebook.forms import form, pick_model
     from .notebook.gallery import gallery
@@ -37,6 +38,7 @@ _HOMES = {
     "Client": "providers.runware.client",
     "ImageTask": "providers.runware.tasks",
     "Job": "engine.jobs",
+    "JobGroup": "engine.job_group",
     "LoRA": "core.option_values",
     "Outcome": "core.results",
     "Result": "core.results",
@@ -68,6 +70,7 @@ __all__ = [
     "Client",
     "ImageTask",
     "Job",
+    "JobGroup",
     "LoRA",
     "Outcome",
     "Result",

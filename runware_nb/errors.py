@@ -26,6 +26,7 @@ RunwareNBError
         BudgetExceeded       raise the budget, or send less
         NotConfirmed         answer yes, or add --yes
     RunCancelled         the run was cancelled before it was sent; run it again
+    SourceFailed         a chained step was not sent, because the run before it failed; fix that run
     NotRecorded          replay mode has no record of this request
     BundleError          a bundle that cannot be made, is damaged, or is not what it claims to be
 ```
@@ -60,6 +61,7 @@ __all__ = [
     "RunNotFound",
     "RunwareNBError",
     "SchemaTooNew",
+    "SourceFailed",
     "SpendingRefused",
     "TaskError",
     "TaskFailed",
@@ -386,6 +388,18 @@ class NotConfirmed(SpendingRefused):
 
 class RunCancelled(RunwareNBError):
     """The run was cancelled before it was sent. It cost nothing."""
+
+
+class SourceFailed(RunwareNBError):
+    """The run whose result a task needs has failed, or has no such result. The task was not sent and cost nothing.
+
+    Attributes:
+        source_uuid: Task UUID of that run, the first of its chain that failed.
+    """
+
+    def __init__(self, message: str, *, source_uuid: str = "") -> None:
+        super().__init__(message)
+        self.source_uuid = source_uuid
 
 
 class NotRecorded(RunwareNBError):

@@ -58,38 +58,51 @@ def holds_media(task: Mapping[str, Any]) -> bool:
     return any(key in _KEYS or key in _AT_TOP or type(value) not in _SCALARS for key, value in task.items())
 
 
-def replace_media(task: Mapping[str, Any], replace: Callable[[Any], Any]) -> dict[str, Any]:
+def replace_media(
+    task: Mapping[str, Any], replace: Callable[[Any], Any], *, elsewhere: Callable[[Any], Any] | None = None
+) -> dict[str, Any]:
     """Rebuild a task with every media value put through *replace*.
 
     Args:
         task: In wire spelling, with any object where a medium stands; not changed.
         replace: Gives what is to stand there instead.
+        elsewhere: Returns what replaces an object in another place, such as that of a prompt; *replace* by default,
+            because a medium may stand at a name that is not known here.
 
     Returns:
         A copy as deep as needed.
     """
-    return _replace(task, lambda _, value: replace(value))
+    other = replace if elsewhere is None else elsewhere
+    return _replace(task, lambda _, value: replace(value), lambda _, value: other(value))
 
 
 def list_media(task: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """List the media values of a task with the innermost field of each, in the order in which they are replaced."""
     found: list[tuple[str, Any]] = []
-    _replace(task, lambda field, value: found.append((field, value)))
+
+    def note(field: str, value: Any) -> None:
+        found.append((field, value))
+
+    _replace(task, note, note)
     return found
 
 
-def _replace(task: Mapping[str, Any], replace: Callable[[str, Any], Any]) -> dict[str, Any]:
+_Replace = Callable[[str, Any], Any]
+
+
+def _replace(task: Mapping[str, Any], replace: _Replace, elsewhere: _Replace) -> dict[str, Any]:
     return {
         key: value
         if key == _OPAQUE and isinstance(value, Mapping)
-        else _walk(value, replace, key, is_inside=False, is_at_top=True, is_asset=key == _ASSETS)
+        else _walk(value, replace, elsewhere, key, is_inside=False, is_at_top=True, is_asset=key == _ASSETS)
         for key, value in task.items()
     }
 
 
 def _walk(
     value: Any,
-    replace: Callable[[str, Any], Any],
+    replace: _Replace,
+    elsewhere: _Replace,
     key: str,
     *,
     is_inside: bool,
@@ -99,11 +112,15 @@ def _walk(
     is_place = is_asset or is_media_key(key, is_inside=is_inside, is_at_top=is_at_top)
     if isinstance(value, Mapping):
         inside = is_inside or has_media_inside(key)
-        return {name: _walk(each, replace, name, is_inside=inside, is_asset=is_asset) for name, each in value.items()}
+        return {
+            name: _walk(each, replace, elsewhere, name, is_inside=inside, is_asset=is_asset)
+            for name, each in value.items()
+        }
     if isinstance(value, list | tuple):
         return [
-            _walk(each, replace, key, is_inside=is_inside, is_at_top=is_at_top, is_asset=is_asset) for each in value
+            _walk(each, replace, elsewhere, key, is_inside=is_inside, is_at_top=is_at_top, is_asset=is_asset)
+            for each in value
         ]
     if is_place and value is not None:
         return replace(key, value)
-    return value if isinstance(value, _PLAIN) else replace(key, value)
+    return value if isinstance(value, _PLAIN) else elsewhere(key, value)

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from ..errors import TaskInvalid
 from ..reprs import short_repr
 from .results import Outcome, Result
 
-__all__ = ["Prompt", "PromptOrigin", "PromptParent", "as_prompt", "origin_of", "with_prompts"]
+__all__ = ["Prompt", "PromptOrigin", "PromptParent", "as_prompt", "origin_of"]
 
 
 @short_repr()
@@ -98,23 +97,6 @@ def as_prompt(value: Any) -> Any:
     if isinstance(value, Result) and value.text is not None:
         return Prompt(value.text, PromptOrigin(parents=(PromptParent(value.task_uuid, value.index),)))
     return value
-
-
-def with_prompts(task: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a task in which text results at the place of a prompt are prompts; the same object if there are none.
-
-    Raises:
-        TaskInvalid: An outcome has several texts. Nothing was sent.
-    """
-    for name, value in task.items():
-        if isinstance(value, Outcome) and len(value.results) > 1 and all(result.text is not None for result in value):
-            raise TaskInvalid(
-                f"Invalid {name}: the outcome has {len(value)} texts. Use one of them, such as outcome[0]. Nothing was "
-                "sent.",
-                parameter=name,
-            )
-    changed = {name: prompt for name in task if (prompt := as_prompt(task[name])) is not task[name]}
-    return {**task, **changed} if changed else task
 
 
 def origin_of(task: Mapping[str, Any]) -> PromptOrigin | None:

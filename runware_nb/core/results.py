@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import binascii
+import mimetypes
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
-from ..errors import MediaError, TaskError
+from ..errors import MediaError, TaskError, TaskInvalid
 from ..printable import printable, printable_bundle
 from ..reprs import shortened
 from .amounts import parse_amount
+from .chaining import METHODS, Operations, Performer
 from .items import ITEM_IDS, Item
 from .money import USD, Money
 from .parsing import as_identifier
@@ -20,10 +22,18 @@ from .parsing import as_identifier
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    # Only the names that type checkers show for the results of methods. Nothing of an upper layer is used here: a
+    # session lends each result the object that starts operations.
+    from .. import Job, JobGroup
+
 __all__ = ["ITEM_IDS", "Medium", "Outcome", "Result", "is_final", "item_id", "result_index"]
 
 _MEDIA = ("image", "video", "audio", "maskImage", "guideImage", "media")
 """What the names of result fields begin with, as in `imageURL`. A result with several is known by the first."""
+_KINDS = {"image": "image", "maskImage": "image", "guideImage": "image", "video": "video", "audio": "audio"}
+"""What a result is, by the beginning of the name of its media field."""
+_KINDS_OF_TYPES = {"image": "image", "video": "video", "audio": "audio", "model": "3d"}
+"""What a file is, by the first part of its media type."""
 _FINAL_TEXTS = ("text", "air")
 _FINAL_VALUES = ("structuredData", "result")
 _MOST_RESULTS = 10_000
@@ -125,8 +135,10 @@ def is_final(item: Mapping[str, Any]) -> bool:
 
 
 @dataclass(slots=True, eq=False)
-class Result:
+class Result(Operations["Job"]):
     """One thing that a task made.
+
+    It has the operations as methods, such as `upscale`: each starts a run and returns its job.
 
     Attributes:
         raw: The answer as it came, every field kept.
@@ -134,6 +146,7 @@ class Result:
         index: Its place among the task's results, from 0.
         medium: Its bytes, once fetched; None before.
         renderer: Who draws it in a notebook; lent by the session.
+        performer: What starts an operation on it; lent by the session, and not part of a pickle.
     """
 
     raw: Item
@@ -141,6 +154,19 @@ class Result:
     index: int = 0
     medium: Medium | None = None
     renderer: Callable[[Result], Bundle] | None = field(default=None, repr=False)
+    performer: Performer | None = field(default=None, repr=False)
+
+    @property
+    def kind(self) -> str:
+        """What it is: `image`, `video`, `audio`, `text`, `3d`, or `file` for anything else."""
+        if self.text is not None or self.structured is not None:
+            return "text"
+        name = _media_field(self.raw, "URL", "Base64Data", "DataURI") or ""
+        for prefix, kind in _KINDS.items():
+            if name.startswith(prefix):
+                return kind
+        location = str(self.path or self.url or "").partition("?")[0]
+        return _KINDS_OF_TYPES.get((mimetypes.guess_type(location)[0] or "").partition("/")[0], "file")
 
     @property
     def url(self) -> str | None:
@@ -283,6 +309,10 @@ class Result:
             )
         return self.medium
 
+    def _perform(self, method: str, values: Mapping[str, Any]) -> Job:
+        job: Job = _lent(self.performer, "result")(METHODS[method], self, values)
+        return job
+
     def __repr__(self) -> str:
         what = shortened(str(self.path or self.url or self.text or "inline"), 100)
         seed = "" if self.seed is None else f" seed={shortened(str(self.seed), 24)}"
@@ -299,8 +329,11 @@ class TaskOrigin(str):
 
 
 @dataclass(slots=True, eq=False)
-class Outcome(Sequence[Result]):
+class Outcome(Sequence[Result], Operations["Job | JobGroup"]):
     """What became of a task: the results that came and the errors that came with them.
+
+    It has the operations as methods, such as `upscale`. With several results, a method acts on each of them and returns
+    a group of jobs.
 
     Attributes:
         task: The task as it was sent, in wire spelling.
@@ -312,6 +345,7 @@ class Outcome(Sequence[Result]):
         charged: What the service charged for the task as a whole, if it does not price each result; None otherwise.
         renderer: Who draws it in a notebook; lent by the session.
         presenter: Who shows it in a cell, with notices as outputs of their own; lent by the session.
+        performer: What starts an operation on its results; lent by the session, and not part of a pickle.
     """
 
     task: Item
@@ -323,6 +357,7 @@ class Outcome(Sequence[Result]):
     charged: Money | None = None
     renderer: Callable[[Outcome], Bundle] | None = field(default=None, repr=False)
     presenter: Callable[[Outcome], None] | None = field(default=None, repr=False)
+    performer: Performer | None = field(default=None, repr=False)
 
     @property
     def cost(self) -> Money | None:
@@ -375,6 +410,10 @@ class Outcome(Sequence[Result]):
     def __len__(self) -> int:
         return len(self.results)
 
+    def _perform(self, method: str, values: Mapping[str, Any]) -> Job | JobGroup:
+        jobs: Job | JobGroup = _lent(self.performer, "outcome")(METHODS[method], self, values)
+        return jobs
+
     def __repr__(self) -> str:
         cost = "" if self.cost is None else f" ${self.cost.amount:g}" if self.cost.unit == USD else f" {self.cost}"
         failed = f" {len(self.errors)} failed" if self.errors else ""
@@ -387,6 +426,20 @@ class Outcome(Sequence[Result]):
 
     def _repr_mimebundle_(self, **_: Any) -> Bundle:
         return printable_bundle(self.renderer(self)) if self.renderer else {"text/plain": repr(self)}
+
+
+def _lent(performer: Performer | None, what: str) -> Performer:
+    """Return what starts operations.
+
+    Raises:
+        TaskInvalid: No session has lent it.
+    """
+    if performer is None:
+        raise TaskInvalid(
+            f"This {what} belongs to no session, because it was unpickled or comes from a bare client, so its methods "
+            "cannot send anything. Nothing was sent. Pass a result to a function instead, such as rw.upscale(result)."
+        )
+    return performer
 
 
 def _decode_base64(text: str) -> bytes:

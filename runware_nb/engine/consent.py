@@ -104,7 +104,13 @@ class Consent:
         self._accepted_kinds: set[tuple[str, str]] = set()
 
     def require(
-        self, tasks: Sequence[Priced], *, context: CellContext, agreed: bool = False, announces: str | None = None
+        self,
+        tasks: Sequence[Priced],
+        *,
+        context: CellContext,
+        agreed: bool = False,
+        announces: str | None = None,
+        undone: str = "Nothing was sent.",
     ) -> None:
         """Check that the user agrees to the cost of tasks that are about to be sent.
 
@@ -114,6 +120,7 @@ class Consent:
             context: The cell that submits them.
             agreed: Whether the user agreed beforehand, with `--yes` or `agreed=True`.
             announces: A sentence that is always asked about, whatever the price; None asks only if a rule says so.
+            undone: What did not happen after a no, as a sentence.
 
         Raises:
             NotConfirmed: The answer was no, or this session cannot ask. Nothing was sent.
@@ -135,8 +142,41 @@ class Consent:
             if question is None:
                 self._scope(scope, _unit(tasks)).total += _known(tasks)
                 return
-        confirm(self._ports.front_end, question.text)  # the lock is free: the user may take minutes to answer
+        # The lock is free: the user may take minutes to answer.
+        confirm(self._ports.front_end, question.text, undone=undone)
         self.accept(tasks, scope=scope)
+
+    def recheck(self, task: Priced, agreed: Estimate, *, context: CellContext) -> None:
+        """Check that a task still costs what it was expected to cost when the user agreed to it.
+
+        A step of a chain is agreed to when the chain is built, and sent later, when nobody can be asked. Its estimate
+        can have changed in between: it may be the median of runs that have ended since. A higher one is accepted if the
+        difference alone would not need a question; then it counts towards the sum of the cell.
+
+        Args:
+            task: The task as it is about to be sent.
+            agreed: The estimate when the user agreed.
+            context: The cell that built the chain.
+
+        Raises:
+            NotConfirmed: It has become more expensive. It was not sent.
+        """
+        if agreed.cost is None:  # a yes to an unknown price was a yes to any price of this task
+            return
+        now = task.price.cost
+        if now is not None and now.amount <= agreed.cost.amount + _ROUNDING:
+            return
+        more = None if now is None else Money(now.amount - agreed.cost.amount, now.unit)
+        difference = [Priced(task.kind, Estimate(more, task.price.basis, task.price.unit), task.service)]
+        if self.question(difference, scope=context.scope, notebook=context.notebook) is None:
+            self.accept(difference, scope=context.scope)
+            return
+        cost = "is unknown now" if now is None else f"is now {format_amount(now.amount, now.unit)}"
+        raise NotConfirmed(
+            f"When this chain was built, you agreed to about {format_amount(agreed.cost.amount, agreed.cost.unit)} for "
+            f"this step ({task.kind}). Its estimated cost {cost}. The step was not sent and cost nothing. Build the "
+            "chain again to be asked about the new cost."
+        )
 
     def question(self, tasks: Sequence[Priced], *, scope: Hashable, notebook: str | None = None) -> str | None:
         """Return the question that these tasks need, for a front end that asks in its own way; None for no question.

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..core.prompts import origin_of, with_prompts
+from ..core.chaining import Performer
+from ..core.items import Item
+from ..core.prompts import origin_of
 from ..printable import printable
 from ..providers.base import Task
 from ..remedies import Remedy
 from ..runlog import RunRecord
 from .adoption import adopt
+from .chained_job import Awaited
+from .chains import Chains
 from .consent import Consent
 from .context import CellContext
 from .estimates import estimate
@@ -27,6 +31,7 @@ from .known_runs import KnownRuns
 from .media_recovery import MediaRecovery
 from .ports import Ports
 from .run_queue import RunQueue
+from .sources import resolve, stand_ins
 from .submission import Plan, RunMetadata, Submitter
 
 __all__ = ["Engine"]
@@ -44,6 +49,7 @@ class Engine:
         recovery: Finds the files of results.
         known: Finds runs again.
         queue: The runs that wait for their turn.
+        chains: The steps that wait for the results of other runs.
     """
 
     def __init__(self, ports: Ports) -> None:
@@ -53,28 +59,31 @@ class Engine:
         self.jobs = JobTable()
         executor = Executor(SharedWork(ports, self.jobs, self.consent, self.recovery))
         self.known = KnownRuns(ports, self, self.jobs, executor, self.recovery)
-        self.queue = RunQueue(ports, self.jobs, self.known)
         self._submitter = Submitter(
             ports, self, jobs=self.jobs, executor=executor, known=self.known, consent=self.consent
         )
+        self.chains = Chains(ports, self, plan=self.plan, submitter=self._submitter)
+        self.queue = RunQueue(ports, self.jobs, self.known, self.chains)
 
     def plan(self, task: Task, *, as_is: bool = False, service: str = "") -> Plan:
         """Complete and check a task without sending it.
 
         Args:
-            task: As the service takes it, or a typed task.
+            task: As the service takes it, or a typed task. Jobs may stand in the places of media and texts.
             as_is: Whether the task is left exactly as it is written, and not checked.
             service: Who performs it, as the log names it; empty for Runware, or the sandbox in its place.
 
         Raises:
             TaskInvalid: The service would refuse it; the message states what to change.
         """
-        # A provider converts texts to plain ones, so the origin of prompts has to be read before.
-        written = task if isinstance(task, Mapping) else task.to_wire()
-        if not as_is:
-            written = with_prompts(written)
-        origin = origin_of(written)
-        plan = self._ports.provider(service).plan(written, as_is=as_is)
+        return self._plan(*resolve(task), as_is=as_is, service=service)
+
+    def _plan(self, task: Task, awaited: Sequence[Awaited], *, as_is: bool, service: str) -> Plan:
+        if awaited and isinstance(task, Mapping):
+            task = stand_ins(dict(task))
+        # A provider converts texts to plain ones, so the origin of prompts is read before.
+        origin = origin_of(task if isinstance(task, Mapping) else task.to_wire())
+        plan = self._ports.provider(service).plan(task, as_is=as_is)
         warnings = [*plan.warnings, *(() if origin is None else origin.sentences())]
         return Plan(plan.task, warnings, estimate(self._ports, plan.task, service), origin)
 
@@ -94,7 +103,8 @@ class Engine:
         """Start a task in the background.
 
         Args:
-            task: As the service takes it, or a typed task.
+            task: As the service takes it, or a typed task. A job may stand in the place of a medium or a text: the job
+                of this task is then returned at once, and sent when the result is there. See `ChainedJob`.
             template: The prompt as typed, before names were filled in.
             tags: Tags for the log.
             note: A note for the log.
@@ -111,6 +121,7 @@ class Engine:
 
         Raises:
             TaskInvalid: The service would refuse it.
+            SourceFailed: A job in it has failed.
             ConfigError: There is no key.
             NotConfirmed: It costs more than is sent without a yes, and there was none.
             NotRecorded: Replay mode has no record of it.
@@ -186,14 +197,47 @@ class Engine:
     ) -> list[Job]:
         provider = self._ports.provider(service)
         self._ports.apply_budget(provider.name, provider.capabilities.money)
-        plans = [self.plan(task, as_is=as_is, service=service) for task in tasks]
-        return self._submitter.submit_all(provider, plans, metadata, fresh=fresh, agreed=agreed, as_is=as_is)
+        resolved = [resolve(task) for task in tasks]
+        plans = [self._plan(task, awaited, as_is=as_is, service=service) for task, awaited in resolved]
+        ready = [plan for plan, (_, awaited) in zip(plans, resolved, strict=True) if not awaited]
+        if len(ready) == len(plans):
+            return self._submitter.submit_all(provider, plans, metadata, fresh=fresh, agreed=agreed, as_is=as_is)
+        steps: list[tuple[Item, list[Awaited], Plan]] = [
+            (dict(task), awaited, plan)
+            for plan, (task, awaited) in zip(plans, resolved, strict=True)
+            if awaited and isinstance(task, Mapping)
+        ]
+        # The user agrees to all of them before anything starts: a refusal below leaves the steps unstarted.
+        chained = self.chains.prepare(
+            provider, steps, metadata, fresh=fresh, agreed=agreed, as_is=as_is, service=service
+        )
+        sent = self._submitter.submit_all(provider, ready, metadata, fresh=fresh, agreed=agreed, as_is=as_is)
+        self.chains.start(chained)
+        jobs = {True: iter(chained), False: iter(sent)}
+        return [next(jobs[bool(awaited)]) for _, awaited in resolved]
+
+    def job(self, ref: str) -> Job:
+        """Take up a run again, in this kernel or the next; a step that waits for its sources is found here only.
+
+        Args:
+            ref: Task UUID, or its first characters (4 or more).
+
+        Raises:
+            RunNotFound: None fits, or more than one.
+        """
+        step = self.chains.starting_with(ref.lower()) if len(ref) >= 4 else None
+        return self.known.job(ref) if step is None else step
 
     def running_jobs(self) -> list[Job]:
         """Return the jobs of this session that are not done."""
         return [job for job in self.jobs if not job.is_done]
 
     # --- what a job wishes ---------------------------------------------------------------------------
+
+    @property
+    def performer(self) -> Performer:
+        """What starts an operation on the result of a job."""
+        return self._ports.performer
 
     @property
     def display(self) -> str:

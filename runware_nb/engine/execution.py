@@ -619,15 +619,16 @@ class RunExecution:
             self._job.record.state = state
 
     def _lend(self, outcome: Outcome) -> None:
-        """Let outcome and results draw themselves."""
+        """Let outcome and results draw themselves, and start operations on themselves."""
         display = self._ports.settings.display
         # as the log has it: an inline medium is named by its hash, and no secret is shown
         description = self._interpreter.describe(storable_request(outcome.task))
         outcome.renderer = OutcomeRenderer(description, display)
         outcome.presenter = OutcomePresenter(self._job.notices, description, display)
         renderer = ResultRenderer(description, display, outcome.task)
+        outcome.performer = performer = self._ports.performer
         for result in outcome.results:
-            result.renderer = renderer
+            result.renderer, result.performer = renderer, performer
 
 
 def _age_s(at_utc: str | None) -> float:

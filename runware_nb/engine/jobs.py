@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
-from collections.abc import Callable, Coroutine, Generator, Hashable
+from collections.abc import Callable, Coroutine, Generator, Hashable, Mapping
 from typing import Any, Protocol
 
+from ..core.chaining import METHODS, Operations, Performer
 from ..core.results import Outcome, Result
 from ..errors import RunwareNBError, TransportError, TransportTimeout
 from ..forking import make_lock, restart_after_fork
@@ -23,6 +24,10 @@ logger = logging.getLogger("runware_nb")
 
 class JobOwner(Protocol):
     """Who carries out the wishes of a job: the engine."""
+
+    @property
+    def performer(self) -> Performer:
+        """What starts an operation on the result of a job."""
 
     @property
     def display(self) -> str:
@@ -50,10 +55,12 @@ class JobOwner(Protocol):
         """Return what the user can do, in the syntax of the front end."""
 
 
-class Job(Coroutine[Any, None, Outcome]):
+class Job(Operations["Job"], Coroutine[Any, None, Outcome]):
     """A run, from now until its results are in.
 
-    Made by `rw.image`, `rw.run` and `rw.job`; not by hand.
+    Made by `rw.image`, `rw.run` and `rw.job`; not by hand. It has the operations as methods, such as `upscale`: each
+    returns at once with the job of the next step, which is sent when this one has its result. If this job asks for
+    several results, a method acts on each of them and returns a `JobGroup`.
 
     Attributes:
         owner: Who carries out its wishes.
@@ -281,6 +288,10 @@ class Job(Coroutine[Any, None, Outcome]):
             f"Task {self.task_uuid} continues at the service (it is paid for), and its result goes to the log.",
             Remedy("{0} waits for it.", (collect,)),
         )
+
+    def _perform(self, method: str, values: Mapping[str, Any]) -> Job:
+        job: Job = self.owner.performer(METHODS[method], self, values)
+        return job
 
     def __repr__(self) -> str:
         progress = "" if self.progress is None or self.is_done else f" {self.progress:.0f} %"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..core.items import Item
@@ -118,21 +118,26 @@ class KnownRuns:
             return None  # the run itself meets the same fault, and reports it
         return None if record is None or (record.attempts == 0 and not record.is_joinable) else record
 
-    def join(self, record: RunRecord, task: Item) -> Job:
+    def join(self, record: RunRecord, task: Item, *, scope: Hashable) -> Job:
         """Join an unfinished run of the very same request.
 
         It is sent only if no kernel has sent it. A run whose kernel died may not have arrived: then it is sent again,
         under its own UUID.
+
+        Args:
+            record: The run.
+            task: The request.
+            scope: The cell that makes the request: Stop in this cell withdraws the run if it was not sent.
         """
         if record.state is State.DISCARDED:
             self._restore(record)
-        return self._executor.start(self.joined(record), {**task, "taskUUID": record.attempt_uuid}, None)
+        return self._executor.start(self.joined(record, scope), {**task, "taskUUID": record.attempt_uuid}, None)
 
-    def joined(self, record: RunRecord) -> Job:
+    def joined(self, record: RunRecord, scope: Hashable) -> Job:
         """Build the job that joins an unfinished run."""
         job = Job(self._owner, record, is_new=record.attempts == 0, resends=True)
         job.is_logged = job.is_joined = True
-        job.scope = self._ports.context(counts=False).scope
+        job.scope = scope
         job.notices.append(f"Joined run {record.task_uuid[:8]}, which was already in progress.")
         return job
 

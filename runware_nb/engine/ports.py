@@ -9,6 +9,7 @@ from ..providers.base import Provider
 from .context import CellContext
 
 if TYPE_CHECKING:
+    from ..core.chaining import Performer
     from ..media.store import MediaStore
     from ..runlog import RunLog
     from ..settings import Settings
@@ -27,6 +28,10 @@ class Ports(Protocol):
 
     fetches_media: bool
     rng: random.Random
+
+    @property
+    def performer(self) -> Performer:
+        """What starts an operation on a result, an outcome or a job."""
 
     @property
     def front_end(self) -> FrontEnd:

@@ -14,6 +14,8 @@ from ..loop import background_loop, wait
 from ..remedies import Remedy, command
 from ..reprs import short_repr
 from ..runlog import RunRecord, State
+from .chained_job import ChainedJob
+from .chains import Chains
 from .execution import unknown_remedy, utc_now
 from .job_table import JobTable
 from .jobs import Job
@@ -63,12 +65,14 @@ class RunQueue:
         ports: The log.
         jobs: The jobs in progress.
         known: Finds runs that were sent.
+        chains: The steps of chains that were not submitted yet.
     """
 
-    def __init__(self, ports: Ports, jobs: JobTable, known: KnownRuns) -> None:
+    def __init__(self, ports: Ports, jobs: JobTable, known: KnownRuns, chains: Chains) -> None:
         self._ports = ports
         self._jobs = jobs
         self._known = known
+        self._chains = chains
 
     def discard(self, record: RunRecord) -> bool:
         """Hide an unfinished run.
@@ -88,6 +92,9 @@ class RunQueue:
         if record.is_finished:
             return False
         _refuse_unknown(record)
+        step = self._chains.starting_with(record.task_uuid)
+        if step is not None and step.drop(RunCancelled(_DISCARDED.format(record.task_uuid))):
+            return True
         job = self._jobs.get(record.task_uuid)
         if job is not None and self.withdraw([job], _DISCARDED):
             return True
@@ -138,10 +145,12 @@ class RunQueue:
 
     def cancel(self, job: Job) -> bool:
         """Cancel one run of this kernel if it was not sent yet; return whether it was cancelled."""
+        if isinstance(job, ChainedJob):
+            return job.cancel()
         return bool(self.withdraw([job], _CANCELLED))
 
     def cancel_queued(self, *, of_other_kernels: bool = False) -> list[str]:
-        """Cancel the runs that wait for their turn. None of them was sent, and they cost nothing.
+        """Cancel the runs that wait for their turn or for their sources. None was sent, and they cost nothing.
 
         Args:
             of_other_kernels: Whether runs that other kernels wrote to the log and did not send are cancelled too. Such
@@ -153,7 +162,9 @@ class RunQueue:
         Raises:
             RunLogError: The log cannot be read or written.
         """
-        cancelled = [job.task_uuid for job in self.withdraw(self._jobs.unsent(), _CANCELLED)]
+        # Steps of chains first: the end of a run that they wait for then does not reach them as a failure.
+        cancelled = [job.task_uuid for job in self._chains.drop(_CANCELLED)]
+        cancelled += [job.task_uuid for job in self.withdraw(self._jobs.unsent(), _CANCELLED)]
         if of_other_kernels:
             unsent = [
                 run.task_uuid for run in self._known.pending() if run.attempts == 0 and run.task_uuid not in cancelled
@@ -226,11 +237,12 @@ class RunQueue:
         return f"Stopped waiting for run {job.task_uuid}. {stopped.sentence}"
 
     def stop_cell(self) -> Stopped:
-        """Withdraw every run that the current cell submitted and that was not sent."""
+        """Withdraw every run that the current cell submitted and that was not sent, and every step of its chains."""
         scope = self._ports.context(counts=False).scope
+        steps = self._chains.drop(_STOPPED, scope=scope, is_of_scope=True)
         mine = [job for job in self._jobs.unsent() if job.scope == scope]
         dropped = self.withdraw(mine, _STOPPED, timeout_s=_STOP_S)
-        return Stopped(self._jobs.sent_by(scope), len(dropped))
+        return Stopped(self._jobs.sent_by(scope), len(steps) + len(dropped))
 
     def mark_detached(self, job: Job) -> None:
         """Mark a run in progress as detached, in the log too. A run that was not sent yet stays prepared."""
@@ -244,8 +256,9 @@ class RunQueue:
     def close(self) -> None:
         """End the queue: nothing more is sent.
 
-        The row of a queued run stays `prepared`, which proves that it was not sent.
+        The row of a queued run stays `prepared`, which proves that it was not sent. A step of a chain has no row yet.
         """
+        self._chains.drop(_CLOSED)
         work = self._withdraw(self._jobs.unsent(), _CLOSED, drops=False)
         wait(background_loop().submit(work), timeout_s=2.0)
 

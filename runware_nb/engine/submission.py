@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from ..remedies import Option, Remedy
 from ..reprs import short_repr
 from ..runlog import Parent, RunRecord
 from ..settings import remember_secrets
+from .chained_job import ChainedJob
 from .consent import Consent, Priced, priced
 from .context import CellContext, environment_snapshot
 from .estimates import Estimate
@@ -33,7 +34,7 @@ from .ports import Ports
 from .replay_lookup import find_replay
 from .uses import record_use
 
-__all__ = ["Plan", "RunMetadata", "Submission", "Submitter"]
+__all__ = ["Plan", "RunMetadata", "Submission", "Submitter", "refuse_keys"]
 
 _LARGEST_SEED = 2**31
 _FRESH = Remedy("{0} asks the service again", (Option("fresh", True),))
@@ -117,6 +118,7 @@ class Submitter:
         fresh: bool,
         agreed: bool,
         as_is: bool = False,
+        chained: ChainedJob | None = None,
     ) -> list[Job]:
         """Submit planned tasks as one batch: the user agrees to all of them before the first is sent.
 
@@ -127,23 +129,29 @@ class Submitter:
             fresh: Whether recorded answers are ignored.
             agreed: Whether the user agreed to the cost beforehand.
             as_is: Whether the tasks are sent exactly as they are written.
+            chained: The step of a chain that the only task is. The user agreed to it when the chain was built, and
+                cannot be asked now: it is only checked that it has not become more expensive.
         """
         if self.ports.settings.mode == "replay":
-            _refuse_keys(plans, metadata)
+            refuse_keys(plans, metadata)
             return [self._replay(provider, plan, metadata) for plan in plans]
         self.ports.require_key(provider.name)
-        _refuse_keys(plans, metadata)
-        submissions = [Submission(self, provider, plan, metadata, fresh=fresh, as_is=as_is) for plan in plans]
+        refuse_keys(plans, metadata)
+        submissions = [
+            Submission(self, provider, plan, metadata, fresh=fresh, as_is=as_is, chained=chained) for plan in plans
+        ]
         known = [submission.find_known() for submission in submissions]
         # The same request twice in a batch is sent once: the second joins the first, and costs nothing.
         unsent = {
             submission.identity: submission for submission, job in zip(submissions, known, strict=True) if job is None
         }
-        self.consent.require(
-            [submission.priced for submission in unsent.values()],
-            context=metadata.context or self.ports.context(counts=False),
-            agreed=agreed,
-        )
+        context = metadata.context or self.ports.context(counts=False)
+        prices = [submission.priced for submission in unsent.values()]
+        if chained is None:
+            self.consent.require(prices, context=context, agreed=agreed)
+        elif not agreed:
+            for price in prices:
+                self.consent.recheck(price, chained.step.agreed_price, context=context)
         jobs = [
             submission.start() if job is None else submission.use(job)
             for submission, job in zip(submissions, known, strict=True)
@@ -197,10 +205,19 @@ class Submission:
         metadata: What the log records with the run.
         fresh: Whether a recorded answer is ignored.
         as_is: Whether the task is sent exactly as it is written.
+        chained: The step of a chain that it is; None if it is none.
     """
 
     def __init__(
-        self, submitter: Submitter, provider: Provider, plan: Plan, metadata: RunMetadata, *, fresh: bool, as_is: bool
+        self,
+        submitter: Submitter,
+        provider: Provider,
+        plan: Plan,
+        metadata: RunMetadata,
+        *,
+        fresh: bool,
+        as_is: bool,
+        chained: ChainedJob | None = None,
     ) -> None:
         self._submitter = submitter
         self._ports = ports = submitter.ports
@@ -209,6 +226,7 @@ class Submission:
         self._metadata = metadata
         self._fresh = fresh
         self._as_is = as_is
+        self._chained = chained
         self._seen_ended = 0
         self._unsent: RunRecord | None = None
         self._how = "joined"
@@ -261,7 +279,7 @@ class Submission:
         record = self._submitter.known.find_logged_twin(self._sent_hash)
         if record is not None and record.attempts:
             self._upload_media()
-            return self._submitter.known.join(record, self._task)
+            return self._submitter.known.join(record, self._task, scope=self._scope)
         # Nobody has sent that run yet. This request adopts it, after the user has agreed to its cost.
         self._unsent = record
         if self._fresh or record is not None:
@@ -280,8 +298,12 @@ class Submission:
         while known is None:
             unsent = self._unsent
             if unsent is not None:
-                return self.use(self._submitter.known.join(unsent, self._task), context)
+                if self._chained is not None and self._chained.withdrawn is not None:
+                    raise self._chained.withdrawn  # dropped by Stop meanwhile: the run stays unsent
+                return self.use(self._submitter.known.join(unsent, self._task, scope=context.scope), context)
             if self._submitter.jobs.add_if_new(job, since=self._seen_ended):
+                if self._chained is not None:
+                    self._chained.adopt(job)  # it is in the table of jobs now, so from here on Stop finds it there
                 return self._submitter.executor.execute(job, self._task, context.cell_source)
             known = self.find_known()
         return self.use(known, context)
@@ -292,6 +314,11 @@ class Submission:
         metadata = self._metadata
         record_use(self._ports, job, context, tags=metadata.tags, note=metadata.note, how=self._how)
         return job
+
+    @property
+    def _scope(self) -> Hashable:
+        """The cell that the run belongs to."""
+        return (self._metadata.context or self._ports.context(counts=False)).scope
 
     def _upload_media(self) -> None:
         """Upload the media that the task contains, once the user has agreed to its cost."""
@@ -353,7 +380,7 @@ class Submission:
         )  # fmt: skip
 
 
-def _refuse_keys(plans: Sequence[Plan], metadata: RunMetadata) -> None:
+def refuse_keys(plans: Sequence[Plan], metadata: RunMetadata) -> None:
     """Raise if a request, or what the log records with it, contains a key that this process knows.
 
     It is refused, and not redacted: a request that differs from what is stored could not be sent again, and a prompt

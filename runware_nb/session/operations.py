@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from ..core.chaining import OF_EVERY_RUN
 from ..core.items import Item
 from ..core.operations import Operation
 from ..engine.jobs import Job
@@ -29,13 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["build_request", "function_of", "merge_fields", "run_operation", "task_of"]
 
-_OF_EVERY_RUN: Mapping[str, tuple[Any, str]] = {
-    "extra": (None, "Any other parameter, in wire spelling; objects are merged with those of the other parameters."),
-    "fresh": (False, "Whether the service is asked again although the log has the answer."),
-    "agreed": (False, "Whether its price is agreed to, however high: nothing is asked."),
-    "tags": ((), "A tag for the log, or several."),
-    "note": (None, "A note for the log."),
-}
 _SHARED_DEFAULTS = frozenset({"seed", "negative", "format"})
 """Defaults of images that other operations share. The size, steps and guidance of images make no sense elsewhere, and a
 number of images would multiply the cost of videos."""
@@ -182,7 +176,7 @@ def function_of(operation: Operation) -> Callable[..., Job]:
             names = ", ".join(signature.parameters)
             expected = f"those of rw.{operation.function}({names}): {error}. Nothing was sent"
             raise ArgumentInvalid("parameters", ", ".join(map(str, named)), expected) from error
-        ours = {name: given.pop(name, default) for name, (default, _) in _OF_EVERY_RUN.items()}
+        ours = {name: given.pop(name, default) for name, (default, _) in OF_EVERY_RUN.items()}
         return run_operation(operation, given, **ours)
 
     run.__name__ = run.__qualname__ = str(operation.function)
@@ -204,13 +198,13 @@ def _signature(operation: Operation) -> inspect.Signature:
         for name in first
     ]  # fmt: skip
     parameters += [inspect.Parameter(name, named, default=None) for name in others]
-    parameters += [inspect.Parameter(name, named, default=default) for name, (default, _) in _OF_EVERY_RUN.items()]
+    parameters += [inspect.Parameter(name, named, default=default) for name, (default, _) in OF_EVERY_RUN.items()]
     return inspect.Signature(parameters, return_annotation=Job)
 
 
 def _docstring(operation: Operation) -> str:
     entries = {entry.name: f"{entry.help}." for entry in (*operation.inputs, *operation.options)}
-    entries |= {name: text for name, (_, text) in _OF_EVERY_RUN.items()}
+    entries |= {name: text for name, (_, text) in OF_EVERY_RUN.items()}
     order = _signature(operation).parameters
     lines = [f"    {name}: {entries[name][:1].upper()}{entries[name][1:]}" for name in order]
     summary = f"{operation.summary[:1].upper()}{operation.summary[1:]}."
@@ -219,7 +213,7 @@ def _docstring(operation: Operation) -> str:
 
 def _unknown_parameter(operation: Operation, name: str) -> ArgumentInvalid:
     known = [entry.name for entry in (*operation.inputs, *operation.options)]
-    near = difflib.get_close_matches(name, [*known, *_OF_EVERY_RUN], n=1)
+    near = difflib.get_close_matches(name, [*known, *OF_EVERY_RUN], n=1)
     hint = f"the nearest is {near[0]}" if near else "others go into extra={...}"
     return ArgumentInvalid("parameter", name, f"a parameter of rw.{operation.function}; {hint}. Nothing was sent")
 

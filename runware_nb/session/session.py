@@ -22,6 +22,7 @@ from .aliases import AliasBook
 from .callbacks import Callbacks
 from .cells import current_cell
 from .connection import ServiceConnection
+from .performing import SessionPerformer
 from .prompt_files import PromptFiles, WildcardFiles
 from .providers import Providers
 from .storage import Storage
@@ -63,6 +64,7 @@ class Session:
         providers: The services.
         callbacks: The receiver of callbacks, if one was started.
         rng: Picks seeds.
+        performer: What starts an operation on a result, an outcome or a job of this session.
         last: The last outcome.
     """
 
@@ -97,13 +99,14 @@ class Session:
         self.provider, self.serves, self.require_key = providers.provider, providers.serves, providers.require_key
         self.take_notices = providers.take_notices
         self.rng = random.Random()  # noqa: S311 - picks seeds; of its own, so that random.seed() leaves it alone
+        self.performer = SessionPerformer(self)
         self.engine = engine = Engine(self)
         self.consent, self.jobs, self.recovery, self.queue = engine.consent, engine.jobs, engine.recovery, engine.queue
         self.connect, self.configure, self.client = connection.connect, connection.configure, connection.client
         self.open_log, self.apply_budget = storage.open_log, storage.apply_budget
         self.plan, self.submit, self.submit_all = engine.plan, engine.submit, engine.submit_all
         self.running_jobs, self.show_job, self.adopt = engine.running_jobs, engine.show_job, engine.adopt
-        self.job, self.pending = engine.known.job, engine.known.pending
+        self.job, self.pending = engine.job, engine.known.pending
         queue = engine.queue
         self.discard, self.cancel, self.cancel_queued = queue.discard, queue.cancel, queue.cancel_queued
         restart_after_fork(self)

@@ -25,7 +25,7 @@ from ...present.table import Table, render_table
 from ..runware.catalog import Field, Kind
 from .accounts import MOST_JOBS, RECOMMENDED_JOBS, Password, UseApiAccount, check_email
 from .commands.accounts import account_rows, read_accounts
-from .commands.common import ask
+from .commands.asking import ask
 from .commands.generation import find_asset
 from .models import ENDPOINTS, IMAGE_MODELS, VIDEO_MODELS, Parameter, models_for, parameters_of
 from .options import KINDS, LineOption, cell_words, default_model, find_path, line_options

@@ -26,7 +26,7 @@ from ....settings import text_of_variable
 from ..accounts import MOST_JOBS, RECOMMENDED_JOBS, Password, UseApiAccount, check_email, check_max_jobs
 from ..package import RUNWAY_PASSWORD
 from ..protocol import Features, shorten_accounts
-from .common import NO_ACCOUNTS, add_account_option, add_full_option, ask, format_time, shown_email
+from .asking import NO_ACCOUNTS, add_account_option, add_full_option, ask, format_time, shown_email
 
 if TYPE_CHECKING:
     from ....session import Session

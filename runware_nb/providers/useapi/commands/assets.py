@@ -16,7 +16,7 @@ from ....present.table import Table, render_facts, render_table
 from ....remedies import Remedy
 from ..assets import is_asset_id
 from ..protocol import Asset, shorten_id
-from .common import MOST_LISTED, add_account_option, add_full_option, ask, emails_of, shown_email
+from .asking import MOST_LISTED, add_account_option, add_full_option, ask, emails_of, shown_email
 
 if TYPE_CHECKING:
     from ....session import Session

@@ -14,7 +14,7 @@ from ....errors import (
 from ....present.table import Table, render_facts, render_table
 from ..protocol import UseApiTask, owner_of, shorten_id
 from ..provider import UseApiProvider
-from .common import add_account_option, add_full_option, ask, emails_of, shown_email
+from .asking import add_account_option, add_full_option, ask, emails_of, shown_email
 
 if TYPE_CHECKING:
     from ....session import Session

@@ -1,4 +1,4 @@
-"""What the commands of useapi.net share: how they ask, and how they shorten personal data."""
+"""How the commands of useapi.net ask the service, and how they shorten personal data."""
 
 from __future__ import annotations
 
