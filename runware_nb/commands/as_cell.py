@@ -12,6 +12,7 @@ from ..core.infotext import is_infotext
 from ..core.operations import TEXT_TO_IMAGE
 from ..providers.runware.operations import binding_for, flags_by_field, wire_name
 from .names import escape_names
+from .prompts_in import escape_wildcards
 
 __all__ = ["as_cell", "quote_word"]
 
@@ -42,7 +43,7 @@ def as_cell(task: Mapping[str, Any]) -> str | None:
         return None
     words = [*_options(task), *_media(task)]
     line = " ".join(["%%runware", *map(quote_word, words)])
-    return None if "\n" in line or "\r" in line else line + "\n" + escape_names(prompt)
+    return None if "\n" in line or "\r" in line else line + "\n" + escape_wildcards(escape_names(prompt))
 
 
 def quote_word(word: str) -> str:
@@ -64,6 +65,8 @@ def _options(task: Mapping[str, Any]) -> list[str]:
         if name == "outputFormat" and value != str(value).upper():
             option = None  # --format writes capitals
         if option is not None and isinstance(value, str | int | float) and not isinstance(value, bool):
+            if name == "negativePrompt":  # the only other prompt on the line
+                value = escape_wildcards(str(value))  # noqa: PLW2901 - as it has to be written
             words += [option, str(value)] if not str(value).startswith("-") else [f"{option}={value}"]
         elif name not in _SKIPPED and value is not None:
             words += ["--set", f"{name}={json.dumps(value, ensure_ascii=False)}"]

@@ -24,6 +24,7 @@ from .arguments import HelpRequested, LineParser
 from .base import COMMANDS, Command, CommandResult, LineCommand
 from .correcting import corrected_line
 from .image_options import refuse_keys, refuse_keys_of_known_shape
+from .prompts_in import typed_words
 
 if TYPE_CHECKING:
     from ..providers.package import ProviderPackage
@@ -128,15 +129,8 @@ def read_line(
     rest = list((words if typed is None else typed)[length:])
     options = parser.read(words[length:], rest)
     # A prompt is rendered from what was typed, so that braces in the value of a variable keep no meaning.
-    options.typed_words = _typed_words(words[length:], rest)
+    options.typed_words = typed_words(words[length:], rest)
     return CommandCall(name, command, options, rest, style)
-
-
-def _typed_words(words: Sequence[str], typed: Sequence[str]) -> dict[str, str]:
-    """Return what was typed for each word of a line, and for each value that is written as `--option=value`."""
-    pairs = list(zip(words, typed, strict=True)) if len(words) == len(typed) else []
-    values = [(word.partition("=")[2], as_typed.partition("=")[2]) for word, as_typed in pairs if word.startswith("-")]
-    return {**dict(values), **dict(pairs)}
 
 
 def command_names() -> list[str]:

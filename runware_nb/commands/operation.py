@@ -17,7 +17,7 @@ from ..session.operations import build_request
 from .base import CommandResult
 from .image_options import add_label_options, add_operation_options, read_set
 from .images_in import find_image
-from .prompts_in import PROMPT_OPTIONS, add_prompt_options, notices_of, render_options
+from .prompts_in import PROMPT_OPTIONS, add_prompt_options, how_to_use_versions, notices_of, render_options
 from .text_to_image import dry_run
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ class OperationCommand:
             return dry_run(plan)
         job = session.submit(task, **self.submission_of(session, options))
         job.notices.extend(options.prompt_notices)
+        if self.operation.name == "enhance" and session.front_end.has_cells:
+            job.notices.append(how_to_use_versions(getattr(options, "output", None) or "_rw", options.versions or 1))
         return CommandResult(job=job, value=job)
 
     def task_for(self, session: Session, options: argparse.Namespace) -> Item:

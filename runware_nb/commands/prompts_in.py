@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.prompts import Prompt, PromptOrigin, PromptParent, as_prompt
 from ..core.results import Outcome, Result
+from ..engine.jobs import Job
 from ..errors import MagicUsageError
 from ..remedies import Option, Remedy
 from ..session.prompt_files import is_name
@@ -36,12 +37,14 @@ __all__ = [
     "PromptRenderer",
     "add_prompt_options",
     "escape_wildcards",
+    "how_to_use_versions",
     "line_values",
     "notices_of",
     "parse_values",
     "places_in",
     "render_options",
     "render_prompt",
+    "typed_words",
 ]
 
 PROMPT_OPTIONS = ("positive_prompt", "prompt", "negative_prompt")
@@ -104,6 +107,13 @@ def line_values(words: Sequence[str]) -> dict[str, str]:
     pairs += [word.removeprefix("--var=") for word in words if word.startswith("--var=")]
     split = [pair.partition("=") for pair in pairs]
     return {name: text for name, equals, text in split if equals and name.isidentifier()}
+
+
+def typed_words(words: Sequence[str], typed: Sequence[str]) -> dict[str, str]:
+    """Return what was typed for each word of a line, and for each value that is written as `--option=value`."""
+    pairs = list(zip(words, typed, strict=True)) if len(words) == len(typed) else []
+    values = [(word.partition("=")[2], as_typed.partition("=")[2]) for word, as_typed in pairs if word.startswith("-")]
+    return {**dict(values), **dict(pairs)}
 
 
 class PromptRenderer:
@@ -224,6 +234,10 @@ class _Rendering:
     def _value(self, path: str) -> str:
         """Return the text of a variable. A text result in it becomes a parent of the run."""
         value = value_of_path(path, self._names)
+        if isinstance(value, Job):
+            if not value.is_done:
+                raise MagicUsageError(f"{{{path}}} is a run that is not finished. Wait for it. Nothing was sent.")
+            value = value.result()
         if isinstance(value, Outcome) and len(value.results) > 1 and any(part.text is not None for part in value):
             choices = ", ".join(f"{{{path}[{number}]}}" for number in range(min(len(value), 5)))
             raise MagicUsageError(f"{{{path}}} has {len(value)} texts. Choose one: {choices}. Nothing was sent.")
@@ -342,6 +356,17 @@ def _drawn(options: Sequence[tuple[float, str]], chance: float) -> str:
         if place < 0:
             return option
     return next(option for weight, option in reversed(options) if weight > 0)
+
+
+def how_to_use_versions(name: str, count: int) -> str:
+    """Return how the prompt of a later cell contains a version that `enhance` wrote.
+
+    Args:
+        name: The variable with the outcome.
+        count: How many versions there are.
+    """
+    versions = [f"{{{name}[{number}]}} is version #{number + 1}" for number in range(count)]
+    return f"In the prompt of another cell, {', '.join(versions)}."
 
 
 def places_in(text: str) -> list[str]:

@@ -13,7 +13,7 @@ from ..commands.dispatch import CommandCall
 from ..commands.image_options import add_image_options, refuse_keys
 from ..commands.infotext_block import take_block
 from ..commands.names import fill_names, notice_about
-from ..commands.prompts_in import add_prompt_options, line_values, parse_values
+from ..commands.prompts_in import add_prompt_options, line_values, parse_values, typed_words
 from ..core.operations import OPERATIONS, TEXT_TO_IMAGE
 from ..errors import MagicUsageError
 from ..reprs import short_repr
@@ -165,6 +165,7 @@ def parse_cell(line: str, body: str, names: Mapping[str, Any], *, keys: tuple[st
             corrected=f"%runware {line.strip()}",
         )
     options = cell_parser().read(words, typed)
+    options.typed_words = typed_words(words, typed)
     template = body.strip("\r\n")
     if not template.strip():
         raise MagicUsageError("the prompt is empty: write what to draw below the %%runware line")
@@ -176,6 +177,7 @@ def parse_cell(line: str, body: str, names: Mapping[str, Any], *, keys: tuple[st
         raise MagicUsageError("the prompt is empty: write what to draw above the parameters")
     if options.negative is not None and not is_on_line:
         negative = fill_names(options.negative, names)
+        options.typed_words[negative.text] = options.negative
         options.negative = negative.text
         problems += negative.problems
     prompt = fill_names(drawn, names)
