@@ -318,7 +318,7 @@ class _Rendering:
 
     def _listed(self, name: str) -> list[tuple[float, str]] | None:
         """Return the options of a list of the user's; None if no list has this name."""
-        value = self._names.get(name) if name.isidentifier() else None
+        value: Any = self._names.get(name) if name.isidentifier() else None
         if getattr(value, "ndim", None) == 1 and hasattr(value, "tolist"):  # an array, or a column of a data frame
             value = value.tolist()
         if not isinstance(value, list | tuple):

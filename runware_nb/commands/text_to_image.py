@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.media_fields import holds_media, replace_media
 from ..core.operations import TEXT_TO_IMAGE
 from ..core.results import Outcome
+from ..engine.durations import duration_in_words
 from ..engine.submission import Plan
 from ..errors import MagicUsageError, TaskError
 from ..present.table import render_facts
@@ -123,6 +124,13 @@ def _raw(error: TaskError) -> dict[str, Any]:
 def dry_run(plan: Plan) -> CommandResult:
     """Return what a plan would send, and its price."""
     task = replace_media(plan.task, _named) if holds_media(plan.task) else plan.task
-    facts = [*task.items(), ("price", str(plan.price)), ("sent", "nothing (dry run)")]
-    written = {"task": task, "estimate_usd": plan.price.usd, "estimate_basis": plan.price.basis}
+    usual = plan.usual_duration
+    expected = [] if usual is None else [("expected time", duration_in_words(usual))]
+    facts = [*task.items(), ("price", str(plan.price)), *expected, ("sent", "nothing (dry run)")]
+    written = {
+        "task": task,
+        "estimate_usd": plan.price.usd,
+        "estimate_basis": plan.price.basis,
+        "expected_s": None if usual is None else round(usual.seconds, 1),
+    }
     return CommandResult(render_facts(facts), written, tuple(plan.warnings), value=plan)

@@ -133,6 +133,11 @@ class Operation:
     least_s: float = 1.0
 
     @property
+    def entries(self) -> tuple[Input | Option, ...]:
+        """The inputs, and the options behind them: what its function takes by name."""
+        return (*self.inputs, *self.options)
+
+    @property
     def words(self) -> tuple[Input, ...]:
         """The inputs that are words of a line, in order."""
         return tuple(medium for medium in self.inputs if medium.flag is None)
@@ -162,7 +167,7 @@ class Operation:
 _IMAGE = Input("image", "the image")
 _VIDEO = Input("video", "the video", "--video", makes_slow=True, kind="video")
 _MODEL = Option("model", "AIR identifier, slug or alias", ("-m", "--model"), "AIR")
-_PROMPT = Option("positive_prompt", "what to generate", ("--prompt",), "TEXT")
+_PROMPT = Option("prompt", "what to generate", ("--prompt",), "TEXT")
 _NEGATIVE = Option("negative_prompt", "what to avoid", ("--negative",), "TEXT")
 _SEED = Option("seed", "whole number that fixes the result", ("--seed",), "N", "integer")
 _STEPS = Option("steps", "denoising steps", ("--steps",), "N", "integer")
@@ -197,6 +202,7 @@ TEXT_TO_IMAGE = Operation(
     summary="generate images from a prompt",
     function="image",
     produces="image",
+    body="prompt",
     inputs=(
         Input("seed_image", "image to start from: a variable, _rw, #3, a file, a run", "--from"),
         Input("mask_image", "where to paint anew: white is painted", "--mask"),
@@ -223,13 +229,13 @@ OPERATIONS: tuple[Operation, ...] = (
     TEXT_TO_IMAGE,
     Operation(name="upscale", function="upscale", summary="increase the resolution of an image", produces="image",
               examples=("photo.png --factor 2", 'photo.png -m clarity --prompt "sharp leaves"'),
-              positional=("image", "factor"), subjects=("image", "video"), body="positive_prompt",
+              positional=("image", "factor"), subjects=("image", "video"), body="prompt",
               needs=("image", "video"), inputs=(_IMAGE, _VIDEO), deterministic=True, options=(
         _MODEL,
         Option("factor", "how many times wider and higher; not together with --megapixels", ("--factor",), "N",
                "number"),
         Option("target_megapixels", "size of the result; not together with --factor", ("--megapixels",), "X", "number"),
-        Option("positive_prompt", "what the details show; diffusion upscalers only", ("--prompt",), "TEXT"),
+        Option("prompt", "what the details show; diffusion upscalers only", ("--prompt",), "TEXT"),
         Option("negative_prompt", "what to avoid; diffusion upscalers only", ("--negative",), "TEXT"),
         Option("strength", "how far to go from the image; Clarity only", ("--strength",), "X", "number"),
         Option("control_net_weight", "how closely to follow the image; CCSR and Clarity only",
@@ -317,18 +323,18 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(name="vectorize", function="vectorize", summary="convert an image to SVG",
               produces="image",
               examples=("logo.png", '--prompt "a paper boat"'),
-              positional=("image",), subjects=("image",), body="positive_prompt", needs=("image", "positive_prompt"),
+              positional=("image",), subjects=("image",), body="prompt", needs=("image", "prompt"),
               inputs=(_IMAGE,),
               deterministic=True, options=(
         _MODEL,
-        Option("positive_prompt", "what to draw, for models that take no image", ("--prompt",), "TEXT"),
+        Option("prompt", "what to draw, for models that take no image", ("--prompt",), "TEXT"),
         _format("SVG"),
     )),
     Operation(name="video", function="video", summary="generate videos",
               produces="video", long_running=True, least_s=10.0,
               examples=('"a storm at sea" --duration 5', '"the ship sails away" --first-frame ship.png'),
-              positional=("positive_prompt",), subjects=("first_frame", "video", "audio"), body="positive_prompt",
-              needs=("positive_prompt", "first_frame", "last_frame", "reference_images", "image", "video", "audio",
+              positional=("prompt",), subjects=("first_frame", "video", "audio"), body="prompt",
+              needs=("prompt", "first_frame", "last_frame", "reference_images", "image", "video", "audio",
                      "speech_text"),
               inputs=(
         Input("first_frame", "image of the first frame", "--first-frame"),
@@ -350,8 +356,8 @@ OPERATIONS: tuple[Operation, ...] = (
     )),
     Operation(name="audio", function="audio", summary="generate music, sounds or speech", produces="audio",
               examples=('"rain on a tin roof" --duration 10', '-m speech "The ship leaves at noon."'),
-              positional=("positive_prompt",), subjects=("video", "audio"), body="positive_prompt",
-              spoken="speech_text", needs=("positive_prompt", "speech_text", "audio", "video"),
+              positional=("prompt",), subjects=("video", "audio"), body="prompt",
+              spoken="speech_text", needs=("prompt", "speech_text", "audio", "video"),
               inputs=(
         Input("audio", "audio to start from", "--audio", kind="audio"),
         Input("video", "video to follow", "--video", kind="video"),
@@ -386,8 +392,8 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(name="3d", function="model_3d", summary="generate 3D models",
               produces="3d", long_running=True, least_s=10.0,
               examples=("chair.png", '--prompt "a wooden chair" -m tripo'),
-              positional=("image",), subjects=("image",), body="positive_prompt",
-              needs=("image", "images", "positive_prompt"),
+              positional=("image",), subjects=("image",), body="prompt",
+              needs=("image", "images", "prompt"),
               inputs=(
         Input("image", "image of the object, for models that take one"),
         Input("images", "image of the object, for models that take several; repeatable", "--image", is_list=True),

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     # session lends each result the object that starts operations.
     from .. import Job, JobGroup
 
-__all__ = ["ITEM_IDS", "Medium", "Outcome", "Result", "is_final", "item_id", "result_index"]
+__all__ = ["ITEM_IDS", "PARTIAL", "Medium", "Outcome", "Result", "is_final", "item_id", "result_index"]
 
+PARTIAL = "isPartial"
+"""Field of ours in a result whose text is incomplete: the stream broke off, or has not ended yet."""
 _MEDIA = ("image", "video", "audio", "maskImage", "guideImage", "media")
 """What the names of result fields begin with, as in `imageURL`. A result with several is known by the first."""
 _KINDS = {"image": "image", "maskImage": "image", "guideImage": "image", "video": "video", "audio": "audio"}
@@ -203,6 +205,11 @@ class Result(Operations["Job"]):
         """What the model thought before it answered; None where it did not say."""
         value = self.raw.get("reasoningContent")
         return value if isinstance(value, str) else None
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether its text is incomplete: the stream broke off, or has not ended yet."""
+        return self.raw.get(PARTIAL) is True
 
     @property
     def finish_reason(self) -> str | None:

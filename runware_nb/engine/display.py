@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,13 +13,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ..core.media_types import IMAGE_TYPES, sniff
+from ..core.media_types import IMAGE_TYPES, ending_for, sniff
 from ..core.money import format_amount, format_costs
 from ..core.results import Outcome, Result
 from ..errors import MediaError, TaskError
-from ..media import decode, make_thumbnail
-from ..media.thumbnail import THUMBNAIL_BYTES
+from ..media import MemoryMedium, decode, make_thumbnail
+from ..media.medium_kinds import MediumKind, kind_of
+from ..media.preview import PREVIEW_BYTES, Preview
+from ..media.svg import svg_size
 from ..present.results import ResultsView, Tile, format_stars, format_usd, render_plain, render_results
+from ..present.sizes import format_size
 from ..present.table import Table
 from ..printable import printable_bundle
 from ..providers.base import Description
@@ -47,6 +51,7 @@ __all__ = [
 ]
 
 
+_SIDE_PX = 512
 COUNTED_AT_MOST = 10_000
 """More runs than this are not counted one by one, so that a list stays quick in a log of a million."""
 _OTHER_PAGES = Remedy("{0} and {1} show the others", (Option("page"), Option("limit", "all", python="limit=None")))
@@ -170,10 +175,21 @@ def _render_plain(view: ResultsView, results: Sequence[Result]) -> dict[str, str
     from ..media.sheet import make_sheet
 
     images = []
+    notices = []
     for result in results:
         with contextlib.suppress(MediaError):
-            if result.medium is not None and sniff(result.bytes) in IMAGE_TYPES:
+            if result.medium is None:
+                continue
+            body = result.bytes
+            media_type = sniff(body)
+            if media_type in IMAGE_TYPES:
                 images.append(result.image)
+                continue
+            tile = _other_medium(Tile(view.prompt), result, body, media_type or "", view.prompt)
+            notices.append(tile.words if result.path is None else f"{tile.words}: {_from_notebook(result.path)}")
+            if tile.body is not None and tile.media_type in IMAGE_TYPES:
+                images.append(decode(tile.body))
+    view = replace(view, notices=[*view.notices, *notices])
     sheet = make_sheet(images) if images else None
     return render_plain(view, None if sheet is None else sheet.body, "" if sheet is None else sheet.media_type)
 
@@ -268,7 +284,7 @@ def _tile(result: Result, description: Description, task: Mapping[str, Any], *, 
         body = result.bytes
         kind = sniff(body)
         if kind not in IMAGE_TYPES:
-            return _other_medium(bare, body, kind or "file")
+            return _other_medium(bare, result, body, kind or "", prompt)
         small = make_thumbnail(decode(body))
     except MediaError as error:
         return Tile(alt=prompt, caption=caption, words=str(error))
@@ -276,13 +292,60 @@ def _tile(result: Result, description: Description, task: Mapping[str, Any], *, 
                    is_flagged=result.is_flagged)  # fmt: skip
 
 
-def _other_medium(bare: Tile, body: bytes, kind: str) -> Tile:
-    """Show what is no picture of pixels: a drawing as an image, where it runs no script; films and sounds to play."""
-    words = f"{kind}, {len(body) / 1024:,.0f} KiB"
-    if kind == "image/svg+xml" and len(body) <= THUMBNAIL_BYTES:
-        return replace(bare, body=body, media_type=kind, width=512, words=words)
-    player = kind.partition("/")[0]
-    return replace(bare, words=words, player=player if player in {"video", "audio"} else "")
+def _other_medium(bare: Tile, result: Result, body: bytes, media_type: str, prompt: str) -> Tile:
+    """Return the tile of a file that is no image of pixels."""
+    kind = kind_of(media_type)
+    ending = ending_for(media_type)
+    noun = f"{kind[0].upper()}{kind[1:]}"
+    alt = prompt if kind is MediumKind.IMAGE else f"{noun}: {prompt}" if prompt else noun
+    tile = replace(bare, alt=alt, file_name=_file_name(result, prompt, ending))
+    name = f"{ending[1:].upper()} {kind}" if media_type else "file of an unknown type"
+    if kind is MediumKind.IMAGE:
+        return _drawing(tile, body, name) if media_type == "image/svg+xml" else replace(tile, words=_join(name, body))
+    preview = _preview(result)
+    tile = replace(
+        tile,
+        words=_join(name, body, *(preview.facts if preview is not None else ())),
+        player=kind.value if kind in {MediumKind.VIDEO, MediumKind.AUDIO} else "",
+        note="" if preview is None else preview.problem,
+    )
+    if preview is None or preview.body is None:
+        return tile
+    return replace(tile, body=preview.body, media_type=preview.media_type, width=preview.width, height=preview.height)
+
+
+def _preview(result: Result) -> Preview | None:
+    return result.medium.preview if isinstance(result.medium, MemoryMedium) else None
+
+
+def _drawing(tile: Tile, body: bytes, name: str) -> Tile:
+    """Return the tile of an SVG file: as an image, which runs no script. A large one is shown from its file."""
+    size = svg_size(body)
+    width = min(_SIDE_PX, round(size[0])) if size is not None else _SIDE_PX
+    height = 0 if size is None else max(1, round(width * size[1] / size[0]))
+    if height > _SIDE_PX:
+        width, height = max(1, round(width * _SIDE_PX / height)), _SIDE_PX
+    tile = replace(
+        tile,
+        width=max(1, width),
+        words=_join(name, body, *([f"{size[0]:g} × {size[1]:g}"] if size is not None else [])),
+    )
+    if len(body) <= PREVIEW_BYTES:
+        return replace(tile, body=body, media_type="image/svg+xml", height=height)
+    return replace(
+        tile, source=tile.href or "", note="The image is too large for the notebook: it is shown from its file."
+    )
+
+
+def _join(name: str, body: bytes, *facts: str) -> str:
+    return ", ".join([name, *facts, format_size(len(body))])
+
+
+def _file_name(result: Result, prompt: str, ending: str) -> str:
+    """Return a readable name for a download: from the prompt, and unique."""
+    words = "-".join(re.findall(r"\w+", prompt.lower()))[:40].strip("-")
+    number = f"-{result.index + 1}" if result.index else ""
+    return f"{words or 'result'}-{result.task_uuid[:8]}{number}{ending}"
 
 
 def _parameters(result: Result, description: Description, task: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -345,7 +408,7 @@ def _from_notebook(path: Path) -> str:
 
 def _facts(outcome: Outcome) -> list[str]:
     count = len(outcome.results)
-    noun = "image" if outcome.task.get("taskType") == "imageInference" else "result"
+    noun = "image" if outcome.task.get("taskType") == "imageInference" else _noun(outcome.results)
     facts = [f"{count} {noun}{'' if count == 1 else 's'}"]
     if outcome.errors:
         facts.append(f"{len(outcome.errors)} failed")
@@ -358,6 +421,15 @@ def _facts(outcome: Outcome) -> list[str]:
         facts.append(f"seed {seeds[0]}-{seeds[-1]}" if is_range else "seed " + ", ".join(map(str, seeds)))
     facts.append(f"{outcome.task_uuid[:4]}…")
     return facts
+
+
+def _noun(results: Sequence[Result]) -> str:
+    """Return what results are called: videos, audio and 3D models by their names, everything else `result`."""
+    endings = {result.path.suffix for result in results if result.path is not None}
+    for media_type in ("video/mp4", "video/webm", "video/quicktime", "model/gltf-binary"):
+        if endings == {ending_for(media_type)}:
+            return kind_of(media_type).value
+    return "result"
 
 
 def _count(run: RunRecord) -> str:

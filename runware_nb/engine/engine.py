@@ -16,11 +16,13 @@ from ..printable import printable
 from ..providers.base import Task
 from ..remedies import Remedy
 from ..runlog import RunRecord
+from ..runlog.records import UsualDuration
 from .adoption import adopt
 from .chained_job import Awaited
 from .chains import Chains
 from .consent import Consent
 from .context import CellContext
+from .durations import expected_duration
 from .estimates import estimate
 from .execution import SharedWork
 from .executor import Executor
@@ -85,7 +87,8 @@ class Engine:
         origin = origin_of(task if isinstance(task, Mapping) else task.to_wire())
         plan = self._ports.provider(service).plan(task, as_is=as_is)
         warnings = [*plan.warnings, *(() if origin is None else origin.sentences())]
-        return Plan(plan.task, warnings, estimate(self._ports, plan.task, service), origin)
+        usual = expected_duration(self._ports, plan.task, service)
+        return Plan(plan.task, warnings, estimate(self._ports, plan.task, service), usual, origin)
 
     def submit(
         self,
@@ -272,6 +275,10 @@ class Engine:
     def render_job(self, job: Job) -> dict[str, str]:
         """Return a job as a MIME bundle, as it stands."""
         return render_job(job)
+
+    def expected_duration(self, record: RunRecord) -> UsualDuration | None:
+        """Return how long runs of this kind usually take; None if that is not known."""
+        return expected_duration(self._ports, record.request, record.provider)
 
 
 def _as_tuple(tags: str | Sequence[str]) -> tuple[str, ...]:

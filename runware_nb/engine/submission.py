@@ -19,6 +19,7 @@ from ..providers.base import Provider
 from ..remedies import Option, Remedy
 from ..reprs import short_repr
 from ..runlog import Parent, RunRecord
+from ..runlog.records import UsualDuration
 from ..settings import remember_secrets
 from .chained_job import ChainedJob
 from .consent import Consent, Priced, priced
@@ -26,10 +27,11 @@ from .context import CellContext, environment_snapshot
 from .estimates import Estimate
 from .execution import utc_now
 from .executor import Executor
-from .input_lineage import by_content, parents_of, resolve_inputs, storable_request
+from .input_lineage import by_content, parents_of, storable_request
 from .job_table import JobTable
 from .jobs import Job, JobOwner
 from .known_runs import KnownRuns
+from .media_sources import Sources, UrlChecks, look_up, upload_media
 from .ports import Ports
 from .replay_lookup import find_replay
 from .uses import record_use
@@ -49,12 +51,14 @@ class Plan:
         task: The task, complete except for the seed that would be picked.
         warnings: What could not be checked, as sentences.
         price: What it is likely to cost, and how that is known.
+        usual_duration: How long the user's own runs of this kind took; None if the log has none.
         origin: Where its prompts come from; None for plain texts.
     """
 
     task: Item
     warnings: list[str]
     price: Estimate
+    usual_duration: UsualDuration | None = None
     origin: PromptOrigin | None = None
 
 
@@ -90,6 +94,7 @@ class Submitter:
         executor: Brings jobs to their ends.
         known: Finds runs again.
         consent: What the user has agreed to spend.
+        urls: What is behind the URLs of the user's.
     """
 
     def __init__(
@@ -108,6 +113,7 @@ class Submitter:
         self.executor = executor
         self.known = known
         self.consent = consent
+        self.urls = UrlChecks()
 
     def submit_all(
         self,
@@ -231,13 +237,15 @@ class Submission:
         self._unsent: RunRecord | None = None
         self._how = "joined"
         is_resolved = not as_is or _is_all_sendable(provider, plan.task)
-        self._inputs = resolve_inputs(ports, provider, plan.task) if is_resolved else []
+        sources = look_up(ports, provider, plan.task, urls=submitter.urls) if is_resolved else Sources(plan.task)
+        self._inputs = sources.inputs
         named = by_content(plan.task, self._inputs)
         self._requested_hash = self._sent_hash = request_hash(named, service=provider.name)
         self._seed_given = plan.task.get("seed") is not None
         self._names_uuid = plan.task.get("taskUUID") is not None
-        task = plan.task
-        if not as_is and not self._seed_given and provider.takes_seed(task):  # so that every image can be made again
+        task = sources.task if not as_is else plan.task
+        # A seed is picked, so that every image can be made again.
+        if not as_is and not self._seed_given and provider.takes_seed(plan.task):
             count = task.get("numberResults", 1)
             seed = ports.rng.randrange(1, _LARGEST_SEED - (count if isinstance(count, int) else 1))
             task = {**task, "seed": seed}
@@ -322,8 +330,11 @@ class Submission:
 
     def _upload_media(self) -> None:
         """Upload the media that the task contains, once the user has agreed to its cost."""
-        if not self._as_is:
-            self._task = _with_media(self._provider, self._task)
+        task, provider = self._task, self._provider
+        # Most tasks bring nothing along, and then nothing waits for the background loop.
+        if self._as_is or not holds_media(task) or _is_all_sendable(provider, task):
+            return
+        self._task = wait(background_loop().submit(upload_media(self._ports.log, provider, task)))
 
     def _find_uuid(self) -> Job | None:
         """Find the run of a task that names its own UUID: a UUID is sent once, and then it is asked about."""
@@ -423,10 +434,3 @@ def _is_all_sendable(provider: Provider, task: Mapping[str, Any]) -> bool:
     if holds_media(task):
         replace_media(task, media.append)
     return all(isinstance(value, str) and provider.is_reference(value) for value in media)
-
-
-def _with_media(provider: Provider, task: Item) -> Item:
-    """Upload what a task brings along; most bring nothing, and then nothing waits for the background loop."""
-    if not holds_media(task) or _is_all_sendable(provider, task):
-        return task
-    return wait(background_loop().submit(provider.prepare(task)))

@@ -196,6 +196,12 @@ class RunObserver(Protocol):
     def on_result(self, result: Result) -> None:
         """Take a result that has arrived."""
 
+    def on_text(self, text: str, reasoning: str) -> None:
+        """Take the next piece of a text, or of the model's reasoning, while it is written.
+
+        The result that follows has the whole text. It counts where it differs from the pieces.
+        """
+
     def on_progress(self, percent: float) -> None:
         """Note the progress, from 0 to 100."""
 

@@ -8,7 +8,7 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from ...core.items import Item
 from ...core.prompt_weights import WeightsInvalid, WeightSyntax, find_weight, format_weights, parse_weights
@@ -106,7 +106,7 @@ def _notations(rules: Rulebook | None, task: Mapping[str, Any]) -> list[WeightSy
     if not isinstance(stated, Mapping):
         return []
     values = stated.get("enum")
-    known = [cast("WeightSyntax", value) for value in (_COMPEL, _SD_EMBEDS) if not values or value in values]
+    known = [notation for notation in (_COMPEL, _SD_EMBEDS) if not values or notation in values]
     if model is not None and model.architecture.startswith("flux"):
         return [_SD_EMBEDS] if _SD_EMBEDS in known else known
     return known

@@ -44,6 +44,9 @@ def _controls(prefix: str, service: Service) -> list[Route]:
     async def behaviour(request: Request) -> Response:
         return await _set(request, service, lambda text: service.set_behaviour(json.loads(text)))
 
+    async def release(request: Request) -> Response:
+        return await _set(request, service, lambda _: service.release())
+
     async def reset(request: Request) -> Response:
         return await _set(request, service, lambda _: service.reset())
 
@@ -52,6 +55,7 @@ def _controls(prefix: str, service: Service) -> list[Route]:
         Route(f"{prefix}/_sandbox/requests", requests),
         Route(f"{prefix}/_sandbox/faults", faults, methods=["POST"]),
         Route(f"{prefix}/_sandbox/behaviour", behaviour, methods=["POST"]),
+        Route(f"{prefix}/_sandbox/release", release, methods=["POST"]),
         Route(f"{prefix}/_sandbox/reset", reset, methods=["POST"]),
     ]
 

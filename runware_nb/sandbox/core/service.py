@@ -99,6 +99,9 @@ class Service(abc.ABC):
         if values:
             raise ValueError(f"unknown switch {min(values)!r}; this service has none")
 
+    def release(self) -> None:  # noqa: B027 - most services hold nothing back
+        """Let what a fault holds back continue."""
+
     def start(self) -> None:  # noqa: B027 - most services have nothing to resume
         """Resume what an earlier process left unfinished. Called once, in the event loop. `base_url` is set."""
 

@@ -105,6 +105,8 @@ class Uploads:
         """
         if isinstance(value, str) and (value in self._names or is_own(value)):
             return
+        if isinstance(value, str) and _is_uuid(value):
+            raise Refused("mediaNotFound", f"There is no medium {value}.", parameter=parameter)
         body = self.read(value, parameter=parameter, own_body=lambda _: None)
         if reads_image:
             try:
@@ -138,6 +140,13 @@ class Uploads:
         except (binascii.Error, ValueError):
             message = f"Invalid value for '{parameter}' parameter: no UUID, address, data URI or base64."
             raise Refused(f"invalid{parameter[:1].upper()}{parameter[1:]}", message, parameter=parameter) from None
+
+
+def _is_uuid(value: str) -> bool:
+    try:
+        return str(uuid.UUID(value)) == value.lower()
+    except ValueError:
+        return False
 
 
 def _no_image(parameter: str) -> Refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import math
 import uuid
@@ -55,6 +56,8 @@ class Work:
         drip: How its files are sent byte by byte: `seconds` and `size`; None if they are not.
         bad_urls: URLs that are given instead of the right ones, by index of the item.
         stays_bad: Whether polls give those, too.
+        wording: What it answers in place of its own text, as fields of a result; None for its own.
+        released: Set when a stream that is held back may continue; None if none is.
     """
 
     asked: Json
@@ -68,6 +71,8 @@ class Work:
     drip: Json | None = None
     bad_urls: dict[int, str] = field(default_factory=dict)
     stays_bad: bool = False
+    wording: Json | None = None
+    released: asyncio.Event | None = None
 
     @property
     def uuid(self) -> str:
@@ -158,6 +163,7 @@ def restored_work(event: Json, *, seed: int) -> Work:
     work.drip = event.get("drip")
     work.bad_urls = {int(index): url for index, url in event.get("bad_urls", {}).items()}
     work.stays_bad = event.get("stays_bad", False)
+    work.wording = event.get("wording")
     return work
 
 

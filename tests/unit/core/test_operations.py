@@ -46,6 +46,7 @@ from runware_nb.providers.runware.tasks import (
     request_of,
 )
 from runware_nb.session.operations import function_of, task_of
+from tests.typing.operation_stubs import STUB, stub
 
 # Runware reference 5.0: each row of its table, today's name first.
 NAMES = [
@@ -213,8 +214,7 @@ def test_a_value_out_of_range_is_refused_and_the_line_corrected(operation, optio
             continue
         given = {
             "model": model.air,
-            "prompt": "x",
-            "positive_prompt": "a ship",
+            "prompt": "a ship",
             "image": "a.png",
             option.name: int(wrong),
         }
@@ -354,6 +354,10 @@ def test_a_function_has_the_names_and_the_texts_of_its_entry():
         function("a.png", factr=2)
     with pytest.raises(MagicUsageError, match="image"):
         function(factor=2)
+
+
+def test_type_checkers_know_each_function():
+    assert STUB.read_text() == stub(), "run: python -m tests.typing.operation_stubs"
 
 
 def test_a_task_has_a_model_and_its_inputs():
