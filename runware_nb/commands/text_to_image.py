@@ -16,8 +16,10 @@ from ..engine.durations import duration_in_words
 from ..engine.submission import Plan
 from ..errors import MagicUsageError, TaskError
 from ..present.table import render_facts
+from ..providers.runware.image_options import GuideSource
+from ..session.image_request import plan_image, submit_image
 from .base import CommandResult
-from .image_options import add_image_options, add_label_options, fill_in, refuse_keys, task_from
+from .image_options import add_image_options, add_label_options, fill_in, refuse_keys, request_from
 from .images_in import find_image
 from .prompts_in import add_prompt_options, notices_of, render_options
 
@@ -49,7 +51,7 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
             "Nothing was sent."
         )
     words = [options.prompt] if options.prompt is not None else options.words
-    if not " ".join(words).strip():
+    if not " ".join(words).strip() and options.vary is None:
         raise MagicUsageError('the prompt is empty: write what to draw, such as --prompt "a small airship"')
     refuse_keys([options.model or "", options.scheduler or ""])
     fill_in(options, getattr(options, "defaults", {}))  # of the notebook; there are none in a terminal
@@ -81,15 +83,16 @@ def submit(
     options.names = names
     prompts = render_options(session, options, {"positive": prompt, "negative": options.negative})
     options.negative = prompts.get("negative")
-    task = task_from(options, prompts["positive"], lambda word: find_image(word, session, names))
+    request = request_from(options, prompts["positive"], lambda word: find_image(word, session, names), session)
     if options.weights:
-        task = replace(task, prompt_weighting=True)
+        request = replace(request, task=replace(request.task, prompt_weighting=True))
     if options.dry_run:
-        plan = session.plan(task)
+        plan = plan_image(session, request)
         plan.warnings += notices_of(prompts)
         return dry_run(plan)
-    job = session.submit(
-        task,
+    job = submit_image(
+        session,
+        request,
         template=template,
         tags=tuple(options.tag),
         note=options.note,
@@ -102,7 +105,7 @@ def submit(
 
 def _named(value: Any) -> str:
     """Name a medium that would be uploaded."""
-    shown = str(value) if isinstance(value, str | PurePath) else f"<{type(value).__name__}>"
+    shown = str(value) if isinstance(value, str | PurePath | GuideSource) else f"<{type(value).__name__}>"
     return shown if len(shown) <= 200 else f"{shown[:199]}…"
 
 

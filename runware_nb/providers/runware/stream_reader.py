@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ...core.items import Item
 from ...errors import ProtocolError, TransportError
 from .attempt import TrackedAttempt
 from .fate import Leaving, Opened, StreamEnded
 from .frames import Frame
-from .rest import RestTransport
 from .router import Router
 from .sse import EventDecoder, delta_of
+
+if TYPE_CHECKING:
+    from .rest import RestTransport
 
 __all__ = ["open_stream"]
 
