@@ -52,7 +52,15 @@ def _numbers(text: str) -> list[float]:
 
 
 _READERS: Mapping[Kind, Callable[[str], Any] | None] = MappingProxyType(
-    {"text": None, "size": None, "lora": None, "integer": whole_number, "number": float, "numbers": _numbers}
+    {
+        "text": None,
+        "size": None,
+        "lora": None,
+        "integer": whole_number,
+        "number": float,
+        "numbers": _numbers,
+        "schema": None,
+    }
 )
 
 
@@ -68,7 +76,9 @@ def add_operation_options(parser: argparse.ArgumentParser, operation: Operation,
         how: dict[str, Any] = {"metavar": option.metavar}
         if option.kind == "flag":
             # Left out, the service decides. None is sent in this case, and not False.
-            how = {"action": "store_const", "const": True}
+            how = {"action": "store_const", "const": not option.flags[-1].startswith("--no-")}
+        elif option.kind == "conversation":
+            how |= {"nargs": "?", "const": ""}  # without a value, it is the last one
         elif option.is_list:
             how |= {"action": "append"}
         else:

@@ -85,6 +85,10 @@ class OperationCommand:
         """
         names = getattr(options, "names", {})
         values = self.values_of(options, lambda word: find_image(word, session, names))
+        for option in self.operation.options:
+            word = values.get(option.name)
+            if option.kind in {"conversation", "schema"} and isinstance(word, str) and word in names:
+                values[option.name] = names[word]
         defaults = {**session.settings.defaults, **getattr(options, "defaults", {})}
         return build_request(session, self.operation, values, extra=read_set(options.set or ()), defaults=defaults)
 

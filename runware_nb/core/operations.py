@@ -14,7 +14,7 @@ from ..reprs import short_repr
 __all__ = ["OPERATIONS", "TEXT_TO_IMAGE", "Input", "Operation", "Option", "operation_of"]
 
 Produces = Literal["image", "video", "audio", "text", "3d", "model", "files"]
-Kind = Literal["text", "integer", "number", "flag", "numbers", "size", "lora"]
+Kind = Literal["text", "integer", "number", "flag", "numbers", "size", "lora", "conversation", "schema"]
 MediumKind = Literal["image", "video", "audio", "document", "file"]
 
 
@@ -78,7 +78,7 @@ class Option:
         """The Python types of its value."""
         types: dict[Kind, tuple[type, ...]] = {
             "text": (str,), "size": (str,), "lora": (str,), "integer": (int,), "number": (int, float), "flag": (bool,),
-            "numbers": (list, tuple),
+            "numbers": (list, tuple), "conversation": (object,), "schema": (object,),
         }  # fmt: skip
         return types[self.kind]
 
@@ -373,7 +373,8 @@ OPERATIONS: tuple[Operation, ...] = (
         _count("results", 4), _SEED, _format("MP3", "WAV", "FLAC", "OGG"),
     )),
     Operation(name="text", function="text", summary="generate text", produces="text",
-              examples=('"Name three oceans."', '"What is in this image?" --image photo.png'),
+              examples=('"Name three oceans."', '"What is in this image?" --image photo.png',
+                         '"And which is the deepest?" --continue'),
               positional=("prompt",), subjects=("images", "videos", "documents"), body="prompt", needs=("prompt",),
               inputs=(
         Input("images", "image to read; repeatable", "--image", is_list=True),
@@ -387,6 +388,12 @@ OPERATIONS: tuple[Operation, ...] = (
         Option("temperature", "how freely to choose words, 0 to 2", ("--temperature",), "X", "number", low=0, high=2),
         Option("top_p", "share of the probability to choose from, 0 to 1", ("--top-p",), "X", "number", low=0, high=1),
         Option("top_k", "how many words to choose from", ("--top-k",), "N", "integer", low=1),
+        Option("continue_from", "continue a conversation: with a run, or with your last text if nothing follows",
+               ("--continue",), "REF", "conversation"),
+        Option("schema", "JSON Schema that the text has to match, in a variable or a file", ("--schema",), "SCHEMA",
+               "schema"),
+        Option("stream", "show the text when it is complete, and not while it is written", ("--no-stream",), "",
+               "flag"),
         _count("results", 4), _SEED, _format("TEXT", "JSON"),
     )),
     Operation(name="3d", function="model_3d", summary="generate 3D models",

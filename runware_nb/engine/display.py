@@ -56,7 +56,7 @@ __all__ = [
 
 _TOKENS = {"promptTokens": "in", "completionTokens": "out", "thinkingTokens": "for reasoning"}
 _ENDED = {
-    "length": Remedy("The text ends at the limit of tokens. Raise {0} for a longer one.", (Option("max-tokens"),)),
+    "length": Remedy("The text ends at the limit of tokens. Raise {0} for a longer one.", (Option("max_tokens"),)),
     "content_filter": Remedy("The content filter of the service ended the text."),
     "unknown": Remedy("The service did not state why the text ended."),
 }

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.chaining import Performer
+from ..core.conversation import replies_in
 from ..core.items import Item
 from ..printable import printable
 from ..providers.base import Task
@@ -82,9 +83,11 @@ class Engine:
     def _plan(self, task: Task, awaited: Sequence[Awaited], *, as_is: bool, service: str) -> Plan:
         if awaited and isinstance(task, Mapping):
             task = stand_ins(dict(task))
+        # A provider converts texts to plain ones, so what they continue is read before.
+        continues = tuple(replies_in(task)) if isinstance(task, Mapping) else ()
         plan = self._ports.provider(service).plan(task, as_is=as_is)
         usual = expected_duration(self._ports, plan.task, service)
-        return Plan(plan.task, list(plan.warnings), estimate(self._ports, plan.task, service), usual)
+        return Plan(plan.task, list(plan.warnings), estimate(self._ports, plan.task, service), usual, continues)
 
     def submit(
         self,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.canonical import request_hash
+from ..core.conversation import Reply
 from ..core.items import Item
 from ..core.media_fields import holds_media, replace_media
 from ..core.money import format_amount
@@ -51,12 +52,14 @@ class Plan:
         warnings: What could not be checked, as sentences.
         price: What it is likely to cost, and how that is known.
         usual_duration: How long the user's own runs of this kind took; None if the log has none.
+        continues: The texts of earlier runs in its conversation.
     """
 
     task: Item
     warnings: list[str]
     price: Estimate
     usual_duration: UsualDuration | None = None
+    continues: tuple[Reply, ...] = ()
 
 
 @short_repr()
@@ -362,7 +365,9 @@ class Submission:
 
     def _record(self, context: CellContext) -> RunRecord:
         task, metadata, price = self._task, self._metadata, self._plan.price.cost
-        parents = (*parents_of(self._plan.task, self._inputs), *metadata.parents)
+        # The last reply has the others in its own conversation.
+        continued = [Parent(reply.task_uuid, "conversation", reply.position) for reply in self._plan.continues[-1:]]
+        parents = (*continued, *parents_of(self._plan.task, self._inputs), *metadata.parents)
         return RunRecord(
             task_uuid=task["taskUUID"], attempt_uuid=task["taskUUID"], provider=self._provider.name,
             task_type=task["taskType"], model=task.get("model"), request=storable_request(task),
