@@ -330,6 +330,15 @@ class Result(Operations["Job"]):
         """
         return self._fetched().save(path)
 
+    def history(self) -> Any:
+        """Return the runs that it was made from, and those made from it, as a tree with small pictures.
+
+        Raises:
+            RunNotFound: The log does not have it.
+            TaskInvalid: It belongs to no session.
+        """
+        return _lent(self.performer, "result").history(self.task_uuid)
+
     def _fetched(self) -> Medium:
         if self.medium is None:
             raise MediaError(
@@ -425,6 +434,15 @@ class Outcome(Sequence[Result], Operations["Job | JobGroup"]):
             ending = result.path.suffix if result.path else ""
             saved.append(result.save(Path(folder) / f"{name}{ending}"))
         return saved
+
+    def history(self) -> Any:
+        """Return the runs that it was made from, and those made from it, as a tree with small pictures.
+
+        Raises:
+            RunNotFound: The log does not have it.
+            TaskInvalid: It belongs to no session.
+        """
+        return _lent(self.performer, "outcome").history(self.task_uuid)
 
     @overload
     def __getitem__(self, index: int) -> Result: ...

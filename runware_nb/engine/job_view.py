@@ -47,7 +47,7 @@ def render_job(job: Job) -> dict[str, str]:
     return render_progress(
         prompt=_prompt(job.record),
         # What an operation of another service produces is not known before it is here, so no place is kept for it.
-        count=0 if _is_foreign(job.record) else _number(request, "numberResults", 1),
+        count=0 if _is_foreign(job.record) or not _has_place(operation) else _number(request, "numberResults", 1),
         width=_number(request, "width", width),
         height=_number(request, "height", height),
         percent=job.progress,
@@ -59,6 +59,11 @@ def is_long(job: Job) -> bool:
     """Return whether a wait is counted: its operation takes minutes, or it has taken a while already."""
     operation = _operation(job.record)
     return (operation is not None and operation.long_running) or job.waited_s >= _LONG_WAIT_S
+
+
+def _has_place(operation: Operation | None) -> bool:
+    """Return whether an operation produces something of a known shape, which a text does not have."""
+    return operation is None or operation.produces in {"image", *_PLACES}
 
 
 def _operation(record: RunRecord) -> Operation | None:

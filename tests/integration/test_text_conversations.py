@@ -184,7 +184,7 @@ def test_a_text_is_shown_with_its_facts(sandbox, ask):
     assert "Reasoning, 3 words" in shown["text/html"]
     assert WRITTEN["text"] in shown["text/plain"]
     assert "tokens: 2 in" in shown["text/plain"]
-    assert "$0.00" in shown["text/plain"]
+    assert "$0.000021" in shown["text/plain"]
     again = ask("A plan", max_tokens=50)
     again.result()
 
@@ -192,7 +192,7 @@ def test_a_text_is_shown_with_its_facts(sandbox, ask):
 def test_the_reason_for_an_early_end_is_stated(sandbox, ask):
     job = ask("A long story, please", max_tokens=3)
     assert job.result()[0].finish_reason == "length"
-    assert "The text ends at the limit of tokens. Raise max_tokens for a longer one." in render_job(job)["text/plain"]
+    assert "The text ends at the limit of tokens. Raise `max_tokens` for a longer one." in render_job(job)["text/plain"]
 
 
 def test_a_text_that_broke_off_says_so(sandbox, ask):

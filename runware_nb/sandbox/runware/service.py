@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any
@@ -21,7 +22,7 @@ from .account import ledger_rows, request_hash
 from .behaviour import Behaviour
 from .delivery import Push, drip_options, spoilt, stray_errors
 from .faults import BAD_URLS, FAULTS
-from .inputs import Uploads
+from .inputs import Uploads, guiding_media
 from .kinds import KINDS
 from .media import MediaShelf
 from .requests import CURRENT_NAMES, current_name, normalise
@@ -205,6 +206,8 @@ class RunwareService(Service):
                 if medium is not None:
                     self.uploads.check(medium, parameter=f"inputs.{name}", is_own=self.shelf.knows,
                                        reads_image=name in _IMAGE_INPUTS)  # fmt: skip
+        for parameter, medium in guiding_media(task):
+            self.uploads.check(medium, parameter=parameter, is_own=self.shelf.knows, reads_image=True)
 
     def _before_acceptance(self, hit: dict[str, Fault]) -> None:
         if "cut" in hit and hit["cut"].options.get("when", "before_accept") == "before_accept":
@@ -340,6 +343,13 @@ class RunwareService(Service):
     def requests(self) -> list[Json]:
         """Return the accepted tasks. See `Service.requests`."""
         return [work.asked for work in self.works.values()]
+
+    def uploaded(self) -> list[Json]:
+        """Return the uploaded media. See `Service.uploaded`."""
+        return [
+            {"uuid": media_uuid, "url": f"{self.media_url}/{name}", "sha256": hashlib.sha256(body).hexdigest()}
+            for media_uuid, name, body in self.uploads.all()
+        ]
 
     def ledger(self) -> Json:
         """Settle everything that is finished by now, and list the charges."""
