@@ -75,8 +75,9 @@ def _result_of(value: Any, number: int, what: str) -> Any:
         images = "1 image" if count == 1 else f"{count} images"
         last = f"#1 to #{count}" if count > 1 else "#1"
         raise MagicUsageError(
-            f"{what} has {images}, and no #{number}. Nothing was sent. Use {last}." if count else
-            f"{what} has no image. Nothing was sent. Choose another result."
+            f"{what} has {images}, and no #{number}. Nothing was sent. Use {last}."
+            if count
+            else f"{what} has no image. Nothing was sent. Choose another result."
         )
     return value.results[number - 1]
 
