@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..providers.runware.operations import binding_for, flags_by_field, operatio
 from ..providers.runware.tasks import values_of
 from ..session.operations import task_of
 from .arguments import HelpRequested, LineParser
-from .image_options import read_set
+from .image_options import add_image_options, read_set, task_from
 from .names import escape_names
 from .operation import OperationCommand
 
@@ -132,11 +132,69 @@ def _options(task: Mapping[str, Any]) -> list[str]:
             option = None  # --format writes capitals
         if option is not None and isinstance(value, str | int | float) and not isinstance(value, bool):
             words += [option, str(value)] if not str(value).startswith("-") else [f"{option}={value}"]
+        elif (structured := _structured(name, value)) is not None:
+            words += structured
         elif name not in _SKIPPED and value is not None:
             words += ["--set", f"{name}={json.dumps(value, ensure_ascii=False)}"]
     for one in task.get("lora") or ():
         words += ["--lora", f"{one['model']}:{one.get('weight', 1.0)}"]
     return words
+
+
+def _structured(name: str, value: Any) -> list[str] | None:
+    """Return the options of a field that is an object or a list; None if they do not give exactly this value."""
+    write = _WRITERS.get(name)
+    if write is None:
+        return None
+    try:
+        words = write(value)
+        parser = LineParser("%%runware", "")
+        add_image_options(parser)
+        task = task_from(parser.read([*_SOURCE, *words]), "a prompt", str).to_wire()
+    except (KeyError, TypeError, ValueError, AttributeError, RunwareNBError, HelpRequested):
+        return None
+    return words if task.get(name) == value else None
+
+
+_SOURCE = ("--from", "a.png", "-s", "90000x90000")
+"""What outpainting needs on a line. A cell has it from other fields of the request."""
+
+
+def _option(flag: str, *parts: Any) -> str:
+    """Return an option with its value as one word, so that a value may begin with a dash."""
+    return f"{flag}={':'.join(str(part) for part in parts)}"
+
+
+def _refiner(value: Mapping[str, Any]) -> list[str]:
+    percent = value.get("startStepPercentage")
+    start = [value["startStep"]] if "startStep" in value else [] if percent is None else [f"{percent}%"]
+    return [_option("--refiner", value["model"], *start)]
+
+
+def _people(value: Mapping[str, Any]) -> list[str]:
+    words = [_option("--photomaker", image) for image in value["images"]]
+    words += [_option(f"--photomaker-{name}", value[name]) for name in ("style", "strength") if name in value]
+    return words
+
+
+_WRITERS: Mapping[str, Callable[[Any], list[str]]] = MappingProxyType(
+    {
+        "outpaint": lambda value: [_option("--outpaint", ",".join(f"{side}={px}" for side, px in value.items()))],
+        "controlNet": lambda value: [
+            _option("--control", "guide", one["guideImage"], one["weight"], one["model"]) for one in value
+        ],
+        "ipAdapters": lambda value: [
+            _option("--ip-adapter", one["model"], *one["guideImages"], one["weight"]) for one in value
+        ],
+        "embeddings": lambda value: [_option("--embedding", one["model"], one["weight"]) for one in value],
+        "refiner": _refiner,
+        "puLID": lambda value: [_option("--pulid", *value["inputImages"], value["idWeight"])],
+        "photoMaker": _people,
+        "layerDiffuse": lambda _: ["--transparent"],
+        "safety": lambda _: ["--safety"],
+    }
+)
+"""How fields are written as options. `_structured` reads the options again, so that none of them changes a request."""
 
 
 def _media(task: Mapping[str, Any]) -> list[str]:

@@ -15,8 +15,10 @@ from ..engine.durations import duration_in_words
 from ..engine.submission import Plan
 from ..errors import MagicUsageError, TaskError
 from ..present.table import render_facts
+from ..providers.runware.image_options import GuideSource
+from ..session.image_request import plan_image, submit_image
 from .base import CommandResult
-from .image_options import add_image_options, add_label_options, fill_in, refuse_keys, task_from
+from .image_options import add_image_options, add_label_options, fill_in, refuse_keys, request_from
 from .images_in import find_image
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
             "Nothing was sent."
         )
     words = [options.prompt] if options.prompt is not None else options.words
-    if not " ".join(words).strip():
+    if not " ".join(words).strip() and options.vary is None:
         raise MagicUsageError('the prompt is empty: write what to draw, such as --prompt "a small airship"')
     refuse_keys([options.model or "", options.scheduler or ""])
     fill_in(options, getattr(options, "defaults", {}))  # of the notebook; there are none in a terminal
@@ -62,11 +64,12 @@ def submit(
 ) -> CommandResult:
     """Plan or send a prompt with parsed options; *names* are the user's variables."""
     fill_in(options, session.settings.defaults)
-    task = task_from(options, prompt, lambda word: find_image(word, session, names))
+    request = request_from(options, prompt, lambda word: find_image(word, session, names), session)
     if options.dry_run:
-        return dry_run(session.plan(task))
-    job = session.submit(
-        task,
+        return dry_run(plan_image(session, request))
+    job = submit_image(
+        session,
+        request,
         template=template,
         tags=tuple(options.tag),
         note=options.note,
@@ -78,7 +81,7 @@ def submit(
 
 def _named(value: Any) -> str:
     """Name a medium that would be uploaded."""
-    shown = str(value) if isinstance(value, str | PurePath) else f"<{type(value).__name__}>"
+    shown = str(value) if isinstance(value, str | PurePath | GuideSource) else f"<{type(value).__name__}>"
     return shown if len(shown) <= 200 else f"{shown[:199]}…"
 
 

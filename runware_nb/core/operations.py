@@ -14,7 +14,10 @@ from ..reprs import short_repr
 __all__ = ["OPERATIONS", "TEXT_TO_IMAGE", "Input", "Operation", "Option", "operation_of"]
 
 Produces = Literal["image", "video", "audio", "text", "3d", "model", "files"]
-Kind = Literal["text", "integer", "number", "flag", "numbers", "size", "lora"]
+Kind = Literal[
+    "text", "integer", "number", "flag", "numbers", "size", "lora", "embedding", "outpaint", "control", "ip-adapter",
+    "refiner", "pulid", "image", "images",
+]  # fmt: skip
 MediumKind = Literal["image", "video", "audio", "document", "file"]
 
 
@@ -77,10 +80,9 @@ class Option:
     def types(self) -> tuple[type, ...]:
         """The Python types of its value."""
         types: dict[Kind, tuple[type, ...]] = {
-            "text": (str,), "size": (str,), "lora": (str,), "integer": (int,), "number": (int, float), "flag": (bool,),
-            "numbers": (list, tuple),
+            "integer": (int,), "number": (int, float), "flag": (bool,), "numbers": (list, tuple),
         }  # fmt: skip
-        return types[self.kind]
+        return types.get(self.kind, (str,))
 
     @property
     def long(self) -> str:
@@ -205,7 +207,7 @@ TEXT_TO_IMAGE = Operation(
     body="prompt",
     inputs=(
         Input("seed_image", "image to start from: a variable, _rw, #3, a file, a run", "--from"),
-        Input("mask_image", "where to paint anew: white is painted", "--mask"),
+        Input("mask_image", "where to change the image: white is changed", "--mask"),
         Input("reference_images", "image to follow; repeatable", "--reference", is_list=True),
     ),
     options=(
@@ -222,6 +224,29 @@ TEXT_TO_IMAGE = Operation(
         Option("acceleration", "none, low, medium or high", ("--acceleration",), "NAME",
                values=("none", "low", "medium", "high")),
         Option("strength", "how far to go from the image to start from, 0 to 1", ("--strength",), "X", "number"),
+        Option("vary", "earlier image to make a variation of; its prompt, model and parameters are the defaults",
+               ("--vary",), "IMG", "image"),
+        Option("outpaint", "extend the image of --from: pixels per side, such as left=128,right=128, or a ratio, such "
+               "as 16:9", ("--outpaint",), "SIDES", "outpaint"),
+        Option("control", "guide by a ControlNet: canny, depth, ..., or guide for an image that is a guide already; "
+               "repeatable", ("--control",), "KIND:IMG[:WEIGHT][:AIR]", "control", is_list=True),
+        Option("ip_adapters", "guide by content or style of an image; repeatable", ("--ip-adapter",),
+               "AIR:IMG[:WEIGHT]", "ip-adapter", is_list=True),
+        Option("embeddings", "textual inversion to apply; repeatable", ("--embedding",), "AIR[:WEIGHT]", "embedding",
+               is_list=True),
+        Option("refiner", "model that continues from a step, or from a percentage of the steps", ("--refiner",),
+               "AIR[:STEP|:PERCENT%]", "refiner"),
+        Option("pulid", "image of a face to resemble, with a weight from 0 to 3", ("--pulid",), "IMG[:WEIGHT]",
+               "pulid"),
+        Option("photomaker", "image of a person, whom the prompt calls rwre; up to 4", ("--photomaker",), "IMG",
+               "images", is_list=True),
+        Option("photomaker_style", "style of the person's image, such as Cinematic", ("--photomaker-style",), "NAME",
+               values=("No style", "Cinematic", "Disney Character", "Digital Art", "Photographic", "Fantasy art",
+                       "Neonpunk", "Enhance", "Comic book", "Lowpoly", "Line art")),
+        Option("photomaker_strength", "strength of the style, 15 to 50 (default 15)", ("--photomaker-strength",), "N",
+               "integer", low=15, high=50),
+        Option("transparent", "generate a transparent background; PNG or WEBP", ("--transparent",), "", "flag"),
+        Option("safety", "check the results for unsafe content", ("--safety",), "", "flag"),
     ),
 )  # fmt: skip
 

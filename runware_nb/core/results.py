@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import mimetypes
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -205,6 +206,27 @@ class Result(Operations["Job"]):
         """What the model thought before it answered; None where it did not say."""
         value = self.raw.get("reasoningContent")
         return value if isinstance(value, str) else None
+
+    @property
+    def json(self) -> Any:
+        """The value of a text that is JSON, or what a classifier returned; None if the text is not JSON.
+
+        Models often write JSON as a block of code in Markdown; the marks around it are not part of the value.
+        """
+        if self.structured is not None or self.text is None:
+            return self.structured
+        text = self.text.strip()
+        if text.startswith("```") and text.endswith("```") and "\n" in text:
+            text = text.partition("\n")[2].removesuffix("```")
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            return None
+
+    @property
+    def is_written(self) -> bool:
+        """Whether it is a generated text, unlike a caption: the service states why it ended, or it has not ended."""
+        return self.text is not None and (self.is_partial or self.finish_reason is not None)
 
     @property
     def is_partial(self) -> bool:

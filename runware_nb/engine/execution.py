@@ -42,6 +42,7 @@ from ..runlog.records import is_gone, is_here
 from .consent import Consent, limit_of
 from .display import OutcomePresenter, OutcomeRenderer, ResultRenderer
 from .estimates import estimate
+from .guides import guides_of
 from .input_lineage import storable_request
 from .job_table import JobTable
 from .jobs import Job
@@ -725,8 +726,9 @@ class RunExecution:
         display = self._ports.settings.display
         # as the log has it: an inline medium is named by its hash, and no secret is shown
         description = self._interpreter.describe(storable_request(outcome.task))
-        outcome.renderer = OutcomeRenderer(description, display)
-        outcome.presenter = OutcomePresenter(self._job.notices, description, display)
+        guides = guides_of(self._job.record, self._ports.media.folder)
+        outcome.renderer = OutcomeRenderer(description, display, guides)
+        outcome.presenter = OutcomePresenter(self._job.notices, description, display, guides)
         renderer = ResultRenderer(description, display, outcome.task)
         outcome.performer = performer = self._ports.performer
         for result in outcome.results:

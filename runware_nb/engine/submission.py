@@ -164,6 +164,37 @@ class Submitter:
                 jobs[0].notices.append(sentence)
         return jobs
 
+    def agree_to_chain(self, provider: Provider, first: Sequence[Plan], last: Plan, *, agreed: bool) -> bool:
+        """Ask once for the cost of a task and of the tasks that have to be done before it.
+
+        Asked one by one, the user could agree to the first tasks, pay for them, and refuse the last one, for which
+        they were done.
+
+        Args:
+            provider: The service that they were planned for.
+            first: The tasks whose results the last one needs.
+            last: The last task.
+            agreed: Whether the user agreed to the cost beforehand.
+
+        Returns:
+            Whether the user has agreed to all of it, so that nothing is asked when the tasks are submitted.
+
+        Raises:
+            NotConfirmed: The answer was no, or this session cannot ask. Nothing was sent.
+            BudgetExceeded: A budget cannot cover all of it. Nothing was sent.
+        """
+        if agreed or self.ports.settings.mode == "replay":
+            return agreed
+        self.ports.require_key(provider.name)
+        metadata = RunMetadata()
+        submissions = [Submission(self, provider, plan, metadata, fresh=False, as_is=False) for plan in first]
+        unsent = [submission.priced for submission in submissions if not submission.is_known]
+        if not unsent:
+            return False  # only the last task may cost something, and it is asked about when it is submitted
+        last_one = priced(last.task, last.price, provider.name)
+        self.consent.require([*unsent, last_one], context=self.ports.context(counts=False))
+        return True
+
     def _replay(self, provider: Provider, plan: Plan, metadata: RunMetadata) -> Job:
         """Answer a task from the log, in replay mode."""
         context = metadata.context or self.ports.context()
@@ -189,13 +220,18 @@ class Submitter:
         It answers even if its files are not on this machine: they were paid for. They are downloaded again if the
         service still has them, and otherwise the answer states what is missing.
         """
+        record = self.recorded(hashed)
+        return None if record is None else self.answer_from_log(record, "recorded")
+
+    def recorded(self, hashed: str) -> RunRecord | None:
+        """Return the run of a request that succeeded; None if the log has none."""
         try:
             record = self.ports.log.find_recorded(hashed)
         except RunLogError:
             return None
         if record is None or not record.results or any(result.error is not None for result in record.results):
             return None
-        return self.answer_from_log(record, "recorded")
+        return record
 
 
 class Submission:
@@ -267,6 +303,19 @@ class Submission:
     def identity(self) -> str:
         """What is sent once: the request if another may join it, else the task UUID."""
         return self._sent_hash if self._is_joinable else str(self._task["taskUUID"])
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the same request is in progress or has a recorded answer, so that it costs nothing."""
+        if not self._is_joinable or self._fresh:
+            return False
+        known, hashed = self._submitter.known, self._sent_hash
+        if known.find_twin(hashed) is not None:
+            return True
+        record = known.find_logged_twin(hashed)
+        if record is not None:
+            return record.attempts > 0
+        return self._submitter.recorded(hashed) is not None
 
     def find_known(self) -> Job | None:
         """Find the same request in progress, or its recorded answer; None if it has to be sent."""

@@ -73,7 +73,7 @@ def test_a_chain_repeats_what_depends_on_a_change_and_nothing_else(run_cells, sa
     html = trees[0].outputs[0]["data"]["text/html"]
     for step in STEPS:
         assert html.count(f"  {step}") >= 1 + (step != "image"), step
-    assert html.count("<img ") >= 9  # all but the captions, and drawings that are too large
+    assert html.count("<img ") == 9  # all but the captions
     assert "11 runs, $" in html
     texts = [
         trees[0].outputs[0]["data"]["text/plain"],

@@ -161,11 +161,23 @@ def _request_of(session: Session, what: Any) -> dict[str, Any]:
 
 def _request_of_cell(session: Session, cell: str) -> dict[str, Any]:
     from ...commands.image_options import task_from
+    from ...session.image_request import guide_sources
     from ..parsing import parse_cell
 
     head, _, body = cell.strip().partition("\n")
     asked = parse_cell(head.removeprefix("%%runware"), body, users_names())
+    for option in ("vary", "outpaint"):
+        if getattr(asked.options, option) is not None and not (option == "outpaint" and asked.options.size):
+            raise MagicUsageError(
+                f"A form of a cell with --{option} needs values that only the run of the cell derives. Run the cell, "
+                "and make the form of its result."
+            )
     task = task_from(asked.options, asked.prompt, lambda word: word)
+    if guide_sources(task):
+        raise MagicUsageError(
+            "A form has no field for a guide image that is made first. Make it with `%runware controlnet`, and write "
+            "it as --control guide:IMG:WEIGHT:AIR."
+        )
     return session.plan(task).task
 
 

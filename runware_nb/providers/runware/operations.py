@@ -115,7 +115,11 @@ _SPEECH = {"speech_text": "speech.text", "speech_voice": "speech.voice"}
 
 BINDINGS: tuple[Binding, ...] = (
     Binding(operation="text-to-image", task_type="imageInference", older_names=("photoMaker",),
-            common=_QUALITY | _SAFETY, fields=_PROMPT),
+            common=_QUALITY | _SAFETY,
+            fields={**_PROMPT, "control": "controlNet", "ip_adapters": "ipAdapters", "pulid": "puLID",
+                    "photomaker": "photoMaker.images", "photomaker_style": "photoMaker.style",
+                    "photomaker_strength": "photoMaker.strength", "transparent": "layerDiffuse",
+                    "safety": "safety.checkContent"}),
     Binding(operation="upscale", task_type="upscale", older_names=("imageUpscale",), common=_QUALITY,
             fields={"factor": "upscaleFactor",
                     **_inside("settings", "negative_prompt", "strength", "control_net_weight", "steps", "scheduler",

@@ -22,7 +22,7 @@ from .account import ledger_rows, request_hash
 from .behaviour import Behaviour
 from .delivery import Push, drip_options, spoilt, stray_errors
 from .faults import BAD_URLS, FAULTS
-from .inputs import Uploads
+from .inputs import Uploads, guiding_media
 from .kinds import KINDS
 from .media import MediaShelf
 from .requests import CURRENT_NAMES, current_name, normalise
@@ -208,6 +208,8 @@ class RunwareService(Service):
                                        reads_image=name in _IMAGE_INPUTS)  # fmt: skip
                     if name in _IMAGE_INPUTS and self.shelf.is_drawing(medium):
                         raise Refused("invalidImage", "An SVG file has no pixels.", parameter=f"inputs.{name}")
+        for parameter, medium in guiding_media(task):
+            self.uploads.check(medium, parameter=parameter, is_own=self.shelf.knows, reads_image=True)
 
     def _before_acceptance(self, hit: dict[str, Fault]) -> None:
         if "cut" in hit and hit["cut"].options.get("when", "before_accept") == "before_accept":

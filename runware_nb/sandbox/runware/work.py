@@ -14,9 +14,10 @@ from .models import MODELS, Model, price_usd
 from .requests import normalise
 from .schemas import FORMATS
 
-__all__ = ["Item", "Work", "plan_work"]
+__all__ = ["Item", "Work", "checks_content", "plan_work"]
 
 Json = dict[str, Any]
+_UNSAFE = frozenset({"nsfw", "nude", "naked", "gore"})
 
 
 @dataclass(slots=True)
@@ -144,8 +145,21 @@ def plan_work(asked: Json, task: Json, model: Model, *, now: float, latency_s: f
     for index in range(count):
         share = 2 / 3 + (index + 1) / (3 * count)
         made = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{uuid_text}/{index}"))
-        work.items.append(Item(made, first + index, now + latency_s * share))
+        work.items.append(Item(made, first + index, now + latency_s * share, flagged=_is_unsafe(task)))
     return work
+
+
+def checks_content(task: Json) -> bool:
+    """Return whether a task asks for the safety check; `mode` counts more than `checkContent` (reference 5.1)."""
+    safety = task.get("safety") or {}
+    mode = safety.get("mode")
+    return bool(safety.get("checkContent")) if mode is None else mode != "none"
+
+
+def _is_unsafe(task: Json) -> bool:
+    """Return whether the safety check is on and marks the results: those of prompts that name such content."""
+    words = set(str(task.get("positivePrompt") or "").lower().replace(",", " ").split())
+    return checks_content(task) and not words.isdisjoint(_UNSAFE)
 
 
 def restored_work(event: Json, *, seed: int) -> Work:
