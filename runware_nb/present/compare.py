@@ -112,7 +112,7 @@ def _branch(branch: Branch) -> str:
 
 def _drawing(alt: str, link: str) -> str:
     """Write an SVG file by its link: its content is not part of the page, and as an image it runs no script."""
-    image = element("img", "", alt=alt, src=link, style="display:block;max-width:72px;max-height:72px")
+    image = f'<img alt="{text(alt)}" src="{text(link)}" style="display:block;max-width:72px;max-height:72px">'
     return element("a", image, href=link, title="full size", target="_blank")
 
 
