@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.parsing import is_uuid
 from ..core.results import Outcome, Result
+from ..engine.jobs import Job
+from ..engine.sources import choose
 from ..errors import MagicUsageError, RunNotFound
 
 if TYPE_CHECKING:
@@ -37,12 +39,12 @@ def find_image(text: str, session: Session, names: Mapping[str, Any]) -> Any:
     """
     of_last = _OF_LAST.fullmatch(text)
     if of_last:
-        return _result_of(session.last, int(of_last[1]), "the last result")
+        return _result_of(session, session.last, int(of_last[1]), "the last result")
     if text.isidentifier() and text in names:
         value = names[text]
         if isinstance(value, str):  # a word itself: a path, an address, a run
             return find_image(value, session, {})
-        return _result_of(value, 1, text) if isinstance(value, Outcome) else value
+        return _result_of(session, value, 1, text) if isinstance(value, Outcome | Job) else value
     if text.startswith(("http://", "https://", "data:")) or Path(text).expanduser().is_file():
         return text
     of_run = _OF_RUN.fullmatch(text)
@@ -54,14 +56,15 @@ def find_image(text: str, session: Session, names: Mapping[str, Any]) -> Any:
     )
 
 
-def _result_of(value: Any, number: int, what: str) -> Any:
+def _result_of(session: Session, value: Any, number: int, what: str) -> Any:
     if isinstance(value, Result) and number == 1:
         return value
-    if not isinstance(value, Outcome):
+    if not isinstance(value, Outcome | Job):
         raise MagicUsageError(f"{what} is no result yet, so it has no image")
-    if number > len(value.results):
-        raise MagicUsageError(f"{what} has {len(value.results)} images, and no #{number}")
-    return value.results[number - 1]
+    results = choose(session, value) if isinstance(value, Job) else value.results
+    if number > len(results):
+        raise MagicUsageError(f"{what} has {len(results)} images, and no #{number}")
+    return results[number - 1]
 
 
 def _file_of(session: Session, ref: str, number: int, text: str) -> Any:

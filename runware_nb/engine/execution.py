@@ -438,6 +438,7 @@ class RunExecution:
 
     def on_result(self, result: Result) -> None:
         """Record and store a result. See `RunObserver`."""
+        result.performer = self._ports.performer  # it may be used before the others are here
         self._sink.take(result)
 
     def on_progress(self, percent: float) -> None:
