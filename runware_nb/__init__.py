@@ -23,6 +23,20 @@ if TYPE_CHECKING:
     from .providers.runware.tasks import ImageTask
     from .reproduce.api import bundle, check_bundle, code, import_runs, open_bundle, replay, verify
     from .session import CellContext, Job, Session, cancel_queued, connect, image, job, log, pending, read, resume, run
+    from .session.history import history
+    from .session.operation_functions import (
+        audio,
+        caption,
+        controlnet,
+        enhance,
+        mask,
+        model_3d,
+        remove_background,
+        text,
+        upscale,
+        vectorize,
+        video,
+    )
     from .settings import Settings
 
 _HOMES = {
@@ -47,6 +61,7 @@ _HOMES = {
     "TaskError": "errors",
     "cancel_queued": "session.api",
     "connect": "session.api",
+    "history": "session.history",
     "image": "session.api",
     "job": "session.api",
     "log": "session.api",
@@ -76,28 +91,40 @@ __all__ = [
     "Settings",
     "TaskError",
     "__version__",
+    "audio",
     "brush",
     "bundle",
     "cancel_queued",
+    "caption",
     "check_bundle",
     "code",
     "command",
     "connect",
+    "controlnet",
+    "enhance",
     "form",
     "gallery",
+    "history",
     "image",
     "import_runs",
     "job",
     "log",
+    "mask",
     "mask_rectangle",
+    "model_3d",
     "open_bundle",
     "pending",
     "pick_model",
     "read",
+    "remove_background",
     "replay",
     "resume",
     "run",
+    "text",
+    "upscale",
+    "vectorize",
     "verify",
+    "video",
 ]
 
 

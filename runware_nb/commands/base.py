@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..core.operations import OPERATIONS, TEXT_TO_IMAGE
+from ..core.results import Outcome
 from ..reprs import short_repr
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class CommandResult:
         job: A run in progress; the caller decides how to wait for it and show it.
         next_cell: Source for a new cell below this one, where there are cells.
         json_notes: Sentences that the bundle contains and the JSON does not; stderr in a terminal that prints JSON.
+        outcome: Results that a notebook binds to `_rw`; None keeps what is there.
         stream: What the command reports from now on, each as text and as JSON. A terminal prints it until Ctrl-C,
             because what the command started would end with the process; other front ends do not read it.
     """
@@ -43,6 +45,7 @@ class CommandResult:
     job: Job | None = None
     next_cell: str | None = None
     json_notes: tuple[str, ...] = ()
+    outcome: Outcome | None = None
     stream: Iterator[tuple[str, Any]] | None = None
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..core.items import Item
-from ..core.operations import Input, Operation
+from ..core.operations import Operation
 from ..errors import MagicUsageError
 from ..providers.runware.operations import flags_by_field
 from ..session.api import as_tags
@@ -84,14 +84,27 @@ class OperationCommand:
             TaskInvalid: See `build_request`.
         """
         names = getattr(options, "names", {})
-        values: dict[str, Any] = {option.name: getattr(options, option.long) for option in self.operation.options}
-        for medium in self.operation.inputs:
-            values[medium.name] = self._medium(medium, getattr(options, medium.name), session, names)
-        prompt = self._prompt(options)
-        if prompt is not None:
-            values[str(self.operation.body)] = prompt
+        values = self.values_of(options, lambda word: find_image(word, session, names))
         defaults = {**session.settings.defaults, **getattr(options, "defaults", {})}
         return build_request(session, self.operation, values, extra=read_set(options.set or ()), defaults=defaults)
+
+    def values_of(self, options: argparse.Namespace, find: Callable[[str], Any]) -> dict[str, Any]:
+        """Return the inputs and parameters of a line or a cell, by their names in Python.
+
+        Args:
+            options: As parsed. `body` has the body of a cell with names filled in.
+            find: Returns the medium that a word means.
+
+        Raises:
+            MagicUsageError: There are two prompts, the operation takes none, or the body is empty.
+        """
+        values: dict[str, Any] = {option.name: getattr(options, option.long) for option in self.operation.options}
+        for medium in self.operation.inputs:
+            words = getattr(options, medium.name)
+            if words:
+                values[medium.name] = [find(word) for word in words] if medium.is_list else find(words)
+        prompt = self._prompt(options)
+        return values if prompt is None else {**values, str(self.operation.body): prompt}
 
     def submission_of(self, session: Session, options: argparse.Namespace) -> dict[str, Any]:
         """Return what `Session.submit` takes beside the task."""
@@ -142,13 +155,6 @@ class OperationCommand:
                 f"There are two prompts: {' and '.join(prompts)}. Keep one of them. Nothing was sent."
             )
         return next(iter(prompts.values()), None)
-
-    def _medium(self, medium: Input, words: Any, session: Session, names: Mapping[str, Any]) -> Any:
-        if not words:
-            return None
-        if medium.is_list:
-            return [find_image(word, session, names) for word in words]
-        return find_image(words, session, names)
 
     def _add_examples(self, parser: argparse.ArgumentParser) -> None:
         line = parser.prog.replace("%%", "%")

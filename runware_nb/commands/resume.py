@@ -1,12 +1,14 @@
-"""resume: collect what was sent before a crash; send what never left only when told to."""
+"""resume: collect and show the results of unfinished runs; send what was never sent only if the user agrees."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..core.money import Money
+from ..core.results import Outcome
 from ..engine.consent import priced
 from ..engine.display import error_sentence, runs_table
 from ..engine.estimates import Estimate, estimate
@@ -21,8 +23,11 @@ from .unknown_runs import notes_on_unknown
 if TYPE_CHECKING:
     from ..session import Job, Session
 
-SUMMARY = "collect unfinished runs; nothing is sent again without --send"
+SUMMARY = "collect unfinished runs and show their results; nothing is sent again without --send"
 
+_MOST_SHOWN = 12
+"""Runs whose results are displayed at most: each takes up to some 100 KiB of the notebook."""
+_SHOW = Remedy("{0} shows one of them.", (command("show", "UUID"),))
 _SEND = Remedy("{0} sends them.", (command("resume", send=True),))
 _OTHER_SERVICE = Remedy(
     "{0} starts the sandbox, and {1} returns to the service.", (command("sandbox"), command("sandbox", stop=True))
@@ -39,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(session: Session, options: argparse.Namespace) -> CommandResult:
-    """Collect the runs, and report what became of each."""
+    """Collect the runs, show their results, and report what became of each."""
     named = [session.log.find(ref) for ref in options.refs] or session.pending()
     chosen = [record for record in named if session.engine.known.belongs_here(record)]
     # What this kernel has in its queue is sent in its turn, and was agreed to; it is only waited for.
@@ -61,7 +66,10 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
         except Exception as error:  # noqa: BLE001 - the runs after this one are taken up all the same
             failed = True
             notes.append(_sentence(record.task_uuid, error))
-    notes += [note for job in jobs for note in _wait(job)]
+    collected = _Collected(session)
+    for job in jobs:
+        notes += collected.wait(job)
+    notes += collected.notes()
     if unsent and not sends:
         names = ", ".join(record.task_uuid[:8] for record in unsent)
         notes.append(f"Not sent, at no cost: {names}. {session.front_end.remedy(_SEND)}")
@@ -77,13 +85,61 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
         with contextlib.suppress(RunNotFound):  # damaged meanwhile, which a note states
             runs.append(session.log.find(record.task_uuid))
     notes += notes_on_unknown(session, runs)
-    bundle = (
-        render_table(runs_table(runs))
-        if runs
-        else {"text/plain": "nothing was collected" if elsewhere else "nothing is pending"}
-    )
+    bundle: Mapping[str, str] = {}
+    if not runs:
+        bundle = {"text/plain": "nothing was collected" if elsewhere else "nothing is pending"}
+    elif len(runs) > 1 or not collected.shown:
+        bundle = render_table(runs_table(runs))
+        bundle = {**bundle, "text/plain": "\n".join([bundle["text/plain"], *collected.files])}
     failed = failed or any(job.future.exception() is not None for job in jobs)
-    return CommandResult(bundle, [row_of(record) for record in runs], tuple(notes), is_failure=failed, value=runs)
+    return CommandResult(
+        bundle, [row_of(record) for record in runs], tuple(notes), is_failure=failed, value=runs,
+        outcome=collected.last,
+    )  # fmt: skip
+
+
+class _Collected:
+    """What came of the runs that are waited for, one after the other. All of them are collected at once.
+
+    Args:
+        session: Whose front end shows them.
+
+    Attributes:
+        shown: How many results the front end has displayed.
+        files: The paths of the results that it has not displayed.
+        last: The last outcome; None before there is one.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.shown = 0
+        self.files: list[str] = []
+        self.last: Outcome | None = None
+        self._front_end = session.front_end
+        self._not_shown = 0
+
+    def wait(self, job: Job) -> list[str]:
+        """Wait for a run, and return the notes about it that were not displayed with it."""
+        shows = self.shown < _MOST_SHOWN
+        is_shown = False
+        try:
+            if shows:
+                is_shown = self._front_end.wait_for(job)
+            self.last = job.result()
+        except Exception as error:  # noqa: BLE001 - the runs after this one are collected all the same
+            told = [] if shows and self._front_end.has_cells else job.notices
+            return [*told, _sentence(job.task_uuid, error)]
+        self.shown += is_shown
+        self._not_shown += not shows
+        if is_shown:
+            return []
+        self.files += [f"{job.task_uuid[:8]}#{each.index + 1}: {each.path}" for each in self.last if each.path]
+        return job.notices
+
+    def notes(self) -> list[str]:
+        """Return a note about the runs that were collected and not displayed."""
+        if not self._not_shown:
+            return []
+        return [f"{self._not_shown} more were collected and are not shown here. {self._front_end.remedy(_SHOW)}"]
 
 
 def _may_send(session: Session, unsent: list[RunRecord], options: argparse.Namespace) -> bool:
@@ -125,14 +181,6 @@ def _price(session: Session, record: RunRecord) -> Estimate:
         cost = Money(record.estimate, record.cost_unit)
         return Estimate(cost, "estimated when they were submitted", record.cost_unit)
     return estimate(session, record.request, record.provider)
-
-
-def _wait(job: Job) -> list[str]:
-    try:
-        job.result()
-    except Exception as error:  # noqa: BLE001 - the runs after this one are collected all the same
-        return [*job.notices, _sentence(job.task_uuid, error)]
-    return job.notices
 
 
 def _sentence(task_uuid: str, error: Exception) -> str:

@@ -19,6 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--port", type=int, default=0, help="port; 0 takes a free one")
     parser.add_argument("--latency-s", type=float, metavar="S", help="seconds that a task takes")
+    parser.add_argument(
+        "--time-scale", type=float, metavar="X", help="how many of its seconds pass in one second (default 1)"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="decides what requests leave open")
     parser.add_argument("--faults", default="", metavar="JSON", help="script of faults")
     parser.add_argument("--stop", action="store_true", help="stop it, and return to the service in use before")
@@ -38,6 +41,8 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
     arguments = ["--port", str(options.port), "--seed", str(options.seed)]
     if options.latency_s is not None:
         arguments += ["--latency-s", str(options.latency_s)]
+    if options.time_scale is not None:
+        arguments += ["--time-scale", str(options.time_scale)]
     if options.faults:
         arguments += ["--faults", options.faults]
     sandbox = session.connection.use_sandbox(arguments)

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 from ..core.media_fields import holds_media, replace_media
 from ..core.operations import TEXT_TO_IMAGE
 from ..core.results import Outcome
+from ..engine.durations import duration_in_words
 from ..engine.submission import Plan
 from ..errors import MagicUsageError, TaskError
 from ..present.table import render_facts
+from ..providers.runware.image_options import GuideSource
+from ..session.image_request import plan_image, submit_image
 from .base import CommandResult
-from .image_options import add_image_options, add_label_options, fill_in, refuse_keys, task_from
+from .image_options import add_image_options, add_label_options, fill_in, refuse_keys, request_from
 from .images_in import find_image
 
 if TYPE_CHECKING:
@@ -45,7 +48,7 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
             "Nothing was sent."
         )
     words = [options.prompt] if options.prompt is not None else options.words
-    if not " ".join(words).strip():
+    if not " ".join(words).strip() and options.vary is None:
         raise MagicUsageError('the prompt is empty: write what to draw, such as --prompt "a small airship"')
     refuse_keys([options.model or "", options.scheduler or ""])
     fill_in(options, getattr(options, "defaults", {}))  # of the notebook; there are none in a terminal
@@ -61,11 +64,12 @@ def submit(
 ) -> CommandResult:
     """Plan or send a prompt with parsed options; *names* are the user's variables."""
     fill_in(options, session.settings.defaults)
-    task = task_from(options, prompt, lambda word: find_image(word, session, names))
+    request = request_from(options, prompt, lambda word: find_image(word, session, names), session)
     if options.dry_run:
-        return dry_run(session.plan(task))
-    job = session.submit(
-        task,
+        return dry_run(plan_image(session, request))
+    job = submit_image(
+        session,
+        request,
         template=template,
         tags=tuple(options.tag),
         note=options.note,
@@ -77,7 +81,7 @@ def submit(
 
 def _named(value: Any) -> str:
     """Name a medium that would be uploaded."""
-    shown = str(value) if isinstance(value, str | PurePath) else f"<{type(value).__name__}>"
+    shown = str(value) if isinstance(value, str | PurePath | GuideSource) else f"<{type(value).__name__}>"
     return shown if len(shown) <= 200 else f"{shown[:199]}…"
 
 
@@ -99,6 +103,13 @@ def _raw(error: TaskError) -> dict[str, Any]:
 def dry_run(plan: Plan) -> CommandResult:
     """Return what a plan would send, and its price."""
     task = replace_media(plan.task, _named) if holds_media(plan.task) else plan.task
-    facts = [*task.items(), ("price", str(plan.price)), ("sent", "nothing (dry run)")]
-    written = {"task": task, "estimate_usd": plan.price.usd, "estimate_basis": plan.price.basis}
+    usual = plan.usual_duration
+    expected = [] if usual is None else [("expected time", duration_in_words(usual))]
+    facts = [*task.items(), ("price", str(plan.price)), *expected, ("sent", "nothing (dry run)")]
+    written = {
+        "task": task,
+        "estimate_usd": plan.price.usd,
+        "estimate_basis": plan.price.basis,
+        "expected_s": None if usual is None else round(usual.seconds, 1),
+    }
     return CommandResult(render_facts(facts), written, tuple(plan.warnings), value=plan)

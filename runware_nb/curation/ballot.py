@@ -53,7 +53,7 @@ class Ballot:
         self.name = name
         self.voter = voter
         self._session = session
-        self.candidates = list_images(session.log, wanted)
+        self.candidates = list_images(session.log, wanted, types=("image/",))  # only images are voted on
         count = len(self.candidates)
         if count < 2:
             raise RunNotFound(f"A vote needs two or more images, and {count} match.").with_remedy(LIST_RUNS)

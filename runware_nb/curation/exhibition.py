@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..core.media_types import IMAGE_TYPES, sniff
+from ..core.media_types import SNIFFED_BYTES, sniff
 from ..core.money import format_amount
 from ..core.results import Result
 from ..engine.thumbnails import kept_copy, small_copy
 from ..errors import ArgumentInvalid, RunNotFound
 from ..forking import make_lock
+from ..media.medium_kinds import MediumKind, kind_of
 from ..present.results import format_stars
 from ..reprs import short_repr
 from ..runlog import ResultRecord, RunRecord
@@ -171,13 +172,21 @@ class Exhibition:
         raise RunNotFound(f"The log has no image {place[0][:8]}#{place[1] + 1}.")
 
     def original(self, exhibit: Exhibit) -> tuple[bytes, str] | None:
-        """Give the file and its media type; None where it is not here, is no image, or too large for a message."""
+        """Return the file and its media type, if a browser shows or plays it.
+
+        Of a 3D model and of a file that is too large for a message, the preview is returned. None if there is none, or
+        the file cannot be had.
+        """
         path = self._session.recovery.find(exhibit.run, exhibit.result)
-        if path is None or path.stat().st_size > _LARGEST_BYTES:
+        if path is None:
             return None
-        body = path.read_bytes()
-        kind = sniff(body)
-        return (body, kind) if kind in IMAGE_TYPES else None
+        with path.open("rb") as file:
+            media_type = sniff(file.read(SNIFFED_BYTES)) or ""
+        kind = kind_of(media_type)
+        if kind in {MediumKind.IMAGE, MediumKind.VIDEO, MediumKind.AUDIO} and path.stat().st_size <= _LARGEST_BYTES:
+            return path.read_bytes(), media_type
+        preview = self._session.recovery.previews(path)
+        return None if preview is None or preview.body is None else (preview.body, preview.media_type)
 
     def rate(self, place: Place, stars: int) -> None:
         """Give stars, 0 to take them away.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,20 +13,26 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ..core.media_types import IMAGE_TYPES, sniff
+from ..core.media_types import IMAGE_TYPES, ending_for, sniff
 from ..core.money import format_amount, format_costs
-from ..core.results import Outcome, Result
+from ..core.results import PARTIAL, Outcome, Result
 from ..errors import MediaError, TaskError
-from ..media import decode, make_thumbnail
-from ..media.thumbnail import THUMBNAIL_BYTES
+from ..media import MemoryMedium, decode, make_thumbnail
+from ..media.medium_kinds import MediumKind, kind_of
+from ..media.preview import PREVIEW_BYTES, Preview
+from ..media.svg import svg_size
 from ..present.results import ResultsView, Tile, format_stars, format_usd, render_plain, render_results
+from ..present.sizes import format_size
 from ..present.table import Table
+from ..present.text import TextView, Turn, render_text
 from ..printable import printable_bundle
 from ..providers.base import Description
 from ..remedies import Option, Remedy
 from ..reprs import short_repr
 from ..runlog import RunRecord
 from .front_end import current_front_end
+from .guides import Guide
+from .structured import problem_of
 
 if TYPE_CHECKING:
     from ..runlog import RunLog
@@ -42,18 +49,32 @@ __all__ = [
     "relative_path",
     "render_outcome",
     "render_result",
+    "render_unfinished_text",
     "runs_table",
     "show_outcome",
 ]
 
 
+_TOKENS = {"promptTokens": "in", "completionTokens": "out", "thinkingTokens": "for reasoning"}
+_ENDED = {
+    "length": Remedy("The text ends at the limit of tokens. Raise {0} for a longer one.", (Option("max-tokens"),)),
+    "content_filter": Remedy("The content filter of the service ended the text."),
+    "unknown": Remedy("The service did not state why the text ended."),
+}
+_SIDE_PX = 512
+_LEAST_SHARE = 8 * 1024
+"""Bytes of a still picture, however many there are in one output."""
 COUNTED_AT_MOST = 10_000
 """More runs than this are not counted one by one, so that a list stays quick in a log of a million."""
 _OTHER_PAGES = Remedy("{0} and {1} show the others", (Option("page"), Option("limit", "all", python="limit=None")))
 
 
 def render_outcome(
-    outcome: Outcome, *, description: Description | None = None, display: str = "html"
+    outcome: Outcome,
+    *,
+    description: Description | None = None,
+    display: str = "html",
+    guides: Sequence[Guide] | None = None,
 ) -> dict[str, str]:
     """Return an outcome as a MIME bundle: its images, what failed, and one line about all.
 
@@ -65,32 +86,49 @@ def render_outcome(
         outcome: What came of a task.
         description: The task in words; by default as the session described it.
         display: `html`, or `image` for what reads no HTML.
+        guides: The guide images, shown before the results; by default those that the session found.
     """
+    lent = outcome.renderer
+    if guides is None:
+        guides = lent.guides if isinstance(lent, OutcomeRenderer) else ()
     if description is None:
-        lent = outcome.renderer
         description = lent.description if isinstance(lent, OutcomeRenderer) else Description(_kind(outcome.task))
+    if len(outcome.results) == 1 and outcome.results[0].is_written:
+        shown = render_text(_text_view(outcome.results[0], description, outcome.errors, outcome))
+        return {"text/plain": shown["text/plain"]} if display == "image" else shown
     prompt = description.prompt
     several = len(outcome.results) > 1
+    share = max(_LEAST_SHARE, PREVIEW_BYTES // max(1, len(outcome.results)))
     is_plain = display == "image"
     view = ResultsView(
         prompt=prompt,
         tiles=[]
         if is_plain
-        else [_tile(result, description, outcome.task, several=several) for result in outcome.results],
+        else [
+            *filter(None, map(_guide_tile, guides)),
+            *(_tile(result, description, outcome.task, several=several, share=share) for result in outcome.results),
+        ],
         failures=[error_sentence(error) for error in outcome.errors],
         facts=_facts(outcome),
     )
-    return _render_plain(view, outcome.results) if is_plain else render_results(view)
+    return _render_plain(view, outcome.results, guides) if is_plain else render_results(view)
 
 
-def show_outcome(outcome: Outcome, notices: Sequence[str], description: Description, *, display: str) -> None:
+def show_outcome(
+    outcome: Outcome,
+    notices: Sequence[str],
+    description: Description,
+    *,
+    display: str,
+    guides: Sequence[Guide] | None = None,
+) -> None:
     """Show an outcome in the running cell, and each notice as an output of its own below it. Only IPython calls this.
 
     Always through `display`: as the value of a cell the same images would be an output of another kind.
     """
     from IPython.display import display as show
 
-    shown = render_outcome(outcome, description=description, display=display)
+    shown = render_outcome(outcome, description=description, display=display, guides=guides)
     for bundle in (shown, *({"text/plain": notice} for notice in notices)):
         show(printable_bundle(bundle), raw=True)  # type: ignore[no-untyped-call]
 
@@ -99,6 +137,8 @@ def render_result(
     result: Result, description: Description, task: Mapping[str, Any] = MappingProxyType({}), *, display: str = "html"
 ) -> dict[str, str]:
     """Show a single result of a task."""
+    if display != "image" and result.is_written:
+        return render_text(_text_view(result, description))
     facts = [f"#{result.index + 1}", *([f"seed {result.seed}"] if result.seed is not None else []),
              format_usd(result.cost_usd), f"{result.task_uuid[:4]}…"]  # fmt: skip
     if display == "image":
@@ -116,14 +156,16 @@ class OutcomeRenderer:
     Attributes:
         description: The task in words.
         display: `html` or `image`.
+        guides: The guide images.
     """
 
     description: Description
     display: str
+    guides: tuple[Guide, ...] = ()
 
     def __call__(self, outcome: Outcome) -> dict[str, str]:
         """Return the outcome's MIME bundle."""
-        return render_outcome(outcome, description=self.description, display=self.display)
+        return render_outcome(outcome, description=self.description, display=self.display, guides=self.guides)
 
 
 @short_repr()
@@ -135,15 +177,17 @@ class OutcomePresenter:
         notices: Sentences that a user should know.
         description: The task in words.
         display: `html` or `image`.
+        guides: The guide images.
     """
 
     notices: Sequence[str]
     description: Description
     display: str
+    guides: tuple[Guide, ...] = ()
 
     def __call__(self, outcome: Outcome) -> None:
         """Show the outcome in the running cell."""
-        show_outcome(outcome, self.notices, self.description, display=self.display)
+        show_outcome(outcome, self.notices, self.description, display=self.display, guides=self.guides)
 
 
 @short_repr()
@@ -166,14 +210,67 @@ class ResultRenderer:
         return render_result(result, self.description, self.task, display=self.display)
 
 
-def _render_plain(view: ResultsView, results: Sequence[Result]) -> dict[str, str]:
+def render_unfinished_text(words: str, reasoning: str, sentence: str, task_uuid: str) -> dict[str, str]:
+    """Return a text whose run failed before it was complete, as a MIME bundle."""
+    raw = {"text": words, **({"reasoningContent": reasoning} if reasoning else {}), PARTIAL: True}
+    view = _text_view(Result(raw, task_uuid), Description(""))
+    return render_text(replace(view, failures=[sentence]))
+
+
+def _text_view(
+    result: Result, description: Description, errors: Sequence[TaskError] = (), outcome: Outcome | None = None
+) -> TextView:
+    """Return a generated text as a cell shows it."""
+    problem = problem_of(result, description.schema) if description.is_json else None
+    is_data = description.is_json and result.json is not None
+    ended = _ENDED.get(result.finish_reason or "stop")
+    notices = [current_front_end().remedy(ended)] if ended is not None else []
+    return TextView(
+        text=result.text or "",
+        reasoning=result.reasoning or "",
+        data=json.dumps(result.json, ensure_ascii=False, indent=2) if is_data else "",
+        turns=[Turn(role, words) for role, words in description.turns],
+        failures=[*(error_sentence(error) for error in errors), *([problem] if problem else [])],
+        notices=notices,
+        facts=_facts_of_text(result, outcome),
+        is_partial=result.is_partial,
+    )
+
+
+def _facts_of_text(result: Result, outcome: Outcome | None) -> list[str]:
+    usage = {name: count for name, count in result.usage.items() if isinstance(count, int)}
+    tokens = [f"{usage[name]:,} {label}" for name, label in _TOKENS.items() if name in usage]
+    facts = ["incomplete"] if result.is_partial else []
+    if tokens:
+        facts.append(f"tokens: {', '.join(tokens)}")
+    facts.append("cost unknown" if result.cost_usd is None else format_usd(result.cost_usd))
+    if outcome is not None and outcome.duration_s is not None:
+        facts.append(f"{outcome.duration_s:.{1 if outcome.duration_s >= 0.1 else 2}f} s")
+    return [*facts, f"{result.task_uuid[:4]}…"]
+
+
+def _render_plain(view: ResultsView, results: Sequence[Result], guides: Sequence[Guide] = ()) -> dict[str, str]:
     from ..media.sheet import make_sheet
 
     images = []
+    notices = []
+    for guide in guides:
+        with contextlib.suppress(MediaError, OSError):
+            images.append(decode(guide.path.read_bytes()))
     for result in results:
         with contextlib.suppress(MediaError):
-            if result.medium is not None and sniff(result.bytes) in IMAGE_TYPES:
+            if result.medium is None:
+                continue
+            body = result.bytes
+            media_type = sniff(body)
+            if media_type in IMAGE_TYPES:
                 images.append(result.image)
+                continue
+            tile = _other_medium(Tile(view.prompt), result, body, media_type or "", view.prompt)
+            notices.append(tile.words if result.path is None else f"{tile.words}: {_from_notebook(result.path)}")
+            if tile.body is not None and tile.media_type in IMAGE_TYPES:
+                images.append(decode(tile.body))
+    view = replace(view, notices=[*view.notices, *notices])
     sheet = make_sheet(images) if images else None
     return render_plain(view, None if sheet is None else sheet.body, "" if sheet is None else sheet.media_type)
 
@@ -252,7 +349,9 @@ def error_sentence(error: BaseException) -> str:
     return f"{type(error).__name__}: {current_front_end().message(error)}{tail}"
 
 
-def _tile(result: Result, description: Description, task: Mapping[str, Any], *, several: bool) -> Tile:
+def _tile(
+    result: Result, description: Description, task: Mapping[str, Any], *, several: bool, share: int = PREVIEW_BYTES
+) -> Tile:
     prompt = description.prompt
     seed = "" if result.seed is None else f" · seed {result.seed}"
     caption = f"#{result.index + 1}{seed}" if several else ""
@@ -268,7 +367,7 @@ def _tile(result: Result, description: Description, task: Mapping[str, Any], *, 
         body = result.bytes
         kind = sniff(body)
         if kind not in IMAGE_TYPES:
-            return _other_medium(bare, body, kind or "file")
+            return _other_medium(bare, result, body, kind or "", prompt, share=share)
         small = make_thumbnail(decode(body))
     except MediaError as error:
         return Tile(alt=prompt, caption=caption, words=str(error))
@@ -276,13 +375,88 @@ def _tile(result: Result, description: Description, task: Mapping[str, Any], *, 
                    is_flagged=result.is_flagged)  # fmt: skip
 
 
-def _other_medium(bare: Tile, body: bytes, kind: str) -> Tile:
-    """Show what is no picture of pixels: a drawing as an image, where it runs no script; films and sounds to play."""
-    words = f"{kind}, {len(body) / 1024:,.0f} KiB"
-    if kind == "image/svg+xml" and len(body) <= THUMBNAIL_BYTES:
-        return replace(bare, body=body, media_type=kind, width=512, words=words)
-    player = kind.partition("/")[0]
-    return replace(bare, words=words, player=player if player in {"video", "audio"} else "")
+def _guide_tile(guide: Guide) -> Tile | None:
+    """Return the tile of a guide image; None if its file cannot be read."""
+    try:
+        small = make_thumbnail(decode(guide.path.read_bytes()))
+    except (MediaError, OSError):
+        return None
+    return Tile(alt=guide.caption, caption=guide.caption, href=relative_link(guide.path), body=small.body,
+                media_type=small.media_type, width=small.width, height=small.height)  # fmt: skip
+
+
+def _other_medium(
+    bare: Tile, result: Result, body: bytes, media_type: str, prompt: str, *, share: int = PREVIEW_BYTES
+) -> Tile:
+    """Return the tile of a file that is not an image of pixels.
+
+    Args:
+        bare: The tile so far.
+        result: The result.
+        body: Its file.
+        media_type: As it was detected.
+        prompt: What was asked for.
+        share: Most bytes of its still picture, because several share one output.
+    """
+    kind = kind_of(media_type)
+    ending = ending_for(media_type)
+    noun = f"{kind[0].upper()}{kind[1:]}"
+    alt = prompt if kind is MediumKind.IMAGE else f"{noun}: {prompt}" if prompt else noun
+    tile = replace(bare, alt=alt, file_name=_file_name(result, prompt, ending), is_flagged=result.is_flagged)
+    name = f"{ending[1:].upper()} {kind}" if media_type else "file of an unknown type"
+    if kind is MediumKind.IMAGE:
+        return (
+            _drawing(tile, body, name, share)
+            if media_type == "image/svg+xml"
+            else replace(tile, words=_join(name, body))
+        )
+    preview = _preview(result)
+    tile = replace(
+        tile,
+        words=_join(name, body, *(preview.facts if preview is not None else ())),
+        player=kind.value if kind in {MediumKind.VIDEO, MediumKind.AUDIO} else "",
+        note="" if preview is None else preview.problem,
+    )
+    if preview is None or preview.body is None:
+        return tile
+    if len(preview.body) > share:
+        small = make_thumbnail(decode(preview.body), max_bytes=share)
+        return replace(tile, body=small.body, media_type=small.media_type, width=small.width, height=small.height)
+    return replace(tile, body=preview.body, media_type=preview.media_type, width=preview.width, height=preview.height)
+
+
+def _preview(result: Result) -> Preview | None:
+    return result.medium.preview if isinstance(result.medium, MemoryMedium) else None
+
+
+def _drawing(tile: Tile, body: bytes, name: str, share: int) -> Tile:
+    """Return the tile of an SVG file: as an image, which runs no script. A large one is shown from its file."""
+    size = svg_size(body)
+    width = min(_SIDE_PX, round(size[0])) if size is not None else _SIDE_PX
+    height = 0 if size is None else max(1, round(width * size[1] / size[0]))
+    if height > _SIDE_PX:
+        width, height = max(1, round(width * _SIDE_PX / height)), _SIDE_PX
+    tile = replace(
+        tile,
+        width=max(1, width),
+        words=_join(name, body, *([f"{size[0]:g} × {size[1]:g}"] if size is not None else [])),
+    )
+    if len(body) <= share:
+        return replace(tile, body=body, media_type="image/svg+xml", height=height)
+    return replace(
+        tile, source=tile.href or "", note="The image is too large for the notebook: it is shown from its file."
+    )
+
+
+def _join(name: str, body: bytes, *facts: str) -> str:
+    return ", ".join([name, *facts, format_size(len(body))])
+
+
+def _file_name(result: Result, prompt: str, ending: str) -> str:
+    """Return a readable name for a download: from the prompt, and unique."""
+    words = "-".join(re.findall(r"\w+", prompt.lower()))[:40].strip("-")
+    number = f"-{result.index + 1}" if result.index else ""
+    return f"{words or 'result'}-{result.task_uuid[:8]}{number}{ending}"
 
 
 def _parameters(result: Result, description: Description, task: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -345,7 +519,7 @@ def _from_notebook(path: Path) -> str:
 
 def _facts(outcome: Outcome) -> list[str]:
     count = len(outcome.results)
-    noun = "image" if outcome.task.get("taskType") == "imageInference" else "result"
+    noun = "image" if outcome.task.get("taskType") == "imageInference" else _noun(outcome.results)
     facts = [f"{count} {noun}{'' if count == 1 else 's'}"]
     if outcome.errors:
         facts.append(f"{len(outcome.errors)} failed")
@@ -358,6 +532,15 @@ def _facts(outcome: Outcome) -> list[str]:
         facts.append(f"seed {seeds[0]}-{seeds[-1]}" if is_range else "seed " + ", ".join(map(str, seeds)))
     facts.append(f"{outcome.task_uuid[:4]}…")
     return facts
+
+
+def _noun(results: Sequence[Result]) -> str:
+    """Return what results are called: videos, audio and 3D models by their names, everything else `result`."""
+    endings = {result.path.suffix for result in results if result.path is not None}
+    for media_type in ("video/mp4", "video/webm", "video/quicktime", "model/gltf-binary"):
+        if endings == {ending_for(media_type)}:
+            return kind_of(media_type).value
+    return "result"
 
 
 def _count(run: RunRecord) -> str:

@@ -7,6 +7,7 @@ log, joins the same request in progress, is refused by a budget or the user, or 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..core.chaining import Performer
@@ -15,11 +16,13 @@ from ..printable import printable
 from ..providers.base import Task
 from ..remedies import Remedy
 from ..runlog import RunRecord
+from ..runlog.records import Parent, UsualDuration
 from .adoption import adopt
 from .chained_job import Awaited
 from .chains import Chains
 from .consent import Consent
 from .context import CellContext
+from .durations import expected_duration
 from .estimates import estimate
 from .execution import SharedWork
 from .executor import Executor
@@ -75,7 +78,8 @@ class Engine:
         Raises:
             TaskInvalid: The service would refuse it; the message states what to change.
         """
-        return self._plan(*resolve(self._ports, task), as_is=as_is, service=service)
+        plan = self._plan(*resolve(self._ports, task), as_is=as_is, service=service)
+        return replace(plan, usual_duration=expected_duration(self._ports, plan.task, service))
 
     def _plan(self, task: Task, awaited: Sequence[Awaited], *, as_is: bool, service: str) -> Plan:
         if awaited and isinstance(task, Mapping):
@@ -94,6 +98,7 @@ class Engine:
         agreed: bool = False,
         replay_of: str | None = None,
         context: CellContext | None = None,
+        parents: Sequence[Parent] = (),
         service: str = "",
     ) -> Job:
         """Start a task in the background.
@@ -108,6 +113,7 @@ class Engine:
             agreed: Whether its price was agreed to, however high.
             replay_of: The run that is to be made again.
             context: The cell it belongs to, if that is not the one that is running: a form's.
+            parents: Runs that it depends on otherwise than by a medium of the task.
             service: Who performs it, as the log names it; empty for Runware, or the sandbox in its place.
 
         Returns:
@@ -122,7 +128,10 @@ class Engine:
             NotConfirmed: It costs more than is sent without a yes, and there was none.
             NotRecorded: Replay mode has no record of it.
         """
-        metadata = RunMetadata(template=template, tags=_as_tuple(tags), note=note, replay_of=replay_of, context=context)
+        metadata = RunMetadata(
+            template=template, tags=_as_tuple(tags), note=note, replay_of=replay_of, context=context,
+            parents=tuple(parents),
+        )  # fmt: skip
         return self._submit([task], metadata, fresh=fresh, agreed=agreed, service=service)[0]
 
     def submit_all(
@@ -160,6 +169,20 @@ class Engine:
         """
         metadata = RunMetadata(tags=_as_tuple(tags), note=note)
         return self._submit(tasks, metadata, fresh=fresh, agreed=agreed, as_is=as_is, service=service)
+
+    def agree_to_chain(self, first: Sequence[Task], last: Plan, *, agreed: bool, service: str = "") -> bool:
+        """Ask once for the cost of tasks and of the one that needs their results. See `Submitter.agree_to_chain`.
+
+        Args:
+            first: The tasks whose results the last one needs.
+            last: The last task, planned.
+            agreed: Whether the user agreed to the cost beforehand.
+            service: Who performs them, as the log names it; empty for Runware, or the sandbox in its place.
+        """
+        provider = self._ports.provider(service)
+        self._ports.apply_budget(provider.name, provider.capabilities.money)
+        plans = [self.plan(task, service=service) for task in first]
+        return self._submitter.agree_to_chain(provider, plans, last, agreed=agreed)
 
     def adopt(
         self, task: Mapping[str, Any], remote_id: str, *, service: str, tags: str | Sequence[str] = (),
@@ -268,6 +291,10 @@ class Engine:
     def render_job(self, job: Job) -> dict[str, str]:
         """Return a job as a MIME bundle, as it stands."""
         return render_job(job)
+
+    def expected_duration(self, record: RunRecord) -> UsualDuration | None:
+        """Return how long runs of this kind usually take; None if that is not known."""
+        return expected_duration(self._ports, record.request, record.provider)
 
 
 def _as_tuple(tags: str | Sequence[str]) -> tuple[str, ...]:

@@ -57,6 +57,15 @@ class FrontEnd(Protocol):
     def show_job(self, job: Job) -> bool:
         """Show a job, and keep it up to date there; return whether this front end can."""
 
+    def wait_for(self, job: Job) -> bool:
+        """Wait for a job, and show its progress, results and notices; return whether this front end showed them.
+
+        Raises:
+            TaskError: It failed.
+            TransportError: Its results could not be had.
+            WaitInterrupted: Stop was pressed.
+        """
+
     def show_progress(self, done: int, total: int, what: str) -> None:
         """Show how many of how many are done, if the user can see it.
 
@@ -116,6 +125,11 @@ class ScriptFrontEnd(FrontEnd):
 
     def show_job(self, job: Job) -> bool:  # noqa: ARG002 - see the protocol
         """Return False: a script has no display."""
+        return False
+
+    def wait_for(self, job: Job) -> bool:
+        """Wait for a job, and show nothing. See `FrontEnd.wait_for`."""
+        job.result()
         return False
 
     def show_progress(self, done: int, total: int, what: str) -> None:

@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.operations import OPERATIONS
+from ..core.operations import OPERATIONS, Operation
 from ..present.results import ResultsView, render_progress, render_results
+from ..present.text import render_writing
 from ..runlog import RunRecord, State
-from .display import error_sentence, render_outcome
+from ..runlog.records import UsualDuration
+from .display import error_sentence, render_outcome, render_unfinished_text
+from .durations import wait_in_words
 from .jobs import Job
 
-__all__ = ["render_job"]
+__all__ = ["is_long", "render_job"]
 
-_OPERATIONS = frozenset(operation.name for operation in OPERATIONS)
+_OPERATIONS = {operation.name: operation for operation in OPERATIONS}
+_LONG_WAIT_S = 5.0
+"""A wait of this length is counted in the cell, whatever is waited for."""
+_PLACES = {"video": (1280, 720), "audio": (512, 150), "3d": (512, 512)}
+"""Width and height of the place of a result, by what an operation produces, if the request states none."""
 _IN_WORDS = {
     State.PREPARED: "waiting for a free slot",
     State.SENT: "sent",
@@ -29,17 +36,38 @@ def render_job(job: Job) -> dict[str, str]:
         error = job.future.exception()
         if error is None:
             return render_outcome(job.future.result(), display=job.owner.display)
+        if job.has_text:  # it was paid for, whatever became of the rest
+            return render_unfinished_text(job.text, job.reasoning, error_sentence(error), job.task_uuid)
         return render_results(ResultsView(_prompt(job.record), [], [error_sentence(error)], [job.task_uuid]))
     request = job.record.request
+    if job.has_text or job.record.operation == "text":
+        return render_writing(job.text, job.reasoning, "" if job.has_text else _note(job))
+    operation = _operation(job.record)
+    width, height = _PLACES.get("" if operation is None else operation.produces, (1024, 1024))
     return render_progress(
         prompt=_prompt(job.record),
         # What an operation of another service produces is not known before it is here, so no place is kept for it.
-        count=0 if _is_foreign(job.record) else _number(request, "numberResults", 1),
-        width=_number(request, "width", 1024),
-        height=_number(request, "height", 1024),
+        count=0 if _is_foreign(job.record) or not _has_place(operation) else _number(request, "numberResults", 1),
+        width=_number(request, "width", width),
+        height=_number(request, "height", height),
         percent=job.progress,
         note=_note(job),
     )
+
+
+def is_long(job: Job) -> bool:
+    """Return whether a wait is counted: its operation takes minutes, or it has taken a while already."""
+    operation = _operation(job.record)
+    return (operation is not None and operation.long_running) or job.waited_s >= _LONG_WAIT_S
+
+
+def _has_place(operation: Operation | None) -> bool:
+    """Return whether an operation produces something of a known shape, which a text does not have."""
+    return operation is None or operation.produces in {"image", *_PLACES}
+
+
+def _operation(record: RunRecord) -> Operation | None:
+    return _OPERATIONS.get(record.operation or "")
 
 
 def _prompt(record: RunRecord) -> str:
@@ -59,5 +87,11 @@ def _number(request: Mapping[str, Any], name: str, default: int) -> int:
 def _note(job: Job) -> str:
     done = len(job.arrived)
     asked = _number(job.record.request, "numberResults", 1)
-    state = job.waiting or _IN_WORDS.get(job.state, job.state.value)
-    return f"{state}, {done} of {asked} here" if done else state
+    # Progress proves that the service has accepted the task, even if it has said so in no other way.
+    known = State.ACCEPTED if job.progress is not None and job.state is State.SENT else job.state
+    state = job.waiting or _IN_WORDS.get(known, known.value)
+    said = f"{state}, {done} of {asked} here" if done else state
+    if not is_long(job):
+        return said
+    usual: UsualDuration | None = job.usual_duration
+    return " · ".join([said, *wait_in_words(job.waited_s, usual)])

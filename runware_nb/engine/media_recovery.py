@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from ..core.results import Medium, Result
 from ..errors import ConfigError, MediaError, ProtocolError, RunLogError, RunwareNBError, TransportError
 from ..loop import background_loop, wait
 from ..media import FileMedium
+from ..media.kept_previews import kept_preview
 from ..providers.base import Attempt
 from ..remedies import Option, Remedy
 from ..reprs import short_repr
@@ -23,6 +25,7 @@ from ..runlog import ResultRecord, RunRecord
 from .result_storage import described, record_of, store_file
 
 if TYPE_CHECKING:
+    from ..media.preview import Preview
     from ..media.store import MediaStore
     from .ports import Ports
 
@@ -141,6 +144,11 @@ class MediaRecovery:
         """The folder of files. See `Ports.media`."""
         return self._ports.media
 
+    @property
+    def previews(self) -> Callable[[Path], Preview | None]:
+        """A function that returns the preview of a file, and keeps it with the small copies. It can be pickled."""
+        return functools.partial(kept_preview, kept_in=(self._ports.settings.home / "thumbnails").absolute())
+
     # --- inside --------------------------------------------------------------------------------------
 
     def _here(self, name: str | None) -> Path | None:
@@ -150,7 +158,12 @@ class MediaRecovery:
         return None
 
     def _medium(self, path: Path, run: RunRecord, kept: ResultRecord) -> FileMedium:
-        return FileMedium(path, lambda: self.find(run, kept, polls=True), received_sha256=kept.received_sha256)
+        return FileMedium(
+            path,
+            lambda: self.find(run, kept, polls=True),
+            received_sha256=kept.received_sha256,
+            previews=self.previews,
+        )
 
     def _may_download(self, run: RunRecord) -> bool:
         return self._ports.settings.mode == "live" and self._ports.fetches_media and not run.is_imported

@@ -16,6 +16,7 @@ from ..runlog import ResultRecord, RunRecord, State
 from .provenance import with_origin
 
 if TYPE_CHECKING:
+    from ..media.preview import Preview
     from ..media.store import MediaStore
     from ..providers.base import Provider
     from ..runlog import RunLog
@@ -141,6 +142,10 @@ class FileStorage(Protocol):
             ConfigError: The bucket cannot be used.
         """
 
+    @property
+    def previews(self) -> Callable[[Path], Preview | None]:
+        """A function that returns the preview of a file, and keeps it. It can be pickled."""
+
     def find(self, run: RunRecord, result: ResultRecord, *, polls: bool = False) -> Path | None:
         """Return the path of a result's file. See `MediaRecovery.find`."""
 
@@ -169,7 +174,12 @@ async def store_file(
     record.medium_state = "stored"
     record.media_type, record.size_bytes = stored.media_type, stored.size_bytes
     record.received_sha256, record.stored_sha256, record.file = stored.sha256, stored.stored_sha256, stored.name
-    result.medium = FileMedium(stored.path, lambda: files.find(run, record, polls=True), received_sha256=stored.sha256)
+    result.medium = FileMedium(
+        stored.path,
+        lambda: files.find(run, record, polls=True),
+        received_sha256=stored.sha256,
+        previews=files.previews,
+    )
     try:
         await asyncio.to_thread(store.share, stored)
     except Exception as error:  # noqa: BLE001 - the file is safe on this disk, whatever the bucket's library raises

@@ -1,4 +1,4 @@
-"""Small pictures of what is in the log, made once and kept."""
+"""Small pictures of the results in the log, drawn once and kept."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
-from ..core.media_types import IMAGE_TYPES, sniff
+from ..core.media_types import IMAGE_TYPES, SNIFFED_BYTES, sniff
 from ..errors import MediaError
 from ..media import decode, make_thumbnail
+from ..media.kept_previews import kept_preview
 from ..media.medium import write_whole
+from ..media.medium_kinds import MediumKind, kind_of
 from ..media.store import ensure_private_folder
 from ..present.table import Picture
 from ..runlog import ResultRecord, RunRecord
@@ -52,11 +54,14 @@ def first_picture(source: ImageSource, run: RunRecord) -> Picture | str:
 
 def picture_of(source: ImageSource, run: RunRecord, result: ResultRecord, *, side_px: int = _ROW_PX) -> Picture | None:
     """Give a small picture of one result; None where there is nothing to see."""
-    path = source.recovery.find(run, result) if _may_be_image(result) else None
+    path = source.recovery.find(run, result) if _may_be_shown(result) else None
     body = None if path is None else small_copy(source, path, side_px=2 * side_px)  # sharp on fine screens
     if body is None:
         return None
-    return Picture(body, sniff(body) or "image/jpeg", run.prompt or run.task_type, side_px, relative_link(path))
+    kind = kind_of(result.media_type or "image/")
+    name = run.prompt or run.task_type
+    alt = name if kind in {MediumKind.IMAGE, MediumKind.OTHER} else f"{kind}: {name}"
+    return Picture(body, sniff(body) or "image/jpeg", alt, side_px, relative_link(path))
 
 
 def small_picture(image: Image, alt: str, *, side_px: int) -> Picture:
@@ -85,15 +90,19 @@ def kept_copy(source: ImageSource, path: Path, *, side_px: int) -> bytes | None:
 
 
 def small_copy(source: ImageSource, path: Path, *, side_px: int) -> bytes | None:
-    """Give a copy of an image file, at most so many pixels wide and high; None where it cannot be read."""
+    """Return a small picture of a file, at most so many pixels wide and high; None if it cannot be shown as one.
+
+    An image is shrunk. A video, audio and a 3D model are shown by their previews, and a drawing is small enough or left
+    out, because nothing here can turn it into pixels.
+    """
     made = kept_copy(source, path, side_px=side_px)
     if made is not None:
         return made
     kept = _place_of(source, path, side_px)
     try:
-        body = path.read_bytes()
-        if sniff(body) not in IMAGE_TYPES:
-            return None
+        body = _pictured(path, source.settings.home / "thumbnails")
+        if body is None or (sniff(body) == "image/svg+xml" and len(body) <= _BYTES_PER_PX * side_px):
+            return body
         small = make_thumbnail(decode(body), side_px=side_px, max_bytes=_BYTES_PER_PX * side_px).body
     except (MediaError, OSError):
         return None
@@ -104,9 +113,20 @@ def small_copy(source: ImageSource, path: Path, *, side_px: int) -> bytes | None
     return small
 
 
-def _may_be_image(result: ResultRecord) -> bool:
-    """Return whether a result is an image, or one whose file was never stored, so that its type is not known."""
-    return result.error is None and (result.media_type or ("image/" if result.url else "")).startswith("image/")
+def _pictured(path: Path, previews: Path) -> bytes | None:
+    """Return an image file, or the preview of another file; None if there is none."""
+    with path.open("rb") as file:
+        kind = sniff(file.read(SNIFFED_BYTES))
+    if kind in IMAGE_TYPES or kind == "image/svg+xml":
+        return path.read_bytes()
+    preview = kept_preview(path, previews)
+    return None if preview is None else preview.body
+
+
+def _may_be_shown(result: ResultRecord) -> bool:
+    """Return whether a result can be shown, or is one whose file was never stored, so that its type is not known."""
+    media_type = result.media_type or ("image/" if result.url else "")
+    return result.error is None and kind_of(media_type) is not MediumKind.OTHER
 
 
 def _place_of(source: ImageSource, path: Path, side_px: int) -> Path:

@@ -19,6 +19,8 @@ from .decode import decode
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from .preview import Preview
+
 __all__ = ["FileMedium", "MemoryMedium", "MissingMedium", "write_new", "write_whole"]
 
 
@@ -44,6 +46,18 @@ class MemoryMedium:
     def image(self) -> Image:
         """The decoded image, a new one each time: a long sweep must not fill the memory."""
         return decode(self.bytes)
+
+    @functools.cached_property
+    def preview(self) -> Preview | None:
+        """The preview of a video, of audio or of a 3D model; None for any other type.
+
+        Raises:
+            MediaError: The bytes cannot be had.
+        """
+        from .preview import preview_of
+
+        body = self.bytes
+        return preview_of(body, sniff(body) or "")
 
     def save(self, path: str | Path) -> Path:
         """Copy them to *path*, whole or not at all.
@@ -74,6 +88,7 @@ class FileMedium(MemoryMedium):
         path: The file.
         restore: Called if the file has been deleted; returns its path once it exists again, or None.
         received_sha256: Hash of the bytes received, which the file contains with its provenance added.
+        previews: Returns the preview of a file, and keeps it; None keeps none. It is pickled with the medium.
     """
 
     def __init__(
@@ -82,16 +97,24 @@ class FileMedium(MemoryMedium):
         restore: Callable[[], Path | None] | None = None,
         *,
         received_sha256: str | None = None,
+        previews: Callable[[Path], Preview | None] | None = None,
     ) -> None:
         super().__init__(b"")
         self.path = path
         self._restore = restore
         self._received_sha256 = received_sha256
+        self._previews = previews
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Leave *restore* out of a pickle: it belongs to a session of this process, and so does a relative path."""
         path = self.path.absolute() if self.path else None
-        return functools.partial(FileMedium, received_sha256=self._received_sha256), (path,)
+        build = functools.partial(FileMedium, received_sha256=self._received_sha256, previews=self._previews)
+        return build, (path,)
+
+    @functools.cached_property
+    def preview(self) -> Preview | None:
+        """The preview of the file, from an earlier time if it was kept. See `MemoryMedium.preview`."""
+        return super().preview if self.path is None or self._previews is None else self._previews(self.path)
 
     @property
     def received_sha256(self) -> str | None:

@@ -22,8 +22,10 @@ from ..errors import MediaError
 from ..printable import printable
 from ..reprs import shortened
 
-__all__ = ["Provenance", "embed", "is_same_medium", "read_provenance", "without_origin"]
+__all__ = ["PROVENANCE_TYPES", "Provenance", "embed", "is_same_medium", "read_provenance", "without_origin"]
 
+PROVENANCE_TYPES = ("image/png", "image/jpeg", "image/webp")
+"""Types of files into which provenance is written, and from which it is read."""
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """IPTC's word for what a trained model made (IPTC NewsCodes, Digital Source Type)."""
 
@@ -110,7 +112,7 @@ def read_provenance(body: bytes) -> Provenance:
     kind = sniff(body)
     readers = {"image/png": _from_png, "image/jpeg": _from_jpeg, "image/webp": _from_webp}
     if kind not in readers:
-        raise MediaError("only PNG, JPEG and WebP files carry provenance; this one is " + (kind or "none of them"))
+        raise MediaError(f"Only PNG, JPEG and WebP files contain provenance, and this is {kind or 'of another type'}.")
     texts = dict(readers[kind](body))
     xmp = texts.pop("XML:com.adobe.xmp", "")
     record = _record(texts.pop(_OUR_KEY, "") or _from_xmp(xmp))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ..core.operations import TEXT_TO_IMAGE
+from ..core.operations import OPERATIONS, TEXT_TO_IMAGE
 from .provider_magics import has_magic
 
 __all__ = ["complete_runware", "install_completion", "remove_completion"]
@@ -66,22 +66,26 @@ def _candidates(before: list[str], fragment: str, names: Mapping[str, Any], *, i
     from ..commands.arguments import LineParser
     from ..session import current_session
     from .completion_values import after_command, after_option
-    from .parsing import cell_parser
+    from .parsing import add_run_placement, cell_parser
 
-    if not is_cell and not before:
-        return list(COMMANDS)
     session = current_session()
-    values = after_option(before[-1], session, names, TEXT_TO_IMAGE.name if is_cell else before[0]) if before else None
+    cells = [operation.name for operation in OPERATIONS if operation.function is not None]
+    is_image_cell = is_cell and (not before or before[0] not in cells)
+    if not before:
+        return [*cell_parser().option_names(), *cells] if is_cell else list(COMMANDS)
+    values = after_option(before[-1], session, names, TEXT_TO_IMAGE.name if is_image_cell else before[0], fragment)
     if values is not None:
         return values
-    if is_cell:
+    if is_image_cell or (is_cell and before[0] == TEXT_TO_IMAGE.name):
         return cell_parser().option_names()
     if before[0] not in COMMANDS:
         return []
     parser = LineParser("", "")
-    find_command(before[0]).add_arguments(parser)
+    command = find_command(before[0])
+    command.add_arguments(parser)
+    add_run_placement(parser, command)
     options = parser.option_names()
-    return options if fragment.startswith("-") else [*after_command(before[0], session, names), *options]
+    return options if fragment.startswith("-") else [*after_command(before[0], session, names, fragment), *options]
 
 
 def _of_provider(name: str, before: list[str], fragment: str) -> list[str]:

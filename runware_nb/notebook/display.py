@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import time
 from collections.abc import Callable, Mapping
@@ -10,8 +11,9 @@ from typing import Any
 from IPython.display import DisplayHandle, display
 
 from ..core.results import Outcome
-from ..engine.job_view import render_job
+from ..engine.job_view import is_long, render_job
 from ..forking import Workers, make_lock
+from ..loop import WaitInterrupted, background_loop
 from ..present.html import text
 from ..present.results import with_notices
 from ..printable import printable_bundle
@@ -21,6 +23,9 @@ __all__ = ["Panel", "fill_place", "open_place", "show_bundle", "show_count", "sh
 
 _SHOW_AFTER_S = 0.4
 _UPDATE_EVERY_S = 0.2
+_TICK_S = 1.0
+_SLOW_TICK_S = 5.0
+_SLOWER_AFTER_S = 60.0
 _RECORDED_S = 0.3
 """Longest wait for an answer from the log, which usually takes some milliseconds."""
 
@@ -94,8 +99,15 @@ def wait_and_show(job: Job, *, is_live: bool) -> Outcome:
 
     try:
         outcome = job.result(on_tick=on_tick)
+    except WaitInterrupted:
+        if is_live and not job.is_withdrawn:
+            panel.show()  # the result appears here when it arrives, as long as the kernel lives
+        raise
     except Exception:
-        panel.clear()
+        if job.has_text:  # what has arrived of a text stays
+            panel.settle()
+        else:
+            panel.clear()
         panel.tell()
         raise
     if panel.is_shown:
@@ -151,6 +163,8 @@ class Panel:
         else:
             self._update(self._rendered())
         self._job.on_change(self._on_change)
+        if not self._job.is_done:
+            background_loop().submit(self._tick())
         # What is here is drawn before the cell ends. An update that another thread sends between two cells belongs to
         # neither, and programs that run notebooks, such as nbclient, drop it.
         if self._job.is_done:
@@ -178,6 +192,13 @@ class Panel:
             with self._lock:
                 self._is_settled = True
             self._update({"text/html": "", "text/plain": ""})
+
+    async def _tick(self) -> None:
+        """Have a long wait redrawn now and then, so that the time in it is right. On the background loop."""
+        while not (self._job.is_done or self._is_settled):
+            await asyncio.sleep(_TICK_S if self._job.waited_s < _SLOWER_AFTER_S else _SLOW_TICK_S)
+            if is_long(self._job):
+                self._on_change()
 
     def _on_change(self) -> None:
         """Have it redrawn soon; called from any thread, as often as anything happens."""

@@ -66,6 +66,13 @@ class NotebookFrontEnd(FrontEnd):
             Panel(job).show()
         return self._shows_widgets
 
+    def wait_for(self, job: Job) -> bool:
+        """Wait for a job in the running cell, and show it there. See `FrontEnd.wait_for`."""
+        from .display import wait_and_show
+
+        wait_and_show(job, is_live=self._shows_widgets)
+        return True
+
     def show_progress(self, done: int, total: int, what: str) -> None:
         """Show how many are done, in the running cell. See `FrontEnd.show_progress`."""
         if self._shows_widgets:

@@ -37,4 +37,5 @@ def open_gallery(wanted: RunFilter) -> None:
         )
         return
     show_widget(Gallery(session, wanted), "[gallery: run the cell to search in it]")
-    show_bundle(wall_of(session, wanted, words="run the cell again to search among them", count=_KEPT))
+    words = "run the cell again to search among them"
+    show_bundle(wall_of(session, wanted, words=words, count=_KEPT, is_folded=True))

@@ -173,6 +173,8 @@ class Runner:
         if answer.job is None:
             if not placement.quiet:
                 self._show(answer)
+            if answer.outcome is not None:
+                self._bind(answer.outcome, placement.output)
             return
         if notice and placement.quiet:
             answer.job.notices.append(notice)

@@ -162,12 +162,12 @@ def parse_cell(line: str, body: str, names: Mapping[str, Any], *, keys: tuple[st
         )
     options = cell_parser().read(words, typed)
     template = body.strip("\r\n")
-    if not template.strip():
+    if not template.strip() and options.vary is None:  # else the prompt is that of the earlier image
         raise MagicUsageError("the prompt is empty: write what to draw below the %%runware line")
     _check_output(options.output)
     is_on_line = options.negative is not None
     drawn, notes = take_block(options, template)
-    if not drawn.strip():
+    if not drawn.strip() and options.vary is None:
         raise MagicUsageError("the prompt is empty: write what to draw above the parameters")
     if options.negative is not None and not is_on_line:
         negative = fill_names(options.negative, names)

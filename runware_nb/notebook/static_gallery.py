@@ -21,14 +21,17 @@ _PAGE = 48
 _SIDE_PX = 96
 
 
-def wall_of(session: Session, wanted: RunFilter, *, words: str, count: int = _PAGE) -> dict[str, str]:
-    """Show one page of images.
+def wall_of(
+    session: Session, wanted: RunFilter, *, words: str, count: int = _PAGE, is_folded: bool = False
+) -> dict[str, str]:
+    """Return one page of images.
 
     Args:
         session: Whose log.
         wanted: Which runs, and which page.
         words: A line below.
         count: How many on a page.
+        is_folded: Whether a click shows them. Below a widget that shows the same, they would be seen twice.
     """
     places = list_images(session.log, dataclasses.replace(wanted, page=1))
     first = (wanted.page - 1) * count
@@ -54,6 +57,8 @@ def wall_of(session: Session, wanted: RunFilter, *, words: str, count: int = _PA
     )
     more = f"; `--page {wanted.page + 1}` shows more" if last < len(places) else ""
     grid = element("div", "".join(tiles), style="display:flex;flex-wrap:wrap;gap:8px")
+    if is_folded:
+        grid = element("details", element("summary", "copies for readers without a running kernel") + grid)
     line = f"{span}{more} · {words}" if words else f"{span}{more}"
     return {"text/html": element("div", grid + muted(line), class_="runware-nb"), "text/plain": line}
 

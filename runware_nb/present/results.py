@@ -11,12 +11,14 @@ from ..reprs import short_repr
 from .html import MUTED, element, muted, text
 
 __all__ = [
-    "ResultsView", "Tile", "format_stars", "format_usd", "render_plain", "render_progress", "render_results",
-    "with_notices",
+    "ResultsView", "Tile", "failure_line", "folded_json", "format_stars", "format_usd", "render_plain",
+    "render_progress", "render_results", "with_notices",
 ]  # fmt: skip
 
 _MOST_DATA = 100_000
 _OPEN_LINES = 40
+_NO_POSTER = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+"""One transparent pixel. Without a poster, Chromium paints a gray area over the picture below the player."""
 _GRID = "display:flex;flex-wrap:wrap;gap:8px;align-items:flex-start"
 _CHECKERS = (
     "background:repeating-conic-gradient(#d0d0d0 0% 25%,#ffffff 0% 50%) 0 0/16px 16px"  # shows through transparency
@@ -37,10 +39,14 @@ class Tile:
         height: Pixels of the small copy.
         href: Relative path of the full size; None when it is nowhere.
         is_flagged: Whether the service's safety check marked it.
-        words: What to read where there is no image: a text, the kind of file it is, or why there is none.
+        words: What to read where there is no image: a text, what is known of the file, or why there is none.
         facts: Its parameters, as names and values, for the panel below it.
-        player: `video` or `audio`, where the browser plays the file that *href* leads to.
+        player: `video` or `audio`, where the browser plays the file that *href* leads to. The small copy is then the
+            poster of the video, or the waveform of the audio.
         data: JSON in several lines, which can be folded; *words* has the same in one line.
+        file_name: A readable name for a download; empty for an image, which is opened by a click.
+        source: Relative path of a file that the browser shows as an image where it can reach it, instead of a copy.
+        note: A sentence below the caption.
     """
 
     alt: str
@@ -55,6 +61,9 @@ class Tile:
     facts: Sequence[tuple[str, str]] = ()
     player: str = ""
     data: str = ""
+    file_name: str = ""
+    source: str = ""
+    note: str = ""
 
 
 @short_repr()
@@ -84,7 +93,7 @@ def render_results(view: ResultsView) -> dict[str, str]:
     if view.tiles:
         place = _place(len(view.tiles))
         parts.append(element("div", "".join(_figure(tile, place) for tile in view.tiles), style=_GRID))
-    parts += [_failure(sentence) for sentence in view.failures]
+    parts += [failure_line(sentence) for sentence in view.failures]
     parts += [muted(sentence) for sentence in view.notices]
     parts.append(muted(footer))
     said = [_short(tile.words, 300) for tile in view.tiles if tile.words]
@@ -120,11 +129,11 @@ def render_plain(view: ResultsView, sheet: bytes | None, media_type: str) -> dic
 def render_progress(
     *, prompt: str, count: int, width: int, height: int, percent: float | None, note: str
 ) -> dict[str, str]:
-    """Make the stand-in that keeps the place while a task runs.
+    """Return the stand-in that keeps the place while a task runs.
 
     Args:
         prompt: What was asked for.
-        count: How many images are coming.
+        count: How many results are expected; 0 keeps no place.
         width: Pixels of one, at full size.
         height: Pixels of one, at full size.
         percent: 0 to 100; None when it is not known.
@@ -176,25 +185,30 @@ def _figure(tile: Tile, place: str) -> str:
     if tile.player and tile.href:
         inner = _player(tile)
     elif tile.data:
-        inner = _data(tile.data)
+        inner = folded_json(tile.data)
+    elif tile.source:
+        style = "display:block;max-width:100%;max-height:512px"
+        image = f'<img alt="{text(tile.alt)}" width="{tile.width}" style="{style}" src="{text(tile.source)}">'
+        inner = element("a", image, href=tile.source, title="full size", target="_blank")
+    elif tile.file_name and tile.body is None:
+        inner = ""  # the caption states what the file is, and links it
     elif tile.body is None:
         inner = element("div", text(tile.words or "no image"), style=f"{MUTED};padding:1em;white-space:pre-wrap")
         inner = element("a", inner, href=tile.href, title="the file", target="_blank") if tile.href else inner
     else:
         source = f"data:{tile.media_type};base64,{base64.b64encode(tile.body).decode()}"
-        style = "display:block;max-width:100%;height:auto" + (
-            f";{_CHECKERS}" if tile.media_type != "image/jpeg" else ""
-        )
+        is_see_through = tile.media_type != "image/jpeg" and not tile.file_name  # previews have no background
+        style = "display:block;max-width:100%;height:auto" + (f";{_CHECKERS}" if is_see_through else "")
         height = f' height="{tile.height}"' if tile.height else ""  # a drawing has none of its own
         image = f'<img alt="{text(tile.alt)}" width="{tile.width}"{height} style="{style}" src="{source}">'
         inner = element("a", image, href=tile.href, title="full size", target="_blank") if tile.href else image
     if tile.is_flagged:
         inner = element("details", element("summary", "flagged by the service; open to see") + inner)
-    below = (_caption(tile.caption) if tile.caption else "") + _panel(tile)
+    below = (_caption(tile.caption) if tile.caption else "") + _file_line(tile) + _panel(tile)
     return element("figure", inner + below, style=place)
 
 
-def _data(data: str) -> str:
+def folded_json(data: str) -> str:
     """Fold JSON: a short one is open, and a long one is cut, because a notebook is no place for megabytes."""
     lines = data.count("\n") + 1
     shown = data if len(data) <= _MOST_DATA else f"{data[:_MOST_DATA]}\n… {len(data) - _MOST_DATA:,} more characters"
@@ -205,11 +219,39 @@ def _data(data: str) -> str:
 
 
 def _player(tile: Tile) -> str:
-    """Let the browser play a film or a sound from its file; the link below is for what cannot."""
-    style = "display:block;max-width:100%;width:512px"
-    source = f'src="{text(tile.href)}" title="{text(tile.alt)}" preload="metadata" controls style="{style}"'
-    link = element("a", text(tile.words or "the file"), href=tile.href, target="_blank")
-    return f"<{tile.player} {source}></{tile.player}>" + element("div", link, style=f"{MUTED};font-size:85%")
+    """Return the player of a video or of audio, and the still picture that stands for it.
+
+    The still picture is an image of its own, and the player of a video lies on top of it. So the picture is stored
+    once, and is seen wherever the player is not: on a code host, which removes it, and without the file, where it is
+    empty.
+    """
+    attributes = f'src="{text(tile.href)}" title="{text(tile.alt)}" controls'
+    if tile.body is None:
+        style = "display:block;width:512px;max-width:100%"
+        return f'<{tile.player} {attributes} preload="metadata" style="{style}"></{tile.player}>'
+    source = f"data:{tile.media_type};base64,{base64.b64encode(tile.body).decode()}"
+    size = f'width="{tile.width}" height="{tile.height}"'
+    image = f'<img alt="{text(tile.alt)}" {size} style="display:block;width:100%;height:auto" src="{source}">'
+    width = f"width:{tile.width}px;max-width:100%"
+    if tile.player == "audio":
+        player = f'<audio {attributes} preload="metadata" style="display:block;width:100%"></audio>'
+        return element("div", image + player, style=width)
+    # Nothing is fetched before the user plays it: the picture stays, and a notebook of many videos opens quickly.
+    over = "position:absolute;left:0;top:0;width:100%;height:100%"
+    player = f'<video {attributes} preload="metadata" poster="{_NO_POSTER}" playsinline style="{over}"></video>'
+    return element("div", image + player, style=f"position:relative;{width}")
+
+
+def _file_line(tile: Tile) -> str:
+    """Return the line below a file that is no image: what it is, and the links to it."""
+    if not tile.file_name:
+        return ""
+    parts = [text(tile.words)]
+    if tile.href:
+        parts.append(element("a", "open full file", href=tile.href, target="_blank"))
+        parts.append(element("a", "download", href=tile.href, download=tile.file_name))
+    line = element("div", " · ".join(parts), style=f"{MUTED};font-size:85%")
+    return line + (element("div", text(tile.note), style=f"{MUTED};font-size:85%") if tile.note else "")
 
 
 def _panel(tile: Tile) -> str:
@@ -226,7 +268,8 @@ def _panel(tile: Tile) -> str:
     return element("details", summary + element("table", rows, style="font-size:85%"))
 
 
-def _failure(sentence: str) -> str:
+def failure_line(sentence: str) -> str:
+    """Write a sentence about what went wrong."""
     return element("div", text(f"✗ {sentence}"), style="color:var(--jp-error-color1,#b00020);margin-top:4px")
 
 

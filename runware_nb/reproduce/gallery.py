@@ -7,13 +7,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.media_types import IMAGE_TYPES, sniff
+from ..core.media_types import IMAGE_TYPES, ending_for, sniff
 from ..core.money import format_amount, format_sums, sums_by_unit
 from ..core.results import Result
 from ..errors import MediaError
 from ..media import decode, make_thumbnail
+from ..media.medium_kinds import kind_of
 from ..present.gallery import Exhibit, render_gallery
 from ..present.results import format_stars
+from ..present.sizes import format_size
 from ..runlog import ResultRecord, RunRecord
 
 if TYPE_CHECKING:
@@ -59,17 +61,29 @@ def _exhibit(session: Session, run: RunRecord, result: ResultRecord, href: str |
     path = session.recovery.find(run, result) if result.error is None else None
     if path is not None:
         try:
-            return _picture(path, prompt, told, href, is_flagged=answer.is_flagged)
+            return _picture(session, path, prompt, told, href, is_flagged=answer.is_flagged)
         except MediaError as error:
             return Exhibit(prompt, told, words=str(error), href=href)
     structured = None if answer.structured is None else json.dumps(answer.structured, ensure_ascii=False)
     return Exhibit(prompt, told, words=answer.text or structured or "the file is not here", href=None)
 
 
-def _picture(path: Path, prompt: str, facts: list[tuple[str, str]], href: str | None, *, is_flagged: bool) -> Exhibit:
+def _picture(
+    session: Session, path: Path, prompt: str, facts: list[tuple[str, str]], href: str | None, *, is_flagged: bool
+) -> Exhibit:
     body = path.read_bytes()
-    kind = sniff(body)
-    if kind not in IMAGE_TYPES:
-        return Exhibit(prompt, facts, words=f"{kind or 'file'}, {len(body) / 1024:,.0f} KiB", href=href)
+    media_type = sniff(body) or ""
+    if media_type not in IMAGE_TYPES:
+        preview = session.recovery.previews(path)
+        about = () if preview is None else preview.facts
+        name = f"{ending_for(media_type)[1:].upper()} {kind_of(media_type)}" if media_type else "file"
+        words = ", ".join([name, *about, format_size(len(body))])
+        if media_type == "image/svg+xml" and len(body) <= _BYTES:
+            return Exhibit(prompt, [("file", words), *facts], body, media_type, href=href, is_flagged=is_flagged)
+        if preview is None or preview.body is None:
+            return Exhibit(prompt, facts, words=words, href=href)
+        told = [("file", words), *facts]
+        size = (preview.width, preview.height)
+        return Exhibit(prompt, told, preview.body, preview.media_type, *size, href, is_flagged=is_flagged)
     small = make_thumbnail(decode(body), side_px=_SIDE_PX, max_bytes=_BYTES)
     return Exhibit(prompt, facts, small.body, small.media_type, small.width, small.height, href, is_flagged=is_flagged)

@@ -13,25 +13,31 @@ from .records import RunRecord
 from .schema import results, runs
 from .store import RunLog
 
-__all__ = ["Place", "list_images", "runs_of"]
+__all__ = ["SHOWN_TYPES", "Place", "list_images", "runs_of"]
 
 Place = tuple[str, int]
 """A result: the task UUID of its run, and its position from 0."""
+SHOWN_TYPES = ("image/", "video/", "audio/", "model/")
+"""What the media types begin with of results that can be shown as a picture."""
 
 
-def list_images(log: RunLog, wanted: RunFilter, *, favourites: bool = False) -> list[Place]:
-    """List the images of the runs that a filter lets pass, in its order.
+def list_images(
+    log: RunLog, wanted: RunFilter, *, favourites: bool = False, types: Sequence[str] = SHOWN_TYPES
+) -> list[Place]:
+    """List the images, videos, audio and 3D models of the runs that a filter selects, in its order.
 
     Args:
         log: Where to look.
         wanted: The filter; its stars count for each image, its limit is one of runs, its page does not count.
         favourites: Whether only marked ones are wanted.
+        types: What their media types begin with.
 
     Raises:
         RunLogError: The log cannot be read.
     """
     every = dataclasses.replace(wanted, page=1)
-    pictures = sa.and_(results.c.error.is_(None), results.c.media_type.like("image/%"))
+    of_type = sa.or_(*(results.c.media_type.like(f"{start}%") for start in types))
+    pictures = sa.and_(results.c.error.is_(None), of_type)
     if wanted.min_rating is not None:
         pictures = sa.and_(pictures, results.c.rating >= wanted.min_rating)
     if favourites:

@@ -86,6 +86,7 @@ class FoundResult(NamedTuple):
         provider: The service.
         url: Where the service keeps it, perhaps for a limited time.
         finished_at_utc: When the run finished.
+        media_type: MIME type of the file.
     """
 
     task_uuid: str
@@ -96,6 +97,7 @@ class FoundResult(NamedTuple):
     provider: str
     url: str | None
     finished_at_utc: str | None
+    media_type: str | None
 
 
 @short_repr("position", "seed", "cost", "file", "medium_state")
@@ -326,3 +328,19 @@ def is_gone(sender: str | None) -> bool:
     except (PermissionError, OverflowError):
         return False
     return False
+
+
+@short_repr()
+@dataclass(frozen=True, slots=True)
+class UsualDuration:
+    """How long earlier runs took.
+
+    Attributes:
+        seconds: Median from sending to the last result.
+        runs: How many runs it is the median of.
+        is_similar: Whether they had the same size and a similar length; otherwise the log has no such run.
+    """
+
+    seconds: float
+    runs: int
+    is_similar: bool

@@ -157,6 +157,7 @@ class Session:
         """
         closing = (
             self.callbacks.close,
+            self._keep_texts,
             self.queue.close,
             self.connection.close,
             self.planner.close,
@@ -168,6 +169,16 @@ class Session:
                 close()
         self.storage.close()
         self.connection.stop_sandbox()
+
+    def _keep_texts(self) -> None:
+        """Have the part of each text that has arrived written to the log: the connection is about to close."""
+
+        async def keep() -> None:
+            for job in self.running_jobs():
+                if job.keep_text is not None:
+                    job.keep_text()
+
+        wait(background_loop().submit(keep()), timeout_s=1.0)
 
     def _wait_for_ids(self) -> None:
         """Wait until the ids of tasks whose submission has just ended are written to the log.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -181,3 +182,69 @@ def test_on_paper_everything_is_there(page: Page, lab: Lab, tmp_path: Path) -> N
     )
     printed = page.pdf(path=ARTEFACTS / "paper.pdf")
     assert printed.count(b"/Subtype /Image") >= 3, "the two, and the three in one; equal pictures are kept once"
+
+
+SCALED = """%load_ext runware_nb
+from runware_nb.providers.runware import fate
+first, later = fate.first_poll_s, fate.poll_delay_s
+fate.first_poll_s = lambda operation: first(operation) / 30
+fate.poll_delay_s = lambda attempt: later(attempt) / 30"""
+VIDEO = [SCALED, "%runware sandbox --latency-s 120 --time-scale 30"]
+PLAYED = """async () => {
+    const video = document.querySelector('.jp-OutputArea-output video');
+    video.muted = true;
+    await video.play();
+    const before = video.currentTime;
+    await new Promise(done => { video.ontimeupdate = () => video.currentTime > before + 0.2 && done(); });
+    return {before, after: video.currentTime, width: video.videoWidth, error: video.error?.message};
+}"""
+
+
+def test_a_video_survives_stop_and_restart_and_plays(page: Page, lab: Lab) -> None:
+    """Two minutes of the service are four seconds here, and its polls are scaled alike."""
+    make = "%runware video -m google:3@3 --prompt 'a red ship at sunset' --duration 2 --yes"
+    path = lab.write("video.ipynb", [*VIDEO, make])
+    open_notebook(page, lab, path.name)
+    page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    panel = page.locator(".runware-nb-progress")
+    panel.get_by_text(re.compile(r"in progress.* · \d+ %")).wait_for(timeout=90_000)
+    assert panel.locator("figure > div").evaluate("box => box.clientWidth / box.clientHeight") == pytest.approx(
+        16 / 9, rel=0.02
+    )
+    page.locator('[data-command="notebook:interrupt-kernel"]').first.click()
+    page.get_by_text("continues at the service").wait_for()
+    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    page.wait_for_function(READY, timeout=60_000)
+    page.evaluate(
+        """cells => {
+        const model = window.jupyterapp.shell.currentWidget.content.model.sharedModel;
+        model.deleteCellRange(2, model.cells.length);
+        for (const source of cells) model.insertCell(model.cells.length, {cell_type: 'code', source});
+    }""",
+        ["%runware resume", "print(type(_rw).__name__, len(_rw))"],
+    )
+    page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.get_by_text("Outcome 1").wait_for(timeout=60_000)
+    (poster,) = decoded_images(page)
+    assert poster["alt"] == "Video: a red ship at sunset"
+    assert poster["width"] == 512
+    assert page.get_by_text(re.compile(r"MP4 video, 2\.0 s, \d+ × \d+, \d+ fps, \d+ KiB")).count() == 1
+    page.locator(".jp-Notebook").screenshot(path=ARTEFACTS / "video.png")
+    played = page.evaluate(PLAYED)
+    assert played["after"] > played["before"]
+    assert played["width"] > 0
+    full = page.request.get(page.get_by_role("link", name="open full file").evaluate("link => link.href"))
+    assert full.ok
+    assert full.body()[4:8] == b"ftyp"
+    download = page.get_by_role("link", name="download").get_attribute("download")
+    assert re.fullmatch(r"a-red-ship-at-sunset-[0-9a-f]{8}\.mp4", download or "")
+    save(page)
+    assert path.stat().st_size < 100 * 1024
+    (lab.folder / "runware_images").rename(lab.folder / "elsewhere")
+    page.reload()
+    page.wait_for_function(READY, timeout=90_000)
+    (poster,) = decoded_images(page)
+    assert poster["shown"] > 100, "the poster is there without the file, and without having been run again"
+    page.locator(".jp-Notebook").screenshot(path=ARTEFACTS / "video-saved.png")
+    html, _ = HTMLExporter().from_filename(str(path))
+    assert html.count('alt="Video: a red ship at sunset"') == 1

@@ -213,7 +213,7 @@ def test_a_lost_frame_is_found_by_asking(sandbox, run_async, monkeypatch):
 
 
 def test_a_sync_task_that_outlives_the_window_is_polled(start_sandbox, run_async):
-    sandbox = start_sandbox("--latency-s", "1.0", "--time-scale", "400")
+    sandbox = start_sandbox("--latency-s", "400", "--time-scale", "400")
 
     async def main():
         async with connect(sandbox, "rest") as client:
@@ -419,7 +419,7 @@ def test_utilities(sandbox, run_async, transport):
 
 @pytest.mark.parametrize(
     ("media", "words"),
-    [(b"", "empty"), (b"hello", "not an image, video, audio or 3D file"), ("nowhere.png", "cannot be read")],
+    [(b"", "empty"), (b"hello", "not an image, video, audio or 3D file"), ("nowhere.png", "there is no such file")],
 )
 def test_bad_uploads_are_one_sentence(sandbox, run_async, media, words):
     async def main():

@@ -351,7 +351,7 @@ def test_undelivered_results_wait_for_the_same_session(start_sandbox, run_async)
 
 
 def test_but_not_for_ever(start_sandbox, run_async):
-    sandbox = start_sandbox("--latency-s", "0.1", "--time-scale", "400")  # kept for 0.3 s
+    sandbox = start_sandbox("--latency-s", "40", "--time-scale", "400")  # kept for 0.3 s
     _, _, frame = run_async(resumed(sandbox, 1.0))
     assert frame is None
     assert len(sandbox.charges()) == 1

@@ -589,8 +589,8 @@ def test_a_record_in_a_file_is_no_place_for_media_or_secrets(sandbox, make_sessi
     [
         ({"taskType": "caption", "model": "llava"}, "mostly"),
         ({"taskType": "caption", "model": "age"}, '"score"'),
-        ({"taskType": "3dInference", "model": "trellis"}, "model/gltf-binary, 7 KiB"),
-        ({"taskType": "vectorize", "model": "recraft:1@1"}, "image/svg+xml"),
+        ({"taskType": "3dInference", "model": "trellis"}, "GLB 3D model, 288 vertices, 528 triangles"),
+        ({"taskType": "vectorize", "model": "recraft:1@1"}, "SVG image, 32 × 32"),
     ],
 )
 def test_what_is_no_image_is_shown_as_what_it_is(sandbox, make_session, monkeypatch, task, words):

@@ -36,6 +36,12 @@ const STYLE = `
 .runware-nb-gallery td{padding:2px 10px 2px 0;vertical-align:top;max-width:34em;overflow-wrap:anywhere}
 `;
 
+// A video and audio are played where they are shown; everything else is an image.
+const shown = (each, url) => {
+  const player = ["video", "audio"].find((kind) => each.media_type.startsWith(`${kind}/`));
+  if (player) return make(player, { src: url, controls: true, title: each.prompt });
+  return make("img", { alt: each.prompt, src: url });
+};
 const source = (type, buffer) => URL.createObjectURL(new Blob([buffer], { type }));
 const key = (item) => `${item.uuid}#${item.position}`;
 const shortName = (item) => `${item.uuid.slice(0, 8)}#${item.position + 1}`;
@@ -282,7 +288,7 @@ class Gallery {
     for (const each of content.items) {
       const url = each.buffer === null ? null : source(each.media_type, buffers[each.buffer]);
       if (url) this.large.push(url);
-      const picture = url ? make("img", { alt: each.prompt, src: url }) : make("div", {}, each.words || "no picture");
+      const picture = url ? shown(each, url) : make("div", {}, each.words || "no picture");
       const open = (...inside) => make("a", { href: url, target: "_blank", rel: "noopener" }, ...inside);
       const rows = each.facts.map(([name, words, reuse]) =>
         make(

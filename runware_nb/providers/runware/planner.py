@@ -13,7 +13,7 @@ from ...settings import Settings
 from ..base import Plan, Task
 from .catalog import Rulebook, check_task, find_model, place_media, rulebook_of
 from .schema_refresh import FreshSchemas
-from .tasks import as_wire
+from .tasks import as_wire, require_streamable
 
 __all__ = ["Planner"]
 
@@ -44,6 +44,7 @@ class Planner:
             return Plan(wire)
         wire = as_wire(task if isinstance(task, Mapping) else task.to_wire())
         wire.setdefault("taskType", "imageInference")
+        require_streamable(wire)
         if isinstance(wire.get("model"), str):
             wire["model"] = self._air_of(wire["model"])
         rules = self._fresh.rules_for(wire)
