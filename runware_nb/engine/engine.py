@@ -80,7 +80,7 @@ class Engine:
         Raises:
             TaskInvalid: The service would refuse it; the message states what to change.
         """
-        plan = self._plan(*resolve(task), as_is=as_is, service=service)
+        plan = self._plan(*resolve(self._ports, task), as_is=as_is, service=service)
         return replace(plan, usual_duration=expected_duration(self._ports, plan.task, service))
 
     def _plan(self, task: Task, awaited: Sequence[Awaited], *, as_is: bool, service: str) -> Plan:
@@ -223,7 +223,7 @@ class Engine:
     ) -> list[Job]:
         provider = self._ports.provider(service)
         self._ports.apply_budget(provider.name, provider.capabilities.money)
-        resolved = [resolve(task) for task in tasks]
+        resolved = [resolve(self._ports, task) for task in tasks]
         plans = [self._plan(task, awaited, as_is=as_is, service=service) for task, awaited in resolved]
         ready = [plan for plan, (_, awaited) in zip(plans, resolved, strict=True) if not awaited]
         if len(ready) == len(plans):

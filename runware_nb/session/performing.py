@@ -14,14 +14,12 @@ from ..core.results import Outcome, Result
 from ..engine.chained_job import Awaited
 from ..engine.job_group import JobGroup
 from ..engine.jobs import Job
-from ..engine.sources import failure_of, kind_of_run
+from ..engine.ports import Ports
+from ..engine.sources import choose, kind_of_run
 from ..errors import ArgumentInvalid, TaskInvalid
 from ..loading import load
 from ..loop import background_loop
-from ..providers.base import Provider
-from ..providers.runware.operations import binding_for
 from ..providers.runware.tasks import can_stream
-from ..settings import Settings
 
 __all__ = ["SessionPerformer"]
 
@@ -30,21 +28,11 @@ _RECORDED_S = 2.0
 up in the log at once: a chain that is built again asks no question about steps that cost nothing."""
 
 
-class Submits(Protocol):
+class Submits(Ports, Protocol):
     """What the methods need of their session, with `submit` and `submit_all` as `Engine` has them."""
 
     submit: Any
     submit_all: Any
-
-    @property
-    def settings(self) -> Settings:
-        """The settings that apply."""
-
-    def provider(self, service: str = "") -> Provider:
-        """Return the provider of a service. See `Ports.provider`."""
-
-    def serves(self, service: str) -> bool:
-        """Return whether `provider` returns one for this service."""
 
 
 class SessionPerformer:
@@ -141,16 +129,9 @@ class SessionPerformer:
     def _media_of_job(self, job: Job, *, is_member: bool) -> list[Result | Awaited]:
         if job.is_recorded and not job.is_done and not background_loop().is_current():
             concurrent.futures.wait([job.future], timeout=_RECORDED_S)
-        if job.is_done:
-            failed = failure_of(job, "This task")
-            if failed is None:
-                return self._media_of(job.future.result())
-            if not is_member:
-                raise failed
+        if is_member and job.is_done and job.future.exception() is not None:
             return [Awaited(job)]  # its step ends with this error, and those of the other members are sent
-        provider = self._session.provider(job.record.provider if self._session.serves(job.record.provider) else "")
-        count = provider.number_of_results(job.record.request)
-        return [Awaited(job)] if count == 1 else [Awaited(job, index) for index in range(count)]
+        return choose(self._session, job)
 
 
 def _is_text(medium: Result | Awaited) -> bool:
