@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .commands.call import command
+    from .commands.prompt_api import prompt, prompts
     from .core.option_values import LoRA
     from .core.results import Outcome, Result
     from .engine.job_group import JobGroup
@@ -90,6 +91,8 @@ _HOMES = {
     "gallery": "notebook.gallery",
     "mask_rectangle": "notebook.masks",
     "pick_model": "notebook.forms",
+    "prompt": "commands.prompt_api",
+    "prompts": "commands.prompt_api",
 }
 
 __all__ = [
@@ -130,6 +133,8 @@ __all__ = [
     "open_bundle",
     "pending",
     "pick_model",
+    "prompt",
+    "prompts",
     "read",
     "remove_background",
     "replay",

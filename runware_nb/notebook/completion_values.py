@@ -84,6 +84,8 @@ def _after_command(command: str, session: Session, names: Mapping[str, Any], fra
         return _ballots(session)
     if command == "config":
         return [name for name in settings_table() if name != "api_key"]
+    if command == "prompt":
+        return session.prompts.names()
     if command == "alias":
         return list(_aliases(session))
     return []

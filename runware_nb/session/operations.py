@@ -19,11 +19,12 @@ from ..engine.jobs import Job
 from ..errors import ArgumentInvalid, TaskInvalid
 from ..providers.runware.catalog import Model, Rulebook, all_models, find_model
 from ..providers.runware.operations import binding_for, has_binding, operation_of_task, option_fields, wire_name
-from ..providers.runware.tasks import request_of
+from ..providers.runware.tasks import can_stream, request_of
 from ..remedies import Option as RemedyOption
 from ..remedies import Remedy, command
 from .api import as_tags
 from .current import current_session
+from .text_requests import compose_text
 
 if TYPE_CHECKING:
     from .session import Session
@@ -95,6 +96,8 @@ def build_request(
     extra = extra or {}
     defaults = session.settings.defaults if defaults is None else defaults
     given = {name: value for name, value in values.items() if value is not None}
+    if can_stream(binding_for(operation).task_type):
+        given, extra = compose_text(session, operation, given, extra)
     if isinstance(given.get("model"), str):
         given["model"] = session.aliases.air_of(given["model"])
     elif "model" not in extra and "model" in defaults and not binding_for(operation).models.keys() & given.keys():
