@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .providers.runware.tasks import ImageTask
     from .reproduce.api import bundle, check_bundle, code, import_runs, open_bundle, replay, verify
     from .session import CellContext, Job, Session, cancel_queued, connect, image, job, log, pending, read, resume, run
+    from .session.history import history
     from .session.operation_functions import (
         audio,
         caption,
@@ -60,6 +61,7 @@ _HOMES = {
     "TaskError": "errors",
     "cancel_queued": "session.api",
     "connect": "session.api",
+    "history": "session.history",
     "image": "session.api",
     "job": "session.api",
     "log": "session.api",
@@ -102,6 +104,7 @@ __all__ = [
     "enhance",
     "form",
     "gallery",
+    "history",
     "image",
     "import_runs",
     "job",

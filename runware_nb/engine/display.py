@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from ..core.media_types import IMAGE_TYPES, ending_for, sniff
 from ..core.money import format_amount, format_costs
-from ..core.results import Outcome, Result
+from ..core.results import PARTIAL, Outcome, Result
 from ..errors import MediaError, TaskError
 from ..media import MemoryMedium, decode, make_thumbnail
 from ..media.medium_kinds import MediumKind, kind_of
@@ -24,6 +24,7 @@ from ..media.svg import svg_size
 from ..present.results import ResultsView, Tile, format_stars, format_usd, render_plain, render_results
 from ..present.sizes import format_size
 from ..present.table import Table
+from ..present.text import TextView, Turn, render_text
 from ..printable import printable_bundle
 from ..providers.base import Description
 from ..remedies import Option, Remedy
@@ -31,6 +32,7 @@ from ..reprs import short_repr
 from ..runlog import RunRecord
 from .front_end import current_front_end
 from .guides import Guide
+from .structured import problem_of
 
 if TYPE_CHECKING:
     from ..runlog import RunLog
@@ -47,12 +49,21 @@ __all__ = [
     "relative_path",
     "render_outcome",
     "render_result",
+    "render_unfinished_text",
     "runs_table",
     "show_outcome",
 ]
 
 
+_TOKENS = {"promptTokens": "in", "completionTokens": "out", "thinkingTokens": "for reasoning"}
+_ENDED = {
+    "length": Remedy("The text ends at the limit of tokens. Raise {0} for a longer one.", (Option("max-tokens"),)),
+    "content_filter": Remedy("The content filter of the service ended the text."),
+    "unknown": Remedy("The service did not state why the text ended."),
+}
 _SIDE_PX = 512
+_LEAST_SHARE = 8 * 1024
+"""Bytes of a still picture, however many there are in one output."""
 COUNTED_AT_MOST = 10_000
 """More runs than this are not counted one by one, so that a list stays quick in a log of a million."""
 _OTHER_PAGES = Remedy("{0} and {1} show the others", (Option("page"), Option("limit", "all", python="limit=None")))
@@ -82,8 +93,12 @@ def render_outcome(
         guides = lent.guides if isinstance(lent, OutcomeRenderer) else ()
     if description is None:
         description = lent.description if isinstance(lent, OutcomeRenderer) else Description(_kind(outcome.task))
+    if len(outcome.results) == 1 and outcome.results[0].is_written:
+        shown = render_text(_text_view(outcome.results[0], description, outcome.errors, outcome))
+        return {"text/plain": shown["text/plain"]} if display == "image" else shown
     prompt = description.prompt
     several = len(outcome.results) > 1
+    share = max(_LEAST_SHARE, PREVIEW_BYTES // max(1, len(outcome.results)))
     is_plain = display == "image"
     view = ResultsView(
         prompt=prompt,
@@ -91,7 +106,7 @@ def render_outcome(
         if is_plain
         else [
             *filter(None, map(_guide_tile, guides)),
-            *(_tile(result, description, outcome.task, several=several) for result in outcome.results),
+            *(_tile(result, description, outcome.task, several=several, share=share) for result in outcome.results),
         ],
         failures=[error_sentence(error) for error in outcome.errors],
         facts=_facts(outcome),
@@ -122,6 +137,8 @@ def render_result(
     result: Result, description: Description, task: Mapping[str, Any] = MappingProxyType({}), *, display: str = "html"
 ) -> dict[str, str]:
     """Show a single result of a task."""
+    if display != "image" and result.is_written:
+        return render_text(_text_view(result, description))
     facts = [f"#{result.index + 1}", *([f"seed {result.seed}"] if result.seed is not None else []),
              format_usd(result.cost_usd), f"{result.task_uuid[:4]}…"]  # fmt: skip
     if display == "image":
@@ -191,6 +208,45 @@ class ResultRenderer:
     def __call__(self, result: Result) -> dict[str, str]:
         """Return the result's MIME bundle."""
         return render_result(result, self.description, self.task, display=self.display)
+
+
+def render_unfinished_text(words: str, reasoning: str, sentence: str, task_uuid: str) -> dict[str, str]:
+    """Return a text whose run failed before it was complete, as a MIME bundle."""
+    raw = {"text": words, **({"reasoningContent": reasoning} if reasoning else {}), PARTIAL: True}
+    view = _text_view(Result(raw, task_uuid), Description(""))
+    return render_text(replace(view, failures=[sentence]))
+
+
+def _text_view(
+    result: Result, description: Description, errors: Sequence[TaskError] = (), outcome: Outcome | None = None
+) -> TextView:
+    """Return a generated text as a cell shows it."""
+    problem = problem_of(result, description.schema) if description.is_json else None
+    is_data = description.is_json and result.json is not None
+    ended = _ENDED.get(result.finish_reason or "stop")
+    notices = [current_front_end().remedy(ended)] if ended is not None else []
+    return TextView(
+        text=result.text or "",
+        reasoning=result.reasoning or "",
+        data=json.dumps(result.json, ensure_ascii=False, indent=2) if is_data else "",
+        turns=[Turn(role, words) for role, words in description.turns],
+        failures=[*(error_sentence(error) for error in errors), *([problem] if problem else [])],
+        notices=notices,
+        facts=_facts_of_text(result, outcome),
+        is_partial=result.is_partial,
+    )
+
+
+def _facts_of_text(result: Result, outcome: Outcome | None) -> list[str]:
+    usage = {name: count for name, count in result.usage.items() if isinstance(count, int)}
+    tokens = [f"{usage[name]:,} {label}" for name, label in _TOKENS.items() if name in usage]
+    facts = ["incomplete"] if result.is_partial else []
+    if tokens:
+        facts.append(f"tokens: {', '.join(tokens)}")
+    facts.append("cost unknown" if result.cost_usd is None else format_usd(result.cost_usd))
+    if outcome is not None and outcome.duration_s is not None:
+        facts.append(f"{outcome.duration_s:.{1 if outcome.duration_s >= 0.1 else 2}f} s")
+    return [*facts, f"{result.task_uuid[:4]}…"]
 
 
 def _render_plain(view: ResultsView, results: Sequence[Result], guides: Sequence[Guide] = ()) -> dict[str, str]:
@@ -293,7 +349,9 @@ def error_sentence(error: BaseException) -> str:
     return f"{type(error).__name__}: {current_front_end().message(error)}{tail}"
 
 
-def _tile(result: Result, description: Description, task: Mapping[str, Any], *, several: bool) -> Tile:
+def _tile(
+    result: Result, description: Description, task: Mapping[str, Any], *, several: bool, share: int = PREVIEW_BYTES
+) -> Tile:
     prompt = description.prompt
     seed = "" if result.seed is None else f" · seed {result.seed}"
     caption = f"#{result.index + 1}{seed}" if several else ""
@@ -309,7 +367,7 @@ def _tile(result: Result, description: Description, task: Mapping[str, Any], *, 
         body = result.bytes
         kind = sniff(body)
         if kind not in IMAGE_TYPES:
-            return _other_medium(bare, result, body, kind or "", prompt)
+            return _other_medium(bare, result, body, kind or "", prompt, share=share)
         small = make_thumbnail(decode(body))
     except MediaError as error:
         return Tile(alt=prompt, caption=caption, words=str(error))
@@ -327,16 +385,31 @@ def _guide_tile(guide: Guide) -> Tile | None:
                 media_type=small.media_type, width=small.width, height=small.height)  # fmt: skip
 
 
-def _other_medium(bare: Tile, result: Result, body: bytes, media_type: str, prompt: str) -> Tile:
-    """Return the tile of a file that is no image of pixels."""
+def _other_medium(
+    bare: Tile, result: Result, body: bytes, media_type: str, prompt: str, *, share: int = PREVIEW_BYTES
+) -> Tile:
+    """Return the tile of a file that is not an image of pixels.
+
+    Args:
+        bare: The tile so far.
+        result: The result.
+        body: Its file.
+        media_type: As it was detected.
+        prompt: What was asked for.
+        share: Most bytes of its still picture, because several share one output.
+    """
     kind = kind_of(media_type)
     ending = ending_for(media_type)
     noun = f"{kind[0].upper()}{kind[1:]}"
     alt = prompt if kind is MediumKind.IMAGE else f"{noun}: {prompt}" if prompt else noun
-    tile = replace(bare, alt=alt, file_name=_file_name(result, prompt, ending))
+    tile = replace(bare, alt=alt, file_name=_file_name(result, prompt, ending), is_flagged=result.is_flagged)
     name = f"{ending[1:].upper()} {kind}" if media_type else "file of an unknown type"
     if kind is MediumKind.IMAGE:
-        return _drawing(tile, body, name) if media_type == "image/svg+xml" else replace(tile, words=_join(name, body))
+        return (
+            _drawing(tile, body, name, share)
+            if media_type == "image/svg+xml"
+            else replace(tile, words=_join(name, body))
+        )
     preview = _preview(result)
     tile = replace(
         tile,
@@ -346,6 +419,9 @@ def _other_medium(bare: Tile, result: Result, body: bytes, media_type: str, prom
     )
     if preview is None or preview.body is None:
         return tile
+    if len(preview.body) > share:
+        small = make_thumbnail(decode(preview.body), max_bytes=share)
+        return replace(tile, body=small.body, media_type=small.media_type, width=small.width, height=small.height)
     return replace(tile, body=preview.body, media_type=preview.media_type, width=preview.width, height=preview.height)
 
 
@@ -353,7 +429,7 @@ def _preview(result: Result) -> Preview | None:
     return result.medium.preview if isinstance(result.medium, MemoryMedium) else None
 
 
-def _drawing(tile: Tile, body: bytes, name: str) -> Tile:
+def _drawing(tile: Tile, body: bytes, name: str, share: int) -> Tile:
     """Return the tile of an SVG file: as an image, which runs no script. A large one is shown from its file."""
     size = svg_size(body)
     width = min(_SIDE_PX, round(size[0])) if size is not None else _SIDE_PX
@@ -365,7 +441,7 @@ def _drawing(tile: Tile, body: bytes, name: str) -> Tile:
         width=max(1, width),
         words=_join(name, body, *([f"{size[0]:g} × {size[1]:g}"] if size is not None else [])),
     )
-    if len(body) <= PREVIEW_BYTES:
+    if len(body) <= share:
         return replace(tile, body=body, media_type="image/svg+xml", height=height)
     return replace(
         tile, source=tile.href or "", note="The image is too large for the notebook: it is shown from its file."

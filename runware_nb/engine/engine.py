@@ -7,6 +7,7 @@ log, joins the same request in progress, is refused by a budget or the user, or 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..core.chaining import Performer
@@ -77,14 +78,14 @@ class Engine:
         Raises:
             TaskInvalid: The service would refuse it; the message states what to change.
         """
-        return self._plan(*resolve(task), as_is=as_is, service=service)
+        plan = self._plan(*resolve(task), as_is=as_is, service=service)
+        return replace(plan, usual_duration=expected_duration(self._ports, plan.task, service))
 
     def _plan(self, task: Task, awaited: Sequence[Awaited], *, as_is: bool, service: str) -> Plan:
         if awaited and isinstance(task, Mapping):
             task = stand_ins(dict(task))
         plan = self._ports.provider(service).plan(task, as_is=as_is)
-        usual = expected_duration(self._ports, plan.task, service)
-        return Plan(plan.task, list(plan.warnings), estimate(self._ports, plan.task, service), usual)
+        return Plan(plan.task, list(plan.warnings), estimate(self._ports, plan.task, service))
 
     def submit(
         self,

@@ -424,6 +424,14 @@ class Job(Operations["Job"], Coroutine[Any, None, Outcome]):
             Remedy("{0} waits for it.", (collect,)),
         )
 
+    def history(self) -> Any:
+        """Return the runs that it was made from, and those made from it, as a tree with small pictures.
+
+        Raises:
+            RunNotFound: The log does not have it yet.
+        """
+        return self.owner.performer.history(self.task_uuid)
+
     def _perform(self, method: str, values: Mapping[str, Any]) -> Job:
         job: Job = self.owner.performer(METHODS[method], self, values)
         return job

@@ -164,10 +164,16 @@ class Description:
     Attributes:
         prompt: What it was asked with, or the kind of the task.
         parameters: What decided the result, by name, in a fixed order; without how it was delivered.
+        turns: The earlier messages of a conversation, as roles and texts.
+        is_json: Whether the text was asked for as JSON.
+        schema: The JSON Schema of that JSON; None without one.
     """
 
     prompt: str
     parameters: tuple[tuple[str, Any], ...] = ()
+    turns: tuple[tuple[str, str], ...] = ()
+    is_json: bool = False
+    schema: Mapping[str, Any] | None = None
 
 
 class TypedTask(Protocol):

@@ -584,6 +584,13 @@ class RunLog:
             found = connection.execute(wanted).scalar()
         return found if isinstance(found, str) else None
 
+    def runs_with_uuids(self, task_uuids: Sequence[str]) -> list[RunRecord]:
+        """List the runs with these task UUIDs, oldest first; those that are not in the log are left out."""
+        found: list[RunRecord] = []
+        for some in in_chunks(task_uuids):
+            found += self.read(sa.select(runs).where(runs.c.task_uuid.in_(some)).order_by(runs.c.id))
+        return found
+
     def children_of(self, task_uuids: Sequence[str]) -> list[RunRecord]:
         """List the runs that were made from results of others, oldest first."""
         found: list[RunRecord] = []

@@ -86,6 +86,10 @@ class SessionPerformer:
             return job
         return JobGroup(self._session.submit_all(tasks, **ours))
 
+    def history(self, task_uuid: str) -> Any:
+        """Return the tree of a run. See `Performer`."""
+        return load("session.history").history(task_uuid, session=self._session)
+
     def _task(
         self, operation: Operation, medium: Result | Awaited, given: Mapping[str, Any], extra: Mapping[str, Any] | None
     ) -> Item:

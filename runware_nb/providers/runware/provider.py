@@ -25,12 +25,12 @@ from .client import Client
 from .operations import operation_of_task
 from .parameters import DELIVERY, in_order, parameters_of
 from .planner import Planner
-from .tasks import current_task_type, expected_results, prepare, prompt_of
+from .tasks import current_task_type, earlier_turns, expected_results, prepare, prompt_of
 from .tracker import CAPABILITIES
 
 __all__ = ["RunwareProvider"]
 
-_NOT_OF_ONE_RESULT = DELIVERY | {"numberResults", "width", "height"}
+_NOT_OF_ONE_RESULT = DELIVERY | {"numberResults", "width", "height", "messages", "jsonSchema", "includeUsage"}
 _PROTOCOL_DEFAULTS: Mapping[str, Any] = {"number_results": 1, "output_format": "JPG", "output_quality": 95}
 
 
@@ -125,7 +125,12 @@ class RunwareProvider:
         # in an order of its own: an answer from the log or from a bundle has lost that of the request
         ordered = in_order(task)
         shown = tuple((name, value) for name, value in ordered.items() if name not in _NOT_OF_ONE_RESULT)
-        return Description(prompt_of(task) or str(task.get("taskType", "")), shown)
+        schema = task.get("jsonSchema")
+        return Description(
+            prompt_of(task) or str(task.get("taskType", "")), shown, turns=earlier_turns(task),
+            is_json=schema is not None or task.get("outputFormat") == "JSON",
+            schema=schema if isinstance(schema, Mapping) else None,
+        )  # fmt: skip
 
     def parameters(self, request: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return the parameters of a request, without the protocol's defaults. See `Provider.parameters`."""

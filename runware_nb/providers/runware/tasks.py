@@ -22,9 +22,11 @@ __all__ = [
     "Task",
     "as_wire",
     "current_task_type",
+    "earlier_turns",
     "expected_results",
     "is_utility",
     "is_uuid",
+    "message_text",
     "prepare",
     "prompt_of",
     "request_of",
@@ -326,6 +328,23 @@ def expected_results(task: Mapping[str, Any]) -> int:
     binding = binding_of(str(task.get("taskType")))
     value = task.get("numberResults" if binding is None else binding.count_field, 1)
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 1
+
+
+def earlier_turns(task: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return the messages of a conversation before the last one, as roles and texts."""
+    messages = task.get("messages")
+    earlier = messages[:-1] if isinstance(messages, list) else []
+    return tuple(
+        (str(message.get("role")), message_text(message)) for message in earlier if isinstance(message, Mapping)
+    )
+
+
+def message_text(message: Mapping[str, Any]) -> str:
+    """Return the text of a message, which may be in several parts."""
+    content = message.get("content")
+    if isinstance(content, list):
+        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
+    return str(content or "")
 
 
 def prompt_of(task: Mapping[str, Any]) -> str | None:

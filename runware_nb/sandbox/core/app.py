@@ -38,6 +38,9 @@ def _controls(prefix: str, service: Service) -> list[Route]:
     async def requests(request: Request) -> Response:
         return _unless_allowed(request, service) or JSONResponse({"requests": service.requests()})
 
+    async def uploads(request: Request) -> Response:
+        return _unless_allowed(request, service) or JSONResponse({"uploads": service.uploaded()})
+
     async def faults(request: Request) -> Response:
         return await _set(request, service, service.faults.load)
 
@@ -53,6 +56,7 @@ def _controls(prefix: str, service: Service) -> list[Route]:
     return [
         Route(f"{prefix}/_sandbox/ledger", ledger),
         Route(f"{prefix}/_sandbox/requests", requests),
+        Route(f"{prefix}/_sandbox/uploads", uploads),
         Route(f"{prefix}/_sandbox/faults", faults, methods=["POST"]),
         Route(f"{prefix}/_sandbox/behaviour", behaviour, methods=["POST"]),
         Route(f"{prefix}/_sandbox/release", release, methods=["POST"]),

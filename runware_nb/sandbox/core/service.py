@@ -90,6 +90,10 @@ class Service(abc.ABC):
         """Return the tasks that were accepted, as they were sent, oldest first; empty if the service keeps none."""
         return []
 
+    def uploaded(self) -> list[Json]:
+        """Return the uploaded media with their `uuid`, `url` and `sha256`, oldest first; empty if there are none."""
+        return []
+
     def set_behaviour(self, values: Json) -> None:
         """Set switches for what sources about the real service disagree on.
 

@@ -54,6 +54,10 @@ class Uploads:
         self._names.clear()
         self._bodies.clear()
 
+    def all(self) -> list[tuple[str, str, bytes]]:
+        """List UUID, file name and bytes of each, oldest first."""
+        return [(media_uuid, name, self._bodies[name]) for media_uuid, name in self._names.items()]
+
     def name(self, media_uuid: str) -> str | None:
         """File name of an upload."""
         return self._names.get(media_uuid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any
@@ -342,6 +343,13 @@ class RunwareService(Service):
     def requests(self) -> list[Json]:
         """Return the accepted tasks. See `Service.requests`."""
         return [work.asked for work in self.works.values()]
+
+    def uploaded(self) -> list[Json]:
+        """Return the uploaded media. See `Service.uploaded`."""
+        return [
+            {"uuid": media_uuid, "url": f"{self.media_url}/{name}", "sha256": hashlib.sha256(body).hexdigest()}
+            for media_uuid, name, body in self.uploads.all()
+        ]
 
     def ledger(self) -> Json:
         """Settle everything that is finished by now, and list the charges."""
