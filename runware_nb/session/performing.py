@@ -19,6 +19,7 @@ from ..engine.sources import choose, kind_of_run
 from ..errors import ArgumentInvalid, TaskInvalid
 from ..loading import load
 from ..loop import background_loop
+from ..providers.runware.tasks import can_stream
 
 __all__ = ["SessionPerformer"]
 
@@ -82,6 +83,14 @@ class SessionPerformer:
     def _task(
         self, operation: Operation, medium: Result | Awaited, given: Mapping[str, Any], extra: Mapping[str, Any] | None
     ) -> Item:
+        # Loaded by name: the functions of the operations need the current session, which is built with this class.
+        build_request = load("session.operations").build_request
+        task: Item
+        if can_stream(binding_for(operation).task_type) and _is_text(medium):
+            # A text that was generated is asked about in its own conversation, and not as the first message of another.
+            source = medium.job if isinstance(medium, Awaited) else medium
+            task = build_request(self._session, operation, {**given, "continue_from": source}, extra=extra)
+            return task
         kind = medium.kind if isinstance(medium, Result) else kind_of_run(medium.job.record)
         subject = subject_of(operation, kind)
         name = operation.body if subject is None else subject.name
@@ -95,9 +104,7 @@ class SessionPerformer:
             value = [medium]
         elif subject is None and isinstance(medium, Result):
             value = medium.text
-        # Loaded by name: the functions of the operations need the current session, which is built with this class.
-        build_request = load("session.operations").build_request
-        task: Item = build_request(self._session, operation, {**given, name: value}, extra=extra)
+        task = build_request(self._session, operation, {**given, name: value}, extra=extra)
         return task
 
     def _media_of(self, source: Any) -> list[Result | Awaited]:
@@ -125,6 +132,13 @@ class SessionPerformer:
         if is_member and job.is_done and job.future.exception() is not None:
             return [Awaited(job)]  # its step ends with this error, and those of the other members are sent
         return choose(self._session, job)
+
+
+def _is_text(medium: Result | Awaited) -> bool:
+    """Return whether a medium is a generated text, unlike a caption."""
+    if isinstance(medium, Result):
+        return medium.is_written
+    return can_stream(medium.job.record.task_type)
 
 
 def _no_session() -> None:

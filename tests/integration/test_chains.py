@@ -310,7 +310,10 @@ def test_a_failed_source_ends_every_step_after_it(sandbox, session):
 def test_one_failed_source_of_two_ends_the_step_at_once(session, source, image):
     other = Source(session, image)
     step = session.submit({**TASK, "seed": 3, "seedImage": source.job, "maskImage": other.job})
-    assert step.waiting == f"waits for runs {source.job.task_uuid[:8]} (text-to-image) and {other.job.task_uuid[:8]} (text-to-image)"
+    assert (
+        step.waiting
+        == f"waits for runs {source.job.task_uuid[:8]} (text-to-image) and {other.job.task_uuid[:8]} (text-to-image)"
+    )
     other.job.settle(None, TaskFailed("it failed"))
     with pytest.raises(SourceFailed, match="it failed"):
         step.result(WAIT_S)
@@ -517,9 +520,7 @@ def test_a_method_acts_on_every_result(sandbox, session):
     recorded = outcome.upscale(2)
     assert isinstance(recorded, rw.JobGroup)
     assert [each.is_recorded for each in recorded.result(WAIT_S)] == [True] * 3
-    assert [each[0].item_uuid for each in recorded.result()] == [
-        job.result()[0].item_uuid for job in three.upscale(2)
-    ]
+    assert [each[0].item_uuid for each in recorded.result()] == [job.result()[0].item_uuid for job in three.upscale(2)]
     assert isinstance(outcome[1].upscale(2), rw.Job)
     assert outcome[1].upscale(2).task_uuid == recorded[1].task_uuid
 
@@ -629,7 +630,9 @@ def test_a_text_stands_for_itself_in_the_place_of_a_prompt(session, source):
 
 def test_kinds_that_do_not_fit_are_refused(session, source):
     caption = source.job.caption()
-    with pytest.raises(TaskInvalid, match=r"Cannot use upscale\(\) on a result of the kind 'text': expected image or video"):
+    with pytest.raises(
+        TaskInvalid, match=r"Cannot use upscale\(\) on a result of the kind 'text': expected image or video"
+    ):
         caption.upscale(2)
     with pytest.raises(TaskInvalid, match=r"Cannot use enhance\(\) on a result of the kind 'image': expected text"):
         source.job.enhance()
