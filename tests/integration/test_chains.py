@@ -29,7 +29,6 @@ from runware_nb.errors import (
     NotConfirmed,
     NotRecorded,
     RunCancelled,
-    RunwareNBError,
     SourceFailed,
     TaskFailed,
     TaskInvalid,
@@ -290,7 +289,9 @@ def test_replay_mode_answers_a_chain_from_the_log(session, make_session, sandbox
 
 def test_a_failed_source_ends_every_step_after_it(sandbox, session):
     """Each names the run that failed, and not the step before it."""
-    sandbox.faults({"kind": "refuse", "on": "imageInference", "status": 400, "code": "invalidPrompt", "message": "no such word"})
+    sandbox.faults(
+        {"kind": "refuse", "on": "imageInference", "status": 400, "code": "invalidPrompt", "message": "no such word"}
+    )
     first = session.submit({**TASK, "seed": 5})
     last = first.upscale(2).remove_background().caption()
     with pytest.raises(SourceFailed) as caught:
@@ -500,7 +501,9 @@ def test_a_chain_can_be_awaited(session, run_async):
 
 
 def test_an_error_reaches_whoever_awaits(sandbox, session, run_async):
-    sandbox.faults({"kind": "refuse", "on": "imageInference", "status": 400, "code": "invalidPrompt", "message": "no such word"})
+    sandbox.faults(
+        {"kind": "refuse", "on": "imageInference", "status": 400, "code": "invalidPrompt", "message": "no such word"}
+    )
 
     async def main():
         await session.submit({**TASK, "seed": 1}).upscale(2)
@@ -548,11 +551,7 @@ def test_a_group_is_a_sequence_that_ends_when_all_have_ended(session, image):
         pickle.dumps(group)
     assert rw.JobGroup([]).result() == []
     with pytest.raises(TaskInvalid, match="no job to continue with"):
-        Performer(session, rw.JobGroup([]))
-
-
-def Performer(session, source):
-    return session.performer(METHODS["upscale"], source, {})
+        session.performer(METHODS["upscale"], rw.JobGroup([]), {})
 
 
 def test_stop_and_cancel_of_a_group(session, image):
@@ -646,8 +645,8 @@ def test_kinds_that_do_not_fit_are_refused(session, source):
         session.submit({**TASK, "positivePrompt": source.job})
     with pytest.raises(ArgumentInvalid, match="nearest is factor"):
         source.job.upscale(faktor=2)
-    with pytest.raises(ArgumentInvalid, match=r"use rw\.upscale\(\)"):
-        session.performer(METHODS["enhance"], caption.result(), {"prompt": "x"})
+    with pytest.raises(ArgumentInvalid, match=r"the method of a result fills it; use rw\.audio\(\)"):
+        caption.audio("a storm")
 
 
 def test_words_of_a_line_find_jobs(session, source):
@@ -675,12 +674,8 @@ def test_a_result_without_a_session_is_a_value_still(image):
         Result({}, "u").caption()
 
 
-def test_an_unexpected_error_reaches_whoever_waits(session, source):
-    class Broken(RunwareNBError):
-        pass
-
+def test_a_source_without_a_result_ends_the_step(session, source):
     step = source.job.upscale(2)
-    session.fetches_media = True
     source.job.settle(Outcome({}, source.job.task_uuid, [], []), None)
     with pytest.raises(SourceFailed, match="has 0 results, and one is expected"):
         step.result(WAIT_S)
