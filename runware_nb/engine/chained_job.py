@@ -197,8 +197,8 @@ class ChainedJob(Job):
         state = f"Run {self.task_uuid} is about to be sent, and its result goes to the log."
         if awaited is not None:
             state = (
-                f"Run {self.task_uuid} {awaited}. It is sent when that result is here, and costs nothing if this kernel "
-                "ends before."
+                f"Run {self.task_uuid} {awaited}. It is sent when that result is here, and costs nothing if this "
+                "kernel ends before."
             )
         return state, Remedy("{0} cancels it.", (cancel,))
 
