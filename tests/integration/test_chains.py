@@ -622,6 +622,10 @@ def test_a_text_stands_for_itself_in_the_place_of_a_prompt(session, source):
     assert session.log.find(better.task_uuid if better.result(WAIT_S) else "").request["prompt"] == text
     direct = caption.result().enhance(versions=1)
     assert session.log.find(direct.task_uuid if direct.result(WAIT_S) else "").request["prompt"] == text
+    for run in (better, direct):
+        assert [(each.task_uuid, each.role) for each in session.log.find(run.task_uuid).parents] == [
+            (caption.task_uuid, "prompt")
+        ]
     prompt = session.submit({**TASK, "seed": 1, "positivePrompt": caption})
     prompt.result(WAIT_S)
     assert session.log.find(prompt.task_uuid).prompt == text
