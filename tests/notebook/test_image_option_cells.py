@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 import runware_nb as rw
-from runware_nb.errors import MagicUsageError, RunwareNBError, TaskInvalid
+from runware_nb.errors import BudgetExceeded, MagicUsageError, RunwareNBError, TaskInvalid
 from runware_nb.notebook.completion import complete_runware
 from runware_nb.session import current_session
 
@@ -146,6 +146,17 @@ def test_a_guide_image_and_its_image_are_agreed_to_together(notebook, sandbox, m
     assert "runware:controlnet-preprocess@canny" in asked[0]
     assert session.log.recent() == []
     assert sandbox.charges() == []
+
+
+@pytest.mark.parametrize("agreed", ["", "--yes"])
+def test_a_budget_that_covers_only_the_guide_image_refuses_both(notebook, sandbox, agreed):
+    notebook.run("%%runware -s 256x256 --control canny:in.png --seed 1 -q\na lake")
+    spent = sum(charge["amount"] for charge in sandbox.charges())
+    Image.new("RGB", (256, 128), "red").save("other.png")
+    notebook.run(f"%runware budget {spent + 0.001} --all")
+    with pytest.raises(BudgetExceeded):
+        notebook.run(f"%%runware -s 256x256 --control canny:other.png --seed 1 {agreed}\na lake")
+    assert len(sandbox.charges()) == 2
 
 
 def test_code_makes_the_same_request_again(notebook):
