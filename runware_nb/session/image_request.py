@@ -87,7 +87,7 @@ def image_request(
     if "vary" in values:
         values, carried, prompt, parents = _as_variation(session, values, prompt, defaults, typed)
     name = str(values.get("model") or DEFAULT_MODEL)
-    rules = None if session is None else session.planner.rules_for(name)
+    rules = session.planner.rules_for(name) if session is not None and (own or "outpaint" in values) else None
     air = name if session is None else session.aliases.air_of(name)
     known = find_model(air)
     check_accepted(rules, own, name="" if known is None else known.name)
