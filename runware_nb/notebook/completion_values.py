@@ -99,7 +99,7 @@ def _models(session: Session, command: str = "") -> list[str]:
     types = task_types_by_name()
     task_type = types.get(command, types[TEXT_TO_IMAGE.name])
     models = [model for model in all_models() if model.task_type == task_type]
-    return [*_aliases(session), *(name for model in models for name in (model.air, *model.aliases))]
+    return [*_aliases(session), *(name for model in models for name in model.typed_names)]
 
 
 def _aliases(session: Session) -> list[str]:
