@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .commands.call import command
+    from .commands.prompt_api import prompt, prompts
     from .core.option_values import LoRA
     from .core.results import Outcome, Result
     from .engine.job_group import JobGroup
@@ -23,6 +24,20 @@ if TYPE_CHECKING:
     from .providers.runware.tasks import ImageTask
     from .reproduce.api import bundle, check_bundle, code, import_runs, open_bundle, replay, verify
     from .session import CellContext, Job, Session, cancel_queued, connect, image, job, log, pending, read, resume, run
+    from .session.history import history
+    from .session.operation_functions import (
+        audio,
+        caption,
+        controlnet,
+        enhance,
+        mask,
+        model_3d,
+        remove_background,
+        text,
+        upscale,
+        vectorize,
+        video,
+    )
     from .settings import Settings
 
 _HOMES = {
@@ -47,6 +62,7 @@ _HOMES = {
     "TaskError": "errors",
     "cancel_queued": "session.api",
     "connect": "session.api",
+    "history": "session.history",
     "image": "session.api",
     "job": "session.api",
     "log": "session.api",
@@ -60,6 +76,8 @@ _HOMES = {
     "gallery": "notebook.gallery",
     "mask_rectangle": "notebook.masks",
     "pick_model": "notebook.forms",
+    "prompt": "commands.prompt_api",
+    "prompts": "commands.prompt_api",
 }
 
 __all__ = [
@@ -76,28 +94,42 @@ __all__ = [
     "Settings",
     "TaskError",
     "__version__",
+    "audio",
     "brush",
     "bundle",
     "cancel_queued",
+    "caption",
     "check_bundle",
     "code",
     "command",
     "connect",
+    "controlnet",
+    "enhance",
     "form",
     "gallery",
+    "history",
     "image",
     "import_runs",
     "job",
     "log",
+    "mask",
     "mask_rectangle",
+    "model_3d",
     "open_bundle",
     "pending",
     "pick_model",
+    "prompt",
+    "prompts",
     "read",
+    "remove_background",
     "replay",
     "resume",
     "run",
+    "text",
+    "upscale",
+    "vectorize",
     "verify",
+    "video",
 ]
 
 

@@ -12,6 +12,7 @@ RunwareNBError
     ProtocolError        an answer we cannot read; keep the frame, report it
     TaskError            the service said no; carries task_uuid, parameter, code, message
         TaskInvalid          change the request
+            MediumExpired        give the file again
         AuthenticationFailed get or fix the key
         OutOfCredit          top up
         RateLimited          wait, then send again
@@ -50,6 +51,7 @@ __all__ = [
     "FateUnknown",
     "MagicUsageError",
     "MediaError",
+    "MediumExpired",
     "NotConfirmed",
     "NotRecorded",
     "OutOfCredit",
@@ -328,6 +330,10 @@ class TaskInvalid(TaskError):
     def _lines(self) -> list[str]:
         lines = super()._lines()
         return [*lines, f"Try: {self.corrected}"] if self.corrected else lines
+
+
+class MediumExpired(TaskInvalid):
+    """The service refused the task, because it does not have a medium that the task names. It charged nothing."""
 
 
 class AuthenticationFailed(TaskError):

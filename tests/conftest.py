@@ -93,6 +93,10 @@ class SandboxProcess:
         """The tasks that the sandbox has accepted, as they were sent, oldest first."""
         return self.control("requests")["requests"]
 
+    def uploads(self) -> list[dict[str, Any]]:
+        """The uploaded media, each with `uuid`, `url` and `sha256`, oldest first."""
+        return self.control("uploads")["uploads"]
+
     def charges(self) -> list[dict[str, Any]]:
         return self.ledger()["charges"]
 

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import runware_nb
+from runware_nb.core.operations import OPERATIONS
 
 HEAVY = ["httpx", "websockets", "sqlalchemy", "PIL", "IPython", "ipywidgets", "alembic", "jsonschema_rs"]
 
@@ -52,7 +53,8 @@ def test_every_public_name_is_reachable_and_nothing_else_is_promised():
     assert set(runware_nb.__all__) <= set(runware_nb.__dir__())
     for name in runware_nb.__dir__():
         assert getattr(runware_nb, name) is not None
-    assert set(runware_nb._HOMES) | {"__version__"} == set(runware_nb.__all__)
+    functions = {operation.function for operation in OPERATIONS} - {None}
+    assert set(runware_nb._HOMES) | {"__version__"} | functions == set(runware_nb.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error():

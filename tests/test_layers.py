@@ -288,7 +288,7 @@ def test_magics_are_written_by_the_notebook_only():
         for text in texts_of(tree_of(path))
         if re.search(r"(?<!%)%runware\b", text.value)
     }
-    assert found == {"reproduce/notebook_runs.py"}
+    assert found == {"commands/as_cell.py", "reproduce/notebook_runs.py"}
 
 
 def test_the_engine_and_the_commands_use_the_front_end_of_their_session():

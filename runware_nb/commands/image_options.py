@@ -6,21 +6,26 @@ import argparse
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..core.conditioning import parse_control, parse_face, parse_ip_adapter
 from ..core.key_shapes import contains_key, looks_like_key
-from ..core.operations import TEXT_TO_IMAGE, Kind, Operation
-from ..core.option_values import parse_loras, parse_size
+from ..core.operations import TEXT_TO_IMAGE, Kind, Operation, Option
+from ..core.option_values import parse_size
 from ..core.provider_secrets import ProviderSecret, declared_secrets
 from ..core.redaction import known_secrets
 from ..errors import MagicUsageError
-from ..providers.runware.operations import wire_name
 from ..providers.runware.tasks import ImageTask
 from ..remedies import Remedy, command
-from ..session.api import as_tags, make_image_task
+from ..session.api import as_tags
+from ..session.image_request import ImageRequest, image_request
 from ..settings import RUNWARE_KEY, is_set_variable, remember_secrets, text_of_variable
 from .arguments import whole_number
+
+if TYPE_CHECKING:
+    from ..session import Session
 
 __all__ = [
     "add_image_options",
@@ -33,6 +38,7 @@ __all__ = [
     "refuse_keys",
     "refuse_keys_of_known_shape",
     "refuse_known_keys",
+    "request_from",
     "task_from",
 ]
 
@@ -51,8 +57,8 @@ def _numbers(text: str) -> list[float]:
         ) from None
 
 
-_READERS: Mapping[Kind, Callable[[str], Any] | None] = MappingProxyType(
-    {"text": None, "size": None, "lora": None, "integer": whole_number, "number": float, "numbers": _numbers}
+_READERS: Mapping[Kind, Callable[[str], Any]] = MappingProxyType(
+    {"integer": whole_number, "number": float, "numbers": _numbers}
 )
 
 
@@ -72,7 +78,7 @@ def add_operation_options(parser: argparse.ArgumentParser, operation: Operation,
         elif option.is_list:
             how |= {"action": "append"}
         else:
-            how |= {"type": _READERS[option.kind]}
+            how |= {"type": _READERS.get(option.kind)}
         group.add_argument(*option.flags, help=option.help, **how)
     for medium in operation.inputs:
         if medium.flag is not None:
@@ -98,39 +104,67 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add_label_options(parser)
 
 
-def task_from(options: argparse.Namespace, prompt: str, find: Callable[[str], Any]) -> ImageTask:
-    """Make the task.
+def request_from(
+    options: argparse.Namespace, prompt: str, find: Callable[[str], Any], session: Session | None
+) -> ImageRequest:
+    """Build the request of images.
 
     Args:
         options: As parsed.
         prompt: What to draw.
-        find: Gives the image that a word means.
+        find: Returns the image that a word means.
+        session: Finds earlier runs and the rules of models; None checks nothing that needs them.
 
     Raises:
         MagicUsageError: A value cannot be read.
     """
-    values = {option.name: getattr(options, option.long) for option in TEXT_TO_IMAGE.options}
+    values = {option.name: _with_media(option, getattr(options, option.long), find) for option in TEXT_TO_IMAGE.options}
     if values["output_format"]:
         values["output_format"] = values["output_format"].upper()
     size = values.pop("size")
     if size:
         values["width"], values["height"] = parse_size(size)
-    if values["loras"]:
-        values["loras"] = parse_loras(values["loras"])
-    media: dict[str, Any] = {}
     for medium in TEXT_TO_IMAGE.inputs:
         words = getattr(options, medium.name)
         if words:
-            media[wire_name(medium.name)] = [find(word) for word in words] if medium.is_list else find(words)
-    given = {name: value for name, value in values.items() if value is not None}
-    return make_image_task(prompt, extra={**media, **read_set(options.set or ())}, **given)
+            values[medium.name] = [find(word) for word in words] if medium.is_list else find(words)
+    typed = {option.name: option.flags[-1] for option in TEXT_TO_IMAGE.options}
+    typed |= {medium.name: medium.flag for medium in TEXT_TO_IMAGE.inputs if medium.flag}
+    filled: frozenset[str] = getattr(options, "filled", frozenset())
+    defaults = {option.name for option in TEXT_TO_IMAGE.options if option.long in filled}
+    if "size" in filled:
+        defaults |= {"width", "height"}
+    return image_request(session, prompt, values, extra=read_set(options.set or ()), typed=typed, defaults=defaults)
+
+
+def task_from(options: argparse.Namespace, prompt: str, find: Callable[[str], Any]) -> ImageTask:
+    """Build the task of images without a session. See `request_from`."""
+    return request_from(options, prompt, find, None).task
+
+
+def _with_media(option: Option, value: Any, find: Callable[[str], Any]) -> Any:
+    """Return the value of an option with the images that its words mean."""
+    if value is None:
+        return None
+    if option.kind == "image":
+        return find(value)
+    if option.kind == "images":
+        return [find(word) for word in value]
+    if option.kind == "control":
+        return [replace(one, image=find(one.image)) for one in map(parse_control, value)]
+    if option.kind == "ip-adapter":
+        return [replace(one, image=find(one.image)) for one in map(parse_ip_adapter, value)]
+    if option.kind == "pulid":
+        face = parse_face(value)
+        return replace(face, image=find(face.image))
+    return value
 
 
 def fill_in(options: argparse.Namespace, defaults: Mapping[str, Any]) -> None:
-    """Take defaults for what the line does not say; labels are added to its own.
+    """Take defaults for what the line does not state; tags are added to its own.
 
     Args:
-        options: As parsed; filled in.
+        options: As parsed; filled in. `filled` gets the names of the options whose values are defaults.
         defaults: By the names of options.
     """
     for name, value in defaults.items():
@@ -138,6 +172,7 @@ def fill_in(options: argparse.Namespace, defaults: Mapping[str, Any]) -> None:
             options.tag = list(as_tags([*options.tag, *as_tags(value)]))
         elif getattr(options, name) is None:
             setattr(options, name, value)
+            options.filled = frozenset({*getattr(options, "filled", ()), name})
 
 
 def refuse_keys(words: Sequence[str], known: Sequence[str] = ()) -> None:

@@ -40,10 +40,12 @@ def find_image(text: str, session: Session, names: Mapping[str, Any]) -> Any:
         return _result_of(session.last, int(of_last[1]), "the last result")
     if text.isidentifier() and text in names:
         value = names[text]
+        if value is None:
+            raise MagicUsageError(f"The variable {text} is None, so there is no image. Nothing was sent.")
         if isinstance(value, str):  # a word itself: a path, an address, a run
             return find_image(value, session, {})
         return _result_of(value, 1, text) if isinstance(value, Outcome) else value
-    if text.startswith(("http://", "https://", "data:")) or Path(text).expanduser().is_file():
+    if text.startswith(("http://", "https://", "data:")) or _exists(text):
         return text
     of_run = _OF_RUN.fullmatch(text)
     if of_run:
@@ -54,13 +56,29 @@ def find_image(text: str, session: Session, names: Mapping[str, Any]) -> Any:
     )
 
 
+def _exists(text: str) -> bool:
+    """Return whether there is something at a path; whether it is a file that can be used is found out by reading it."""
+    try:
+        return Path(text).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):  # too long, with a NUL, or in the home of an unknown user
+        return False
+
+
 def _result_of(value: Any, number: int, what: str) -> Any:
     if isinstance(value, Result) and number == 1:
         return value
     if not isinstance(value, Outcome):
-        raise MagicUsageError(f"{what} is no result yet, so it has no image")
+        what = f"{what[:1].upper()}{what[1:]}"
+        raise MagicUsageError(f"{what} is not a result with images yet. Nothing was sent. Generate one first.")
     if number > len(value.results):
-        raise MagicUsageError(f"{what} has {len(value.results)} images, and no #{number}")
+        what, count = f"{what[:1].upper()}{what[1:]}", len(value.results)
+        images = "1 image" if count == 1 else f"{count} images"
+        last = f"#1 to #{count}" if count > 1 else "#1"
+        raise MagicUsageError(
+            f"{what} has {images}, and no #{number}. Nothing was sent. Use {last}."
+            if count
+            else f"{what} has no image. Nothing was sent. Choose another result."
+        )
     return value.results[number - 1]
 
 
@@ -74,5 +92,7 @@ def _file_of(session: Session, ref: str, number: int, text: str) -> Any:
     found = [result for result in run.results if result.position == number - 1]
     path = session.recovery.find(run, found[0], polls=True) if found else None
     if path is None:
-        raise MagicUsageError(f"run {run.task_uuid[:8]} has no image #{number} here")
+        have = sum(result.error is None for result in run.results)
+        which = f"Its results are #1 to #{have}." if have > 1 else "It has one result." if have else "It has no result."
+        raise MagicUsageError(f"Run {run.task_uuid[:8]} has no image #{number} here. Nothing was sent. {which}")
     return path

@@ -69,6 +69,9 @@ class Performer(Protocol):
             A job, or a group of jobs.
         """
 
+    def history(self, task_uuid: str) -> Any:
+        """Return the tree of the runs that a run was made from, and of those made from it."""
+
 
 class Operations(Generic[T_co]):
     """The operations as methods. What each returns is the type argument: a job, or a group of jobs."""

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["has_media_inside", "holds_assets", "holds_media", "is_media_key", "list_media", "replace_media"]
+__all__ = [
+    "MASKED_FIELDS",
+    "MASK_FIELDS",
+    "has_media_inside",
+    "holds_assets",
+    "holds_media",
+    "is_media_key",
+    "kind_of_field",
+    "list_media",
+    "replace_media",
+    "replace_media_at",
+]
 
 _KEYS = frozenset(
     {
@@ -22,6 +33,18 @@ _INSIDE = frozenset(
 """Names that mean media only inside these objects: elsewhere they may mean something else."""
 _HOLDERS = frozenset({"inputs", "puLID", "pulid", "photoMaker", "acePlusPlus", "watermark", "frameImages",
                       "referenceImages"})  # fmt: skip
+MASK_FIELDS = frozenset({"maskImage", "mask"})
+"""Fields of a mask, which has the size of the image that it is for."""
+MASKED_FIELDS = frozenset({"seedImage", "image", "inputImage"})
+"""Fields of the image that a mask is for."""
+_KINDS: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("seedImage", "maskImage", "inputImage", "inputImages", "referenceImages", "inputMasks", "guideImage",
+         "guideImages", "frameImages", "image", "images", "mask"), "image"
+    ),
+    **dict.fromkeys(("referenceVideos", "inputVideo", "video", "videos"), "video"),
+    **dict.fromkeys(("inputAudio", "inputAudios", "audio", "audios"), "audio"),
+}  # fmt: skip
 _ASSETS = "assets"
 """An object of a task in which every value is a medium, whatever its name. Providers whose service has many names for
 media write tasks in this form, and give the values their names when they send the task."""
@@ -46,6 +69,11 @@ def is_media_key(key: str, *, is_inside: bool = False, is_at_top: bool = False) 
         is_at_top: Whether it is a field of the task itself.
     """
     return key in _KEYS or (is_inside and key in _INSIDE) or (is_at_top and key in _AT_TOP)
+
+
+def kind_of_field(field: str) -> str | None:
+    """Return whether a field takes an `image`, a `video` or `audio`; None if it takes several kinds."""
+    return _KINDS.get(field)
 
 
 def has_media_inside(key: str) -> bool:
@@ -85,6 +113,11 @@ def list_media(task: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
     _replace(task, note, note)
     return found
+
+
+def replace_media_at(task: Mapping[str, Any], replace: Callable[[str, Any], Any]) -> dict[str, Any]:
+    """Rebuild a task as `replace_media` does, where *replace* also gets the innermost field of each value."""
+    return _replace(task, replace, replace)
 
 
 _Replace = Callable[[str, Any], Any]

@@ -14,7 +14,10 @@ from ..reprs import short_repr
 __all__ = ["OPERATIONS", "TEXT_TO_IMAGE", "Input", "Operation", "Option", "operation_of"]
 
 Produces = Literal["image", "video", "audio", "text", "3d", "model", "files"]
-Kind = Literal["text", "integer", "number", "flag", "numbers", "size", "lora"]
+Kind = Literal[
+    "text", "integer", "number", "flag", "numbers", "size", "lora", "embedding", "outpaint", "control", "ip-adapter",
+    "refiner", "pulid", "image", "images",
+]  # fmt: skip
 MediumKind = Literal["image", "video", "audio", "document", "file"]
 
 
@@ -77,10 +80,9 @@ class Option:
     def types(self) -> tuple[type, ...]:
         """The Python types of its value."""
         types: dict[Kind, tuple[type, ...]] = {
-            "text": (str,), "size": (str,), "lora": (str,), "integer": (int,), "number": (int, float), "flag": (bool,),
-            "numbers": (list, tuple),
+            "integer": (int,), "number": (int, float), "flag": (bool,), "numbers": (list, tuple),
         }  # fmt: skip
-        return types[self.kind]
+        return types.get(self.kind, (str,))
 
     @property
     def long(self) -> str:
@@ -133,6 +135,11 @@ class Operation:
     least_s: float = 1.0
 
     @property
+    def entries(self) -> tuple[Input | Option, ...]:
+        """The inputs, and the options behind them: what its function takes by name."""
+        return (*self.inputs, *self.options)
+
+    @property
     def words(self) -> tuple[Input, ...]:
         """The inputs that are words of a line, in order."""
         return tuple(medium for medium in self.inputs if medium.flag is None)
@@ -162,7 +169,7 @@ class Operation:
 _IMAGE = Input("image", "the image")
 _VIDEO = Input("video", "the video", "--video", makes_slow=True, kind="video")
 _MODEL = Option("model", "AIR identifier, slug or alias", ("-m", "--model"), "AIR")
-_PROMPT = Option("positive_prompt", "what to generate", ("--prompt",), "TEXT")
+_PROMPT = Option("prompt", "what to generate", ("--prompt",), "TEXT")
 _NEGATIVE = Option("negative_prompt", "what to avoid", ("--negative",), "TEXT")
 _SEED = Option("seed", "whole number that fixes the result", ("--seed",), "N", "integer")
 _STEPS = Option("steps", "denoising steps", ("--steps",), "N", "integer")
@@ -197,9 +204,10 @@ TEXT_TO_IMAGE = Operation(
     summary="generate images from a prompt",
     function="image",
     produces="image",
+    body="prompt",
     inputs=(
         Input("seed_image", "image to start from: a variable, _rw, #3, a file, a run", "--from"),
-        Input("mask_image", "where to paint anew: white is painted", "--mask"),
+        Input("mask_image", "where to change the image: white is changed", "--mask"),
         Input("reference_images", "image to follow; repeatable", "--reference", is_list=True),
     ),
     options=(
@@ -216,6 +224,29 @@ TEXT_TO_IMAGE = Operation(
         Option("acceleration", "none, low, medium or high", ("--acceleration",), "NAME",
                values=("none", "low", "medium", "high")),
         Option("strength", "how far to go from the image to start from, 0 to 1", ("--strength",), "X", "number"),
+        Option("vary", "earlier image to make a variation of; its prompt, model and parameters are the defaults",
+               ("--vary",), "IMG", "image"),
+        Option("outpaint", "extend the image of --from: pixels per side, such as left=128,right=128, or a ratio, such "
+               "as 16:9", ("--outpaint",), "SIDES", "outpaint"),
+        Option("control", "guide by a ControlNet: canny, depth, ..., or guide for an image that is a guide already; "
+               "repeatable", ("--control",), "KIND:IMG[:WEIGHT][:AIR]", "control", is_list=True),
+        Option("ip_adapters", "guide by content or style of an image; repeatable", ("--ip-adapter",),
+               "AIR:IMG[:WEIGHT]", "ip-adapter", is_list=True),
+        Option("embeddings", "textual inversion to apply; repeatable", ("--embedding",), "AIR[:WEIGHT]", "embedding",
+               is_list=True),
+        Option("refiner", "model that continues from a step, or from a percentage of the steps", ("--refiner",),
+               "AIR[:STEP|:PERCENT%]", "refiner"),
+        Option("pulid", "image of a face to resemble, with a weight from 0 to 3", ("--pulid",), "IMG[:WEIGHT]",
+               "pulid"),
+        Option("photomaker", "image of a person, whom the prompt calls rwre; up to 4", ("--photomaker",), "IMG",
+               "images", is_list=True),
+        Option("photomaker_style", "style of the person's image, such as Cinematic", ("--photomaker-style",), "NAME",
+               values=("No style", "Cinematic", "Disney Character", "Digital Art", "Photographic", "Fantasy art",
+                       "Neonpunk", "Enhance", "Comic book", "Lowpoly", "Line art")),
+        Option("photomaker_strength", "strength of the style, 15 to 50 (default 15)", ("--photomaker-strength",), "N",
+               "integer", low=15, high=50),
+        Option("transparent", "generate a transparent background; PNG or WEBP", ("--transparent",), "", "flag"),
+        Option("safety", "check the results for unsafe content", ("--safety",), "", "flag"),
     ),
 )  # fmt: skip
 
@@ -223,13 +254,13 @@ OPERATIONS: tuple[Operation, ...] = (
     TEXT_TO_IMAGE,
     Operation(name="upscale", function="upscale", summary="increase the resolution of an image", produces="image",
               examples=("photo.png --factor 2", 'photo.png -m clarity --prompt "sharp leaves"'),
-              positional=("image", "factor"), subjects=("image", "video"), body="positive_prompt",
+              positional=("image", "factor"), subjects=("image", "video"), body="prompt",
               needs=("image", "video"), inputs=(_IMAGE, _VIDEO), deterministic=True, options=(
         _MODEL,
         Option("factor", "how many times wider and higher; not together with --megapixels", ("--factor",), "N",
                "number"),
         Option("target_megapixels", "size of the result; not together with --factor", ("--megapixels",), "X", "number"),
-        Option("positive_prompt", "what the details show; diffusion upscalers only", ("--prompt",), "TEXT"),
+        Option("prompt", "what the details show; diffusion upscalers only", ("--prompt",), "TEXT"),
         Option("negative_prompt", "what to avoid; diffusion upscalers only", ("--negative",), "TEXT"),
         Option("strength", "how far to go from the image; Clarity only", ("--strength",), "X", "number"),
         Option("control_net_weight", "how closely to follow the image; CCSR and Clarity only",
@@ -317,18 +348,18 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(name="vectorize", function="vectorize", summary="convert an image to SVG",
               produces="image",
               examples=("logo.png", '--prompt "a paper boat"'),
-              positional=("image",), subjects=("image",), body="positive_prompt", needs=("image", "positive_prompt"),
+              positional=("image",), subjects=("image",), body="prompt", needs=("image", "prompt"),
               inputs=(_IMAGE,),
               deterministic=True, options=(
         _MODEL,
-        Option("positive_prompt", "what to draw, for models that take no image", ("--prompt",), "TEXT"),
+        Option("prompt", "what to draw, for models that take no image", ("--prompt",), "TEXT"),
         _format("SVG"),
     )),
     Operation(name="video", function="video", summary="generate videos",
               produces="video", long_running=True, least_s=10.0,
               examples=('"a storm at sea" --duration 5', '"the ship sails away" --first-frame ship.png'),
-              positional=("positive_prompt",), subjects=("first_frame", "video", "audio"), body="positive_prompt",
-              needs=("positive_prompt", "first_frame", "last_frame", "reference_images", "image", "video", "audio",
+              positional=("prompt",), subjects=("first_frame", "video", "audio"), body="prompt",
+              needs=("prompt", "first_frame", "last_frame", "reference_images", "image", "video", "audio",
                      "speech_text"),
               inputs=(
         Input("first_frame", "image of the first frame", "--first-frame"),
@@ -350,8 +381,8 @@ OPERATIONS: tuple[Operation, ...] = (
     )),
     Operation(name="audio", function="audio", summary="generate music, sounds or speech", produces="audio",
               examples=('"rain on a tin roof" --duration 10', '-m speech "The ship leaves at noon."'),
-              positional=("positive_prompt",), subjects=("video", "audio"), body="positive_prompt",
-              spoken="speech_text", needs=("positive_prompt", "speech_text", "audio", "video"),
+              positional=("prompt",), subjects=("video", "audio"), body="prompt",
+              spoken="speech_text", needs=("prompt", "speech_text", "audio", "video"),
               inputs=(
         Input("audio", "audio to start from", "--audio", kind="audio"),
         Input("video", "video to follow", "--video", kind="video"),
@@ -386,8 +417,8 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(name="3d", function="model_3d", summary="generate 3D models",
               produces="3d", long_running=True, least_s=10.0,
               examples=("chair.png", '--prompt "a wooden chair" -m tripo'),
-              positional=("image",), subjects=("image",), body="positive_prompt",
-              needs=("image", "images", "positive_prompt"),
+              positional=("image",), subjects=("image",), body="prompt",
+              needs=("image", "images", "prompt"),
               inputs=(
         Input("image", "image of the object, for models that take one"),
         Input("images", "image of the object, for models that take several; repeatable", "--image", is_list=True),

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import TaskInvalid
 from ..reprs import short_repr
 
-__all__ = ["LoRA", "match_size", "parse_lora", "parse_loras", "parse_size"]
+__all__ = ["LoRA", "match_size", "parse_embeddings", "parse_lora", "parse_loras", "parse_size"]
 
 
 @short_repr()
@@ -70,6 +70,18 @@ def parse_loras(values: Any) -> tuple[LoRA, ...]:
     if not isinstance(values, Iterable):
         raise _not_understood(values)
     return tuple(parse_lora(value) for value in values)
+
+
+def parse_embeddings(values: Any) -> tuple[LoRA, ...]:
+    """Return embeddings (textual inversions) with their weights, from the same forms as `parse_loras`.
+
+    Raises:
+        TaskInvalid: One of them is not understood.
+    """
+    try:
+        return parse_loras(values)
+    except TaskInvalid as error:
+        raise TaskInvalid(str(error.problem).replace("LoRA", "embedding"), parameter="embeddings") from error
 
 
 def parse_lora(value: Any) -> LoRA:

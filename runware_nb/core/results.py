@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import mimetypes
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     # session lends each result the object that starts operations.
     from .. import Job, JobGroup
 
-__all__ = ["ITEM_IDS", "Medium", "Outcome", "Result", "is_final", "item_id", "result_index"]
+__all__ = ["ITEM_IDS", "PARTIAL", "Medium", "Outcome", "Result", "is_final", "item_id", "result_index"]
 
+PARTIAL = "isPartial"
+"""Field of ours in a result whose text is incomplete: the stream broke off, or has not ended yet."""
 _MEDIA = ("image", "video", "audio", "maskImage", "guideImage", "media")
 """What the names of result fields begin with, as in `imageURL`. A result with several is known by the first."""
 _KINDS = {"image": "image", "maskImage": "image", "guideImage": "image", "video": "video", "audio": "audio"}
@@ -205,6 +208,32 @@ class Result(Operations["Job"]):
         return value if isinstance(value, str) else None
 
     @property
+    def json(self) -> Any:
+        """The value of a text that is JSON, or what a classifier returned; None if the text is not JSON.
+
+        Models often write JSON as a block of code in Markdown; the marks around it are not part of the value.
+        """
+        if self.structured is not None or self.text is None:
+            return self.structured
+        text = self.text.strip()
+        if text.startswith("```") and text.endswith("```") and "\n" in text:
+            text = text.partition("\n")[2].removesuffix("```")
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            return None
+
+    @property
+    def is_written(self) -> bool:
+        """Whether it is a generated text, unlike a caption: the service states why it ended, or it has not ended."""
+        return self.text is not None and (self.is_partial or self.finish_reason is not None)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether its text is incomplete: the stream broke off, or has not ended yet."""
+        return self.raw.get(PARTIAL) is True
+
+    @property
     def finish_reason(self) -> str | None:
         """Why a text ended: `stop`, `length`, `content_filter` or `unknown`."""
         value = self.raw.get("finishReason")
@@ -301,6 +330,15 @@ class Result(Operations["Job"]):
         """
         return self._fetched().save(path)
 
+    def history(self) -> Any:
+        """Return the runs that it was made from, and those made from it, as a tree with small pictures.
+
+        Raises:
+            RunNotFound: The log does not have it.
+            TaskInvalid: It belongs to no session.
+        """
+        return _lent(self.performer, "result").history(self.task_uuid)
+
     def _fetched(self) -> Medium:
         if self.medium is None:
             raise MediaError(
@@ -396,6 +434,15 @@ class Outcome(Sequence[Result], Operations["Job | JobGroup"]):
             ending = result.path.suffix if result.path else ""
             saved.append(result.save(Path(folder) / f"{name}{ending}"))
         return saved
+
+    def history(self) -> Any:
+        """Return the runs that it was made from, and those made from it, as a tree with small pictures.
+
+        Raises:
+            RunNotFound: The log does not have it.
+            TaskInvalid: It belongs to no session.
+        """
+        return _lent(self.performer, "outcome").history(self.task_uuid)
 
     @overload
     def __getitem__(self, index: int) -> Result: ...

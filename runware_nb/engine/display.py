@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from ..core.media_types import IMAGE_TYPES, ending_for, sniff
 from ..core.money import format_amount, format_costs
-from ..core.results import Outcome, Result
+from ..core.results import PARTIAL, Outcome, Result
 from ..errors import MediaError, TaskError
 from ..media import MemoryMedium, decode, make_thumbnail
 from ..media.medium_kinds import MediumKind, kind_of
@@ -24,12 +24,15 @@ from ..media.svg import svg_size
 from ..present.results import ResultsView, Tile, format_stars, format_usd, render_plain, render_results
 from ..present.sizes import format_size
 from ..present.table import Table
+from ..present.text import TextView, Turn, render_text
 from ..printable import printable_bundle
 from ..providers.base import Description
 from ..remedies import Option, Remedy
 from ..reprs import short_repr
 from ..runlog import RunRecord
 from .front_end import current_front_end
+from .guides import Guide
+from .structured import problem_of
 
 if TYPE_CHECKING:
     from ..runlog import RunLog
@@ -46,11 +49,18 @@ __all__ = [
     "relative_path",
     "render_outcome",
     "render_result",
+    "render_unfinished_text",
     "runs_table",
     "show_outcome",
 ]
 
 
+_TOKENS = {"promptTokens": "in", "completionTokens": "out", "thinkingTokens": "for reasoning"}
+_ENDED = {
+    "length": Remedy("The text ends at the limit of tokens. Raise {0} for a longer one.", (Option("max-tokens"),)),
+    "content_filter": Remedy("The content filter of the service ended the text."),
+    "unknown": Remedy("The service did not state why the text ended."),
+}
 _SIDE_PX = 512
 _NOUNS = {
     "video": {ending_for(kind) for kind in ("video/mp4", "video/webm", "video/quicktime")},
@@ -65,7 +75,11 @@ _OTHER_PAGES = Remedy("{0} and {1} show the others", (Option("page"), Option("li
 
 
 def render_outcome(
-    outcome: Outcome, *, description: Description | None = None, display: str = "html"
+    outcome: Outcome,
+    *,
+    description: Description | None = None,
+    display: str = "html",
+    guides: Sequence[Guide] | None = None,
 ) -> dict[str, str]:
     """Return an outcome as a MIME bundle: its images, what failed, and one line about all.
 
@@ -77,10 +91,16 @@ def render_outcome(
         outcome: What came of a task.
         description: The task in words; by default as the session described it.
         display: `html`, or `image` for what reads no HTML.
+        guides: The guide images, shown before the results; by default those that the session found.
     """
+    lent = outcome.renderer
+    if guides is None:
+        guides = lent.guides if isinstance(lent, OutcomeRenderer) else ()
     if description is None:
-        lent = outcome.renderer
         description = lent.description if isinstance(lent, OutcomeRenderer) else Description(_kind(outcome.task))
+    if len(outcome.results) == 1 and outcome.results[0].is_written:
+        shown = render_text(_text_view(outcome.results[0], description, outcome.errors, outcome))
+        return {"text/plain": shown["text/plain"]} if display == "image" else shown
     prompt = description.prompt
     several = len(outcome.results) > 1
     share = max(_LEAST_SHARE, PREVIEW_BYTES // max(1, len(outcome.results)))
@@ -89,21 +109,31 @@ def render_outcome(
         prompt=prompt,
         tiles=[]
         if is_plain
-        else [_tile(result, description, outcome.task, several=several, share=share) for result in outcome.results],
+        else [
+            *filter(None, map(_guide_tile, guides)),
+            *(_tile(result, description, outcome.task, several=several, share=share) for result in outcome.results),
+        ],
         failures=[error_sentence(error) for error in outcome.errors],
         facts=_facts(outcome),
     )
-    return _render_plain(view, outcome.results) if is_plain else render_results(view)
+    return _render_plain(view, outcome.results, guides) if is_plain else render_results(view)
 
 
-def show_outcome(outcome: Outcome, notices: Sequence[str], description: Description, *, display: str) -> None:
+def show_outcome(
+    outcome: Outcome,
+    notices: Sequence[str],
+    description: Description,
+    *,
+    display: str,
+    guides: Sequence[Guide] | None = None,
+) -> None:
     """Show an outcome in the running cell, and each notice as an output of its own below it. Only IPython calls this.
 
     Always through `display`: as the value of a cell the same images would be an output of another kind.
     """
     from IPython.display import display as show
 
-    shown = render_outcome(outcome, description=description, display=display)
+    shown = render_outcome(outcome, description=description, display=display, guides=guides)
     for bundle in (shown, *({"text/plain": notice} for notice in notices)):
         show(printable_bundle(bundle), raw=True)  # type: ignore[no-untyped-call]
 
@@ -112,6 +142,8 @@ def render_result(
     result: Result, description: Description, task: Mapping[str, Any] = MappingProxyType({}), *, display: str = "html"
 ) -> dict[str, str]:
     """Show a single result of a task."""
+    if display != "image" and result.is_written:
+        return render_text(_text_view(result, description))
     facts = [f"#{result.index + 1}", *([f"seed {result.seed}"] if result.seed is not None else []),
              format_usd(result.cost_usd), f"{result.task_uuid[:4]}…"]  # fmt: skip
     if display == "image":
@@ -129,14 +161,16 @@ class OutcomeRenderer:
     Attributes:
         description: The task in words.
         display: `html` or `image`.
+        guides: The guide images.
     """
 
     description: Description
     display: str
+    guides: tuple[Guide, ...] = ()
 
     def __call__(self, outcome: Outcome) -> dict[str, str]:
         """Return the outcome's MIME bundle."""
-        return render_outcome(outcome, description=self.description, display=self.display)
+        return render_outcome(outcome, description=self.description, display=self.display, guides=self.guides)
 
 
 @short_repr()
@@ -148,15 +182,17 @@ class OutcomePresenter:
         notices: Sentences that a user should know.
         description: The task in words.
         display: `html` or `image`.
+        guides: The guide images.
     """
 
     notices: Sequence[str]
     description: Description
     display: str
+    guides: tuple[Guide, ...] = ()
 
     def __call__(self, outcome: Outcome) -> None:
         """Show the outcome in the running cell."""
-        show_outcome(outcome, self.notices, self.description, display=self.display)
+        show_outcome(outcome, self.notices, self.description, display=self.display, guides=self.guides)
 
 
 @short_repr()
@@ -179,11 +215,53 @@ class ResultRenderer:
         return render_result(result, self.description, self.task, display=self.display)
 
 
-def _render_plain(view: ResultsView, results: Sequence[Result]) -> dict[str, str]:
+def render_unfinished_text(words: str, reasoning: str, sentence: str, task_uuid: str) -> dict[str, str]:
+    """Return a text whose run failed before it was complete, as a MIME bundle."""
+    raw = {"text": words, **({"reasoningContent": reasoning} if reasoning else {}), PARTIAL: True}
+    view = _text_view(Result(raw, task_uuid), Description(""))
+    return render_text(replace(view, failures=[sentence]))
+
+
+def _text_view(
+    result: Result, description: Description, errors: Sequence[TaskError] = (), outcome: Outcome | None = None
+) -> TextView:
+    """Return a generated text as a cell shows it."""
+    problem = problem_of(result, description.schema) if description.is_json else None
+    is_data = description.is_json and result.json is not None
+    ended = _ENDED.get(result.finish_reason or "stop")
+    notices = [current_front_end().remedy(ended)] if ended is not None else []
+    return TextView(
+        text=result.text or "",
+        reasoning=result.reasoning or "",
+        data=json.dumps(result.json, ensure_ascii=False, indent=2) if is_data else "",
+        turns=[Turn(role, words) for role, words in description.turns],
+        failures=[*(error_sentence(error) for error in errors), *([problem] if problem else [])],
+        notices=notices,
+        facts=_facts_of_text(result, outcome),
+        is_partial=result.is_partial,
+    )
+
+
+def _facts_of_text(result: Result, outcome: Outcome | None) -> list[str]:
+    usage = {name: count for name, count in result.usage.items() if isinstance(count, int)}
+    tokens = [f"{usage[name]:,} {label}" for name, label in _TOKENS.items() if name in usage]
+    facts = ["incomplete"] if result.is_partial else []
+    if tokens:
+        facts.append(f"tokens: {', '.join(tokens)}")
+    facts.append("cost unknown" if result.cost_usd is None else format_usd(result.cost_usd))
+    if outcome is not None and outcome.duration_s is not None:
+        facts.append(f"{outcome.duration_s:.{1 if outcome.duration_s >= 0.1 else 2}f} s")
+    return [*facts, f"{result.task_uuid[:4]}…"]
+
+
+def _render_plain(view: ResultsView, results: Sequence[Result], guides: Sequence[Guide] = ()) -> dict[str, str]:
     from ..media.sheet import make_sheet
 
     images = []
     notices = []
+    for guide in guides:
+        with contextlib.suppress(MediaError, OSError):
+            images.append(decode(guide.path.read_bytes()))
     for result in results:
         with contextlib.suppress(MediaError):
             if result.medium is None:
@@ -300,6 +378,16 @@ def _tile(
         return Tile(alt=prompt, caption=caption, words=str(error))
     return replace(bare, body=small.body, media_type=small.media_type, width=small.width, height=small.height,
                    is_flagged=result.is_flagged)  # fmt: skip
+
+
+def _guide_tile(guide: Guide) -> Tile | None:
+    """Return the tile of a guide image; None if its file cannot be read."""
+    try:
+        small = make_thumbnail(decode(guide.path.read_bytes()))
+    except (MediaError, OSError):
+        return None
+    return Tile(alt=guide.caption, caption=guide.caption, href=relative_link(guide.path), body=small.body,
+                media_type=small.media_type, width=small.width, height=small.height)  # fmt: skip
 
 
 def _other_medium(

@@ -12,11 +12,12 @@ from typing import Any
 
 from ..core.chaining import Performer
 from ..core.items import Item
+from ..core.prompts import origin_of
 from ..printable import printable
 from ..providers.base import Task
 from ..remedies import Remedy
 from ..runlog import RunRecord
-from ..runlog.records import UsualDuration
+from ..runlog.records import Parent, UsualDuration
 from .adoption import adopt
 from .chained_job import Awaited
 from .chains import Chains
@@ -84,8 +85,11 @@ class Engine:
     def _plan(self, task: Task, awaited: Sequence[Awaited], *, as_is: bool, service: str) -> Plan:
         if awaited and isinstance(task, Mapping):
             task = stand_ins(dict(task))
+        # A provider converts texts to plain ones, so the origin of prompts is read before.
+        origin = origin_of(task if isinstance(task, Mapping) else task.to_wire())
         plan = self._ports.provider(service).plan(task, as_is=as_is)
-        return Plan(plan.task, list(plan.warnings), estimate(self._ports, plan.task, service))
+        warnings = [*plan.warnings, *(() if origin is None else origin.sentences())]
+        return Plan(plan.task, warnings, estimate(self._ports, plan.task, service), origin=origin)
 
     def submit(
         self,
@@ -98,6 +102,7 @@ class Engine:
         agreed: bool = False,
         replay_of: str | None = None,
         context: CellContext | None = None,
+        parents: Sequence[Parent] = (),
         service: str = "",
     ) -> Job:
         """Start a task in the background.
@@ -112,6 +117,7 @@ class Engine:
             agreed: Whether its price was agreed to, however high.
             replay_of: The run that is to be made again.
             context: The cell it belongs to, if that is not the one that is running: a form's.
+            parents: Runs that it depends on otherwise than by a medium of the task.
             service: Who performs it, as the log names it; empty for Runware, or the sandbox in its place.
 
         Returns:
@@ -126,7 +132,10 @@ class Engine:
             NotConfirmed: It costs more than is sent without a yes, and there was none.
             NotRecorded: Replay mode has no record of it.
         """
-        metadata = RunMetadata(template=template, tags=_as_tuple(tags), note=note, replay_of=replay_of, context=context)
+        metadata = RunMetadata(
+            template=template, tags=_as_tuple(tags), note=note, replay_of=replay_of, context=context,
+            parents=tuple(parents),
+        )  # fmt: skip
         return self._submit([task], metadata, fresh=fresh, agreed=agreed, service=service)[0]
 
     def submit_all(
@@ -164,6 +173,20 @@ class Engine:
         """
         metadata = RunMetadata(tags=_as_tuple(tags), note=note)
         return self._submit(tasks, metadata, fresh=fresh, agreed=agreed, as_is=as_is, service=service)
+
+    def agree_to_chain(self, first: Sequence[Task], last: Plan, *, agreed: bool, service: str = "") -> bool:
+        """Ask once for the cost of tasks and of the one that needs their results. See `Submitter.agree_to_chain`.
+
+        Args:
+            first: The tasks whose results the last one needs.
+            last: The last task, planned.
+            agreed: Whether the user agreed to the cost beforehand.
+            service: Who performs them, as the log names it; empty for Runware, or the sandbox in its place.
+        """
+        provider = self._ports.provider(service)
+        self._ports.apply_budget(provider.name, provider.capabilities.money)
+        plans = [self.plan(task, service=service) for task in first]
+        return self._submitter.agree_to_chain(provider, plans, last, agreed=agreed)
 
     def adopt(
         self, task: Mapping[str, Any], remote_id: str, *, service: str, tags: str | Sequence[str] = (),

@@ -8,19 +8,25 @@ import datetime as dt
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.items import Item
+from ..core.media_fields import kind_of_field, list_media
 from ..core.money import Money
-from ..core.results import Outcome, Result
+from ..core.parsing import is_uuid
+from ..core.results import PARTIAL, Outcome, Result
 from ..errors import (
     FateUnknown,
+    MediaError,
+    MediumExpired,
     ProtocolError,
     RunCancelled,
     RunLogError,
     RunwareNBError,
     TaskError,
     TaskFailed,
+    TaskInvalid,
     TaskNotFound,
     TransportError,
     TransportTimeout,
@@ -36,12 +42,15 @@ from ..runlog.records import is_gone, is_here
 from .consent import Consent, limit_of
 from .display import OutcomePresenter, OutcomeRenderer, ResultRenderer
 from .estimates import estimate
+from .guides import guides_of
 from .input_lineage import storable_request
 from .job_table import JobTable
 from .jobs import Job
 from .media_recovery import MediaRecovery, expects_file, missing_sentence
+from .media_sources import RemembersUploads, forget_uploads, load_again, upload_media
 from .ports import Ports
 from .result_storage import ResultSink, record_of
+from .text_stream import ArrivingText, partial_of
 from .uses import record_takeover
 
 if TYPE_CHECKING:
@@ -132,8 +141,11 @@ class RunExecution:
         self._task = task
         self._log = log
         self._prepared: asyncio.Future[None] | None = None
+        self._text = ArrivingText(job, log)
+        job.keep_text = self._text.keep
         self._refused = 0
         """How many attempts were refused and withdrawn: the log counts those that may have been accepted."""
+        self._is_renewed = False
         # A finished run is answered from the log, whoever performed it, and needs no service.
         self._provider = None if job.record.is_finished else ports.provider(job.record.provider)
         self._sink = ResultSink(shared.recovery, self._provider, job, task, log)
@@ -203,6 +215,7 @@ class RunExecution:
                 error.with_remedy(unknown_remedy(record, can_find_lost=can_find_lost))
             raise
         except TransportTimeout as error:
+            self._text.keep()
             if record.attempts and not error.may_have_arrived:
                 await self._fail(error)  # proven not to have been sent: there is nothing to collect later
             elif record.attempts:
@@ -220,6 +233,7 @@ class RunExecution:
 
     async def _fail(self, error: TaskError | TransportError | ProtocolError) -> None:
         """Complete the run only where the error says what became of it; else it stays to be collected."""
+        self._text.keep()
         attempt_uuid = self._job.record.attempt_uuid
         if isinstance(error, TaskError) and error.outcome is not None:
             await self.finish(error.outcome, error)
@@ -288,14 +302,14 @@ class RunExecution:
                     f"Run {record.task_uuid[:8]} was refused by its service, and was not sent again. It cost nothing. "
                     "Run its cell again."
                 )
-            is_due = not self._job.is_joined or is_gone(record.sender) or _age_s(record.sent_at_utc) > _ON_ITS_WAY_S
+            is_due = not self._job.is_joined or is_gone(record.sender) or self._is_overdue
             try:
                 return await self._collect(resends=self._may_resend and is_due)
-            except TaskNotFound:
+            except TaskNotFound as error:
                 # A kernel that is at work records the answers before it downloads their files. Its run is left to it:
                 # completed from here, the run would be recorded without the files that it is about to store.
                 if is_due:
-                    answered = await self._answered_already()
+                    answered = await self._answered_already() or self._broken_off(error)
                     if answered is not None:
                         return answered
                     raise
@@ -303,6 +317,18 @@ class RunExecution:
             self._take_over(await asyncio.to_thread(self._log.find, record.task_uuid))
             if self._job.record.is_finished:
                 return await self._recall()
+
+    @property
+    def _is_overdue(self) -> bool:
+        """Return whether the kernel that sent a run must have recorded something by now, if it is still at work.
+
+        A text can be streamed for as long as a run may take, and the service may know of it only at its end.
+        """
+        record = self._job.record
+        if record.request.get("deliveryMethod") != "stream":
+            return _age_s(record.sent_at_utc) > _ON_ITS_WAY_S
+        longest_s = max(_ON_ITS_WAY_S, self._ports.settings.timeout_s)
+        return not is_here(record.sender) and _age_s(record.sent_at_utc) > longest_s
 
     async def _wait_for_sender(self) -> None:
         """Wait as long as another kernel may be about to get the id of the run, or to send it again after a refusal.
@@ -338,18 +364,37 @@ class RunExecution:
             self._job.resends
             and self.provider.capabilities.resend_is_safe
             and not (self._job.record.state is State.UNKNOWN and self._job.is_joined)
+            # A part of its text has arrived, so it was accepted. A service that has forgotten it might charge it again.
+            and partial_of(self._job.record) is None
         )
 
     async def _answered_already(self) -> Outcome | None:
         """Take the answers that were written down before a crash, of a task that the service has forgotten since."""
         record = self._job.record
-        kept = [each for each in record.results if each.error is None and each.raw]
+        kept = [each for each in record.results if each.error is None and each.raw and PARTIAL not in each.raw]
         if len(kept) < self.provider.number_of_results(record.request):
             return None
         outcome = Outcome(dict(record.request), record.attempt_uuid, [], [])
         outcome.results = await asyncio.gather(*(self._recalled(result) for result in kept))
         self._sink.records.update({result.position: result for result in kept})
         return outcome
+
+    def _broken_off(self, error: TaskNotFound) -> Outcome | None:
+        """Return the outcome of a run whose text is incomplete, and whose task the service does not know any more.
+
+        The text that has arrived proves that the task was accepted and charged. The rest cannot be had without a second
+        charge, so the run ends here. Returns None if nothing has arrived.
+        """
+        record = self._job.record
+        raw = self._text.raw() or partial_of(record)
+        if raw is None:
+            return None
+        lost = TaskFailed(
+            "The stream broke off, and the service does not know the task any more. The text is incomplete.",
+            task_uuid=record.attempt_uuid, code="streamBroken",
+        )  # fmt: skip
+        lost.__cause__ = error
+        return Outcome(dict(record.request), record.attempt_uuid, [Result(raw, record.attempt_uuid)], [lost])
 
     async def _send(self, cell_source: str | None) -> Outcome:
         record, settings = self._job.record, self._ports.settings
@@ -365,11 +410,53 @@ class RunExecution:
         try:
             task = self._task if self._job.as_is else self.provider.complete(await self.provider.prepare(self._task))
             return await carry_out(
-                self.provider, task, observer=self, limiter=self.provider.limiter, timeout_s=settings.timeout_s
-            )
+                self.provider, task, observer=self, limiter=self.provider.limiter, timeout_s=settings.timeout_s,
+                renew=None if self._job.as_is else self._renew_media,
+            )  # fmt: skip
         finally:
             if not prepared.done():
                 await prepared
+
+    async def _renew_media(self, attempt: Attempt, error: TaskError) -> Item | None:
+        """Upload media again that the service no longer has; return the task with their new names, or None.
+
+        The service refused the task because of an input, before it accepted anything, so nothing is charged for it, and
+        the same task may be sent under a new id. This is done once: if the service refuses new uploads, too, then they
+        are not the reason.
+        """
+        provider = self.provider
+        is_about_medium = isinstance(error, MediumExpired) or _names_medium(error)
+        has_result = error.outcome is not None and bool(error.outcome.results)
+        if not is_about_medium or has_result or not isinstance(provider, RemembersUploads):
+            return None
+        media = [value for _, value in list_media(attempt.task)]
+        named = [number for number, value in enumerate(media) if isinstance(value, str) and is_uuid(value)]
+        files = {} if self._is_renewed else await asyncio.to_thread(self._files_of, named)
+        self._is_renewed = True
+        if not files:
+            if isinstance(error, MediumExpired):
+                error.args = (_expired_sentence(error, [str(media[number]) for number in named]), *error.args[1:])
+            return None
+        try:
+            task, loaded = await asyncio.to_thread(load_again, attempt.task, files)
+            forget_uploads(self._log, provider, loaded)
+            renewed = await upload_media(self._log, provider, task)
+        except (MediaError, TransportError, ProtocolError, TaskError) as failure:
+            error.args = (f"{error.problem.removesuffix('.')}. Uploading it again failed: {failure.problem}",
+                          *error.args[1:])  # fmt: skip
+            return None
+        self._job.notices.append("The service no longer had a source of this task, so it was uploaded again.")
+        return provider.complete({name: value for name, value in renewed.items() if name != "taskUUID"})
+
+    def _files_of(self, numbers: list[int]) -> dict[int, Path]:
+        """Return the local files of the media of the task, by their numbers. Not on the background loop."""
+        inputs = self._job.record.inputs
+        found = {}
+        for number in numbers:
+            path = self._shared.recovery.find_file(inputs[number].get("file")) if number < len(inputs) else None
+            if path is not None:
+                found[number] = path
+        return found
 
     async def before_attempt(self, attempt: Attempt) -> None:
         """Claim the attempt in the log. It leaves only after this is committed. See `RunObserver`."""
@@ -438,7 +525,12 @@ class RunExecution:
 
     def on_result(self, result: Result) -> None:
         """Record and store a result. See `RunObserver`."""
+        self._text.complete()
         self._sink.take(result)
+
+    def on_text(self, text: str, reasoning: str) -> None:
+        """Show a piece of a text, and keep it in the log. See `RunObserver`."""
+        self._text.add(text, reasoning)
 
     def on_progress(self, percent: float) -> None:
         """Show the progress. See `RunObserver`."""
@@ -507,7 +599,11 @@ class RunExecution:
         except FateUnknown as error:
             await self._mark_unknown(error)
         except (TaskError, TransportError, ProtocolError) as error:
-            await self._fail(error)
+            incomplete = self._broken_off(error) if isinstance(error, TaskNotFound) else None
+            if incomplete is not None:
+                await self.finish(incomplete, None)
+            else:
+                await self._fail(error)
         else:
             await self.finish(outcome, None)
 
@@ -529,6 +625,8 @@ class RunExecution:
             error = self._error_of(record.error)
             error.outcome = outcome
             raise error
+        if record.error is not None and any(result.is_partial for result in outcome.results):
+            outcome.errors = [self._error_of(record.error)]
         self._lend(outcome)
         return outcome
 
@@ -553,12 +651,16 @@ class RunExecution:
             error: What ended it, when nothing came.
         """
         await self._sink.finish()
+        self._text.complete()
         records = list(self._sink.records.values())
+        is_partial = any(result.is_partial for result in outcome.results)
+        if is_partial and error is None and outcome.errors:
+            error = outcome.errors[0]  # it is about the result that is there, and has no place of its own
         taken = {result.index for result in outcome.results}
-        if not self._ports.fetches_media:
+        if is_partial or not self._ports.fetches_media:
             records = [record_of(result) for result in outcome.results]
         free = (index for index in range(len(outcome.results) + len(outcome.errors)) if index not in taken)
-        for position, failure in zip(free, outcome.errors, strict=False):
+        for position, failure in zip(free, () if is_partial else outcome.errors, strict=False):
             records.append(ResultRecord(position=position, error=error_record(failure)))
         record = self._job.record
         state = State.FAILED if not outcome.results else State.PARTIAL if outcome.errors else State.SUCCEEDED
@@ -574,6 +676,7 @@ class RunExecution:
         )  # fmt: skip
         record.results, record.finished_at_utc = records, at_utc
         record.cost = None if cost is None else cost.amount
+        record.error = record.error if error is None else error_record(error)
         if record.state is not State.DISCARDED:
             record.state = state
         self._lend(outcome)
@@ -623,12 +726,30 @@ class RunExecution:
         display = self._ports.settings.display
         # as the log has it: an inline medium is named by its hash, and no secret is shown
         description = self._interpreter.describe(storable_request(outcome.task))
-        outcome.renderer = OutcomeRenderer(description, display)
-        outcome.presenter = OutcomePresenter(self._job.notices, description, display)
+        guides = guides_of(self._job.record, self._ports.media.folder)
+        outcome.renderer = OutcomeRenderer(description, display, guides)
+        outcome.presenter = OutcomePresenter(self._job.notices, description, display, guides)
         renderer = ResultRenderer(description, display, outcome.task)
         outcome.performer = performer = self._ports.performer
         for result in outcome.results:
             result.renderer, result.performer = renderer, performer
+
+
+def _names_medium(error: TaskError) -> bool:
+    """Return whether the service refused a parameter that is a medium, such as `inputs.seedImage`."""
+    if not isinstance(error, TaskInvalid) or not error.parameter:
+        return False
+    names = error.parameter.replace("[", ".").split(".")
+    return any(kind_of_field(name) is not None for name in names)
+
+
+def _expired_sentence(error: TaskError, named: list[str]) -> str:
+    which = f" {named[0]}" if len(named) == 1 else f" (one of {', '.join(named)})" if named else ""
+    place = f" of {error.parameter}" if error.parameter else ""
+    return (
+        f"The service does not have the medium{which}{place}, or no longer: uploads expire 30 days after their last "
+        "use. Nothing was charged. Give the file itself, which is then uploaded again."
+    )
 
 
 def _age_s(at_utc: str | None) -> float:

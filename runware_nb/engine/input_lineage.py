@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,29 +15,25 @@ from ..core.items import Item
 from ..core.media_fields import holds_media, list_media, replace_media
 from ..core.parsing import is_uuid
 from ..core.redaction import redact_task
-from ..core.results import Result, TaskOrigin
-from ..errors import MediaError, RunLogError, TaskInvalid
+from ..errors import TaskInvalid
 from ..media.incoming import media_bytes
 from ..reprs import short_repr
 from ..runlog.records import Parent
 
 if TYPE_CHECKING:
-    from ..providers.base import Provider
     from ..runlog import RunRecord
-    from .ports import Ports
 
 __all__ = [
     "Input",
     "by_content",
     "hashes_of",
+    "inline_bytes",
     "parents_of",
-    "resolve_inputs",
     "restore_inputs",
     "storable_request",
     "with_files",
 ]
 
-_UUIDS = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _UNKNOWN_ROLE = "medium"
 _INLINE_FROM = 1000
 """Characters from which on a text in the place of a medium is the medium itself, and not its name."""
@@ -66,30 +61,6 @@ class Input:
     def as_item(self) -> Item:
         """Write it for the log, which has the index with the parents of the run."""
         return {name: value for name, value in asdict(self).items() if value is not None and name != "index"}
-
-
-def resolve_inputs(ports: Ports, provider: Provider, task: Mapping[str, Any], *, keeps: bool = True) -> list[Input]:
-    """Find out what a task is made from, in the order in which its media stand.
-
-    Args:
-        ports: Whose log knows what was made here, and whose store keeps what comes from elsewhere.
-        provider: The service that performs it, which knows its own names of media.
-        task: In the form of that service, with anything where a medium may be.
-        keeps: Whether media from elsewhere are stored, so that the run can be made again.
-
-    Raises:
-        MediaError: A medium is none, or broken.
-    """
-    if not holds_media(task):
-        return []
-    found: list[Input] = []
-
-    def look(value: Any) -> Any:
-        found.append(_look_at(ports, provider, value, keeps=keeps))
-        return value
-
-    replace_media(task, look)
-    return found
 
 
 def by_content(task: Item, inputs: Sequence[Input]) -> Item:
@@ -204,61 +175,8 @@ def restore_inputs(find_file: Callable[[str], Path | None], request: Item, input
     return with_files(request, inputs, inline, only_hashed=True)
 
 
-def _look_at(ports: Ports, provider: Provider, value: Any, *, keeps: bool) -> Input:
-    if isinstance(value, Result) and value.item_uuid:
-        known = _made_here(ports, item_uuid=value.item_uuid)
-        if known is not None:
-            return known
-    if isinstance(value, str) and provider.is_reference(value):
-        body = _inline(value)
-        if body is None:
-            return _named(ports, provider, value)
-    else:
-        body = media_bytes(value)[0]
-    sha256 = hashlib.sha256(body).hexdigest()
-    known = _made_here(ports, sha256=sha256)
-    if known is not None:
-        return known
-    maker = _maker_in_memory(value)
-    try:
-        file = ports.media.put(body).name if keeps else None
-    except MediaError:
-        file = None  # what is sent matters more than what is kept
-    return Input(sha256=sha256, file=file, maker=maker)
-
-
-def _named(ports: Ports, provider: Provider, value: str) -> Input:
-    """Look up an address or a UUID: a medium of an earlier run is known by the UUID in its name."""
-    for name in _UUIDS.findall(value):
-        known = _made_here(ports, item_uuid=name.lower())
-        if known is not None:
-            return replace(known, named=value)
-    return Input(sha256=provider.uploaded_hashes.get(value), named=value)
-
-
-def _made_here(ports: Ports, **which: str) -> Input | None:
-    try:
-        # An imported record proves nothing about the origin of a file: it must not decide which request is answered
-        # from the log. Replay mode sends nothing, and finds the media of a bundle by what its records state.
-        found = ports.log.find_result(**which, with_imported=ports.settings.mode == "replay")
-    except RunLogError:
-        return None  # the run itself will meet the same fault, and say so
-    if found is None:
-        return None
-    return Input(sha256=found.sha256, file=found.file, maker=found.task_uuid, index=found.position)
-
-
-def _maker_in_memory(value: Any) -> str | None:
-    """Return the run that an image in memory came from, if a result of this process gave it.
-
-    A PNG file can have a text of the same name; Pillow puts it into `info`, too, but not as a `TaskOrigin`.
-    """
-    info = getattr(value, "info", None)
-    origin = info.get("runware_nb") if isinstance(info, dict) else None
-    return str(origin) if isinstance(origin, TaskOrigin) and is_uuid(origin) else None
-
-
-def _inline(value: str) -> bytes | None:
+def inline_bytes(value: str) -> bytes | None:
+    """Return the bytes of a data URI or of base64; None for anything else."""
     if value.startswith(("http://", "https://")) or is_uuid(value):
         return None
     try:
@@ -270,5 +188,5 @@ def _inline(value: str) -> bytes | None:
 def _name_inline(value: Any) -> Any:
     if not isinstance(value, str) or len(value) < _INLINE_FROM:
         return value
-    body = _inline(value)
+    body = inline_bytes(value)
     return value if body is None else f"sha256:{hashlib.sha256(body).hexdigest()}"

@@ -7,9 +7,10 @@ from typing import Any
 
 from ..core.operations import OPERATIONS, Operation
 from ..present.results import ResultsView, render_progress, render_results
+from ..present.text import render_writing
 from ..runlog import RunRecord, State
 from ..runlog.records import UsualDuration
-from .display import error_sentence, render_outcome
+from .display import error_sentence, render_outcome, render_unfinished_text
 from .durations import wait_in_words
 from .jobs import Job
 
@@ -35,8 +36,12 @@ def render_job(job: Job) -> dict[str, str]:
         error = job.future.exception()
         if error is None:
             return render_outcome(job.future.result(), display=job.owner.display)
+        if job.has_text:  # it was paid for, whatever became of the rest
+            return render_unfinished_text(job.text, job.reasoning, error_sentence(error), job.task_uuid)
         return render_results(ResultsView(_prompt(job.record), [], [error_sentence(error)], [job.task_uuid]))
     request = job.record.request
+    if job.has_text or job.record.operation == "text":
+        return render_writing(job.text, job.reasoning, "" if job.has_text else _note(job))
     operation = _operation(job.record)
     width, height = _PLACES.get("" if operation is None else operation.produces, (1024, 1024))
     return render_progress(

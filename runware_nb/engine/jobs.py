@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import functools
 import logging
-from collections.abc import Callable, Coroutine, Generator, Hashable, Mapping
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Hashable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -14,7 +16,7 @@ from ..core.chaining import METHODS, Operations, Performer
 from ..core.results import Outcome, Result
 from ..errors import RunwareNBError, TransportError, TransportTimeout
 from ..forking import make_lock, restart_after_fork
-from ..loop import WaitInterrupted, wait, wait_async
+from ..loop import WaitInterrupted, background_loop, wait, wait_async
 from ..printable import printable, printable_bundle
 from ..remedies import Remedy, command
 from ..runlog import RunRecord, State
@@ -23,6 +25,9 @@ from ..runlog.records import UsualDuration
 __all__ = ["Job", "JobOwner"]
 
 logger = logging.getLogger("runware_nb")
+
+_TICK_S = 0.05
+"""Longest time until an iterator over a text notices Stop, in seconds."""
 
 
 class JobOwner(Protocol):
@@ -84,6 +89,7 @@ class Job(Operations["Job"], Coroutine[Any, None, Outcome]):
         progress: 0 to 100; None before the service said anything.
         waiting: Why the task waits at the service or for its next attempt, as a phrase; None if it does not.
         arrived: Results so far, in order of arrival.
+        keep_text: Writes the text so far to the log, on the background loop; None before the run begins.
         notices: Sentences a user should know.
         future: Resolved with the outcome.
     """
@@ -101,8 +107,11 @@ class Job(Operations["Job"], Coroutine[Any, None, Outcome]):
         self.progress: float | None = None
         self.waiting: str | None = None
         self.arrived: list[Result] = []
+        self.keep_text: Callable[[], None] | None = None
         self.notices: list[str] = []
         self.future: concurrent.futures.Future[Outcome] = concurrent.futures.Future()
+        self._texts: list[str] = []
+        self._reasonings: list[str] = []
         self._observers: list[Callable[[], None]] = []
         self._ending: tuple[Outcome | None, BaseException | None] | None = None
         self._waits: dict[asyncio.Task[Any] | None, Generator[Any, None, Outcome]] = {}
@@ -139,6 +148,105 @@ class Job(Operations["Job"], Coroutine[Any, None, Outcome]):
     def is_done(self) -> bool:
         """Whether `result()` would return or raise at once."""
         return self.future.done()
+
+    @property
+    def has_text(self) -> bool:
+        """Whether a piece of a text, or of the model's reasoning, has arrived while it was written."""
+        return bool(self._texts or self._reasonings)
+
+    @property
+    def text(self) -> str:
+        """The text so far; empty if the run generates none."""
+        whole = self._whole()
+        return "".join(self._texts) if whole is None else whole.text or ""
+
+    @property
+    def reasoning(self) -> str:
+        """The model's reasoning so far; empty if there is none."""
+        whole = self._whole()
+        return "".join(self._reasonings) if whole is None else whole.reasoning or ""
+
+    def _whole(self) -> Result | None:
+        """Return the first result, if it is here: it counts where it differs from the pieces."""
+        if self.future.done() and not self.future.cancelled() and self.future.exception() is None:
+            return next(iter(self.future.result()), None)
+        return next(iter(self.arrived), None)
+
+    def add_text(self, text: str, reasoning: str) -> None:
+        """Take in a piece of the text while it is written. On the background loop only."""
+        if text:
+            self._texts.append(text)
+        if reasoning:
+            self._reasonings.append(reasoning)
+
+    def pieces(self) -> Iterator[str]:
+        """Wait for the text, and yield its pieces as they arrive, without the reasoning.
+
+        The text of a run that is not streamed, or that the log answers, is one piece.
+
+        ```python
+        for piece in rw.text("Write a haiku").pieces():
+            print(piece, end="")
+        ```
+
+        Raises:
+            TaskError: The run failed, or its text is incomplete; what arrived was yielded before.
+            WaitInterrupted: Stop was pressed; the text is completed in the log.
+        """
+        with self._changes() as changed:
+            taken = 0
+            try:
+                while not self.is_done:
+                    changed.clear()
+                    while taken < len(self._texts):
+                        taken += 1
+                        yield self._texts[taken - 1]
+                    changed.wait(_TICK_S)  # short, so that Stop ends it
+            except KeyboardInterrupt:
+                raise WaitInterrupted(self.owner.stop(self)) from None
+        yield from self._rest(taken)
+
+    async def stream(self) -> AsyncIterator[str]:
+        """Wait for the text without blocking, and yield its pieces as they arrive. See `pieces`.
+
+        ```python
+        async for piece in rw.text("Write a haiku").stream():
+            print(piece, end="")
+        ```
+        """
+        with self._changes() as changed:
+            taken = 0
+            while not self.is_done:
+                changed.clear()
+                while taken < len(self._texts):
+                    taken += 1
+                    yield self._texts[taken - 1]
+                if not changed.is_set():
+                    await asyncio.sleep(_TICK_S)
+        for piece in self._rest(taken):
+            yield piece
+
+    def _rest(self, taken: int) -> Iterator[str]:
+        """Yield what is left after the first pieces, and raise what ended the run."""
+        outcome = self.future.result()
+        shown = "".join(self._texts[:taken])
+        text = (outcome[0].text if len(outcome) else None) or ""
+        rest = text.removeprefix(shown) if text.startswith(shown) else text
+        if rest:
+            yield rest
+        if outcome.errors:
+            raise outcome.errors[0]
+
+    @contextlib.contextmanager
+    def _changes(self) -> Iterator[threading.Event]:
+        """Provide an event that is set whenever there is something new."""
+        changed = threading.Event()
+        self.on_change(changed.set)
+        try:
+            yield changed
+        finally:
+            with self._lock:
+                self._observers.remove(changed.set)
 
     def result(self, timeout_s: float | None = None, *, on_tick: Callable[[], None] | None = None) -> Outcome:
         """Wait for the outcome. Stop ends the wait, not the task.
@@ -202,7 +310,12 @@ class Job(Operations["Job"], Coroutine[Any, None, Outcome]):
             raise
 
     def detach(self) -> None:
-        """Stop waiting; the result is collected into the log when it arrives."""
+        """Stop waiting; the result is collected into the log when it arrives.
+
+        The part of a text that has arrived is written to the log at once.
+        """
+        if self.keep_text is not None:
+            background_loop().call(self.keep_text)
         self.owner.mark_detached(self)
 
     def discard(self) -> None:
@@ -310,6 +423,14 @@ class Job(Operations["Job"], Coroutine[Any, None, Outcome]):
             f"Task {self.task_uuid} continues at the service (it is paid for), and its result goes to the log.",
             Remedy("{0} waits for it.", (collect,)),
         )
+
+    def history(self) -> Any:
+        """Return the runs that it was made from, and those made from it, as a tree with small pictures.
+
+        Raises:
+            RunNotFound: The log does not have it yet.
+        """
+        return self.owner.performer.history(self.task_uuid)
 
     def _perform(self, method: str, values: Mapping[str, Any]) -> Job:
         job: Job = self.owner.performer(METHODS[method], self, values)

@@ -13,7 +13,8 @@ from ..providers.base import Provider
 from ..remedies import LEAVE_REPLAY
 from ..runlog import RunRecord
 from ..runlog.filters import RunFilter
-from .input_lineage import Input, by_content, resolve_inputs
+from .input_lineage import Input, by_content
+from .media_sources import look_up
 
 if TYPE_CHECKING:
     from .context import CellContext
@@ -34,7 +35,7 @@ def find_replay(ports: Ports, provider: Provider, task: Item, context: CellConte
     Raises:
         NotRecorded: There is none; the message names the cell, the nearest record and what differs.
     """
-    inputs = resolve_inputs(ports, provider, task, keeps=False)
+    inputs = look_up(ports, provider, task, keeps=False).inputs
     named = by_content(task, inputs)
     try:
         found = ports.log.asked([request_hash(named, service=service) for service in provider.services])

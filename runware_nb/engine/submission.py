@@ -11,6 +11,7 @@ from ..core.items import Item
 from ..core.media_fields import holds_media, replace_media
 from ..core.money import format_amount
 from ..core.parsing import is_uuid
+from ..core.prompts import PromptOrigin
 from ..core.redaction import known_secrets
 from ..errors import RunLogError, TaskInvalid
 from ..loop import background_loop, wait
@@ -26,10 +27,11 @@ from .context import CellContext, environment_snapshot
 from .estimates import Estimate
 from .execution import utc_now
 from .executor import Executor
-from .input_lineage import by_content, parents_of, resolve_inputs, storable_request
+from .input_lineage import by_content, parents_of, storable_request
 from .job_table import JobTable
 from .jobs import Job, JobOwner
 from .known_runs import KnownRuns
+from .media_sources import Sources, UrlChecks, look_up, upload_media
 from .ports import Ports
 from .replay_lookup import find_replay
 from .uses import record_use
@@ -50,12 +52,14 @@ class Plan:
         warnings: What could not be checked, as sentences.
         price: What it is likely to cost, and how that is known.
         usual_duration: How long the user's own runs of this kind took; None if the log has none.
+        origin: Where its prompts come from; None for plain texts.
     """
 
     task: Item
     warnings: list[str]
     price: Estimate
     usual_duration: UsualDuration | None = None
+    origin: PromptOrigin | None = None
 
 
 @short_repr()
@@ -90,6 +94,7 @@ class Submitter:
         executor: Brings jobs to their ends.
         known: Finds runs again.
         consent: What the user has agreed to spend.
+        urls: What is behind the URLs of the user's.
     """
 
     def __init__(
@@ -108,6 +113,7 @@ class Submitter:
         self.executor = executor
         self.known = known
         self.consent = consent
+        self.urls = UrlChecks()
 
     def submit_all(
         self,
@@ -161,6 +167,37 @@ class Submitter:
                 jobs[0].notices.append(sentence)
         return jobs
 
+    def agree_to_chain(self, provider: Provider, first: Sequence[Plan], last: Plan, *, agreed: bool) -> bool:
+        """Ask once for the cost of a task and of the tasks that have to be done before it.
+
+        Asked one by one, the user could agree to the first tasks, pay for them, and refuse the last one, for which
+        they were done.
+
+        Args:
+            provider: The service that they were planned for.
+            first: The tasks whose results the last one needs.
+            last: The last task.
+            agreed: Whether the user agreed to the cost beforehand.
+
+        Returns:
+            Whether the user has agreed to all of it, so that nothing is asked when the tasks are submitted.
+
+        Raises:
+            NotConfirmed: The answer was no, or this session cannot ask. Nothing was sent.
+            BudgetExceeded: A budget cannot cover all of it. Nothing was sent.
+        """
+        if agreed or self.ports.settings.mode == "replay":
+            return agreed
+        self.ports.require_key(provider.name)
+        metadata = RunMetadata()
+        submissions = [Submission(self, provider, plan, metadata, fresh=False, as_is=False) for plan in first]
+        unsent = [submission.priced for submission in submissions if not submission.is_known]
+        if not unsent:
+            return False  # only the last task may cost something, and it is asked about when it is submitted
+        last_one = priced(last.task, last.price, provider.name)
+        self.consent.require([*unsent, last_one], context=self.ports.context(counts=False))
+        return True
+
     def _replay(self, provider: Provider, plan: Plan, metadata: RunMetadata) -> Job:
         """Answer a task from the log, in replay mode."""
         context = metadata.context or self.ports.context()
@@ -186,13 +223,18 @@ class Submitter:
         It answers even if its files are not on this machine: they were paid for. They are downloaded again if the
         service still has them, and otherwise the answer states what is missing.
         """
+        record = self.recorded(hashed)
+        return None if record is None else self.answer_from_log(record, "recorded")
+
+    def recorded(self, hashed: str) -> RunRecord | None:
+        """Return the run of a request that succeeded; None if the log has none."""
         try:
             record = self.ports.log.find_recorded(hashed)
         except RunLogError:
             return None
         if record is None or not record.results or any(result.error is not None for result in record.results):
             return None
-        return self.answer_from_log(record, "recorded")
+        return record
 
 
 class Submission:
@@ -231,13 +273,15 @@ class Submission:
         self._unsent: RunRecord | None = None
         self._how = "joined"
         is_resolved = not as_is or _is_all_sendable(provider, plan.task)
-        self._inputs = resolve_inputs(ports, provider, plan.task) if is_resolved else []
+        sources = look_up(ports, provider, plan.task, urls=submitter.urls) if is_resolved else Sources(plan.task)
+        self._inputs = sources.inputs
         named = by_content(plan.task, self._inputs)
         self._requested_hash = self._sent_hash = request_hash(named, service=provider.name)
         self._seed_given = plan.task.get("seed") is not None
         self._names_uuid = plan.task.get("taskUUID") is not None
-        task = plan.task
-        if not as_is and not self._seed_given and provider.takes_seed(task):  # so that every image can be made again
+        task = sources.task if not as_is else plan.task
+        # A seed is picked, so that every image can be made again.
+        if not as_is and not self._seed_given and provider.takes_seed(plan.task):
             count = task.get("numberResults", 1)
             seed = ports.rng.randrange(1, _LARGEST_SEED - (count if isinstance(count, int) else 1))
             task = {**task, "seed": seed}
@@ -262,6 +306,19 @@ class Submission:
     def identity(self) -> str:
         """What is sent once: the request if another may join it, else the task UUID."""
         return self._sent_hash if self._is_joinable else str(self._task["taskUUID"])
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the same request is in progress or has a recorded answer, so that it costs nothing."""
+        if not self._is_joinable or self._fresh:
+            return False
+        known, hashed = self._submitter.known, self._sent_hash
+        if known.find_twin(hashed) is not None:
+            return True
+        record = known.find_logged_twin(hashed)
+        if record is not None:
+            return record.attempts > 0
+        return self._submitter.recorded(hashed) is not None
 
     def find_known(self) -> Job | None:
         """Find the same request in progress, or its recorded answer; None if it has to be sent."""
@@ -322,8 +379,11 @@ class Submission:
 
     def _upload_media(self) -> None:
         """Upload the media that the task contains, once the user has agreed to its cost."""
-        if not self._as_is:
-            self._task = _with_media(self._provider, self._task)
+        task, provider = self._task, self._provider
+        # Most tasks bring nothing along, and then nothing waits for the background loop.
+        if self._as_is or not holds_media(task) or _is_all_sendable(provider, task):
+            return
+        self._task = wait(background_loop().submit(upload_media(self._ports.log, provider, task)))
 
     def _find_uuid(self) -> Job | None:
         """Find the run of a task that names its own UUID: a UUID is sent once, and then it is asked about."""
@@ -352,14 +412,22 @@ class Submission:
             )
         return self._submitter.known.job(record.task_uuid)
 
+    @property
+    def _template(self) -> str | None:
+        """The prompt as typed: of the front end, else that with which the prompt itself was rendered."""
+        origin = self._plan.origin
+        return self._metadata.template if self._metadata.template is not None or origin is None else origin.template
+
     def _record(self, context: CellContext) -> RunRecord:
         task, metadata, price = self._task, self._metadata, self._plan.price.cost
-        parents = (*parents_of(self._plan.task, self._inputs), *metadata.parents)
+        origin = self._plan.origin
+        written = () if origin is None else (Parent(each.task_uuid, "prompt", each.index) for each in origin.parents)
+        parents = (*parents_of(self._plan.task, self._inputs), *metadata.parents, *written)
         return RunRecord(
             task_uuid=task["taskUUID"], attempt_uuid=task["taskUUID"], provider=self._provider.name,
             task_type=task["taskType"], model=task.get("model"), request=storable_request(task),
             request_hash=self._sent_hash, asked_hash=self._requested_hash, created_at_utc=utc_now(),
-            prompt_template=metadata.template,
+            prompt_template=self._template, prompt_origin=None if origin is None else origin.to_json(),
             prompt=self._provider.prompt(task), notebook=context.notebook, cell_id=context.cell_id,
             cell_hash=context.cell_hash,
             cell_ordinal=context.cell_ordinal, execution_count=context.execution_count, kernel=context.kernel,
@@ -382,7 +450,8 @@ def refuse_keys(plans: Sequence[Plan], metadata: RunMetadata) -> None:
         TaskInvalid: It does; the message names the place, and not the key.
     """
     remember_secrets()
-    typed = {"prompt": metadata.template, "note": metadata.note, "tags": list(metadata.tags)}
+    origins = [plan.origin.to_json() for plan in plans if plan.origin is not None]
+    typed = {"prompt": metadata.template, "values": origins, "note": metadata.note, "tags": list(metadata.tags)}
     for values in (*(plan.task for plan in plans), typed):
         path = _find_key("", values)
         if path is not None:
@@ -414,10 +483,3 @@ def _is_all_sendable(provider: Provider, task: Mapping[str, Any]) -> bool:
     if holds_media(task):
         replace_media(task, media.append)
     return all(isinstance(value, str) and provider.is_reference(value) for value in media)
-
-
-def _with_media(provider: Provider, task: Item) -> Item:
-    """Upload what a task brings along; most bring nothing, and then nothing waits for the background loop."""
-    if not holds_media(task) or _is_all_sendable(provider, task):
-        return task
-    return wait(background_loop().submit(provider.prepare(task)))

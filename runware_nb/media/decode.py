@@ -12,7 +12,7 @@ from ..errors import MediaError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["MAX_PIXELS", "decode"]
+__all__ = ["MAX_PIXELS", "ImageDamaged", "ImageTooLarge", "decode"]
 
 MAX_PIXELS = 120_000_000
 """Largest image opened, in pixels; the service's own limit is far below."""
@@ -23,6 +23,14 @@ _FORMATS = {
     "image/heif": "HEIF", "image/heic-sequence": "HEIF", "image/heif-sequence": "HEIF",
 }  # fmt: skip
 """Pillow's name of each type: only the decoder of the detected type is tried."""
+
+
+class ImageTooLarge(MediaError):
+    """An image has more pixels than `MAX_PIXELS`."""
+
+
+class ImageDamaged(MediaError):
+    """An image is cut short, or cannot be decoded for another reason."""
 
 
 def decode(body: bytes) -> Image:
@@ -51,15 +59,33 @@ def decode(body: bytes) -> Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # bounded right below
             image = Image.open(io.BytesIO(body), formats=(_FORMATS[kind],))
         if image.width * image.height > MAX_PIXELS:
-            raise MediaError(f"an image of {image.width}x{image.height} px is not opened; the bound is {MAX_PIXELS}")
+            raise _too_large(image.width, image.height)
         image.load()
     except MediaError:
         raise
-    except Image.DecompressionBombError as error:
-        raise MediaError(f"an image of that many pixels is not opened; the bound is {MAX_PIXELS}") from error
+    except Image.DecompressionBombError as error:  # raised by Pillow from the header, without the size
+        raise _too_large(*_size_in_header(body)) from error
     except Exception as error:
-        raise MediaError(f"the {kind} file cannot be opened: {error}") from error
+        raise ImageDamaged(f"the {kind} file is damaged or incomplete ({error})") from error
     return image
+
+
+def _too_large(width: int, height: int) -> MediaError:
+    most = f"images of at most {MAX_PIXELS // 1_000_000} megapixels are opened"
+    if not width:
+        return ImageTooLarge(f"the image has too many pixels, and {most}")
+    return ImageTooLarge(
+        f"the image has {width * height / 1_000_000:,.0f} megapixels ({width}x{height} px), and {most}"
+    )
+
+
+def _size_in_header(body: bytes) -> tuple[int, int]:
+    """Return width and height of a PNG or BMP file from its header; zeros for others."""
+    if body.startswith(b"\x89PNG"):
+        return int.from_bytes(body[16:20], "big"), int.from_bytes(body[20:24], "big")
+    if body.startswith(b"BM"):
+        return int.from_bytes(body[18:22], "little"), abs(int.from_bytes(body[22:26], "little", signed=True))
+    return 0, 0
 
 
 def _require_decoder(name: str) -> None:
@@ -82,7 +108,7 @@ def _require_decoder(name: str) -> None:
             from pillow_heif import register_heif_opener  # type: ignore[import-not-found, unused-ignore]
         except ImportError as error:
             raise MediaError(
-                "Pillow cannot read HEIC and HEIF images by itself. Install pillow-heif (`pip install pillow-heif`), "
-                "or save the image as PNG or JPEG"
+                "HEIC and HEIF images cannot be converted here. Install pillow-heif (`pip install pillow-heif`), or "
+                "save the image as PNG or JPEG"
             ) from error
         register_heif_opener()

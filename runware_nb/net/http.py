@@ -100,6 +100,20 @@ class HttpReply:
         self._proxy = proxy
         self._body = body
 
+    async def read_start(self, max_bytes: int) -> bytes:
+        """Read the beginning of the body as it is on the wire, and leave the rest unread.
+
+        Raises:
+            TransportError: The connection broke.
+        """
+        start = b""
+        with translating(self._url, self._proxy, self._body):
+            async for piece in self._response.aiter_raw():
+                start += piece
+                if len(start) >= max_bytes:
+                    break
+        return start[:max_bytes]
+
     async def read(self, *, max_bytes: int, too_large: Callable[[], RunwareNBError]) -> bytes:
         """Read the whole body.
 
@@ -366,6 +380,7 @@ class HttpConnection:
         content: Content = b"",
         headers: Mapping[str, str] | None = None,
         timeout_s: float,
+        on_leaving: Callable[[], None] | None = None,
     ) -> AsyncIterator[HttpStream]:
         """Send a request with the key, and yield its response when the head is here.
 
@@ -375,13 +390,14 @@ class HttpConnection:
             content: See `request`.
             headers: See `request`.
             timeout_s: Longest time until the body has ended, in seconds.
+            on_leaving: See `request`.
 
         Raises:
             TransportTimeout: The time is over. It is also raised while the body is read.
             TransportError: It was not sent, or the connection broke.
         """
         deadline = now() + timeout_s
-        body = _Body(content)
+        body = _Body(content, on_leaving)
         route = self._new_route(self.endpoint)  # its own: a long stream must not keep one from short requests
         response: httpx.Response | None = None
 
@@ -393,9 +409,11 @@ class HttpConnection:
                 response = await self._respond(route, self._request(method, path, body, headers), body)
             yield HttpStream(response, self.endpoint, self.host, route.proxy, body, deadline=deadline, late=late)
         finally:
-            if response is not None:
-                await response.aclose()
-            await route.aclose()
+            try:
+                if response is not None:
+                    await response.aclose()
+            finally:  # also if the reader is cancelled while the response is being closed
+                await route.aclose()
 
     # --- public files --------------------------------------------------------------------------------------
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ..core.operations import TEXT_TO_IMAGE
+from ..core.operations import OPERATIONS, TEXT_TO_IMAGE
 from .provider_magics import has_magic
 
-__all__ = ["complete_runware", "install_completion", "remove_completion"]
+__all__ = ["complete_runware", "complete_saved_prompt", "install_completion", "remove_completion"]
+
+_SAVED = re.compile(r"\{@[\w/-]*$")
 
 
 def install_completion(shell: Any) -> None:
@@ -20,6 +23,8 @@ def install_completion(shell: Any) -> None:
     def matcher(context: CompletionContext) -> dict[str, Any]:
         line = context.line_with_cursor[: context.cursor_position]
         fragment, words = complete_runware(line, shell.user_ns)
+        if not words and context.full_text.lstrip().startswith("%%runware"):
+            fragment, words = complete_saved_prompt(line)
         return {
             "completions": [SimpleCompletion(word, type="param") for word in words],
             "matched_fragment": fragment,
@@ -58,7 +63,29 @@ def complete_runware(line: str, names: Mapping[str, Any] = MappingProxyType({}))
         found = _of_provider(words[0].lstrip("%"), ["run", *before] if is_cell else before, fragment)
     else:
         return "", []
-    return fragment, [word for word in dict.fromkeys(found) if word.startswith(fragment)]
+    words = [word for word in dict.fromkeys(found) if word.startswith(fragment)]
+    if not words:
+        piece, saved = complete_saved_prompt(fragment)
+        words = [fragment.removesuffix(piece) + name for name in saved]
+    return fragment, words
+
+
+def complete_saved_prompt(line: str) -> tuple[str, list[str]]:
+    """Complete `{@` in a prompt up to the cursor with the names of saved prompts.
+
+    Args:
+        line: What stands before the cursor.
+
+    Returns:
+        The piece being typed, and what it may become.
+    """
+    match = _SAVED.search(line)
+    if match is None:
+        return "", []
+    from ..session import current_session
+
+    names = [f"{{@{name}}}" for name in current_session().prompts.names()]
+    return match[0], [name for name in names if name.startswith(match[0])]
 
 
 def _candidates(before: list[str], fragment: str, names: Mapping[str, Any], *, is_cell: bool) -> list[str]:
@@ -66,22 +93,28 @@ def _candidates(before: list[str], fragment: str, names: Mapping[str, Any], *, i
     from ..commands.arguments import LineParser
     from ..session import current_session
     from .completion_values import after_command, after_option
-    from .parsing import cell_parser
+    from .parsing import add_run_placement, cell_parser
 
-    if not is_cell and not before:
-        return list(COMMANDS)
     session = current_session()
-    values = after_option(before[-1], session, names, TEXT_TO_IMAGE.name if is_cell else before[0]) if before else None
+    cells = [operation.name for operation in OPERATIONS if operation.function is not None]
+    is_image_cell = is_cell and (not before or before[0] not in cells)
+    if not before:
+        return [*cell_parser().option_names(), *cells] if is_cell else list(COMMANDS)
+    values = after_option(before[-1], session, names, TEXT_TO_IMAGE.name if is_image_cell else before[0], fragment)
     if values is not None:
         return values
-    if is_cell:
+    if is_image_cell or (is_cell and before[0] == TEXT_TO_IMAGE.name):
         return cell_parser().option_names()
     if before[0] not in COMMANDS:
         return []
     parser = LineParser("", "")
-    find_command(before[0]).add_arguments(parser)
+    command = find_command(before[0])
+    command.add_arguments(parser)
+    add_run_placement(parser, command)
+    if before == ["prompt"]:
+        return parser.values_of("") or []
     options = parser.option_names()
-    return options if fragment.startswith("-") else [*after_command(before[0], session, names), *options]
+    return options if fragment.startswith("-") else [*after_command(before[0], session, names, fragment), *options]
 
 
 def _of_provider(name: str, before: list[str], fragment: str) -> list[str]:

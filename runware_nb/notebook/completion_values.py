@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import shlex
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..core.operations import OPERATIONS, TEXT_TO_IMAGE
@@ -19,11 +22,13 @@ __all__ = ["after_command", "after_option", "typable"]
 
 _RECENT = 40
 _ABOUT_RUNS = frozenset({"show", "code", "diff", "history", "rate", "forget", "replay", "verify", "discard", "poll"})
-_ABOUT_IMAGES = frozenset({"compare"})
+_ABOUT_IMAGES = frozenset({"compare", "upload"})
 _ABOUT_MODELS = frozenset({"model", "form"})
 
 
-def after_option(option: str, session: Session, names: Mapping[str, Any], command: str = "") -> list[str] | None:
+def after_option(
+    option: str, session: Session, names: Mapping[str, Any], command: str = "", fragment: str = ""
+) -> list[str] | None:
     """List the values of an option; None where it takes none that are known.
 
     Args:
@@ -31,6 +36,7 @@ def after_option(option: str, session: Session, names: Mapping[str, Any], comman
         session: Whose models, log and last result count.
         names: The user's variables.
         command: The command on the line. If it is an operation, its own values and models count.
+        fragment: What has been typed of the value.
     """
     about = [operation for operation in OPERATIONS if operation.name == command] or list(OPERATIONS)
     makers: dict[str, Callable[[], list[str]]] = {
@@ -45,17 +51,18 @@ def after_option(option: str, session: Session, names: Mapping[str, Any], comman
     if make is not None:
         return typable(make())
     for operation in about:
-        if any(option == medium.flag for medium in operation.inputs):
-            return typable(_images(session, names))
+        for medium in operation.inputs:
+            if option == medium.flag:
+                return typable([*_images(session, names), *_files(fragment, medium.kind)])
         for declared in operation.options:
             if option in declared.flags:
                 return list(declared.values) or None
     return None
 
 
-def after_command(command: str, session: Session, names: Mapping[str, Any]) -> list[str]:
-    """List what a command may be about."""
-    return typable(_after_command(command, session, names))
+def after_command(command: str, session: Session, names: Mapping[str, Any], fragment: str = "") -> list[str]:
+    """List what a command may be about; *fragment* is what has been typed of it."""
+    return typable(_after_command(command, session, names, fragment))
 
 
 def typable(candidates: list[str]) -> list[str]:
@@ -63,20 +70,22 @@ def typable(candidates: list[str]) -> list[str]:
     return [candidate for candidate in candidates if not hides(candidate) and "\n" not in candidate]
 
 
-def _after_command(command: str, session: Session, names: Mapping[str, Any]) -> list[str]:
+def _after_command(command: str, session: Session, names: Mapping[str, Any], fragment: str) -> list[str]:
     if command in _ABOUT_RUNS:
         return [run.task_uuid[:8] for run in _recent(session)]
-    if command in _ABOUT_IMAGES or any(
-        command == operation.name and any(medium.flag is None for medium in operation.inputs)
-        for operation in OPERATIONS
-    ):
-        return _images(session, names)
+    if command in _ABOUT_IMAGES:
+        return [*_images(session, names), *_files(fragment, "image")]
+    for operation in OPERATIONS:
+        if operation.name == command and operation.words:
+            return [*_images(session, names), *_files(fragment, operation.words[0].kind)]
     if command in _ABOUT_MODELS:
         return [*_models(session), *((operation.name for operation in OPERATIONS) if command == "form" else ())]
     if command == "ranking":
         return _ballots(session)
     if command == "config":
         return [name for name in settings_table() if name != "api_key"]
+    if command == "prompt":
+        return session.prompts.names()
     if command == "alias":
         return list(_aliases(session))
     return []
@@ -128,9 +137,46 @@ def _images(session: Session, names: Mapping[str, Any]) -> list[str]:
     return [*held, *(["_rw"] if count else []), *numbered, *runs]
 
 
+_ENDINGS: Mapping[str, frozenset[str]] = MappingProxyType({
+    "image": frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".heic", ".heif", ".avif", ".tif", ".tiff"}),
+    "video": frozenset({".mp4", ".webm", ".mov", ".mkv"}),
+    "audio": frozenset({".mp3", ".wav", ".flac", ".ogg", ".aac", ".m4a"}),
+    "document": frozenset({".pdf", ".txt", ".md", ".docx"}),
+})  # fmt: skip
+_MOST_FILES = 60
+_MOST_LOOKED_AT = 2000
+"""Entries of a folder that are looked at: completion must not wait for a folder of a million files."""
+
+
+def _files(fragment: str, kind: str) -> list[str]:
+    """List files of a kind, and folders, in the folder that a fragment of a path names."""
+    folder, slash, _ = fragment.rpartition("/")
+    found: list[str] = []
+    try:
+        with os.scandir(os.path.expanduser(folder) or (slash or ".")) as entries:  # noqa: PTH111 - keeps the text as typed
+            for entry in itertools.islice(entries, _MOST_LOOKED_AT):
+                if entry.name.startswith("."):
+                    continue
+                path = f"{folder}{slash}{entry.name}"
+                if entry.is_dir():
+                    found.append(f"{path}/")
+                elif os.path.splitext(entry.name)[1].lower() in _ENDINGS.get(kind, ()):  # noqa: PTH122 - as above
+                    found.append(path)
+    except OSError:
+        return []
+    matching = sorted(path for path in found if path.startswith(fragment) and " " not in path)
+    return matching[:_MOST_FILES]
+
+
 def _holds_image(value: Any) -> bool:
     kind = type(value)
-    is_ours = kind.__module__.startswith("runware_nb.") and kind.__name__ in {"Outcome", "Result", "Mask"}
+    is_ours = kind.__module__.startswith("runware_nb.") and kind.__name__ in {
+        "ChainedJob",
+        "Job",
+        "Mask",
+        "Outcome",
+        "Result",
+    }
     return is_ours or kind.__module__.startswith("PIL.")
 
 

@@ -104,7 +104,10 @@ def wait_and_show(job: Job, *, is_live: bool) -> Outcome:
             panel.show()  # the result appears here when it arrives, as long as the kernel lives
         raise
     except Exception:
-        panel.clear()
+        if job.has_text:  # what has arrived of a text stays
+            panel.settle()
+        else:
+            panel.clear()
         panel.tell()
         raise
     if panel.is_shown:

@@ -37,12 +37,14 @@ class Branch:
         pictures: What it made.
         is_chosen: Whether it is the one that was asked about.
         children: Made from it.
+        texts: What it wrote, each in a few words.
     """
 
     label: str
     pictures: list[Picture] = field(default_factory=list)
     is_chosen: bool = False
     children: list[Branch] = field(default_factory=list)
+    texts: tuple[str, ...] = ()
 
 
 def render_sides(rows: Sequence[Sequence[Side]]) -> str:
@@ -75,10 +77,18 @@ def _sized(picture: Picture, style: str) -> str:
     return f'<img alt="{text(picture.alt)}" style="display:block;width:{picture.side_px}px;{style}" src="{source}">'
 
 
-def render_tree(roots: Sequence[Branch]) -> dict[str, str]:
-    """Make the MIME bundle of a tree."""
+def render_tree(roots: Sequence[Branch], *, caption: str = "") -> dict[str, str]:
+    """Build the MIME bundle of trees.
+
+    Args:
+        roots: The first run of each tree.
+        caption: A line below.
+    """
     html = element("ul", "".join(_branch(root) for root in roots), style="list-style:none;padding-left:0;margin:0")
     lines = [line for root in roots for line in _lines(root, "", "")]
+    if caption:
+        html += element("div", text(caption), style=f"{MUTED};font-size:85%")
+        lines.append(caption)
     return {"text/html": element("div", html, class_="runware-nb"), "text/plain": "\n".join(lines)}
 
 
@@ -91,6 +101,7 @@ def _side(side: Side) -> str:
 def _branch(branch: Branch) -> str:
     pictures = "".join(map(picture_html, branch.pictures))
     row = element("div", pictures, style="display:flex;flex-wrap:wrap;gap:4px") if pictures else ""
+    row += "".join(element("div", f"“{text(each)}”", style=MUTED) for each in branch.texts)
     name = element("strong" if branch.is_chosen else "span", text(branch.label))
     below = "".join(_branch(child) for child in branch.children)
     style = "list-style:none;margin:0;padding-left:18px;border-left:1px solid var(--jp-border-color2,#cccccc)"
@@ -99,6 +110,7 @@ def _branch(branch: Branch) -> str:
 
 def _lines(branch: Branch, first: str, rest: str) -> list[str]:
     lines = [f"{first}{'> ' if branch.is_chosen else ''}{branch.label}"]
+    lines += [f"{rest}{'│  ' if branch.children else '   '}“{each}”" for each in branch.texts]
     for number, child in enumerate(branch.children):
         is_last = number == len(branch.children) - 1
         lines += _lines(child, rest + ("└─ " if is_last else "├─ "), rest + ("   " if is_last else "│  "))

@@ -11,8 +11,8 @@ from ..reprs import short_repr
 from .html import MUTED, element, muted, text
 
 __all__ = [
-    "ResultsView", "Tile", "format_stars", "format_usd", "render_plain", "render_progress", "render_results",
-    "with_notices",
+    "ResultsView", "Tile", "failure_line", "folded_json", "format_stars", "format_usd", "render_plain",
+    "render_progress", "render_results", "with_notices",
 ]  # fmt: skip
 
 _MOST_DATA = 100_000
@@ -95,7 +95,7 @@ def render_results(view: ResultsView) -> dict[str, str]:
     if view.tiles:
         place = _place(len(view.tiles))
         parts.append(element("div", "".join(_figure(tile, place) for tile in view.tiles), style=_GRID))
-    parts += [_failure(sentence) for sentence in view.failures]
+    parts += [failure_line(sentence) for sentence in view.failures]
     parts += [muted(sentence) for sentence in view.notices]
     parts.append(muted(footer))
     said = [_short(tile.words, 300) for tile in view.tiles if tile.words]
@@ -187,7 +187,7 @@ def _figure(tile: Tile, place: str) -> str:
     if tile.player and tile.href:
         inner = _player(tile)
     elif tile.data:
-        inner = _data(tile.data)
+        inner = folded_json(tile.data)
     elif tile.source:
         style = "display:block;max-width:100%;max-height:512px"
         image = f'<img alt="{text(tile.alt)}" width="{tile.width}" style="{style}" src="{text(tile.source)}">'
@@ -211,7 +211,7 @@ def _figure(tile: Tile, place: str) -> str:
     return element("figure", inner + below, style=place)
 
 
-def _data(data: str) -> str:
+def folded_json(data: str) -> str:
     """Fold JSON: a short one is open, and a long one is cut, because a notebook is no place for megabytes."""
     lines = data.count("\n") + 1
     shown = data if len(data) <= _MOST_DATA else f"{data[:_MOST_DATA]}\n… {len(data) - _MOST_DATA:,} more characters"
@@ -272,7 +272,8 @@ def _panel(tile: Tile) -> str:
     return element("details", summary + element("table", rows, style="font-size:85%"))
 
 
-def _failure(sentence: str) -> str:
+def failure_line(sentence: str) -> str:
+    """Write a sentence about what went wrong."""
     return element("div", text(f"✗ {sentence}"), style="color:var(--jp-error-color1,#b00020);margin-top:4px")
 
 

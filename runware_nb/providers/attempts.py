@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from ..core.items import Item
 from ..core.results import Outcome
 from ..errors import FateUnknown, ProtocolError, RunwareNBError, TaskError, TransportError
 from ..net.deadlines import now
-from .base import Attempt, Limiter, RunObserver, Sender
+from .base import Attempt, Limiter, NextAttempt, RunObserver, Sender
 
 __all__ = ["carry_out", "pause", "raise_if_failed"]
 
 
 async def carry_out(
-    sender: Sender, task: Item, *, observer: RunObserver, limiter: Limiter, timeout_s: float
+    sender: Sender,
+    task: Item,
+    *,
+    observer: RunObserver,
+    limiter: Limiter,
+    timeout_s: float,
+    renew: Callable[[Attempt, TaskError], Awaitable[Item | None]] | None = None,
 ) -> Outcome:
     """Send a task, and again as often as the provider allows, until its results have arrived.
 
@@ -24,6 +32,8 @@ async def carry_out(
         observer: Told before each attempt, and about what arrives.
         limiter: The bound on tasks in flight.
         timeout_s: Longest time in flight, in seconds. The time that a task waits for its turn does not count.
+        renew: Called with an attempt that the service refused for good. It returns the task as it may be sent once
+            more, with an id of its own, where the refusal shows that nothing was accepted; or None.
 
     Raises:
         TaskError: The service refused or failed the task, and there is no result; `.outcome` has the whole of it.
@@ -58,6 +68,11 @@ async def carry_out(
             await limiter.release()
         left_s -= now() - taken_at
         following = sender.next_attempt(attempt, error)
+        if following is None and renew is not None:
+            renewed = await renew(attempt, error)
+            if renewed is not None:
+                further = replace(sender.first_attempt(renewed), number=attempt.number + 1)
+                following = NextAttempt(further, 0.0)
         if following is None:
             raise error
         await observer.on_refused(attempt)

@@ -164,10 +164,16 @@ class Description:
     Attributes:
         prompt: What it was asked with, or the kind of the task.
         parameters: What decided the result, by name, in a fixed order; without how it was delivered.
+        turns: The earlier messages of a conversation, as roles and texts.
+        is_json: Whether the text was asked for as JSON.
+        schema: The JSON Schema of that JSON; None without one.
     """
 
     prompt: str
     parameters: tuple[tuple[str, Any], ...] = ()
+    turns: tuple[tuple[str, str], ...] = ()
+    is_json: bool = False
+    schema: Mapping[str, Any] | None = None
 
 
 class TypedTask(Protocol):
@@ -195,6 +201,12 @@ class RunObserver(Protocol):
 
     def on_result(self, result: Result) -> None:
         """Take a result that has arrived."""
+
+    def on_text(self, text: str, reasoning: str) -> None:
+        """Take the next piece of a text, or of the model's reasoning, while it is written.
+
+        The result that follows has the whole text. It counts where it differs from the pieces.
+        """
 
     def on_progress(self, percent: float) -> None:
         """Note the progress, from 0 to 100."""

@@ -15,13 +15,15 @@ from ..core.option_values import LoRA
 from ..core.redaction import REDACTED
 from ..engine.display import relative_path
 from ..engine.input_lineage import with_files
+from ..errors import TaskInvalid
 from ..providers.registry import load_module, package_of_service
-from ..providers.runware.operations import binding_for
+from ..providers.runware.operations import binding_for, operation_of_task
 from ..providers.runware.parameters import DELIVERY
-from ..providers.runware.tasks import ImageTask
+from ..providers.runware.tasks import ImageTask, values_of
 from ..runlog import RunRecord
+from ..session.operations import task_of
 
-__all__ = ["code_for", "run_call"]
+__all__ = ["code_for", "operation_call", "run_call"]
 
 _WIDTH = 100
 
@@ -47,12 +49,38 @@ def code_for(run: RunRecord, media_folder: Path) -> str:
     whole = {"taskType": run.task_type, **_without_delivery(task)}
     package = package_of_service(run.provider)
     if package is None:
-        call = run_call(whole)
+        call = operation_call(whole) or run_call(whole)
     elif package.python_call:
         call = getattr(load_module(package.name, "writing"), package.python_call)(whole)
     else:
         call = run_call(whole, service=package.name)
     return f"{head}results = {call}.result()\nresults\n"
+
+
+def operation_call(task: Mapping[str, Any]) -> str | None:
+    """Format the call of an operation's function that makes a request, such as `rw.upscale("in.png", factor=2)`.
+
+    Args:
+        task: In wire spelling. The repr of each value has to be the Python that stands for it.
+
+    Returns:
+        The call; None if the operation has no function, or the call would make another request.
+    """
+    operation = operation_of_task(str(task.get("taskType")))
+    if operation is None or operation.function is None or operation is TEXT_TO_IMAGE:
+        return None
+    values, rest = values_of(operation, task)
+    try:
+        if task_of(operation, values, rest) != task:
+            return None
+    except TaskInvalid:
+        return None
+    first = operation.positional[0] if operation.positional and operation.positional[0] in values else None
+    lines = [] if first is None else [f"    {_argument(values.pop(first))},"]
+    for name, value in (values | ({"extra": rest} if rest else {})).items():
+        written = pprint.pformat(value, width=_WIDTH - len(name) - 6, sort_dicts=False)
+        lines.append(f"    {name}={_indented(written).lstrip()},")
+    return f"rw.{operation.function}(\n" + "\n".join(lines) + "\n)"
 
 
 def run_call(task: Mapping[str, Any], *, service: str = "") -> str:
@@ -86,6 +114,10 @@ def _image_call(task: Item) -> str:
 
 def _lora(one: LoRA) -> tuple[str, float]:
     return one.model, one.weight
+
+
+def _argument(value: Any) -> str:
+    return _text(value) if isinstance(value, str) else repr(value)
 
 
 def _text(prompt: str) -> str:

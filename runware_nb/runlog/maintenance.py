@@ -18,7 +18,7 @@ from .databases import in_words, upsert_for
 from .queries import in_chunks
 from .records import RunRecord, UseRecord
 from .rows import parent_rows, result_row, run_row, use_row
-from .schema import attempts, cells, environments, results, run_parents, run_tags, runs, uses, votes
+from .schema import attempts, cells, environments, results, run_parents, run_tags, runs, uploads, uses, votes
 from .store import RunLog
 
 __all__ = ["Merged", "add_runs", "forget_runs", "mark_favourite", "note_perceptual_hash", "rate_result", "stored_files"]
@@ -138,6 +138,8 @@ def forget_runs(log: RunLog, task_uuids: Sequence[str], *, damaged: Sequence[int
             )  # fmt: skip
             connection.execute(sa.delete(cells).where(cells.c.hash.in_(hashes), cells.c.hash.not_in(used)))
         unused = sorted(left - stored_files(connection, left))
+        for some in in_chunks([name.rpartition("/")[2].partition(".")[0] for name in unused]):  # named by their hashes
+            connection.execute(sa.delete(uploads).where(uploads.c.sha256.in_(some)))
     log.note_removed(sources)
     return unused
 

@@ -86,6 +86,7 @@ class FoundResult(NamedTuple):
         provider: The service.
         url: Where the service keeps it, perhaps for a limited time.
         finished_at_utc: When the run finished.
+        media_type: MIME type of the file.
     """
 
     task_uuid: str
@@ -96,6 +97,7 @@ class FoundResult(NamedTuple):
     provider: str
     url: str | None
     finished_at_utc: str | None
+    media_type: str | None
 
 
 @short_repr("position", "seed", "cost", "file", "medium_state")
@@ -163,6 +165,7 @@ class RunRecord:
         asked_hash: Hash of what was asked, before a seed was picked.
         prompt_template: The prompt as typed, before names were filled in.
         prompt: The prompt as sent.
+        prompt_origin: What the template was filled with: `values`, `saved` prompts and drawn `wildcards`.
         state: Where it stands.
         attempts: How many times it was sent under a UUID of its own.
         seed_given: Whether the user chose the seed.
@@ -208,6 +211,7 @@ class RunRecord:
     created_at_utc: str
     prompt_template: str | None = None
     prompt: str | None = None
+    prompt_origin: dict[str, Any] | None = None
     state: State = State.PREPARED
     attempts: int = 0
     seed_given: bool = False

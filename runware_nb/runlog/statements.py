@@ -21,6 +21,7 @@ from .schema import (
     run_tags,
     runs,
     spending,
+    uploads,
     uses,
 )
 from .spending import FROM_SETTINGS
@@ -98,6 +99,28 @@ class Statements:
                 state=sa.case((runs.c.state == _word("discarded"), runs.c.state), else_=_word("prepared")),
                 attempts=_word(0),
                 sent_at_utc=sa.null(),
+            )
+        )
+        used_again = upsert(uploads).values(
+            service=sa.bindparam("service"), sha256=sa.bindparam("sha256"), media_uuid=sa.bindparam("media_uuid"),
+            uploaded_at_utc=sa.bindparam("at_utc"), used_at_utc=sa.bindparam("at_utc"),
+        )  # fmt: skip
+        self.put_upload = text(
+            used_again.on_conflict_do_update(
+                index_elements=["service", "sha256"],
+                set_={
+                    "uploaded_at_utc": sa.case(
+                        (uploads.c.media_uuid == used_again.excluded.media_uuid, uploads.c.uploaded_at_utc),
+                        else_=used_again.excluded.uploaded_at_utc,
+                    ),
+                    "media_uuid": used_again.excluded.media_uuid,
+                    "used_at_utc": used_again.excluded.used_at_utc,
+                },
+            )
+        )
+        self.drop_upload = text(
+            sa.delete(uploads).where(
+                uploads.c.service == sa.bindparam("service"), uploads.c.sha256 == sa.bindparam("sha256")
             )
         )
         put = upsert(results).values(_bind(*RESULT_COLUMNS))

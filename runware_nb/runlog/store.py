@@ -47,7 +47,19 @@ from .rows import (
     use_of,
     use_row,
 )
-from .schema import LONGEST_KEY, attempts, cells, environments, has_own_id, results, run_parents, run_tags, runs, uses
+from .schema import (
+    LONGEST_KEY,
+    attempts,
+    cells,
+    environments,
+    has_own_id,
+    results,
+    run_parents,
+    run_tags,
+    runs,
+    uploads,
+    uses,
+)
 from .spending import OwnCosts, limit_values, median_cost, refuse_over_budget
 from .statements import Statements
 from .writer import Writer
@@ -373,6 +385,26 @@ class RunLog:
         if use.tags:
             self._writer.write_unawaited(self._tag_steps(use), on_error)
 
+    def note_upload(
+        self, service: str, sha256: str, media_uuid: str, at_utc: str, on_error: Callable[[Exception], None]
+    ) -> None:
+        """Remember that a service has a medium, or that it was used again: queued at once, without waiting.
+
+        Args:
+            service: The service and the account. Another account does not have the medium.
+            sha256: Hash of what was sent.
+            media_uuid: The service's UUID of it.
+            at_utc: When it was used, in ISO 8601.
+            on_error: Called with the failure, on any thread. It costs another upload at most.
+        """
+        values = {"service": service, "sha256": sha256, "media_uuid": storable(media_uuid), "at_utc": at_utc}
+        self._writer.write_unawaited([(self._sql.put_upload, values, None)], on_error)
+
+    def forget_upload(self, service: str, sha256: str, on_error: Callable[[Exception], None]) -> None:
+        """Forget that a service has a medium, because it refused a task that named it."""
+        values = {"service": service, "sha256": sha256}
+        self._writer.write_unawaited([(self._sql.drop_upload, values, None)], on_error)
+
     def _tag_steps(self, use: UseRecord) -> list[Change]:
         return [(self._sql.insert_tag_of_use, {"run_uuid": use.run_uuid, "tag": tag[:200]}, None) for tag in use.tags]
 
@@ -517,7 +549,7 @@ class RunLog:
             The newest result that fits; None for none.
         """
         columns = ("item_uuid",) if item_uuid is not None else ("received_sha256", "stored_sha256")
-        of_result = ("run_uuid", "received_sha256", "file", "position", "item_uuid", "url")
+        of_result = ("run_uuid", "received_sha256", "file", "position", "item_uuid", "url", "media_type")
         wanted = sa.select(*(results.c[name] for name in of_result), runs.c.provider, runs.c.finished_at_utc)
         wanted = wanted.join(runs, runs.c.task_uuid == results.c.run_uuid).where(results.c.received_sha256.is_not(None))
         kinds = [runs.c.is_imported == 0, *([runs.c.is_imported == 1] if with_imported else [])]
@@ -525,10 +557,39 @@ class RunLog:
             for kind in kinds:
                 for name in columns:  # one by one: for an "or" the database would leave both indexes alone
                     same = wanted.where(results.c[name] == (item_uuid or sha256), kind)
-                    row = connection.execute(same.order_by(results.c.id.desc()).limit(1)).first()
+                    row = connection.execute(same.order_by(results.c.id.desc()).limit(1)).mappings().first()
                     if row is not None:
                         return _found_result(row)
         return None
+
+    def find_upload(self, service: str, sha256: str, *, since_utc: str) -> str | None:
+        """Return the UUID under which a service has a medium; None if it is not known to have it still.
+
+        Args:
+            service: The service and the account, as `note_upload` got it.
+            sha256: Hash of what was sent.
+            since_utc: When it must have been used last, in ISO 8601. The service deletes media that are not used.
+        """
+        wanted = sa.select(uploads.c.media_uuid).where(
+            uploads.c.service == service, uploads.c.sha256 == sha256, uploads.c.used_at_utc >= since_utc
+        )
+        with self.reading() as connection:
+            found = connection.execute(wanted).scalar()
+        return found if isinstance(found, str) else None
+
+    def find_uploaded_hash(self, service: str, media_uuid: str) -> str | None:
+        """Return the hash of a medium that was uploaded; None if it was not uploaded from here."""
+        wanted = sa.select(uploads.c.sha256).where(uploads.c.service == service, uploads.c.media_uuid == media_uuid)
+        with self.reading() as connection:
+            found = connection.execute(wanted).scalar()
+        return found if isinstance(found, str) else None
+
+    def runs_with_uuids(self, task_uuids: Sequence[str]) -> list[RunRecord]:
+        """List the runs with these task UUIDs, oldest first; those that are not in the log are left out."""
+        found: list[RunRecord] = []
+        for some in in_chunks(task_uuids):
+            found += self.read(sa.select(runs).where(runs.c.task_uuid.in_(some)).order_by(runs.c.id))
+        return found
 
     def children_of(self, task_uuids: Sequence[str]) -> list[RunRecord]:
         """List the runs that were made from results of others, oldest first."""
@@ -750,13 +811,15 @@ class RunLog:
             self._stored |= hashes
 
 
-def _found_result(row: Any) -> FoundResult:
+def _found_result(row: Mapping[Any, Any]) -> FoundResult:
     """Build a found result from its row; a value that is damaged counts as unknown."""
-    texts = [value if isinstance(value, str) else None for value in row]
-    position = row.position if isinstance(row.position, int) else 0
+    text = {name: value if isinstance(value, str) else None for name, value in row.items()}
+    position = row["position"]
     return FoundResult(
-        str(row.run_uuid), str(row.received_sha256), texts[2], position, texts[4], str(row.provider), texts[5], texts[7]
-    )
+        str(row["run_uuid"]), str(row["received_sha256"]), text["file"],
+        position if isinstance(position, int) else 0, text["item_uuid"], str(row["provider"]), text["url"],
+        text["finished_at_utc"], text["media_type"],
+    )  # fmt: skip
 
 
 def _own_first(found: list[RunRecord]) -> list[RunRecord]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.operations import TEXT_TO_IMAGE
-from ..core.option_values import parse_loras, parse_size
+from ..core.option_values import parse_size
 from ..core.plain_values import plain_task
 from ..engine.display import extent_of, runs_table
 from ..engine.jobs import Job
@@ -20,7 +20,6 @@ from ..media.incoming import media_bytes
 from ..media.provenance import Provenance, read_provenance
 from ..present.table import render_table
 from ..printable import printable, printable_bundle
-from ..providers.runware.catalog import DEFAULT_MODEL
 from ..providers.runware.operations import WIRE_NAMES
 from ..providers.runware.parameters import DELIVERY, parameters_of
 from ..providers.runware.tasks import ImageTask, Task
@@ -29,6 +28,7 @@ from ..runlog.dataframe import frame_of
 from ..runlog.filters import RunFilter, parse_since
 from ..settings import hide_key
 from .current import current_session
+from .image_request import image_request, submit_image
 from .session import Session
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ __all__ = ["cancel_queued", "connect", "image", "job", "log", "make_image_task",
 
 
 def image(
-    prompt: str,
+    prompt: str = "",
     *,
     extra: Mapping[str, Any] | None = None,
     fresh: bool = False,
@@ -52,14 +52,17 @@ def image(
     """Generate images.
 
     Args:
-        prompt: What to draw.
+        prompt: What to draw. With `vary`, it may be left out.
         extra: Any other parameter, in wire spelling.
         fresh: Whether the service is asked again although the log has the answer to this very request.
         agreed: Whether its price is agreed to, however high: nothing is asked.
         tags: A tag for the log, or several.
         note: A note for the log.
         **parameters: `model`, `width`, `height`, `number_results`, `seed`, `steps`, `cfg_scale`, `scheduler`,
-            `negative_prompt`, `loras`, `output_format`, `acceleration` and the other fields of `ImageTask`.
+            `negative_prompt`, `loras`, `output_format`, `acceleration` and the other fields of `ImageTask`. Images:
+            `seed_image`, `mask_image`, `reference_images`, `strength`, `vary`. What guides it: `outpaint`, `control`,
+            `ip_adapters`, `embeddings`, `refiner`, `pulid`, `photomaker`. `transparent` and `safety`. A model that does
+            not accept one of these is refused, and nothing is sent.
 
     Returns:
         A job: `.result()` waits, `await` waits too, and as the last line of a cell it shows itself.
@@ -73,8 +76,11 @@ def image(
     """
     session = current_session()
     labels = as_tags([*as_tags(tags), *as_tags(session.settings.defaults.get("tag"))])
-    task = make_image_task(prompt, extra=extra, **{**_defaults(session.settings.defaults, parameters), **parameters})
-    return session.submit(task, fresh=fresh, agreed=agreed, tags=labels, note=note)
+    defaults = _defaults(session.settings.defaults, parameters)
+    request = image_request(
+        session, prompt, {**defaults, **parameters}, extra=extra, defaults=defaults.keys() - parameters.keys()
+    )
+    return submit_image(session, request, fresh=fresh, agreed=agreed, tags=labels, note=note)
 
 
 def as_tags(tags: Any) -> tuple[str, ...]:
@@ -114,19 +120,8 @@ def _defaults(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str
 
 
 def make_image_task(prompt: str, *, extra: Mapping[str, Any] | None = None, **parameters: Any) -> ImageTask:
-    """Make the typed task of `image`: the default model and size where none are given."""
-    import difflib
-
-    known = [name for name in WIRE_NAMES if name != "positive_prompt"]
-    for name in parameters:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"the nearest is {near[0]}" if near else "others go into extra={...}"
-            raise ArgumentInvalid("parameter", name, f"a parameter of rw.image; {hint}")
-    values = {"model": DEFAULT_MODEL, "width": 1024, "height": 1024, **parameters}
-    if "loras" in values:
-        values["loras"] = parse_loras(values["loras"])
-    return ImageTask(positive_prompt=prompt, extra=dict(extra or {}), **values)
+    """Build the typed task of `image` without a session: the default model and size where none are given."""
+    return image_request(None, prompt, parameters, extra=extra).task
 
 
 def run(

@@ -73,6 +73,7 @@ def build_request(
     *,
     extra: Mapping[str, Any] | None = None,
     defaults: Mapping[str, Any] | None = None,
+    is_partial: bool = False,
 ) -> Item:
     """Build the request of an operation, and check what its entry and its model state.
 
@@ -82,6 +83,7 @@ def build_request(
         values: Inputs and parameters by their names in Python; None for those that are not given.
         extra: Any other parameters, in wire spelling. They are not checked here.
         defaults: Defaults by the names of options on a line; those of the settings if None.
+        is_partial: Whether inputs and the prompt may be missing, because a form asks for them.
 
     Returns:
         The task in wire spelling.
@@ -101,7 +103,8 @@ def build_request(
             given["model"] = usual
     rules = _rules(session, given.get("model") or extra.get("model"))
     given = _spoken(operation, given, rules)
-    _require_inputs(operation, given, extra)
+    if not is_partial:
+        _require_inputs(operation, given, extra)
     task = task_of(operation, given, extra)
     rules = _rules(session, task.get("model"))
     _require_operation(operation, task, rules)
@@ -138,7 +141,7 @@ def run_operation(
         TaskInvalid: See `build_request`.
         RunwareNBError: What `Session.submit` raises.
     """
-    known = [entry.name for entry in (*operation.inputs, *operation.options)]
+    known = [entry.name for entry in operation.entries]
     for name in values:
         if name not in known:
             raise _unknown_parameter(operation, name)
@@ -190,7 +193,7 @@ def _signature(operation: Operation) -> inspect.Signature:
     named, either = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
     required = {medium.name for medium in operation.inputs if medium.is_required}
     first = operation.positional or tuple(medium.name for medium in operation.words)
-    others = [entry.name for entry in (*operation.inputs, *operation.options) if entry.name not in first]
+    others = [entry.name for entry in operation.entries if entry.name not in first]
     parameters = [
         inspect.Parameter(
             name, either, default=inspect.Parameter.empty if name in required else None
@@ -203,7 +206,7 @@ def _signature(operation: Operation) -> inspect.Signature:
 
 
 def _docstring(operation: Operation) -> str:
-    entries = {entry.name: f"{entry.help}." for entry in (*operation.inputs, *operation.options)}
+    entries = {entry.name: f"{entry.help}." for entry in operation.entries}
     entries |= {name: text for name, (_, text) in OF_EVERY_RUN.items()}
     order = _signature(operation).parameters
     lines = [f"    {name}: {entries[name][:1].upper()}{entries[name][1:]}" for name in order]
@@ -212,8 +215,8 @@ def _docstring(operation: Operation) -> str:
 
 
 def _unknown_parameter(operation: Operation, name: str) -> ArgumentInvalid:
-    known = [entry.name for entry in (*operation.inputs, *operation.options)]
-    near = difflib.get_close_matches(name, [*known, *OF_EVERY_RUN], n=1)
+    known = [entry.name for entry in operation.entries]
+    near = difflib.get_close_matches(name, [*known, *OF_EVERY_RUN], n=1, cutoff=0.5)
     hint = f"the nearest is {near[0]}" if near else "others go into extra={...}"
     return ArgumentInvalid("parameter", name, f"a parameter of rw.{operation.function}; {hint}. Nothing was sent")
 
@@ -253,7 +256,7 @@ def _accepts(schema: Mapping[str, Any], request: Mapping[str, Any]) -> bool:
 def _accepts_inputs(schema: Mapping[str, Any], request: Mapping[str, Any]) -> bool:
     inputs = schema["properties"].get("inputs", {})
     given = request.get("inputs", {}).keys()
-    return given <= inputs.get("properties", {}).keys() and set(inputs.get("required", ())) <= given
+    return bool(given <= inputs.get("properties", {}).keys()) and set(inputs.get("required", ())) <= given
 
 
 def _takes(schema: Mapping[str, Any], path: str) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import concurrent.futures
 import difflib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..core.chaining import OF_EVERY_RUN, method_name, method_signature, subject_of
+from ..core.items import Item
 from ..core.operations import Operation
 from ..core.results import Outcome, Result
 from ..engine.chained_job import Awaited
@@ -15,17 +16,33 @@ from ..engine.job_group import JobGroup
 from ..engine.jobs import Job
 from ..engine.sources import failure_of, kind_of_run
 from ..errors import ArgumentInvalid, TaskInvalid
+from ..loading import load
 from ..loop import background_loop
-
-if TYPE_CHECKING:
-    from ..core.items import Item
-    from .session import Session
+from ..providers.base import Provider
+from ..settings import Settings
 
 __all__ = ["SessionPerformer"]
 
 _RECORDED_S = 2.0
 """Longest wait for the answer of the log, in seconds. It usually takes milliseconds, and then the next step is looked
 up in the log at once: a chain that is built again asks no question about steps that cost nothing."""
+
+
+class Submits(Protocol):
+    """What the methods need of their session, with `submit` and `submit_all` as `Engine` has them."""
+
+    submit: Any
+    submit_all: Any
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that apply."""
+
+    def provider(self, service: str = "") -> Provider:
+        """Return the provider of a service. See `Ports.provider`."""
+
+    def serves(self, service: str) -> bool:
+        """Return whether `provider` returns one for this service."""
 
 
 class SessionPerformer:
@@ -37,7 +54,7 @@ class SessionPerformer:
         session: Submits the tasks.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Submits) -> None:
         self._session = session
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -56,8 +73,7 @@ class SessionPerformer:
             TaskInvalid: The operation does not take this kind of medium, or the service would refuse a task.
             ArgumentInvalid: A parameter has an unknown name.
         """
-        from .api import as_tags
-
+        as_tags = load("session.api").as_tags
         media = self._media_of(source)
         _check_names(operation, values)
         ours = {name: values.get(name, default) for name, (default, _) in OF_EVERY_RUN.items()}
@@ -66,14 +82,17 @@ class SessionPerformer:
         given = {name: value for name, value in values.items() if name not in OF_EVERY_RUN and value is not None}
         tasks = [self._task(operation, medium, given, extra) for medium in media]
         if len(tasks) == 1 and not isinstance(source, JobGroup):
-            return self._session.submit(tasks[0], **ours)
+            job: Job = self._session.submit(tasks[0], **ours)
+            return job
         return JobGroup(self._session.submit_all(tasks, **ours))
+
+    def history(self, task_uuid: str) -> Any:
+        """Return the tree of a run. See `Performer`."""
+        return load("session.history").history(task_uuid, session=self._session)
 
     def _task(
         self, operation: Operation, medium: Result | Awaited, given: Mapping[str, Any], extra: Mapping[str, Any] | None
     ) -> Item:
-        from .operations import build_request
-
         kind = medium.kind if isinstance(medium, Result) else kind_of_run(medium.job.record)
         subject = subject_of(operation, kind)
         name = operation.body if subject is None else subject.name
@@ -87,7 +106,10 @@ class SessionPerformer:
             value = [medium]
         elif subject is None and isinstance(medium, Result):
             value = medium.text
-        return build_request(self._session, operation, {**given, name: value}, extra=extra)
+        # Loaded by name: the functions of the operations need the current session, which is built with this class.
+        build_request = load("session.operations").build_request
+        task: Item = build_request(self._session, operation, {**given, name: value}, extra=extra)
+        return task
 
     def _media_of(self, source: Any) -> list[Result | Awaited]:
         """Return the results of a source, those that are not here yet as `Awaited`.

@@ -299,7 +299,12 @@ def as_fields(values: Mapping[str, Any], provider_values: Mapping[str, Any] = Ma
 
 GENERATION_DEFAULTS: Mapping[str, tuple[type, ...]] = MappingProxyType(
     {
-        **{option.long: option.types for option in TEXT_TO_IMAGE.options if not option.is_list},
+        **{
+            option.long: option.types
+            for option in TEXT_TO_IMAGE.options
+            # An image to start from, and what is relative to it, belong to one request.
+            if not option.is_list and option.kind not in {"image", "outpaint", "pulid"}
+        },
         "tag": (list, str),
     }
 )

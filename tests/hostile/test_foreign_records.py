@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from runware_nb.engine.input_lineage import resolve_inputs
+from runware_nb.engine.media_sources import look_up
 from runware_nb.errors import BundleError, RunwareNBError
 from runware_nb.media.provenance import embed
 from runware_nb.providers.runware.tasks import expected_results
@@ -195,7 +195,7 @@ def test_a_foreign_result_answers_no_request_of_ones_own(session, sandbox, tmp_p
     )  # fmt: skip
     merge_bundle(session, bundle_of(tmp_path / "theirs.zip", forged, **{file: theirs}))
     charged = len(sandbox.charges())
-    (before,) = resolve_inputs(session, session.provider(), edit)
+    (before,) = look_up(session, session.provider(), edit).inputs
     assert (before.maker, before.sha256) == (mine.task_uuid, kept.received_sha256)
     assert session.log.find_result(sha256=sha256(theirs)) is None
     assert session.log.find_result(sha256=sha256(theirs), with_imported=True)[0] == UUID.format(1)
@@ -327,11 +327,11 @@ def test_a_uuid_in_the_metadata_of_a_file_is_no_origin(session, tmp_path):
     Image.new("RGB", (64, 64), "red").save(path, pnginfo=texts)
     with Image.open(path) as opened:
         opened.load()
-        (found,) = resolve_inputs(session, session.provider(), {"taskType": "upscale", "inputs": {"image": opened}})
+        edit = {"taskType": "upscale", "inputs": {"image": opened}}
+        (found,) = look_up(session, session.provider(), edit).inputs
     assert found.maker is None
-    (found,) = resolve_inputs(
-        session, session.provider(), {"taskType": "upscale", "inputs": {"image": mine[0].image.rotate(90)}}
-    )
+    edit = {"taskType": "upscale", "inputs": {"image": mine[0].image.rotate(90)}}
+    (found,) = look_up(session, session.provider(), edit).inputs
     assert found.maker == mine.task_uuid
 
 

@@ -419,7 +419,7 @@ def test_utilities(sandbox, run_async, transport):
 
 @pytest.mark.parametrize(
     ("media", "words"),
-    [(b"", "empty"), (b"hello", "not an image, video, audio or 3D file"), ("nowhere.png", "cannot be read")],
+    [(b"", "empty"), (b"hello", "not an image, video, audio or 3D file"), ("nowhere.png", "there is no such file")],
 )
 def test_bad_uploads_are_one_sentence(sandbox, run_async, media, words):
     async def main():

@@ -7,11 +7,14 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from runware_nb.cli import main
 from runware_nb.commands import COMMANDS, find_command
 from runware_nb.commands.arguments import LineParser
+from runware_nb.errors import ArgumentInvalid, RunNotFound
 from runware_nb.loop import background_loop, wait
 from runware_nb.providers.runware.catalog import all_models
 from runware_nb.runlog import ResultRecord, RunRecord, State
@@ -529,3 +532,123 @@ def test_after_logout_there_is_no_key(session, run):
     code, _, said = run("text-to-image", "--prompt", "a sea")
     assert code == 2
     assert "No API key" in said
+
+
+CAPTION = {"taskType": "caption"}
+UPSCALE = {"taskType": "upscale", "model": "runware:504@1", "upscaleFactor": 2}
+
+
+def test_history_shows_every_parent_every_operation_and_the_cost(session, run, two):
+    """A run with several parents is below the first, and names the others. Whichever run is asked about, all are shown."""
+    first, second = (session.job(name).result()[0] for name in two)
+    mask = Image.new("L", first.image.size, 255)
+    edit = {
+        **TASK,
+        "width": 256,
+        "height": 256,
+        "seed": 9,
+        "inputs": {"seedImage": first, "maskImage": mask, "referenceImages": [second]},
+    }
+    inpainted = session.submit(edit, agreed=True)
+    caption = session.submit({**CAPTION, "inputs": {"image": inpainted.result(30)[0]}}, agreed=True)
+    words = caption.result(30)[0].text
+    enlarged = session.submit({**UPSCALE, "inputs": {"image": inpainted.result()[0]}}, agreed=True)
+    enlarged.result(30)
+    trees = [shown(session, "history", job.task_uuid) for job in (inpainted, caption, enlarged)]
+    for job, bundle in zip((inpainted, caption, enlarged), trees, strict=True):
+        text = bundle["text/plain"]
+        assert f"inpaint: {TASK['positivePrompt']}" in text
+        assert f"; also from {two[1][:8]} (reference)" in text
+        assert "  caption (" in text
+        assert f"“{words[:60]}" in text
+        assert "  upscale (" in text
+        assert text.splitlines()[-1].startswith("5 runs, $")
+        assert re.findall("> ([0-9a-f]{8})", text) == [job.task_uuid[:8]]
+    html = trees[0]["text/html"]
+    assert html.count("<img ") == sum(
+        1 for name in (*two, inpainted.task_uuid, enlarged.task_uuid) for result in session.log.find(name).results
+    )
+    assert words[:60] in html.replace("&#x27;", "'").replace("&quot;", '"')
+    answer = run("history", caption.task_uuid)[1]
+    assert (answer["task_uuid"], answer["family"]["runs"]) == (two[0], 5)
+    assert [root["task_uuid"] for root in answer["other_roots"]] == [two[1]]
+    costs = [session.log.find(job).cost for job in (*two, inpainted.task_uuid, caption.task_uuid, enlarged.task_uuid)]
+    assert answer["family"]["costs"][0]["amount"] == pytest.approx(sum(costs))
+    step = answer["children"][0]
+    assert [parent["role"] for parent in step["parents"]] == ["seedImage", "referenceImages"]
+    assert {child["operation"] for child in step["children"]} == {"caption", "upscale"}
+
+
+def test_history_in_python_takes_whatever_names_a_run(session, two, tmp_path):
+    import runware_nb as rw
+
+    job = session.job(two[0])
+    outcome = job.result()
+    (tmp_path / "copy.png").write_bytes(outcome[0].bytes)
+    for source in (two[0], two[0][:8], job, outcome, outcome[0], session.log.find(two[0]), tmp_path / "copy.png"):
+        assert [record.task_uuid for record in rw.history(source)] == [two[0]]
+    for way in (job, outcome, outcome[0]):
+        assert str(way.history()) == str(rw.history(two[0]))
+    assert "text/html" in rw.history(two[0])._repr_mimebundle_()
+    assert repr(rw.history(two[0])).startswith(f"<History of run {two[0][:8]}: 1 run, $")
+    (tmp_path / "other.png").write_bytes(b"x")
+    with pytest.raises(RunNotFound, match="has made the file"):
+        rw.history(tmp_path / "other.png")
+    with pytest.raises(ArgumentInvalid, match="source"):
+        rw.history(7)
+
+
+def test_a_family_of_thousands_is_cut_and_states_so(session):
+    from runware_nb.engine.family import find_family
+    from runware_nb.runlog import Parent
+    from runware_nb.runlog.maintenance import add_runs
+    from tests.runs import run_record
+
+    top = run_record(1, finished_at_utc=AT)
+    below = [run_record(n, finished_at_utc=AT, parents=(Parent(top.task_uuid, "seedImage"),)) for n in range(2, 60)]
+    chain = [
+        run_record(n, finished_at_utc=AT, parents=(Parent(run_record(n - 1).task_uuid, "image"),))
+        for n in range(61, 90)
+    ]
+    add_runs(session.log, [top, *below, run_record(60, finished_at_utc=AT), *chain], sources={}, snapshots={})
+    family = find_family(session.log, below[7], most=20)
+    assert (len(family.members), family.is_complete) == (20, False)
+    assert {family.chosen.task_uuid, top.task_uuid} <= set(family.members)
+    deep = find_family(session.log, chain[-1])
+    assert (len(deep.members), deep.is_complete, [root.record.task_uuid for root in deep.roots]) == (
+        30, True, [run_record(60).task_uuid]
+    )  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=16))
+def test_every_run_of_a_family_is_in_its_trees_once_whatever_the_log_says(links):
+    """Also with rings, several parents, and runs that are their own parents."""
+    from runware_nb.engine.family import find_family
+    from runware_nb.runlog import Parent
+    from tests.runs import run_record
+
+    records = {n: run_record(n) for n in range(8)}
+    for child, parent in links:
+        records[child].parents += (Parent(records[parent].task_uuid, "image"),)
+
+    class Log:
+        def runs_with_uuids(self, names):
+            return [record for record in records.values() if record.task_uuid in names]
+
+        def children_of(self, names):
+            return [each for each in records.values() if any(p.task_uuid in names for p in each.parents)]
+
+    family = find_family(Log(), records[0])
+    seen = []
+
+    def visit(member):
+        seen.append(member.record.task_uuid)
+        for child in member.children:
+            visit(child)
+
+    for root in family.roots:
+        visit(root)
+    near = {0}
+    for _ in records:
+        near |= {each for link in links if near & set(link) for each in link}
+    assert sorted(seen) == sorted(records[n].task_uuid for n in near)

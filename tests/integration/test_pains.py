@@ -318,7 +318,7 @@ def test_media_that_lie_are_refused_and_stay_paid(sandbox, run_async):
 
     run_async(main())
     assert "no longer has this file" in said["expire"]
-    assert "cannot be opened" in said["truncate"]
-    assert "pixels is not opened" in said["bomb"]
+    assert "is damaged or incomplete" in said["truncate"]
+    assert "900 megapixels" in said["bomb"]
     assert said["drop"].startswith("TransportError")
     assert len(sandbox.charges()) == 4

@@ -140,13 +140,15 @@ def test_cancelling_ends_at_once(start_sandbox, run_async):
     run_async(main())
 
 
-def test_run_says_how_a_stream_is_read(sandbox, run_async):
+def test_run_returns_the_whole_text_of_a_stream(sandbox, run_async):
     async def main():
         async with Client(sandbox.api_key, **sandbox.urls) as client:
-            await client.run({**TALK, "deliveryMethod": "stream"})
+            return await client.run({**TALK, "deliveryMethod": "stream"})
 
-    with pytest.raises(TaskInvalid, match=r"client\.stream"):
-        run_async(main())
+    outcome = run_async(main())
+    assert "hello ☕" in outcome[0].text
+    assert not outcome[0].is_partial
+    assert len(sandbox.charges()) == 1
 
 
 def test_a_dead_server_is_one_sentence(run_async):
@@ -159,7 +161,13 @@ def test_a_dead_server_is_one_sentence(run_async):
         run_async(main())
 
 
-@pytest.mark.parametrize("change", [{"taskType": "imageInference"}, {"numberResults": 2}])
-def test_only_one_text_can_be_streamed(sandbox, run_async, change):
-    with pytest.raises(TaskInvalid, match="one result"):
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"taskType": "imageInference"}, "imageInference does not generate text"),
+        ({"numberResults": 2}, "Only one result"),
+    ],
+)
+def test_only_one_text_can_be_streamed(sandbox, run_async, change, problem):
+    with pytest.raises(TaskInvalid, match=problem):
         read(sandbox, run_async, {**TALK, **change})

@@ -416,8 +416,8 @@ def test_an_image_on_the_line_is_found_wherever_it_is(shell, sandbox, tmp_path):
 
 @pytest.mark.parametrize(
     ("way", "sentence"),
-    [("nothing", "Cannot find image 'nothing': no variable, file, URL or run has this name. Nothing"), ("#4", "has 1 images, and no #4"), ("ffff0000", "The log has no run"),
-     ("number", "is no medium")],
+    [("nothing", "Cannot find image 'nothing': no variable, file, URL or run has this name. Nothing"), ("#4", "has 1 image, and no #4"), ("ffff0000", "The log has no run"),
+     ("number", "as a medium")],
 )  # fmt: skip
 def test_a_word_that_is_no_image_is_one_sentence(shell, sandbox, way, sentence):
     from runware_nb.errors import RunwareNBError

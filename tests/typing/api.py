@@ -33,3 +33,22 @@ async def in_an_async_cell() -> None:
         assert_type(await client.run({"taskType": "imageInference"}), rw.Outcome)
         assert_type(await client.run(rw.ImageTask(positive_prompt="x", model="m")), rw.Outcome)
         assert_type(await client.fetch(outcome[0]), rw.Result)
+
+
+def operations(image: Image, path: Path) -> None:
+    """The functions of the operations take any medium, and return a job."""
+    upscaled = rw.upscale(image, 2)
+    assert_type(upscaled, rw.Job)
+    assert_type(rw.upscale(upscaled, factor=2.5, prompt="leaves", extra={"settings": {"steps": 9}}, tags="x"), rw.Job)
+    assert_type(rw.remove_background(path, rgba=(255, 255, 255, 0)), rw.Job)
+    assert_type(rw.caption("photo.png", "what is it?"), rw.Job)
+    assert_type(rw.mask(outcome, "face"), rw.Job)
+    assert_type(rw.controlnet(outcome[0], "canny", width=512), rw.Job)
+    assert_type(rw.enhance("a ship", versions=2), rw.Job)
+    assert_type(rw.vectorize(prompt="a logo"), rw.Job)
+    assert_type(rw.video("a storm", duration=5, first_frame=image, loras=["civitai:1@2", ("civitai:3@4", 0.5)]), rw.Job)
+    assert_type(rw.audio("rain", sample_rate=8000), rw.Job)
+    assert_type(rw.text(rw.caption(image), images=[image, path], max_tokens=20), rw.Job)
+    assert_type(rw.model_3d(image, seed=5), rw.Job)
+    rw.upscale(image, facotr=2)  # type: ignore[call-arg]
+    rw.upscale(image, 2, "clarity")  # type: ignore[call-arg]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ipywidgets as widgets
@@ -12,7 +13,7 @@ from ...providers.runware.catalog import Field, Kind, check_value
 from .controls import label_of
 from .look import Look
 
-__all__ = ["MediumControl"]
+__all__ = ["FramesControl", "MediumControl"]
 
 
 class MediumControl:
@@ -80,3 +81,45 @@ class MediumControl:
         except ImportError:
             return []
         return [DropZone(self.take, label=f"{self.field.title}: drop or paste an image here")]
+
+
+_PLACE = re.compile(r"(first|last|\d+): *(\S.*)")
+
+
+_ENDS = ("first", "last")
+
+
+class FramesControl(MediumControl):
+    """Images with their places in a video: a line for each, such as `last: ship.png`.
+
+    Without a place, one image is the first frame, and two are the first and the last.
+    """
+
+    def read(self) -> Any:
+        """Return an object for each image; see `Control`."""
+        words = super().read()
+        if words is None:
+            return None
+        frames = []
+        for place, word in zip(_usual_places(len(words)), words, strict=True):
+            stated = _PLACE.fullmatch(word)
+            frame: Any = place if stated is None else int(stated[1]) if stated[1].isdecimal() else stated[1]
+            image = word if stated is None else stated[2]
+            frames.append({"image": image} if frame is None else {"image": image, "frame": frame})
+        return frames
+
+    def show(self, value: Any) -> None:
+        """Show images with their places, if these are not the usual ones; see `Control`."""
+        entries = value if isinstance(value, list | tuple) else []
+        frames = [each if isinstance(each, Mapping) else {"image": each} for each in entries]
+        places = [frame.get("frame") for frame in frames]
+        words = [str(frame.get("image")) for frame in frames]
+        if places != _usual_places(len(frames)):
+            words = [
+                word if place is None else f"{place}: {word}" for place, word in zip(places, words, strict=True)
+            ]  # fmt: skip
+        super().show(words or None)
+
+
+def _usual_places(count: int) -> list[str | None]:
+    return [*_ENDS[:count]] if count <= len(_ENDS) else [None] * count

@@ -6,17 +6,20 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ...core.operations import TEXT_TO_IMAGE
 from ...providers.runware.catalog import Field, Kind, Rulebook, fields_of, size_pairs
+from ...providers.runware.operations import operation_of_task
 from .controls import Control, NumberControl, plain_control
 from .look import Look
-from .media import MediumControl
+from .media import FramesControl, MediumControl
+from .messages import MessagesControl
 from .rows import GroupControl, RowsControl
 from .seed import SeedControl
 from .size import SizeControl
 
 __all__ = ["Parts", "nested", "sort_fields", "value_at"]
 
-_FIRST = ("positivePrompt", "prompt", "negativePrompt", "width", "height", "numberResults", "seed", "steps",
+_FIRST = ("messages", "positivePrompt", "prompt", "negativePrompt", "width", "height", "numberResults", "seed", "steps",
           "CFGScale", "scheduler", "duration", "fps", "upscaleFactor")  # fmt: skip
 _NO_SIDES = frozenset({Kind.TEXT, Kind.LONG_TEXT, Kind.FLAG, Kind.LIST, Kind.ROWS, Kind.GROUP})
 """A width of one of these kinds has a field of its own: it is not a number of pixels."""
@@ -37,10 +40,16 @@ def sort_fields(rules: Rulebook) -> dict[str, list[Field]]:
     media = [each for each in rest if each.kind in {Kind.MEDIUM, Kind.MEDIA} or each.name in {"strength", "maskMargin"}]
     return {
         "main": main,
-        "Images to start from": [*[each for each in inputs if not each.is_required], *media],
+        _title_of_inputs(rules): [*[each for each in inputs if not each.is_required], *media],
         "LoRA and other adaptations": adapted,
         "More parameters": [each for each in rest if each not in adapted and each not in media],
     }
+
+
+def _title_of_inputs(rules: Rulebook) -> str:
+    operation = operation_of_task(rules.task_type)
+    only_images = operation is None or {medium.kind for medium in operation.inputs} <= {"image"}
+    return "Images to start from" if only_images else "Media to start from"
 
 
 class Parts:
@@ -55,6 +64,7 @@ class Parts:
 
     def __init__(self, rules: Rulebook, look: Look, keep: Callable[[bytes], str], chance: random.Random) -> None:
         self._pairs = size_pairs(rules)
+        self._counts_images = operation_of_task(rules.task_type) is TEXT_TO_IMAGE
         self._look = look
         self._keep = keep
         self._chance = chance
@@ -79,8 +89,13 @@ class Parts:
         if field.path == ("seed",):
             self.seed = SeedControl(field, self._look, self._chance)
             return self.seed
+        if field.path == ("messages",):
+            return MessagesControl(field, self._look)
         if field.path == ("numberResults",):
-            return NumberControl(field, self._look, 1)
+            # A cell of images states the number in each request, that of another operation only if it is given.
+            return NumberControl(field, self._look, 1, is_sent_always=self._counts_images)
+        if field.path == ("inputs", "frameImages") and field.kind is Kind.MEDIA:
+            return FramesControl(field, self._look, self._keep)
         if field.kind in {Kind.MEDIUM, Kind.MEDIA}:
             return MediumControl(field, self._look, self._keep)
         if field.kind is Kind.GROUP:

@@ -42,8 +42,8 @@ class Tools:
 
     def _fill(self) -> Any:
         make = self._look.make
-        self._model = make(widgets.Combobox, description="Model", options=_names(), value=self._form.model,
-                           tooltip="AIR identifier, name or alias")  # fmt: skip
+        self._model = make(widgets.Combobox, description="Model", options=_names(self._form.task_type),
+                           value=self._form.model, tooltip="AIR identifier, name or alias")  # fmt: skip
         self._ref = make(widgets.Text, description="Run or file", placeholder="task UUID or image file",
                          tooltip="an earlier run, or a file that says where it came from")  # fmt: skip
         self._name = make(widgets.Combobox, description="Preset", options=self._known(), placeholder="its name",
@@ -133,5 +133,7 @@ class Tools:
         return f"deleted {name}"
 
 
-def _names() -> list[str]:
-    return [name for model in all_models() for name in (model.air, *model.aliases)]
+def _names(task_type: str) -> list[str]:
+    """Return the names of the models for a kind of task; of all models if the kind is not known."""
+    models = [model for model in all_models() if task_type in {model.task_type, ""}]
+    return [name for model in models for name in (model.air, *model.aliases)]

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .concurrency import ConcurrencyLimiter
     from .connection import Connection
     from .router import Router
-    from .streams import StreamLine, TextStream
+    from .streams import TextStream
     from .tracker import Tracker
     from .uploader import Uploader
 
@@ -18,7 +18,6 @@ __all__ = [
     "ConcurrencyLimiter",
     "Connection",
     "Router",
-    "StreamLine",
     "TextStream",
     "TrackedAttempt",
     "Tracker",
@@ -31,7 +30,6 @@ _HOMES = {
     "Tracker": "tracker",
     "TrackedAttempt": "attempt",
     "ConcurrencyLimiter": "concurrency",
-    "StreamLine": "streams",
     "TextStream": "streams",
     "Uploader": "uploader",
 }

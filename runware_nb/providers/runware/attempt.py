@@ -6,14 +6,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from time import monotonic as now  # what asyncio's loops count by, without asking them
-from typing import Any
 
 from ...core.items import Item
-from ...core.results import Outcome
+from ...core.results import PARTIAL, Outcome, Result
 from ...errors import TaskError
 from ..base import RunObserver
 from .collect import Collector
-from .fate import Action, Actions, Doubt, Event, Fate, Heard, Report, Wake, step
+from .fate import Action, Actions, Doubt, Event, Fate, Heard, Piece, Report, Wake, step
 
 __all__ = ["TrackedAttempt", "now"]
 
@@ -29,17 +28,21 @@ class TrackedAttempt:
         collector: What has come.
         wake_at: When whoever waits wants to be woken at the latest, by the monotonic clock.
         duty: What is to be done next, between sending and following; None before it was sent from here.
+        reader: The asyncio task that reads its text while it is written; None if it is not streamed.
     """
 
     __slots__ = (
         "_doubted",
+        "_reasoning",
         "_sent_at",
+        "_text",
         "_waiter",
         "_was_woken",
         "collector",
         "duty",
         "fate",
         "observer",
+        "reader",
         "task",
         "task_type",
         "task_uuid",
@@ -53,7 +56,10 @@ class TrackedAttempt:
         self.fate = fate
         self.observer: RunObserver | None = None
         self.duty: Action | None = None
+        self.reader: asyncio.Task[None] | None = None
         self.wake_at = float("inf")
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
         self.collector = Collector(task)
         self._doubted: Outcome | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -93,9 +99,39 @@ class TrackedAttempt:
                 _observe(self.observer.on_progress, collector.progress)
         self.advance(Heard())
 
+    def take_text(self, text: str, reasoning: str) -> None:
+        """Take in a piece of a streamed text, and tell the observer."""
+        if text:
+            self._text.append(text)
+        if reasoning:
+            self._reasoning.append(reasoning)
+        if self.observer is not None and (text or reasoning):
+            _observe(self.observer.on_text, text, reasoning)
+        self.advance(Piece())
+
+    def text_so_far(self) -> Item:
+        """Return the fields of a result that the streamed pieces have filled."""
+        item: Item = {"taskType": self.task_type, "taskUUID": self.task_uuid, "text": "".join(self._text)}
+        return {**item, "reasoningContent": "".join(self._reasoning)} if self._reasoning else item
+
+    @property
+    def has_text(self) -> bool:
+        """Whether a piece of a streamed text, or of its reasoning, has come."""
+        return bool(self._text or self._reasoning)
+
+    async def stop_reading(self) -> None:
+        """Close the stream, if one is open. The task goes on at the service."""
+        reader, self.reader = self.reader, None
+        if reader is not None:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+
     def listen(self, observer: RunObserver) -> None:
         """Tell an observer what arrives, and what has arrived already: a result can come while the task is sent."""
         self.observer = observer
+        if self.has_text:
+            so_far = self.text_so_far()
+            _observe(observer.on_text, so_far["text"], so_far.get("reasoningContent", ""))
         for result in self.collector.results:
             _observe(observer.on_result, result)
 
@@ -106,8 +142,11 @@ class TrackedAttempt:
         return self._doubted
 
     def outcome(self) -> Outcome:
-        """Sum up what has come."""
-        return self.collector.outcome(now() - self._sent_at)
+        """Sum up what has come. A text without its end is a result that is marked as partial."""
+        outcome = self.collector.outcome(now() - self._sent_at)
+        if self.has_text and not outcome.results:
+            outcome.results.append(Result({**self.text_so_far(), PARTIAL: True}, self.task_uuid))
+        return outcome
 
     def wake(self) -> None:
         """Let whoever waits look again."""
@@ -127,9 +166,9 @@ class TrackedAttempt:
         self._was_woken = False
 
 
-def _observe(observer: Callable[[Any], None], value: object) -> None:
+def _observe(observer: Callable[..., None], *values: object) -> None:
     """Call an observer; what it raises is its own affair, but not a secret."""
     try:
-        observer(value)
+        observer(*values)
     except Exception:
         logger.exception("an observer failed")

@@ -9,6 +9,7 @@ from ...core.parsing import as_identifier
 from ...errors import (
     AuthenticationFailed,
     ContentRefused,
+    MediumExpired,
     OutOfCredit,
     ProviderFailed,
     RateLimited,
@@ -36,6 +37,7 @@ _KEY = {
     "invalidAuthentication", "invalidCredentials", "missingAuthentication", "tokenExpired", "tokenInvalid",
     "tokenMissing", "tokenRevoked", "accountSuspended", "accountDisabled",
 }  # fmt: skip
+_NO_MEDIUM = {"mediaNotFound", "mediaExpired", "imageNotFound", "imageExpired"}
 _NOT_FOUND = {"taskFailedOrNotFound", "taskCancelled", "unknownModel"}
 _TRANSIENT = {
     "inferenceError", "processingFailed", "downloadFailed", "uploadFailed", "noAvailableServer",
@@ -76,6 +78,8 @@ def classify(code: str, http_status: int | None = None) -> type[TaskError]:
         return AuthenticationFailed
     if "imeout" in code or code in _TRANSIENT - {"unknownError"}:
         return ProviderFailed
+    if code in _NO_MEDIUM:  # it is about an input, and says nothing about whether the service knows the task
+        return MediumExpired
     if code in _NOT_FOUND or code.endswith(("NotFound", "Expired")):
         return TaskNotFound
     if code.startswith("provider"):

@@ -10,12 +10,19 @@ from typing import Any, Self
 
 from ...core.items import Item
 from ...core.media_fields import holds_media
-from ...core.media_types import sniff
+from ...core.media_types import SNIFFED_BYTES, sniff
 from ...core.redaction import HiddenText, redact_account
 from ...core.results import Outcome, Result, is_final
 from ...core.retry import backoff_s
 from ...core.urls import check_media_url
-from ...errors import MediaError, RunwareNBError, TaskInvalid, TransportError, TransportTimeout
+from ...errors import (
+    MediaError,
+    MediumExpired,
+    RunwareNBError,
+    TaskNotFound,
+    TransportError,
+    TransportTimeout,
+)
 from ...forking import disconnect, restart_after_fork
 from ...media.medium import MemoryMedium
 from ...net.deadlines import Deadline
@@ -28,10 +35,9 @@ from .catalog.placing import place_media
 from .concurrency import ConcurrencyLimiter
 from .connection import Connection, closed
 from .frames import Frame
-from .operations import binding_of
 from .router import Router
-from .streams import StreamLine, TextStream
-from .tasks import ImageTask, Task, as_wire, prepare
+from .streams import TextStream
+from .tasks import ImageTask, Task, as_wire, prepare, require_streamable
 from .tracker import UTILITY_TIMEOUT_S, Tracker, jitter
 from .transport import TransportFactory
 from .uploader import Uploader
@@ -53,6 +59,7 @@ def _warn(sentence: str) -> None:
 
 _DOWNLOAD_TRIES = 4
 _MODEL_UPLOAD_TIMEOUT_S = 900.0
+_URL_CHECK_TIMEOUT_S = 5.0
 
 
 class Client:
@@ -294,11 +301,9 @@ class Client:
             TaskInvalid: It is no text task, or asks for several results.
         """
         wire = dict(prepare(as_wire(task), new_uuid=_new_uuid), deliveryMethod="stream")
-        binding = binding_of(wire["taskType"])
-        if binding is None or not binding.can_stream or wire.get("numberResults", 1) != 1:
-            raise TaskInvalid("only a textInference with one result can be streamed", parameter="deliveryMethod")
+        require_streamable(wire)
         limit_s = self.settings.timeout_s if timeout_s is None else timeout_s
-        return TextStream(wire, StreamLine(self.settings, self._connection, self._limiter, self.collect, limit_s))
+        return TextStream(wire, self._tracker, self._limiter, limit_s)
 
     async def send(self, tasks: Sequence[Mapping[str, Any]], *, timeout_s: float | None = None) -> Frame:
         """Send tasks over REST just as they are, and return the answer just as it comes. Nothing is retried.
@@ -378,13 +383,31 @@ class Client:
         """
         return await self._uploads.upload(media)
 
+    def forget_upload(self, sha256: str) -> None:
+        """Upload a medium again the next time: the service no longer has it. *sha256* is that of what was sent."""
+        self._uploads.forget_hash(sha256)
+
+    async def read_start(self, url: str) -> bytes:
+        """Read the first bytes of a file that a user named by its URL, without the key.
+
+        Raises:
+            MediaError: The URL is not one to visit from here.
+            TransportError: It could not be read.
+        """
+        return await self._connection.downloads().read_start(
+            url, max_bytes=SNIFFED_BYTES, timeout_s=_URL_CHECK_TIMEOUT_S
+        )
+
     async def delete_media(self, media_uuid: str) -> None:
         """Delete an uploaded medium.
 
         Raises:
             TaskNotFound: There is none of this UUID.
         """
-        await self._tracker.call({"taskType": "mediaStorage", "operation": "delete", "media": media_uuid})
+        try:
+            await self._tracker.call({"taskType": "mediaStorage", "operation": "delete", "media": media_uuid})
+        except MediumExpired as error:
+            raise TaskNotFound(error.problem, task_uuid=error.task_uuid, code=error.code, raw=error.raw) from error
         self._uploads.forget(media_uuid)
 
     async def account(self) -> Item:
@@ -511,6 +534,9 @@ class _Callbacks:
     def on_result(self, result: Result) -> None:
         if self._on_result is not None:
             self._on_result(result)
+
+    def on_text(self, text: str, reasoning: str) -> None:
+        """Do nothing: `Client.stream` hands out the pieces, and the result has the whole text."""
 
     def on_progress(self, percent: float) -> None:
         if self._on_progress is not None:

@@ -18,6 +18,7 @@ Events that belong to the duty of one phase:
 | UNSENT | `SendStarted` | SENDING |
 | UNSENT | `NotConnected` | *weigh* the error |
 | SENDING | `Leaving` | SENDING; from here on, the task may have arrived |
+| SENDING | `Opened` | SENDING; the response is a stream: the task was accepted, and is never sent again |
 | SENDING | `Sent` | *look* |
 | SENDING | `SendFailed`, conflict at a second submission | *look*, and ask at once: the first was accepted |
 | SENDING | `SendFailed`, the request was refused | *weigh* the error; this submission was not accepted |
@@ -35,9 +36,10 @@ Events that belong to the duty of one phase:
 | PAUSED_TO_SEND | `Resume` | UNSENT, `Send` |
 | FAILED | `TryAgain` | UNSENT and `NextAttempt`, or `Raise` |
 
-`Heard`, `ErrorNamed`, `Hint`, `EmptyAnswer`, `Resumed` and `Broken` can come in any phase that is not final. They note
-a fact, which the next duty respects. `Expired` ends the attempt. The final phases are ANSWERED, FAILED and ENDED. In
-them, and for an event that ends the duty of another phase, nothing changes and nothing is to be done.
+`Heard`, `Piece`, `StreamEnded`, `ErrorNamed`, `Hint`, `EmptyAnswer`, `Resumed` and `Broken` can come in any phase that
+is not final. They note a fact, which the next duty respects. `Expired` ends the attempt. The final phases are ANSWERED,
+FAILED and ENDED. In them, and for an event that ends the duty of another phase, nothing changes and nothing is to be
+done.
 
 Decisions that several rows share, unless the event reports that all results have come: then ANSWERED, `Finish`.
 
@@ -98,8 +100,10 @@ __all__ = [
     "Located",
     "NextAttempt",
     "NotConnected",
+    "Opened",
     "Pause",
     "Phase",
+    "Piece",
     "Poll",
     "PollEnded",
     "PollFailed",
@@ -115,6 +119,7 @@ __all__ = [
     "Sent",
     "SlowDown",
     "Started",
+    "StreamEnded",
     "Tick",
     "TryAgain",
     "Wait",
@@ -166,7 +171,7 @@ class Fate(NamedTuple):
     Attributes:
         task_uuid: UUID of the task.
         task_type: Its type.
-        is_sync: Whether its results are pushed without being asked for.
+        is_sync: Whether its results are pushed, or its text is streamed, without being asked for.
         max_retries: How many tries may follow one that failed.
         is_ours: Whether it may be sent from here; if not, it is only asked about.
         phase: Where it is.
@@ -192,6 +197,8 @@ class Fate(NamedTuple):
         may_ask_at: When a hint may lead to a question at the earliest.
         next_poll: When to ask next.
         failure: The error with which the service failed the task, in CONFIRMING and FAILED.
+        was_opened: Whether the service began to stream the text, which proves that it accepted the task.
+        is_streaming: Whether the stream is still open.
     """
 
     task_uuid: str
@@ -220,11 +227,13 @@ class Fate(NamedTuple):
     may_ask_at: float = 0.0
     next_poll: float = _NEVER
     failure: TaskError | None = None
+    was_opened: bool = False
+    is_streaming: bool = False
 
     @classmethod
     def unsent(cls, task: Mapping[str, Any], *, max_retries: int) -> Fate:
         """Return the state of a task, in wire spelling, that is to be sent."""
-        is_sync = task.get("deliveryMethod") == "sync" and not task.get("webhookURL")
+        is_sync = task.get("deliveryMethod") in {"sync", "stream"} and not task.get("webhookURL")
         return cls(task["taskUUID"], task["taskType"], is_sync, max_retries)
 
     @classmethod
@@ -281,6 +290,10 @@ class NotConnected(NamedTuple):
 
 class Leaving(NamedTuple):
     """The first byte may leave now."""
+
+
+class Opened(NamedTuple):
+    """The response to the task has begun, and is a stream of its text."""
 
 
 class Sent(NamedTuple):
@@ -360,6 +373,16 @@ class Heard(NamedTuple):
     """Results, progress or failures that name the task were counted."""
 
 
+class Piece(NamedTuple):
+    """A piece of a streamed text has come."""
+
+
+class StreamEnded(NamedTuple):
+    """The stream has ended: by itself, or because the connection broke."""
+
+    error: TransportError | None = None
+
+
 class ErrorNamed(NamedTuple):
     """An error names the task; *is_question* tells whether it came in answer to a question about it."""
 
@@ -392,9 +415,9 @@ class Expired(NamedTuple):
 
 
 Event = (
-    Started | SendStarted | NotConnected | Leaving | Sent | SendFailed | PollStarted | PollSent | PollEnded | PollFailed
-    | Located | LocateFailed | Tick | Resume | TryAgain
-    | Heard | ErrorNamed | Hint | EmptyAnswer | Resumed | Broken | Expired
+    Started | SendStarted | NotConnected | Leaving | Opened | Sent | SendFailed | PollStarted | PollSent | PollEnded
+    | PollFailed | Located | LocateFailed | Tick | Resume | TryAgain
+    | Heard | Piece | StreamEnded | ErrorNamed | Hint | EmptyAnswer | Resumed | Broken | Expired
 )  # fmt: skip
 
 
@@ -620,8 +643,9 @@ def _weigh(fate: Fate, error: RunwareNBError, report: Report, now: float) -> Nex
     if not decision.delay_s < max(0.0, fate.deadline - now):
         return ended, (*slow, Raise(error, may_have_arrived, decision.delay_s))
     # SEND_AGAIN: this try did not arrive, or was refused before acceptance. Sending under the same UUID cannot be
-    # charged twice. ASK_FIRST: it may be running, so the service is asked. What is not ours is only ever asked about.
-    sends = decision.step is Step.SEND_AGAIN and fate.is_ours
+    # charged twice. ASK_FIRST: it may be running, so the service is asked. What is not ours is only ever asked about,
+    # and so is a task whose text was streamed: it was accepted.
+    sends = decision.step is Step.SEND_AGAIN and fate.is_ours and not fate.was_opened
     phase = Phase.PAUSED_TO_SEND if sends else Phase.PAUSED_TO_ASK
     return fate._replace(phase=phase, failures=failures), (*slow, Pause(decision.delay_s))
 
@@ -656,6 +680,13 @@ def _on_leaving(fate: Fate, event: Leaving, now: float) -> Next:
     # Until here, a cancelled task is proven not to have been charged. From here on it may have been.
     del event, now
     return fate if fate.has_left else fate._replace(has_left=True), ()
+
+
+def _on_opened(fate: Fate, event: Opened, now: float) -> Next:
+    # A refusal has another form, so the task was accepted and is going to be charged. A service that does not know it
+    # later has forgotten it, and may then accept its UUID a second time: from here on, it is only asked about.
+    del event, now
+    return fate._replace(has_left=True, was_opened=True, is_streaming=True), ()
 
 
 def _on_sent(fate: Fate, event: Sent, now: float) -> Next:
@@ -751,17 +782,21 @@ def _on_locate_failed(fate: Fate, event: LocateFailed, now: float) -> Next:
     following = fate._replace(phase=Phase.FOLLOWING)
     if not isinstance(error, TaskError) or error.retryable or isinstance(error, AuthenticationFailed | OutOfCredit):
         return _look(following, event.report, now)  # a question that failed proves nothing about the task
+    if fate.is_streaming:
+        # The open stream proves that the task is alive. A service may list a streamed task only after its end.
+        return _look(following._replace(unknown=0), event.report, now)
     complaint = fate.complaint
     following = following._replace(complaint=None)
+    may_send = fate.is_ours and not fate.was_opened  # a streamed task was accepted: see `_on_opened`
     is_refusal = isinstance(complaint, TaskError) and refuses_request(complaint) and fate.times_sent > 1
-    if isinstance(complaint, TaskError) and fate.is_ours and (complaint.retryable or is_refusal):
+    if isinstance(complaint, TaskError) and may_send and (complaint.retryable or is_refusal):
         # The service has stated twice that it does not know the task, and has reported an error that names no task.
         # That error is the likely reason. It decides whether and when the task is sent again, under the same UUID, so
         # that it cannot be charged twice. An error that refuses no task, such as an announcement of maintenance,
         # decides nothing: the task is sent again as if there had been no error.
         complaint.__cause__ = error
         return _weigh(following, complaint, event.report, now)
-    if fate.unknown >= (_MOST_UNKNOWN if fate.is_ours else _MOST_UNKNOWN_OF_OTHERS):
+    if fate.unknown >= (_MOST_UNKNOWN if may_send else _MOST_UNKNOWN_OF_OTHERS):
         # It is not ours to send, or was accepted and forgotten. Sending it on and on would not end.
         last = "" if complaint is None else f"; the last error that it sent is: {complaint}"
         lost = TaskNotFound(
@@ -769,7 +804,7 @@ def _on_locate_failed(fate: Fate, event: LocateFailed, now: float) -> Next:
         )
         lost.__cause__ = error
         return _weigh(following, lost, event.report, now)
-    if fate.is_ours and (fate.unknown >= 2 or fate.times_sent <= 1):
+    if may_send and (fate.unknown >= 2 or fate.times_sent <= 1):
         # Neither the results nor the archive have the task. If it arrives late all the same, the service refuses the
         # second submission as a conflict, because it has the same UUID: it cannot be charged twice.
         return following._replace(phase=Phase.UNSENT), _SEND
@@ -791,6 +826,20 @@ def _on_heard(fate: Fate, event: Heard, now: float) -> Next:
     if fate.poll_answer and fate.complaint is None:
         return fate, _WAKE
     return fate._replace(poll_answer=True, complaint=None), _WAKE
+
+
+def _on_piece(fate: Fate, event: Piece, now: float) -> Next:
+    # As long as pieces come, nothing has to be asked. After a long silence the connection may be dead, and a question
+    # costs nothing.
+    del event
+    return fate._replace(next_poll=now + SYNC_SILENCE_S), ()
+
+
+def _on_stream_ended(fate: Fate, event: StreamEnded, now: float) -> Next:
+    # A stream that broke off says nothing about its task, which the service works on and charges. It is a try that
+    # failed: after a pause, the whole text is asked for. The task is not sent again.
+    del now
+    return fate._replace(is_streaming=False, broken=event.error or fate.broken), _WAKE
 
 
 def _on_error_named(fate: Fate, event: ErrorNamed, now: float) -> Next:
@@ -887,6 +936,7 @@ _TABLE: Mapping[type, tuple[frozenset[Phase], Callable[[Fate, Any, float], Next]
     SendStarted: (frozenset({Phase.UNSENT}), _on_send_started),
     NotConnected: (frozenset({Phase.UNSENT}), _on_not_connected),
     Leaving: (frozenset({Phase.SENDING}), _on_leaving),
+    Opened: (frozenset({Phase.SENDING}), _on_opened),
     Sent: (frozenset({Phase.SENDING}), _on_sent),
     SendFailed: (frozenset({Phase.SENDING}), _on_send_failed),
     Tick: (_QUESTIONING | {Phase.FOLLOWING}, _on_tick),
@@ -898,6 +948,8 @@ _TABLE: Mapping[type, tuple[frozenset[Phase], Callable[[Fate, Any, float], Next]
     LocateFailed: (frozenset({Phase.LOCATING}), _on_locate_failed),
     Resume: (frozenset({Phase.PAUSED_TO_ASK, Phase.PAUSED_TO_SEND}), _on_resume),
     Heard: (_LIVE, _on_heard),
+    Piece: (_LIVE, _on_piece),
+    StreamEnded: (_LIVE, _on_stream_ended),
     ErrorNamed: (_LIVE, _on_error_named),
     Hint: (_LIVE, _on_hint),
     EmptyAnswer: (_LIVE, _on_empty_answer),

@@ -47,6 +47,7 @@ WIRE_NAMES: Mapping[str, str] = MappingProxyType(
         "output_type": "outputType",
         "output_quality": "outputQuality",
         "acceleration": "acceleration",
+        "prompt_weighting": "promptWeighting",
         "delivery_method": "deliveryMethod",
         "ttl_s": "ttl",
     }
@@ -110,15 +111,20 @@ def _in_capitals(name: str) -> str:
     return WIRE_NAMES.get(name) or head + "".join(word.capitalize() for word in rest)
 
 
+_PROMPT = {"prompt": "positivePrompt"}
 _SPEECH = {"speech_text": "speech.text", "speech_voice": "speech.voice"}
 
 BINDINGS: tuple[Binding, ...] = (
     Binding(operation="text-to-image", task_type="imageInference", older_names=("photoMaker",),
-            common=_QUALITY | _SAFETY),
+            common=_QUALITY | _SAFETY,
+            fields={**_PROMPT, "control": "controlNet", "ip_adapters": "ipAdapters", "pulid": "puLID",
+                    "photomaker": "photoMaker.images", "photomaker_style": "photoMaker.style",
+                    "photomaker_strength": "photoMaker.strength", "transparent": "layerDiffuse",
+                    "safety": "safety.checkContent"}),
     Binding(operation="upscale", task_type="upscale", older_names=("imageUpscale",), common=_QUALITY,
             fields={"factor": "upscaleFactor",
-                    **_inside("settings", "positive_prompt", "negative_prompt", "strength", "control_net_weight",
-                              "steps", "scheduler", "seed", "cfg_scale", "clip_skip")}),
+                    **_inside("settings", "negative_prompt", "strength", "control_net_weight", "steps", "scheduler",
+                              "seed", "cfg_scale", "clip_skip", prompt="positivePrompt")}),
     Binding(operation="remove-background", task_type="removeBackground", older_names=("imageBackgroundRemoval",),
             common=_QUALITY,
             fields=_inside("settings", "rgba", "return_only_mask", "post_process_mask", "alpha_matting",
@@ -133,14 +139,15 @@ BINDINGS: tuple[Binding, ...] = (
                            "include_hands_and_face_open_pose")),
     Binding(operation="enhance", task_type="promptEnhance", count_field="promptVersions",
             fields={"max_length": "promptMaxLength", "versions": "promptVersions"}),
-    Binding(operation="vectorize", task_type="vectorize"),
-    Binding(operation="video", task_type="videoInference", common=_SAFETY, is_url_only=True, fields=_SPEECH,
+    Binding(operation="vectorize", task_type="vectorize", fields=_PROMPT),
+    Binding(operation="video", task_type="videoInference", common=_SAFETY, is_url_only=True,
+            fields=_SPEECH | _PROMPT,
             frames={"first_frame": "first", "last_frame": "last"}),
     Binding(operation="audio", task_type="audioInference",
-            fields=_SPEECH | _inside("audioSettings", "sample_rate", "bitrate", "channels")),
+            fields=_SPEECH | _PROMPT | _inside("audioSettings", "sample_rate", "bitrate", "channels")),
     Binding(operation="text", task_type="textInference", can_stream=True, message="prompt",
             fields=_inside("settings", "system_prompt", "max_tokens", "temperature", "top_p", "top_k")),
-    Binding(operation="3d", task_type="3dInference", is_url_only=True),
+    Binding(operation="3d", task_type="3dInference", is_url_only=True, fields=_PROMPT),
     Binding(operation="training", task_type="training",
             fields=_inside("importModel", "name", "version", "air", "private", identifier="uniqueIdentifier",
                            description="shortDescription")),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from ...core.amounts import parse_amount
 from ...core.items import Item
@@ -14,6 +16,7 @@ from ...core.operations import Operation
 from ...core.results import Outcome, Result, is_final
 from ...errors import TaskError
 from ...media.incoming import is_sendable
+from ...net.address_policy import is_private_host
 from ...settings import SERVICES
 from ..base import Accepted, Account, Attempt, Capabilities, Description, Limiter, NextAttempt, Plan, RunObserver, Task
 from .catalog import estimate_usd
@@ -22,12 +25,12 @@ from .client import Client
 from .operations import operation_of_task
 from .parameters import DELIVERY, in_order, parameters_of
 from .planner import Planner
-from .tasks import current_task_type, expected_results, prepare, prompt_of
+from .tasks import current_task_type, earlier_turns, expected_results, prepare, prompt_of
 from .tracker import CAPABILITIES
 
 __all__ = ["RunwareProvider"]
 
-_NOT_OF_ONE_RESULT = DELIVERY | {"numberResults", "width", "height"}
+_NOT_OF_ONE_RESULT = DELIVERY | {"numberResults", "width", "height", "messages", "jsonSchema", "includeUsage"}
 _PROTOCOL_DEFAULTS: Mapping[str, Any] = {"number_results": 1, "output_format": "JPG", "output_quality": 95}
 
 
@@ -122,7 +125,12 @@ class RunwareProvider:
         # in an order of its own: an answer from the log or from a bundle has lost that of the request
         ordered = in_order(task)
         shown = tuple((name, value) for name, value in ordered.items() if name not in _NOT_OF_ONE_RESULT)
-        return Description(prompt_of(task) or str(task.get("taskType", "")), shown)
+        schema = task.get("jsonSchema")
+        return Description(
+            prompt_of(task) or str(task.get("taskType", "")), shown, turns=earlier_turns(task),
+            is_json=schema is not None or task.get("outputFormat") == "JSON",
+            schema=schema if isinstance(schema, Mapping) else None,
+        )  # fmt: skip
 
     def parameters(self, request: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return the parameters of a request, without the protocol's defaults. See `Provider.parameters`."""
@@ -142,6 +150,30 @@ class RunwareProvider:
     def uploaded_hashes(self) -> Mapping[str, str]:
         """SHA-256 of uploaded media, by UUID."""
         return self._uploaded_hashes()
+
+    def upload_scope(self) -> str:
+        """Return the service and the account. A hash stands for the key, which must not be in the log."""
+        settings = self.client.settings
+        account = f"{settings.rest_url}\n{settings.require_key().reveal()}"
+        return f"{self.name}:{hashlib.sha256(account.encode()).hexdigest()[:32]}"
+
+    def may_have(self, url: str | None) -> bool:
+        """Return whether the service may have a result with this URL. See `RemembersUploads`.
+
+        The results of Runware are on other hosts than its API. A sandbox serves its own, so those of another one, which
+        has ended, show another address.
+        """
+        endpoint = urlsplit(self.client.settings.rest_url)
+        is_local = is_private_host(endpoint.hostname or "") is True
+        return not is_local or (url is not None and urlsplit(url).netloc == endpoint.netloc)
+
+    def forget_upload(self, sha256: str) -> None:
+        """Upload a medium again the next time that a task brings it along. See `RemembersUploads`."""
+        self.client.forget_upload(sha256)
+
+    async def read_start(self, url: str) -> bytes:
+        """Return the first bytes of the file behind a URL. See `RemembersUploads`."""
+        return await self.client.read_start(url)
 
     async def prepare(self, task: Item) -> Item:
         """Upload the media that a task brings along; most bring nothing. See `Provider.prepare`."""

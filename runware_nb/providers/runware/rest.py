@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from ...core.items import Item
-from ...errors import ProtocolError, TransportError, TransportTimeout
+from ...errors import ProtocolError, TransportError
 from ...net.http import Content, HttpConnection, retry_after_s
 from ...settings import Settings
 from .classify import task_error
@@ -49,18 +49,7 @@ class RestTransport:
         self, tasks: Sequence[Item], *, timeout_s: float, on_leaving: Callable[[], None] | None = None
     ) -> None:
         """Post tasks and hand on the response. See `Transport.send`."""
-        response = await self.exchange(tasks, timeout_s=timeout_s, on_leaving=on_leaving)
-        frame, orphans = split_orphans(response, tasks)
-        names = {task.get("taskUUID") for task in tasks}
-        is_answered = any(entry.get("taskUUID") in names for entry in (*frame.items, *frame.errors))
-        status = frame.http_status or 200
-        if not is_answered and (orphans or status >= 400):
-            # The response is about exactly this request, whatever its errors name. The caller decides what it means.
-            reason = {"message": f"the service responded with HTTP {status} and gave no reason"}
-            entry = next(iter((*orphans, *frame.errors)), reason)
-            raise task_error({**entry, "taskUUID": ""}, http_status=status, retry_after_s=frame.retry_after_s)
-        if self._listener is not None and (frame.items or frame.errors):
-            self._listener.on_frame(frame)
+        self._hand_on(await self.exchange(tasks, timeout_s=timeout_s, on_leaving=on_leaving), tasks)
 
     async def exchange(
         self, tasks: Sequence[Item], *, timeout_s: float, on_leaving: Callable[[], None] | None = None
@@ -99,43 +88,63 @@ class RestTransport:
             raise ProtocolError(f"{self.http.host} neither accepted nor refused the key (HTTP {frame.http_status}).")
 
     @contextlib.asynccontextmanager
-    async def stream(self, tasks: Sequence[Item], *, timeout_s: float) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def stream(
+        self, tasks: Sequence[Item], *, timeout_s: float, on_leaving: Callable[[], None] | None = None
+    ) -> AsyncIterator[AsyncIterator[bytes] | None]:
         """Post a task whose response is a stream of events, and yield its bytes as they arrive.
+
+        Any other response is handed on as by `send`, and None is yielded.
 
         Args:
             tasks: One text task with `deliveryMethod` stream.
             timeout_s: Longest time until the stream ends, in seconds.
+            on_leaving: See `Transport.send`.
 
         Raises:
-            TaskError: The service refused it before the stream began.
+            TaskError: The service refused it before the stream began, without naming the task.
             TransportTimeout: The time is over. It is also raised by the iterator.
             TransportError: It was not sent, or the connection broke.
             ProtocolError: The response is neither a stream nor an error.
         """
-        task_uuid = tasks[0]["taskUUID"]
         max_bytes = self._settings.max_frame_bytes
-        try:
-            async with self.http.stream(
-                "POST", content=self._content(tasks), headers={"Accept": "text/event-stream"}, timeout_s=timeout_s
-            ) as response:
-                if not response.headers.get("content-type", "").startswith("text/event-stream"):
-                    content = await response.read(max_bytes=max_bytes, too_large=self._too_large)
-                    key = self._settings.require_key().reveal()
-                    frame = parse_frame(content, key=key, http_status=response.status)
-                    error = frame.errors[0] if frame.errors else {"message": "the service sent no stream"}
-                    raise task_error({**error, "taskUUID": task_uuid}, http_status=response.status,
-                                     retry_after_s=retry_after_s(response.headers))  # fmt: skip
+        async with self.http.stream(
+            "POST", content=self._content(tasks), headers={"Accept": "text/event-stream"}, timeout_s=timeout_s,
+            on_leaving=on_leaving,
+        ) as response:  # fmt: skip
+            if response.headers.get("content-type", "").startswith("text/event-stream"):
                 pieces = response.pieces(max_bytes=max_bytes, too_large=self._too_large)
                 async with contextlib.aclosing(pieces):
                     yield pieces
-        except TransportTimeout as error:
-            if error.may_have_arrived:  # the task goes on at the service, and can be collected
-                error.task_uuid = task_uuid
-            raise
+                return
+            content = await response.read(max_bytes=max_bytes, too_large=self._too_large)
+            key = self._settings.require_key().reveal()
+            frame = parse_frame(
+                content, key=key, http_status=response.status, retry_after_s=retry_after_s(response.headers)
+            )
+            self._hand_on(frame, tasks)
+            yield None
 
     async def aclose(self) -> None:
         """Close all connections."""
         await self.http.aclose()
+
+    def _hand_on(self, response: Frame, tasks: Sequence[Item]) -> None:
+        """Pass a response to the listener.
+
+        Raises:
+            TaskError: It refuses the tasks of this request, and names none of them.
+        """
+        frame, orphans = split_orphans(response, tasks)
+        names = {task.get("taskUUID") for task in tasks}
+        is_answered = any(entry.get("taskUUID") in names for entry in (*frame.items, *frame.errors))
+        status = frame.http_status or 200
+        if not is_answered and (orphans or status >= 400):
+            # The response is about exactly this request, whatever its errors name. The caller decides what it means.
+            reason = {"message": f"the service responded with HTTP {status} and gave no reason"}
+            entry = next(iter((*orphans, *frame.errors)), reason)
+            raise task_error({**entry, "taskUUID": ""}, http_status=status, retry_after_s=frame.retry_after_s)
+        if self._listener is not None and (frame.items or frame.errors):
+            self._listener.on_frame(frame)
 
     async def _exchange(
         self, content: Content, timeout_s: float, on_leaving: Callable[[], None] | None = None

@@ -1,82 +1,25 @@
-"""Text as it is written: one HTTP answer, read piece by piece, and collected when it breaks off."""
+"""The text of one task while it is written, for users of the bare client."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
 
 from ...core.items import Item
-from ...core.results import Outcome, Result
-from ...core.retry import Decision, Step, decide
-from ...errors import ProtocolError, RateLimited, RunwareNBError, TaskError, TransportError, TransportTimeout
-from ...settings import Settings
-from ..attempts import pause
+from ...core.results import PARTIAL, Outcome, Result
+from ...errors import TransportTimeout
+from ..attempts import carry_out
+from ..base import Accepted, Attempt, Limiter, Sender
 from .attempt import now
-from .classify import task_error
-from .concurrency import ConcurrencyLimiter
-from .connection import Connection
-from .frames import Frame
-from .sse import Delta, EventDecoder, delta_of
-from .tracker import jitter
+from .sse import Delta
 
-__all__ = ["StreamLine", "TextStream"]
-
-
-class StreamLine:
-    """What a stream needs of its client.
-
-    Args:
-        settings: Bounds.
-        connection: The way to the service.
-        slots: Places in flight.
-        collect: The client's own.
-        timeout_s: Longest time until the text is complete, from the moment when the task has a slot, in seconds.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        connection: Connection,
-        slots: ConcurrencyLimiter,
-        collect: Callable[..., Awaitable[Outcome]],
-        timeout_s: float,
-    ) -> None:
-        self._settings = settings
-        self._connection = connection
-        self._limiter = slots
-        self._collect = collect
-        self.timeout_s = timeout_s
-
-    def open(self, task: Item, deadline: float) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Send the task, and yield the bytes of its response as they arrive, up to the deadline."""
-        return self._connection.rest().stream([task], timeout_s=deadline - now())
-
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Hold one of the places in flight."""
-        await self._limiter.acquire()
-        try:
-            yield
-        finally:
-            await self._limiter.release()
-
-    def decide(self, error: RunwareNBError, attempt: int) -> Decision:
-        """Say what a failure before the first piece means."""
-        if isinstance(error, RateLimited):
-            self._limiter.limit.on_rate_limited()
-        return decide(error, attempt=attempt, max_retries=self._settings.max_retries, long_running=False,
-                      has_results=False, jitter=jitter())  # fmt: skip
-
-    async def collect(self, task: Item, deadline: float) -> Outcome:
-        """Wait for the whole text; send the task again, under its own UUID, if the service does not know it."""
-        return await self._collect({**task, "deliveryMethod": "sync"}, resends=True, timeout_s=deadline - now())
+__all__ = ["TextStream"]
 
 
 class TextStream:
-    """A text on its way: iterate over it for its pieces, and ask for its `outcome` at the end.
+    """A text on its way: iterate over it for its pieces, and read its `outcome` at the end.
 
     ```python
     async with client.stream(task) as stream:
@@ -85,22 +28,30 @@ class TextStream:
     print(stream.outcome.cost_usd)
     ```
 
-    Leaving early ends the reading, not the task: the service writes to the end and bills it, and
-    `client.collect(stream.task)` has the whole text. Where the connection breaks, the rest is collected by itself.
+    The task takes the path of all tasks (`carry_out`), so the same rules decide what is sent again. Leaving early ends
+    the reading, not the task: the service writes to the end and charges for it, and `client.collect(stream.task)`
+    returns the whole text. If the connection breaks, the rest is collected and arrives as one piece.
+
+    Args:
+        task: In wire spelling, with its UUID.
+        sender: Sends and follows it.
+        limiter: The bound on tasks in flight.
+        timeout_s: Longest time until the text is complete, from the moment when the task has a place, in seconds.
 
     Attributes:
-        task: As it is sent, in wire spelling.
-        text: What has come so far.
-        reasoning: What has come of the model's reasoning.
+        task: The task as it was sent last.
+        text: The text so far.
+        reasoning: The model's reasoning so far.
     """
 
-    def __init__(self, task: Item, line: StreamLine) -> None:
+    def __init__(self, task: Item, sender: Sender, limiter: Limiter, timeout_s: float) -> None:
         self.task = task
         self.text = ""
         self.reasoning = ""
-        self._line = line
+        self._sender = sender
+        self._limiter = limiter
+        self._timeout_s = timeout_s
         self._pieces: AsyncIterator[Delta] | None = None
-        self._last = Delta()
         self._started_at = now()
         self._outcome: Outcome | None = None
 
@@ -111,8 +62,13 @@ class TextStream:
 
     @property
     def outcome(self) -> Outcome:
-        """The whole answer, as `run` would give it; as far as it has come while the stream runs."""
-        return self._outcome or self._summed_up()
+        """The outcome, as `run` returns it. While the stream runs, it has the text so far, marked as partial."""
+        if self._outcome is not None:
+            return self._outcome
+        raw: Item = {"taskType": self.task["taskType"], "taskUUID": self.task_uuid, "text": self.text, PARTIAL: True}
+        raw |= {"reasoningContent": self.reasoning} if self.reasoning else {}
+        results = [Result(raw, self.task_uuid)] if self.text or self.reasoning else []
+        return Outcome(self.task, self.task_uuid, results, [], now() - self._started_at)
 
     async def __aenter__(self) -> Self:
         return self
@@ -123,7 +79,7 @@ class TextStream:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Stop reading; the task goes on."""
+        """Stop reading. The task continues at the service."""
         close = getattr(self._pieces, "aclose", None)
         if close is not None:
             await close()
@@ -134,96 +90,78 @@ class TextStream:
         return self._pieces
 
     async def _read(self) -> AsyncIterator[Delta]:
-        """Give the pieces; begin again where nothing was accepted, collect where something was.
+        """Yield the pieces, and the end of the text with its usage and cost.
 
         Raises:
-            TaskError: The service refused or broke off; `.outcome` has what came.
+            TaskError: The service refused or failed the task; `.outcome` has what came.
             TransportTimeout: The time is over; the task goes on, and `.outcome` has what came.
-            TransportError: The connection broke, and the task could not be collected either.
-            ProtocolError: What came is no stream.
+            TransportError: The connection broke, and the text could not be collected either.
+            ProtocolError: The response is no stream.
         """
-        attempt = 0
-        left_s = self._line.timeout_s
-        while True:
-            attempt += 1
-            deadline = now() + left_s
-            try:
-                async with self._line.place():
-                    deadline = now() + left_s  # the wait for a slot does not count
-                    async for delta in self._once(deadline):
-                        yield delta
-                break
-            except (TaskError, TransportError, ProtocolError) as error:
-                has_begun = bool(self.text or self.reasoning)
-                decision = self._line.decide(error, attempt)
-                if not isinstance(error, ProtocolError):
-                    error.outcome = self._summed_up()
-                if isinstance(error, TransportTimeout):
-                    raise
-                if has_begun and not isinstance(error, TaskError):
-                    decision = Decision(Step.ASK_FIRST)
-                elif has_begun or decision.step is Step.GIVE_UP:
-                    raise
-                await pause(decision.delay_s, deadline, error)
-                left_s = deadline - now()
-                if decision.step is Step.ASK_FIRST:
-                    yield await self._rest(error, deadline)
-                    break
-                if decision.step is Step.NEW_ATTEMPT:
-                    self.task = {**self.task, "taskUUID": str(uuid.uuid4())}
-        self._outcome = self._outcome or self._summed_up()
-
-    async def _once(self, deadline: float) -> AsyncIterator[Delta]:
-        """Read one answer to its end."""
-        decoder = EventDecoder()
-        async with self._line.open(self.task, deadline) as chunks:
-            async for chunk in chunks:
-                for event in decoder.feed(chunk):
-                    yield self._take(event)
-                if decoder.is_done:
-                    return
-            for event in decoder.finish():
-                yield self._take(event)
-        if not decoder.is_done and self._last.finish_reason is None:
-            raise TransportError("the stream broke off")
-
-    async def _rest(self, cause: Exception, deadline: float) -> Delta:
-        """Collect what a broken stream did not bring, and give it as one piece."""
+        heard: asyncio.Queue[Delta | None] = asyncio.Queue()
+        run = asyncio.create_task(
+            carry_out(
+                self._sender, self.task, observer=_Pieces(self, heard), limiter=self._limiter,
+                timeout_s=self._timeout_s,
+            )
+        )  # fmt: skip
+        run.add_done_callback(lambda _: heard.put_nowait(None))
         try:
-            outcome = await self._line.collect(self.task, deadline)
-        except (TaskError, TransportError) as error:
-            error.outcome = self._summed_up()
-            raise error from cause
+            while (piece := await heard.get()) is not None:
+                if run.done() and not run.cancelled() and isinstance(run.exception(), TransportTimeout):
+                    break  # the caller's own code between two pieces counts: the time is over
+                self.text += piece.text
+                self.reasoning += piece.reasoning
+                yield piece
+            yield self._end(await run)
+        finally:
+            run.cancel()  # the reader has left; this ends the wait here, and not the task at the service
+            await asyncio.gather(run, return_exceptions=True)
+
+    def _end(self, outcome: Outcome) -> Delta:
+        """Note the outcome, and return what the pieces did not bring.
+
+        Raises:
+            TaskError: The stream ended in an error; `.outcome` has what came before it.
+        """
         self._outcome = outcome
+        if outcome.errors:
+            outcome.errors[0].outcome = outcome
+            raise outcome.errors[0]
         result = outcome[0]
         whole, reasoning = result.text or "", result.reasoning or ""
-        delta = Delta(
-            text=whole.removeprefix(self.text) if whole.startswith(self.text) else whole,
-            reasoning=reasoning.removeprefix(self.reasoning),
+        end = Delta(
+            text=whole.removeprefix(self.text), reasoning=reasoning.removeprefix(self.reasoning),
             finish_reason=result.finish_reason, usage=result.usage or None, cost_usd=result.cost_usd, raw=result.raw,
         )  # fmt: skip
         self.text, self.reasoning = whole, reasoning or self.reasoning
-        return delta
+        return end
 
-    def _take(self, event: str) -> Delta:
-        piece = delta_of(event)
-        if isinstance(piece, Frame):
-            raise task_error({"taskUUID": self.task_uuid, **piece.errors[0]})
-        self.text += piece.text
-        self.reasoning += piece.reasoning
-        if piece.finish_reason is not None or piece.usage or piece.cost_usd is not None:
-            self._last = Delta(
-                finish_reason=piece.finish_reason or self._last.finish_reason,
-                usage=piece.usage or self._last.usage,
-                cost_usd=self._last.cost_usd if piece.cost_usd is None else piece.cost_usd,
-            )
-        return piece
 
-    def _summed_up(self) -> Outcome:
-        """Make what `run` would give of the pieces that came."""
-        raw: Item = {"taskType": self.task["taskType"], "taskUUID": self.task_uuid, "text": self.text}
-        told = {"reasoningContent": self.reasoning or None, "finishReason": self._last.finish_reason,
-                "usage": self._last.usage, "cost": self._last.cost_usd}  # fmt: skip
-        raw |= {name: value for name, value in told.items() if value is not None}
-        results = [Result(raw, self.task_uuid)] if self.text or self._last.finish_reason else []
-        return Outcome(self.task, self.task_uuid, results, [], now() - self._started_at)
+class _Pieces:
+    """Passes the pieces of a text on to its stream."""
+
+    def __init__(self, stream: TextStream, heard: asyncio.Queue[Delta | None]) -> None:
+        self._stream = stream
+        self._heard = heard
+
+    async def before_attempt(self, attempt: Attempt) -> None:
+        self._stream.task = attempt.task
+
+    async def on_accepted(self, accepted: Accepted) -> None:
+        """Do nothing: the id is ours, and known before."""
+
+    async def on_refused(self, attempt: Attempt) -> None:
+        """Do nothing: `before_attempt` announces the next one."""
+
+    def on_result(self, result: Result) -> None:
+        """Do nothing: it is in the outcome."""
+
+    def on_text(self, text: str, reasoning: str) -> None:
+        self._heard.put_nowait(Delta(text=text, reasoning=reasoning))
+
+    def on_progress(self, percent: float) -> None:
+        """Do nothing: the pieces show it."""
+
+    def on_waiting(self, reason: str | None) -> None:
+        """Do nothing: the stream has no place for it."""

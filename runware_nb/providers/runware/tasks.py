@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ...core.items import Item
-from ...core.operations import Operation
+from ...core.operations import Operation, Option
 from ...core.option_values import LoRA, parse_loras, parse_size
 from ...core.parsing import is_uuid
 from ...core.plain_values import plain_task
@@ -22,12 +22,16 @@ __all__ = [
     "Task",
     "as_wire",
     "current_task_type",
+    "earlier_turns",
     "expected_results",
     "is_utility",
     "is_uuid",
+    "message_text",
     "prepare",
     "prompt_of",
     "request_of",
+    "require_streamable",
+    "values_of",
 ]
 
 
@@ -52,6 +56,8 @@ class ImageTask:
         output_type: URL, base64Data or dataURI.
         output_quality: 20 to 99, of lossy formats.
         acceleration: none, low, medium or high.
+        prompt_weighting: True to apply weights such as `(red:1.3)` in the notation of the model; `compel` or `sdEmbeds`
+            for a prompt that is written in this notation.
         delivery_method: sync or async; None leaves it to the client.
         ttl_s: Seconds that the service keeps the file, at least 60.
         extra: Any other parameter, in wire spelling.
@@ -76,6 +82,7 @@ class ImageTask:
     output_type: str | None = None
     output_quality: int | None = None
     acceleration: str | None = None
+    prompt_weighting: bool | str | None = None
     delivery_method: str | None = None
     ttl_s: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -167,6 +174,94 @@ def request_of(operation: Operation, values: Mapping[str, Any]) -> Item:
     return {**task, "inputs": inputs} if inputs else task
 
 
+def values_of(operation: Operation, task: Mapping[str, Any]) -> tuple[dict[str, Any], Item]:
+    """Return the inputs and parameters of a request by their names in Python: the reverse of `request_of`.
+
+    Args:
+        operation: Its entry.
+        task: In wire spelling.
+
+    Returns:
+        The values, and the fields that no input and no option of the entry can state.
+    """
+    values: dict[str, Any] = {}
+    rest: Item = {name: value for name, value in task.items() if name != "taskType"}
+    inputs = rest.pop("inputs", {})
+    if isinstance(inputs, Mapping):
+        media, inputs = _media_of(operation, inputs)
+        values |= media
+    if inputs:
+        rest["inputs"] = inputs
+    binding = binding_for(operation)
+    for option in operation.options:
+        if option.name in binding.models:
+            continue
+        if option.kind == "size":
+            width, height = rest.get("width"), rest.get("height")
+            if type(width) is int and type(height) is int:
+                values[option.name] = f"{width}x{height}"
+                del rest["width"], rest["height"]
+            continue
+        name = "messages" if option.name == binding.message else wire_name(option.name, operation)
+        head, _, inner = name.partition(".")
+        holder = rest.get(head) if inner else rest
+        if not isinstance(holder, Mapping) or (inner or head) not in holder:
+            continue
+        value = _value_for(option, holder[inner or head], is_message=option.name == binding.message)
+        if value is None:
+            continue
+        values[option.name] = value
+        if inner:
+            rest[head] = {key: each for key, each in holder.items() if key != inner}
+            if not rest[head]:
+                del rest[head]
+        else:
+            del rest[head]
+    return values, rest
+
+
+def _media_of(operation: Operation, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], Item]:
+    """Return the media of a request by the names of its inputs, and what no input states."""
+    binding = binding_for(operation)
+    values: dict[str, Any] = {}
+    rest: Item = dict(inputs)
+    for medium in operation.inputs:
+        name = wire_name(medium.name, operation)
+        if medium.name in binding.frames or name not in rest:
+            continue
+        if isinstance(rest[name], list | tuple) == medium.is_list and rest[name] is not None:
+            values[medium.name] = rest.pop(name)
+    frames = rest.get("frameImages")
+    names = {frame: name for name, frame in binding.frames.items()}
+    if isinstance(frames, list | tuple) and all(isinstance(each, Mapping) for each in frames):
+        places = [each.get("frame") for each in frames]
+        if all(each.keys() == {"image", "frame"} for each in frames) and places in _FRAMES:
+            values |= {names[each["frame"]]: each["image"] for each in rest.pop("frameImages")}
+    return values, rest
+
+
+_FRAMES = (["first"], ["last"], ["first", "last"])
+
+
+def _value_for(option: Option, value: Any, *, is_message: bool) -> Any:
+    """Return a field's value as its option takes it; None if the option cannot state it."""
+    if is_message:
+        is_one = isinstance(value, list | tuple) and len(value) == 1 and isinstance(value[0], Mapping)
+        if not is_one or value[0].get("role") != "user" or value[0].keys() != {"role", "content"}:
+            return None
+        return value[0]["content"] if isinstance(value[0]["content"], str) else None
+    if option.kind == "lora":
+        whole = isinstance(value, list | tuple) and all(
+            isinstance(one, Mapping) and one.keys() == {"model", "weight"} for one in value
+        )
+        return [f"{one['model']}:{one['weight']}" for one in value] or None if whole else None
+    if option.kind == "flag":
+        return True if value is True else None
+    if option.kind == "numbers":
+        return list(value) if isinstance(value, list | tuple) else None
+    return value if isinstance(value, option.types) and not isinstance(value, bool) else None
+
+
 def is_utility(task_type: str) -> bool:
     """Whether a kind of task makes nothing and costs nothing, such as a search or a poll."""
     return task_type in UTILITIES
@@ -210,11 +305,49 @@ def _is_slow(task: Mapping[str, Any]) -> bool:
     return isinstance(inputs, Mapping) and not slow.isdisjoint(inputs)
 
 
+def require_streamable(task: Mapping[str, Any]) -> None:
+    """Check that a task can be streamed, if it asks for that.
+
+    Raises:
+        TaskInvalid: It does not generate text, or asks for several results.
+    """
+    if task.get("deliveryMethod") != "stream":
+        return
+    binding = binding_of(str(task.get("taskType")))
+    if binding is None or not binding.can_stream:
+        raise TaskInvalid(
+            f"Only text can be streamed, and {task.get('taskType')} does not generate text. Nothing was sent.",
+            parameter="deliveryMethod",
+        )
+    if task.get("numberResults", 1) != 1:
+        raise TaskInvalid(
+            f"Only one result can be streamed, and numberResults is {task['numberResults']!r}. Nothing was sent.",
+            parameter="numberResults",
+        )
+
+
 def expected_results(task: Mapping[str, Any]) -> int:
     """Return how many results a task in wire spelling asks for; 1 where its number makes no sense."""
     binding = binding_of(str(task.get("taskType")))
     value = task.get("numberResults" if binding is None else binding.count_field, 1)
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 1
+
+
+def earlier_turns(task: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return the messages of a conversation before the last one, as roles and texts."""
+    messages = task.get("messages")
+    earlier = messages[:-1] if isinstance(messages, list) else []
+    return tuple(
+        (str(message.get("role")), message_text(message)) for message in earlier if isinstance(message, Mapping)
+    )
+
+
+def message_text(message: Mapping[str, Any]) -> str:
+    """Return the text of a message, which may be in several parts."""
+    content = message.get("content")
+    if isinstance(content, list):
+        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
+    return str(content or "")
 
 
 def prompt_of(task: Mapping[str, Any]) -> str | None:

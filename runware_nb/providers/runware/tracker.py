@@ -16,7 +16,16 @@ from ...core.items import Item
 from ...core.redaction import host_of
 from ...core.results import Outcome, Result, is_final
 from ...core.retry import Step, decide
-from ...errors import ProtocolError, RunwareNBError, TaskError, TaskInvalid, TransportError, TransportTimeout
+from ...errors import (
+    ProtocolError,
+    RunwareNBError,
+    TaskError,
+    TaskFailed,
+    TaskInvalid,
+    TaskNotFound,
+    TransportError,
+    TransportTimeout,
+)
 from ...net.deadlines import Deadline
 from ...net.proxies import proxy_for, unreachable
 from ...settings import Settings
@@ -61,7 +70,8 @@ from .fate import (
 from .fate import NextAttempt as AnotherAttempt
 from .frames import Frame, frame_of, names_task, split_orphans
 from .router import Router
-from .tasks import is_utility
+from .stream_reader import open_stream
+from .tasks import is_utility, require_streamable
 
 __all__ = ["UTILITY_TIMEOUT_S", "Tracker", "jitter"]
 
@@ -106,8 +116,7 @@ class Tracker:
 
     def first_attempt(self, task: Item) -> Attempt:
         """Build the first attempt of a task. See `Sender.first_attempt`."""
-        if task.get("deliveryMethod") == "stream":
-            raise TaskInvalid("a stream is read with `client.stream(task)`", parameter="deliveryMethod")
+        require_streamable(task)
         if is_utility(task["taskType"]):
             return Attempt(task, is_free=True)
         return self._attempt(task, Fate.unsent(task, max_retries=self._settings.max_retries))
@@ -129,7 +138,7 @@ class Tracker:
                     actions = flight.advance(Started(deadline, flight.report(jitter())))
                     flight.duty = await self._advance(flight, actions, deadline, until=_IS_SENT)
             except BaseException:
-                self._leave(flight)
+                await self._leave(flight)
                 raise
         return Accepted(attempt, attempt.attempt_uuid)
 
@@ -158,8 +167,15 @@ class Tracker:
                         actions = flight.advance(await self._perform(flight, duty, deadline))
                     duty = await self._advance(flight, actions, deadline, until=Finish)
             outcome = flight.doubted if isinstance(duty, Finish) and duty.is_doubted else flight.outcome()
+        except TaskNotFound as error:
+            if not flight.has_text:
+                raise
+            # The service streamed a part of the text, so the task was accepted and charged, and it knows the task no
+            # more: the rest is lost. Sent again, it might be charged again. The run ends with what has arrived.
+            outcome = flight.outcome()
+            outcome.errors.append(_broken_off(error, flight.task_uuid))
         finally:
-            self._leave(flight)
+            await self._leave(flight)
         if outcome.results:
             self._limiter.limit.on_success()
         return outcome
@@ -192,7 +208,8 @@ class Tracker:
             raise TaskInvalid(f"task {flight.task_uuid} is on its way already", task_uuid=flight.task_uuid)
         self._router.flights[flight.task_uuid] = flight
 
-    def _leave(self, flight: TrackedAttempt) -> None:
+    async def _leave(self, flight: TrackedAttempt) -> None:
+        await flight.stop_reading()
         if self._router.flights.get(flight.task_uuid) is flight:
             del self._router.flights[flight.task_uuid]
 
@@ -253,6 +270,8 @@ class Tracker:
         raise AssertionError(f"{duty!r} is no duty")
 
     async def _send(self, flight: TrackedAttempt, deadline: float) -> Event:
+        if flight.task.get("deliveryMethod") == "stream":
+            return await self._send_streamed(flight, deadline)
         try:
             transport = await self._connection.ready()
         except (TransportError, ProtocolError, TaskError) as error:
@@ -269,6 +288,22 @@ class Tracker:
         except (TransportError, ProtocolError, TaskError) as error:
             return SendFailed(error, flight.report(jitter()))
         return Sent(transport.pushes, flight.report(jitter()))
+
+    async def _send_streamed(self, flight: TrackedAttempt, deadline: float) -> Event:
+        """Send a task whose text is streamed, until its response begins. The rest is read in the background."""
+        await flight.stop_reading()
+        try:
+            transport = self._connection.rest()
+        except (TransportError, ProtocolError, TaskError) as error:
+            return NotConnected(error, flight.report(jitter()))
+        if flight.fate.times_sent:
+            flight.collector.forget_errors()
+        flight.advance(SendStarted())
+        try:
+            is_stream = await open_stream(flight, transport, self._router, timeout_s=max(0.1, deadline - now()))
+        except (TransportError, ProtocolError, TaskError) as error:
+            return SendFailed(error, flight.report(jitter()))
+        return Sent(is_stream, flight.report(jitter()))
 
     async def _poll(self, flight: TrackedAttempt, deadline: float, *, is_repeat: bool) -> Event:
         flight.collector.wants_poll = False
@@ -411,6 +446,15 @@ class Tracker:
             )
         late.outcome = flight.outcome()
         return late
+
+
+def _broken_off(cause: TaskNotFound, task_uuid: str) -> TaskError:
+    error = TaskFailed(
+        "The stream broke off, and the service does not know the task any more. The text is incomplete.",
+        task_uuid=task_uuid, code="streamBroken",
+    )  # fmt: skip
+    error.__cause__ = cause
+    return error
 
 
 def archived_frame(details: Item, task_uuid: str) -> Frame:

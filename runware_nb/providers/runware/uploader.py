@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ from ...core.media_fields import holds_media, replace_media
 from ...core.parsing import is_uuid
 from ...core.results import Result
 from ...errors import ProtocolError
-from ...media.incoming import is_sendable, media_bytes
+from ...media.incoming import is_sendable, load_medium
 from .tracker import Tracker
 
 __all__ = ["Uploader"]
@@ -27,7 +26,7 @@ class Uploader:
         timeout_s: Longest time for one upload, every try included, in seconds.
 
     Attributes:
-        hashes: SHA-256 of each medium that went through here, by the UUID the service gave it.
+        hashes: SHA-256 of each medium that went through here, as it was given, by the UUID the service gave it.
     """
 
     def __init__(self, tracker: Tracker, *, timeout_s: float) -> None:
@@ -40,7 +39,7 @@ class Uploader:
         """Upload a medium, unless one of the same content has been.
 
         Args:
-            value: See `images.incoming.media_bytes`.
+            value: See `media.incoming.load_medium`.
 
         Returns:
             Its UUID.
@@ -49,23 +48,31 @@ class Uploader:
             MediaError: It is none, or broken.
             TransportError: It could not be sent.
         """
-        body, media_type = await asyncio.to_thread(media_bytes, value)
-        digest = hashlib.sha256(body).hexdigest()
+        medium = await asyncio.to_thread(load_medium, value)
+        digest = medium.sent_sha256
         known = self._known.get(digest)
         if known is None:  # the same medium twice at once is uploaded once
-            known = self._known[digest] = asyncio.ensure_future(self._send(body, media_type))
+            known = self._known[digest] = asyncio.ensure_future(self._send(medium.body, medium.media_type))
         try:
             media_uuid = await asyncio.shield(known)
         except BaseException:
             if known.done():
                 self._known.pop(digest, None)
             raise
-        self.hashes[media_uuid] = digest
+        self.hashes[media_uuid] = medium.sha256
         return media_uuid
 
     def forget(self, media_uuid: str) -> None:
-        """Note that the service has deleted a medium: the same content must be uploaded anew."""
-        self._known.pop(self.hashes.pop(media_uuid, ""), None)
+        """Note that the service has deleted a medium: the same content must be uploaded again."""
+        self.hashes.pop(media_uuid, None)
+        for digest, known in list(self._known.items()):
+            is_it = known.done() and not known.cancelled() and known.exception() is None
+            if is_it and known.result() == media_uuid:
+                del self._known[digest]
+
+    def forget_hash(self, sha256: str) -> None:
+        """Note that the service no longer has the medium of this content."""
+        self._known.pop(sha256, None)
 
     async def settle(self, task: Mapping[str, Any]) -> Item:
         """Give a task in which every medium stands as text: an address, a UUID, a data URI, base64.

@@ -38,11 +38,17 @@ def _controls(prefix: str, service: Service) -> list[Route]:
     async def requests(request: Request) -> Response:
         return _unless_allowed(request, service) or JSONResponse({"requests": service.requests()})
 
+    async def uploads(request: Request) -> Response:
+        return _unless_allowed(request, service) or JSONResponse({"uploads": service.uploaded()})
+
     async def faults(request: Request) -> Response:
         return await _set(request, service, service.faults.load)
 
     async def behaviour(request: Request) -> Response:
         return await _set(request, service, lambda text: service.set_behaviour(json.loads(text)))
+
+    async def release(request: Request) -> Response:
+        return await _set(request, service, lambda _: service.release())
 
     async def reset(request: Request) -> Response:
         return await _set(request, service, lambda _: service.reset())
@@ -50,8 +56,10 @@ def _controls(prefix: str, service: Service) -> list[Route]:
     return [
         Route(f"{prefix}/_sandbox/ledger", ledger),
         Route(f"{prefix}/_sandbox/requests", requests),
+        Route(f"{prefix}/_sandbox/uploads", uploads),
         Route(f"{prefix}/_sandbox/faults", faults, methods=["POST"]),
         Route(f"{prefix}/_sandbox/behaviour", behaviour, methods=["POST"]),
+        Route(f"{prefix}/_sandbox/release", release, methods=["POST"]),
         Route(f"{prefix}/_sandbox/reset", reset, methods=["POST"]),
     ]
 

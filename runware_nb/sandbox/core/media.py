@@ -89,10 +89,15 @@ class MediaFiles:
         file = self._files.get(name.partition(".")[0])
         return file if file is not None and file.ready_at <= self._clock.now() else None
 
+    def is_gone(self, name: str) -> bool:
+        """Return whether there was a file with a name or id, and it has expired."""
+        file = self.finished(name)
+        return file is not None and (file.fault == "expire" or self._is_expired(file))
+
     async def serve(self, name: str) -> Response:
         """Return the response to a download, with the file's faults."""
         file = self.finished(name)
-        if file is None or file.name != name or file.fault == "expire" or self._is_expired(file):
+        if file is None or file.name != name or self.is_gone(name):
             return Response("no such medium", 404, _OPEN, "text/plain")
         body, media_type = await self.body(file.id)
         if file.fault == "truncate":

@@ -90,6 +90,10 @@ class Service(abc.ABC):
         """Return the tasks that were accepted, as they were sent, oldest first; empty if the service keeps none."""
         return []
 
+    def uploaded(self) -> list[Json]:
+        """Return the uploaded media with their `uuid`, `url` and `sha256`, oldest first; empty if there are none."""
+        return []
+
     def set_behaviour(self, values: Json) -> None:
         """Set switches for what sources about the real service disagree on.
 
@@ -98,6 +102,9 @@ class Service(abc.ABC):
         """
         if values:
             raise ValueError(f"unknown switch {min(values)!r}; this service has none")
+
+    def release(self) -> None:  # noqa: B027 - most services hold nothing back
+        """Let what a fault holds back continue."""
 
     def start(self) -> None:  # noqa: B027 - most services have nothing to resume
         """Resume what an earlier process left unfinished. Called once, in the event loop. `base_url` is set."""

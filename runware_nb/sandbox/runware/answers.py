@@ -9,7 +9,7 @@ from typing import Any
 
 from .behaviour import Behaviour
 from .kinds import OUTPUTS
-from .work import Item, Work
+from .work import Item, Work, checks_content
 
 __all__ = ["failure", "processing", "result"]
 
@@ -32,8 +32,7 @@ def result(work: Work, item: Item, *, media_url: str, fields: Json, body: Callab
         made["seed"] = item.seed
     if work.task["taskType"] in _OPERATIONS and isinstance((work.task.get("inputs") or {}).get("image"), str):
         made["inputImageUUID"] = str(uuid.uuid5(uuid.NAMESPACE_OID, str(work.task["inputs"]["image"])))
-    safety = work.task.get("safety") or {}
-    if item.flagged or safety.get("checkContent") or safety.get("mode") in {"fast", "full"}:
+    if item.flagged or checks_content(work.task):
         made["NSFWContent"] = item.flagged
     if work.task.get("includeCost"):
         made["cost"] = work.cost_usd

@@ -12,9 +12,10 @@ __all__ = ["BAD_URLS", "FAULTS", "KINDS", "ODD", "REAUTH", "chaos"]
 KINDS = {
     "refuse": "answer an error before accepting: status, code, message, retry_after_s, names_task",
     "html": "answer a web page with HTTP status 502; over WebSocket a line of HTML",
-    "fail": "accept, then fail: items (indices; all when absent), code, message",
+    "fail": "accept, then fail: items (indices; all when absent), code, message, after (this many words of a stream)",
     "latency": "take this many seconds: seconds",
-    "cut": "break the connection: when is before_accept, after_accept, mid_frame or mid_stream",
+    "cut": "break the connection: when is before_accept, after_accept, mid_frame or mid_stream, after (this many words "
+           "of a stream)",
     "mute": "accept and work, but never push or answer the result; polls still see it",
     "flag": "mark results NSFW: items (indices; all when absent)",
     "slow_ack": "acknowledge late: seconds",
@@ -25,6 +26,10 @@ KINDS = {
     "malform": "send half of the first answer frame in its place",
     "misaddress": "send the first answer also to a UUID that nobody knows",
     **{kind: MEDIA_FAULTS[kind] for kind in ("expire", "truncate", "drop")},
+    "write": "write this text in place of an answer: text, reasoning, finish_reason",
+    "hold": "stream this many words of a text, and the rest when the control endpoint `release` is called: after",
+    "unended": "send a streamed text to its end, and then neither [DONE] nor the end of the response",
+    "forget": "forget a task when its stream is cut; it is charged all the same",
     "split": "cut characters of streamed text in two between packets",
     "bomb": MEDIA_FAULTS["bomb"],
     "stray_error": "send errors that name no task: code, message, times, names_type; with instead in place of the "

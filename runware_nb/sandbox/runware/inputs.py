@@ -6,20 +6,25 @@ import base64
 import binascii
 import io
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..core.journal import Journal
 from .validation import Refused
 
-__all__ = ["Uploads"]
+__all__ = ["Uploads", "guiding_media"]
 
 _TYPES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "BMP": "bmp", "GIF": "gif"}
 _OTHERS = ((b"ID3", "mp3"), (b"fLaC", "flac"), (b"OggS", "ogg"), (b"glTF", "glb"), (b"\x1aE\xdf\xa3", "webm"))
 _LONGEST_SIDE_PX = 2048
+_GUIDING = {
+    "controlNet": ("guideImage",), "ipAdapters": ("guideImages", "guideImage"), "puLID": ("inputImages",),
+    "pulid": ("images",), "photoMaker": ("images",),
+}  # fmt: skip
+"""Objects of a task with images in them, and the names of these."""
 
 
 class Uploads:
@@ -49,6 +54,10 @@ class Uploads:
         self._names.clear()
         self._bodies.clear()
 
+    def all(self) -> list[tuple[str, str, bytes]]:
+        """List UUID, file name and bytes of each, oldest first."""
+        return [(media_uuid, name, self._bodies[name]) for media_uuid, name in self._names.items()]
+
     def name(self, media_uuid: str) -> str | None:
         """File name of an upload."""
         return self._names.get(media_uuid)
@@ -76,9 +85,10 @@ class Uploads:
                 ending = _TYPES.get(image.format or "", "")
                 if shrink and max(image.size) > _LONGEST_SIDE_PX:
                     kind = image.format
-                    image.thumbnail((_LONGEST_SIDE_PX, _LONGEST_SIDE_PX))
+                    upright = ImageOps.exif_transpose(image)
+                    upright.thumbnail((_LONGEST_SIDE_PX, _LONGEST_SIDE_PX))
                     buffer = io.BytesIO()
-                    image.save(buffer, kind)
+                    upright.save(buffer, kind)
                     body = buffer.getvalue()
         except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
             ending = "" if shrink else _other_ending(body)
@@ -105,6 +115,8 @@ class Uploads:
         """
         if isinstance(value, str) and (value in self._names or is_own(value)):
             return
+        if isinstance(value, str) and _is_uuid(value):
+            raise Refused("mediaNotFound", f"There is no medium {value}.", parameter=parameter)
         body = self.read(value, parameter=parameter, own_body=lambda _: None)
         if reads_image:
             try:
@@ -138,6 +150,28 @@ class Uploads:
         except (binascii.Error, ValueError):
             message = f"Invalid value for '{parameter}' parameter: no UUID, address, data URI or base64."
             raise Refused(f"invalid{parameter[:1].upper()}{parameter[1:]}", message, parameter=parameter) from None
+
+
+def guiding_media(task: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Return the images that guide a task and are not under `inputs`, each with the path of its parameter."""
+    for name, keys in _GUIDING.items():
+        value = task.get(name)
+        for number, entry in enumerate(value if isinstance(value, list) else [value] if value else []):
+            if not isinstance(entry, dict):
+                continue
+            at = f"{name}.{number}" if isinstance(value, list) else name
+            for key in keys:
+                found = entry.get(key)
+                for medium in found if isinstance(found, list) else [found]:
+                    if medium is not None:
+                        yield f"{at}.{key}", medium
+
+
+def _is_uuid(value: str) -> bool:
+    try:
+        return str(uuid.UUID(value)) == value.lower()
+    except ValueError:
+        return False
 
 
 def _no_image(parameter: str) -> Refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -160,7 +161,13 @@ def _enhance(work: Work, item: Item, media: Media) -> Json:
 
 
 def _answer(work: Work, item: Item, media: Media) -> Json:
-    made = words.answer(work.task["messages"], work.task.get("settings") or {}, seed=item.seed)
+    inputs = work.task.get("inputs") or {}
+    seen = [words.caption(open_image(media(value))) for value in inputs.get("images") or []]
+    made = words.answer(work.task["messages"], work.task.get("settings") or {}, seed=item.seed, seen=seen)
+    if work.task.get("outputFormat") == "JSON" or "jsonSchema" in work.task:
+        example = words.example_of(work.task.get("jsonSchema") or {}, seed=item.seed)
+        made["text"] = json.dumps(example, ensure_ascii=False)
+    made |= work.wording or {}
     if not work.task.get("includeUsage", True):
         made.pop("usage")
     return made

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from ..core.clock import Clock
 from ..core.media import MediaFile, MediaFiles
 from .inputs import Uploads
+from .validation import Refused
 from .work import Item, Work
 
 __all__ = ["MediaShelf"]
@@ -73,9 +74,17 @@ class MediaShelf:
         return None if file is None else self._files.body_now(file.id)[0]
 
     def knows(self, value: str) -> bool:
-        """Return whether a URL or UUID belongs to an upload or to a finished file of this service."""
+        """Return whether a URL or UUID belongs to an upload or to a finished file of this service.
+
+        Raises:
+            Refused: The file has expired.
+        """
         name = value.rpartition("/")[2]
-        return self._uploads.body(name) is not None or self._files.finished(name) is not None
+        if self._uploads.body(name) is not None:
+            return True
+        if self._files.is_gone(name):
+            raise Refused("mediaExpired", f"The medium {name} has expired.")
+        return self._files.finished(name) is not None
 
     async def made(self, item: Item) -> tuple[bytes, str]:
         """Return an item's file and its media type, made on a thread if it is missing."""

@@ -80,7 +80,8 @@ _DIFFUSION = (
     "outpaint", "lora", "ultralytics",
 )  # fmt: skip
 _SD = (*_DIFFUSION, "clipSkip", "vae", "promptWeighting", "controlNet", "ipAdapters", "embeddings", "hiresFix",
-       "refiner", "photoMaker", "lycoris")  # fmt: skip
+       "lycoris")  # fmt: skip
+_SDXL = (*_SD, "refiner", "photoMaker")
 _FLUX = (*_DIFFUSION, "trueCFGScale", "promptWeighting", "hiresFix", "acceleration")
 _FLUX_DEV = (*_FLUX, "controlNet", "ipAdapters", "pulid", "puLID", "layerDiffuse")
 _SEED_AND_MASK = ("seedImage", "maskImage", "referenceImages")
@@ -94,7 +95,8 @@ _BY_64 = Sizes(64, 128, 2048)
 
 
 def _checkpoint(air: str, slug: str, name: str, architecture: str, usd: float, per_mp: float) -> Model:
-    return Model(air, slug, name, architecture=architecture, takes=_SD, needs=_PROMPT_AND_SIZE, inputs=_SEED_AND_MASK,
+    takes = _SDXL if architecture == "sdxl" else _SD
+    return Model(air, slug, name, architecture=architecture, takes=takes, needs=_PROMPT_AND_SIZE, inputs=_SEED_AND_MASK,
                  sizes=_BY_64, usd=usd, usd_per_unit=per_mp)  # fmt: skip
 
 

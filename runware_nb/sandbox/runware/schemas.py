@@ -61,6 +61,17 @@ _GUIDANCE = _list_of(
         "model", "guideImage",
     )
 )  # fmt: skip
+_ADAPTERS = _list_of(
+    _object(
+        {
+            "model": _text(), "weight": _number(0, 1, default=1), "guideImages": _list_of(_MEDIUM, minItems=1),
+            "guideImage": _MEDIUM, "combineMethod": _choice("concat", "add", "subtract", "average", "norm_average"),
+            "weightType": _text(), "embedScaling": _text(), "weightComposition": _number(0, 1),
+        },
+        "model",
+    )
+)  # fmt: skip
+_FACE = {"idWeight": _number(0, 3, default=1), "trueCFGScale": _number(0, 10)}
 _OUTPAINT = _object(
     {**{side: _integer(0, multipleOf=64) for side in ("top", "right", "bottom", "left")}, "blur": _integer(0, 32)}
 )
@@ -84,7 +95,11 @@ _PARAMETERS: dict[str, Json] = {
     "lycoris": _WEIGHTED,
     "embeddings": _WEIGHTED,
     "controlNet": _GUIDANCE,
-    "ipAdapters": _list_of(_object({"model": _text(), "weight": _number(0, 1)}, "model")),
+    "ipAdapters": _ADAPTERS,
+    "puLID": _object({"inputImages": _list_of(_MEDIUM, minItems=1, maxItems=1), **_FACE,
+                      "CFGStartStep": _integer(0, 10), "CFGStartStepPercentage": _integer(0, 99)}, "inputImages"),
+    "pulid": _object({"images": _list_of(_MEDIUM, maxItems=1), **_FACE, "CFGstartStep": _integer(0, 10),
+                      "CFGstartStepPercentage": _integer(0, 99)}),
     "refiner": _object({"model": _text(), "startStep": _integer(2), "startStepPercentage": _integer(1, 99)}, "model"),
     "acceleration": {**_choice("none", "low", "medium", "high"), "default": "none"},
     "acceleratorOptions": _OPEN,

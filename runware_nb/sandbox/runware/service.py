@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any
@@ -21,7 +22,7 @@ from .account import ledger_rows, request_hash
 from .behaviour import Behaviour
 from .delivery import Push, drip_options, spoilt, stray_errors
 from .faults import BAD_URLS, FAULTS
-from .inputs import Uploads
+from .inputs import Uploads, guiding_media
 from .kinds import KINDS
 from .media import MediaShelf
 from .requests import CURRENT_NAMES, current_name, normalise
@@ -36,6 +37,8 @@ from .work import Item, Work, plan_work, restored_work
 __all__ = ["RunwareService"]
 
 Json = dict[str, Any]
+_HELD_S = 1e9
+"""A task whose stream is held back is not finished until it is released."""
 _IMAGE_INPUTS = {"image", "images", "mask", "seedImage", "maskImage", "referenceImages", "frameImages"}
 
 
@@ -126,8 +129,30 @@ class RunwareService(Service):
         """
         work, hit = self._accept(task, str(task.get("taskType")))
         self._raise_cut(hit)
-        self.shelf.told(work, work.items[0])
-        return stream_events(work, self.shelf.told(work, work.items[0]), self.clock, hit)
+        return self._streamed(work, hit)
+
+    async def _streamed(self, work: Work, hit: dict[str, Fault]) -> AsyncIterator[bytes]:
+        told = await asyncio.to_thread(self.shelf.told, work, work.items[0])
+        try:
+            async for part in stream_events(work, told, self.clock, hit):
+                yield part
+        except CutConnection:
+            if "forget" in hit:
+                self.settle(work, float("inf"))
+                del self.works[work.uuid]
+            raise
+        finally:
+            if work.released is None or work.released.is_set():
+                self.settle(work, self.clock.now())
+
+    def release(self) -> None:
+        """Let streams that are held back continue. Their tasks are finished now."""
+        now = self.clock.now()
+        for work in self.works.values():
+            if work.released is not None and not work.released.is_set():
+                for item in work.items:
+                    item.ready_at = now
+                work.released.set()
 
     # --- accepting ---------------------------------------------------------------------------------
 
@@ -151,7 +176,7 @@ class RunwareService(Service):
             {
                 "op": "accept", "task": task, "air": work.model.air, "at": work.accepted_at, "muted": work.muted,
                 "media_fault": work.media_fault, "drip": work.drip, "bad_urls": work.bad_urls,
-                "stays_bad": work.stays_bad,
+                "stays_bad": work.stays_bad, "wording": work.wording,
                 "items": [[i.uuid, i.seed, i.ready_at, i.error, i.flagged] for i in work.items],
             }
         )  # fmt: skip
@@ -181,6 +206,8 @@ class RunwareService(Service):
                 if medium is not None:
                     self.uploads.check(medium, parameter=f"inputs.{name}", is_own=self.shelf.knows,
                                        reads_image=name in _IMAGE_INPUTS)  # fmt: skip
+        for parameter, medium in guiding_media(task):
+            self.uploads.check(medium, parameter=parameter, is_own=self.shelf.knows, reads_image=True)
 
     def _before_acceptance(self, hit: dict[str, Fault]) -> None:
         if "cut" in hit and hit["cut"].options.get("when", "before_accept") == "before_accept":
@@ -317,6 +344,13 @@ class RunwareService(Service):
         """Return the accepted tasks. See `Service.requests`."""
         return [work.asked for work in self.works.values()]
 
+    def uploaded(self) -> list[Json]:
+        """Return the uploaded media. See `Service.uploaded`."""
+        return [
+            {"uuid": media_uuid, "url": f"{self.media_url}/{name}", "sha256": hashlib.sha256(body).hexdigest()}
+            for media_uuid, name, body in self.uploads.all()
+        ]
+
     def ledger(self) -> Json:
         """Settle everything that is finished by now, and list the charges."""
         now = self.clock.now()
@@ -401,6 +435,7 @@ class RunwareService(Service):
 
     def reset(self) -> None:
         """Delete all tasks, charges, uploads, switches and faults."""
+        self.release()
         super().reset()
         self.works.clear()
         self.shelf.clear()
@@ -431,6 +466,14 @@ def _by_time(work: Work) -> list[tuple[float, list[Item]]]:
 
 def _spoil(work: Work, hit: dict[str, Fault]) -> None:
     everything = range(len(work.items))
+    if "write" in hit:
+        options = hit["write"].options
+        work.wording = {"text": str(options["text"]), "finishReason": str(options.get("finish_reason", "stop"))}
+        work.wording |= {"reasoningContent": str(options["reasoning"])} if "reasoning" in options else {}
+    if "hold" in hit:
+        work.released = asyncio.Event()
+        for item in work.items:
+            item.ready_at = work.accepted_at + _HELD_S
     if "fail" in hit:
         options = hit["fail"].options
         for index in options.get("items", everything):

@@ -26,8 +26,8 @@ async def stream_events(work: Work, told: Json, clock: Clock, hit: dict[str, Fau
         work: The task; its first item is streamed.
         told: The whole answer.
         clock: When each piece is due.
-        hit: `cut` (mid_stream) breaks off half way, `fail` ends in an error, `split` cuts characters in two, `drip`
-            sends byte by byte.
+        hit: `cut` (mid_stream) breaks off and `fail` ends in an error, both half way or after so many words; `hold`
+            waits to be released, `unended` omits the end, `split` cuts characters in two, `drip` sends byte by byte.
 
     Raises:
         CutConnection: A fault wants the connection broken.
@@ -36,11 +36,15 @@ async def stream_events(work: Work, told: Json, clock: Clock, hit: dict[str, Fau
     pieces = [{"delta": {"reasoningContent": piece}} for piece in _pieces(str(told.get("reasoningContent") or ""))]
     pieces += [{"delta": {"text": piece}} for piece in _pieces(str(told["text"]))]
     is_cut = "cut" in hit and hit["cut"].options.get("when") == "mid_stream"
-    pause_s = max(0.0, item.ready_at - clock.now()) / max(1, len(pieces))
+    turn = _turn(hit, len(pieces))
+    held_at = int(hit["hold"].options.get("after", 3)) if "hold" in hit else None
+    pause_s = 0.0 if held_at is not None else max(0.0, item.ready_at - clock.now()) / max(1, len(pieces))
     yield b": welcome\n\n"
     for number, piece in enumerate(pieces):
         await asyncio.sleep(pause_s)
-        if number == len(pieces) // 2:
+        if number == held_at and work.released is not None:
+            await work.released.wait()
+        if number == turn:
             if is_cut:
                 raise CutConnection
             if item.error:
@@ -60,7 +64,15 @@ async def stream_events(work: Work, told: Json, clock: Clock, hit: dict[str, Fau
     if work.task.get("includeCost"):
         last["cost"] = work.cost_usd
     yield _event(last)
+    if "unended" in hit:
+        await asyncio.Event().wait()  # until the client closes the connection
     yield b"data: [DONE]\n\n"
+
+
+def _turn(hit: dict[str, Fault], count: int) -> int:
+    """Return how many words are sent before a fault breaks off the stream."""
+    options = [hit[kind].options for kind in ("cut", "fail") if kind in hit]
+    return next((int(each["after"]) for each in options if "after" in each), count // 2)
 
 
 def _pieces(text: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import math
 import uuid
@@ -13,9 +14,10 @@ from .models import MODELS, Model, price_usd
 from .requests import normalise
 from .schemas import FORMATS
 
-__all__ = ["Item", "Work", "plan_work"]
+__all__ = ["Item", "Work", "checks_content", "plan_work"]
 
 Json = dict[str, Any]
+_UNSAFE = frozenset({"nsfw", "nude", "naked", "gore"})
 
 
 @dataclass(slots=True)
@@ -55,6 +57,8 @@ class Work:
         drip: How its files are sent byte by byte: `seconds` and `size`; None if they are not.
         bad_urls: URLs that are given instead of the right ones, by index of the item.
         stays_bad: Whether polls give those, too.
+        wording: What it answers in place of its own text, as fields of a result; None for its own.
+        released: Set when a stream that is held back may continue; None if none is.
     """
 
     asked: Json
@@ -68,6 +72,8 @@ class Work:
     drip: Json | None = None
     bad_urls: dict[int, str] = field(default_factory=dict)
     stays_bad: bool = False
+    wording: Json | None = None
+    released: asyncio.Event | None = None
 
     @property
     def uuid(self) -> str:
@@ -139,8 +145,21 @@ def plan_work(asked: Json, task: Json, model: Model, *, now: float, latency_s: f
     for index in range(count):
         share = 2 / 3 + (index + 1) / (3 * count)
         made = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{uuid_text}/{index}"))
-        work.items.append(Item(made, first + index, now + latency_s * share))
+        work.items.append(Item(made, first + index, now + latency_s * share, flagged=_is_unsafe(task)))
     return work
+
+
+def checks_content(task: Json) -> bool:
+    """Return whether a task asks for the safety check; `mode` counts more than `checkContent` (reference 5.1)."""
+    safety = task.get("safety") or {}
+    mode = safety.get("mode")
+    return bool(safety.get("checkContent")) if mode is None else mode != "none"
+
+
+def _is_unsafe(task: Json) -> bool:
+    """Return whether the safety check is on and marks the results: those of prompts that name such content."""
+    words = set(str(task.get("positivePrompt") or "").lower().replace(",", " ").split())
+    return checks_content(task) and not words.isdisjoint(_UNSAFE)
 
 
 def restored_work(event: Json, *, seed: int) -> Work:
@@ -158,6 +177,7 @@ def restored_work(event: Json, *, seed: int) -> Work:
     work.drip = event.get("drip")
     work.bad_urls = {int(index): url for index, url in event.get("bad_urls", {}).items()}
     work.stays_bad = event.get("stays_bad", False)
+    work.wording = event.get("wording")
     return work
 
 

@@ -243,7 +243,7 @@ def test_a_tiff_of_any_mode_becomes_a_png(mode):
 
 def test_a_file_of_several_images_is_refused():
     pages = encoded(picture(), "TIFF", save_all=True, append_images=[picture()])
-    with pytest.raises(MediaError, match=r"contains 2 images, and one is needed.*The file was not sent"):
+    with pytest.raises(MediaError, match=r"contains 2 images, and one is needed"):
         media_bytes(pages)
 
 
@@ -255,7 +255,7 @@ def test_heic_is_refused_with_what_to_install_if_pillow_cannot_read_it(tmp_path)
     inline = base64.b64encode(HEIC).decode()
     for value in (HEIC, tmp_path / "photo.jpg", inline, f"data:image/heic;base64,{inline}"):
         assert not is_sendable(value)
-        with pytest.raises(MediaError, match=r"pip install pillow-heif.*PNG or JPEG.*The file was not sent"):
+        with pytest.raises(MediaError, match=r"pip install pillow-heif.*PNG or JPEG"):
             media_bytes(value)
 
 

@@ -45,7 +45,9 @@ from runware_nb.providers.runware.tasks import (
     prepare,
     request_of,
 )
+from runware_nb.session.api import make_image_task
 from runware_nb.session.operations import function_of, task_of
+from tests.typing.operation_stubs import STUB, stub
 
 # Runware reference 5.0: each row of its table, today's name first.
 NAMES = [
@@ -55,7 +57,9 @@ NAMES = [
     ("training",), ("tools",),
 ]  # fmt: skip
 OFFERED = [operation for operation in OPERATIONS if operation.function is not None]
-OPTIONS = [(operation, option) for operation in OPERATIONS for option in operation.options]
+PARSED = {"outpaint", "control", "ip-adapter", "embedding", "refiner", "pulid", "images", "image"}
+"""Kinds of options whose texts are parsed by `image_request`, and not by `request_of`."""
+OPTIONS = [(operation, option) for operation in OPERATIONS for option in operation.options if option.kind not in PARSED]
 TRIAL = Operation(
     name="sharpen-edges", summary="make edges sharper", produces="image", function="sharpen_edges",
     inputs=(Input("image", "the image to work on", is_required=True), Input("mask_image", "where to work", "--mask")),
@@ -133,6 +137,28 @@ def test_every_option_has_help_and_a_field(operation, option):
     assert fields or option.name in binding_for(operation).models
     for field in fields:
         assert flags_by_field(operation)[field] == option.flags
+
+
+DERIVED = {
+    "outpaint": ("-s 1024x1024 --outpaint left=128,blur=8 --set seedImage=a.png",
+                 {"outpaint": {"left": 64}, "seed_image": "a.png", "width": 512, "height": 512}),
+    "control": ("--control guide:a.png:0.5:runware:25@1 --control guide:b.png:1:runware:27@1",
+                {"control": ("guide", "a.png", 0.5, "runware:25@1")}),
+    "ip_adapters": ("--ip-adapter runware:56@1:http://host:80/a.png:0.5",
+                    {"ip_adapters": ("runware:56@1", "a.png")}),
+    "embeddings": ("--embedding civitai:1@2:-0.5 --embedding civitai:3@4", {"embeddings": "civitai:1@2"}),
+    "refiner": ("--refiner civitai:1@2:80%", {"refiner": "civitai:1@2:7"}),
+    "pulid": ("--pulid a.png:0.7", {"pulid": "a.png"}),
+    "photomaker": ("--photomaker a.png --photomaker b.png", {"photomaker": ["a.png"]}),
+    "photomaker_style": ("--photomaker a.png --photomaker-style 'Comic book'",
+                         {"photomaker": "a.png", "photomaker_style": "Comic book"}),
+    "photomaker_strength": ("--photomaker a.png --photomaker-strength 20",
+                            {"photomaker": "a.png", "photomaker_strength": 20}),
+    "transparent": ("--transparent", {"transparent": True}),
+    "safety": ("--safety", {"safety": True}),
+    "vary": ("--vary a.png", {"vary": "a.png"}),
+}  # fmt: skip
+"""Options whose values are not sent as they are: each on a line, and as parameters."""
 
 
 def parser_for(operation):
@@ -213,14 +239,15 @@ def test_a_value_out_of_range_is_refused_and_the_line_corrected(operation, optio
             continue
         given = {
             "model": model.air,
-            "prompt": "x",
-            "positive_prompt": "a ship",
+            "prompt": "a ship",
             "image": "a.png",
             option.name: int(wrong),
         }
         known = {entry.name for entry in (*operation.inputs, *operation.options)}
         task = request_of(operation, {name: value for name, value in given.items() if name in known})
         needed = {"speech": {"text": "x"}, "positivePrompt": "a ship"}
+        if "photoMaker" in task:
+            task["photoMaker"]["images"] = ["a.png"]
         task |= {name: needed[name] for name in model.needs if name in needed}
         task |= {"width": 1024, "height": 1024} if "width" in model.needs else {}
         with pytest.raises(TaskInvalid) as caught:
@@ -292,6 +319,9 @@ def test_a_command_agrees_with_the_table(operation):
 def test_the_function_of_images_takes_every_option():
     fields = inspect.signature(ImageTask).parameters
     for option in TEXT_TO_IMAGE.options:
+        if option.name in DERIVED:
+            assert make_image_task("a ship", **DERIVED[option.name][1]).extra
+            continue
         assert set(("width", "height") if option.kind == "size" else (option.name,)) <= fields.keys()
         assert option.kind == "size" or option.name in WIRE_NAMES
 
@@ -307,11 +337,21 @@ def test_the_configuration_of_the_magic_has_the_texts_of_the_table():
 VALUES = {"integer": "4", "number": "0.5", "size": "512x768", "text": "none"}
 
 
-@pytest.mark.parametrize("option", TEXT_TO_IMAGE.options, ids=lambda option: option.name)
+@pytest.mark.parametrize("option", [option for option in TEXT_TO_IMAGE.options if option.name != "vary"],
+                         ids=lambda option: option.name)  # fmt: skip
 def test_an_option_on_a_line_comes_back_in_a_copied_cell(option):
     from runware_nb.commands.image_options import task_from
 
     named = {"model": "runware:101@1", "loras": "civitai:1@2:0.5"}
+    if option.name in DERIVED:
+        line = DERIVED[option.name][0]
+        task = task_from(parse_cell(line, "a ship", {}).options, "a ship", str).to_wire()
+        cell = as_cell(task)
+        again = parse_cell(*cell.removeprefix("%%runware").split("\n", 1), {})
+        assert task_from(again.options, again.prompt, str).to_wire() == task
+        assert option.flags[0] in cell
+        assert "--set" not in cell or option.name == "outpaint"  # its source is in another field
+        return
     value = named.get(option.name) or next(iter(option.values), VALUES[option.kind])
     for flag in option.flags:
         request = parse_cell(f"{flag} {value}", "a ship", {})
@@ -354,6 +394,10 @@ def test_a_function_has_the_names_and_the_texts_of_its_entry():
         function("a.png", factr=2)
     with pytest.raises(MagicUsageError, match="image"):
         function(factor=2)
+
+
+def test_type_checkers_know_each_function():
+    assert STUB.read_text() == stub(), "run: python -m tests.typing.operation_stubs"
 
 
 def test_a_task_has_a_model_and_its_inputs():

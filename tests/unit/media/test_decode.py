@@ -34,7 +34,7 @@ def test_what_is_no_image_is_one_sentence(body):
 
 
 def test_an_image_cut_short_is_refused():
-    with pytest.raises(MediaError, match="cannot be opened"):
+    with pytest.raises(MediaError, match="is damaged or incomplete"):
         decode(encoded(noise("RGB", 64))[:-200])
 
 
@@ -45,7 +45,7 @@ def test_an_image_bomb_is_not_opened():
     bomb = header + len(size).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
     data = zlib.compress(b"\0" * 1000)
     bomb += len(data).to_bytes(4, "big") + b"IDAT" + data + zlib.crc32(b"IDAT" + data).to_bytes(4, "big")
-    with pytest.raises(MediaError, match="is not opened; the bound is"):
+    with pytest.raises(MediaError, match=r"3,600 megapixels \(60000x60000 px\)"):
         decode(bomb)
 
 

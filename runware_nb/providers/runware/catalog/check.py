@@ -28,6 +28,8 @@ _LARGEST_STEPPED = 2**64
 _UNITS = {"width": " px", "height": " px", "duration": " s", "ttl": " s"}
 _MOST_COMPARED = 500
 """Of a longer list of allowed values, these are compared with a refused one."""
+_TWO_SPELLINGS = {"puLID": "pulid"}
+"""Fields of the documentation that schemas spell otherwise. The service accepts the documentation's (reference 5.2)."""
 _OURS = {"taskType", "taskUUID", "deliveryMethod"}  # put in by the client, after the check
 
 
@@ -165,6 +167,8 @@ def _unknown(error: ValidationError, rules: Rulebook) -> list[str]:
     known = list(_schema_at(error.instance_path, rules).get("properties", {}))
     sentences = []
     for name in error.kind.as_dict()["unexpected"]:
+        if _TWO_SPELLINGS.get(name) in known:
+            continue
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         shown = f"{where}.{name}" if where else name

@@ -110,7 +110,13 @@ def fields_of(rules: Rulebook) -> tuple[Field, ...]:
         Runware reference 7 (request schemas).
     """
     fields = _FieldBuilder(_helps(rules.task_type)).of_object(rules.schema, (), 0)
-    return tuple(field for field in fields if field.name not in _OF_THE_CLIENT)
+    operation = operation_of_task(rules.task_type)
+    counted = _COUNTED_NOUNS.get("" if operation is None else operation.produces, "results")
+    return tuple(
+        replace(field, title=f"Number of {counted}") if field.title == _COUNTED_TITLE else field
+        for field in fields
+        if field.name not in _OF_THE_CLIENT
+    )
 
 
 def fields_of_schema(schema: Mapping[str, Any]) -> tuple[Field, ...]:
@@ -123,6 +129,11 @@ def fields_of_schema(schema: Mapping[str, Any]) -> tuple[Field, ...]:
         ValueError: It is not an object, refers to another document, or is too large or too deep.
     """
     return tuple(_FieldBuilder({}).of_object(plain_schema(schema), (), 0))
+
+
+_COUNTED_NOUNS = {"image": "images", "video": "videos", "": "images"}
+_COUNTED_TITLE = "Number results"
+"""The title that `numberResults` has if its schema states none."""
 
 
 def size_pairs(rules: Rulebook) -> list[tuple[int, int]]:
@@ -373,7 +384,7 @@ def _choices(schema: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
 _NAMES = {
     "positivePrompt": "Prompt", "lora": "LoRA", "controlNet": "ControlNet", "ipAdapters": "IP-Adapters",
     "puLID": "PuLID", "pulid": "PuLID", "vae": "VAE", "fps": "Frames a second", "checkNSFW": "Check for NSFW",
-    "numberResults": "Number of images", "CFGScale": "CFG scale", "outputFormat": "Format", "acePlusPlus": "ACE++",
+    "CFGScale": "CFG scale", "outputFormat": "Format", "acePlusPlus": "ACE++",
     "outputQuality": "Quality", "layerDiffuse": "LayerDiffuse", "photoMaker": "PhotoMaker",
 }  # fmt: skip
 

@@ -85,7 +85,8 @@ _PARAMETERS: dict[str, Schema] = {
     "controlNet": _list(_object({"model": _text(1), "guideImage": _MEDIUM, "weight": _number(0, 1), **_SPAN,
                                  "controlMode": {"enum": ["prompt", "controlnet", "balanced"]}},
                                 "model", "guideImage")),
-    "ipAdapters": _list(_object({"model": _text(1), "weight": _number(0, 1)}, "model")),
+    "ipAdapters": _list(_object({"model": _text(1), "weight": _number(0, 1), "guideImages": _list(_MEDIUM, 1)},
+                                "model")),
     "refiner": _object({"model": _text(1), "startStep": _whole(2), "startStepPercentage": _whole(1, 99)}, "model"),
     "acceleratorOptions": _object({"teaCache": _FLAG, "teaCacheDistance": _number(0, 1), "fbCache": _FLAG,
                                    "fbCacheThreshold": _number(0, 1), "deepCache": _FLAG,
@@ -156,6 +157,8 @@ def _stated(operation: Operation | None) -> dict[str, Schema]:
     for option in () if operation is None else operation.options:
         for path in () if operation is None else option_fields(option, operation):
             name, dot, inner = path.partition(".")
+            if option.kind == "images":
+                continue  # a list of media, whose schema is among the parameters
             if dot:
                 known = schemas.get(name) or _PARAMETERS.get(name, {})
                 properties = {**known.get("properties", {}), inner: _schema_of(option)}

@@ -11,10 +11,14 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
-__all__ = ["Brief", "encode", "paint"]
+__all__ = ["Brief", "Weighted", "encode", "paint"]
 
 RGB = tuple[int, int, int]
 Points = Sequence[tuple[float, float]]
+Weighted = tuple[Image.Image, float]
+"""An image, and how strongly it counts."""
+_BACKGROUND: RGB = (1, 2, 3)
+"""Stands for transparency while a subject is painted alone."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,11 @@ class Brief:
         seed_image: Picture to start from, or None.
         mask: Where to change it, white is change; None is everywhere.
         strength: How much of *seed_image* is painted over, 0 to 1.
+        guides: Guide images with their weights: what is bright in them is bright in the result.
+        adapters: Images with weights, whose mean color the result takes on.
+        faces: Images with weights, which appear in an oval in the middle of the result.
+        is_refined: Whether a refiner sharpens the result.
+        is_transparent: Whether only the subject is painted, on a transparent background.
     """
 
     prompt: str
@@ -48,6 +57,11 @@ class Brief:
     seed_image: Image.Image | None = None
     mask: Image.Image | None = None
     strength: float = 0.8
+    guides: tuple[Weighted, ...] = ()
+    adapters: tuple[Weighted, ...] = ()
+    faces: tuple[Weighted, ...] = ()
+    is_refined: bool = False
+    is_transparent: bool = False
 
 
 _COLOURS: dict[str, RGB] = {
@@ -110,17 +124,51 @@ def paint(brief: Brief) -> Image.Image:
     """Paint one picture.
 
     Returns:
-        An RGB image of exactly the size asked for.
+        An image of exactly the requested size: RGBA if its background is transparent, else RGB.
     """
     words = _words(brief.prompt) - _words(brief.negative_prompt)
     digest = hashlib.sha256(f"{brief.prompt}\0{brief.negative_prompt}\0{brief.seed}\0{brief.model}".encode())
     chance = random.Random(digest.digest())
     scale = 1.5 if brief.width * brief.height <= 1_600_000 else 1.0
     canvas = _Canvas((round(brief.width * scale), round(brief.height * scale)))
-    _scene(canvas, words, chance)
-    made = canvas.image.resize((brief.width, brief.height), Image.Resampling.BOX)
+    _scene(canvas, words, chance, is_alone=brief.is_transparent)
+    size = (brief.width, brief.height)
+    opaque = _opaque(canvas.image).resize(size, Image.Resampling.BOX) if brief.is_transparent else None
+    made = canvas.image.resize(size, Image.Resampling.BOX)
     made = _style(made, brief, words, chance)
-    return _over_seed_image(made, brief)
+    if brief.is_refined:
+        made = made.filter(ImageFilter.UnsharpMask(2, 120, 1))
+    for image, weight in brief.adapters:
+        tint = Image.new("RGB", size, image.convert("RGB").resize((1, 1), Image.Resampling.BOX).getpixel((0, 0)))
+        made = Image.blend(made, tint, 0.6 * min(max(weight, 0.0), 1.0))
+    for image, weight in brief.guides:
+        lines = image.convert("L").resize(size, Image.Resampling.BILINEAR)
+        guided = ImageChops.screen(made, Image.merge("RGB", [lines] * 3))
+        made = Image.blend(made, guided, min(max(weight, 0.0), 1.0))
+    for image, weight in brief.faces:
+        made = _with_face(made, image, weight)
+    made = _over_seed_image(made, brief)
+    if opaque is not None:
+        made.putalpha(opaque)
+    return made
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """Return a mask: white where a subject is painted, black where the background shows."""
+    difference = ImageChops.difference(image, Image.new("RGB", image.size, _BACKGROUND))
+    red, green, blue = difference.split()
+    return ImageChops.lighter(ImageChops.lighter(red, green), blue).point(lambda value: 255 if value else 0)
+
+
+def _with_face(made: Image.Image, face: Image.Image, weight: float) -> Image.Image:
+    """Show an image in an oval in the middle; a weight of 1 or more is opaque."""
+    side = max(8, min(made.size) // 3)
+    oval = Image.new("L", (side, side))
+    ImageDraw.Draw(oval).ellipse((0, 0, side - 1, side - 1), fill=round(255 * min(max(weight, 0.0), 1.0)))
+    made = made.copy()
+    small = face.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
+    made.paste(small, ((made.width - side) // 2, (made.height - side) // 2), oval)
+    return made
 
 
 def encode(image: Image.Image, output_format: str, quality: int) -> tuple[bytes, str, str]:
@@ -149,7 +197,7 @@ def _mix(a: RGB, b: RGB, share: float) -> RGB:
     return tuple(round(x + (y - x) * share) for x, y in zip(a, b, strict=True))  # type: ignore[return-value]
 
 
-def _scene(canvas: _Canvas, words: set[str], chance: random.Random) -> None:
+def _scene(canvas: _Canvas, words: set[str], chance: random.Random, *, is_alone: bool = False) -> None:
     sky = next((word for word in _SKIES if word in words), None)
     if sky is None:
         sky = chance.choice(["day", "day", "sunset", "sunrise"])
@@ -159,9 +207,13 @@ def _scene(canvas: _Canvas, words: set[str], chance: random.Random) -> None:
     colours = [_COLOURS[word] for word in sorted(words) if word in _COLOURS]
     accent = colours[0] if colours else chance.choice(list(_COLOURS.values())[:16])
     horizon = chance.uniform(0.56, 0.7)
-    _sky(canvas, top, low, horizon, sky, chance)
+    if is_alone:
+        canvas.polygon([(0, 0), (1.01, 0), (1.01, 1.01), (0, 1.01)], _BACKGROUND)
+    else:
+        _sky(canvas, top, low, horizon, sky, chance)
     ground = next((word for word in _GROUNDS if word in words), None) or chance.choice(["hills", "mountains", "sea"])
-    _GROUND[ground](canvas, horizon, low, sky, chance)
+    if not is_alone:
+        _GROUND[ground](canvas, horizon, low, sky, chance)
     subjects = [draw for name, draw in _SUBJECTS.items() if name in words]
     second = colours[1] if len(colours) > 1 else _mix(accent, (250, 244, 230), 0.7)
     for draw in subjects or [chance.choice([_balloon, _bird, _airship])]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import io
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
-from .painter import Brief, encode, paint
+from .painter import Brief, Weighted, encode, paint
 
 __all__ = [
     "cut_out",
@@ -64,7 +64,7 @@ def paint_image(task: Json, *, air: str, seed: int, steps: int, cfg: float, medi
         strength = 1.0
     return paint(
         Brief(
-            prompt=str(task.get("positivePrompt") or "the scene behind it"),
+            prompt=_prompt(task),
             negative_prompt=str(task.get("negativePrompt") or ""),
             seed=seed,
             width=width,
@@ -76,8 +76,47 @@ def paint_image(task: Json, *, air: str, seed: int, steps: int, cfg: float, medi
             seed_image=start,
             mask=mask,
             strength=strength,
+            guides=tuple(_guides(task, media)),
+            adapters=tuple(_adapters(task, media)),
+            faces=tuple(_faces(task, media)),
+            is_refined="refiner" in task,
+            is_transparent=bool(task.get("layerDiffuse")),
         )
     )
+
+
+def _prompt(task: Json) -> str:
+    """Return the prompt with the style of PhotoMaker."""
+    prompt = str(task.get("positivePrompt") or "the scene behind it")
+    style = str((task.get("photoMaker") or {}).get("style") or "No style")
+    return prompt if style == "No style" else f"{prompt}, {style}"
+
+
+def _guides(task: Json, media: Media) -> Iterator[Weighted]:
+    for each in task.get("controlNet") or []:
+        yield open_image(media(each["guideImage"])), float(each.get("weight", 1))
+
+
+def _adapters(task: Json, media: Media) -> Iterator[Weighted]:
+    for each in task.get("ipAdapters") or []:
+        for value in each.get("guideImages") or [each.get("guideImage")]:
+            if value:
+                yield open_image(media(value)), float(each.get("weight", 1))
+
+
+def _faces(task: Json, media: Media) -> Iterator[Weighted]:
+    """Return the faces of PuLID and PhotoMaker.
+
+    The service ignores the images of the documentation under the name of the schema, so `pulid.inputImages` has no
+    effect (reference 5.2).
+    """
+    for name, key in (("puLID", "inputImages"), ("pulid", "images")):
+        settings = task.get(name) or {}
+        for value in settings.get(key) or []:
+            yield open_image(media(value)), float(settings.get("idWeight", 1))
+    people = task.get("photoMaker") or {}
+    for value in people.get("images") or []:
+        yield open_image(media(value)), float(people.get("strength", 15)) / 50
 
 
 def _reference(value: Any) -> Any:
@@ -85,9 +124,9 @@ def _reference(value: Any) -> Any:
 
 
 def _hand(task: Json, air: str) -> str:
-    """Name whoever holds the brush: the model, its adaptations and its guides."""
+    """Return what decides the style: the model and its adaptations."""
     parts = [air]
-    for name in ("lora", "lycoris", "embeddings", "controlNet", "ipAdapters"):
+    for name in ("lora", "lycoris", "embeddings"):
         used = [each for each in task.get(name) or [] if isinstance(each, dict)]
         parts += [f"{each.get('model')}:{each.get('weight', 1)}" for each in used]
     return "+".join(parts)

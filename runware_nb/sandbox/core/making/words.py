@@ -5,13 +5,14 @@ from __future__ import annotations
 import colorsys
 import hashlib
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from PIL import Image
 
 from .pictures import _flat
 
-__all__ = ["age_groups", "answer", "caption", "enhanced_prompt"]
+__all__ = ["age_groups", "answer", "caption", "enhanced_prompt", "example_of"]
 
 Json = dict[str, Any]
 
@@ -67,8 +68,39 @@ def enhanced_prompt(prompt: str, version: int, most_tokens: int) -> str:
     return " ".join(said.split()[:most_tokens])
 
 
-def answer(messages: list[Json], settings: Json, *, seed: int) -> Json:
+def example_of(schema: Json, *, seed: int) -> Any:
+    """Return a value that matches a JSON Schema, as far as its types and simple bounds say."""
+    chance = random.Random(f"{schema.get('title')}/{seed}")
+    if "const" in schema:
+        return schema["const"]
+    if "enum" in schema:
+        return chance.choice(schema["enum"])
+    kind = schema.get("type", "object")
+    kind = kind[0] if isinstance(kind, list) else kind
+    if kind == "object":
+        properties = schema.get("properties") or {}
+        return {name: example_of(inner, seed=seed) for name, inner in properties.items()}
+    if kind == "array":
+        return [example_of(schema.get("items") or {"type": "string"}, seed=seed + number)
+                for number in range(max(2, int(schema.get("minItems", 2))))]  # fmt: skip
+    if kind == "string":
+        return chance.choice(("airship", "forest", "lantern", "harbor"))
+    if kind == "boolean":
+        return chance.random() < 0.5
+    if kind == "null":
+        return None
+    low = int(schema.get("minimum", 1))
+    return low + chance.randrange(max(1, int(schema.get("maximum", low + 9)) - low + 1))
+
+
+def answer(messages: list[Json], settings: Json, *, seed: int, seen: Sequence[str] = ()) -> Json:
     """Answer the last message.
+
+    Args:
+        messages: The conversation.
+        settings: Settings of the task.
+        seed: Decides the words.
+        seen: Descriptions of the images of the task.
 
     Returns:
         `text`, `finishReason`, `usage` and, where thinking was asked for, `reasoningContent`.
@@ -81,6 +113,10 @@ def answer(messages: list[Json], settings: Json, *, seed: int) -> Json:
         "A sandbox knows little, but it answers at once, naïvely and free of charge. ",
         "Nothing here left your machine; it is a small café of words — 小さな喫茶店 ☕. ",
     ))  # fmt: skip
+    words += "".join(f"{line} " for line in seen)
+    if len(messages) > 1:
+        first = _plain(messages[0].get("content"))
+        words += f"This is message {len(messages)} of a conversation that began with “{first}”. "
     if settings.get("systemPrompt"):
         words += f"I was told: {settings['systemPrompt']} "
     tokens = words.split()

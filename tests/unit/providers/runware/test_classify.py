@@ -3,6 +3,7 @@ import pytest
 from runware_nb.errors import (
     AuthenticationFailed,
     ContentRefused,
+    MediumExpired,
     OutOfCredit,
     ProviderFailed,
     RateLimited,
@@ -25,7 +26,7 @@ from runware_nb.providers.runware.classify import classify, task_error
         ("gatewayTimeout", ProviderFailed), ("providerError", ProviderFailed), ("inferenceError", ProviderFailed),
         ("failedToTransferImage", ProviderFailed), ("serverError", ProviderFailed),
         ("internalServerError", ProviderFailed), ("noAvailableServer", ProviderFailed),
-        ("taskNotFound", TaskNotFound), ("mediaExpired", TaskNotFound), ("taskFailedOrNotFound", TaskNotFound),
+        ("taskNotFound", TaskNotFound), ("mediaExpired", MediumExpired), ("mediaNotFound", MediumExpired), ("taskFailedOrNotFound", TaskNotFound),
         ("unknownModel", TaskNotFound), ("providerNotFound", TaskNotFound),
         ("invalidWidth", TaskInvalid), ("missingPositivePrompt", TaskInvalid), ("unsupportedParameter", TaskInvalid),
         ("conflictTaskUUID", TaskInvalid), ("valueTooLarge", TaskInvalid), ("unknownParameter", TaskInvalid),

@@ -1,0 +1,165 @@
+"""The image options of `%%runware` cells: what is sent, what is shown and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+import runware_nb as rw
+from runware_nb.errors import MagicUsageError, RunwareNBError, TaskInvalid
+from runware_nb.session import current_session
+
+REFINERS = (
+    "runware:101@1 (FLUX.1 [dev]) does not accept --refiner; civitai:101055@128078 (SDXL 1.0 VAE fix), "
+    "civitai:133005@782002 (Juggernaut XL XI) and civitai:139562@297320 (RealVisXL) accept it. Nothing was sent."
+)
+SMALL = "-s 256x256 --seed 4 -q"
+
+
+@pytest.fixture
+def notebook(shell, tmp_path, monkeypatch):
+    """A shell in a folder with an image, `in.png`, whose user agrees to unknown prices."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("builtins.input", lambda _: "y")
+    Image.new("RGB", (256, 128), "teal").save("in.png")
+    return shell
+
+
+def last_request():
+    return current_session().log.recent(1)[0].request
+
+
+def refusal(notebook, cell, kind=RunwareNBError):
+    with pytest.raises(kind) as caught:
+        notebook.run(cell)
+    assert current_session().log.recent() == []
+    return "\n".join(caught.value._render_traceback_())
+
+
+def test_a_ratio_is_reported_in_pixels_before_anything_is_sent(notebook, capsys, sandbox):
+    notebook.run("%%runware --from in.png --outpaint 1:1 --dry-run\na lake")
+    shown = capsys.readouterr().out
+    assert "--outpaint 1:1: top=64, bottom=64, which makes 256x256 px." in shown
+    assert "{'top': 64, 'bottom': 64}" in shown or '"top": 64' in shown
+    assert sandbox.charges() == []
+    notebook.run("%%runware --from in.png --outpaint 1:1 --seed 4 -q\na lake")
+    request = last_request()
+    assert (request["outpaint"], request["width"], request["height"]) == ({"top": 64, "bottom": 64}, 256, 256)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--outpaint 16:9", "--outpaint extends an image, and there is none. Nothing was sent. Add --from"),
+        ("--from in.png --outpaint 2:1", "the source of 256x128 px is already as near to this ratio"),
+        ("--from in.png --outpaint left=100", "the nearest is 128"),
+        ("--from https://example.org/a.png --outpaint 16:9", "is not on this machine"),
+        ("--transparent --format JPG", "--transparent needs PNG or WEBP"),
+        ("--control canny:missing.png", "Cannot find image 'missing.png'"),
+        ("--control blob:in.png", "unknown kind 'blob'"),
+        ("--control seg:in.png", "Add its AIR identifier, such as seg:in.png:1:runware:25@1"),
+        ("--refiner civitai:101055@128080", REFINERS),
+        ("--photomaker in.png", "does not accept --photomaker; "),
+        ("--embedding civitai:7808@9208", "does not accept --embedding; "),
+        ("-m kontext --outpaint left=64 --from in.png", "does not accept --"),
+        ("-m sdxl --pulid in.png", "does not accept --pulid; runware:101@1 (FLUX.1 [dev])"),
+        ("-m sdxl --transparent", "does not accept --transparent; "),
+        ("-m sdxl --acceleration high", "does not accept --acceleration; "),
+        ("-m sdxl --control lineart:in.png", "For this model, canny, depth have one."),
+        ("--vary in.png --from in.png", "--vary and --from both state the image to start from"),
+    ],
+)  # fmt: skip
+def test_a_wrong_option_is_one_sentence_and_nothing_is_sent(notebook, sandbox, line, message):
+    shown = refusal(notebook, f"%%runware -s 512x512 {line}\na lake" if "outpaint" not in line else
+                    f"%%runware {line}\na lake")  # fmt: skip
+    assert message in " ".join(shown.split())
+    assert sandbox.charges() == []
+
+
+def test_an_empty_cell_takes_the_prompt_of_the_image_that_it_varies(notebook):
+    notebook.run("%%runware -s 256x256 --steps 9 --format PNG -q -o first\na red ship")
+    first = current_session().log.recent(1)[0]
+    notebook.run("%%runware --vary _rw --strength 0.2 -q\n")
+    variation = current_session().log.recent(1)[0]
+    request = variation.request
+    assert (request["positivePrompt"], request["steps"], request["strength"], request["outputFormat"]) == (
+        "a red ship", 9, 0.2, "PNG"
+    )  # fmt: skip
+    assert request["seed"] != first.request["seed"]
+    assert ("variation", first.task_uuid) in [(parent.role, parent.task_uuid) for parent in variation.parents]
+    # What the cell states counts more, and parameters of one model are not sent to another one.
+    notebook.run("%%runware --vary first -m sdxl --strength 0.3 -q\na blue ship")
+    request = last_request()
+    assert request["positivePrompt"] == "a blue ship"
+    assert "steps" not in request
+    assert (request["width"], request["model"]) == (256, "civitai:101055@128078")
+
+
+def test_an_image_that_nobody_knows_has_no_prompt_to_take(notebook):
+    message = "--vary: neither the log nor the file contains the prompt of this image"
+    assert message in refusal(notebook, "%%runware --vary in.png\n", TaskInvalid)
+    assert "the prompt is empty" in refusal(notebook, "%%runware -s 256x256\n", MagicUsageError)
+
+
+def test_a_variation_of_an_edited_file_has_the_prompt_of_the_original(notebook, tmp_path):
+    notebook.run(f"%%runware {SMALL} --format PNG -o first\na red ship")
+    larger = notebook.names["first"].results[0].upscale(2).result().results[0]
+    notebook.names["copy"] = str(larger.path)
+    notebook.run("%%runware --vary copy --strength 0.2 -q\n")
+    assert last_request()["positivePrompt"] == "a red ship"
+
+
+def test_a_guide_image_is_made_first_and_shown_beside_the_result(notebook, sandbox, capsys):
+    notebook.run("%%runware -s 256x256 --control canny:in.png:0.8 --dry-run\na lake")
+    shown = capsys.readouterr().out
+    assert "A guide image is made first (runware:controlnet-preprocess@canny)." in shown
+    assert sandbox.charges() == []
+    notebook.run("%%runware -s 256x256 --control canny:in.png:0.8 --seed 1\na lake")
+    image, guide = current_session().log.recent()
+    assert guide.operation == "controlnet"
+    assert image.request["controlNet"][0] | {"guideImage": ""} == {
+        "model": "runware:25@1", "guideImage": "", "weight": 0.8
+    }  # fmt: skip
+    html = notebook.names["_rw"]._repr_mimebundle_()["text/html"]
+    assert html.count("<img") == 2
+    assert "guide image · runware:25@1 · weight 0.8" in html
+    # The guide image of the first cell answers the second one.
+    notebook.run("%%runware -s 256x256 --control canny:in.png:0.8 --seed 2 -q\na forest")
+    assert len(sandbox.charges()) == 3
+
+
+def test_a_guide_image_and_its_image_are_agreed_to_together(notebook, sandbox, monkeypatch):
+    from runware_nb.errors import NotConfirmed
+
+    asked = []
+    session = current_session()
+
+    def refuse(question):
+        asked.append(question)
+        return "n"
+
+    monkeypatch.setattr("builtins.input", refuse)
+    with pytest.raises(NotConfirmed):
+        notebook.run("%%runware -s 256x256 --control canny:in.png --seed 1\na lake")
+    assert len(asked) == 1
+    assert "runware:controlnet-preprocess@canny" in asked[0]
+    assert session.log.recent() == []
+    assert sandbox.charges() == []
+
+
+def test_code_makes_the_same_request_again(notebook):
+    lines = [
+        "--ip-adapter runware:56@1:in.png:0.5", "--pulid in.png:0.7", "--transparent", "--safety",
+        "--control guide:in.png:0.5:runware:27@1", "--from in.png --outpaint left=64,blur=8",
+        "-m sdxl --refiner civitai:101055@128080:80% --embedding civitai:7808@9208:0.5",
+        "-m sdxl --photomaker in.png --photomaker-style Cinematic",
+    ]  # fmt: skip
+    for line in lines:
+        size = "" if "outpaint" in line else "-s 256x256"
+        notebook.run(f"%%runware {size} --seed 4 -q {line}\na lake")
+        (run,) = current_session().log.recent(1)
+        charged = len(current_session().log.recent(None))
+        names = {}
+        exec(rw.code(run.task_uuid), names)
+        assert names["images"].task_uuid == run.task_uuid, line
+        assert len(current_session().log.recent(None)) == charged, line
