@@ -47,7 +47,7 @@ class Tile:
         file_name: A readable name for a download; empty for an image, which is opened by a click.
         source: Relative path of a file that the browser shows as an image where it can reach it, instead of a copy.
         note: A sentence below the caption.
-        is_only_saved: Whether browsers and JupyterLab do not open files of this type, so that it can be downloaded only.
+        is_only_saved: Whether browsers and JupyterLab do not open files of this type, so that it is only downloaded.
     """
 
     alt: str
