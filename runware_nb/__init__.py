@@ -23,7 +23,21 @@ if TYPE_CHECKING:
     from .providers.runware.client import Client
     from .providers.runware.tasks import ImageTask
     from .reproduce.api import bundle, check_bundle, code, import_runs, open_bundle, replay, verify
-    from .session import CellContext, Job, Session, cancel_queued, connect, image, job, log, pending, read, resume, run
+    from .session import (
+        CellContext,
+        Job,
+        Session,
+        cancel_queued,
+        connect,
+        image,
+        job,
+        log,
+        pending,
+        read,
+        resume,
+        run,
+        upload,
+    )
     from .session.history import history
     from .session.operation_functions import (
         audio,
@@ -70,6 +84,7 @@ _HOMES = {
     "read": "session.api",
     "resume": "session.api",
     "run": "session.api",
+    "upload": "session.api",
     "brush": "notebook.masks",
     "command": "commands.call",
     "form": "notebook.forms",
@@ -126,6 +141,7 @@ __all__ = [
     "resume",
     "run",
     "text",
+    "upload",
     "upscale",
     "vectorize",
     "verify",

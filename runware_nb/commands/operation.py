@@ -97,6 +97,10 @@ class OperationCommand:
         prompts = self._rendered(session, options, values)
         options.prompt_notices = notices_of(prompts)
         values |= prompts
+        for option in self.operation.options:
+            word = values.get(option.name)
+            if option.kind in {"conversation", "schema"} and isinstance(word, str) and word in names:
+                values[option.name] = names[word]
         defaults = {**session.settings.defaults, **getattr(options, "defaults", {})}
         return build_request(session, self.operation, values, extra=read_set(options.set or ()), defaults=defaults)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.canonical import request_hash
+from ..core.conversation import Reply
 from ..core.items import Item
 from ..core.media_fields import holds_media, replace_media
 from ..core.money import format_amount
@@ -53,6 +54,7 @@ class Plan:
         price: What it is likely to cost, and how that is known.
         usual_duration: How long the user's own runs of this kind took; None if the log has none.
         origin: Where its prompts come from; None for plain texts.
+        continues: The texts of earlier runs in its conversation.
     """
 
     task: Item
@@ -60,6 +62,7 @@ class Plan:
     price: Estimate
     usual_duration: UsualDuration | None = None
     origin: PromptOrigin | None = None
+    continues: tuple[Reply, ...] = ()
 
 
 @short_repr()
@@ -422,7 +425,9 @@ class Submission:
         task, metadata, price = self._task, self._metadata, self._plan.price.cost
         origin = self._plan.origin
         written = () if origin is None else (Parent(each.task_uuid, "prompt", each.index) for each in origin.parents)
-        parents = (*parents_of(self._plan.task, self._inputs), *metadata.parents, *written)
+        # The last reply has the others in its own conversation.
+        continued = [Parent(reply.task_uuid, "conversation", reply.position) for reply in self._plan.continues[-1:]]
+        parents = (*continued, *parents_of(self._plan.task, self._inputs), *metadata.parents, *written)
         return RunRecord(
             task_uuid=task["taskUUID"], attempt_uuid=task["taskUUID"], provider=self._provider.name,
             task_type=task["taskType"], model=task.get("model"), request=storable_request(task),

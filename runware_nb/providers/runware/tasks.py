@@ -21,6 +21,7 @@ __all__ = [
     "LoRA",
     "Task",
     "as_wire",
+    "can_stream",
     "current_task_type",
     "earlier_turns",
     "expected_results",
@@ -147,7 +148,7 @@ def request_of(operation: Operation, values: Mapping[str, Any]) -> Item:
     task: Item = {"taskType": binding.task_type}
     inputs: Item = {}
     for name, value in values.items():
-        if value is None:
+        if value is None or name in binding.composed:
             continue
         if name in binding.frames:
             inputs.setdefault("frameImages", []).append({"image": value, "frame": binding.frames[name]})
@@ -274,7 +275,7 @@ def current_task_type(task_type: str) -> str:
 
 
 def prepare(wire: Mapping[str, Any], *, new_uuid: Callable[[], str]) -> Item:
-    """Complete a task for sending: its UUID, its delivery, and the request for its cost.
+    """Complete a task for sending: its UUID, its delivery, and the request for its cost and its tokens.
 
     Args:
         wire: The task as `as_wire` returns it; not changed.
@@ -290,6 +291,8 @@ def prepare(wire: Mapping[str, Any], *, new_uuid: Callable[[], str]) -> Item:
     made["taskType"] = task_type
     if task_type not in UTILITIES:
         made.setdefault("includeCost", True)
+        if can_stream(task_type):
+            made.setdefault("includeUsage", True)
         if made.get("deliveryMethod") is None:
             made["deliveryMethod"] = "async" if _is_slow(made) else "sync"
     return made
@@ -305,6 +308,12 @@ def _is_slow(task: Mapping[str, Any]) -> bool:
     return isinstance(inputs, Mapping) and not slow.isdisjoint(inputs)
 
 
+def can_stream(task_type: str) -> bool:
+    """Return whether results of a task type may be streamed."""
+    binding = binding_of(task_type)
+    return binding is not None and binding.can_stream
+
+
 def require_streamable(task: Mapping[str, Any]) -> None:
     """Check that a task can be streamed, if it asks for that.
 
@@ -313,8 +322,7 @@ def require_streamable(task: Mapping[str, Any]) -> None:
     """
     if task.get("deliveryMethod") != "stream":
         return
-    binding = binding_of(str(task.get("taskType")))
-    if binding is None or not binding.can_stream:
+    if not can_stream(str(task.get("taskType"))):
         raise TaskInvalid(
             f"Only text can be streamed, and {task.get('taskType')} does not generate text. Nothing was sent.",
             parameter="deliveryMethod",
