@@ -74,7 +74,9 @@ def add_operation_options(parser: argparse.ArgumentParser, operation: Operation,
         how: dict[str, Any] = {"metavar": option.metavar}
         if option.kind == "flag":
             # Left out, the service decides. None is sent in this case, and not False.
-            how = {"action": "store_const", "const": True}
+            how = {"action": "store_const", "const": not option.flags[-1].startswith("--no-")}
+        elif option.kind == "conversation":
+            how |= {"nargs": "?", "const": ""}  # without a value, it is the last one
         elif option.is_list:
             how |= {"action": "append"}
         else:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.parsing import is_uuid
 from ..core.results import Outcome, Result
+from ..engine.jobs import Job
+from ..engine.sources import choose
 from ..errors import MagicUsageError, RunNotFound
 
 if TYPE_CHECKING:
@@ -37,14 +39,14 @@ def find_image(text: str, session: Session, names: Mapping[str, Any]) -> Any:
     """
     of_last = _OF_LAST.fullmatch(text)
     if of_last:
-        return _result_of(session.last, int(of_last[1]), "the last result")
+        return _result_of(session, session.last, int(of_last[1]), "the last result")
     if text.isidentifier() and text in names:
         value = names[text]
         if value is None:
             raise MagicUsageError(f"The variable {text} is None, so there is no image. Nothing was sent.")
         if isinstance(value, str):  # a word itself: a path, an address, a run
             return find_image(value, session, {})
-        return _result_of(value, 1, text) if isinstance(value, Outcome) else value
+        return _result_of(session, value, 1, text) if isinstance(value, Outcome | Job) else value
     if text.startswith(("http://", "https://", "data:")) or _exists(text):
         return text
     of_run = _OF_RUN.fullmatch(text)
@@ -64,14 +66,15 @@ def _exists(text: str) -> bool:
         return False
 
 
-def _result_of(value: Any, number: int, what: str) -> Any:
+def _result_of(session: Session, value: Any, number: int, what: str) -> Any:
     if isinstance(value, Result) and number == 1:
         return value
-    if not isinstance(value, Outcome):
+    if not isinstance(value, Outcome | Job):
         what = f"{what[:1].upper()}{what[1:]}"
         raise MagicUsageError(f"{what} is not a result with images yet. Nothing was sent. Generate one first.")
-    if number > len(value.results):
-        what, count = f"{what[:1].upper()}{what[1:]}", len(value.results)
+    results = choose(session, value) if isinstance(value, Job) else value.results
+    if number > len(results):
+        what, count = f"{what[:1].upper()}{what[1:]}", len(results)
         images = "1 image" if count == 1 else f"{count} images"
         last = f"#1 to #{count}" if count > 1 else "#1"
         raise MagicUsageError(
@@ -79,7 +82,7 @@ def _result_of(value: Any, number: int, what: str) -> Any:
             if count
             else f"{what} has no image. Nothing was sent. Choose another result."
         )
-    return value.results[number - 1]
+    return results[number - 1]
 
 
 def _file_of(session: Session, ref: str, number: int, text: str) -> Any:

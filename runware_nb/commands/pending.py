@@ -32,7 +32,7 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
         return _cancel(session, options)
     runs = session.pending()
     if not runs:
-        return CommandResult({"text/plain": "nothing is pending"}, [], value=runs)
+        return CommandResult({"text/plain": "nothing is pending"}, [], tuple(_notes(session, runs)), value=runs)
     return CommandResult(
         render_table(runs_table(runs)), [row_of(run) for run in runs], tuple(_notes(session, runs)), value=runs
     )
@@ -66,6 +66,13 @@ def _notes(session: Session, runs: list[RunRecord]) -> list[str]:
     if mine:
         notes.append(
             f"{_runs(mine)} queued in this kernel and will be sent in turn: `pending --cancel` cancels the queue."
+        )
+    waiting = len(session.engine.chains.waiting)
+    if waiting:
+        what = "1 step of a chain waits" if waiting == 1 else f"{waiting} steps of chains wait"
+        notes.append(
+            f"{what} in this kernel for the results of other runs. Nothing of {'it' if waiting == 1 else 'them'} was "
+            "sent: `pending --cancel` cancels."
         )
     if others:
         notes.append(f"{_runs(others)} not sent: `resume --send` sends, and `pending --cancel --all` cancels.")

@@ -16,7 +16,7 @@ __all__ = ["OPERATIONS", "TEXT_TO_IMAGE", "Input", "Operation", "Option", "opera
 Produces = Literal["image", "video", "audio", "text", "3d", "model", "files"]
 Kind = Literal[
     "text", "integer", "number", "flag", "numbers", "size", "lora", "embedding", "outpaint", "control", "ip-adapter",
-    "refiner", "pulid", "image", "images",
+    "refiner", "pulid", "image", "images", "conversation", "schema",
 ]  # fmt: skip
 MediumKind = Literal["image", "video", "audio", "document", "file"]
 
@@ -81,6 +81,7 @@ class Option:
         """The Python types of its value."""
         types: dict[Kind, tuple[type, ...]] = {
             "integer": (int,), "number": (int, float), "flag": (bool,), "numbers": (list, tuple),
+            "conversation": (object,), "schema": (object,),
         }  # fmt: skip
         return types.get(self.kind, (str,))
 
@@ -398,7 +399,8 @@ OPERATIONS: tuple[Operation, ...] = (
         _count("results", 4), _SEED, _format("MP3", "WAV", "FLAC", "OGG"),
     )),
     Operation(name="text", function="text", summary="generate text", produces="text",
-              examples=('"Name three oceans."', '"What is in this image?" --image photo.png'),
+              examples=('"Name three oceans."', '"What is in this image?" --image photo.png',
+                         '"And which is the deepest?" --continue'),
               positional=("prompt",), subjects=("images", "videos", "documents"), body="prompt", needs=("prompt",),
               inputs=(
         Input("images", "image to read; repeatable", "--image", is_list=True),
@@ -412,6 +414,12 @@ OPERATIONS: tuple[Operation, ...] = (
         Option("temperature", "how freely to choose words, 0 to 2", ("--temperature",), "X", "number", low=0, high=2),
         Option("top_p", "share of the probability to choose from, 0 to 1", ("--top-p",), "X", "number", low=0, high=1),
         Option("top_k", "how many words to choose from", ("--top-k",), "N", "integer", low=1),
+        Option("continue_from", "continue a conversation: with a run, or with your last text if nothing follows",
+               ("--continue",), "REF", "conversation"),
+        Option("schema", "JSON Schema that the text has to match, in a variable or a file", ("--schema",), "SCHEMA",
+               "schema"),
+        Option("stream", "show the text when it is complete, and not while it is written", ("--no-stream",), "",
+               "flag"),
         _count("results", 4), _SEED, _format("TEXT", "JSON"),
     )),
     Operation(name="3d", function="model_3d", summary="generate 3D models",

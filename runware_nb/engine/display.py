@@ -57,7 +57,7 @@ __all__ = [
 
 _TOKENS = {"promptTokens": "in", "completionTokens": "out", "thinkingTokens": "for reasoning"}
 _ENDED = {
-    "length": Remedy("The text ends at the limit of tokens. Raise {0} for a longer one.", (Option("max-tokens"),)),
+    "length": Remedy("The text ends at the limit of tokens. Raise {0} for a longer one.", (Option("max_tokens"),)),
     "content_filter": Remedy("The content filter of the service ended the text."),
     "unknown": Remedy("The service did not state why the text ended."),
 }
@@ -243,10 +243,15 @@ def _facts_of_text(result: Result, outcome: Outcome | None) -> list[str]:
     facts = ["incomplete"] if result.is_partial else []
     if tokens:
         facts.append(f"tokens: {', '.join(tokens)}")
-    facts.append("cost unknown" if result.cost_usd is None else format_usd(result.cost_usd))
+    facts.append("cost unknown" if result.cost_usd is None else _small_amount(result.cost_usd))
     if outcome is not None and outcome.duration_s is not None:
         facts.append(f"{outcome.duration_s:.{1 if outcome.duration_s >= 0.1 else 2}f} s")
     return [*facts, f"{result.task_uuid[:4]}…"]
+
+
+def _small_amount(cost_usd: float) -> str:
+    """Format a cost; that of a short text is often far below the digits that other costs have."""
+    return f"${cost_usd:.6f}".rstrip("0") if 0.000001 <= cost_usd < 0.0005 else format_usd(cost_usd)
 
 
 def _render_plain(view: ResultsView, results: Sequence[Result], guides: Sequence[Guide] = ()) -> dict[str, str]:

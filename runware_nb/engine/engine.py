@@ -11,7 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from ..core.chaining import Performer
+from ..core.conversation import replies_in
 from ..core.items import Item
+from ..core.prompts import origin_of
 from ..printable import printable
 from ..providers.base import Task
 from ..remedies import Remedy
@@ -78,14 +80,19 @@ class Engine:
         Raises:
             TaskInvalid: The service would refuse it; the message states what to change.
         """
-        plan = self._plan(*resolve(task), as_is=as_is, service=service)
+        plan = self._plan(*resolve(self._ports, task), as_is=as_is, service=service)
         return replace(plan, usual_duration=expected_duration(self._ports, plan.task, service))
 
     def _plan(self, task: Task, awaited: Sequence[Awaited], *, as_is: bool, service: str) -> Plan:
         if awaited and isinstance(task, Mapping):
             task = stand_ins(dict(task))
+        # A provider converts texts to plain ones, so the origin of prompts and what they continue are read before.
+        origin = origin_of(task if isinstance(task, Mapping) else task.to_wire())
+        continues = tuple(replies_in(task)) if isinstance(task, Mapping) else ()
         plan = self._ports.provider(service).plan(task, as_is=as_is)
-        return Plan(plan.task, list(plan.warnings), estimate(self._ports, plan.task, service))
+        warnings = [*plan.warnings, *(() if origin is None else origin.sentences())]
+        price = estimate(self._ports, plan.task, service)
+        return Plan(plan.task, warnings, price, origin=origin, continues=continues)
 
     def submit(
         self,
@@ -216,7 +223,7 @@ class Engine:
     ) -> list[Job]:
         provider = self._ports.provider(service)
         self._ports.apply_budget(provider.name, provider.capabilities.money)
-        resolved = [resolve(task) for task in tasks]
+        resolved = [resolve(self._ports, task) for task in tasks]
         plans = [self._plan(task, awaited, as_is=as_is, service=service) for task, awaited in resolved]
         ready = [plan for plan, (_, awaited) in zip(plans, resolved, strict=True) if not awaited]
         if len(ready) == len(plans):

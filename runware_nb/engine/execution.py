@@ -525,6 +525,7 @@ class RunExecution:
 
     def on_result(self, result: Result) -> None:
         """Record and store a result. See `RunObserver`."""
+        result.performer = self._ports.performer  # it may be used before the others are here
         self._text.complete()
         self._sink.take(result)
 

@@ -9,6 +9,7 @@ from ..core.chaining import produced_kind
 from ..core.items import Item
 from ..core.media_fields import holds_media, replace_media
 from ..core.operations import OPERATIONS, Operation
+from ..core.prompts import as_prompt
 from ..core.results import Outcome, Result
 from ..errors import RunwareNBError, SourceFailed, TaskInvalid
 from ..providers.base import Task
@@ -16,24 +17,26 @@ from ..runlog import RunRecord
 from .chained_job import Awaited
 from .job_group import JobGroup
 from .jobs import Job
+from .ports import Ports
 
-__all__ = ["deliver", "failure_of", "kind_of_run", "resolve", "stand_ins"]
+__all__ = ["choose", "count_of", "deliver", "failure_of", "kind_of_run", "resolve", "stand_ins"]
 
 _BY_NAME: Mapping[str, Operation] = {operation.name: operation for operation in OPERATIONS}
 _STAND_IN_TEXT = "the text of a run that is not finished"
 
 
-def resolve(task: Task) -> tuple[Task, list[Awaited]]:
+def resolve(ports: Ports, task: Task) -> tuple[Task, list[Awaited]]:
     """Put results in the places of finished jobs and of outcomes, and find the jobs that are not finished.
 
     Args:
+        ports: Whose providers know how many results a task asks for.
         task: In the form of its service, or a typed task.
 
     Returns:
         The task, and what it waits for; the same object if it contains neither.
 
     Raises:
-        TaskInvalid: An outcome in it has several results or none, or a text stands in the place of a medium.
+        TaskInvalid: An outcome or a job in it has several results or none, or a text stands in the place of a medium.
         SourceFailed: A job in it has failed.
     """
     wire = task if isinstance(task, Mapping) else task.to_wire()
@@ -42,7 +45,7 @@ def resolve(task: Task) -> tuple[Task, list[Awaited]]:
     awaited: list[Awaited] = []
 
     def look(value: Any, *, is_text: bool) -> Any:
-        found = _current(value)
+        found = _current(ports, value)
         if isinstance(found, Awaited):
             awaited.append(found)
             return found
@@ -112,10 +115,41 @@ def failure_of(job: Job, what: str) -> SourceFailed | None:
     return failed
 
 
-def _current(value: Any) -> Any:
+def count_of(ports: Ports, job: Job) -> int:
+    """Return how many results a job has, or asks for if it is not finished."""
+    if job.is_done and job.future.exception() is None:
+        return len(job.future.result())
+    service = job.record.provider
+    provider = ports.provider(service if ports.serves(service) else "")
+    return provider.number_of_results(job.record.request)
+
+
+def choose(ports: Ports, job: Job) -> list[Result | Awaited]:
+    """Return the results of a job, in order; `Awaited` for those of a job that is not finished.
+
+    Raises:
+        SourceFailed: It has failed.
+    """
+    if job.is_done:
+        failed = failure_of(job, "This task")
+        if failed is not None:
+            raise failed
+        return list(job.future.result())
+    count = count_of(ports, job)
+    return [Awaited(job)] if count == 1 else [Awaited(job, index) for index in range(count)]
+
+
+def _current(ports: Ports, value: Any) -> Any:
     """Return what a value stands for at this moment: a result, an `Awaited`, or the value itself."""
     if isinstance(value, Job):
         if not value.is_done:
+            count = count_of(ports, value)
+            if count > 1:
+                raise TaskInvalid(
+                    f"Run {value.task_uuid[:8]} asks for {count} results, and one is expected here. Nothing was sent. "
+                    "Choose one of them, such as job.result()[0]. The methods of the job, such as job.upscale(), act "
+                    "on each of them."
+                )
             return Awaited(value)
         failed = failure_of(value, "This task")
         if failed is not None:
@@ -164,7 +198,7 @@ def _arrived(awaited: Awaited, step_uuid: str) -> Result:
 
 
 def _placed(value: Any, *, is_text: bool) -> Any:
-    """Return a result in the form in which its place takes it: the text of a text result, and the medium of others.
+    """Return a result in the form in which its place takes it: a text with its origin, and the medium of others.
 
     Raises:
         TaskInvalid: A text stands in the place of a medium.
@@ -173,7 +207,7 @@ def _placed(value: Any, *, is_text: bool) -> Any:
         return value
     if is_text:
         # At a name that is not known here, a medium may be meant as well.
-        return value if value.text is None else value.text
+        return as_prompt(value)
     if value.text is not None or value.structured is not None:
         raise TaskInvalid(
             f"Result {value.index + 1} of run {value.task_uuid[:8]} is a text, and a medium is expected here. "

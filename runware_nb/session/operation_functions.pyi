@@ -1,6 +1,7 @@
 """The functions of the operations, for type checkers. Written by `tests/typing/operation_stubs.py`."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..core.option_values import LoRA
@@ -207,6 +208,9 @@ def text(
     temperature: float | None = None,
     top_p: float | None = None,
     top_k: int | None = None,
+    continue_from: str | bool | Result | Outcome | Job | None = None,
+    schema: Mapping[str, Any] | str | Path | type | None = None,
+    stream: bool | None = None,
     number_results: int | None = None,
     seed: int | None = None,
     output_format: str | None = None,

@@ -14,12 +14,12 @@ from ..core.results import Outcome, Result
 from ..engine.chained_job import Awaited
 from ..engine.job_group import JobGroup
 from ..engine.jobs import Job
-from ..engine.sources import failure_of, kind_of_run
+from ..engine.ports import Ports
+from ..engine.sources import choose, kind_of_run
 from ..errors import ArgumentInvalid, TaskInvalid
 from ..loading import load
 from ..loop import background_loop
-from ..providers.base import Provider
-from ..settings import Settings
+from ..providers.runware.tasks import can_stream
 
 __all__ = ["SessionPerformer"]
 
@@ -28,21 +28,11 @@ _RECORDED_S = 2.0
 up in the log at once: a chain that is built again asks no question about steps that cost nothing."""
 
 
-class Submits(Protocol):
+class Submits(Ports, Protocol):
     """What the methods need of their session, with `submit` and `submit_all` as `Engine` has them."""
 
     submit: Any
     submit_all: Any
-
-    @property
-    def settings(self) -> Settings:
-        """The settings that apply."""
-
-    def provider(self, service: str = "") -> Provider:
-        """Return the provider of a service. See `Ports.provider`."""
-
-    def serves(self, service: str) -> bool:
-        """Return whether `provider` returns one for this service."""
 
 
 class SessionPerformer:
@@ -93,6 +83,14 @@ class SessionPerformer:
     def _task(
         self, operation: Operation, medium: Result | Awaited, given: Mapping[str, Any], extra: Mapping[str, Any] | None
     ) -> Item:
+        # Loaded by name: the functions of the operations need the current session, which is built with this class.
+        build_request = load("session.operations").build_request
+        task: Item
+        if can_stream(binding_for(operation).task_type) and _is_text(medium):
+            # A text that was generated is asked about in its own conversation, and not as the first message of another.
+            source = medium.job if isinstance(medium, Awaited) else medium
+            task = build_request(self._session, operation, {**given, "continue_from": source}, extra=extra)
+            return task
         kind = medium.kind if isinstance(medium, Result) else kind_of_run(medium.job.record)
         subject = subject_of(operation, kind)
         name = operation.body if subject is None else subject.name
@@ -106,9 +104,7 @@ class SessionPerformer:
             value = [medium]
         elif subject is None and isinstance(medium, Result):
             value = medium.text
-        # Loaded by name: the functions of the operations need the current session, which is built with this class.
-        build_request = load("session.operations").build_request
-        task: Item = build_request(self._session, operation, {**given, name: value}, extra=extra)
+        task = build_request(self._session, operation, {**given, name: value}, extra=extra)
         return task
 
     def _media_of(self, source: Any) -> list[Result | Awaited]:
@@ -133,16 +129,16 @@ class SessionPerformer:
     def _media_of_job(self, job: Job, *, is_member: bool) -> list[Result | Awaited]:
         if job.is_recorded and not job.is_done and not background_loop().is_current():
             concurrent.futures.wait([job.future], timeout=_RECORDED_S)
-        if job.is_done:
-            failed = failure_of(job, "This task")
-            if failed is None:
-                return self._media_of(job.future.result())
-            if not is_member:
-                raise failed
+        if is_member and job.is_done and job.future.exception() is not None:
             return [Awaited(job)]  # its step ends with this error, and those of the other members are sent
-        provider = self._session.provider(job.record.provider if self._session.serves(job.record.provider) else "")
-        count = provider.number_of_results(job.record.request)
-        return [Awaited(job)] if count == 1 else [Awaited(job, index) for index in range(count)]
+        return choose(self._session, job)
+
+
+def _is_text(medium: Result | Awaited) -> bool:
+    """Return whether a medium is a generated text, unlike a caption."""
+    if isinstance(medium, Result):
+        return medium.is_written
+    return can_stream(medium.job.record.task_type)
 
 
 def _no_session() -> None:

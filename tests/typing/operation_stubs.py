@@ -17,6 +17,7 @@ STUB = Path(runware_nb.__file__).parent / "session/operation_functions.pyi"
 _HEAD = '''"""The functions of the operations, for type checkers. Written by `tests/typing/operation_stubs.py`."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..core.option_values import LoRA
@@ -29,6 +30,7 @@ Text: TypeAlias = str | Result | Outcome | Job
 """A text, or an earlier result, outcome or job whose text is used."""
 '''
 _KINDS = {
+    "conversation": "str | bool | Result | Outcome | Job", "schema": "Mapping[str, Any] | str | Path | type",
     "text": "str", "integer": "int", "number": "float", "flag": "bool", "numbers": "Sequence[float]", "size": "str",
     "lora": "str | tuple[str, float] | LoRA | Sequence[str | tuple[str, float] | LoRA]",
 }  # fmt: skip

@@ -21,6 +21,7 @@ __all__ = [
     "binding_for",
     "binding_of",
     "flags_by_field",
+    "has_binding",
     "is_long_running",
     "operation_name",
     "operation_of_task",
@@ -47,6 +48,7 @@ WIRE_NAMES: Mapping[str, str] = MappingProxyType(
         "output_type": "outputType",
         "output_quality": "outputQuality",
         "acceleration": "acceleration",
+        "prompt_weighting": "promptWeighting",
         "delivery_method": "deliveryMethod",
         "ttl_s": "ttl",
     }
@@ -83,6 +85,7 @@ class Binding:
         common: Fields that each model of this task type accepts, in addition to those of all task types.
         is_url_only: Whether results are delivered as URLs only.
         can_stream: Whether results may be streamed.
+        composed: Options without a field of their own: `session/text_requests.py` turns them into other fields.
     """
 
     operation: str
@@ -96,6 +99,7 @@ class Binding:
     common: frozenset[str] = frozenset()
     is_url_only: bool = False
     can_stream: bool = False
+    composed: frozenset[str] = frozenset()
 
 
 def _inside(name: str, *options: str, **others: str) -> dict[str, str]:
@@ -145,6 +149,7 @@ BINDINGS: tuple[Binding, ...] = (
     Binding(operation="audio", task_type="audioInference",
             fields=_SPEECH | _PROMPT | _inside("audioSettings", "sample_rate", "bitrate", "channels")),
     Binding(operation="text", task_type="textInference", can_stream=True, message="prompt",
+            composed=frozenset({"continue_from", "schema", "stream"}),
             fields=_inside("settings", "system_prompt", "max_tokens", "temperature", "top_p", "top_k")),
     Binding(operation="3d", task_type="3dInference", is_url_only=True, fields=_PROMPT),
     Binding(operation="training", task_type="training",
@@ -180,6 +185,11 @@ def binding_for(operation: Operation) -> Binding:
         if binding.operation == operation.name:
             return binding
     raise KeyError(operation.name)
+
+
+def has_binding(operation: Operation) -> bool:
+    """Return whether Runware performs an operation."""
+    return any(binding.operation == operation.name for binding in BINDINGS)
 
 
 def operation_of_task(task_type: str) -> Operation | None:
@@ -218,9 +228,9 @@ def wire_name(name: str, operation: Operation | None = None) -> str:
 
 
 def option_fields(option: Option, operation: Operation) -> tuple[str, ...]:
-    """Return the fields that an option fills, with dots into objects; none if it stands for a model."""
+    """Return the fields that an option fills, with dots into objects; none if it has no field of its own."""
     binding = binding_for(operation)
-    if option.name in binding.models:
+    if option.name in binding.models or option.name in binding.composed:
         return ()
     if option.name == binding.message:
         return ("messages",)

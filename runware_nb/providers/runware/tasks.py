@@ -21,6 +21,7 @@ __all__ = [
     "LoRA",
     "Task",
     "as_wire",
+    "can_stream",
     "current_task_type",
     "earlier_turns",
     "expected_results",
@@ -56,6 +57,8 @@ class ImageTask:
         output_type: URL, base64Data or dataURI.
         output_quality: 20 to 99, of lossy formats.
         acceleration: none, low, medium or high.
+        prompt_weighting: True to apply weights such as `(red:1.3)` in the notation of the model; `compel` or `sdEmbeds`
+            for a prompt that is written in this notation.
         delivery_method: sync or async; None leaves it to the client.
         ttl_s: Seconds that the service keeps the file, at least 60.
         extra: Any other parameter, in wire spelling.
@@ -80,6 +83,7 @@ class ImageTask:
     output_type: str | None = None
     output_quality: int | None = None
     acceleration: str | None = None
+    prompt_weighting: bool | str | None = None
     delivery_method: str | None = None
     ttl_s: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -144,7 +148,7 @@ def request_of(operation: Operation, values: Mapping[str, Any]) -> Item:
     task: Item = {"taskType": binding.task_type}
     inputs: Item = {}
     for name, value in values.items():
-        if value is None:
+        if value is None or name in binding.composed:
             continue
         if name in binding.frames:
             inputs.setdefault("frameImages", []).append({"image": value, "frame": binding.frames[name]})
@@ -271,7 +275,7 @@ def current_task_type(task_type: str) -> str:
 
 
 def prepare(wire: Mapping[str, Any], *, new_uuid: Callable[[], str]) -> Item:
-    """Complete a task for sending: its UUID, its delivery, and the request for its cost.
+    """Complete a task for sending: its UUID, its delivery, and the request for its cost and its tokens.
 
     Args:
         wire: The task as `as_wire` returns it; not changed.
@@ -287,6 +291,8 @@ def prepare(wire: Mapping[str, Any], *, new_uuid: Callable[[], str]) -> Item:
     made["taskType"] = task_type
     if task_type not in UTILITIES:
         made.setdefault("includeCost", True)
+        if can_stream(task_type):
+            made.setdefault("includeUsage", True)
         if made.get("deliveryMethod") is None:
             made["deliveryMethod"] = "async" if _is_slow(made) else "sync"
     return made
@@ -302,6 +308,12 @@ def _is_slow(task: Mapping[str, Any]) -> bool:
     return isinstance(inputs, Mapping) and not slow.isdisjoint(inputs)
 
 
+def can_stream(task_type: str) -> bool:
+    """Return whether results of a task type may be streamed."""
+    binding = binding_of(task_type)
+    return binding is not None and binding.can_stream
+
+
 def require_streamable(task: Mapping[str, Any]) -> None:
     """Check that a task can be streamed, if it asks for that.
 
@@ -310,8 +322,7 @@ def require_streamable(task: Mapping[str, Any]) -> None:
     """
     if task.get("deliveryMethod") != "stream":
         return
-    binding = binding_of(str(task.get("taskType")))
-    if binding is None or not binding.can_stream:
+    if not can_stream(str(task.get("taskType"))):
         raise TaskInvalid(
             f"Only text can be streamed, and {task.get('taskType')} does not generate text. Nothing was sent.",
             parameter="deliveryMethod",
