@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .commands.call import command
+    from .commands.prompt_api import prompt, prompts
     from .core.option_values import LoRA
     from .core.results import Outcome, Result
     from .engine.job_group import JobGroup
@@ -22,7 +23,21 @@ if TYPE_CHECKING:
     from .providers.runware.client import Client
     from .providers.runware.tasks import ImageTask
     from .reproduce.api import bundle, check_bundle, code, import_runs, open_bundle, replay, verify
-    from .session import CellContext, Job, Session, cancel_queued, connect, image, job, log, pending, read, resume, run
+    from .session import (
+        CellContext,
+        Job,
+        Session,
+        cancel_queued,
+        connect,
+        image,
+        job,
+        log,
+        pending,
+        read,
+        resume,
+        run,
+        upload,
+    )
     from .session.history import history
     from .session.operation_functions import (
         audio,
@@ -69,12 +84,15 @@ _HOMES = {
     "read": "session.api",
     "resume": "session.api",
     "run": "session.api",
+    "upload": "session.api",
     "brush": "notebook.masks",
     "command": "commands.call",
     "form": "notebook.forms",
     "gallery": "notebook.gallery",
     "mask_rectangle": "notebook.masks",
     "pick_model": "notebook.forms",
+    "prompt": "commands.prompt_api",
+    "prompts": "commands.prompt_api",
 }
 
 __all__ = [
@@ -115,12 +133,15 @@ __all__ = [
     "open_bundle",
     "pending",
     "pick_model",
+    "prompt",
+    "prompts",
     "read",
     "remove_background",
     "replay",
     "resume",
     "run",
     "text",
+    "upload",
     "upscale",
     "vectorize",
     "verify",

@@ -18,6 +18,7 @@ from .arguments import HelpRequested, LineParser
 from .image_options import add_image_options, read_set, task_from
 from .names import escape_names
 from .operation import OperationCommand
+from .prompts_in import escape_wildcards
 
 __all__ = ["as_cell", "quote_word"]
 
@@ -28,6 +29,9 @@ _OF_THE_CLIENT = frozenset({"taskUUID", "includeCost", "deliveryMethod"})
 _TASK_TYPE = binding_for(TEXT_TO_IMAGE).task_type
 _FLAGS = MappingProxyType({field: flags[0] for field, flags in flags_by_field(TEXT_TO_IMAGE).items()})
 _INPUTS = MappingProxyType({wire_name(medium.name): medium for medium in TEXT_TO_IMAGE.inputs})
+
+
+_PROMPT_FLAGS = frozenset({"--prompt", "--negative"})
 
 
 def as_cell(task: Mapping[str, Any]) -> str | None:
@@ -53,8 +57,8 @@ def as_cell(task: Mapping[str, Any]) -> str | None:
     if not prompt.strip() or prompt != prompt.strip("\r\n") or is_infotext(prompt):
         return None
     words = [*_options(task), *_media(task)]
-    line = " ".join(["%%runware", *map(quote_word, words)])
-    return None if "\n" in line or "\r" in line else line + "\n" + escape_names(prompt)
+    line = " ".join(["%%runware", *map(quote_word, _escaped(words))])
+    return None if "\n" in line or "\r" in line else line + "\n" + escape_wildcards(escape_names(prompt))
 
 
 def _operation_cell(operation: Operation, task: Mapping[str, Any]) -> str | None:
@@ -65,12 +69,12 @@ def _operation_cell(operation: Operation, task: Mapping[str, Any]) -> str | None
     values, rest = values_of(operation, asked)
     prompt = values.pop(operation.body, None) if operation.body else None
     words = _operation_words(operation, values, rest)
-    line = " ".join([operation.name, *map(quote_word, words)])
+    line = " ".join([operation.name, *map(quote_word, _escaped(words))])
     if "\n" in line or "\r" in line or (prompt is not None and prompt != prompt.strip("\r\n")):
         return None
     if _request_of_line(operation, words, prompt) != asked:
         return None
-    return f"%runware {line}" if prompt is None else f"%%runware {line}\n{escape_names(prompt)}"
+    return f"%runware {line}" if prompt is None else f"%%runware {line}\n{escape_wildcards(escape_names(prompt))}"
 
 
 def _operation_words(operation: Operation, values: Mapping[str, Any], rest: Mapping[str, Any]) -> list[str]:
@@ -110,6 +114,18 @@ def _request_of_line(operation: Operation, words: list[str], prompt: str | None)
         return task_of(operation, command.values_of(options, lambda word: word), read_set(options.set or ()))
     except (RunwareNBError, HelpRequested):
         return None
+
+
+def _escaped(words: list[str]) -> list[str]:
+    """Return words in which no prompt of an option contains a wildcard. `quote_word` does the same for names."""
+    escaped = list(words)
+    for number, word in enumerate(words):
+        flag, equals, value = word.partition("=")
+        if flag in _PROMPT_FLAGS and equals:
+            escaped[number] = f"{flag}={escape_wildcards(value)}"
+        elif number and words[number - 1] in _PROMPT_FLAGS:
+            escaped[number] = escape_wildcards(word)
+    return escaped
 
 
 def quote_word(word: str) -> str:

@@ -95,8 +95,10 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "model-search": "models",
         "model": "model",
         "alias": "alias",
+        "prompt": "prompt",
         **{operation.name: "operation" for operation in OPERATIONS if operation.function is not None},
         TEXT_TO_IMAGE.name: "text_to_image",  # its prompt is free text on the line, which no other operation has
+        "upload": "upload",
         "log": "log",
         "show": "show",
         "code": "code",

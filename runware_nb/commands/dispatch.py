@@ -24,6 +24,7 @@ from .arguments import HelpRequested, LineParser
 from .base import COMMANDS, Command, CommandResult, LineCommand
 from .correcting import corrected_line
 from .image_options import refuse_keys, refuse_keys_of_known_shape
+from .prompts_in import typed_words
 
 if TYPE_CHECKING:
     from ..providers.package import ProviderPackage
@@ -126,7 +127,10 @@ def read_line(
         refuse_keys_of_known_shape(words[length])
     refuse([*words[:length], *words[length + is_id :]])
     rest = list((words if typed is None else typed)[length:])
-    return CommandCall(name, command, parser.read(words[length:], rest), rest, style)
+    options = parser.read(words[length:], rest)
+    # A prompt is rendered from what was typed, so that braces in the value of a variable keep no meaning.
+    options.typed_words = typed_words(words[length:], rest)
+    return CommandCall(name, command, options, rest, style)
 
 
 def command_names() -> list[str]:

@@ -13,21 +13,34 @@ from typing import Any
 
 from ..reprs import short_repr
 
-__all__ = ["Filled", "escape_names", "fill_names", "find_name", "notice_about"]
+__all__ = [
+    "PATH",
+    "Filled",
+    "NoValueError",
+    "escape_names",
+    "fill_names",
+    "find_formatted",
+    "find_name",
+    "notice_about",
+    "read_name",
+    "value_of_path",
+]
 
 _STEP = r"""\.[^\W\d]\w*|\[-?\d{1,18}\]|\[[^\W\d]\w*\]|\['[^'\\{}\n]*'\]|\["[^"\\{}\n]*"\]"""
-_PATH = rf"[^\W\d]\w*(?:{_STEP})*"
-_PLACE = re.compile(rf"\{{\{{({_PATH})\}}\}}|\{{({_PATH})\}}")
+PATH = rf"[^\W\d]\w*(?:{_STEP})*"
+"""A pattern for `name`, `row.prompt`, `names[0]` and the like."""
+_SAVED = r"@[^\W_][\w/-]*"
+_PLACE = re.compile(rf"\{{\{{({PATH}|{_SAVED})\}}\}}|\{{({PATH})\}}")
 _STEPS = re.compile(_STEP)
 _FORMATTED = re.compile(
     rf"(?<!\{{)\{{(?P<name>[^\W\d]\w*)(?:{_STEP})*(?:![rsa](?::[^{{}}\s]*)?|:[^{{}}\s]*|\([^{{}}\n]*\))\}}"
 )
-_ESCAPABLE = re.compile(rf"\{{({_PATH})\}}")
+_ESCAPABLE = re.compile(rf"\{{({PATH}|{_SAVED})\}}")
 _MEMORY_ADDRESS = re.compile(r"\bat 0x[0-9A-Fa-f]+>")
 _SHOWN = 5
 
 
-class _NoValueError(Exception):
+class NoValueError(Exception):
     """The path has no value that can stand in a text; the message states why."""
 
 
@@ -50,7 +63,7 @@ def fill_names(template: str, names: Mapping[str, Any]) -> Filled:
 
     A path has attributes, integers and text keys. A key without quotes is text, as in `str.format`. Nothing is called,
     and names that begin with an underscore are not read from objects. Replacement happens once: braces in a value are
-    not expanded. `{{name}}` is the literal text `{name}`. Every other brace stays as it is.
+    not expanded. `{{name}}` is the literal text `{name}`, and `{{@name}}` is `{@name}`. Every other brace stays.
 
     Args:
         template: The text as typed.
@@ -63,16 +76,30 @@ def fill_names(template: str, names: Mapping[str, Any]) -> Filled:
         if literal is not None:
             return f"{{{literal}}}"
         try:
-            return _text_of(_value_of(path, names))
-        except _NoValueError as reason:
+            return read_name(path, names)
+        except NoValueError as reason:
             problems.append((match[0], str(reason)))
             return match[0]
 
     text = _PLACE.sub(replace, template)
+    problems += find_formatted(template, names)
+    return Filled(text, tuple(dict(problems).items()))
+
+
+def find_formatted(template: str, names: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return each place such as `{price:.2f}` or `{name()}` whose name is a variable, with the reason why it stays."""
     # JSON and CSS have such braces too, but rarely with the name of a variable.
     formatted = [match[0] for match in _FORMATTED.finditer(template) if match["name"] in names]
-    problems += [(place, "formats and calls are not evaluated") for place in formatted]
-    return Filled(text, tuple(dict(problems).items()))
+    return [(place, "formats and calls are not evaluated") for place in formatted]
+
+
+def read_name(path: str, names: Mapping[str, Any]) -> str:
+    """Return the text of what a path such as `row.prompt` names.
+
+    Raises:
+        NoValueError: It has no value that can stand in a text; the message states why.
+    """
+    return _text_of(value_of_path(path, names))
 
 
 def find_name(text: str, names: Mapping[str, Any]) -> tuple[bool, Any]:
@@ -89,8 +116,8 @@ def find_name(text: str, names: Mapping[str, Any]) -> tuple[bool, Any]:
     if match is None or match[2] is None:
         return False, None
     try:
-        value = _value_of(match[2], names)
-    except _NoValueError:
+        value = value_of_path(match[2], names)
+    except NoValueError:
         return False, None
     is_readable = not (inspect.isroutine(value) or inspect.isclass(value) or inspect.ismodule(value))
     return (True, value) if is_readable and not _is_missing(value) else (False, None)
@@ -109,15 +136,21 @@ def notice_about(problems: Iterable[tuple[str, str]]) -> str | None:
     shown = [f"{place} ({reason})" for place, reason in listed[:_SHOWN]]
     if len(listed) > _SHOWN:
         shown.append(f"and {len(listed) - _SHOWN} more")
-    first = listed[0][0]
-    return f"Not replaced, used as typed: {', '.join(shown)}. For the literal text, write {{{first}}}."
+    first = next((place for place, _ in listed if place.startswith("{")), None)
+    literal = "" if first is None else f" For the literal text, write {{{first}}}."
+    return f"Not replaced, used as typed: {', '.join(shown)}.{literal}"
 
 
-def _value_of(path: str, names: Mapping[str, Any]) -> Any:
+def value_of_path(path: str, names: Mapping[str, Any]) -> Any:
+    """Return what a path such as `row.prompt` names.
+
+    Raises:
+        NoValueError: There is no such variable, attribute, key or item; the message states why.
+    """
     steps = _STEPS.findall(path)
     name = path[: len(path) - sum(map(len, steps))]
     if name not in names:
-        raise _NoValueError("no variable has this name")
+        raise NoValueError("no variable has this name")
     value, so_far = names[name], name
     for step in steps:
         value = _attribute(value, step[1:]) if step.startswith(".") else _item(value, step[1:-1], so_far)
@@ -127,13 +160,13 @@ def _value_of(path: str, names: Mapping[str, Any]) -> Any:
 
 def _attribute(value: Any, name: str) -> Any:
     if name.startswith("_"):
-        raise _NoValueError("private attributes are not read")
+        raise NoValueError("private attributes are not read")
     try:
         return getattr(value, name)
     except Exception as error:  # a property of the user's may raise anything
         if isinstance(error, AttributeError):
-            raise _NoValueError(f"{type(value).__name__} has no attribute {name!r}") from error
-        raise _NoValueError(_reason(error)) from error
+            raise NoValueError(f"{type(value).__name__} has no attribute {name!r}") from error
+        raise NoValueError(_reason(error)) from error
 
 
 def _item(value: Any, written: str, container: str) -> Any:
@@ -143,28 +176,28 @@ def _item(value: Any, written: str, container: str) -> Any:
         return value[key]
     except Exception as error:  # so may a __getitem__
         if isinstance(error, KeyError):
-            raise _NoValueError(f"{container} has no key {key!r}") from error
+            raise NoValueError(f"{container} has no key {key!r}") from error
         if isinstance(error, IndexError):
-            raise _NoValueError(f"{container} has no item {key}") from error
-        raise _NoValueError(_reason(error)) from error
+            raise NoValueError(f"{container} has no item {key}") from error
+        raise NoValueError(_reason(error)) from error
 
 
 def _text_of(value: Any) -> str:
     """Return the text of a value, unless it has none that a user can mean: a function, a table, an object in memory."""
     if inspect.isroutine(value) or inspect.isclass(value) or inspect.ismodule(value):
-        raise _NoValueError(f"this is a {type(value).__name__}, which is not called")
+        raise NoValueError(f"this is a {type(value).__name__}, which is not called")
     if _is_missing(value):
-        raise _NoValueError(f"its value is {value}")
+        raise NoValueError(f"its value is {value}")
     if isinstance(getattr(value, "ndim", 0), int) and getattr(value, "ndim", 0) > 0:
-        raise _NoValueError(f"this is a {type(value).__name__} of several values; choose one")
+        raise NoValueError(f"this is a {type(value).__name__} of several values; choose one")
     if hasattr(type(value), "_repr_mimebundle_"):  # a job, a result or a figure: it is shown, not read
-        raise _NoValueError(f"a {type(value).__name__} has no text")
+        raise NoValueError(f"a {type(value).__name__} has no text")
     try:
         text = str(value)
     except Exception as error:  # so may a __str__
-        raise _NoValueError(_reason(error)) from error
+        raise NoValueError(_reason(error)) from error
     if not isinstance(value, str) and _MEMORY_ADDRESS.search(text):
-        raise _NoValueError(f"a {type(value).__name__} has no text")
+        raise NoValueError(f"a {type(value).__name__} has no text")
     return text
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.items import Item
 from ..core.operations import Operation
+from ..core.prompts import Prompt
 from ..errors import MagicUsageError
 from ..providers.runware.operations import flags_by_field
 from ..session.api import as_tags
@@ -16,6 +17,7 @@ from ..session.operations import build_request
 from .base import CommandResult
 from .image_options import add_label_options, add_operation_options, read_set
 from .images_in import find_image
+from .prompts_in import PROMPT_OPTIONS, add_prompt_options, how_to_use_versions, notices_of, render_options
 from .text_to_image import dry_run
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ class OperationCommand:
             metavar = _METAVARS.get(medium.kind, "FILE")
             parser.add_argument(medium.name, nargs="?", metavar=metavar, help=medium.help)
         add_operation_options(parser, self.operation, title=self.operation.name)
+        if any(option.name in PROMPT_OPTIONS for option in self.operation.options):
+            add_prompt_options(parser)
         add_label_options(parser)
         self._add_examples(parser)
 
@@ -67,8 +71,13 @@ class OperationCommand:
         """
         task = self.task_for(session, options)
         if options.dry_run:
-            return dry_run(session.plan(task))
+            plan = session.plan(task)
+            plan.warnings += options.prompt_notices
+            return dry_run(plan)
         job = session.submit(task, **self.submission_of(session, options))
+        job.notices.extend(options.prompt_notices)
+        if self.operation.name == "enhance" and session.front_end.has_cells:
+            job.notices.append(how_to_use_versions(getattr(options, "output", None) or "_rw", options.versions or 1))
         return CommandResult(job=job, value=job)
 
     def task_for(self, session: Session, options: argparse.Namespace) -> Item:
@@ -85,6 +94,9 @@ class OperationCommand:
         """
         names = getattr(options, "names", {})
         values = self.values_of(options, lambda word: find_image(word, session, names))
+        prompts = self._rendered(session, options, values)
+        options.prompt_notices = notices_of(prompts)
+        values |= prompts
         for option in self.operation.options:
             word = values.get(option.name)
             if option.kind in {"conversation", "schema"} and isinstance(word, str) and word in names:
@@ -159,6 +171,17 @@ class OperationCommand:
                 f"There are two prompts: {' and '.join(prompts)}. Keep one of them. Nothing was sent."
             )
         return next(iter(prompts.values()), None)
+
+    def _rendered(self, session: Session, options: argparse.Namespace, values: Mapping[str, Any]) -> dict[str, Prompt]:
+        """Return the prompts among the values, rendered from what was typed. See `render_options`."""
+        typed: dict[str, str] = dict(getattr(options, "typed_words", {}))
+        prompt = values.get(str(self.operation.body))
+        if prompt is not None and getattr(options, "template", None) is not None:
+            typed[prompt] = options.template
+        elif prompt is not None and self.operation.has_free_prompt and options.words:
+            typed[prompt] = " ".join(typed.get(word, word) for word in options.words)
+        options.typed_words = typed
+        return render_options(session, options, {name: values[name] for name in PROMPT_OPTIONS if name in values})
 
     def _add_examples(self, parser: argparse.ArgumentParser) -> None:
         line = parser.prog.replace("%%", "%")

@@ -54,6 +54,7 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
         ("note", record.note or ""),
         ("stars", format_stars(record.best_rating)),
         ("made from", record.parent_uuid or ""),
+        *prompt_facts(record),
         ("replay of", record.replay_of or ""),
         ("from", "somebody else's log" if record.is_imported else ""),
         ("made with", _environment(session, record)),
@@ -76,11 +77,31 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
             **row_of(record),
             "request": record.request,
             "inputs": record.inputs,
+            "prompt_template": record.prompt_template,
+            "prompt_origin": record.prompt_origin,
             **_origins(session, record),
             "uses": [_use_row(use) for use in later],
         },
         value=record,
     )
+
+
+def prompt_facts(record: RunRecord) -> list[tuple[str, str]]:
+    """Return what the prompt of a run was rendered from, as names and values; none if it was sent as typed."""
+    facts = []
+    if record.prompt_template and record.prompt_template != record.prompt:
+        facts.append(("template", record.prompt_template))
+    origin = record.prompt_origin or {}
+    values, saved, wildcards = origin.get("values"), origin.get("saved"), origin.get("wildcards")
+    # The record of an imported run may have anything in these places.
+    if isinstance(values, dict):
+        facts += [(f"{{{name}}}", str(text)) for name, text in values.items()]
+    if isinstance(saved, dict):
+        facts += [(f"{{@{name}}}", str(text)) for name, text in saved.items()]
+    for choice in wildcards if isinstance(wildcards, list) else []:
+        if isinstance(choice, list) and len(choice) == 2:
+            facts.append((f"__{choice[0]}__", str(choice[1])))
+    return facts
 
 
 def _shortening(service: str) -> Callable[[str], str]:

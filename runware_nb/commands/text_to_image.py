@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import PurePath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from ..session.image_request import plan_image, submit_image
 from .base import CommandResult
 from .image_options import add_image_options, add_label_options, fill_in, refuse_keys, request_from
 from .images_in import find_image
+from .prompts_in import add_prompt_options, notices_of, render_options
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -33,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("words", nargs="*", help="the prompt")
     parser.add_argument("--prompt", metavar="TEXT", help="the prompt, as an option")
     add_image_options(parser)
+    add_prompt_options(parser, has_weights=True)
     add_label_options(parser)
 
 
@@ -52,7 +55,9 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
         raise MagicUsageError('the prompt is empty: write what to draw, such as --prompt "a small airship"')
     refuse_keys([options.model or "", options.scheduler or ""])
     fill_in(options, getattr(options, "defaults", {}))  # of the notebook; there are none in a terminal
-    return submit(session, options, " ".join(words), names=getattr(options, "names", {}))
+    typed = getattr(options, "typed_words", {})
+    prompt = " ".join(typed.get(word, word) for word in words)
+    return submit(session, options, prompt, names=getattr(options, "names", {}))
 
 
 def submit(
@@ -62,11 +67,29 @@ def submit(
     template: str | None = None,
     names: Mapping[str, Any] = MappingProxyType({}),
 ) -> CommandResult:
-    """Plan or send a prompt with parsed options; *names* are the user's variables."""
+    """Plan or send a prompt with parsed options.
+
+    Args:
+        session: The session.
+        options: As parsed.
+        prompt: The prompt as typed, before names and wildcards were replaced.
+        template: What the log records as typed; the prompt by default.
+        names: The user's variables.
+
+    Raises:
+        MagicUsageError: The prompt cannot be rendered, or a value cannot be read.
+    """
     fill_in(options, session.settings.defaults)
-    request = request_from(options, prompt, lambda word: find_image(word, session, names), session)
+    options.names = names
+    prompts = render_options(session, options, {"positive": prompt, "negative": options.negative})
+    options.negative = prompts.get("negative")
+    request = request_from(options, prompts["positive"], lambda word: find_image(word, session, names), session)
+    if options.weights:
+        request = replace(request, task=replace(request.task, prompt_weighting=True))
     if options.dry_run:
-        return dry_run(plan_image(session, request))
+        plan = plan_image(session, request)
+        plan.warnings += notices_of(prompts)
+        return dry_run(plan)
     job = submit_image(
         session,
         request,
@@ -76,6 +99,7 @@ def submit(
         fresh=options.fresh,
         agreed=options.yes,
     )
+    job.notices.extend(notices_of(prompts))
     return CommandResult(job=job, value=job)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from ..core.chaining import Performer
 from ..core.conversation import replies_in
 from ..core.items import Item
+from ..core.prompts import origin_of
 from ..printable import printable
 from ..providers.base import Task
 from ..remedies import Remedy
@@ -85,11 +86,13 @@ class Engine:
     def _plan(self, task: Task, awaited: Sequence[Awaited], *, as_is: bool, service: str) -> Plan:
         if awaited and isinstance(task, Mapping):
             task = stand_ins(dict(task))
-        # A provider converts texts to plain ones, so what they continue is read before.
+        # A provider converts texts to plain ones, so the origin of prompts and what they continue are read before.
+        origin = origin_of(task if isinstance(task, Mapping) else task.to_wire())
         continues = tuple(replies_in(task)) if isinstance(task, Mapping) else ()
         plan = self._ports.provider(service).plan(task, as_is=as_is)
+        warnings = [*plan.warnings, *(() if origin is None else origin.sentences())]
         price = estimate(self._ports, plan.task, service)
-        return Plan(plan.task, list(plan.warnings), price, continues=continues)
+        return Plan(plan.task, warnings, price, origin=origin, continues=continues)
 
     def submit(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ..core.items import Item
@@ -12,7 +12,8 @@ from ..core.operations import TEXT_TO_IMAGE
 from ..core.results import Result
 from ..present.compare import Branch, render_tree
 from ..printable import printable_bundle
-from ..runlog import Parent, RunLog, RunRecord, State
+from ..runlog import Parent, ResultRecord, RunLog, RunRecord, State
+from .display import relative_link
 from .family import Family, Member, find_family
 from .thumbnails import ImageSource, picture_of
 
@@ -92,15 +93,24 @@ class History(Sequence[RunRecord]):
 
     def _branch(self, member: Member) -> Branch:
         record = member.record
-        pictures = [picture_of(self._source, record, result, side_px=_SIDE_PX)
-                    for result in record.results[:_MOST_PICTURES]]  # fmt: skip
+        shown = record.results[:_MOST_PICTURES]
+        pictures = [picture_of(self._source, record, result, side_px=_SIDE_PX) for result in shown]
+        large = [result for result, picture in zip(shown, pictures, strict=True) if picture is None]
         return Branch(
             self._label(member),
             [picture for picture in pictures if picture is not None],
             record.task_uuid == self.family.chosen.task_uuid,
             [self._branch(child) for child in member.children],
             _texts_of(record),
+            tuple(self._drawings(record, large)),
         )
+
+    def _drawings(self, record: RunRecord, results: Iterable[ResultRecord]) -> Iterator[tuple[str, str]]:
+        for result in results:
+            path = self._source.recovery.find(record, result) if result.media_type == "image/svg+xml" else None
+            link = relative_link(path)
+            if link is not None:
+                yield record.prompt or operation_words(record), link
 
     def _label(self, member: Member) -> str:
         record = member.record

@@ -44,8 +44,6 @@ _KEPT_FOR = dt.timedelta(days=29)
 """How long after its last use an uploaded medium is named again: the service deletes it after 30 days."""
 _RESULT_KEPT_FOR = dt.timedelta(days=6)
 """How long after its run a result is named by its UUID: its URL was seen to live for about 7 days (reference 3.2)."""
-_SVG = "image/svg+xml"
-"""Other than a file of the user's, a drawing that the service made can be an input: the service decides."""
 _UUIDS = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _MOST_URLS = 500
 _NOTHING_SENT = "Nothing was sent."
@@ -173,7 +171,7 @@ class _LookUp:
 
     def _earlier(self, role: str, found: FoundResult, value: Any, medium: LoadedMedium | None = None) -> Any:
         """Return what is sent for a result of an earlier run: its UUID as long as the service has it."""
-        if found.media_type is not None and found.media_type != _SVG:
+        if found.media_type is not None:
             check_kind(f"result #{found.position + 1} of run {found.task_uuid[:8]}", found.media_type,
                        kind_of_field(role))  # fmt: skip
         known = Input(found.sha256, found.file, maker=found.task_uuid, index=found.position)

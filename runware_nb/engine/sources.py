@@ -9,6 +9,7 @@ from ..core.chaining import produced_kind
 from ..core.items import Item
 from ..core.media_fields import holds_media, replace_media
 from ..core.operations import OPERATIONS, Operation
+from ..core.prompts import as_prompt
 from ..core.results import Outcome, Result
 from ..errors import RunwareNBError, SourceFailed, TaskInvalid
 from ..providers.base import Task
@@ -164,7 +165,7 @@ def _arrived(awaited: Awaited, step_uuid: str) -> Result:
 
 
 def _placed(value: Any, *, is_text: bool) -> Any:
-    """Return a result in the form in which its place takes it: the text of a text result, and the medium of others.
+    """Return a result in the form in which its place takes it: a text with its origin, and the medium of others.
 
     Raises:
         TaskInvalid: A text stands in the place of a medium.
@@ -173,7 +174,7 @@ def _placed(value: Any, *, is_text: bool) -> Any:
         return value
     if is_text:
         # At a name that is not known here, a medium may be meant as well.
-        return value if value.text is None else value.text
+        return as_prompt(value)
     if value.text is not None or value.structured is not None:
         raise TaskInvalid(
             f"Result {value.index + 1} of run {value.task_uuid[:8]} is a text, and a medium is expected here. "

@@ -12,6 +12,7 @@ from ..core.items import Item
 from ..core.media_fields import holds_media, replace_media
 from ..core.money import format_amount
 from ..core.parsing import is_uuid
+from ..core.prompts import PromptOrigin
 from ..core.redaction import known_secrets
 from ..errors import RunLogError, TaskInvalid
 from ..loop import background_loop, wait
@@ -52,6 +53,7 @@ class Plan:
         warnings: What could not be checked, as sentences.
         price: What it is likely to cost, and how that is known.
         usual_duration: How long the user's own runs of this kind took; None if the log has none.
+        origin: Where its prompts come from; None for plain texts.
         continues: The texts of earlier runs in its conversation.
     """
 
@@ -59,6 +61,7 @@ class Plan:
     warnings: list[str]
     price: Estimate
     usual_duration: UsualDuration | None = None
+    origin: PromptOrigin | None = None
     continues: tuple[Reply, ...] = ()
 
 
@@ -412,16 +415,24 @@ class Submission:
             )
         return self._submitter.known.job(record.task_uuid)
 
+    @property
+    def _template(self) -> str | None:
+        """The prompt as typed: of the front end, else that with which the prompt itself was rendered."""
+        origin = self._plan.origin
+        return self._metadata.template if self._metadata.template is not None or origin is None else origin.template
+
     def _record(self, context: CellContext) -> RunRecord:
         task, metadata, price = self._task, self._metadata, self._plan.price.cost
+        origin = self._plan.origin
+        written = () if origin is None else (Parent(each.task_uuid, "prompt", each.index) for each in origin.parents)
         # The last reply has the others in its own conversation.
         continued = [Parent(reply.task_uuid, "conversation", reply.position) for reply in self._plan.continues[-1:]]
-        parents = (*continued, *parents_of(self._plan.task, self._inputs), *metadata.parents)
+        parents = (*continued, *parents_of(self._plan.task, self._inputs), *metadata.parents, *written)
         return RunRecord(
             task_uuid=task["taskUUID"], attempt_uuid=task["taskUUID"], provider=self._provider.name,
             task_type=task["taskType"], model=task.get("model"), request=storable_request(task),
             request_hash=self._sent_hash, asked_hash=self._requested_hash, created_at_utc=utc_now(),
-            prompt_template=metadata.template,
+            prompt_template=self._template, prompt_origin=None if origin is None else origin.to_json(),
             prompt=self._provider.prompt(task), notebook=context.notebook, cell_id=context.cell_id,
             cell_hash=context.cell_hash,
             cell_ordinal=context.cell_ordinal, execution_count=context.execution_count, kernel=context.kernel,
@@ -444,7 +455,8 @@ def refuse_keys(plans: Sequence[Plan], metadata: RunMetadata) -> None:
         TaskInvalid: It does; the message names the place, and not the key.
     """
     remember_secrets()
-    typed = {"prompt": metadata.template, "note": metadata.note, "tags": list(metadata.tags)}
+    origins = [plan.origin.to_json() for plan in plans if plan.origin is not None]
+    typed = {"prompt": metadata.template, "values": origins, "note": metadata.note, "tags": list(metadata.tags)}
     for values in (*(plan.task for plan in plans), typed):
         path = _find_key("", values)
         if path is not None:

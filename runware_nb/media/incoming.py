@@ -149,7 +149,11 @@ def check_kind(name: str, media_type: str, kind: str | None) -> None:
         raise cannot_use(name, f"it is {article} {found} file ({media_type}), and {needed} is needed",
                          f"Use {_ACCEPTED[kind]}.")  # fmt: skip
     if media_type == "image/svg+xml":
-        raise cannot_use(name, "it is an SVG drawing, which has no pixels", f"Export it as {_ACCEPTED['image']}.")
+        raise cannot_use(
+            name,
+            "it is an SVG drawing, which has no pixels",
+            f"Use the image that it was made from, or export it as {_ACCEPTED['image']}.",
+        )
 
 
 def cannot_use(name: str, why: str, what_to_do: str) -> MediaError:

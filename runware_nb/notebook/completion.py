@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 from ..core.operations import OPERATIONS, TEXT_TO_IMAGE
 from .provider_magics import has_magic
 
-__all__ = ["complete_runware", "install_completion", "remove_completion"]
+__all__ = ["complete_runware", "complete_saved_prompt", "install_completion", "remove_completion"]
+
+_SAVED = re.compile(r"\{@[\w/-]*$")
 
 
 def install_completion(shell: Any) -> None:
@@ -20,6 +23,8 @@ def install_completion(shell: Any) -> None:
     def matcher(context: CompletionContext) -> dict[str, Any]:
         line = context.line_with_cursor[: context.cursor_position]
         fragment, words = complete_runware(line, shell.user_ns)
+        if not words and context.full_text.lstrip().startswith("%%runware"):
+            fragment, words = complete_saved_prompt(line)
         return {
             "completions": [SimpleCompletion(word, type="param") for word in words],
             "matched_fragment": fragment,
@@ -58,7 +63,29 @@ def complete_runware(line: str, names: Mapping[str, Any] = MappingProxyType({}))
         found = _of_provider(words[0].lstrip("%"), ["run", *before] if is_cell else before, fragment)
     else:
         return "", []
-    return fragment, [word for word in dict.fromkeys(found) if word.startswith(fragment)]
+    words = [word for word in dict.fromkeys(found) if word.startswith(fragment)]
+    if not words:
+        piece, saved = complete_saved_prompt(fragment)
+        words = [fragment.removesuffix(piece) + name for name in saved]
+    return fragment, words
+
+
+def complete_saved_prompt(line: str) -> tuple[str, list[str]]:
+    """Complete `{@` in a prompt up to the cursor with the names of saved prompts.
+
+    Args:
+        line: What stands before the cursor.
+
+    Returns:
+        The piece being typed, and what it may become.
+    """
+    match = _SAVED.search(line)
+    if match is None:
+        return "", []
+    from ..session import current_session
+
+    names = [f"{{@{name}}}" for name in current_session().prompts.names()]
+    return match[0], [name for name in names if name.startswith(match[0])]
 
 
 def _candidates(before: list[str], fragment: str, names: Mapping[str, Any], *, is_cell: bool) -> list[str]:
@@ -84,6 +111,8 @@ def _candidates(before: list[str], fragment: str, names: Mapping[str, Any], *, i
     command = find_command(before[0])
     command.add_arguments(parser)
     add_run_placement(parser, command)
+    if before == ["prompt"]:
+        return parser.values_of("") or []
     options = parser.option_names()
     return options if fragment.startswith("-") else [*after_command(before[0], session, names, fragment), *options]
 

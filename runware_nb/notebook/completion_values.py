@@ -84,6 +84,8 @@ def _after_command(command: str, session: Session, names: Mapping[str, Any], fra
         return _ballots(session)
     if command == "config":
         return [name for name in settings_table() if name != "api_key"]
+    if command == "prompt":
+        return session.prompts.names()
     if command == "alias":
         return list(_aliases(session))
     return []
@@ -97,7 +99,7 @@ def _models(session: Session, command: str = "") -> list[str]:
     types = task_types_by_name()
     task_type = types.get(command, types[TEXT_TO_IMAGE.name])
     models = [model for model in all_models() if model.task_type == task_type]
-    return [*_aliases(session), *(name for model in models for name in (model.air, *model.aliases))]
+    return [*_aliases(session), *(name for model in models for name in model.typed_names)]
 
 
 def _aliases(session: Session) -> list[str]:

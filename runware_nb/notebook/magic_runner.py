@@ -60,6 +60,10 @@ class Runner:
         Raises:
             RunwareNBError: One sentence about what is wrong.
         """
+        words = split_line(line)
+        if words[:1] == ["prompt"]:
+            self.run_words(words, style=LineStyle("%%runware {}"), values={"body": cell.strip("\r\n")})
+            return
         try:
             asked = parse_operation_cell(line, cell, self.names)
             if asked is None:
@@ -80,11 +84,13 @@ class Runner:
         Raises:
             RunwareNBError: One sentence about what is wrong.
         """
-        words, problems = fill_line(line, self.names)
+        typed = split_line(line)
+        # A template is saved as it was typed: its names are replaced when it is used.
+        words, problems = (typed, []) if typed[:1] == ["prompt"] else fill_line(line, self.names)
         before = [provider] if provider else []
         self.run_words(
             [*before, *words],
-            typed=[*before, *split_line(line)],
+            typed=[*before, *typed],
             notice=notice_about(problems),
             style=_PROVIDER_STYLE if provider else _STYLE,
         )
@@ -123,7 +129,7 @@ class Runner:
             # service or the log answers.
             show_bundle({"text/plain": request.notice})
         try:
-            answer = submit(self._session, request.options, request.prompt, request.template, self.names)
+            answer = submit(self._session, request.options, request.unfilled, request.template, self.names)
         except TaskInvalid as error:
             error.corrected = corrected_line("%%runware", split_line(line), error)
             raise

@@ -13,6 +13,7 @@ from ..commands.dispatch import CommandCall
 from ..commands.image_options import add_image_options, refuse_keys
 from ..commands.infotext_block import take_block
 from ..commands.names import fill_names, notice_about
+from ..commands.prompts_in import add_prompt_options, line_values, parse_values, typed_words
 from ..core.operations import OPERATIONS, TEXT_TO_IMAGE
 from ..errors import MagicUsageError
 from ..reprs import short_repr
@@ -41,7 +42,8 @@ class CellRequest:
     Attributes:
         options: The line, parsed.
         template: The body as typed.
-        prompt: The body with names filled in.
+        unfilled: The prompt in it as typed, without a block of parameters.
+        prompt: The same with names filled in.
         output: Name to bind the result to; None for only `_rw`.
         background: Do not wait.
         quiet: Show nothing.
@@ -51,6 +53,7 @@ class CellRequest:
 
     options: argparse.Namespace
     template: str
+    unfilled: str
     prompt: str
     output: str | None
     background: bool
@@ -127,6 +130,7 @@ def cell_parser() -> LineParser:
     """Make the parser of the `%%runware` line."""
     parser = LineParser("%%runware", "Generate images; the cell's body is the prompt, whatever text it is.")
     add_image_options(parser)
+    add_prompt_options(parser, has_weights=True)
     group = parser.add_argument_group("cell")
     group.add_argument("-o", "--output", metavar="NAME", help="bind the result to a name; _rw always holds the last")
     group.add_argument("-b", "--background", action="store_true", help="do not wait")
@@ -161,22 +165,26 @@ def parse_cell(line: str, body: str, names: Mapping[str, Any], *, keys: tuple[st
             corrected=f"%runware {line.strip()}",
         )
     options = cell_parser().read(words, typed)
+    options.typed_words = typed_words(words, typed)
     template = body.strip("\r\n")
     if not template.strip() and options.vary is None:  # else the prompt is that of the earlier image
         raise MagicUsageError("the prompt is empty: write what to draw below the %%runware line")
     _check_output(options.output)
+    names = _with_values(parse_values(options.var), names)
     is_on_line = options.negative is not None
     drawn, notes = take_block(options, template)
     if not drawn.strip() and options.vary is None:
         raise MagicUsageError("the prompt is empty: write what to draw above the parameters")
     if options.negative is not None and not is_on_line:
         negative = fill_names(options.negative, names)
+        options.typed_words[negative.text] = options.negative
         options.negative = negative.text
         problems += negative.problems
     prompt = fill_names(drawn, names)
     return CellRequest(
         options=options,
         template=template,
+        unfilled=drawn,
         prompt=prompt.text,
         output=options.output,
         background=options.background,
@@ -205,7 +213,7 @@ def parse_operation_cell(line: str, body: str, names: Mapping[str, Any]) -> Oper
         return None
     words, problems = fill_line(line, names)
     template = body.strip("\r\n")
-    prompt = fill_names(template, names)
+    prompt = fill_names(template, _with_values(line_values(words), names))
     notice = notice_about([*prompt.problems, *problems])
     return OperationCell(words, split_line(line), template, prompt.text, notice)
 
@@ -220,6 +228,7 @@ def fill_line(line: str, names: Mapping[str, Any]) -> tuple[list[str], list[tupl
         MagicUsageError: A quote is open, or a value would be taken for an option.
     """
     typed = split_line(line)
+    names = _with_values(line_values([fill_names(word, names).text for word in typed]), names)
     filled = [fill_names(word, names) for word in typed]
     for word, result in zip(typed, filled, strict=True):
         # A prompt from a file must not be able to pass options such as --yes, which agrees to any price.
@@ -229,3 +238,8 @@ def fill_line(line: str, names: Mapping[str, Any]) -> tuple[list[str], list[tupl
                 f"Write the option and its value as one word, such as --prompt={word}. Nothing was sent."
             )
     return [word.text for word in filled], [problem for word in filled for problem in word.problems]
+
+
+def _with_values(values: dict[str, str], names: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the user's variables below the values of `-v` options."""
+    return {**names, **values} if values else names

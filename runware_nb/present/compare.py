@@ -38,6 +38,7 @@ class Branch:
         is_chosen: Whether it is the one that was asked about.
         children: Made from it.
         texts: What it wrote, each in a few words.
+        drawings: SVG files that are too large to be part of the page, as words and the link to the file.
     """
 
     label: str
@@ -45,6 +46,7 @@ class Branch:
     is_chosen: bool = False
     children: list[Branch] = field(default_factory=list)
     texts: tuple[str, ...] = ()
+    drawings: tuple[tuple[str, str], ...] = ()
 
 
 def render_sides(rows: Sequence[Sequence[Side]]) -> str:
@@ -99,13 +101,19 @@ def _side(side: Side) -> str:
 
 
 def _branch(branch: Branch) -> str:
-    pictures = "".join(map(picture_html, branch.pictures))
+    pictures = "".join([*map(picture_html, branch.pictures), *(_drawing(*each) for each in branch.drawings)])
     row = element("div", pictures, style="display:flex;flex-wrap:wrap;gap:4px") if pictures else ""
     row += "".join(element("div", f"“{text(each)}”", style=MUTED) for each in branch.texts)
     name = element("strong" if branch.is_chosen else "span", text(branch.label))
     below = "".join(_branch(child) for child in branch.children)
     style = "list-style:none;margin:0;padding-left:18px;border-left:1px solid var(--jp-border-color2,#cccccc)"
     return element("li", name + row + (element("ul", below, style=style) if below else ""), style="margin:4px 0")
+
+
+def _drawing(alt: str, link: str) -> str:
+    """Write an SVG file by its link: its content is not part of the page, and as an image it runs no script."""
+    image = f'<img alt="{text(alt)}" src="{text(link)}" style="display:block;max-width:72px;max-height:72px">'
+    return element("a", image, href=link, title="full size", target="_blank")
 
 
 def _lines(branch: Branch, first: str, rest: str) -> list[str]:

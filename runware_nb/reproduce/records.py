@@ -325,6 +325,7 @@ def _run_of(item: Mapping[str, Any]) -> RunRecord:
         provider=str(read_word(item, "provider", most=40)), task_type=task_type, model=model, request=request,
         request_hash="", asked_hash="", created_at_utc=created_at_utc,
         prompt_template=read_text(item, "prompt_template", most=LONGEST_PROMPT, has_lines=True),
+        prompt_origin=read_object(item, "prompt_origin"),
         prompt=read_text({"prompt": prompt}, "prompt", most=LONGEST_PROMPT, has_lines=True), state=State(state),
         attempts=read_count(item, "attempts") or 0, seed_given=read_flag(item, "seed_given"),
         sent_at_utc=read_time(item, "sent_at_utc"), finished_at_utc=finished_at_utc or created_at_utc,

@@ -165,6 +165,7 @@ class RunRecord:
         asked_hash: Hash of what was asked, before a seed was picked.
         prompt_template: The prompt as typed, before names were filled in.
         prompt: The prompt as sent.
+        prompt_origin: What the template was filled with: `values`, `saved` prompts and drawn `wildcards`.
         state: Where it stands.
         attempts: How many times it was sent under a UUID of its own.
         seed_given: Whether the user chose the seed.
@@ -210,6 +211,7 @@ class RunRecord:
     created_at_utc: str
     prompt_template: str | None = None
     prompt: str | None = None
+    prompt_origin: dict[str, Any] | None = None
     state: State = State.PREPARED
     attempts: int = 0
     seed_given: bool = False

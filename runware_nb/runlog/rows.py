@@ -25,7 +25,7 @@ RUN_COLUMNS = (
     "seed_given", "prompt_template", "prompt", "notebook", "cell_id", "cell_hash", "cell_ordinal",
     "execution_count", "kernel", "parent_uuid", "state", "attempts", "created_at_utc", "sent_at_utc",
     "environment_hash", "note", "inputs", "estimate", "sender", "replay_of", "is_joinable", "is_imported",
-    "remote_id", "cost_unit", "operation",
+    "remote_id", "cost_unit", "operation", "prompt_origin",
 )  # fmt: skip
 RESULT_COLUMNS = (
     "run_uuid", "position", "item_uuid", "url", "seed", "cost", "media_type", "size_bytes",
@@ -48,6 +48,7 @@ def run_row(run: RunRecord) -> dict[str, Any]:
         if row[name] is not None:
             row[name] = storable(row[name])
     row["request"] = json.dumps(run.request)
+    row["prompt_origin"] = json.dumps(run.prompt_origin) if run.prompt_origin else None
     row["inputs"] = json.dumps(run.inputs) if run.inputs else None
     row["estimate"] = parse_amount(run.estimate)
     row["state"] = run.state.value
@@ -312,7 +313,7 @@ _RUN: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("duration_s", "cost", "estimate"), _amount),
     **dict.fromkeys(("sent_at_utc", "finished_at_utc", "state_at_utc"), _time_or_none),
     "request": _object, "inputs": _inputs, "error": _object_or_none, "state": _state, "attempts": _count,
-    "created_at_utc": _time, "best_rating": _stars, "cost_unit": _unit,
+    "prompt_origin": _object_or_none, "created_at_utc": _time, "best_rating": _stars, "cost_unit": _unit,
 }  # fmt: skip
 _PARENT: Mapping[str, Callable[[Any], Any]] = {"parent_uuid": _word, "role": _word, "position": _count_or_none}
 _RESULT: Mapping[str, Callable[[Any], Any]] = {

@@ -50,6 +50,7 @@ runs = sa.Table(
     sa.Column("seed_given", sa.Integer, nullable=False),
     sa.Column("prompt_template", sa.Text),
     sa.Column("prompt", sa.Text),
+    sa.Column("prompt_origin", sa.Text),
     sa.Column("notebook", sa.Text),
     sa.Column("cell_id", sa.Text),
     sa.Column("cell_hash", sa.String(64)),

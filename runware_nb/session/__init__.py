@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ..engine.context import CellContext
     from ..engine.jobs import Job
     from ..engine.submission import Plan
-    from .api import cancel_queued, connect, image, job, log, pending, read, resume, run
+    from .api import cancel_queued, connect, image, job, log, pending, read, resume, run, upload
     from .current import current_session
     from .session import Session
 
@@ -28,6 +28,7 @@ _HOMES = {
     "read": "session.api",
     "resume": "session.api",
     "run": "session.api",
+    "upload": "session.api",
 }
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "read",
     "resume",
     "run",
+    "upload",
 ]
 
 

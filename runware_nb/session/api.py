@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..core.operations import TEXT_TO_IMAGE
 from ..core.option_values import parse_size
 from ..core.plain_values import plain_task
+from ..core.results import Outcome
 from ..engine.display import extent_of, runs_table
 from ..engine.jobs import Job
 from ..engine.thumbnails import first_picture
 from ..errors import ArgumentInvalid, ConfigError, TaskInvalid
+from ..loop import background_loop, wait
 from ..media.incoming import media_bytes
 from ..media.provenance import Provenance, read_provenance
 from ..present.table import render_table
@@ -23,6 +25,7 @@ from ..printable import printable, printable_bundle
 from ..providers.runware.operations import WIRE_NAMES
 from ..providers.runware.parameters import DELIVERY, parameters_of
 from ..providers.runware.tasks import ImageTask, Task
+from ..providers.runware.uploader import Upload
 from ..runlog import RunRecord
 from ..runlog.dataframe import frame_of
 from ..runlog.filters import RunFilter, parse_since
@@ -36,7 +39,19 @@ if TYPE_CHECKING:
 
     from ..runlog.spending import Spent
 
-__all__ = ["cancel_queued", "connect", "image", "job", "log", "make_image_task", "pending", "read", "resume", "run"]
+__all__ = [
+    "cancel_queued",
+    "connect",
+    "image",
+    "job",
+    "log",
+    "make_image_task",
+    "pending",
+    "read",
+    "resume",
+    "run",
+    "upload",
+]
 
 
 def image(
@@ -205,6 +220,42 @@ def read(image: Any) -> Provenance:
         MediaError: It cannot be read, or is a kind of file that carries no provenance.
     """
     return read_provenance(media_bytes(image)[0])
+
+
+def upload(medium: Any) -> Upload:
+    """Upload a medium to the service, unless it is there already. This costs nothing, and the log has no run of it.
+
+    Args:
+        medium: A path, an image of Pillow, bytes, an array, a data URI, a URL, an earlier result, or an outcome or a
+            finished job with one result.
+
+    Returns:
+        The UUID, which is a medium for any task: `rw.upscale(rw.upload("photo.png"), 2)`. Its `url` is the URL that the
+        service has given to the medium.
+
+    Raises:
+        MediaError: It is not a medium, or it is broken. Nothing was uploaded.
+        ConfigError: There is no key.
+        TransportError: It could not be sent.
+    """
+    return upload_with(current_session(), medium)
+
+
+def upload_with(session: Session, medium: Any) -> Upload:
+    """Upload a medium in a session. See `upload`; the command `upload` is the same.
+
+    Raises:
+        ArgumentInvalid: A job is not done, or there is not exactly one result.
+    """
+    if isinstance(medium, Job):
+        if not medium.is_done:
+            raise ArgumentInvalid("medium", medium, "a medium; this job has no result yet. Nothing was uploaded")
+        medium = medium.result()
+    if isinstance(medium, Outcome):
+        if len(medium.results) != 1:
+            raise ArgumentInvalid("medium", medium, "one result, such as outcome[0]. Nothing was uploaded")
+        medium = medium.results[0]
+    return wait(background_loop().submit(session.client().upload(medium)))
 
 
 class LogBook:

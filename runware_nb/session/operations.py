@@ -18,7 +18,7 @@ from ..core.operations import Operation
 from ..engine.jobs import Job
 from ..errors import ArgumentInvalid, TaskInvalid
 from ..providers.runware.catalog import Model, Rulebook, all_models, find_model
-from ..providers.runware.operations import binding_for, operation_of_task, option_fields, wire_name
+from ..providers.runware.operations import binding_for, has_binding, operation_of_task, option_fields, wire_name
 from ..providers.runware.tasks import can_stream, request_of
 from ..remedies import Option as RemedyOption
 from ..remedies import Remedy, command
@@ -219,7 +219,11 @@ def _docstring(operation: Operation) -> str:
 
 def _unknown_parameter(operation: Operation, name: str) -> ArgumentInvalid:
     known = [entry.name for entry in operation.entries]
-    near = difflib.get_close_matches(name, [*known, *OF_EVERY_RUN], n=1, cutoff=0.5)
+    # A field of the service is the parameter that fills it, such as positivePrompt or positive_prompt.
+    spelled = {name, wire_name(name)}
+    fields = {each: _fields(operation, each) for each in known} if has_binding(operation) else {}
+    near = [each for each, paths in fields.items() if spelled & {path.rpartition(".")[2] for path in paths}]
+    near = near or difflib.get_close_matches(name, [*known, *OF_EVERY_RUN], n=1)
     hint = f"the nearest is {near[0]}" if near else "others go into extra={...}"
     return ArgumentInvalid("parameter", name, f"a parameter of rw.{operation.function}; {hint}. Nothing was sent")
 
@@ -325,7 +329,7 @@ def _require_operation(operation: Operation, task: Mapping[str, Any], rules: Rul
     if rules is None or not rules.task_type or rules.task_type == task["taskType"]:
         return
     other = operation_of_task(rules.task_type)
-    names = [model.aliases[0] if model.aliases else model.air for model in _models_of(operation)]
+    names = [model.short_name for model in _models_of(operation)]
     raise TaskInvalid(
         f"{rules.air} is a model for {rules.task_type if other is None else other.name}, not for {operation.name}. "
         f"Models for {operation.name}: {_listed(names)}. Nothing was sent.",
@@ -346,13 +350,13 @@ def _require_accepted(operation: Operation, given: Mapping[str, Any], rules: Rul
         if all(_takes(rules.schema, path) for path in paths):
             continue
         others = [
-            model.aliases[0] if model.aliases else model.air
+            model.short_name
             for model in _models_of(operation)
             if all(_takes(model.request_schema(), path) for path in paths)
         ]
         error = TaskInvalid(
             f"{rules.air} does not accept {_called(operation, option.name)}. Nothing was sent.",
-            parameter="model", allowed_values=others, documentation=rules.documentation,
+            parameter="model", allowed_values=others[:1], documentation=rules.documentation,
         )  # fmt: skip
         names = f" These models for {operation.name} accept {{0}}: {_listed(others)}." if others else ""
         text = f"Leave {{0}} out.{names}"

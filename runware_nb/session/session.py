@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..engine.context import environment_snapshot
@@ -16,12 +17,13 @@ from ..loop import background_loop, wait
 from ..providers.runware.planner import Planner
 from ..providers.webhook import CallbackBoard
 from ..runlog import MediaStore, State
-from ..settings import Settings
+from ..settings import Settings, current_folder
 from .aliases import AliasBook
 from .callbacks import Callbacks
 from .cells import current_cell
 from .connection import ServiceConnection
 from .performing import SessionPerformer
+from .prompt_files import PromptFiles, WildcardFiles
 from .providers import Providers
 from .storage import Storage
 
@@ -56,6 +58,8 @@ class Session:
         recovery: Finds the files of results.
         consent: What the user has agreed to spend.
         aliases: The names that the user gave to models.
+        prompts: The saved prompts of the project.
+        wildcards: The wildcards of the project.
         planner: What is known about Runware's models.
         providers: The services.
         callbacks: The receiver of callbacks, if one was started.
@@ -83,6 +87,8 @@ class Session:
             on_change=storage.on_settings_changed,
         )
         self.aliases = AliasBook(lambda: self.settings.home, connection.client)
+        self.prompts = PromptFiles(self._project_folder, lambda: self.settings.home)
+        self.wildcards = WildcardFiles(self._project_folder)
         self.planner = Planner(lambda: self.settings, self.aliases.air_of)
         board = CallbackBoard(lambda: self.settings.home / "callbacks")
         self.providers = providers = Providers(
@@ -108,6 +114,10 @@ class Session:
     def restart_in_child(self) -> None:
         """Start again after a fork: new seeds are drawn, so that parent and child do not pick the same ones."""
         self.rng = random.Random()  # noqa: S311 - as above
+
+    def _project_folder(self) -> Path | None:
+        """Return the folder of saved prompts and wildcards: the one that contains `.runware` by default."""
+        return self.front_end.working_folder or current_folder()
 
     def _running_jobs(self) -> list[Job]:
         return self.engine.running_jobs()

@@ -136,4 +136,4 @@ class Tools:
 def _names(task_type: str) -> list[str]:
     """Return the names of the models for a kind of task; of all models if the kind is not known."""
     models = [model for model in all_models() if task_type in {model.task_type, ""}]
-    return [name for model in models for name in (model.air, *model.aliases)]
+    return [name for model in models for name in model.typed_names]

@@ -40,7 +40,7 @@ from .streams import TextStream
 from .tasks import ImageTask, Task, as_wire, prepare, require_streamable
 from .tracker import UTILITY_TIMEOUT_S, Tracker, jitter
 from .transport import TransportFactory
-from .uploader import Uploader
+from .uploader import Upload, Uploader
 
 __all__ = ["Client"]
 
@@ -369,19 +369,22 @@ class Client:
         answers = await self._tracker.call(task, until=is_final, timeout_s=timeout_s)
         return answers[-1]
 
-    async def upload(self, media: Any) -> str:
-        """Upload a medium, unless one of the same content was uploaded through this client before.
+    async def upload(self, media: Any) -> Upload:
+        """Upload a medium, unless the service has it already. This costs nothing.
 
         Args:
-            media: A path, bytes, a PIL image, a numpy array, or an earlier result.
+            media: A path, an image of Pillow, bytes, an array, a data URI, a URL, the UUID of a medium, or an earlier
+                result.
 
         Returns:
-            Its UUID, to use wherever a task takes a medium. The service keeps it for 30 days after its last use.
+            Its UUID, which is a medium for any task, with its URL as `url`. The service keeps it for 30 days after its
+            last use.
 
         Raises:
             MediaError: It cannot be read, is empty, broken, or of no known kind.
+            TransportError: It could not be sent.
         """
-        return await self._uploads.upload(media)
+        return await self._uploads.upload_named(media)
 
     def forget_upload(self, sha256: str) -> None:
         """Upload a medium again the next time: the service no longer has it. *sha256* is that of what was sent."""

@@ -21,6 +21,7 @@ __all__ = [
     "binding_for",
     "binding_of",
     "flags_by_field",
+    "has_binding",
     "is_long_running",
     "operation_name",
     "operation_of_task",
@@ -47,6 +48,7 @@ WIRE_NAMES: Mapping[str, str] = MappingProxyType(
         "output_type": "outputType",
         "output_quality": "outputQuality",
         "acceleration": "acceleration",
+        "prompt_weighting": "promptWeighting",
         "delivery_method": "deliveryMethod",
         "ttl_s": "ttl",
     }
@@ -183,6 +185,11 @@ def binding_for(operation: Operation) -> Binding:
         if binding.operation == operation.name:
             return binding
     raise KeyError(operation.name)
+
+
+def has_binding(operation: Operation) -> bool:
+    """Return whether Runware performs an operation."""
+    return any(binding.operation == operation.name for binding in BINDINGS)
 
 
 def operation_of_task(task_type: str) -> Operation | None:

@@ -14,6 +14,7 @@ from ..base import Plan, Task
 from .catalog import Rulebook, check_task, find_model, place_media, rulebook_of
 from .schema_refresh import FreshSchemas
 from .tasks import as_wire, require_streamable
+from .weighting import apply_weights, weights_notice
 
 __all__ = ["Planner"]
 
@@ -48,11 +49,15 @@ class Planner:
         if isinstance(wire.get("model"), str):
             wire["model"] = self._air_of(wire["model"])
         rules = self._fresh.rules_for(wire)
+        wire = apply_weights(wire, rules)
         wire = place_media(wire, schema=None if rules is None else rules.schema)
         shown = wire
         if holds_media(wire):
             shown = replace_media(wire, lambda value: value if is_sendable(value) else "<medium>")
         warnings = check_task(shown, rules=rules)
+        unweighted = weights_notice(wire, rules)
+        if unweighted is not None:
+            warnings.append(unweighted)
         refused = self._fresh.take_notice(wire)
         return Plan(wire, tuple(warnings if refused is None else [refused, *warnings]))
 

@@ -57,6 +57,8 @@ class ImageTask:
         output_type: URL, base64Data or dataURI.
         output_quality: 20 to 99, of lossy formats.
         acceleration: none, low, medium or high.
+        prompt_weighting: True to apply weights such as `(red:1.3)` in the notation of the model; `compel` or `sdEmbeds`
+            for a prompt that is written in this notation.
         delivery_method: sync or async; None leaves it to the client.
         ttl_s: Seconds that the service keeps the file, at least 60.
         extra: Any other parameter, in wire spelling.
@@ -81,6 +83,7 @@ class ImageTask:
     output_type: str | None = None
     output_quality: int | None = None
     acceleration: str | None = None
+    prompt_weighting: bool | str | None = None
     delivery_method: str | None = None
     ttl_s: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from ...core.items import Item
 from ...core.media_fields import holds_media, replace_media
@@ -15,7 +15,30 @@ from ...errors import ProtocolError
 from ...media.incoming import is_sendable, load_medium
 from .tracker import Tracker
 
-__all__ = ["Uploader"]
+__all__ = ["Upload", "Uploader"]
+
+
+class Upload(str):
+    """The UUID of an uploaded medium. As a text, it is a medium for any task.
+
+    Attributes:
+        url: Where the service has the medium; None if it did not state it.
+    """
+
+    __slots__ = ("url",)
+    url: str | None
+
+    def __new__(cls, media_uuid: str, url: str | None = None) -> Self:
+        """Build an upload from the UUID and the URL that the service stated."""
+        made = super().__new__(cls, media_uuid)
+        made.url = url
+        return made
+
+    def __getnewargs__(self) -> tuple[str, str | None]:  # type: ignore[override]
+        return str(self), self.url
+
+    def __repr__(self) -> str:
+        return f"Upload({str(self)!r}, url={self.url!r})"
 
 
 class Uploader:
@@ -26,11 +49,13 @@ class Uploader:
         timeout_s: Longest time for one upload, every try included, in seconds.
 
     Attributes:
+        urls: URL of each medium that was uploaded here, by its UUID, where the service stated it.
         hashes: SHA-256 of each medium that went through here, as it was given, by the UUID the service gave it.
     """
 
     def __init__(self, tracker: Tracker, *, timeout_s: float) -> None:
         self.hashes: dict[str, str] = {}
+        self.urls: dict[str, str] = {}
         self._tracker = tracker
         self._timeout_s = timeout_s
         self._known: dict[str, asyncio.Future[str]] = {}
@@ -61,6 +86,25 @@ class Uploader:
             raise
         self.hashes[media_uuid] = medium.sha256
         return media_uuid
+
+    async def upload_named(self, value: Any) -> Upload:
+        """Upload a medium and return its UUID and URL. A medium that the service has already is not uploaded.
+
+        Args:
+            value: As for `upload`; also a URL, which the service fetches, the UUID of a medium, and an earlier result.
+
+        Raises:
+            MediaError: It is not a medium, or it is broken.
+            TransportError: It could not be sent.
+        """
+        if isinstance(value, str) and is_uuid(value):
+            return Upload(value, self.urls.get(value))
+        if isinstance(value, str) and value.startswith(("http://", "https://")):
+            media_uuid = await self._send_text(value)
+        else:
+            media_uuid = await self._name_of(value)
+        known = value.url if isinstance(value, Result) and value.item_uuid == media_uuid else None
+        return Upload(media_uuid, self.urls.get(media_uuid, known))
 
     def forget(self, media_uuid: str) -> None:
         """Note that the service has deleted a medium: the same content must be uploaded again."""
@@ -104,7 +148,9 @@ class Uploader:
         return await self.upload(value)
 
     async def _send(self, body: bytes, media_type: str) -> str:
-        uri = f"data:{media_type};base64,{base64.b64encode(body).decode()}"
+        return await self._send_text(f"data:{media_type};base64,{base64.b64encode(body).decode()}")
+
+    async def _send_text(self, uri: str) -> str:
         task = {"taskType": "mediaStorage", "operation": "upload", "media": uri}
         response = await self._tracker.ask(task, over_rest=True, timeout_s=self._timeout_s)
         media_uuid = response.get("mediaUUID")
@@ -114,4 +160,7 @@ class Uploader:
                 f"the service's response to the upload of a medium has no usable mediaUUID ({str(media_uuid)[:60]!r}); "
                 "the task that needs it was not sent, and nothing was charged"
             )
+        url = response.get("mediaURL")
+        if isinstance(url, str):
+            self.urls[media_uuid] = url
         return media_uuid

@@ -86,6 +86,11 @@ class MediaShelf:
             raise Refused("mediaExpired", f"The medium {name} has expired.")
         return self._files.finished(name) is not None
 
+    def is_drawing(self, value: Any) -> bool:
+        """Return whether a URL or UUID belongs to an SVG file of this service, which has no pixels."""
+        file = self._files.finished(value.rpartition("/")[2]) if isinstance(value, str) else None
+        return file is not None and file.name.endswith(".svg")
+
     async def made(self, item: Item) -> tuple[bytes, str]:
         """Return an item's file and its media type, made on a thread if it is missing."""
         return await self._files.body(item.uuid)

@@ -206,6 +206,8 @@ class RunwareService(Service):
                 if medium is not None:
                     self.uploads.check(medium, parameter=f"inputs.{name}", is_own=self.shelf.knows,
                                        reads_image=name in _IMAGE_INPUTS)  # fmt: skip
+                    if name in _IMAGE_INPUTS and self.shelf.is_drawing(medium):
+                        raise Refused("invalidImage", "An SVG file has no pixels.", parameter=f"inputs.{name}")
         for parameter, medium in guiding_media(task):
             self.uploads.check(medium, parameter=parameter, is_own=self.shelf.knows, reads_image=True)
 

@@ -76,6 +76,16 @@ class Model:
     price_points: tuple[tuple[float, float], ...] = ()
 
     @property
+    def short_name(self) -> str:
+        """The name that is easiest to type: its first alias, else its slug."""
+        return self.aliases[0] if self.aliases else self.slug
+
+    @property
+    def typed_names(self) -> tuple[str, ...]:
+        """The names that completion offers: its AIR identifier, and its aliases or its slug."""
+        return (self.air, *(self.aliases or (self.slug,)))
+
+    @property
     def documentation(self) -> str:
         """Address of its documentation."""
         return f"https://runware.ai/docs/models/{self.slug}"

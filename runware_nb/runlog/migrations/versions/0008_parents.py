@@ -1,4 +1,4 @@
-"""All parents of a run, and the media that have been uploaded.
+"""All parents of a run, what its prompt was rendered from, and the media that have been uploaded.
 
 As in the first version, everything is written out here.
 """
@@ -26,7 +26,8 @@ _AT_A_TIME = 500
 
 
 def upgrade() -> None:
-    """Add both tables, and fill that of the parents from what each run was made from."""
+    """Add the column and both tables, and fill that of the parents from what each run was made from."""
+    op.add_column("runs", sa.Column("prompt_origin", sa.Text))
     op.create_table(
         "run_parents",
         sa.Column("task_uuid", sa.String(36), sa.ForeignKey("runs.task_uuid"), primary_key=True),
