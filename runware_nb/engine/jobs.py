@@ -179,10 +179,13 @@ class Job(Operations["Job"], Coroutine[Any, None, Outcome]):
         if reasoning:
             self._reasonings.append(reasoning)
 
-    def pieces(self) -> Iterator[str]:
+    def pieces(self, *, raises: bool = True) -> Iterator[str]:
         """Wait for the text, and yield its pieces as they arrive, without the reasoning.
 
         The text of a run that is not streamed, or that the log answers, is one piece.
+
+        Args:
+            raises: Whether an incomplete text raises what ended it; otherwise it is in the outcome only.
 
         ```python
         for piece in rw.text("Write a haiku").pieces():
@@ -204,7 +207,7 @@ class Job(Operations["Job"], Coroutine[Any, None, Outcome]):
                     changed.wait(_TICK_S)  # short, so that Stop ends it
             except KeyboardInterrupt:
                 raise WaitInterrupted(self.owner.stop(self)) from None
-        yield from self._rest(taken)
+        yield from self._rest(taken, raises=raises)
 
     async def stream(self) -> AsyncIterator[str]:
         """Wait for the text without blocking, and yield its pieces as they arrive. See `pieces`.
@@ -223,10 +226,10 @@ class Job(Operations["Job"], Coroutine[Any, None, Outcome]):
                     yield self._texts[taken - 1]
                 if not changed.is_set():
                     await asyncio.sleep(_TICK_S)
-        for piece in self._rest(taken):
+        for piece in self._rest(taken, raises=True):
             yield piece
 
-    def _rest(self, taken: int) -> Iterator[str]:
+    def _rest(self, taken: int, *, raises: bool) -> Iterator[str]:
         """Yield what is left after the first pieces, and raise what ended the run."""
         outcome = self.future.result()
         shown = "".join(self._texts[:taken])
@@ -234,7 +237,7 @@ class Job(Operations["Job"], Coroutine[Any, None, Outcome]):
         rest = text.removeprefix(shown) if text.startswith(shown) else text
         if rest:
             yield rest
-        if outcome.errors:
+        if outcome.errors and raises:
             raise outcome.errors[0]
 
     @contextlib.contextmanager
