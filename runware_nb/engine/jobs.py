@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from ..core.chaining import METHODS, Operations, Performer
-from ..core.results import Outcome, Result
+from ..core.results import PARTIAL, Outcome, Result
 from ..errors import RunwareNBError, TransportError, TransportTimeout
 from ..forking import make_lock, restart_after_fork
 from ..loop import WaitInterrupted, background_loop, wait, wait_async
@@ -152,19 +152,29 @@ class Job(Operations["Job"], Coroutine[Any, None, Outcome]):
     @property
     def has_text(self) -> bool:
         """Whether a piece of a text, or of the model's reasoning, has arrived while it was written."""
-        return bool(self._texts or self._reasonings)
+        return bool(self._texts or self._reasonings or self._kept)
+
+    @property
+    def _kept(self) -> Mapping[str, Any]:
+        """The incomplete text that the log has of a run of another kernel; empty if there is none."""
+        raws = (kept.raw for kept in self.record.results if kept.error is None)
+        return next((raw for raw in raws if raw.get(PARTIAL) is True), {})
 
     @property
     def text(self) -> str:
         """The text so far; empty if the run generates none."""
         whole = self._whole()
-        return "".join(self._texts) if whole is None else whole.text or ""
+        if whole is not None:
+            return whole.text or ""
+        return "".join(self._texts) or str(self._kept.get("text", ""))
 
     @property
     def reasoning(self) -> str:
         """The model's reasoning so far; empty if there is none."""
         whole = self._whole()
-        return "".join(self._reasonings) if whole is None else whole.reasoning or ""
+        if whole is not None:
+            return whole.reasoning or ""
+        return "".join(self._reasonings) or str(self._kept.get("reasoningContent", ""))
 
     def _whole(self) -> Result | None:
         """Return the first result, if it is here: it counts where it differs from the pieces."""
