@@ -564,6 +564,8 @@ def _noun(results: Sequence[Result]) -> str:
 
 
 def _count(run: RunRecord) -> str:
+    if any(result.raw.get(PARTIAL) is True for result in run.results):
+        return "incomplete"
     good = sum(result.error is None for result in run.results)
     failed = len(run.results) - good
     return f"{good} + {failed} failed" if failed else str(good or "")
