@@ -19,6 +19,7 @@ from ..engine.sources import choose, kind_of_run
 from ..errors import ArgumentInvalid, TaskInvalid
 from ..loading import load
 from ..loop import background_loop
+from ..providers.runware.operations import binding_for
 from ..providers.runware.tasks import can_stream
 
 __all__ = ["SessionPerformer"]
