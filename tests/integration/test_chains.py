@@ -204,10 +204,10 @@ def test_the_cost_is_asked_about_when_the_chain_is_built(session, source, front_
 def test_a_no_leaves_the_step_unsent(sandbox, session, source, front_end):
     before = len(sandbox.charges())
     front_end.asks = lambda question: False
-    with pytest.raises(NotConfirmed, match="You answered no. This step was not sent."):
+    with pytest.raises(NotConfirmed, match=r"You answered no\. This step was not sent\."):
         source.job.upscale(2)
     front_end.asks = None
-    with pytest.raises(NotConfirmed, match="cannot ask for confirmation. This step was not sent"):
+    with pytest.raises(NotConfirmed, match=r"cannot ask for confirmation\. This step was not sent"):
         source.job.upscale(2)
     step = source.job.upscale(2, agreed=True)
     source.arrive()
@@ -423,7 +423,7 @@ def test_a_step_that_waits_can_be_cancelled(sandbox, session, source, way):
 def test_the_end_of_a_session_drops_the_steps(sandbox, session, source):
     step = source.job.upscale(2)
     session.close()
-    with pytest.raises(RunCancelled, match="because the session was closed. It cost nothing"):
+    with pytest.raises(RunCancelled, match=r"because the session was closed\. It cost nothing"):
         step.result(WAIT_S)
     source.arrive()
 
@@ -637,7 +637,7 @@ def test_kinds_that_do_not_fit_are_refused(session, source):
         source.job.enhance()
     step = session.submit({**TASK, "seed": 1, "seedImage": caption})
     source.arrive()
-    with pytest.raises(TaskInvalid, match="is a text, and a medium is expected here. Nothing was sent"):
+    with pytest.raises(TaskInvalid, match=r"is a text, and a medium is expected here\. Nothing was sent"):
         step.result(WAIT_S)
     with pytest.raises(TaskInvalid, match="is a text, and a medium is expected here"):
         session.submit({**TASK, "seedImage": caption.result(WAIT_S)})

@@ -7,6 +7,7 @@ from PIL import Image
 
 import runware_nb as rw
 from runware_nb.errors import MagicUsageError, RunwareNBError, TaskInvalid
+from runware_nb.notebook.completion import complete_runware
 from runware_nb.session import current_session
 
 REFINERS = (
@@ -160,6 +161,66 @@ def test_code_makes_the_same_request_again(notebook):
         (run,) = current_session().log.recent(1)
         charged = len(current_session().log.recent(None))
         names = {}
+        assert "extra" not in rw.code(run.task_uuid) or "outpaint" in line
         exec(rw.code(run.task_uuid), names)
         assert names["images"].task_uuid == run.task_uuid, line
         assert len(current_session().log.recent(None)) == charged, line
+
+
+def test_completion_offers_kinds_ratios_and_images(notebook):
+    notebook.run(f"%%runware {SMALL} -o first\na red ship")
+    assert "canny:" in complete_runware("%%runware --control ")[1]
+    assert "16:9" in complete_runware("%%runware --outpaint ")[1]
+    for option in ("--vary", "--pulid", "--photomaker"):
+        found = complete_runware(f"%%runware {option} ")[1]
+        assert {"#1", "in.png"} <= set(found)
+
+
+def test_a_form_of_a_cell_names_what_it_cannot_derive(notebook):
+    with pytest.raises(MagicUsageError, match="A form has no field for a guide image that is made first"):
+        rw.form("%%runware --control canny:in.png\na lake")
+    with pytest.raises(MagicUsageError, match="A form of a cell with --vary"):
+        rw.form("%%runware --vary in.png\na lake")
+    task = rw.form("%%runware -s 256x256 --pulid in.png:0.5 --safety\na lake").task
+    assert (task["puLID"], task["safety"]) == ({"inputImages": ["in.png"], "idWeight": 0.5}, {"checkContent": True})
+
+
+def test_replay_mode_answers_a_guided_image_and_a_variation_from_the_log(notebook, sandbox):
+    cells = ["%%runware -s 256x256 --control canny:in.png --seed 1 -q -o first\na lake",
+             "%%runware --vary first --strength 0.2 --seed 3 -q -o second\n"]  # fmt: skip
+    for cell in cells:
+        notebook.run(cell)
+    files = [notebook.names[name].results[0].bytes for name in ("first", "second")]
+    charged = len(sandbox.charges())
+    current_session().configure(mode="replay")
+    for cell in cells:
+        notebook.run(cell)
+    assert [notebook.names[name].results[0].bytes for name in ("first", "second")] == files
+    assert len(sandbox.charges()) == charged
+
+
+def test_a_cell_that_runs_again_is_answered_from_the_log_with_its_guide(notebook, sandbox):
+    cell = "%%runware -s 256x256 --control canny:in.png:0.8 --seed 1\na lake"
+    notebook.run(cell)
+    first = notebook.names["_rw"]._repr_mimebundle_()
+    charged = len(sandbox.charges())
+    notebook.run(cell)
+    assert notebook.names["_rw"]._repr_mimebundle_() == first
+    assert len(sandbox.charges()) == charged
+
+
+def test_a_guide_image_that_fails_leaves_the_image_unsent(notebook, sandbox):
+    sandbox.faults({"kind": "fail", "code": "contentModeration", "message": "no", "on": "controlNetPreprocess"})
+    with pytest.raises(RunwareNBError) as caught:
+        notebook.run("%%runware -s 256x256 --control canny:in.png --seed 1\na lake")
+    assert "was not sent and cost nothing" in str(caught.value)
+    assert [run.operation for run in current_session().log.recent() if run.attempts] == ["controlnet"]
+    assert sandbox.charges() == []
+
+
+def test_an_image_in_progress_is_a_source_of_outpainting(notebook):
+    job = rw.image("a lake", width=256, height=256, seed=5, output_format="PNG")
+    wider = rw.image("a lake", seed_image=job, outpaint="2:1", seed=5, output_format="PNG")
+    assert wider.result().results[0].image.size == (512, 256)
+    kept = wider.result().results[0].image.convert("RGB").crop((128, 0, 384, 256))
+    assert kept.tobytes() == job.result().results[0].image.convert("RGB").tobytes()
