@@ -63,6 +63,11 @@ _ENDED = {
     "unknown": Remedy("The service did not state why the text ended."),
 }
 _SIDE_PX = 512
+_NOUNS = {
+    "video": {ending_for(kind) for kind in ("video/mp4", "video/webm", "video/quicktime")},
+    "audio file": {ending_for(kind) for kind in ("audio/mpeg", "audio/wav", "audio/flac", "audio/ogg", "audio/mp4")},
+    "3D model": {ending_for("model/gltf-binary")},
+}
 _LEAST_SHARE = 8 * 1024
 """Bytes of a still picture, however many there are in one output."""
 COUNTED_AT_MOST = 10_000
@@ -265,6 +270,10 @@ def _render_plain(view: ResultsView, results: Sequence[Result], guides: Sequence
             images.append(decode(guide.path.read_bytes()))
     for result in results:
         with contextlib.suppress(MediaError):
+            if result.text is not None:
+                notices.append(result.text)
+            elif result.structured is not None:
+                notices.append(json.dumps(result.structured, ensure_ascii=False))
             if result.medium is None:
                 continue
             body = result.bytes
@@ -432,6 +441,7 @@ def _other_medium(
         words=_join(name, body, *(preview.facts if preview is not None else ())),
         player=kind.value if kind in {MediumKind.VIDEO, MediumKind.AUDIO} else "",
         note="" if preview is None else preview.problem,
+        is_only_saved=kind in {MediumKind.MODEL, MediumKind.OTHER},
     )
     if preview is None or preview.body is None:
         return tile
@@ -553,13 +563,13 @@ def _facts(outcome: Outcome) -> list[str]:
 def _noun(results: Sequence[Result]) -> str:
     """Return what results are called: videos, audio and 3D models by their names, everything else `result`."""
     endings = {result.path.suffix for result in results if result.path is not None}
-    for media_type in ("video/mp4", "video/webm", "video/quicktime", "model/gltf-binary"):
-        if endings == {ending_for(media_type)}:
-            return kind_of(media_type).value
-    return "result"
+    found = [noun for noun, suffixes in _NOUNS.items() if endings and endings <= suffixes]
+    return found[0] if found else "result"
 
 
 def _count(run: RunRecord) -> str:
+    if any(result.raw.get(PARTIAL) is True for result in run.results):
+        return "incomplete"
     good = sum(result.error is None for result in run.results)
     failed = len(run.results) - good
     return f"{good} + {failed} failed" if failed else str(good or "")

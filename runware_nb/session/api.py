@@ -59,6 +59,7 @@ def image(
     prompt: str = "",
     *,
     extra: Mapping[str, Any] | None = None,
+    enhance: bool = False,
     fresh: bool = False,
     agreed: bool = False,
     tags: str | Iterable[str] | None = (),
@@ -70,6 +71,7 @@ def image(
     Args:
         prompt: What to draw. With `vary`, it may be left out.
         extra: Any other parameter, in wire spelling.
+        enhance: Whether the prompt is enhanced first. The price of both is agreed to together.
         fresh: Whether the service is asked again although the log has the answer to this very request.
         agreed: Whether its price is agreed to, however high: nothing is asked.
         tags: A tag for the log, or several.
@@ -96,6 +98,7 @@ def image(
     request = image_request(
         session, prompt, {**defaults, **parameters}, extra=extra, defaults=defaults.keys() - parameters.keys()
     )
+    request = dataclasses.replace(request, enhances=enhance)
     return submit_image(session, request, fresh=fresh, agreed=agreed, tags=labels, note=note)
 
 
