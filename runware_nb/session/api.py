@@ -196,7 +196,7 @@ def _taken_up(session: Session, run: RunRecord) -> Job:
 
 
 def cancel_queued(*, of_other_kernels: bool = False) -> list[str]:
-    """Cancel the runs that wait for their turn; none of them was sent, and they cost nothing.
+    """Cancel the runs that wait for their turn or for the results of others; none was sent, and they cost nothing.
 
     Args:
         of_other_kernels: Whether runs that other kernels wrote to the log and did not send are cancelled too.
