@@ -357,6 +357,7 @@ def test_stop_drops_the_steps_of_a_chain(sandbox, session, source):
         with pytest.raises(RunCancelled, match="not sent, because its cell was stopped"):
             job.result(WAIT_S)
     assert last.is_withdrawn
+    assert repr(rw.JobGroup([step, last])) == "<JobGroup of 2: 2 discarded>"
     source.arrive()
     session.submit({**TASK, "seed": 11}).result(WAIT_S)  # what ended before has been handled by now
     assert len(sandbox.charges()) == before + 1
@@ -550,6 +551,7 @@ def test_a_group_is_a_sequence_that_ends_when_all_have_ended(session, image):
     with pytest.raises(SourceFailed, match="it failed"):
         group.result(WAIT_S)
     assert group.is_done
+    assert repr(group) == "<JobGroup of 2: 1 succeeded, 1 failed>"
     assert len(group[0].result()) == 1
     following = group.caption()
     assert following[0].result(WAIT_S)[0].text
