@@ -134,7 +134,7 @@ def test_every_option_has_help_and_a_field(operation, option):
     assert bool(option.metavar) == (option.kind != "flag")
     assert option.flags[-1].startswith("--")
     fields = option_fields(option, operation)
-    assert fields or option.name in binding_for(operation).models
+    assert fields or option.name in {*binding_for(operation).models, *binding_for(operation).composed}
     for field in fields:
         assert flags_by_field(operation)[field] == option.flags
 
