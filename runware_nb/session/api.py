@@ -16,6 +16,7 @@ from ..core.prompts import as_prompt
 from ..core.results import Outcome, Result
 from ..engine.display import extent_of, runs_table
 from ..engine.jobs import Job
+from ..engine.media_sources import look_up, upload_media
 from ..engine.thumbnails import first_picture
 from ..errors import ArgumentInvalid, ConfigError, TaskInvalid
 from ..loop import background_loop, wait
@@ -260,11 +261,20 @@ def upload_with(session: Session, medium: Any) -> Upload:
         if not medium.is_done:
             raise ArgumentInvalid("medium", medium, "a medium; this job has no result yet. Nothing was uploaded")
         medium = medium.result()
-    if isinstance(medium, Outcome):
-        if len(medium.results) != 1:
-            raise ArgumentInvalid("medium", medium, "one result, such as outcome[0]. Nothing was uploaded")
-        medium = medium.results[0]
-    return wait(background_loop().submit(session.client().upload(medium)))
+    if isinstance(medium, Outcome) and len(medium.results) != 1:
+        raise ArgumentInvalid("medium", medium, "one result, such as outcome[0]. Nothing was uploaded")
+    client = session.client()
+    # The same lookup as for the media of a task: what the service has from an earlier task is not uploaded again.
+    provider = session.provider("")
+    found = look_up(session, provider, {_FIELD: medium}).task
+    if isinstance(found[_FIELD], str) and found[_FIELD].startswith(("http://", "https://")):
+        return wait(background_loop().submit(client.upload(found[_FIELD])))
+    ready = wait(background_loop().submit(upload_media(session.log, provider, found)))
+    return wait(background_loop().submit(client.upload(ready[_FIELD])))
+
+
+_FIELD = "media"
+"""A field of a task for a medium of any kind."""
 
 
 class LogBook:
