@@ -117,12 +117,15 @@ def test_every_operation_renders_prompts_in_the_same_way(shell, cell, prompt):
     assert run.prompt_origin["values"]["subject"] == prompt.split("light ")[-1].removeprefix("name ")
 
 
-def test_a_saved_prompt_has_plain_names_only(shell):
+def test_a_saved_prompt_has_plain_names_only(shell, capsys):
     """It may come with a cloned project, and must not reach into objects."""
     rw.prompts.save("spy", "{config.secret} {names[0]} {{plain}} {@spy2}")
     shell.names.update(config=type("Config", (), {"secret": "hidden"}), names=["hidden"])
     shell.run(f"%%runware {SMALL}\n{{@spy}}")
     assert last_run().prompt == "{config.secret} {names[0]} {plain} {@spy2}"
+    said = capsys.readouterr().out
+    assert "{config.secret} (a saved prompt has plain names only)" in said
+    assert "{@spy2} (no saved prompt has this name)" in said
 
 
 def test_saving_over_a_prompt_needs_replace_and_can_be_undone(shell, capsys):
@@ -173,6 +176,15 @@ def test_wrong_lines_are_explained(shell, sandbox, line, problem):
     with pytest.raises(MagicUsageError, match=problem):
         shell.run(f"%runware {line}")
     assert not sandbox.charges()
+
+
+def test_only_save_takes_a_body(shell):
+    rw.prompts.save("a", "x")
+    with pytest.raises(MagicUsageError, match="takes no text below the line"):
+        shell.run("%%runware prompt delete a\nsome text")
+    with pytest.raises(MagicUsageError, match="There are two texts"):
+        shell.run("%%runware prompt save b one\ntwo")
+    assert list(rw.prompts) == ["a"]
 
 
 def test_saved_prompts_in_a_circle_are_refused(shell):
