@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from ..core.media_types import IMAGE_TYPES, ending_for, sniff
 from ..core.money import format_amount, format_costs
+from ..core.operations import OPERATIONS, TEXT_TO_IMAGE
 from ..core.results import PARTIAL, Outcome, Result
 from ..errors import MediaError, TaskError
 from ..media import MemoryMedium, decode, make_thumbnail
@@ -269,6 +270,10 @@ def _render_plain(view: ResultsView, results: Sequence[Result], guides: Sequence
             images.append(decode(guide.path.read_bytes()))
     for result in results:
         with contextlib.suppress(MediaError):
+            if result.text is not None:
+                notices.append(result.text)
+            elif result.structured is not None:
+                notices.append(json.dumps(result.structured, ensure_ascii=False))
             if result.medium is None:
                 continue
             body = result.bytes
@@ -283,6 +288,16 @@ def _render_plain(view: ResultsView, results: Sequence[Result], guides: Sequence
     view = replace(view, notices=[*view.notices, *notices])
     sheet = make_sheet(images) if images else None
     return render_plain(view, None if sheet is None else sheet.body, "" if sheet is None else sheet.media_type)
+
+
+def _work_of(run: RunRecord) -> str:
+    """Return what a run was asked to do: its prompt, with the operation before it if it is not the usual one."""
+    operation = run.operation or run.task_type
+    is_named = operation in _NAMED or not run.prompt
+    return ": ".join(filter(None, [operation if is_named else "", run.prompt]))
+
+
+_NAMED = frozenset(operation.name for operation in OPERATIONS if operation is not TEXT_TO_IMAGE)
 
 
 def runs_table(
@@ -307,12 +322,12 @@ def runs_table(
             run.created_at_utc[:19].replace("T", " "),
             run.state.value,
             "" if run.execution_count is None else f"[{run.execution_count}]",
-            run.model or run.task_type,
+            run.model or run.operation or run.task_type,
             _count(run),
             "" if run.cost is None else format_amount(run.cost, run.cost_unit),
             format_stars(run.best_rating),
             ", ".join(run.tags),
-            _clip(run.prompt or run.task_type, 60),
+            _clip(_work_of(run), 60),
         )
         for run, picture in zip(runs, pictures or [""] * len(runs), strict=True)
     ]
@@ -553,6 +568,8 @@ def _noun(results: Sequence[Result]) -> str:
 
 
 def _count(run: RunRecord) -> str:
+    if any(result.raw.get(PARTIAL) is True for result in run.results):
+        return "incomplete"
     good = sum(result.error is None for result in run.results)
     failed = len(run.results) - good
     return f"{good} + {failed} failed" if failed else str(good or "")
