@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..reprs import short_repr
 from .drawn import Drawn, NoPreview
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ Matrix = tuple[float, ...]
 _IDENTITY: Matrix = (1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1)  # in columns, as glTF writes it
 
 
+@short_repr()
 @dataclass(slots=True)
 class Mesh:
     """Triangles in the coordinates of the scene.
