@@ -11,6 +11,7 @@ from typing import Any
 from ..core.infotext import is_infotext
 from ..core.operations import TEXT_TO_IMAGE, Operation
 from ..errors import RunwareNBError
+from ..providers.runware.image_options import is_known_to_accept
 from ..providers.runware.operations import binding_for, flags_by_field, operation_of_task, wire_name
 from ..providers.runware.tasks import values_of
 from ..session.operations import task_of
@@ -148,7 +149,7 @@ def _options(task: Mapping[str, Any]) -> list[str]:
             option = None  # --format writes capitals
         if option is not None and isinstance(value, str | int | float) and not isinstance(value, bool):
             words += [option, str(value)] if not str(value).startswith("-") else [f"{option}={value}"]
-        elif (structured := _structured(name, value)) is not None:
+        elif (structured := _structured(task, name)) is not None:
             words += structured
         elif name not in _SKIPPED and value is not None:
             words += ["--set", f"{name}={json.dumps(value, ensure_ascii=False)}"]
@@ -157,11 +158,11 @@ def _options(task: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def _structured(name: str, value: Any) -> list[str] | None:
-    """Return the options of a field that is an object or a list; None if they do not give exactly this value."""
-    write = _WRITERS.get(name)
-    if write is None:
-        return None
+def _structured(request: Mapping[str, Any], name: str) -> list[str] | None:
+    """Return the options of a field that is an object or a list; None if they do not give exactly its value."""
+    write, value = _WRITERS.get(name), request[name]
+    if write is None or not is_known_to_accept(str(request["model"]), name):
+        return None  # an option that the model is not known to accept is refused, and --set is not
     try:
         words = write(value)
         parser = LineParser("%%runware", "")

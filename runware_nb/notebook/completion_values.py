@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from ..core.conditioning import CONTROL_KINDS
 from ..core.operations import OPERATIONS, TEXT_TO_IMAGE
 from ..errors import RunwareNBError
 from ..printable import hides
@@ -24,6 +25,15 @@ _RECENT = 40
 _ABOUT_RUNS = frozenset({"show", "code", "diff", "history", "rate", "forget", "replay", "verify", "discard", "poll"})
 _ABOUT_IMAGES = frozenset({"compare", "upload"})
 _ABOUT_MODELS = frozenset({"model", "form"})
+
+
+_BEGINNINGS: Mapping[str, list[str]] = MappingProxyType(
+    {
+        "control": [f"{kind}:" for kind in (*CONTROL_KINDS, "guide")],
+        "outpaint": ["16:9", "9:16", "4:3", "3:4", "1:1", "left=128,right=128", "top=128,bottom=128"],
+    }
+)
+"""What values of an option begin with, or examples of them, by its kind."""
 
 
 def after_option(
@@ -56,7 +66,9 @@ def after_option(
                 return typable([*_images(session, names), *_files(fragment, medium.kind)])
         for declared in operation.options:
             if option in declared.flags:
-                return list(declared.values) or None
+                if declared.kind in {"image", "images", "pulid"}:
+                    return typable([*_images(session, names), *_files(fragment, "image")])
+                return list(declared.values) or _BEGINNINGS.get(declared.kind)
     return None
 
 

@@ -17,6 +17,7 @@ from ..engine.display import relative_path
 from ..engine.input_lineage import with_files
 from ..errors import TaskInvalid
 from ..providers.registry import load_module, package_of_service
+from ..providers.runware.image_options import parameters_from
 from ..providers.runware.operations import binding_for, operation_of_task
 from ..providers.runware.parameters import DELIVERY
 from ..providers.runware.tasks import ImageTask, values_of
@@ -103,8 +104,12 @@ def _image_call(task: Item) -> str:
             values[each.name] = value
     if typed.loras:
         values["loras"] = [_lora(one) for one in typed.loras]
-    if typed.extra:
-        values["extra"] = dict(typed.extra)
+    parameters, rest = parameters_from(typed.model, typed.extra)
+    if str(typed.output_format).upper() not in {"PNG", "WEBP"} and parameters.pop("transparent", None):
+        rest["layerDiffuse"] = True  # the parameter would add a format
+    values |= parameters
+    if rest:
+        values["extra"] = rest
     lines = [f"    {_text(typed.positive_prompt)},"]
     for name, value in values.items():
         written = pprint.pformat(value, width=_WIDTH - len(name) - 6, sort_dicts=False)

@@ -302,8 +302,10 @@ GENERATION_DEFAULTS: Mapping[str, tuple[type, ...]] = MappingProxyType(
         **{
             option.long: option.types
             for option in TEXT_TO_IMAGE.options
-            # An image to start from, and what is relative to it, belong to one request.
-            if not option.is_list and option.kind not in {"image", "outpaint", "pulid"}
+            # An image, and what is relative to it, belong to one request.
+            if not option.is_list
+            and option.kind not in {"image", "outpaint", "pulid"}
+            and not option.name.startswith("photomaker")
         },
         "tag": (list, str),
     }

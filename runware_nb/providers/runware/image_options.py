@@ -6,7 +6,7 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -24,11 +24,21 @@ from ...core.operations import TEXT_TO_IMAGE, Operation, operation_of
 from ...core.option_values import parse_embeddings
 from ...errors import TaskInvalid
 from ...reprs import short_repr
-from .catalog import Rulebook, all_models
+from .catalog import Rulebook, all_models, find_model, rulebook_of
 from .operations import binding_for, option_fields, wire_name
 from .tasks import request_of
 
-__all__ = ["CONTROL_MODELS", "STRUCTURED", "GuideSource", "accepts", "check_accepted", "control_model", "wire_fields"]
+__all__ = [
+    "CONTROL_MODELS",
+    "STRUCTURED",
+    "GuideSource",
+    "accepts",
+    "check_accepted",
+    "control_model",
+    "is_known_to_accept",
+    "parameters_from",
+    "wire_fields",
+]
 
 STRUCTURED = frozenset({"control", "ip_adapters", "embeddings", "refiner", "pulid", "photomaker", "photomaker_style",
                         "photomaker_strength", "transparent", "safety"})  # fmt: skip
@@ -152,6 +162,70 @@ def wire_fields(values: Mapping[str, Any], *, architecture: str, model: str) -> 
     return fields
 
 
+def parameters_from(model: str, fields: Mapping[str, Any]) -> tuple[dict[str, Any], Item]:
+    """Convert fields of a task back to the parameters that give exactly these fields.
+
+    Args:
+        model: The image model. A field that its schema lacks stays a field, because the parameter would be refused.
+        fields: In wire spelling.
+
+    Returns:
+        The parameters by their names in Python, and the fields that are left.
+    """
+    values: dict[str, Any] = {}
+    rest = dict(fields)
+    for name, read in _READERS.items():
+        if name not in rest or not is_known_to_accept(model, name):
+            continue
+        try:
+            found = read(rest[name])
+            is_same = wire_fields(found, architecture="", model=model) == {name: rest[name]}
+        except (TaskInvalid, KeyError, TypeError, ValueError, AttributeError):
+            continue  # a request that was sent as it is may have any form
+        if is_same:
+            values |= found
+            del rest[name]
+    return values, rest
+
+
+def is_known_to_accept(model: str, field: str) -> bool:
+    """Return whether the bundled schema of a model has a field; True for a model that is not bundled."""
+    known = find_model(model)
+    return known is None or accepts(rulebook_of(known).schema, field)
+
+
+def _adapter(entry: Mapping[str, Any]) -> tuple[str, Any, float]:
+    (image,) = entry["guideImages"]
+    return entry["model"], image, entry["weight"]
+
+
+def _read_refiner(value: Mapping[str, Any]) -> Item:
+    names = {"model": "model", "startStep": "start_step", "startStepPercentage": "start_percent"}
+    return {"refiner": {names[name]: part for name, part in value.items()}}
+
+
+def _read_people(value: Mapping[str, Any]) -> Item:
+    names = {"images": "photomaker", "style": "photomaker_style", "strength": "photomaker_strength"}
+    return {names[name]: part for name, part in value.items()}
+
+
+_READERS: Mapping[str, Callable[[Any], Item]] = MappingProxyType(
+    {
+        "controlNet": lambda value: {
+            "control": [("guide", one["guideImage"], one["weight"], one["model"]) for one in value]
+        },
+        "ipAdapters": lambda value: {"ip_adapters": [_adapter(one) for one in value]},
+        "embeddings": lambda value: {"embeddings": [(one["model"], one["weight"]) for one in value]},
+        "refiner": _read_refiner,
+        "puLID": lambda value: {"pulid": (*value["inputImages"], value["idWeight"])},
+        "photoMaker": _read_people,
+        "layerDiffuse": lambda value: {"transparent": value},
+        "safety": lambda value: {"safety": value["checkContent"]},
+    }
+)
+"""How fields are read as parameters. `parameters_from` converts the parameters again, so that nothing is lost."""
+
+
 def _control(control: Control, model: str) -> Item:
     guide = control.image if control.is_guide else GuideSource(control.kind, control.image)
     return {"model": model, "guideImage": guide, "weight": control.weight}
@@ -191,8 +265,8 @@ def check_accepted(
     Raises:
         TaskInvalid: One is not accepted. The message names models that accept it.
     """
-    if rules is None:
-        return
+    if rules is None or (rules.task_type and rules.task_type != binding_for(operation).task_type):
+        return  # a model of another operation is refused as such
     fields = _fields_of(operation)
     for parameter, typed in given.items():
         wanted = fields.get(parameter, ())
