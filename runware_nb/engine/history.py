@@ -11,7 +11,7 @@ from ..core.money import format_amount
 from ..core.operations import TEXT_TO_IMAGE
 from ..core.results import Result
 from ..present.compare import Branch, render_tree
-from ..printable import printable_bundle
+from ..printable import printable, printable_bundle
 from ..runlog import Parent, ResultRecord, RunLog, RunRecord, State
 from .display import relative_link
 from .family import Family, Member, find_family
@@ -59,10 +59,10 @@ class History(Sequence[RunRecord]):
         return iter(self._runs)
 
     def __repr__(self) -> str:
-        return f"<History of run {self.family.chosen.task_uuid[:8]}: {self._sum()}>"
+        return printable(f"<History of run {self.family.chosen.task_uuid[:8]}: {self._sum()}>")
 
     def __str__(self) -> str:
-        return self.bundle["text/plain"]
+        return printable(self.bundle["text/plain"])
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return printable_bundle(self.bundle)
