@@ -17,7 +17,7 @@ from .display import relative_link
 from .family import Family, Member, find_family
 from .thumbnails import ImageSource, picture_of
 
-__all__ = ["History", "operation_words"]
+__all__ = ["History", "operation_words", "parent_words"]
 
 _SIDE_PX = 72
 _MOST_PICTURES = 12
@@ -116,7 +116,7 @@ class History(Sequence[RunRecord]):
         record = member.record
         words = " ".join((record.prompt or "").split())
         what = operation_words(record)
-        role = "" if member.link is None else _role(member.link)
+        role = "" if member.link is None else parent_words(member.link)
         link = "" if role in _PLAIN else " continued" if role == "conversation" else f" with this {role}"
         about = f": {_shortened(words)}" if words else ""
         facts = [record.created_at_utc[:16].replace("T", " ")]
@@ -134,7 +134,7 @@ class History(Sequence[RunRecord]):
         gone = "" if parent.task_uuid in self.family.members else ", not in the log"
         if parent.task_uuid not in self.family.members and not self.family.is_complete:
             gone = ", not shown"
-        return f"{parent.task_uuid[:8]} ({_role(parent)}{gone})"
+        return f"{parent.task_uuid[:8]} ({parent_words(parent)}{gone})"
 
     def _item(self, member: Member) -> Item:
         record = member.record
@@ -169,7 +169,8 @@ def operation_words(record: RunRecord) -> str:
     return "image to image" if "seedImage" in fields else "image"
 
 
-def _role(parent: Parent) -> str:
+def parent_words(parent: Parent) -> str:
+    """Return what a result of a parent was used as, with its number if it is not the first: `mask #2`."""
     role = _ROLES.get(parent.role, parent.role)
     number = "" if parent.index in {None, 0} else f" #{(parent.index or 0) + 1}"
     return f"{role}{number}"
