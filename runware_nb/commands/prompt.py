@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -63,10 +64,16 @@ def _save(session: Session, options: argparse.Namespace) -> CommandResult:
     places = ", ".join(f"{{{name}}}" for name in places_in(text))
     values = f" Its values: {places}." if places else ""
     return CommandResult(
-        {"text/plain": f"{options.name} is {how} {path}. Write {{@{options.name}}} to use it.{values}{undo}"},
+        {"text/plain": f"{options.name} is {how} {_shown(path)}. Write {{@{options.name}}} to use it.{values}{undo}"},
         {"name": options.name, "text": text, "file": str(path), "replaced": is_replaced},
         value=text,
     )
+
+
+def _shown(path: Path) -> str:
+    """Format a path relative to the working directory, so that a notebook that is shared contains no machine path."""
+    here = Path.cwd()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else str(path)
 
 
 def list_prompts(session: Session, only: str | None = None) -> CommandResult:

@@ -270,6 +270,10 @@ def _render_plain(view: ResultsView, results: Sequence[Result], guides: Sequence
             images.append(decode(guide.path.read_bytes()))
     for result in results:
         with contextlib.suppress(MediaError):
+            if result.text is not None:
+                notices.append(result.text)
+            elif result.structured is not None:
+                notices.append(json.dumps(result.structured, ensure_ascii=False))
             if result.medium is None:
                 continue
             body = result.bytes

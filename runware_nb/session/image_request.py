@@ -14,7 +14,7 @@ from ..core.items import Item
 from ..core.operations import TEXT_TO_IMAGE, operation_of
 from ..core.option_values import parse_loras
 from ..core.outpainting import Outpaint, Ratio, extend_to_ratio, parse_outpaint
-from ..errors import ArgumentInvalid, TaskInvalid
+from ..errors import ArgumentInvalid, RunwareNBError, TaskInvalid
 from ..providers.runware.catalog import DEFAULT_MODEL, all_models, find_model
 from ..providers.runware.image_options import STRUCTURED, GuideSource, check_accepted, wire_fields
 from ..providers.runware.operations import WIRE_NAMES, wire_name
@@ -108,6 +108,8 @@ def image_request(
         outpaint, final, notes = _outpaint(session, {**values, "seed_image": source}, rules, typed, defaults)
         values["width"], values["height"] = final
         fields["outpaint"] = outpaint.to_wire()
+    elif session is not None and "seed_image" in values and not {"width", "height"} & (values.keys() - {*defaults}):
+        (values["width"], values["height"]), notes = _size_of_source(session, values, rules, typed)
     media = {wire_name(medium): values[medium] for medium in _INPUTS if medium in values}
     plain = {key: value for key, value in values.items() if key in WIRE_NAMES}
     plain = {"model": DEFAULT_MODEL, "width": _DEFAULT_PX, "height": _DEFAULT_PX, **plain}
@@ -222,6 +224,36 @@ def _outpaint(
     return outpaint, final, tuple(notes)
 
 
+def _size_of_source(
+    session: Session, values: Mapping[str, Any], rules: Rulebook | None, typed: Mapping[str, str]
+) -> tuple[tuple[int, int], tuple[str, ...]]:
+    """Return the size of the image to start from, so that an edit does not distort it, and sentences about changes.
+
+    If the size is not known here, as of an image of another server, the usual size applies. A source that cannot be
+    used at all is refused later, with its own sentence.
+    """
+    shown = typed.get("seed_image", "seed_image")
+    usual = (values.get("width", _DEFAULT_PX), values.get("height", _DEFAULT_PX))
+    try:
+        width, height = size_of_image(session, values["seed_image"], shown)
+    except RunwareNBError:
+        return usual, ()
+    step = _step_px(rules)
+    low, high = _bounds_px(rules)
+    scale = min(1.0, high / max(width, height))
+    scale = max(scale, low / min(width, height))
+    size = (_rounded(width * scale, step), _rounded(height * scale, step))
+    if not low <= min(size) <= max(size) <= high:  # no size of this shape is accepted
+        return usual, ()
+    if size == (width, height):
+        return size, ()
+    note = (
+        f"The result has {size[0]}x{size[1]} px, and not the {width}x{height} px of {shown}: the model accepts {low} "
+        f"to {high} px in steps of {step} px."
+    )
+    return size, (note,)
+
+
 def _source_in(extra: Mapping[str, Any]) -> Any:
     """Return the image to start from among further parameters in wire spelling; None if there is none."""
     inputs = extra.get("inputs")
@@ -245,7 +277,14 @@ def _step_px(rules: Rulebook | None) -> int:
     return step if isinstance(step, int) and step > 0 else 1
 
 
-def _rounded(pixels: int, step: int) -> int:
+def _bounds_px(rules: Rulebook | None) -> tuple[int, int]:
+    width = {} if rules is None else rules.schema.get("properties", {}).get("width", {})
+    found = [width.get(name) if isinstance(width, Mapping) else None for name in ("minimum", "maximum")]
+    low, high = (value if isinstance(value, int) else None for value in found)
+    return low or 1, high or 2 * _DEFAULT_PX
+
+
+def _rounded(pixels: float, step: int) -> int:
     return max(step, int(pixels / step + 0.5) * step)
 
 

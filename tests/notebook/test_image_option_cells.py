@@ -50,6 +50,35 @@ def test_a_ratio_is_reported_in_pixels_before_anything_is_sent(notebook, capsys,
 
 
 @pytest.mark.parametrize(
+    ("size", "line", "expected"),
+    [
+        ((256, 128), "", (256, 128)),
+        ((250, 120), "", (272, 128)),
+        ((4000, 1000), "", (2048, 512)),
+        ((64, 32), "", (256, 128)),
+        ((6000, 100), "", (1024, 1024)),  # no accepted size has this shape
+        ((256, 128), "-s 512x512", (512, 512)),
+    ],
+)  # fmt: skip
+def test_an_edit_has_the_size_of_its_source(notebook, capsys, size, line, expected):
+    """An edit without --size keeps the shape of its source, and a notice states a size that had to be changed."""
+    Image.new("RGB", size, "teal").save("in.png")
+    notebook.run(f"%%runware --from in.png {line} --dry-run\na lake")
+    shown = capsys.readouterr().out
+    assert f"width           {expected[0]}\nheight          {expected[1]}" in shown
+    is_changed = not line and expected not in {size, (1024, 1024)}
+    assert (
+        f"The result has {expected[0]}x{expected[1]} px, and not the {size[0]}x{size[1]} px of --from" in shown
+    ) is is_changed
+
+
+def test_the_size_of_a_source_precedes_the_default_of_settings(notebook):
+    notebook.run('%config RunwareMagics.size = "512x512"')
+    notebook.run("%%runware --from in.png --seed 4 -q\na lake")
+    assert (last_request()["width"], last_request()["height"]) == (256, 128)
+
+
+@pytest.mark.parametrize(
     ("line", "message"),
     [
         ("--outpaint 16:9", "--outpaint extends an image, and there is none. Nothing was sent. Add --from"),

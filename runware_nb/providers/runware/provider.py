@@ -22,7 +22,7 @@ from ..base import Accepted, Account, Attempt, Capabilities, Description, Limite
 from .catalog import estimate_usd
 from .classify import task_error
 from .client import Client
-from .operations import operation_of_task
+from .operations import operation_name, operation_of_task
 from .parameters import DELIVERY, in_order, parameters_of
 from .planner import Planner
 from .tasks import current_task_type, earlier_turns, expected_results, prepare, prompt_of
@@ -126,8 +126,9 @@ class RunwareProvider:
         ordered = in_order(task)
         shown = tuple((name, value) for name, value in ordered.items() if name not in _NOT_OF_ONE_RESULT)
         schema = task.get("jsonSchema")
+        task_type = str(task.get("taskType", ""))
         return Description(
-            prompt_of(task) or str(task.get("taskType", "")), shown, turns=earlier_turns(task),
+            prompt_of(task) or operation_name(task_type) or task_type, shown, turns=earlier_turns(task),
             is_json=schema is not None or task.get("outputFormat") == "JSON",
             schema=schema if isinstance(schema, Mapping) else None,
         )  # fmt: skip
