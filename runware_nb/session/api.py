@@ -20,8 +20,8 @@ from ..engine.media_sources import look_up, upload_media
 from ..engine.thumbnails import first_picture
 from ..errors import ArgumentInvalid, ConfigError, TaskInvalid
 from ..loop import background_loop, wait
-from ..media.incoming import media_bytes
-from ..media.provenance import Provenance, read_provenance
+from ..media.incoming import given_bytes, media_bytes
+from ..media.provenance import PROVENANCE_TYPES, Provenance, read_provenance
 from ..present.table import render_table
 from ..printable import printable, printable_bundle
 from ..providers.runware.operations import WIRE_NAMES
@@ -229,7 +229,8 @@ def read(image: Any) -> Provenance:
     Raises:
         MediaError: It cannot be read, or is a kind of file that carries no provenance.
     """
-    return read_provenance(media_bytes(image)[0])
+    body, media_type = given_bytes(image)
+    return read_provenance(body if media_type in PROVENANCE_TYPES else media_bytes(image)[0])
 
 
 def upload(medium: Any) -> Upload:
