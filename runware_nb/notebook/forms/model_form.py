@@ -15,6 +15,7 @@ from ...engine.front_end import current_front_end
 from ...errors import MagicUsageError, RunwareNBError, TaskInvalid
 from ...present.html import MUTED, element, text
 from ...providers.runware.catalog import FieldProblem, Rulebook, find_model
+from ...providers.runware.tasks import can_stream
 from .controls import TextControl
 from .look import Look
 from .media_words import cell_of
@@ -99,7 +100,10 @@ class ModelForm:
             said = problems[0] if count == 1 else f"{count} fields need attention: {'; '.join(problems)}"
             raise TaskInvalid(said)
         head = {"taskType": self._rules.task_type or "imageInference", "model": self._rules.air}
-        return {**head, **self._others, **nested(values)}
+        task = {**head, **self._others, **nested(values)}
+        if can_stream(task["taskType"]) and task.get("numberResults", 1) == 1:
+            task.setdefault("deliveryMethod", "stream")  # as the command and the function do
+        return task
 
     @property
     def cell(self) -> str:
