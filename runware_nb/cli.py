@@ -98,9 +98,9 @@ def _run(words: list[str]) -> int:
     from .session import current_session
 
     answer = call.run(current_session())
-    if answer.job is not None:
-        answer = _wait(answer)
     as_json = call.options.json or not _is_terminal(sys.stdout)
+    if answer.job is not None:
+        answer = _wait(answer, prints_text=not as_json)
     for note in answer.notes + (answer.json_notes if as_json else ()):
         _say(note)
     if as_json:
@@ -125,13 +125,25 @@ def _add_json(parser: LineParser, command: Command) -> None:  # noqa: ARG001 - e
     parser.add_argument("--json", action="store_true", help="JSON even when a person is reading")
 
 
-def _wait(answer: CommandResult) -> CommandResult:
+def _wait(answer: CommandResult, *, prints_text: bool) -> CommandResult:
+    """Wait for a job, and return what is printed about it.
+
+    Args:
+        answer: With a job.
+        prints_text: Whether a generated text is printed while it is written.
+    """
     from .commands.text_to_image import answer_of
     from .engine.display import render_outcome
 
     job = answer.job
     assert job is not None
+    printed = ""
     try:
+        if prints_text and job.record.operation == "text":
+            for piece in job.pieces(raises=False):
+                _print(piece, end="")
+                printed += piece
+            _print()
         outcome = job.result()
     except RunwareNBError:
         for notice in job.notices:
@@ -139,6 +151,9 @@ def _wait(answer: CommandResult) -> CommandResult:
         raise
     written = answer_of(outcome)
     shown = render_outcome(outcome)["text/plain"]
+    if printed:
+        _print("")
+        shown = shown.removeprefix(printed).lstrip("\n")  # what is known about the text stands below it
     bundle = {"text/plain": "\n".join([shown, *written["files"]])}
     return CommandResult(bundle, written, tuple(job.notices), is_failure=bool(outcome.errors))
 
@@ -193,8 +208,12 @@ class _CannotWrite(Exception):
     """The output cannot be written, such as to a full disk."""
 
 
-def _print(text: str | None = None) -> None:
+def _print(text: str | None = None, *, end: str = "\n") -> None:
     """Write a line to stdout and flush it; None only flushes. Whatever the text contains, only plain text is written.
+
+    Args:
+        text: The line.
+        end: What follows it.
 
     Raises:
         _ReaderGone: The reader has ended.
@@ -204,7 +223,7 @@ def _print(text: str | None = None) -> None:
         return  # closed by the caller
     try:
         if text is not None:
-            print(_encodable(printable(text), sys.stdout))  # noqa: T201 - what a terminal is for
+            print(_encodable(printable(text), sys.stdout), end=end)  # noqa: T201 - what a terminal is for
         sys.stdout.flush()
     except BrokenPipeError:
         raise _ReaderGone from None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..core.prompts import Prompt
-from ..printable import printable_bundle
+from ..printable import printable, printable_bundle
 from ..session import current_session
 from .prompt import list_prompts
 from .prompts_in import places_in, render_prompt
@@ -108,7 +108,7 @@ class SavedPrompts:
         return render_prompt(current_session(), text, _with_seed(values, seed), seed=seed)
 
     def __repr__(self) -> str:
-        return f"<saved prompts: {', '.join(self) or 'none'}>"
+        return printable(f"<saved prompts: {', '.join(self) or 'none'}>")
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         answer = list_prompts(current_session())

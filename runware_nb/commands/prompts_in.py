@@ -62,18 +62,21 @@ _WILDCARD_ONLY = re.compile(rf"(?P<escape>\\)?{_WILDCARD}")
 _ESCAPABLE_WILDCARD = re.compile(rf"\\?{_WILDCARD}")
 
 
-def add_prompt_options(parser: argparse.ArgumentParser, *, has_weights: bool = False) -> None:
-    """Declare the options of every command with a prompt; *has_weights* for generating images."""
+def add_prompt_options(parser: argparse.ArgumentParser, *, for_images: bool = False) -> None:
+    """Declare the options of every command with a prompt; *for_images* adds those of image generation."""
     group = parser.add_argument_group("prompt")
     group.add_argument(
         "-v", "--var", action="append", metavar="NAME=TEXT", help="value of {NAME} in the prompt; repeatable"
     )
-    if has_weights:
+    if for_images:
         group.add_argument(
             "--weights",
             action="store_const",
             const=True,
             help="apply weights in the prompt, such as (red:1.3) or red++",
+        )
+        group.add_argument(
+            "--enhance", action="store_true", help="have the prompt enhanced first, and use the version that comes back"
         )
 
 

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("words", nargs="*", help="the prompt")
     parser.add_argument("--prompt", metavar="TEXT", help="the prompt, as an option")
     add_image_options(parser)
-    add_prompt_options(parser, has_weights=True)
+    add_prompt_options(parser, for_images=True)
     add_label_options(parser)
 
 
@@ -84,6 +84,8 @@ def submit(
     prompts = render_options(session, options, {"positive": prompt, "negative": options.negative})
     options.negative = prompts.get("negative")
     request = request_from(options, prompts["positive"], lambda word: find_image(word, session, names), session)
+    if options.enhance:
+        request = replace(request, enhances=True)
     if options.weights:
         request = replace(request, task=replace(request.task, prompt_weighting=True))
     if options.dry_run:

@@ -193,18 +193,21 @@ class ChainedJob(Job):
         if not self.is_waiting:
             return super()._state_after_wait()
         cancel = command("pending", cancel=True, python="rw.cancel_queued()")
-        state = (
-            f"Run {self.task_uuid} {self._what_is_awaited()}. It is sent when that result is here, and costs nothing "
-            "if this kernel ends before."
-        )
+        awaited = self._what_is_awaited()
+        state = f"Run {self.task_uuid} is about to be sent, and its result goes to the log."
+        if awaited is not None:
+            state = (
+                f"Run {self.task_uuid} {awaited}. It is sent when that result is here, and costs nothing if this "
+                "kernel ends before."
+            )
         return state, Remedy("{0} cancels it.", (cancel,))
 
-    def _what_is_awaited(self) -> str:
-        """Return what the step waits for, as a phrase."""
+    def _what_is_awaited(self) -> str | None:
+        """Return what the step waits for, as a phrase; None if its sources have ended."""
         jobs = {id(source.job): source.job for source in self.step.sources if not source.job.is_done}
         names = [_named(job.record) for job in jobs.values()]
         if len(names) < 2:
-            return f"waits for run {''.join(names)}" if names else "is about to be sent"
+            return f"waits for run {names[0]}" if names else None
         return f"waits for runs {', '.join(names[:-1])} and {names[-1]}"
 
 

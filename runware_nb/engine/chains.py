@@ -138,7 +138,7 @@ class Chains:
         """Submit a step in the ordinary way, in a worker thread. Whatever goes wrong before it is sent ends its job."""
         step = job.step
         try:
-            task: Task = deliver(step.task, job.task_uuid)
+            task: Task = deliver(step.task, step.sources, job.task_uuid)
             provider = self._ports.provider(step.service)
             if provider.name != step.provider:
                 # Its price was agreed to at another service, and the sandbox may have been left for the paid one.

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from ..core.media_types import IMAGE_TYPES, ending_for, sniff
 from ..core.money import format_amount, format_costs
+from ..core.operations import OPERATIONS, TEXT_TO_IMAGE
 from ..core.results import PARTIAL, Outcome, Result
 from ..errors import MediaError, TaskError
 from ..media import MemoryMedium, decode, make_thumbnail
@@ -62,6 +63,11 @@ _ENDED = {
     "unknown": Remedy("The service did not state why the text ended."),
 }
 _SIDE_PX = 512
+_NOUNS = {
+    "video": {ending_for(kind) for kind in ("video/mp4", "video/webm", "video/quicktime")},
+    "audio file": {ending_for(kind) for kind in ("audio/mpeg", "audio/wav", "audio/flac", "audio/ogg", "audio/mp4")},
+    "3D model": {ending_for("model/gltf-binary")},
+}
 _LEAST_SHARE = 8 * 1024
 """Bytes of a still picture, however many there are in one output."""
 COUNTED_AT_MOST = 10_000
@@ -284,6 +290,16 @@ def _render_plain(view: ResultsView, results: Sequence[Result], guides: Sequence
     return render_plain(view, None if sheet is None else sheet.body, "" if sheet is None else sheet.media_type)
 
 
+def _work_of(run: RunRecord) -> str:
+    """Return what a run was asked to do: its prompt, with the operation before it if it is not the usual one."""
+    operation = run.operation or run.task_type
+    is_named = operation in _NAMED or not run.prompt
+    return ": ".join(filter(None, [operation if is_named else "", run.prompt]))
+
+
+_NAMED = frozenset(operation.name for operation in OPERATIONS if operation is not TEXT_TO_IMAGE)
+
+
 def runs_table(
     runs: Sequence[RunRecord],
     pictures: Sequence[object] = (),
@@ -306,12 +322,12 @@ def runs_table(
             run.created_at_utc[:19].replace("T", " "),
             run.state.value,
             "" if run.execution_count is None else f"[{run.execution_count}]",
-            run.model or run.task_type,
+            run.model or run.operation or run.task_type,
             _count(run),
             "" if run.cost is None else format_amount(run.cost, run.cost_unit),
             format_stars(run.best_rating),
             ", ".join(run.tags),
-            _clip(run.prompt or run.task_type, 60),
+            _clip(_work_of(run), 60),
         )
         for run, picture in zip(runs, pictures or [""] * len(runs), strict=True)
     ]
@@ -425,6 +441,7 @@ def _other_medium(
         words=_join(name, body, *(preview.facts if preview is not None else ())),
         player=kind.value if kind in {MediumKind.VIDEO, MediumKind.AUDIO} else "",
         note="" if preview is None else preview.problem,
+        is_only_saved=kind in {MediumKind.MODEL, MediumKind.OTHER},
     )
     if preview is None or preview.body is None:
         return tile
@@ -546,13 +563,13 @@ def _facts(outcome: Outcome) -> list[str]:
 def _noun(results: Sequence[Result]) -> str:
     """Return what results are called: videos, audio and 3D models by their names, everything else `result`."""
     endings = {result.path.suffix for result in results if result.path is not None}
-    for media_type in ("video/mp4", "video/webm", "video/quicktime", "model/gltf-binary"):
-        if endings == {ending_for(media_type)}:
-            return kind_of(media_type).value
-    return "result"
+    found = [noun for noun, suffixes in _NOUNS.items() if endings and endings <= suffixes]
+    return found[0] if found else "result"
 
 
 def _count(run: RunRecord) -> str:
+    if any(result.raw.get(PARTIAL) is True for result in run.results):
+        return "incomplete"
     good = sum(result.error is None for result in run.results)
     failed = len(run.results) - good
     return f"{good} + {failed} failed" if failed else str(good or "")

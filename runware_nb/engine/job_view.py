@@ -71,7 +71,7 @@ def _operation(record: RunRecord) -> Operation | None:
 
 
 def _prompt(record: RunRecord) -> str:
-    return record.prompt or (record.model if _is_foreign(record) else None) or record.task_type
+    return record.prompt or (record.model if _is_foreign(record) else None) or record.operation or record.task_type
 
 
 def _is_foreign(record: RunRecord) -> bool:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from ..core.chaining import METHODS, Operations, Performer
-from ..core.results import Outcome, Result
+from ..core.results import PARTIAL, Outcome, Result
 from ..errors import RunwareNBError, TransportError, TransportTimeout
 from ..forking import make_lock, restart_after_fork
 from ..loop import WaitInterrupted, background_loop, wait, wait_async
@@ -152,19 +152,29 @@ class Job(Operations["Job"], Coroutine[Any, None, Outcome]):
     @property
     def has_text(self) -> bool:
         """Whether a piece of a text, or of the model's reasoning, has arrived while it was written."""
-        return bool(self._texts or self._reasonings)
+        return bool(self._texts or self._reasonings or self._kept)
+
+    @property
+    def _kept(self) -> Mapping[str, Any]:
+        """The incomplete text that the log has of a run of another kernel; empty if there is none."""
+        raws = (kept.raw for kept in self.record.results if kept.error is None)
+        return next((raw for raw in raws if raw.get(PARTIAL) is True), {})
 
     @property
     def text(self) -> str:
         """The text so far; empty if the run generates none."""
         whole = self._whole()
-        return "".join(self._texts) if whole is None else whole.text or ""
+        if whole is not None:
+            return whole.text or ""
+        return "".join(self._texts) or str(self._kept.get("text", ""))
 
     @property
     def reasoning(self) -> str:
         """The model's reasoning so far; empty if there is none."""
         whole = self._whole()
-        return "".join(self._reasonings) if whole is None else whole.reasoning or ""
+        if whole is not None:
+            return whole.reasoning or ""
+        return "".join(self._reasonings) or str(self._kept.get("reasoningContent", ""))
 
     def _whole(self) -> Result | None:
         """Return the first result, if it is here: it counts where it differs from the pieces."""
@@ -179,10 +189,13 @@ class Job(Operations["Job"], Coroutine[Any, None, Outcome]):
         if reasoning:
             self._reasonings.append(reasoning)
 
-    def pieces(self) -> Iterator[str]:
+    def pieces(self, *, raises: bool = True) -> Iterator[str]:
         """Wait for the text, and yield its pieces as they arrive, without the reasoning.
 
         The text of a run that is not streamed, or that the log answers, is one piece.
+
+        Args:
+            raises: Whether an incomplete text raises what ended it; otherwise it is in the outcome only.
 
         ```python
         for piece in rw.text("Write a haiku").pieces():
@@ -204,7 +217,7 @@ class Job(Operations["Job"], Coroutine[Any, None, Outcome]):
                     changed.wait(_TICK_S)  # short, so that Stop ends it
             except KeyboardInterrupt:
                 raise WaitInterrupted(self.owner.stop(self)) from None
-        yield from self._rest(taken)
+        yield from self._rest(taken, raises=raises)
 
     async def stream(self) -> AsyncIterator[str]:
         """Wait for the text without blocking, and yield its pieces as they arrive. See `pieces`.
@@ -223,10 +236,10 @@ class Job(Operations["Job"], Coroutine[Any, None, Outcome]):
                     yield self._texts[taken - 1]
                 if not changed.is_set():
                     await asyncio.sleep(_TICK_S)
-        for piece in self._rest(taken):
+        for piece in self._rest(taken, raises=True):
             yield piece
 
-    def _rest(self, taken: int) -> Iterator[str]:
+    def _rest(self, taken: int, *, raises: bool) -> Iterator[str]:
         """Yield what is left after the first pieces, and raise what ended the run."""
         outcome = self.future.result()
         shown = "".join(self._texts[:taken])
@@ -234,7 +247,7 @@ class Job(Operations["Job"], Coroutine[Any, None, Outcome]):
         rest = text.removeprefix(shown) if text.startswith(shown) else text
         if rest:
             yield rest
-        if outcome.errors:
+        if outcome.errors and raises:
             raise outcome.errors[0]
 
     @contextlib.contextmanager

@@ -34,7 +34,7 @@ from ..reprs import short_repr
 from .input_lineage import Input, inline_bytes
 
 if TYPE_CHECKING:
-    from ..runlog import FoundResult, RunLog
+    from ..runlog import FoundResult, RunLog, Uploaded
     from .ports import Ports
 
 __all__ = ["RemembersUploads", "Sources", "UrlChecks", "check_masks", "forget_uploads", "load_again", "look_up",
@@ -42,6 +42,9 @@ __all__ = ["RemembersUploads", "Sources", "UrlChecks", "check_masks", "forget_up
 
 _KEPT_FOR = dt.timedelta(days=29)
 """How long after its last use an uploaded medium is named again: the service deletes it after 30 days."""
+_NOTED_AGAIN = dt.timedelta(days=1)
+"""How old the record of the last use is before another use is recorded: one row a day instead of one for each task."""
+_UPLOAD_LIFE = dt.timedelta(days=30)
 _RESULT_KEPT_FOR = dt.timedelta(days=6)
 """How long after its run a result is named by its UUID: its URL was seen to live for about 7 days (reference 3.2)."""
 _UUIDS = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -194,16 +197,42 @@ class _LookUp:
             return False
         return found.finished_at_utc is None or found.finished_at_utc >= _at(-_RESULT_KEPT_FOR)
 
-    def _named(self, role: str, value: str) -> str:
+    def _named(self, role: str, value: str) -> Any:
         """Look up a URL or a UUID: a medium of an earlier run is known by the UUID in its name."""
         found = self._of_result(value)
         if found is not None:
             known = Input(found.sha256, found.file, value, found.task_uuid, found.position)
             self._add(role, known, lambda: self._size_of_file(found))
-            return value
+            path = self._ports.media.find_here(found.file)
+            if path is None or not self._passes_names or self._service_has(found):
+                return value
+            # The service has deleted it, as far as can be told from its age, and its file is here.
+            return self._to_send(path, load_medium(path, is_mask=role in MASK_FIELDS))
+        upload = self._upload_named(value)
+        if upload is not None and upload.used_at_utc < _at(-_UPLOAD_LIFE):
+            return self._expired_upload(role, value, upload)
         size = None if self._urls is None else self._urls.check(value, kind_of_field(role))
-        self._add(role, Input(sha256=self._uploaded_hash(value), named=value), lambda: size)
+        sha256 = self._provider.uploaded_hashes.get(value) or (None if upload is None else upload.sha256)
+        self._add(role, Input(sha256=sha256, named=value), lambda: size)
         return value
+
+    def _expired_upload(self, role: str, value: str, upload: Uploaded) -> Any:
+        """Return the file of an upload that the service has deleted, to be uploaded again.
+
+        Raises:
+            MediaError: It is not here.
+        """
+        path = self._ports.media.find_hash(upload.sha256)
+        if path is None:
+            raise cannot_use(
+                f"the medium {value}",
+                f"it has expired: it was used last on {upload.used_at_utc[:10]}, and the service deletes uploads 30 "
+                "days after their last use",
+                "Give the file itself, which is then uploaded again.",
+            )
+        medium = load_medium(path, kind=kind_of_field(role), is_mask=role in MASK_FIELDS)
+        self._add(role, self._stored(medium, path), lambda: medium.size_px)
+        return self._to_send(path, medium)  # which finds that the last use is too long ago
 
     def _add(self, role: str, known: Input, size: Callable[[], tuple[int, int] | None]) -> None:
         self._found.append(known)
@@ -223,14 +252,13 @@ class _LookUp:
                 return found
         return None
 
-    def _uploaded_hash(self, name: str) -> str | None:
-        """Return the hash of a medium that the user names by the UUID of an earlier upload."""
-        known = self._provider.uploaded_hashes.get(name)
-        if known is not None or not self._passes_names or not is_uuid(name):
-            return known
+    def _upload_named(self, name: str) -> Uploaded | None:
+        """Return the earlier upload that the user names by its UUID."""
+        if not self._passes_names or not is_uuid(name):
+            return None
         assert isinstance(self._provider, RemembersUploads)
         try:
-            return self._ports.log.find_uploaded_hash(self._provider.upload_scope(), name)
+            return self._ports.log.find_uploaded(self._provider.upload_scope(), name)
         except RunLogError:
             return None
 
@@ -358,9 +386,17 @@ def check_masks(media: Sequence[tuple[str, tuple[int, int] | None]]) -> None:
 def _known_upload(ports: Ports, provider: RemembersUploads, medium: LoadedMedium) -> str | None:
     """Return the UUID under which the service has a medium from an earlier task; None if it has to be uploaded."""
     try:
-        return ports.log.find_upload(provider.upload_scope(), medium.sent_sha256, since_utc=_at(-_KEPT_FOR))
+        found = ports.log.find_upload(provider.upload_scope(), medium.sent_sha256)
+        if found is None:
+            return None
+        if found.used_at_utc < _at(-_KEPT_FOR):
+            provider.forget_upload(medium.sent_sha256)  # the client of this process remembers it, too
+            return None
+        if found.used_at_utc < _at(-_NOTED_AGAIN):
+            _remember_upload(ports.log, provider, medium.sent_sha256, found.media_uuid)
     except RunLogError:
         return None  # the run itself meets the same fault, and reports it
+    return found.media_uuid
 
 
 async def upload_media(log: RunLog, provider: Provider, task: Item) -> Item:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.chaining import produced_kind
@@ -57,17 +57,22 @@ def resolve(ports: Ports, task: Task) -> tuple[Task, list[Awaited]]:
     return (made, awaited)
 
 
-def deliver(task: Item, step_uuid: str) -> Item:
+def deliver(task: Item, awaited: Sequence[Awaited], step_uuid: str) -> Item:
     """Put the results in the places of what a task has waited for.
 
     Args:
-        task: With `Awaited` in it, whose jobs have ended.
+        task: With `Awaited` in it. Their jobs have ended, or one of them has failed.
+        awaited: Those.
         step_uuid: Task UUID of the step, for the sentence.
 
     Raises:
         SourceFailed: A job has failed, or has not returned the result that is needed.
         TaskInvalid: A text has arrived in the place of a medium, or the reverse.
     """
+    for source in awaited:  # one that has failed ends the step, also while another one is in progress
+        failed = failure_of(source.job, f"Run {step_uuid[:8]}") if source.job.is_done else None
+        if failed is not None:
+            raise failed
 
     def fetch(value: Any, *, is_text: bool) -> Any:
         return _placed(_arrived(value, step_uuid), is_text=is_text) if isinstance(value, Awaited) else value

@@ -189,16 +189,17 @@ class Submitter:
             NotConfirmed: The answer was no, or this session cannot ask. Nothing was sent.
             BudgetExceeded: A budget cannot cover all of it. Nothing was sent.
         """
-        if agreed or self.ports.settings.mode == "replay":
+        if self.ports.settings.mode == "replay":
             return agreed
         self.ports.require_key(provider.name)
         metadata = RunMetadata()
         submissions = [Submission(self, provider, plan, metadata, fresh=False, as_is=False) for plan in first]
         unsent = [submission.priced for submission in submissions if not submission.is_known]
         if not unsent:
-            return False  # only the last task may cost something, and it is asked about when it is submitted
+            return agreed  # only the last task may cost something, and it is asked about when it is submitted
+        # Also if the user has agreed to the cost: a budget that covers the first tasks only must refuse all of them.
         last_one = priced(last.task, last.price, provider.name)
-        self.consent.require([*unsent, last_one], context=self.ports.context(counts=False))
+        self.consent.require([*unsent, last_one], context=self.ports.context(counts=False), agreed=agreed)
         return True
 
     def _replay(self, provider: Provider, plan: Plan, metadata: RunMetadata) -> Job:

@@ -150,6 +150,10 @@ class MediaStore:
         path = self.folder / name if name else None
         return path if path is not None and path.is_file() else None
 
+    def find_hash(self, sha256: str) -> Path | None:
+        """Return the path of the file that was received with this hash; None if it is not on this machine."""
+        return next((self.folder / sha256[:2]).glob(f"{sha256}.*"), None)
+
     def find(self, name: str | None) -> Path | None:
         """Return the path of a stored file, copied from the bucket if needed; None if neither has it."""
         path = self.find_here(name)

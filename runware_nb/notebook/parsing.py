@@ -130,7 +130,7 @@ def cell_parser() -> LineParser:
     """Make the parser of the `%%runware` line."""
     parser = LineParser("%%runware", "Generate images; the cell's body is the prompt, whatever text it is.")
     add_image_options(parser)
-    add_prompt_options(parser, has_weights=True)
+    add_prompt_options(parser, for_images=True)
     group = parser.add_argument_group("cell")
     group.add_argument("-o", "--output", metavar="NAME", help="bind the result to a name; _rw always holds the last")
     group.add_argument("-b", "--background", action="store_true", help="do not wait")

@@ -314,11 +314,7 @@ def _link(source: str, at: int, depth: int) -> tuple[str, int] | None:
     end = _closing(source, start)
     if end < 0 or source[end + 1 : end + 2] != "(":
         return None
-    close = source.find(")", end + 2, end + 2 + _LONGEST_LINK)
-    opened = source.find("(", end + 2, max(close, end + 2))
-    if opened >= 0 and close >= 0:  # one pair of parentheses inside a URL, as in Wikipedia
-        further = source.find(")", close + 1, end + 2 + _LONGEST_LINK)
-        close = further if further >= 0 and " " not in source[close:further].strip() else close
+    close = _closing_parenthesis(source, end + 2)
     if close < 0:
         return None
     url = source[end + 2 : close].strip().split(" ", 1)[0].strip("<>")
@@ -341,6 +337,17 @@ def _closing(source: str, start: int) -> int:
         if letter == "\\":
             continue
         level += (letter == "[") - (letter == "]")
+        if not level:
+            return at
+    return -1
+
+
+def _closing_parenthesis(source: str, start: int) -> int:
+    """Return the place of the parenthesis that closes a URL, which may contain pairs of them; -1 if there is none."""
+    last = source.rfind(")", start, start + _LONGEST_LINK)
+    level = 1
+    for at in range(start, last + 1):
+        level += (source[at] == "(") - (source[at] == ")")
         if not level:
             return at
     return -1

@@ -47,6 +47,7 @@ class Tile:
         file_name: A readable name for a download; empty for an image, which is opened by a click.
         source: Relative path of a file that the browser shows as an image where it can reach it, instead of a copy.
         note: A sentence below the caption.
+        is_only_saved: Whether browsers and JupyterLab do not open files of this type, so that it is only downloaded.
     """
 
     alt: str
@@ -64,6 +65,7 @@ class Tile:
     file_name: str = ""
     source: str = ""
     note: str = ""
+    is_only_saved: bool = False
 
 
 @short_repr()
@@ -201,7 +203,8 @@ def _figure(tile: Tile, place: str) -> str:
         style = "display:block;max-width:100%;height:auto" + (f";{_CHECKERS}" if is_see_through else "")
         height = f' height="{tile.height}"' if tile.height else ""  # a drawing has none of its own
         image = f'<img alt="{text(tile.alt)}" width="{tile.width}"{height} style="{style}" src="{source}">'
-        inner = element("a", image, href=tile.href, title="full size", target="_blank") if tile.href else image
+        is_link = tile.href and not tile.is_only_saved
+        inner = element("a", image, href=tile.href, title="full size", target="_blank") if is_link else image
     if tile.is_flagged:
         inner = element("details", element("summary", "flagged by the service; open to see") + inner)
     below = (_caption(tile.caption) if tile.caption else "") + _file_line(tile) + _panel(tile)
@@ -248,7 +251,8 @@ def _file_line(tile: Tile) -> str:
         return ""
     parts = [text(tile.words)]
     if tile.href:
-        parts.append(element("a", "open full file", href=tile.href, target="_blank"))
+        if not tile.is_only_saved:
+            parts.append(element("a", "open full file", href=tile.href, target="_blank"))
         parts.append(element("a", "download", href=tile.href, download=tile.file_name))
     line = element("div", " · ".join(parts), style=f"{MUTED};font-size:85%")
     return line + (element("div", text(tile.note), style=f"{MUTED};font-size:85%") if tile.note else "")

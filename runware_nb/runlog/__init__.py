@@ -16,6 +16,7 @@ from .records import (
     RunRecord,
     State,
     TwinExists,
+    Uploaded,
     UseRecord,
 )
 
@@ -36,6 +37,7 @@ __all__ = [
     "State",
     "StoredFile",
     "TwinExists",
+    "Uploaded",
     "UseRecord",
 ]
 

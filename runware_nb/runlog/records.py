@@ -25,6 +25,7 @@ __all__ = [
     "RunRecord",
     "State",
     "TwinExists",
+    "Uploaded",
     "UseRecord",
     "is_gone",
     "this_process",
@@ -98,6 +99,20 @@ class FoundResult(NamedTuple):
     url: str | None
     finished_at_utc: str | None
     media_type: str | None
+
+
+class Uploaded(NamedTuple):
+    """A medium that was uploaded.
+
+    Attributes:
+        media_uuid: The service's UUID of it.
+        sha256: Hash of what was sent.
+        used_at_utc: When it was named last, in ISO 8601.
+    """
+
+    media_uuid: str
+    sha256: str
+    used_at_utc: str
 
 
 @short_repr("position", "seed", "cost", "file", "medium_state")

@@ -31,6 +31,7 @@ from .records import (
     RunMissing,
     RunRecord,
     State,
+    Uploaded,
     UseRecord,
     this_process,
 )
@@ -562,27 +563,24 @@ class RunLog:
                         return _found_result(row)
         return None
 
-    def find_upload(self, service: str, sha256: str, *, since_utc: str) -> str | None:
-        """Return the UUID under which a service has a medium; None if it is not known to have it still.
+    def find_upload(self, service: str, sha256: str) -> Uploaded | None:
+        """Return a medium that a service was sent, by the hash of what was sent; None if it was not sent from here.
 
         Args:
             service: The service and the account, as `note_upload` got it.
-            sha256: Hash of what was sent.
-            since_utc: When it must have been used last, in ISO 8601. The service deletes media that are not used.
+            sha256: The hash.
         """
-        wanted = sa.select(uploads.c.media_uuid).where(
-            uploads.c.service == service, uploads.c.sha256 == sha256, uploads.c.used_at_utc >= since_utc
-        )
-        with self.reading() as connection:
-            found = connection.execute(wanted).scalar()
-        return found if isinstance(found, str) else None
+        return self._find_uploaded(service, uploads.c.sha256 == sha256)
 
-    def find_uploaded_hash(self, service: str, media_uuid: str) -> str | None:
-        """Return the hash of a medium that was uploaded; None if it was not uploaded from here."""
-        wanted = sa.select(uploads.c.sha256).where(uploads.c.service == service, uploads.c.media_uuid == media_uuid)
+    def find_uploaded(self, service: str, media_uuid: str) -> Uploaded | None:
+        """Return a medium that was uploaded by its UUID; None if it was not uploaded from here."""
+        return self._find_uploaded(service, uploads.c.media_uuid == media_uuid)
+
+    def _find_uploaded(self, service: str, which: sa.ColumnElement[bool]) -> Uploaded | None:
+        wanted = sa.select(uploads.c.media_uuid, uploads.c.sha256, uploads.c.used_at_utc)
         with self.reading() as connection:
-            found = connection.execute(wanted).scalar()
-        return found if isinstance(found, str) else None
+            row = connection.execute(wanted.where(uploads.c.service == service, which)).first()
+        return Uploaded(*row) if row is not None and all(isinstance(value, str) for value in row) else None
 
     def runs_with_uuids(self, task_uuids: Sequence[str]) -> list[RunRecord]:
         """List the runs with these task UUIDs, oldest first; those that are not in the log are left out."""

@@ -15,6 +15,7 @@ from ..core.plain_values import plain_task
 from ..core.results import Outcome
 from ..engine.display import extent_of, runs_table
 from ..engine.jobs import Job
+from ..engine.media_sources import look_up, upload_media
 from ..engine.thumbnails import first_picture
 from ..errors import ArgumentInvalid, ConfigError, TaskInvalid
 from ..loop import background_loop, wait
@@ -58,6 +59,7 @@ def image(
     prompt: str = "",
     *,
     extra: Mapping[str, Any] | None = None,
+    enhance: bool = False,
     fresh: bool = False,
     agreed: bool = False,
     tags: str | Iterable[str] | None = (),
@@ -69,6 +71,7 @@ def image(
     Args:
         prompt: What to draw. With `vary`, it may be left out.
         extra: Any other parameter, in wire spelling.
+        enhance: Whether the prompt is enhanced first. The price of both is agreed to together.
         fresh: Whether the service is asked again although the log has the answer to this very request.
         agreed: Whether its price is agreed to, however high: nothing is asked.
         tags: A tag for the log, or several.
@@ -95,6 +98,7 @@ def image(
     request = image_request(
         session, prompt, {**defaults, **parameters}, extra=extra, defaults=defaults.keys() - parameters.keys()
     )
+    request = dataclasses.replace(request, enhances=enhance)
     return submit_image(session, request, fresh=fresh, agreed=agreed, tags=labels, note=note)
 
 
@@ -251,11 +255,20 @@ def upload_with(session: Session, medium: Any) -> Upload:
         if not medium.is_done:
             raise ArgumentInvalid("medium", medium, "a medium; this job has no result yet. Nothing was uploaded")
         medium = medium.result()
-    if isinstance(medium, Outcome):
-        if len(medium.results) != 1:
-            raise ArgumentInvalid("medium", medium, "one result, such as outcome[0]. Nothing was uploaded")
-        medium = medium.results[0]
-    return wait(background_loop().submit(session.client().upload(medium)))
+    if isinstance(medium, Outcome) and len(medium.results) != 1:
+        raise ArgumentInvalid("medium", medium, "one result, such as outcome[0]. Nothing was uploaded")
+    client = session.client()
+    # The same lookup as for the media of a task: what the service has from an earlier task is not uploaded again.
+    provider = session.provider("")
+    found = look_up(session, provider, {_FIELD: medium}).task
+    if isinstance(found[_FIELD], str) and found[_FIELD].startswith(("http://", "https://")):
+        return wait(background_loop().submit(client.upload(found[_FIELD])))
+    ready = wait(background_loop().submit(upload_media(session.log, provider, found)))
+    return wait(background_loop().submit(client.upload(ready[_FIELD])))
+
+
+_FIELD = "media"
+"""A field of a task for a medium of any kind."""
 
 
 class LogBook:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..core.items import Item
-from ..core.operations import TEXT_TO_IMAGE
+from ..core.operations import TEXT_TO_IMAGE, operation_of
 from ..core.option_values import parse_loras
 from ..core.outpainting import Outpaint, Ratio, extend_to_ratio, parse_outpaint
 from ..errors import ArgumentInvalid, RunwareNBError, TaskInvalid
-from ..providers.runware.catalog import DEFAULT_MODEL, find_model
+from ..providers.runware.catalog import DEFAULT_MODEL, all_models, find_model
 from ..providers.runware.image_options import STRUCTURED, GuideSource, check_accepted, wire_fields
 from ..providers.runware.operations import WIRE_NAMES, wire_name
-from ..providers.runware.tasks import ImageTask
+from ..providers.runware.tasks import ImageTask, request_of
 from ..reprs import short_repr
 from .image_sources import size_of_image
 from .variations import original_of
@@ -48,11 +48,19 @@ class ImageRequest:
         task: The task. A guide image that has to be made first is a `GuideSource` in it.
         parents: Earlier runs that it depends on and that are not media of the task.
         notes: Sentences about values that were derived.
+        enhances: Whether the prompt is enhanced first, so that the image is made from the version that comes back.
     """
 
     task: ImageTask
     parents: tuple[Parent, ...] = ()
     notes: tuple[str, ...] = ()
+    enhances: bool = False
+
+    @property
+    def first(self) -> list[Item]:
+        """The tasks whose results the image needs: those of its guide images, and the last one for its prompt."""
+        tasks = [guide.to_task() for guide in guide_sources(self.task)]
+        return [*tasks, _enhancement_of(self.task.positive_prompt)] if self.enhances else tasks
 
 
 def image_request(
@@ -87,7 +95,7 @@ def image_request(
     if "vary" in values:
         values, carried, prompt, parents = _as_variation(session, values, prompt, defaults, typed)
     name = str(values.get("model") or DEFAULT_MODEL)
-    rules = None if session is None else session.planner.rules_for(name)
+    rules = session.planner.rules_for(name) if session is not None and (own or "outpaint" in values) else None
     air = name if session is None else session.aliases.air_of(name)
     known = find_model(air)
     check_accepted(rules, own, name="" if known is None else known.name)
@@ -281,15 +289,18 @@ def _rounded(pixels: float, step: int) -> int:
 
 
 def plan_image(session: Session, request: ImageRequest) -> Plan:
-    """Return what a request would send, and its price together with the guide images that are made first."""
+    """Return what a request would send, and its price together with what is made first: guide images and a prompt."""
     plan = session.plan(request.task)
     plan.warnings = [*request.notes, *plan.warnings]
-    guides = [session.plan(guide.to_task()) for guide in guide_sources(request.task)]
-    if guides:
-        costs = [one.price.usd for one in (*guides, plan)]
+    first = [session.plan(task) for task in request.first]
+    if first:
+        costs = [one.price.usd for one in (*first, plan)]
         total = "unknown" if None in costs else f"${sum(cost or 0 for cost in costs):.4f}"
+        guides = first[:-1] if request.enhances else first
         kinds = ", ".join(str(guide.task["model"]) for guide in guides)
-        plan.warnings.insert(0, f"A guide image is made first ({kinds}). All together: {total}.")
+        what = ["The prompt is enhanced first."] if request.enhances else []
+        what += [f"A guide image is made first ({kinds})."] if guides else []
+        plan.warnings.insert(0, f"{' '.join(what)} All together: {total}.")
     return plan
 
 
@@ -303,23 +314,33 @@ def submit_image(
     fresh: bool = False,
     agreed: bool = False,
 ) -> Job:
-    """Submit a request, and before it the preprocessors of its guide images.
+    """Submit a request, and before it the preprocessors of its guide images and the enhancement of its prompt.
 
-    The image is planned first: a request that would be refused must not pay for a guide image. The user agrees to the
+    The image is planned first: a request that would be refused must not pay for what it needs. The user agrees to the
     cost of all of it at once. A guide image that the log has costs nothing.
     """
     labels: Any = {"tags": tags, "note": note}
-    guides = guide_sources(request.task)
-    if guides:
-        plan = session.plan(request.task)
-        agreed = session.engine.agree_to_chain([guide.to_task() for guide in guides], plan, agreed=agreed)
+    first = request.first
     task = request.task
-    if guides:
-        runs = [session.submit(guide.to_task(), agreed=agreed, **labels) for guide in guides]
-        task = _with_guides(task, runs)
+    if first:
+        plan = session.plan(task)
+        agreed = session.engine.agree_to_chain(first, plan, agreed=agreed)
+        runs = [session.submit(each, agreed=agreed, **labels) for each in first]
+        if guide_sources(task):
+            task = _with_guides(task, runs)
+        if request.enhances:
+            # The text of the enhancement takes the place of this job, and the image records it as its parent.
+            task = replace(task, positive_prompt=cast("str", runs[-1]))
     job = session.submit(task, template=template, fresh=fresh, agreed=agreed, parents=request.parents, **labels)
     job.notices.extend(request.notes)
     return job
+
+
+def _enhancement_of(prompt: str) -> Item:
+    """Return the task that writes one more detailed version of a prompt."""
+    task = request_of(operation_of("enhance"), {"prompt": prompt, "versions": 1})
+    model = next(model.air for model in all_models() if model.task_type == task["taskType"])
+    return {**task, "model": model}
 
 
 def guide_sources(task: ImageTask) -> list[GuideSource]:

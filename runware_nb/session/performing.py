@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from ..core.chaining import OF_EVERY_RUN, method_name, method_signature, subject_of
 from ..core.items import Item
 from ..core.operations import Operation
+from ..core.prompts import as_prompt
 from ..core.results import Outcome, Result
 from ..engine.chained_job import Awaited
 from ..engine.job_group import JobGroup
@@ -103,8 +104,8 @@ class SessionPerformer:
         value: Any = medium
         if subject is not None and subject.is_list:
             value = [medium]
-        elif subject is None and isinstance(medium, Result):
-            value = medium.text
+        elif subject is None:
+            value = as_prompt(medium)  # names the run of the text as a parent
         task = build_request(self._session, operation, {**given, name: value}, extra=extra)
         return task
 

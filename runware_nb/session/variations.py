@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..core.air import parse_air
 from ..core.media_fields import replace_media
 from ..core.option_values import LoRA
 from ..core.results import Outcome, Result
@@ -14,6 +15,7 @@ from ..engine.media_sources import look_up
 from ..errors import MediaError, RunNotFound, RunwareNBError
 from ..media.incoming import media_bytes
 from ..media.provenance import read_provenance
+from ..providers.runware.catalog import find_model
 from ..providers.runware.operations import WIRE_NAMES, operation_name
 from ..providers.runware.parameters import DELIVERY
 from ..reprs import short_repr
@@ -106,7 +108,11 @@ def _infotext(image: Any) -> Mapping[str, Any] | None:
         return None
     if told is None or not told.prompt.strip():
         return None
-    return {**told.to_wire(), "positivePrompt": told.prompt}
+    made = {**told.to_wire(), "positivePrompt": told.prompt}
+    model = str(made.get("model", ""))
+    if find_model(model) is None and parse_air(model) is None:
+        made.pop("model", None)  # another tool's name of a model means nothing to the service
+    return made
 
 
 def _from_request(request: Mapping[str, Any], parents: tuple[Parent, ...]) -> Original:

@@ -180,6 +180,19 @@ def run_all(page: Page, count: int) -> None:
     page.wait_for_function(READY, timeout=60_000)
 
 
+def run_below(page: Page, source: str) -> None:
+    """Add a cell at the end, and run it."""
+    page.evaluate("""() => {
+        const notebook = window.jupyterapp.shell.currentWidget;
+        notebook.content.activeCellIndex = notebook.content.widgets.length - 1;
+    }""")
+    page.evaluate("window.jupyterapp.commands.execute('notebook:insert-cell-below')")
+    page.evaluate(
+        "source => window.jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.setSource(source)", source
+    )
+    page.evaluate("void window.jupyterapp.commands.execute('notebook:run-cell')")
+
+
 def save(page: Page) -> None:
     page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
     page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty", timeout=20_000)

@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 from playwright.sync_api import TimeoutError as TimedOut
 
-from tests.browser.jupyter import ARTEFACTS, READY, Lab, chromium_page, open_notebook, run_cells, save
+from tests.browser.jupyter import ARTEFACTS, READY, Lab, chromium_page, open_notebook, run_below, run_cells, save
 from tests.many import fill
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -264,19 +264,6 @@ def mask_and_use(page: Page, request: pytest.FixtureRequest) -> None:
     run_below(page, "%%runware -s 512x512 --from ships --mask mask --seed 9 -o new\na blue balloon")
     page.locator(".jp-OutputArea img[alt='a blue balloon']").wait_for(timeout=30_000)
     keep(page, page.locator(".jp-Cell").last, "-painted", request)
-
-
-def run_below(page: Page, source: str) -> None:
-    """Add a cell at the end, and run it."""
-    page.evaluate("""() => {
-        const notebook = window.jupyterapp.shell.currentWidget;
-        notebook.content.activeCellIndex = notebook.content.widgets.length - 1;
-    }""")
-    page.evaluate("window.jupyterapp.commands.execute('notebook:insert-cell-below')")
-    page.evaluate(
-        "source => window.jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.setSource(source)", source
-    )
-    page.evaluate("void window.jupyterapp.commands.execute('notebook:run-cell')")
 
 
 def stop(page: Page, request: pytest.FixtureRequest) -> None:

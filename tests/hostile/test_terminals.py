@@ -196,7 +196,10 @@ def poison(path):
                         written = json.dumps(poisoned(json.loads(value))) if value else STORABLE
                     except ValueError:
                         written = f"{value} {STORABLE}"
-                    if value is None and column in {"error", "inputs", "replay_of", "note", "tags"}:
+                    if column == "prompt_origin":
+                        pairs = {STORABLE: STORABLE}
+                        written = json.dumps({"values": pairs, "saved": pairs, "wildcards": [[STORABLE, STORABLE]]})
+                    elif value is None and column in {"error", "inputs", "replay_of", "note", "tags"}:
                         if column != "note":
                             continue
                         written = STORABLE
@@ -245,6 +248,8 @@ def session(sandbox, make_session, front_end, monkeypatch, tmp_path):
     (made.settings.home / "aliases.json").write_text(
         json.dumps({f"evil{STORABLE}": {"air": f"civitai:1@2{STORABLE}", "asked": STORABLE, "given_at_utc": STORABLE}})
     )
+    Path("prompts").mkdir()
+    Path("prompts/evil.txt").write_text(f"{STORABLE} {{place}}")
     poison(made.settings.home / "runs.sqlite")
     return made
 
@@ -265,6 +270,8 @@ def lines_of(session, tmp_path):
         "connect": ["--transport rest"], "login": [], "logout": [], "status": [""], "sandbox": ["--stop"],
         "models": ["flux --bundled", f"{STORABLE} --bundled", f"ship{STORABLE}"], "model-search": [f"{STORABLE}"],
         "model": ["flux", STORABLE], "alias": ["", STORABLE, f"{STORABLE} flux", f"--remove {STORABLE}"],
+        "prompt": ["", "show evil", f"show {STORABLE}", f"save {STORABLE} x", f"save other a{STORABLE}", "rename evil evil2",
+                   "delete evil2", "restore evil2", f"rename evil2 {STORABLE}", STORABLE],
         "text-to-image": [f"a{STORABLE} -s 256x256 --seed 9 --tag x{STORABLE}", f"a --dry-run -s 256x256 --negative x{STORABLE}",
                           f"a --set scheduler=x{STORABLE}", f"a -m {STORABLE}", f"a --{STORABLE}", f"a --from {STORABLE}"],
         "log": ["", f"--tag x{STORABLE}", f"--sort {STORABLE}", "--limit 1", f"--search x{STORABLE}", f"--since {STORABLE}"],

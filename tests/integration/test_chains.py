@@ -29,7 +29,6 @@ from runware_nb.errors import (
     NotConfirmed,
     NotRecorded,
     RunCancelled,
-    RunwareNBError,
     SourceFailed,
     TaskFailed,
     TaskInvalid,
@@ -290,7 +289,9 @@ def test_replay_mode_answers_a_chain_from_the_log(session, make_session, sandbox
 
 def test_a_failed_source_ends_every_step_after_it(sandbox, session):
     """Each names the run that failed, and not the step before it."""
-    sandbox.faults({"kind": "fail", "on": "imageInference", "message": "no GPU left"})
+    sandbox.faults(
+        {"kind": "refuse", "on": "imageInference", "status": 400, "code": "invalidPrompt", "message": "no such word"}
+    )
     first = session.submit({**TASK, "seed": 5})
     last = first.upscale(2).remove_background().caption()
     with pytest.raises(SourceFailed) as caught:
@@ -298,7 +299,7 @@ def test_a_failed_source_ends_every_step_after_it(sandbox, session):
     assert caught.value.source_uuid == first.task_uuid
     assert str(caught.value).startswith(f"Run {last.task_uuid[:8]} was not sent and cost nothing, because run ")
     assert first.task_uuid[:8] in str(caught.value)
-    assert "no GPU left" in str(caught.value)
+    assert "no such word" in str(caught.value)
     assert caught.value._render_traceback_() == [f"SourceFailed: {caught.value}"]
     assert operations_in(session) == ["text-to-image"]
     with pytest.raises(SourceFailed, match="This task was not sent"):
@@ -441,7 +442,7 @@ def test_a_script_that_ends_loses_only_unsent_steps(sandbox, tmp_path):
     script = (
         "import runware_nb as rw\n"
         "job = rw.image('a ship', width=128, height=128, seed=1)\n"
-        "rw.run({'taskType': 'imageInference', 'model': 'runware:101@1', 'positivePrompt': 'x', 'width': 128,\n"
+        "rw.run({'taskType': 'imageInference', 'model': 'runware:101@1', 'positivePrompt': 'a ship', 'width': 128,\n"
         "        'height': 128, 'seed': 2, 'seedImage': job})\n"
     )
     environment = {**os.environ, **sandbox.environment}
@@ -500,12 +501,14 @@ def test_a_chain_can_be_awaited(session, run_async):
 
 
 def test_an_error_reaches_whoever_awaits(sandbox, session, run_async):
-    sandbox.faults({"kind": "fail", "on": "imageInference", "message": "no GPU left"})
+    sandbox.faults(
+        {"kind": "refuse", "on": "imageInference", "status": 400, "code": "invalidPrompt", "message": "no such word"}
+    )
 
     async def main():
         await session.submit({**TASK, "seed": 1}).upscale(2)
 
-    with pytest.raises(SourceFailed, match="no GPU left"):
+    with pytest.raises(SourceFailed, match="no such word"):
         run_async(main())
 
 
@@ -532,6 +535,7 @@ def test_a_group_is_a_sequence_that_ends_when_all_have_ended(session, image):
     assert repr(group) == "<JobGroup of 2: 2 waiting>"
     assert not group.is_done
     sources[0].arrive()
+    group[0].result(WAIT_S)
     with pytest.raises(TransportTimeout, match="waits for run"):
         group.result(timeout_s=0.0)
     sources[1].job.settle(None, TaskFailed("it failed"))
@@ -547,11 +551,7 @@ def test_a_group_is_a_sequence_that_ends_when_all_have_ended(session, image):
         pickle.dumps(group)
     assert rw.JobGroup([]).result() == []
     with pytest.raises(TaskInvalid, match="no job to continue with"):
-        Performer(session, rw.JobGroup([]))
-
-
-def Performer(session, source):
-    return session.performer(METHODS["upscale"], source, {})
+        session.performer(METHODS["upscale"], rw.JobGroup([]), {})
 
 
 def test_stop_and_cancel_of_a_group(session, image):
@@ -622,6 +622,10 @@ def test_a_text_stands_for_itself_in_the_place_of_a_prompt(session, source):
     assert session.log.find(better.task_uuid if better.result(WAIT_S) else "").request["prompt"] == text
     direct = caption.result().enhance(versions=1)
     assert session.log.find(direct.task_uuid if direct.result(WAIT_S) else "").request["prompt"] == text
+    for run in (better, direct):
+        assert [(each.task_uuid, each.role) for each in session.log.find(run.task_uuid).parents] == [
+            (caption.task_uuid, "prompt")
+        ]
     prompt = session.submit({**TASK, "seed": 1, "positivePrompt": caption})
     prompt.result(WAIT_S)
     assert session.log.find(prompt.task_uuid).prompt == text
@@ -641,12 +645,12 @@ def test_kinds_that_do_not_fit_are_refused(session, source):
         step.result(WAIT_S)
     with pytest.raises(TaskInvalid, match="is a text, and a medium is expected here"):
         session.submit({**TASK, "seedImage": caption.result(WAIT_S)})
-    with pytest.raises(TaskInvalid, match="prompt"):
+    with pytest.raises(TaskInvalid, match="Invalid positivePrompt"):
         session.submit({**TASK, "positivePrompt": source.job})
     with pytest.raises(ArgumentInvalid, match="nearest is factor"):
         source.job.upscale(faktor=2)
-    with pytest.raises(ArgumentInvalid, match=r"use rw\.upscale\(\)"):
-        session.performer(METHODS["enhance"], caption.result(), {"prompt": "x"})
+    with pytest.raises(ArgumentInvalid, match=r"the method of a result fills it; use rw\.audio\(\)"):
+        caption.audio("a storm")
 
 
 def test_words_of_a_line_find_jobs(session, source):
@@ -654,7 +658,7 @@ def test_words_of_a_line_find_jobs(session, source):
     awaited = find_image("ship", session, names)
     session.last = source.job
     assert find_image("#1", session, {}).job is awaited.job is source.job
-    with pytest.raises(MagicUsageError, match="has 1 images, and no #2"):
+    with pytest.raises(MagicUsageError, match="has 1 image, and no #2"):
         find_image("#2", session, {})
     step = session.submit({**TASK, "seed": 1, "seedImage": awaited})
     source.arrive()
@@ -674,12 +678,8 @@ def test_a_result_without_a_session_is_a_value_still(image):
         Result({}, "u").caption()
 
 
-def test_an_unexpected_error_reaches_whoever_waits(session, source):
-    class Broken(RunwareNBError):
-        pass
-
+def test_a_source_without_a_result_ends_the_step(session, source):
     step = source.job.upscale(2)
-    session.fetches_media = True
     source.job.settle(Outcome({}, source.job.task_uuid, [], []), None)
     with pytest.raises(SourceFailed, match="has 0 results, and one is expected"):
         step.result(WAIT_S)

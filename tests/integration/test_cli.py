@@ -1,5 +1,6 @@
 """The terminal, as a user has it: a process, its streams, its exit code."""
 
+import contextlib
 import json
 import os
 import socket
@@ -257,3 +258,37 @@ def test_a_budget_in_the_terminal_needs_to_know_for_what(cli):
     assert done.returncode == 2
     assert "--all" in done.stderr
     assert json.loads(cli("budget").stdout)["budgets"] == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no pseudo terminals")
+def test_a_terminal_shows_a_text_while_it_is_written(sandbox, tmp_path):
+    """The rest of the text is not sent before the beginning was printed."""
+    import pty
+
+    words = [f"word{number}" for number in range(30)]
+    sandbox.faults({"kind": "write", "text": " ".join(words) + " \x1b[31mred"}, {"kind": "hold", "after": 9})
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "runware_nb", "text", "Count, please", "--yes"], stdin=subprocess.DEVNULL, stdout=theirs,
+        stderr=subprocess.PIPE, env={**os.environ, **sandbox.environment}, cwd=tmp_path,
+    ) as process:  # fmt: skip
+        os.close(theirs)
+        shown = b""
+        while b"word8" not in shown:
+            shown += os.read(ours, 1000)
+        assert b"word9" not in shown
+        sandbox.control("release", post=True)
+        with contextlib.suppress(OSError):  # how the end of a pseudo terminal is reported
+            while piece := os.read(ours, 1000):
+                shown += piece
+        assert (process.wait(30), process.stderr.read()) == (0, b"")
+    os.close(ours)
+    text = shown.decode().replace("\r\n", "\n")
+    assert text.startswith(" ".join(words) + " \\x1b[31mred\ntokens: "), "each word once, and no control characters"
+    assert text.count("word29") == 1
+
+
+def test_a_text_for_a_program_is_printed_when_it_is_complete(cli, sandbox):
+    sandbox.faults({"kind": "write", "text": "one two"})
+    done = cli("text", "Count, please", "--yes")
+    assert json.loads(done.stdout)["data"][0]["text"] == "one two"

@@ -142,12 +142,17 @@ def turned_copy(image, orientation):
     return buffer.getvalue()
 
 
+MASK = Image.new("L", SIZE)
+MASK.paste(255, (100, 40, 140, 80))
 OPERATIONS = {
     "image": lambda session, image: image_of(seed_image=image, strength=0.05),
     "upscale": lambda session, image: operate(session, "upscale", image=image, factor=2).image.resize(SIZE),
     "remove-background": lambda session, image: operate(session, "remove-background", image=image,
                                                         output_format="PNG").image,
     "controlnet": lambda session, image: operate(session, "controlnet", image=image, preprocessor="tile").image,
+    "inpaint": lambda session, image: image_of(seed_image=image, mask_image=MASK, strength=0.9),
+    "guide": lambda session, image: image_of(control=("guide", image, 0.9, "runware:25@1")),
+    "reference": lambda session, image: image_of(model="runware:106@1", reference_images=[image]),
     "mask": lambda session, image: operate(session, "mask", image=image).image,
     "outpaint": lambda session, image: rw.image("hills", seed_image=image, outpaint="left=64", seed=3,
                                                 output_format="PNG", agreed=True).result().results[0].image,
@@ -169,6 +174,18 @@ def test_a_caption_and_a_vector_image_see_the_orientation(session):
         copy = turned_copy(tall, orientation)
         assert "A tall picture of 64 by 96 pixels" in operate(session, "caption", image=copy).text
         assert b'width="64" height="96"' in operate(session, "vectorize", image=copy).bytes
+
+
+def test_a_video_begins_with_the_frame_as_its_orientation_turns_it(session):
+    import av
+
+    frame = turned_copy(Image.new("RGB", (64, 96), "red"), 6)
+    video = session.submit(
+        task_of(operation_of("video"), {"first_frame": frame, "prompt": "waves", "duration": 1}), agreed=True
+    )
+    with av.open(io.BytesIO(video.result().results[0].bytes)) as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height) == (64, 96)
 
 
 def test_a_guide_shapes_the_image_and_is_made_first(session, source, sandbox):

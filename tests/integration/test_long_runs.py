@@ -227,12 +227,14 @@ def test_each_medium_is_shown_with_a_still_picture_and_its_file(shelf):
     for bundle in (film, tune, vase):
         assert len(bundle["text/html"]) < 100 * 1024
         assert 'src="data:image/' in bundle["text/html"]
-        assert ">open full file</a>" in bundle["text/html"]
+        assert ">download</a>" in bundle["text/html"]
+        assert (">open full file</a>" in bundle["text/html"]) == (bundle is not vase)
     assert re.search(r'<video src="runware_images/[^"]+\.mp4"', film["text/html"])
     assert re.search(r'<audio src="runware_images/[^"]+"', tune["text/html"])
     assert 'alt="Video: a red ship"' in film["text/html"]
     assert re.search(r'download="a-red-ship-[0-9a-f]{8}\.mp4"', film["text/html"])
-    assert film["text/plain"].startswith("1 video · ")
+    starts = [bundle["text/plain"].partition(" · ")[0] for bundle in (film, tune, vase)]
+    assert starts == ["1 video", "1 audio file", "1 3D model"]
     assert re.search(r"MP4 video, 2\.0 s, 854 × 480, 8 fps, \d+ KiB", film["text/plain"])
     assert re.search(r"GLB 3D model, 288 vertices, 528 triangles, [\d. ×]+ units, \d+ KiB", vase["text/plain"])
     assert film == shelf.job(shelf.made[0].task_uuid).result(30)._repr_mimebundle_(), "the log draws the same"

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from PIL import Image
 
 from runware_nb.core.results import Outcome
@@ -139,6 +140,39 @@ def test_an_unknown_uuid_is_one_sentence_and_costs_nothing(sandbox, make_session
     assert (sandbox.charges(), sandbox.requests(), job.record.state) == ([], [], "failed")
 
 
+def test_the_uuid_of_an_upload_that_was_not_used_for_a_month_is_not_sent(sandbox, make_session):
+    """The service has deleted it by then. Its file is uploaded again; without the file, nothing is sent."""
+    session = make_session(sandbox)
+    first = upscale(session, picture())
+    (upload,) = sandbox.uploads()
+    with session.log.changing() as connection:
+        connection.execute(sa.text("UPDATE uploads SET used_at_utc = '2026-01-02T00:00:00.000+00:00'"))
+    job = upscale(session, upload["uuid"], upscaleFactor=4)
+    assert (job.record.attempts, job.record.inputs[0]["sha256"]) == (1, first.record.inputs[0]["sha256"])
+    assert sent_image(sandbox) == sandbox.uploads()[-1]["uuid"] != upload["uuid"]
+    with session.log.changing() as connection:
+        connection.execute(sa.text("UPDATE uploads SET used_at_utc = '2026-01-02T00:00:00.000+00:00'"))
+    (session.media.folder / first.record.inputs[0]["file"]).unlink()
+    with pytest.raises(
+        MediaError, match=r"^Cannot use the medium .*: it has expired: .*2026-01-02.* Nothing was sent\.$"
+    ):
+        session.submit({**UPSCALE, "upscaleFactor": 3, "inputs": {"image": sandbox.uploads()[-1]["uuid"]}}, agreed=True)
+    assert len(sandbox.requests()) == 2
+
+
+def test_a_result_of_last_month_is_sent_as_a_file(sandbox, make_session):
+    session = make_session(sandbox)
+    result = session.submit(SEEDED).result(30)[0]
+    with session.log.changing() as connection:
+        connection.execute(sa.text("UPDATE runs SET finished_at_utc = '2026-01-02T00:00:00.000+00:00'"))
+    for number, form in enumerate([result, result.item_uuid, result.url, result.path]):
+        job = upscale(session, form, upscaleFactor=(2, 3, 4, 6)[number])
+        assert job.record.attempts == 1
+        assert sent_image(sandbox) == sandbox.uploads()[0]["uuid"]
+        assert job.record.parents[0].task_uuid == result.task_uuid
+    assert len(sandbox.uploads()) == 1
+
+
 def test_a_file_that_is_refused_again_is_not_uploaded_for_ever(sandbox, make_session):
     session = make_session(sandbox)
     refusal = {"kind": "refuse", "code": "mediaExpired", "message": "gone", "status": 404, "on": "upscale"}
@@ -261,7 +295,7 @@ def test_a_url_that_leads_to_something_else_is_refused_before_anything_is_sent(s
     assert sandbox.requests() == []
 
 
-@pytest.mark.parametrize("path", ["/image.png", "/denied", "/nothing"])
+@pytest.mark.parametrize("path", ["/image.png", "/denied"])
 def test_a_url_of_an_image_or_one_that_cannot_be_read_is_passed_on(sandbox, make_session, web, path):
     with pytest.raises(RunwareNBError, match="fetches only from itself"):
         upscale(make_session(sandbox), web.url + path)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 import runware_nb as rw
-from runware_nb.errors import MagicUsageError, RunwareNBError, TaskInvalid
+from runware_nb.errors import BudgetExceeded, MagicUsageError, RunwareNBError, TaskInvalid
 from runware_nb.notebook.completion import complete_runware
 from runware_nb.session import current_session
 
@@ -125,6 +126,28 @@ def test_an_empty_cell_takes_the_prompt_of_the_image_that_it_varies(notebook):
     assert (request["width"], request["model"]) == (256, "civitai:101055@128078")
 
 
+def test_a_file_of_another_tool_states_its_prompt(notebook):
+    text = PngInfo()
+    text.add_text(
+        "parameters", "a fox\nSteps: 21, Sampler: Euler a, CFG scale: 6, Seed: 1, Size: 256x256, Model: dream_8"
+    )
+    Image.new("RGB", (256, 256), "teal").save("fox.png", pnginfo=text)
+    notebook.run("%%runware --vary fox.png --strength 0.2 -q\n")
+    request = last_request()
+    assert (request["positivePrompt"], request["steps"], request["model"]) == ("a fox", 21, "runware:101@1")
+    assert (request["width"], request["seed"] != 1) == (256, True)
+
+
+def test_a_variation_of_an_image_in_progress_waits_for_it(notebook):
+    first = rw.image("a lake", width=256, height=256, seed=5)
+    second = rw.image(vary=first, strength=0.2)
+    assert second.result().task["positivePrompt"] == "a lake"
+    parents = current_session().log.find(second.task_uuid).parents
+    assert {(parent.role, parent.task_uuid) for parent in parents} == {
+        ("variation", first.task_uuid), ("seedImage", first.task_uuid)
+    }  # fmt: skip
+
+
 def test_an_image_that_nobody_knows_has_no_prompt_to_take(notebook):
     message = "--vary: neither the log nor the file contains the prompt of this image"
     assert message in refusal(notebook, "%%runware --vary in.png\n", TaskInvalid)
@@ -175,6 +198,17 @@ def test_a_guide_image_and_its_image_are_agreed_to_together(notebook, sandbox, m
     assert "runware:controlnet-preprocess@canny" in asked[0]
     assert session.log.recent() == []
     assert sandbox.charges() == []
+
+
+@pytest.mark.parametrize("agreed", ["", "--yes"])
+def test_a_budget_that_covers_only_the_guide_image_refuses_both(notebook, sandbox, agreed):
+    notebook.run("%%runware -s 256x256 --control canny:in.png --seed 1 -q\na lake")
+    spent = sum(charge["amount"] for charge in sandbox.charges())
+    Image.new("RGB", (256, 128), "red").save("other.png")
+    notebook.run(f"%runware budget {spent + 0.001} --all")
+    with pytest.raises(BudgetExceeded):
+        notebook.run(f"%%runware -s 256x256 --control canny:other.png --seed 1 {agreed}\na lake")
+    assert len(sandbox.charges()) == 2
 
 
 def test_code_makes_the_same_request_again(notebook):
@@ -253,3 +287,26 @@ def test_an_image_in_progress_is_a_source_of_outpainting(notebook):
     assert wider.result().results[0].image.size == (512, 256)
     kept = wider.result().results[0].image.convert("RGB").crop((128, 0, 384, 256))
     assert kept.tobytes() == job.result().results[0].image.convert("RGB").tobytes()
+
+
+def test_a_default_that_the_model_does_not_accept_is_a_warning_and_no_refusal(notebook):
+    notebook.run("%config RunwareMagics.acceleration = 'high'")
+    try:
+        with pytest.raises(TaskInvalid, match="does not accept --acceleration"):
+            notebook.run("%%runware -s 512x512 -m sdxl --acceleration low -q\na lake")
+        notebook.run("%%runware -s 512x512 -m sdxl --dry-run\na lake")
+    finally:
+        notebook.run("%config RunwareMagics.acceleration = None")
+
+
+def test_the_terminal_makes_the_same_request(notebook, capsys):
+    from runware_nb.cli import main
+
+    line = ["-s", "256x256", "--seed", "4", "--control", "canny:in.png:0.5", "--pulid", "in.png:0.7", "--safety"]
+    notebook.run(f"%%runware {' '.join(line)} -q\na lake")
+    (first, *_) = current_session().log.recent(1)
+    number = len(current_session().log.recent(None))
+    assert main(["text-to-image", "a lake", *line]) == 0
+    assert "recorded" in capsys.readouterr().err
+    assert len(current_session().log.recent(None)) == number
+    assert first.request["puLID"]["idWeight"] == 0.7

@@ -368,6 +368,9 @@ def test_an_upload_is_made_once_and_costs_nothing(shell, sandbox, capsys):
     assert task["inputs"] == {"image": uploaded}
     assert rw.upload(rw.upscale(uploaded, 2).result()) != uploaded
     assert rw.upload(str(uploaded)) == uploaded
+    assert rw.upload(uploaded.url) != uploaded  # the service fetches a URL, and stores it as a further medium
+    with pytest.raises(MagicUsageError, match="Nothing was uploaded"):
+        rw.upload(rw.enhance("a ship", versions=2).result())
 
 
 def test_a_wrong_upload_is_one_sentence(shell, sandbox):

@@ -1,4 +1,4 @@
-"""Each operation: magic, cell, function, form and terminal make the same request on the wire."""
+"""Each operation: magic, cell, function, method, form and terminal make the same request on the wire."""
 
 import concurrent.futures
 import json
@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import runware_nb as rw
+from runware_nb.core.chaining import method_name, subject_of
 from runware_nb.core.operations import OPERATIONS, operation_of
 
 CASES = {
@@ -131,8 +132,36 @@ def test_each_way_to_ask_makes_the_same_request(shell, sandbox, terminal, polls_
     expected = terminal[1][sent[0]["taskType"]]
     for task in sent:
         assert task == expected
+    check_method(shell, sandbox, operation, values, expected)
     assert terminal[0][name].returncode == 0, terminal[0][name].stderr
     assert len(shell.names["by_magic"].results) == len(shell.names["by_function"].results) > 0
+
+
+def check_method(shell, sandbox, operation, values, expected):
+    """Call the method of an earlier result: it makes the same request, with the result in the place of the medium."""
+    method = method_name(operation)
+    if method is None:
+        return
+    kind = subject_kind(operation) if operation.subjects else None
+    made = {"image": "rw.mask('in.png', agreed=True)", "video": "rw.video('sea', duration=1, fps=8, agreed=True)",
+            "text": "rw.enhance('a cat', agreed=True)"}[kind or "text"]  # fmt: skip
+    shell.run(f"earlier = {made}.result()[0]")
+    subject = None if kind is None else subject_of(operation, kind)
+    given = {name: value for name, value in values.items() if subject is None or name != subject.name}
+    shell.names["given"] = given
+    prompt = "" if "prompt" not in {option.name for option in operation.options} or kind is None else "prompt=text, "
+    shell.run(f"earlier.{method}({prompt}**given, fresh=True, agreed=True).result()")
+    task = plain(sandbox.requests()[-1])
+    if kind is None:  # a text becomes the prompt
+        assert task == {**expected, "prompt": shell.names["earlier"].text}
+    elif kind == "video":
+        assert task == {**expected, "inputs": {"video": "<uuid>"}}
+    else:
+        assert task == expected
+
+
+def subject_kind(operation):
+    return next(medium.kind for medium in operation.inputs if medium.name == operation.subjects[0])
 
 
 def test_every_operation_is_tried():

@@ -344,6 +344,38 @@ def test_a_chosen_version_is_the_prompt_and_its_run_a_parent(shell, capsys):
     assert better.task_uuid[:8] in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "cell",
+    ["%%runware -s 256x256 --yes --enhance -v subject='a cat'\n{subject}", "%runware text-to-image a cat --enhance --yes",
+     "rw.image('a cat', enhance=True, agreed=True, width=256, height=256).result()"],
+)  # fmt: skip
+def test_enhance_and_generate_in_one_step(shell, sandbox, cell):
+    shell.names["rw"] = rw
+    shell.run(cell)
+    image, enhanced = current_session().log.recent(2)
+    assert (image.operation, enhanced.operation) == ("text-to-image", "enhance")
+    assert enhanced.prompt == "a cat"
+    assert image.prompt == enhanced.results[0].raw["text"]
+    assert [(parent.task_uuid, parent.role, parent.index) for parent in image.parents] == [
+        (enhanced.task_uuid, "prompt", 0)
+    ]
+    assert len(sandbox.charges()) == 2
+
+
+def test_what_cannot_be_generated_is_not_enhanced(shell, sandbox):
+    for options, prompt in (("--steps 500", "a cat"), ("", "a cat " * 60)):
+        with pytest.raises(TaskInvalid, match=r"steps|300"):
+            shell.run(f"%%runware -s 256x256 --yes --enhance {options}\n{prompt}")
+    assert not sandbox.charges()
+    assert number_of_runs() == 0
+
+
+def test_a_dry_run_states_that_the_prompt_is_enhanced_first(shell, capsys):
+    shell.run("%%runware --dry-run --enhance\na cat")
+    assert "The prompt is enhanced first. All together: unknown." in capsys.readouterr().out
+    assert number_of_runs() == 0
+
+
 def test_several_versions_are_not_a_prompt(shell, sandbox):
     shell.run("%runware enhance 'a cat' --yes -n 2 -o better")
     number = number_of_runs()

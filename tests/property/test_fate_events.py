@@ -34,8 +34,10 @@ from runware_nb.providers.runware.fate import (
     LocateFailed,
     NextAttempt,
     NotConnected,
+    Opened,
     Pause,
     Phase,
+    Piece,
     Poll,
     PollEnded,
     PollFailed,
@@ -50,6 +52,7 @@ from runware_nb.providers.runware.fate import (
     SendStarted,
     Sent,
     Started,
+    StreamEnded,
     Tick,
     TryAgain,
     Wait,
@@ -90,25 +93,27 @@ reports = st.one_of(
 )
 spontaneous = st.one_of(
     st.just(Heard()), built(ErrorNamed, task_errors, st.booleans()), built(Hint, st.none() | failures),
-    st.just(EmptyAnswer()), st.just(Resumed()), built(Broken, failures), st.just(Expired()),
+    st.just(EmptyAnswer()), st.just(Resumed()), built(Broken, failures), st.just(Expired()), st.just(Piece()),
+    built(StreamEnded, st.none() | st.builds(TransportError, st.just("x"))),
 )  # fmt: skip
 events = st.one_of(
     spontaneous,
     built(Started, st.just(DEADLINE), reports), st.just(SendStarted()), built(NotConnected, failures, reports),
-    st.just(Leaving()), built(Sent, st.booleans(), reports), built(SendFailed, failures, reports),
+    st.just(Leaving()), st.just(Opened()), built(Sent, st.booleans(), reports), built(SendFailed, failures, reports),
     st.just(PollStarted()), built(PollSent, reports), built(PollEnded, st.booleans(), reports),
     built(PollFailed, failures, reports), built(Located, reports), built(LocateFailed, failures, reports),
     built(Tick, reports), built(Resume, reports), built(TryAgain, st.floats(0, 0.99), st.just("u1")),
 )  # fmt: skip
 TASK = {"taskUUID": "u0", "taskType": "imageInference"}
 fates = st.builds(
-    lambda phase, failure, is_ours, times, **flags: Fate.unsent(TASK, max_retries=3)._replace(
+    lambda phase, failure, is_ours, times, was_opened, **flags: Fate.unsent(TASK, max_retries=3)._replace(
+        was_opened=was_opened and phase not in {Phase.UNSENT, Phase.PAUSED_TO_SEND},
         phase=phase, deadline=DEADLINE, is_ours=is_ours or phase in {Phase.UNSENT, Phase.SENDING, Phase.PAUSED_TO_SEND},
         failure=failure if phase in {Phase.FAILED, Phase.CONFIRMING} else None,
         is_confirmed=phase in {Phase.CONFIRMING, Phase.FAILED},
         times_sent=times if phase is Phase.UNSENT else times + 1, **flags,
     ),
-    st.sampled_from(Phase), task_errors, st.booleans(), st.integers(0, 3),
+    st.sampled_from(Phase), task_errors, st.booleans(), st.integers(0, 3), st.booleans(), is_streaming=st.booleans(),
     has_left=st.booleans(), had_left=st.booleans(), failures=st.integers(0, 4), polls=st.integers(0, 9),
     unknown=st.integers(0, 9), repeats=st.integers(0, 3), should_ask=st.booleans(), is_polling=st.booleans(),
     poll_answer=st.none() | st.booleans(), unheard_since=st.none() | st.floats(1, 100), broken=st.none() | failures,
@@ -143,6 +148,7 @@ def test_any_event_in_any_state_keeps_the_rules(fate, event, now):
         assert after == fate or only(actions, NextAttempt)
     if only(actions, Send):
         assert fate.is_ours, "what another process has sent is never sent from here"
+        assert not fate.was_opened, "what the service has begun to stream was accepted, and is never sent again"
         assert after.phase is Phase.UNSENT
         assert after.task_uuid == fate.task_uuid
         assert not (report.is_done and report.has_results)
@@ -200,7 +206,9 @@ def answer_to(duty, fate, data):
         end = data.draw(
             st.one_of(built(Sent, st.booleans(), st.just(report)), built(SendFailed, failures, st.just(report)))
         )
-        return [SendStarted(), *([Leaving()] if isinstance(end, Sent) or data.draw(st.booleans()) else []), end]
+        leaves = isinstance(end, Sent) or data.draw(st.booleans())
+        opens = isinstance(end, Sent) and data.draw(st.booleans())
+        return [SendStarted(), *([Leaving()] if leaves else []), *([Opened()] if opens else []), end]
     end = data.draw(
         st.one_of(
             st.just(PollSent(report)), built(PollEnded, st.booleans(), st.just(report)),
@@ -226,6 +234,7 @@ def test_every_path_ends(is_ours, was_sent, data):
         assert isinstance(duty, DUTIES), "no state is left without a duty"
         if isinstance(duty, Send):
             assert is_ours or not was_sent
+            assert not fate.was_opened
         if isinstance(duty, Wait):
             assert duty.until <= DEADLINE
         if isinstance(duty, Pause):

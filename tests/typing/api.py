@@ -23,11 +23,27 @@ assert_type(outcome[0].save("x"), Path)
 assert_type(job.task_uuid, str)
 assert_type(rw.connect(transport="rest"), str)
 assert_type(rw.job("3f2a"), rw.Job)
+image = outcome[0]
+assert_type(image.upscale(2), rw.Job)
+assert_type(image.upscale(2).remove_background(), rw.Job)
+assert_type(image.upscale(factor=2, model="runware:500@1", agreed=True).caption("What is it?"), rw.Job)
+assert_type(job.vectorize(), rw.Job)
+assert_type(image.caption().enhance(versions=2), rw.Job)
+assert_type(image.ask("What is it?"), rw.Job)
+assert_type(image.video("pan left", duration=5), rw.Job)
+assert_type(outcome.upscale(2), rw.Job | rw.JobGroup)
+assert_type(outcome.upscale(2).remove_background(), rw.Job | rw.JobGroup)
+group = rw.JobGroup([job, image.mask("face")])
+assert_type(group.controlnet("canny"), rw.JobGroup)
+assert_type(group[0], rw.Job)
+assert_type(group.result(timeout_s=10.0), list[rw.Outcome])
 
 
 async def in_an_async_cell() -> None:
     """The same, awaited."""
     assert_type(await job, rw.Outcome)
+    assert_type(await image.upscale(2), rw.Outcome)
+    assert_type(await group, list[rw.Outcome])
     async with rw.Client() as client:
         assert_type(client, rw.Client)
         assert_type(await client.run({"taskType": "imageInference"}), rw.Outcome)

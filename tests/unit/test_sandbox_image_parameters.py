@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from runware_nb.sandbox.core.journal import Journal
-from runware_nb.sandbox.core.making.pictures import paint_image
+from runware_nb.sandbox.core.making.pictures import open_image, paint_image
 from runware_nb.sandbox.runware.behaviour import Behaviour
 from runware_nb.sandbox.runware.inputs import Uploads, guiding_media
 from runware_nb.sandbox.runware.models import MODELS
@@ -118,3 +118,18 @@ def test_an_upload_that_is_reduced_keeps_its_orientation(tmp_path):
         assert stored.height == 2048
         assert stored.width < stored.height
         assert stored.getexif().get(0x0112, 1) == 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_sandbox_reads_an_image_as_its_orientation_turns_it(orientation):
+    upright = Image.linear_gradient("L").resize((48, 32)).convert("RGB")
+    upright.paste("red", (0, 0, 12, 8))
+    turns = [None, None, Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM,
+             Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_90, Image.Transpose.TRANSVERSE,
+             Image.Transpose.ROTATE_270]  # fmt: skip
+    turn = turns[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    (upright if turn is None else upright.transpose(turn)).save(buffer, "PNG", exif=exif)
+    assert open_image(buffer.getvalue()).tobytes() == upright.tobytes()

@@ -134,7 +134,7 @@ def test_every_option_has_help_and_a_field(operation, option):
     assert bool(option.metavar) == (option.kind != "flag")
     assert option.flags[-1].startswith("--")
     fields = option_fields(option, operation)
-    assert fields or option.name in binding_for(operation).models
+    assert fields or option.name in {*binding_for(operation).models, *binding_for(operation).composed}
     for field in fields:
         assert flags_by_field(operation)[field] == option.flags
 
@@ -146,13 +146,13 @@ DERIVED = {
                 {"control": ("guide", "a.png", 0.5, "runware:25@1")}),
     "ip_adapters": ("--ip-adapter runware:56@1:http://host:80/a.png:0.5",
                     {"ip_adapters": ("runware:56@1", "a.png")}),
-    "embeddings": ("--embedding civitai:1@2:-0.5 --embedding civitai:3@4", {"embeddings": "civitai:1@2"}),
-    "refiner": ("--refiner civitai:1@2:80%", {"refiner": "civitai:1@2:7"}),
+    "embeddings": ("-m civitai:101055@128078 --embedding civitai:1@2:-0.5 --embedding civitai:3@4", {"embeddings": "civitai:1@2"}),
+    "refiner": ("-m civitai:101055@128078 --refiner civitai:1@2:80%", {"refiner": "civitai:1@2:7"}),
     "pulid": ("--pulid a.png:0.7", {"pulid": "a.png"}),
-    "photomaker": ("--photomaker a.png --photomaker b.png", {"photomaker": ["a.png"]}),
-    "photomaker_style": ("--photomaker a.png --photomaker-style 'Comic book'",
+    "photomaker": ("-m civitai:101055@128078 --photomaker a.png --photomaker b.png", {"photomaker": ["a.png"]}),
+    "photomaker_style": ("-m civitai:101055@128078 --photomaker a.png --photomaker-style 'Comic book'",
                          {"photomaker": "a.png", "photomaker_style": "Comic book"}),
-    "photomaker_strength": ("--photomaker a.png --photomaker-strength 20",
+    "photomaker_strength": ("-m civitai:101055@128078 --photomaker a.png --photomaker-strength 20",
                             {"photomaker": "a.png", "photomaker_strength": 20}),
     "transparent": ("--transparent", {"transparent": True}),
     "safety": ("--safety", {"safety": True}),

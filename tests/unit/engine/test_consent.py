@@ -9,7 +9,9 @@ import pytest
 
 from runware_nb.core.money import Money
 from runware_nb.engine.consent import Consent, Priced
+from runware_nb.engine.context import CellContext
 from runware_nb.engine.estimates import Estimate
+from runware_nb.errors import NotConfirmed
 from runware_nb.runlog import RunLog
 from runware_nb.settings import Settings
 
@@ -34,3 +36,23 @@ def test_yes_to_unknown_price_does_not_raise_the_agreed_sum(ports: Any) -> None:
     again = consent.question([Priced("known", Estimate(Money(0.6), "price list"))], scope="cell")
     assert again is not None
     assert "twice" in again
+
+
+def test_a_step_that_has_become_more_expensive_is_not_sent(ports: Any) -> None:
+    """A chain is agreed to when it is built; nobody can be asked when a step is sent."""
+    consent, cell = Consent(ports), CellContext()
+
+    def step(amount: float | None) -> Priced:
+        return Priced("upscale", Estimate(None if amount is None else Money(amount), "median"))
+
+    def check(agreed: float | None, now: float | None) -> None:
+        consent.recheck(step(now), step(agreed).price, context=cell)
+
+    check(0.2, 0.2)
+    check(0.2, 0.1)
+    check(None, 5.0)
+    check(0.2, 0.5)  # the difference needs no question, and counts towards the sum of the cell
+    with pytest.raises(NotConfirmed, match=r"agreed to about \$0.20 .* is now \$0.50.*not sent and cost nothing"):
+        check(0.2, 0.5)
+    with pytest.raises(NotConfirmed, match="Its estimated cost is unknown now"):
+        check(0.2, None)

@@ -32,8 +32,10 @@ from runware_nb.providers.runware.fate import (
     LocateFailed,
     NextAttempt,
     NotConnected,
+    Opened,
     Pause,
     Phase,
+    Piece,
     Poll,
     PollEnded,
     PollFailed,
@@ -49,6 +51,7 @@ from runware_nb.providers.runware.fate import (
     Sent,
     SlowDown,
     Started,
+    StreamEnded,
     Tick,
     TryAgain,
     Wait,
@@ -59,6 +62,9 @@ from runware_nb.providers.runware.fate import (
 TASK = {"taskUUID": "u", "taskType": "imageInference"}
 OPEN, DONE = Report(), Report(is_done=True, has_results=True)
 LOST = TransportError("gone")
+UNSENT_LOSS = TransportError("gone", may_have_arrived=False)
+OPENED = {"was_opened": True}
+STREAMS = {"was_opened": True, "is_streaming": True}
 KEY = AuthenticationFailed("no")
 REFUSED = TaskInvalid("bad width", http_status=400)
 CONFLICT = TaskInvalid("twice", code="conflictTaskUUID")
@@ -163,6 +169,15 @@ ROWS = [
     (Phase.FOLLOWING, {}, Resumed(), Phase.FOLLOWING, [Wake]),
     (Phase.FOLLOWING, {}, Broken(LOST), Phase.FOLLOWING, [Wake]),
     (Phase.SENDING, {}, Expired(), Phase.ENDED, [Late]),
+    (Phase.SENDING, {}, Opened(), Phase.SENDING, []),
+    (Phase.FOLLOWING, {}, Piece(), Phase.FOLLOWING, []),
+    (Phase.FOLLOWING, STREAMS, StreamEnded(), Phase.FOLLOWING, [Wake]),
+    (Phase.FOLLOWING, STREAMS, StreamEnded(LOST), Phase.FOLLOWING, [Wake]),
+    (Phase.FOLLOWING, {**OPENED, "broken": UNSENT_LOSS}, Tick(OPEN), Phase.PAUSED_TO_ASK, [Pause]),
+    (Phase.LOCATING, {**STREAMS, "unknown": 8}, LocateFailed(UNKNOWN, OPEN), Phase.FOLLOWING, [Wait]),
+    (Phase.LOCATING, {**OPENED, "unknown": 1}, LocateFailed(UNKNOWN, OPEN), Phase.FOLLOWING, [Wait]),
+    (Phase.LOCATING, {**OPENED, "unknown": 2, "complaint": BUSY}, LocateFailed(UNKNOWN, OPEN), Phase.FOLLOWING, [Wait]),
+    (Phase.LOCATING, {**OPENED, "unknown": 3}, LocateFailed(UNKNOWN, OPEN), Phase.ENDED, [Raise]),
 ]  # fmt: skip
 
 
@@ -178,6 +193,18 @@ def test_a_final_state_stays_as_it_is(phase):
     for *_, event, _after, _kinds in ROWS:
         if not isinstance(event, TryAgain):
             assert step(fate(phase), event, 10.0) == (fate(phase), ())
+
+
+def test_a_stream_is_asked_about_only_after_a_long_silence():
+    silent = fate(Phase.FOLLOWING, next_poll=10.0, **STREAMS)
+    state, actions = step(step(silent, Piece(), 10.0)[0], Tick(OPEN), 10.0)
+    assert (state.phase, [type(action) for action in actions]) == (Phase.FOLLOWING, [Wait])
+    assert step(state, Tick(OPEN), 31.0)[0].phase is Phase.ASKING
+
+
+def test_the_end_of_a_stream_notes_why_it_broke():
+    assert step(fate(Phase.FOLLOWING, **STREAMS), StreamEnded(LOST), 10.0)[0].broken is LOST
+    assert not step(fate(Phase.FOLLOWING, **STREAMS), StreamEnded(), 10.0)[0].is_streaming
 
 
 def test_a_refused_first_submission_has_not_left_and_a_refused_second_one_leaves_the_first_open():

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from runware_nb.commands.as_cell import as_cell
+from runware_nb.commands.image_options import task_from
 from runware_nb.core.conditioning import Control
 from runware_nb.core.operations import TEXT_TO_IMAGE
 from runware_nb.errors import TaskInvalid
+from runware_nb.notebook.parsing import parse_cell
 from runware_nb.providers.runware.catalog import Rulebook, all_models, check_task, find_model, rulebook_of
 from runware_nb.providers.runware.image_options import (
     CONTROL_MODELS,
@@ -15,8 +20,10 @@ from runware_nb.providers.runware.image_options import (
     accepts,
     check_accepted,
     control_model,
+    parameters_from,
     wire_fields,
 )
+from runware_nb.session.api import make_image_task
 
 GIVEN = {
     "control": ("guide", "a.png", 0.5, "runware:25@1"), "ip_adapters": ("runware:56@1", "a.png"),
@@ -110,3 +117,53 @@ def test_a_value_that_cannot_be_sent_is_refused(values, message):
 def test_every_option_of_the_table_has_a_field():
     names = {option.name for option in TEXT_TO_IMAGE.options}
     assert names >= STRUCTURED
+
+
+MODEL = "civitai:101055@128078"
+IMAGES = st.sampled_from(["a.png", "https://example.org:80/a:b.png", "photos/my image.png", "#2", "3f2a9c1b#2"])
+WEIGHTS = st.floats(0, 1).map(lambda value: round(value, 2))
+OPTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "control": st.lists(st.tuples(st.just("guide"), IMAGES, WEIGHTS, st.just("runware:20@1")), min_size=1,
+                            max_size=2),
+        "ip_adapters": st.lists(st.tuples(st.just("runware:55@1"), IMAGES, WEIGHTS), min_size=1, max_size=2),
+        "embeddings": st.lists(st.tuples(st.just("civitai:1@2"), st.floats(-4, 4).map(lambda value: round(value, 2))),
+                               min_size=1, max_size=2),
+        "refiner": st.sampled_from(["civitai:1@2", "civitai:1@2:7", "civitai:1@2:80%"]),
+        "photomaker": st.lists(IMAGES, min_size=1, max_size=4),
+        "safety": st.just(True),
+        "outpaint": st.fixed_dictionaries({"left": st.integers(1, 4).map(lambda steps: steps * 64)},
+                                          optional={"blur": st.integers(0, 32)}),
+        "loras": st.just([("civitai:5@6", 0.5)]),
+    },
+)  # fmt: skip
+
+
+@given(OPTIONS)
+def test_a_request_comes_back_from_a_copied_cell_and_from_code(options):
+    source = {"seed_image": "source.png"} if "outpaint" in options else {}
+    task = make_image_task("a ship", model=MODEL, width=1024, height=1024, **source, **options).to_wire()
+    if source:
+        task["inputs"] = {"seedImage": task.pop("seedImage")}
+    cell = as_cell(task)
+    assert cell is not None
+    request = parse_cell(*cell.removeprefix("%%runware").split("\n", 1), {})
+    again = task_from(request.options, request.prompt, str).to_wire()
+    if source:
+        again["inputs"] = {"seedImage": again.pop("seedImage")}
+    assert again == task
+    known = {name: value for name, value in task.items() if name in {"controlNet", "ipAdapters", "embeddings",
+             "refiner", "photoMaker", "safety"}}  # fmt: skip
+    values, rest = parameters_from(MODEL, known)
+    assert rest == {}
+    assert wire_fields(values, architecture="", model=MODEL) == known
+
+
+@given(st.dictionaries(st.sampled_from(sorted(["controlNet", "ipAdapters", "refiner", "puLID", "photoMaker", "safety"])),
+                       st.recursive(st.none() | st.integers() | st.text(max_size=4),
+                                    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(
+                                        st.sampled_from(["model", "images", "weight", "guideImages"]), inner))))  # fmt: skip
+def test_fields_of_any_form_are_kept(fields):
+    values, rest = parameters_from("own:model@1", fields)
+    assert {**wire_fields(values, architecture="", model="own:model@1"), **rest} == fields
