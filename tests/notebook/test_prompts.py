@@ -343,6 +343,7 @@ def test_a_chosen_version_is_the_prompt_and_its_run_a_parent(shell, capsys):
     assert "{better[0]} is version #1, {better[1]} is version #2" in capsys.readouterr().out
     better = shell.names["better"]
     shell.run(f"%%runware {SMALL} -o cats\n{{better[1]}}, at night")
+    assert "Not replaced" not in capsys.readouterr().out
     run = last_run()
     assert run.prompt == f"{better[1].text}, at night"
     assert [(parent.task_uuid, parent.role, parent.index) for parent in run.parents] == [
