@@ -12,6 +12,7 @@ from ..core.results import Outcome
 from ..errors import RunCancelled, RunwareNBError
 from ..forking import make_lock
 from ..remedies import Remedy, command
+from ..reprs import short_repr
 from ..runlog import RunRecord, State
 from .estimates import Estimate
 from .jobs import Job, JobOwner
@@ -44,6 +45,7 @@ class Awaited:
         return f"<result{number} of run {self.job.task_uuid[:8]}>"
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """What a chained job submits once its sources are there.
