@@ -18,6 +18,7 @@ from ..core.media_types import CONVERTED_TYPES, IMAGE_TYPES, SNIFFED_BYTES, snif
 from ..core.parsing import is_uuid
 from ..core.results import Outcome, Result
 from ..errors import MediaError
+from ..reprs import short_repr
 from .decode import MAX_PIXELS, ImageDamaged, ImageTooLarge, decode
 
 __all__ = ["LoadedMedium", "cannot_use", "check_kind", "content_of", "given_bytes", "is_sendable", "load_medium",
@@ -55,6 +56,7 @@ def is_sendable(value: Any) -> bool:
     return kind not in CONVERTED_TYPES and (kind is not None or value.startswith("data:"))
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class LoadedMedium:
     """A medium that was read once, and is sent as it is here.
