@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from ..core.results import Outcome, Result
 from ..reprs import short_repr
 
 __all__ = [
@@ -58,7 +59,7 @@ class Filled:
     problems: tuple[tuple[str, str], ...] = ()
 
 
-def fill_names(template: str, names: Mapping[str, Any]) -> Filled:
+def fill_names(template: str, names: Mapping[str, Any], *, leaves_texts: bool = False) -> Filled:
     """Replace `{name}` and paths such as `{row.prompt}`, `{names[0]}`, `{d[key]}` and `{d['a key']}` by their values.
 
     A path has attributes, integers and text keys. A key without quotes is text, as in `str.format`. Nothing is called,
@@ -68,6 +69,7 @@ def fill_names(template: str, names: Mapping[str, Any]) -> Filled:
     Args:
         template: The text as typed.
         names: The user's variables.
+        leaves_texts: Whether generated texts stay, because the prompt is rendered later, which also records their runs.
     """
     problems: list[tuple[str, str]] = []
 
@@ -76,7 +78,8 @@ def fill_names(template: str, names: Mapping[str, Any]) -> Filled:
         if literal is not None:
             return f"{{{literal}}}"
         try:
-            return read_name(path, names)
+            value = value_of_path(path, names)
+            return match[0] if leaves_texts and _is_generated_text(value) else _text_of(value)
         except NoValueError as reason:
             problems.append((match[0], str(reason)))
             return match[0]
@@ -191,14 +194,19 @@ def _text_of(value: Any) -> str:
     if isinstance(getattr(value, "ndim", 0), int) and getattr(value, "ndim", 0) > 0:
         raise NoValueError(f"this is a {type(value).__name__} of several values; choose one")
     if hasattr(type(value), "_repr_mimebundle_"):  # a job, a result or a figure: it is shown, not read
-        raise NoValueError(f"a {type(value).__name__} has no text")
+        raise NoValueError(f"its type, {type(value).__name__}, has no text")
     try:
         text = str(value)
     except Exception as error:  # so may a __str__
         raise NoValueError(_reason(error)) from error
     if not isinstance(value, str) and _MEMORY_ADDRESS.search(text):
-        raise NoValueError(f"a {type(value).__name__} has no text")
+        raise NoValueError(f"its type, {type(value).__name__}, has no text")
     return text
+
+
+def _is_generated_text(value: Any) -> bool:
+    results = value if isinstance(value, Outcome) else [value]
+    return any(isinstance(each, Result) and each.text is not None for each in results)
 
 
 def _is_missing(value: Any) -> bool:

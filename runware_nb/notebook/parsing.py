@@ -176,11 +176,11 @@ def parse_cell(line: str, body: str, names: Mapping[str, Any], *, keys: tuple[st
     if not drawn.strip() and options.vary is None:
         raise MagicUsageError("the prompt is empty: write what to draw above the parameters")
     if options.negative is not None and not is_on_line:
-        negative = fill_names(options.negative, names)
+        negative = fill_names(options.negative, names, leaves_texts=True)
         options.typed_words[negative.text] = options.negative
         options.negative = negative.text
         problems += negative.problems
-    prompt = fill_names(drawn, names)
+    prompt = fill_names(drawn, names, leaves_texts=True)
     return CellRequest(
         options=options,
         template=template,
@@ -213,7 +213,7 @@ def parse_operation_cell(line: str, body: str, names: Mapping[str, Any]) -> Oper
         return None
     words, problems = fill_line(line, names)
     template = body.strip("\r\n")
-    prompt = fill_names(template, _with_values(line_values(words), names))
+    prompt = fill_names(template, _with_values(line_values(words), names), leaves_texts=True)
     notice = notice_about([*prompt.problems, *problems])
     return OperationCell(words, split_line(line), template, prompt.text, notice)
 
@@ -229,7 +229,7 @@ def fill_line(line: str, names: Mapping[str, Any]) -> tuple[list[str], list[tupl
     """
     typed = split_line(line)
     names = _with_values(line_values([fill_names(word, names).text for word in typed]), names)
-    filled = [fill_names(word, names) for word in typed]
+    filled = [fill_names(word, names, leaves_texts=True) for word in typed]
     for word, result in zip(typed, filled, strict=True):
         # A prompt from a file must not be able to pass options such as --yes, which agrees to any price.
         if result.text.startswith("-") and not word.startswith("-") and not is_negative_number(result.text):
