@@ -144,6 +144,8 @@ def _options(task: Mapping[str, Any]) -> list[str]:
     if "width" in task and "height" in task:
         words += ["-s", f"{task['width']}x{task['height']}"]
     for name, value in task.items():
+        if name == "numberResults" and value == 1:
+            continue  # what a cell without -n asks for
         option = None if name in _SKIPPED else _FLAGS.get(name)
         if name == "outputFormat" and value != str(value).upper():
             option = None  # --format writes capitals

@@ -39,6 +39,8 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """
     if options.name is None and options.action != "list":
         raise MagicUsageError(f"`prompt {options.action}` needs the name of a saved prompt, such as studio.")
+    if options.action != "save" and getattr(options, "body", "").strip():
+        raise MagicUsageError(f"`prompt {options.action}` takes no text below the line. Write it with one %.")
     try:
         return _ACTIONS[options.action](session, options)
     except ArgumentInvalid as error:

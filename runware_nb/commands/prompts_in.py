@@ -53,6 +53,7 @@ PROMPT_OPTIONS = ("positive_prompt", "prompt", "negative_prompt")
 _MOST_CHOICES = 1_000
 _DEEPEST = 20
 _LONGEST = 100_000
+_PLAIN_NAMES = "a saved prompt has plain names only"
 _SAVED = r"[^\W_][\w/-]*"
 _WILDCARD = r"__(?P<wildcard>[^\W_](?:(?:(?!__)[\w/-])*[^\W_])?)__"
 _PLACE = re.compile(
@@ -191,7 +192,10 @@ def render_options(session: Session, options: argparse.Namespace, texts: Mapping
 def notices_of(prompts: Mapping[str, Prompt]) -> list[str]:
     """Return a sentence about saved prompts and wildcards that were not found; none if all were."""
     problems = [problem for prompt in prompts.values() for problem in prompt.problems]
-    sentence = notice_about([(place, reason) for place, reason in problems if place.startswith(("{@", "__"))])
+    # Variables that were not found are named by the front end, which fills the line and the body with them as well.
+    sentence = notice_about(
+        [(place, reason) for place, reason in problems if place.startswith(("{@", "__")) or reason == _PLAIN_NAMES]
+    )
     return [] if sentence is None else [sentence]
 
 
@@ -284,7 +288,7 @@ class _Rendering:
                 return self._draw(match, ())
             # Only plain names: a prompt may come with a project of another person, and must not reach into objects.
             if not match["path"].isidentifier():
-                self._problems.append((match[0], "a saved prompt has plain names only"))
+                self._problems.append((match[0], _PLAIN_NAMES))
                 return match[0]
             try:
                 return self._value(match["path"])

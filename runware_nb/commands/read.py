@@ -6,7 +6,7 @@ import argparse
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from ..media.incoming import media_bytes
+from ..media.incoming import given_bytes
 from ..media.medium_kinds import kind_of
 from ..media.provenance import PROVENANCE_TYPES, Provenance, read_provenance
 from ..present.html import muted
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Read what the file contains about its origin; if that is nothing, find the run that generated it by its hash."""
-    body, media_type = media_bytes(options.image)
+    body, media_type = given_bytes(options.image)
     found = read_provenance(body) if media_type in PROVENANCE_TYPES else Provenance()
     value = as_json(found)
     if found.is_empty:

@@ -12,6 +12,7 @@ from ..core.cell_source import redact_source
 from ..core.money import format_amount
 from ..core.results import Result
 from ..engine.display import render_outcome
+from ..engine.history import parent_words
 from ..errors import RunwareNBError
 from ..present.html import muted
 from ..present.results import format_stars
@@ -53,7 +54,7 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
         ("tags", ", ".join(record.tags)),
         ("note", record.note or ""),
         ("stars", format_stars(record.best_rating)),
-        ("made from", record.parent_uuid or ""),
+        ("made from", ", ".join(f"{parent.task_uuid} ({parent_words(parent)})" for parent in record.parents)),
         *prompt_facts(record),
         ("replay of", record.replay_of or ""),
         ("from", "somebody else's log" if record.is_imported else ""),

@@ -81,6 +81,8 @@ def submit(
     """
     fill_in(options, session.settings.defaults)
     options.names = names
+    # The prompt is what was typed, also if the value of another option has the same text.
+    options.typed_words = {**getattr(options, "typed_words", {}), prompt: prompt}
     prompts = render_options(session, options, {"positive": prompt, "negative": options.negative})
     options.negative = prompts.get("negative")
     request = request_from(options, prompts["positive"], lambda word: find_image(word, session, names), session)

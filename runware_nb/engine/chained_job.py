@@ -12,7 +12,8 @@ from ..core.results import Outcome
 from ..errors import RunCancelled, RunwareNBError
 from ..forking import make_lock
 from ..remedies import Remedy, command
-from ..runlog import RunRecord
+from ..reprs import short_repr
+from ..runlog import RunRecord, State
 from .estimates import Estimate
 from .jobs import Job, JobOwner
 
@@ -44,6 +45,7 @@ class Awaited:
         return f"<result{number} of run {self.job.task_uuid[:8]}>"
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """What a chained job submits once its sources are there.
@@ -160,6 +162,12 @@ class ChainedJob(Job):
         self._mirror()
         error = future.exception()
         self.settle(None if error is not None else future.result(), error)
+
+    def settle(self, outcome: Outcome | None, error: BaseException | None) -> None:
+        """Resolve the future, once. The log has no row with the state of a step that ends before it is submitted."""
+        if self._submitted is None and error is not None:
+            self.record.state = State.FAILED if self.withdrawn is None else State.DISCARDED
+        super().settle(outcome, error)
 
     # --- what a user wishes ------------------------------------------------------------------------------
 

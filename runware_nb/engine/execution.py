@@ -17,6 +17,7 @@ from ..core.money import Money
 from ..core.parsing import is_uuid
 from ..core.results import PARTIAL, Outcome, Result
 from ..errors import (
+    ConfigError,
     FateUnknown,
     MediaError,
     MediumExpired,
@@ -42,7 +43,7 @@ from ..runlog.records import is_gone, is_here
 from .consent import Consent, limit_of
 from .display import OutcomePresenter, OutcomeRenderer, ResultRenderer
 from .estimates import estimate
-from .guides import guides_of
+from .guides import Guide, guides_of
 from .input_lineage import storable_request
 from .job_table import JobTable
 from .jobs import Job
@@ -722,12 +723,18 @@ class RunExecution:
         if self._job.record.state is not State.UNKNOWN:  # as the log does
             self._job.record.state = state
 
+    def _guides(self) -> tuple[Guide, ...]:
+        try:
+            return guides_of(self._job.record, self._ports.media.folder)
+        except ConfigError:  # the bucket cannot be used; the results, which are paid for, are shown all the same
+            return ()
+
     def _lend(self, outcome: Outcome) -> None:
         """Let outcome and results draw themselves, and start operations on themselves."""
         display = self._ports.settings.display
         # as the log has it: an inline medium is named by its hash, and no secret is shown
         description = self._interpreter.describe(storable_request(outcome.task))
-        guides = guides_of(self._job.record, self._ports.media.folder)
+        guides = self._guides()
         outcome.renderer = OutcomeRenderer(description, display, guides)
         outcome.presenter = OutcomePresenter(self._job.notices, description, display, guides)
         renderer = ResultRenderer(description, display, outcome.task)

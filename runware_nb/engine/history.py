@@ -11,13 +11,13 @@ from ..core.money import format_amount
 from ..core.operations import TEXT_TO_IMAGE
 from ..core.results import Result
 from ..present.compare import Branch, render_tree
-from ..printable import printable_bundle
+from ..printable import printable, printable_bundle
 from ..runlog import Parent, ResultRecord, RunLog, RunRecord, State
 from .display import relative_link
 from .family import Family, Member, find_family
 from .thumbnails import ImageSource, picture_of
 
-__all__ = ["History", "operation_words"]
+__all__ = ["History", "operation_words", "parent_words"]
 
 _SIDE_PX = 72
 _MOST_PICTURES = 12
@@ -59,10 +59,10 @@ class History(Sequence[RunRecord]):
         return iter(self._runs)
 
     def __repr__(self) -> str:
-        return f"<History of run {self.family.chosen.task_uuid[:8]}: {self._sum()}>"
+        return printable(f"<History of run {self.family.chosen.task_uuid[:8]}: {self._sum()}>")
 
     def __str__(self) -> str:
-        return self.bundle["text/plain"]
+        return printable(self.bundle["text/plain"])
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return printable_bundle(self.bundle)
@@ -116,7 +116,7 @@ class History(Sequence[RunRecord]):
         record = member.record
         words = " ".join((record.prompt or "").split())
         what = operation_words(record)
-        role = "" if member.link is None else _role(member.link)
+        role = "" if member.link is None else parent_words(member.link)
         link = "" if role in _PLAIN else " continued" if role == "conversation" else f" with this {role}"
         about = f": {_shortened(words)}" if words else ""
         facts = [record.created_at_utc[:16].replace("T", " ")]
@@ -134,7 +134,7 @@ class History(Sequence[RunRecord]):
         gone = "" if parent.task_uuid in self.family.members else ", not in the log"
         if parent.task_uuid not in self.family.members and not self.family.is_complete:
             gone = ", not shown"
-        return f"{parent.task_uuid[:8]} ({_role(parent)}{gone})"
+        return f"{parent.task_uuid[:8]} ({parent_words(parent)}{gone})"
 
     def _item(self, member: Member) -> Item:
         record = member.record
@@ -169,7 +169,8 @@ def operation_words(record: RunRecord) -> str:
     return "image to image" if "seedImage" in fields else "image"
 
 
-def _role(parent: Parent) -> str:
+def parent_words(parent: Parent) -> str:
+    """Return what a result of a parent was used as, with its number if it is not the first: `mask #2`."""
     role = _ROLES.get(parent.role, parent.role)
     number = "" if parent.index in {None, 0} else f" #{(parent.index or 0) + 1}"
     return f"{role}{number}"

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ..core.items import Item
@@ -24,7 +25,7 @@ from ..core.media_fields import (
 from ..core.media_types import CONVERTED_TYPES, SNIFFED_BYTES, sniff
 from ..core.parsing import is_uuid
 from ..core.results import Outcome, Result, TaskOrigin
-from ..errors import MediaError, RunLogError, RunwareNBError
+from ..errors import ConfigError, MediaError, RunLogError, RunwareNBError
 from ..forking import make_lock
 from ..loop import background_loop, wait
 from ..media.incoming import LoadedMedium, cannot_use, check_kind, load_medium
@@ -203,7 +204,7 @@ class _LookUp:
         if found is not None:
             known = Input(found.sha256, found.file, value, found.task_uuid, found.position)
             self._add(role, known, lambda: self._size_of_file(found))
-            path = self._ports.media.find_here(found.file)
+            path = self._file_here(found)
             if path is None or not self._passes_names or self._service_has(found):
                 return value
             # The service has deleted it, as far as can be told from its age, and its file is here.
@@ -222,7 +223,9 @@ class _LookUp:
         Raises:
             MediaError: It is not here.
         """
-        path = self._ports.media.find_hash(upload.sha256)
+        path = None
+        with suppress(ConfigError):
+            path = self._ports.media.find_hash(upload.sha256)
         if path is None:
             raise cannot_use(
                 f"the medium {value}",
@@ -241,7 +244,7 @@ class _LookUp:
     def _stored(self, medium: LoadedMedium, value: Any) -> Input:
         try:
             file = self._ports.media.put(medium.original).name if self._keeps else None
-        except MediaError:
+        except (MediaError, ConfigError):
             file = None  # what is sent matters more than what is kept
         return Input(sha256=medium.sha256, file=file, maker=_maker_in_memory(value))
 
@@ -262,8 +265,13 @@ class _LookUp:
         except RunLogError:
             return None
 
+    def _file_here(self, found: FoundResult) -> Path | None:
+        with suppress(ConfigError):  # the bucket cannot be used: storing results reports that
+            return self._ports.media.find_here(found.file)
+        return None
+
     def _size_of_file(self, found: FoundResult) -> tuple[int, int] | None:
-        path = self._ports.media.find_here(found.file)
+        path = self._file_here(found)
         if path is None:
             return None
         with suppress(OSError), path.open("rb") as file:

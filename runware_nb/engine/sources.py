@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..core.operations import OPERATIONS, Operation
 from ..core.prompts import as_prompt
 from ..core.results import Outcome, Result
 from ..errors import RunwareNBError, SourceFailed, TaskInvalid
+from ..loop import background_loop
 from ..providers.base import Task
 from ..runlog import RunRecord
 from .chained_job import Awaited
@@ -21,6 +23,8 @@ from .ports import Ports
 
 __all__ = ["choose", "count_of", "deliver", "failure_of", "kind_of_run", "resolve", "stand_ins"]
 
+_RECORDED_S = 2.0
+"""Longest wait for an answer from the log, in seconds."""
 _BY_NAME: Mapping[str, Operation] = {operation.name: operation for operation in OPERATIONS}
 _STAND_IN_TEXT = "the text of a run that is not finished"
 
@@ -129,12 +133,24 @@ def count_of(ports: Ports, job: Job) -> int:
     return provider.number_of_results(job.record.request)
 
 
+def await_recorded(job: Job) -> None:
+    """Wait for a moment for a job whose answer is in the log.
+
+    It usually takes milliseconds. With its result, the next step is looked up in the log at once, so a chain that is
+    built again asks no question about steps that cost nothing. If a file has to be downloaded again, the step waits
+    for it in the background, as for any job. The background loop itself must not wait: it brings the job to its end.
+    """
+    if job.is_recorded and not job.is_done and not background_loop().is_current():
+        concurrent.futures.wait([job.future], timeout=_RECORDED_S)
+
+
 def choose(ports: Ports, job: Job) -> list[Result | Awaited]:
     """Return the results of a job, in order; `Awaited` for those of a job that is not finished.
 
     Raises:
         SourceFailed: It has failed.
     """
+    await_recorded(job)
     if job.is_done:
         failed = failure_of(job, "This task")
         if failed is not None:
@@ -147,6 +163,7 @@ def choose(ports: Ports, job: Job) -> list[Result | Awaited]:
 def _current(ports: Ports, value: Any) -> Any:
     """Return what a value stands for at this moment: a result, an `Awaited`, or the value itself."""
     if isinstance(value, Job):
+        await_recorded(value)
         if not value.is_done:
             count = count_of(ports, value)
             if count > 1:

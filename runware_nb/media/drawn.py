@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..reprs import short_repr
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -15,6 +17,7 @@ class NoPreview(Exception):
     """A file has no preview; the text states why, as a clause."""
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Drawn:
     """A picture, and what is known of the file.

@@ -18,10 +18,11 @@ from ..core.media_types import CONVERTED_TYPES, IMAGE_TYPES, SNIFFED_BYTES, snif
 from ..core.parsing import is_uuid
 from ..core.results import Outcome, Result
 from ..errors import MediaError
+from ..reprs import short_repr
 from .decode import MAX_PIXELS, ImageDamaged, ImageTooLarge, decode
 
-__all__ = ["LoadedMedium", "cannot_use", "check_kind", "content_of", "is_sendable", "load_medium", "media_bytes",
-           "shown"]  # fmt: skip
+__all__ = ["LoadedMedium", "cannot_use", "check_kind", "content_of", "given_bytes", "is_sendable", "load_medium",
+           "media_bytes", "shown"]  # fmt: skip
 
 _MAX_FILE_BYTES = 512 * 1024 * 1024
 _ORIENTATION = 0x0112
@@ -55,6 +56,7 @@ def is_sendable(value: Any) -> bool:
     return kind not in CONVERTED_TYPES and (kind is not None or value.startswith("data:"))
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class LoadedMedium:
     """A medium that was read once, and is sent as it is here.
@@ -114,6 +116,18 @@ def load_medium(value: Any, *, kind: str | None = None, is_mask: bool = False) -
         what_to_do = next((text for kind_of, text in _WHAT_TO_DO.items() if isinstance(error, kind_of)), "")
         raise MediaError(f"Cannot use {name}: {why}.{what_to_do}") from error
     return LoadedMedium(name, original, hashlib.sha256(original).hexdigest(), body, media_type, size_px)
+
+
+def given_bytes(value: Any) -> tuple[bytes, str]:
+    """Return the bytes of a medium as they were given, and their media type. See `load_medium`.
+
+    A photo that would be turned upright keeps what its file says about its origin.
+
+    Raises:
+        MediaError: It does not exist, is empty, is of no known type, is broken, or cannot be converted.
+    """
+    medium = load_medium(value)
+    return medium.original, sniff(medium.original) or medium.media_type
 
 
 def media_bytes(value: Any) -> tuple[bytes, str]:

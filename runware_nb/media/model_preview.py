@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..reprs import short_repr
 from .drawn import Drawn, NoPreview
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_model"]
 
-_MOST_VERTICES = 4_000_000
-_MOST_TRIANGLES = 8_000_000
+_MOST_VERTICES = 3_000_000
+_MOST_TRIANGLES = 3_000_000
 _DRAWN_TRIANGLES = 60_000
 """More triangles than this are not all drawn. Those that are drawn are enlarged, so that the surface stays closed."""
 _MOST_NODES = 10_000
@@ -44,6 +45,7 @@ Matrix = tuple[float, ...]
 _IDENTITY: Matrix = (1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1)  # in columns, as glTF writes it
 
 
+@short_repr()
 @dataclass(slots=True)
 class Mesh:
     """Triangles in the coordinates of the scene.
@@ -138,12 +140,12 @@ class _File:
         points = self._values(attributes["POSITION"], 3)
         count = len(points) // 3
         self._vertices += count
-        indices = self._values(primitive["indices"], 1) if "indices" in primitive else range(count)
-        triangles = [int(index) for index in indices[: len(indices) // 3 * 3]]
+        indices = self._indices(primitive["indices"]) if "indices" in primitive else range(count)
+        triangles = indices[: len(indices) // 3 * 3]
         self._triangles += len(triangles) // 3
         if self._vertices > _MOST_VERTICES or self._triangles > _MOST_TRIANGLES:
             raise NoPreview(f"it has more than {_MOST_VERTICES:,} vertices or {_MOST_TRIANGLES:,} triangles")
-        if triangles and not 0 <= min(triangles) <= max(triangles) < count:
+        if len(triangles) and not 0 <= min(triangles) <= max(triangles) < count:
             raise NoPreview("the file is damaged: a triangle names a vertex that does not exist")
         color, texture = self._material(primitive.get("material"))
         colors = places = None
@@ -162,6 +164,13 @@ class _File:
         if wide not in {3, 4} or len(values) != wide * count:
             return None
         return values if wide == 3 else [value for at, value in enumerate(values) if at % 4 != 3]
+
+    def _indices(self, number: int) -> Sequence[int]:
+        """Return the indices of vertices in an accessor."""
+        values = self._values(number, 1)
+        if not isinstance(values, array.array) or values.typecode not in "BHI":
+            raise NoPreview("the file is damaged: its triangles are not whole numbers")
+        return values
 
     def _values(self, number: int, width: int) -> Sequence[float]:
         """Return the numbers of an accessor, of which each element has *width*."""

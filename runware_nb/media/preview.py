@@ -99,8 +99,9 @@ def _preview_of_file(file: Path, media_type: str, timeout_s: float) -> Preview:
     except (OSError, ValueError) as error:
         return Preview(problem=f"no preview: {shortened(printable(str(error)), 200)}", is_lasting=False)
     if is_late:
-        # A busy machine is late as well, so this is not kept: the next display tries again.
-        return Preview(problem=f"no preview: reading the file took longer than {timeout_s:g} s", is_lasting=False)
+        # It is kept, although a busy machine may be the reason: otherwise each display of a file that hangs its reader
+        # would wait as long again.
+        return Preview(problem=f"no preview: reading the file took longer than {timeout_s:g} s")
     found = parse_preview(answer)
     return Preview(problem="no preview: the file cannot be read") if found is None else found
 

@@ -59,6 +59,7 @@ FINAL_STATES = frozenset({State.SUCCEEDED, State.PARTIAL, State.FAILED, State.LO
 UNFINISHED_STATES = frozenset({State.PREPARED, State.SENT, State.ACCEPTED, State.DETACHED, State.UNKNOWN})
 
 
+@short_repr()
 @dataclass(frozen=True, slots=True)
 class Parent:
     """A run that another run was made from.

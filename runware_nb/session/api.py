@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..core.operations import TEXT_TO_IMAGE
 from ..core.option_values import parse_size
 from ..core.plain_values import plain_task
-from ..core.results import Outcome
+from ..core.prompts import as_prompt
+from ..core.results import Outcome, Result
 from ..engine.display import extent_of, runs_table
 from ..engine.jobs import Job
 from ..engine.media_sources import look_up, upload_media
 from ..engine.thumbnails import first_picture
 from ..errors import ArgumentInvalid, ConfigError, TaskInvalid
 from ..loop import background_loop, wait
-from ..media.incoming import media_bytes
-from ..media.provenance import Provenance, read_provenance
+from ..media.incoming import given_bytes, media_bytes
+from ..media.provenance import PROVENANCE_TYPES, Provenance, read_provenance
 from ..present.table import render_table
 from ..printable import printable, printable_bundle
 from ..providers.runware.operations import WIRE_NAMES
@@ -56,7 +57,7 @@ __all__ = [
 
 
 def image(
-    prompt: str = "",
+    prompt: str | Result | Outcome | Job = "",
     *,
     extra: Mapping[str, Any] | None = None,
     enhance: bool = False,
@@ -69,7 +70,8 @@ def image(
     """Generate images.
 
     Args:
-        prompt: What to draw. With `vary`, it may be left out.
+        prompt: What to draw: a text, a version that `enhance` wrote, or the job that writes one. With `vary`, it may be
+            left out.
         extra: Any other parameter, in wire spelling.
         enhance: Whether the prompt is enhanced first. The price of both is agreed to together.
         fresh: Whether the service is asked again although the log has the answer to this very request.
@@ -96,7 +98,11 @@ def image(
     labels = as_tags([*as_tags(tags), *as_tags(session.settings.defaults.get("tag"))])
     defaults = _defaults(session.settings.defaults, parameters)
     request = image_request(
-        session, prompt, {**defaults, **parameters}, extra=extra, defaults=defaults.keys() - parameters.keys()
+        session,
+        as_prompt(prompt),
+        {**defaults, **parameters},
+        extra=extra,
+        defaults=defaults.keys() - parameters.keys(),
     )
     request = dataclasses.replace(request, enhances=enhance)
     return submit_image(session, request, fresh=fresh, agreed=agreed, tags=labels, note=note)
@@ -200,7 +206,7 @@ def _taken_up(session: Session, run: RunRecord) -> Job:
 
 
 def cancel_queued(*, of_other_kernels: bool = False) -> list[str]:
-    """Cancel the runs that wait for their turn; none of them was sent, and they cost nothing.
+    """Cancel the runs that wait for their turn or for the results of others; none was sent, and they cost nothing.
 
     Args:
         of_other_kernels: Whether runs that other kernels wrote to the log and did not send are cancelled too.
@@ -223,7 +229,8 @@ def read(image: Any) -> Provenance:
     Raises:
         MediaError: It cannot be read, or is a kind of file that carries no provenance.
     """
-    return read_provenance(media_bytes(image)[0])
+    body, media_type = given_bytes(image)
+    return read_provenance(body if media_type in PROVENANCE_TYPES else media_bytes(image)[0])
 
 
 def upload(medium: Any) -> Upload:

@@ -148,7 +148,7 @@ def _as_variation(
     image = values.pop("vary")
     original = None if session is None else original_of(session, image)
     if original is None:
-        if not prompt or not prompt.strip():
+        if _is_blank(prompt):
             raise TaskInvalid(
                 f"{typed.get('vary', 'vary')}: neither the log nor the file contains the prompt of this image. Nothing "
                 "was sent. Write the prompt.",
@@ -165,7 +165,12 @@ def _as_variation(
     if {"width", "height", "outpaint"} & own.keys():
         taken = {name: value for name, value in taken.items() if name not in {"width", "height"}}
     merged = {**values, **taken, **own, "seed_image": image}
-    return merged, carried, prompt if prompt and prompt.strip() else original.prompt, original.parents
+    return merged, carried, original.prompt if _is_blank(prompt) else prompt, original.parents
+
+
+def _is_blank(prompt: Any) -> bool:
+    """Return whether there is no prompt. A job stands for the text that it will have."""
+    return prompt is None or (isinstance(prompt, str) and not prompt.strip())
 
 
 def _choose_transparent_format(values: dict[str, Any], defaults: Collection[str], typed: Mapping[str, str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import difflib
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -16,18 +15,13 @@ from ..engine.chained_job import Awaited
 from ..engine.job_group import JobGroup
 from ..engine.jobs import Job
 from ..engine.ports import Ports
-from ..engine.sources import choose, kind_of_run
+from ..engine.sources import await_recorded, choose, kind_of_run
 from ..errors import ArgumentInvalid, TaskInvalid
 from ..loading import load
-from ..loop import background_loop
 from ..providers.runware.operations import binding_for
 from ..providers.runware.tasks import can_stream
 
 __all__ = ["SessionPerformer"]
-
-_RECORDED_S = 2.0
-"""Longest wait for the answer of the log, in seconds. It usually takes milliseconds, and then the next step is looked
-up in the log at once: a chain that is built again asks no question about steps that cost nothing."""
 
 
 class Submits(Ports, Protocol):
@@ -129,8 +123,7 @@ class SessionPerformer:
         return self._media_of_job(source, is_member=False)
 
     def _media_of_job(self, job: Job, *, is_member: bool) -> list[Result | Awaited]:
-        if job.is_recorded and not job.is_done and not background_loop().is_current():
-            concurrent.futures.wait([job.future], timeout=_RECORDED_S)
+        await_recorded(job)
         if is_member and job.is_done and job.future.exception() is not None:
             return [Awaited(job)]  # its step ends with this error, and those of the other members are sent
         return choose(self._session, job)

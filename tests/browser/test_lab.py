@@ -189,7 +189,7 @@ from runware_nb.providers.runware import fate
 first, later = fate.first_poll_s, fate.poll_delay_s
 fate.first_poll_s = lambda operation: first(operation) / 30
 fate.poll_delay_s = lambda attempt: later(attempt) / 30"""
-VIDEO = [SCALED, "%runware sandbox --latency-s 120 --time-scale 30"]
+VIDEO = [SCALED, "%runware sandbox --latency-s 240 --time-scale 30"]
 PLAYED = """async () => {
     const video = document.querySelector('.jp-OutputArea-output video');
     video.muted = true;
@@ -201,7 +201,7 @@ PLAYED = """async () => {
 
 
 def test_a_video_survives_stop_and_restart_and_plays(page: Page, lab: Lab) -> None:
-    """Two minutes of the service are four seconds here, and its polls are scaled alike."""
+    """Four minutes of the service are eight seconds here, and its polls are scaled alike."""
     make = "%runware video -m google:3@3 --prompt 'a red ship at sunset' --duration 2 --yes"
     path = lab.write("video.ipynb", [*VIDEO, make])
     open_notebook(page, lab, path.name)

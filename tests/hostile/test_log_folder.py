@@ -15,7 +15,7 @@ import pytest
 
 from runware_nb.core.money import Money
 from runware_nb.errors import BudgetExceeded, RunLogError
-from runware_nb.runlog import MediaStore, ResultRecord, RunLog, State
+from runware_nb.runlog import MediaStore, Parent, ResultRecord, RunLog, State
 from runware_nb.runlog.in_flight import InFlight
 from runware_nb.runlog.spending import budgets_of, set_budget
 from tests.runs import run_record
@@ -129,7 +129,7 @@ def test_runs_in_flight_are_recorded_in_the_log_at_the_path(log, home, replace, 
         early = await send(log, 1)
         await end(log, early)
         copy_to(home)
-        flying = await send(log, 2, tags=("kept",), note="in flight")
+        flying = await send(log, 2, tags=("kept",), note="in flight", parents=(Parent(early.task_uuid, "image", 0),))
         unsent = run_record(3, request_hash="1:3")
         await log.prepare(unsent)
         replace(home)
@@ -146,6 +146,7 @@ def test_runs_in_flight_are_recorded_in_the_log_at_the_path(log, home, replace, 
     assert found[flying.task_uuid].state is State.SUCCEEDED
     assert [result.seed for result in found[flying.task_uuid].results] == [7]
     assert found[flying.task_uuid].tags == ("kept",)
+    assert found[flying.task_uuid].parents == (Parent(early.task_uuid, "image", 0),)
     assert found[flying.task_uuid].attempts == 1
     assert found[unsent.task_uuid].state is State.PREPARED
     assert found[later.task_uuid].state is State.SENT

@@ -22,6 +22,7 @@ import runware_nb
 from runware_nb import cli, errors
 from runware_nb.commands import COMMANDS
 from runware_nb.commands.call import command as call_command
+from runware_nb.core.operations import OPERATIONS
 from runware_nb.errors import RunwareNBError
 from runware_nb.present.html import text as html_text
 from runware_nb.printable import hides, printable, printable_bundle, printable_json
@@ -272,8 +273,10 @@ def lines_of(session, tmp_path):
         "model": ["flux", STORABLE], "alias": ["", STORABLE, f"{STORABLE} flux", f"--remove {STORABLE}"],
         "prompt": ["", "show evil", f"show {STORABLE}", f"save {STORABLE} x", f"save other a{STORABLE}", "rename evil evil2",
                    "delete evil2", "restore evil2", f"rename evil2 {STORABLE}", STORABLE],
+        **{operation.name: lines_of_operation(operation) for operation in OPERATIONS if operation.function},
         "text-to-image": [f"a{STORABLE} -s 256x256 --seed 9 --tag x{STORABLE}", f"a --dry-run -s 256x256 --negative x{STORABLE}",
                           f"a --set scheduler=x{STORABLE}", f"a -m {STORABLE}", f"a --{STORABLE}", f"a --from {STORABLE}"],
+        "upload": ["{image}", "{evil_file}", STORABLE],
         "log": ["", f"--tag x{STORABLE}", f"--sort {STORABLE}", "--limit 1", f"--search x{STORABLE}", f"--since {STORABLE}"],
         "show": [one, STORABLE], "code": [one], "diff": [f"{one} {two}", f"{one} {STORABLE}"], "compare": [f"{one} {two}", STORABLE],
         "history": [one, STORABLE], "rate": [f"{one}#1 5", f"{STORABLE} 5"],
@@ -291,6 +294,21 @@ def lines_of(session, tmp_path):
                     f"--port 0 --public-url {STORABLE}"],
         "forget": [STORABLE, f"{two} --yes"], "prune": ["--yes"],
     }  # fmt: skip
+
+
+def lines_of_operation(operation):
+    """Return lines that send evil text where an operation takes text, and lines that are refused."""
+    start = "{image}" if operation.words else f"a{STORABLE}"
+    end = "--dry-run" if operation.long_running else f"--yes --tag x{STORABLE} --note {STORABLE}"
+    prompt = f"--prompt x{STORABLE}" if operation.words and operation.body else ""
+    lines = [
+        f"{start} {end}",
+        f"{start} -m {STORABLE}",
+        f"{start} --{STORABLE}",
+        STORABLE,
+        f"{start} --set x{STORABLE}",
+    ]
+    return [*lines, f"{start} {prompt} --dry-run", f"{start} --set settings.x{STORABLE}=1 --dry-run"]
 
 
 def words_of(line, session, tmp_path):

@@ -1,10 +1,12 @@
 """Operations on results, outcomes and jobs: what is sent, when, for which cell, and what becomes of what is not sent."""
 
 import asyncio
+import contextlib
 import copy
 import os
 import pickle
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -145,7 +147,9 @@ def test_a_recorded_chain_asks_nothing_and_waits_for_nothing(sandbox, session, f
     session.submit({**TASK, "seed": 1}).upscale(2).caption().result(WAIT_S)
     session.consent._accepted_kinds.clear()
     front_end.asks = None
-    again = session.submit({**TASK, "seed": 1}).upscale(2).caption()
+    first = session.submit({**TASK, "seed": 1})
+    assert rw.upscale(first, factor=2).is_recorded
+    again = first.upscale(2).caption()
     assert not isinstance(again, ChainedJob)
     assert again.is_recorded
     assert again.result(WAIT_S)[0].text
@@ -353,6 +357,7 @@ def test_stop_drops_the_steps_of_a_chain(sandbox, session, source):
         with pytest.raises(RunCancelled, match="not sent, because its cell was stopped"):
             job.result(WAIT_S)
     assert last.is_withdrawn
+    assert repr(rw.JobGroup([step, last])) == "<JobGroup of 2: 2 discarded>"
     source.arrive()
     session.submit({**TASK, "seed": 11}).result(WAIT_S)  # what ended before has been handled by now
     assert len(sandbox.charges()) == before + 1
@@ -438,7 +443,9 @@ def test_a_sent_step_is_cancelled_no_more_and_can_be_discarded(session, source):
     assert len(step.result()) == 1
 
 
-def test_a_script_that_ends_loses_only_unsent_steps(sandbox, tmp_path):
+def test_a_script_that_ends_loses_only_unsent_steps(start_sandbox, tmp_path):
+    """Its log has the first run and nothing of the step, which was not sent."""
+    sandbox = start_sandbox("--latency-s", "20")
     script = (
         "import runware_nb as rw\n"
         "job = rw.image('a ship', width=128, height=128, seed=1)\n"
@@ -448,6 +455,8 @@ def test_a_script_that_ends_loses_only_unsent_steps(sandbox, tmp_path):
     environment = {**os.environ, **sandbox.environment}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+    with contextlib.closing(sqlite3.connect(tmp_path / ".runware" / "runs.sqlite")) as log:
+        assert log.execute("SELECT count(*), max(seed_given) FROM runs").fetchall() == [(1, 1)]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
@@ -542,6 +551,7 @@ def test_a_group_is_a_sequence_that_ends_when_all_have_ended(session, image):
     with pytest.raises(SourceFailed, match="it failed"):
         group.result(WAIT_S)
     assert group.is_done
+    assert repr(group) == "<JobGroup of 2: 1 succeeded, 1 failed>"
     assert len(group[0].result()) == 1
     following = group.caption()
     assert following[0].result(WAIT_S)[0].text

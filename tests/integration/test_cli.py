@@ -9,6 +9,7 @@ import sys
 import uuid
 
 import pytest
+from PIL import Image
 
 from tests.conftest import TASK
 
@@ -258,6 +259,80 @@ def test_a_budget_in_the_terminal_needs_to_know_for_what(cli):
     assert done.returncode == 2
     assert "--all" in done.stderr
     assert json.loads(cli("budget").stdout)["budgets"] == []
+
+
+@pytest.fixture
+def main(sandbox, monkeypatch, capsys, tmp_path):
+    """The terminal in this process: its exit code, stdout and stderr."""
+    from runware_nb.cli import main
+    from runware_nb.session import current
+
+    for name, value in sandbox.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(current, "_session", None)
+    Image.new("RGB", (64, 48), "teal").save(tmp_path / "in.png")
+
+    def run(*words):
+        status = main(words)
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    yield run
+    if current._session is not None:
+        current._session.close()
+
+
+def test_an_operation_prints_its_answer_as_json_with_its_files(main, sandbox):
+    status, out, _ = main("upscale", "in.png", "--factor", "2", "--yes")
+    assert status == 0
+    answer = json.loads(out)
+    with Image.open(answer["files"][0]) as image:
+        assert image.size == (128, 96)
+    status, out, _ = main("upscale", "in.png", "--factor", "2", "--yes")
+    assert json.loads(out)["recorded"] is True
+    assert len(sandbox.requests()) == 1
+
+
+def test_text_is_printed_for_a_reader(main, monkeypatch):
+    monkeypatch.setattr("runware_nb.cli._is_terminal", lambda stream: stream is sys.stdout)
+    status, out, _ = main("text", "Name three oceans.", "--yes", "--seed", "1")
+    text = json.loads(main("text", "Name three oceans.", "--json", "--seed", "1")[1])["data"][0]["text"]
+    assert status == 0
+    assert text.strip() in out
+
+
+def test_an_upload_prints_its_uuid_and_url(main, sandbox):
+    status, out, _ = main("upload", "in.png")
+    assert status == 0
+    uploaded = json.loads(out)
+    assert uuid.UUID(uploaded["media_uuid"])
+    assert uploaded["url"].startswith("http")
+    assert json.loads(main("upload", "in.png")[1])["media_uuid"] == uploaded["media_uuid"]
+    assert sandbox.requests() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"),
+    [
+        (["upscale"], 2, "Write `runware-nb upscale IMG`."), (["upscale", "nowhere.png"], 2, "nowhere.png"),
+        (["upscale", "in.png", "-m", "esrgan", "--prompt", "x"], 2, "runware-nb upscale in.png -m clarity --prompt x"),
+        (["video"], 2, "video needs a prompt"), (["mask", "in.png", "-b"], 2, "unknown option -b"),
+        (["vectorize", "--prompt", "a logo"], 2, "cannot ask"),
+    ],
+)  # fmt: skip
+def test_a_wrong_line_of_an_operation_exits_2(main, sandbox, words, status, sentence):
+    code, out, err = main(*words)
+    assert (code, out) == (status, "")
+    assert sentence in err
+    assert sandbox.requests() == []
+
+
+def test_a_refusal_of_the_service_exits_1(main, sandbox):
+    sandbox.faults({"kind": "refuse", "status": 400, "code": "invalidSomething", "message": "out of paint"})
+    code, out, err = main("upscale", "in.png", "--yes")
+    assert code == 1
+    assert "out of paint" in err
+    assert json.loads(out)["errors"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there are no pseudo terminals")

@@ -132,7 +132,7 @@ def test_an_unknown_run_is_joined_and_asked_about_but_not_sent_again(sandbox, ma
     record = session.log.find(name)
     sent = [run for run in session.log.recent() if run.state is State.SUCCEEDED]
     assert [run.remote_id for run in sent] == [run.attempt_uuid for run in sent] != []
-    job = session.engine.known.join(record, {**record.request, "taskUUID": name})
+    job = session.engine.known.join(record, {**record.request, "taskUUID": name}, scope=None)
     with pytest.raises(TaskNotFound):
         job.result()
     with pytest.raises(RunLogError, match="may have been accepted"):

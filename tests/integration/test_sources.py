@@ -97,12 +97,17 @@ def test_an_earlier_result_of_another_sandbox_is_uploaded(start_sandbox, make_se
 # --- the service has deleted it -----------------------------------------------------------------------
 
 
-def test_an_upload_that_the_service_has_deleted_is_uploaded_again_and_paid_once(sandbox, make_session, tmp_path):
+@pytest.mark.parametrize("transport", ["websocket", "rest"])
+def test_an_upload_that_the_service_has_deleted_is_uploaded_again_and_paid_once(
+    sandbox, make_session, tmp_path, transport
+):
     """The refusal comes before acceptance. The run has two attempts, and its request stays the same."""
     (tmp_path / "a.png").write_bytes(picture())
     first = upscale(make_session(sandbox), tmp_path / "a.png")
     sandbox.reset()
-    job = make_session(sandbox).submit({**UPSCALE, "inputs": {"image": tmp_path / "a.png"}}, fresh=True, agreed=True)
+    job = make_session(sandbox, transport=transport).submit(
+        {**UPSCALE, "inputs": {"image": tmp_path / "a.png"}}, fresh=True, agreed=True
+    )
     assert job.result(30)[0].image.size == (128, 64)
     record = job.record
     assert (len(sandbox.charges()), len(sandbox.uploads()), record.attempts) == (1, 1, 2)
@@ -111,6 +116,26 @@ def test_an_upload_that_the_service_has_deleted_is_uploaded_again_and_paid_once(
     assert any("uploaded again" in notice for notice in job.notices)
     upscale(make_session(sandbox), picture(), upscaleFactor=4)
     assert len(sandbox.uploads()) == 1  # the new UUID is remembered in place of the old one
+
+
+def test_several_media_return_to_their_own_places(sandbox, make_session):
+    session = make_session(sandbox)
+    result = session.submit(SEEDED).result(30)[0]
+    task = {**SEEDED, "seed": 8, "maskImage": picture(128, 128, "L", 255), "referenceImages": [picture(16, 16), result],
+            "seedImage": picture(128, 128, "RGB", "red")}  # fmt: skip
+    session.submit(task).result(30)
+    before = {upload["uuid"]: upload["sha256"] for upload in sandbox.uploads()}
+    sent = sandbox.requests()[-1]["inputs"]
+    sandbox.reset()
+    job = session.submit(task, fresh=True)
+    job.result(30)
+    after = {upload["uuid"]: upload["sha256"] for upload in sandbox.uploads()}
+    again = sandbox.requests()[-1]["inputs"]
+    for name in ("seedImage", "maskImage"):
+        assert after[again[name]] == before[sent[name]]
+    assert after[again["referenceImages"][0]] == before[sent["referenceImages"][0]]
+    assert again["referenceImages"][1] in after
+    assert (len(after), job.record.attempts, len(sandbox.charges())) == (4, 2, 1)
 
 
 def test_a_result_that_has_expired_is_uploaded_from_its_file(sandbox, make_session):
@@ -217,6 +242,15 @@ def test_a_photo_is_sent_upright_and_kept_as_it_was(sandbox, make_session, tmp_p
                                       "bottom": (3, sent.height - 3)}[corners[orientation]])  # fmt: skip
         assert (red > 200, blue < 60) == (True, True)
     assert job.result(5)[0].image.size == (sent.width * 2, sent.height * 2)
+
+
+def test_a_turned_photo_keeps_what_it_says_about_its_origin(sandbox, make_session, tmp_path):
+    """Reading it does not encode it again."""
+    import runware_nb as rw
+
+    make_session(sandbox)
+    (tmp_path / "photo.jpg").write_bytes(photo(6))
+    assert rw.read(tmp_path / "photo.jpg") == rw.read(photo(6))
 
 
 def test_an_image_in_memory_is_sent_upright(sandbox, make_session):

@@ -137,6 +137,23 @@ def test_five_cells_give_images_with_alt_text_in_a_small_file(tmp_path):
     assert "href=" in html_of(book.cells[2])
 
 
+def test_operations_show_their_results_in_cells(tmp_path):
+    cells = [
+        "%load_ext runware_nb\nimport runware_nb as rw", "%runware sandbox",
+        "harbour = rw.image('a harbour', width=256, height=256, seed=7).result()",
+        "%runware upscale harbour --factor 2 --yes -o large", "%runware caption _rw --yes",
+        "%%runware text --yes --max-tokens 20\nName three oceans.", "rw.remove_background(large, agreed=True).result()",
+        "%%runware mask large\nfaces",
+    ]  # fmt: skip
+    book, _ = execute(cells, tmp_path, allow_errors=True)
+    shown = [html_of(cell) for cell in book.cells]
+    assert "<img " in shown[3]
+    assert "512" in shown[3]
+    assert "<img " in shown[6]
+    assert all("upscale" in text or "caption" in text or "text" in text for text in (shown[3], shown[4], shown[5]))
+    assert book.cells[7].outputs[0]["evalue"].startswith("mask takes no prompt")
+
+
 def test_the_links_lead_to_the_full_size(tmp_path):
     book, _ = execute(FIVE[:3], tmp_path)
     import re

@@ -296,6 +296,8 @@ def test_help_has_examples_that_work(shell, sandbox, capsys):
         assert operation.examples
         for example in operation.examples:
             assert f"  %runware {operation.name} {example}" in text
+            if "--continue" in example:
+                continue  # there is no conversation yet
             words = [{"photo.png": "in.png", "logo.png": "in.png", "chair.png": "in.png", "ship.png": "in.png"}.get(w, w)
                      for w in split(example)]  # fmt: skip
             assert rw.command(operation.name, *words, "--dry-run").json["task"]

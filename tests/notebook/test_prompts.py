@@ -117,12 +117,15 @@ def test_every_operation_renders_prompts_in_the_same_way(shell, cell, prompt):
     assert run.prompt_origin["values"]["subject"] == prompt.split("light ")[-1].removeprefix("name ")
 
 
-def test_a_saved_prompt_has_plain_names_only(shell):
+def test_a_saved_prompt_has_plain_names_only(shell, capsys):
     """It may come with a cloned project, and must not reach into objects."""
     rw.prompts.save("spy", "{config.secret} {names[0]} {{plain}} {@spy2}")
     shell.names.update(config=type("Config", (), {"secret": "hidden"}), names=["hidden"])
     shell.run(f"%%runware {SMALL}\n{{@spy}}")
     assert last_run().prompt == "{config.secret} {names[0]} {plain} {@spy2}"
+    said = capsys.readouterr().out
+    assert "{config.secret} (a saved prompt has plain names only)" in said
+    assert "{@spy2} (no saved prompt has this name)" in said
 
 
 def test_saving_over_a_prompt_needs_replace_and_can_be_undone(shell, capsys):
@@ -173,6 +176,15 @@ def test_wrong_lines_are_explained(shell, sandbox, line, problem):
     with pytest.raises(MagicUsageError, match=problem):
         shell.run(f"%runware {line}")
     assert not sandbox.charges()
+
+
+def test_only_save_takes_a_body(shell):
+    rw.prompts.save("a", "x")
+    with pytest.raises(MagicUsageError, match="takes no text below the line"):
+        shell.run("%%runware prompt delete a\nsome text")
+    with pytest.raises(MagicUsageError, match="There are two texts"):
+        shell.run("%%runware prompt save b one\ntwo")
+    assert list(rw.prompts) == ["a"]
 
 
 def test_saved_prompts_in_a_circle_are_refused(shell):
@@ -394,7 +406,48 @@ def test_a_long_prompt_is_not_enhanced(shell):
     assert number_of_runs() == 0
 
 
+def test_a_job_can_be_the_prompt_before_it_is_done(shell):
+    enhanced = rw.enhance("a cat", agreed=True)
+    outcome = rw.image(enhanced, width=256, height=256).result()
+    assert outcome.task["positivePrompt"] == enhanced.result()[0].text
+    assert [parent.role for parent in last_run().parents] == ["prompt"]
+
+
 # --- elsewhere -----------------------------------------------------------------------------------------------
+
+
+def test_a_form_inserts_a_saved_prompt_and_names_its_values(shell, sandbox):
+    import ipywidgets as widgets
+
+    def menus(form):
+        return [child for child in form._buttons.children if isinstance(child, widgets.Dropdown)]
+
+    assert not menus(rw.form("runware:101@1"))
+    rw.prompts.save("studio", "a photo of {subject}")
+    form = rw.form("runware:101@1", positivePrompt="a ship,")
+    (menu,) = menus(form)
+    menu.value = "studio"
+    assert form.task["positivePrompt"] == "a ship, a photo of {subject}"
+    assert "Write text in place of {subject}" in form._sender.status.value
+    assert menu.value == ""
+    rw.prompts.delete("studio")
+    menu.value = "studio"
+    assert "expected a saved prompt" in form._sender.status.value
+    assert not sandbox.charges()
+
+
+def test_a_terminal_saves_and_uses_prompts(make_session, sandbox, monkeypatch, capsys):
+    from runware_nb import cli
+    from runware_nb.session import current
+
+    monkeypatch.setattr(current, "_session", make_session(sandbox))
+    assert cli.main(["prompt", "save", "studio", "a {subject}, __color__"]) == 0
+    save("wildcards", "color", "red")
+    assert cli.main(["text-to-image", "{@studio}", "-v", "subject={cat}", "-s", "256x256"]) == 0
+    assert "imageUUID" in capsys.readouterr().out
+    assert last_run().prompt == "a {cat}, red"
+    assert cli.main(["text-to-image", "{@studio}", "-s", "256x256"]) == 2
+    assert "Add `--var subject=TEXT`" in capsys.readouterr().err
 
 
 def test_names_are_completed(shell):

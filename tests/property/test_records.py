@@ -1,9 +1,12 @@
 """Reading accepts what writing wrote, whatever kind of run it is."""
 
+import json
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from runware_nb.errors import BundleError
 from runware_nb.reproduce.records import read_lines, write_lines
 from runware_nb.runlog import FINAL_STATES, Parent, ResultRecord, RunLog, RunRecord, State
 from runware_nb.runlog.maintenance import add_runs
@@ -91,3 +94,22 @@ def test_a_run_that_the_reader_does_not_take_is_named_in_one_line(log, runs):
     read = read_lines(list(write_lines(log, runs)), tolerant=True)
     assert len(read.runs) + len(read.skipped) == len(runs)
     assert all(sentence.startswith("line ") and sentence.isprintable() for sentence in read.skipped)
+
+
+def test_records_of_earlier_versions_have_the_parents_of_their_media(log):
+    mother, father = "1" * 8 + "-0000-4000-8000-000000000000", "2" * 8 + "-0000-4000-8000-000000000000"
+    run = RunRecord(
+        task_uuid="3" * 8 + "-0000-4000-8000-000000000000", attempt_uuid="3" * 8 + "-0000-4000-8000-000000000000",
+        provider="runware", task_type="imageInference", model="m", request={"seedImage": "a", "maskImage": "b"},
+        request_hash="1:r", asked_hash="1:a", created_at_utc=AT, finished_at_utc=AT, state=State.SUCCEEDED,
+        parent_uuid=mother, inputs=[{"maker": mother, "named": "a"}, {"maker": father, "named": "b"}],
+    )  # fmt: skip
+    *head, line = write_lines(log, [run])
+    earlier = {name: value for name, value in json.loads(line).items() if name != "parents"}
+    (read,) = read_lines([*head, json.dumps(earlier)]).runs
+    assert read.parents == (Parent(mother, "seedImage"), Parent(father, "maskImage"))
+    (read,) = read_lines([*head, json.dumps({**earlier, "inputs": []})]).runs
+    assert read.parents == (Parent(mother, "medium"),)
+    for wrong in ("x", [7], [{"task_uuid": mother}], [{"task_uuid": "x", "role": "image"}]):
+        with pytest.raises(BundleError):
+            read_lines([*head, json.dumps({**earlier, "parents": wrong})])

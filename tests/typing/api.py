@@ -39,6 +39,15 @@ assert_type(group[0], rw.Job)
 assert_type(group.result(timeout_s=10.0), list[rw.Outcome])
 
 
+prompt = rw.prompt("studio", place="Oslo", seed=7)
+assert_type(rw.image(prompt), rw.Job)
+assert_type(rw.image(outcome[1]), rw.Job)
+assert_type(rw.image(job, enhance=True), rw.Job)
+assert_type(rw.prompts["studio"], str)
+assert_type(list(rw.prompts), list[str])
+assert_type(rw.prompts.restore("studio"), str)
+
+
 async def in_an_async_cell() -> None:
     """The same, awaited."""
     assert_type(await job, rw.Outcome)

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 from traitlets import TraitError
 
+from ...commands.prompts_in import places_in
 from ...engine.display import relative_path
 from ...engine.front_end import current_front_end
 from ...errors import MagicUsageError, RunwareNBError, TaskInvalid
 from ...present.html import MUTED, element, text
 from ...providers.runware.catalog import FieldProblem, Rulebook, find_model
+from ...providers.runware.tasks import can_stream
+from .controls import TextControl
 from .look import Look
 from .media_words import cell_of
 from .output_area import ResultPlace
@@ -64,7 +67,7 @@ class ModelForm:
         copy = self._look.make(widgets.Button, width="tight", description="Copy as cell",
                                tooltip="show the cell that does this")  # fmt: skip
         copy.on_click(lambda _: self._show_cell())
-        self._buttons = self._look.row(self._sender.generate, self._sender.cancel_button, copy)
+        self._buttons = self._look.row(self._sender.generate, self._sender.cancel_button, copy, *self._saved_prompts())
         self._build(rules, request or {})
 
     # --- what it holds -------------------------------------------------------------------------------
@@ -97,7 +100,10 @@ class ModelForm:
             said = problems[0] if count == 1 else f"{count} fields need attention: {'; '.join(problems)}"
             raise TaskInvalid(said)
         head = {"taskType": self._rules.task_type or "imageInference", "model": self._rules.air}
-        return {**head, **self._others, **nested(values)}
+        task = {**head, **self._others, **nested(values)}
+        if can_stream(task["taskType"]) and task.get("numberResults", 1) == 1:
+            task.setdefault("deliveryMethod", "stream")  # as the command and the function do
+        return task
 
     @property
     def cell(self) -> str:
@@ -315,6 +321,48 @@ class ModelForm:
         self._cell_text.value = cell
         self._place_all()
         self._sender.say("The cell that does the same stands below: copy it into a new cell.")
+
+    def _saved_prompts(self) -> list[Any]:
+        """Build the menu of saved prompts; none if the project has no saved prompt."""
+        names = self._session.prompts.names()
+        if not names:
+            return []
+        menu = self._look.make(
+            widgets.Dropdown, width="tight", options=[("Insert a saved prompt", ""), *((name, name) for name in names)],
+            tooltip="add its text to the prompt",
+        )  # fmt: skip
+
+        def insert(change: Any) -> None:
+            if change["new"]:
+                self._insert(change["new"])
+                menu.value = ""
+
+        menu.observe(insert, "value")
+        return [menu]
+
+    def _insert(self, name: str) -> None:
+        """Add a saved prompt to the prompt of the form, and state what is wrong in the form."""
+        control = next(
+            (
+                control
+                for control in self._sections["main"].controls
+                if control.field.path in {("positivePrompt",), ("prompt",)} and isinstance(control, TextControl)
+            ),
+            None,
+        )
+        if control is None:
+            self._sender.say("✗ This form has no field for a prompt.", is_error=True)
+            return
+        try:
+            saved = self._session.prompts.get(name)
+        except RunwareNBError as error:
+            self._sender.say(f"✗ {current_front_end().message(error)}", is_error=True)
+            return
+        before = control.widget.value.rstrip()
+        control.widget.value = f"{before} {saved}" if before else saved
+        places = [f"{{{place}}}" for place in places_in(saved)]
+        hint = f" Write text in place of {', '.join(places)}: a form sends the prompt as it is." if places else ""
+        self._sender.say(f"{name} is in the prompt now.{hint}")
 
     def _keep(self, body: bytes) -> str:
         return relative_path(self._session.media.put(body).path)

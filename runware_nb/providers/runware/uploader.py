@@ -13,6 +13,7 @@ from ...core.parsing import is_uuid
 from ...core.results import Result
 from ...errors import ProtocolError
 from ...media.incoming import is_sendable, load_medium
+from ...printable import printable
 from .tracker import Tracker
 
 __all__ = ["Upload", "Uploader"]
@@ -38,7 +39,7 @@ class Upload(str):
         return str(self), self.url
 
     def __repr__(self) -> str:
-        return f"Upload({str(self)!r}, url={self.url!r})"
+        return printable(f"Upload({str(self)!r}, url={self.url!r})")
 
 
 class Uploader:

@@ -210,6 +210,8 @@ class RunwareService(Service):
                         raise Refused("invalidImage", "An SVG file has no pixels.", parameter=f"inputs.{name}")
         for parameter, medium in guiding_media(task):
             self.uploads.check(medium, parameter=parameter, is_own=self.shelf.knows, reads_image=True)
+            if self.shelf.is_drawing(medium):
+                raise Refused("invalidImage", "An SVG file has no pixels.", parameter=parameter)
 
     def _before_acceptance(self, hit: dict[str, Fault]) -> None:
         if "cut" in hit and hit["cut"].options.get("when", "before_accept") == "before_accept":

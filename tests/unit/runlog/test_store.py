@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from runware_nb.core.money import Money
 from runware_nb.errors import RunLogError, RunNotFound, SchemaTooNew
-from runware_nb.runlog import MediaStore, Parent, ResultRecord, RunLog, State, opening
+from runware_nb.runlog import MediaStore, Parent, ResultRecord, RunLog, State, Uploaded, opening
 from runware_nb.runlog.ballots import Vote, add_vote, votes_of
 from runware_nb.runlog.filters import RunFilter
 from runware_nb.runlog.maintenance import forget_runs
@@ -62,6 +62,35 @@ def test_the_parents_of_a_run_are_kept_in_order_and_forgotten_with_it(log, run_a
     assert log.find(child).parents == parents  # its origin stays known, although that run is gone
     forget_runs(log, [child])
     assert log.children_of([first, second]) == []
+
+
+def test_uploads_are_remembered_by_hash_for_each_account(log, run_async):
+    """A second upload replaces the first, a later use only its time, and files that are forgotten are forgotten here."""
+    one, two = (f"{digit}" * 64 for digit in "ab")
+    errors = []
+
+    async def write():
+        for service, media_uuid, at_utc in (("s:1", "u1", AT), ("s:2", "other", AT), ("s:1", "u1", "2026-02-01")):
+            log.note_upload(service, one, media_uuid, at_utc, errors.append)
+        log.note_upload("s:1", two, "u2", AT, errors.append)
+        await log.prepare(run_record(1, inputs=[{"file": f"aa/{one}.png"}]))
+
+    run_async(write())
+    assert log.find_upload("s:1", one) == Uploaded("u1", one, "2026-02-01")
+    assert log.find_upload("s:2", one) == Uploaded("other", one, AT)
+    assert log.find_uploaded("s:1", "u2") == Uploaded("u2", two, AT)
+    assert (log.find_upload("s:3", one), log.find_uploaded("s:2", "u2")) == (None, None)
+
+    async def replace():
+        log.note_upload("s:1", one, "u3", "2026-03-01", errors.append)
+        log.forget_upload("s:1", two, errors.append)
+        await log.drop_unsent("00000001-0000-4000-8000-000000000000", AT)
+
+    run_async(replace())
+    assert log.find_upload("s:1", one) == Uploaded("u3", one, "2026-03-01")
+    assert log.find_upload("s:1", two) is None
+    assert forget_runs(log, ["00000001-0000-4000-8000-000000000000"]) == [f"aa/{one}.png"]
+    assert (log.find_upload("s:1", one), errors) == (None, [])
 
 
 def test_the_way_of_a_run_through_its_states(log, run_async):
