@@ -1,4 +1,4 @@
-"""The functions of the operations, for type checkers. Written by `tests/typing/operation_stubs.py`."""
+"""The functions of the operations, for type checkers. Written by `tests/operation_stubs.py`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

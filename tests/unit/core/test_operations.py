@@ -47,7 +47,7 @@ from runware_nb.providers.runware.tasks import (
 )
 from runware_nb.session.api import make_image_task
 from runware_nb.session.operations import function_of, task_of
-from tests.typing.operation_stubs import STUB, stub
+from tests.operation_stubs import STUB, stub
 
 # Runware reference 5.0: each row of its table, today's name first.
 NAMES = [
@@ -397,7 +397,7 @@ def test_a_function_has_the_names_and_the_texts_of_its_entry():
 
 
 def test_type_checkers_know_each_function():
-    assert STUB.read_text() == stub(), "run: python -m tests.typing.operation_stubs"
+    assert STUB.read_text() == stub(), "run: python -m tests.operation_stubs"
 
 
 def test_a_task_has_a_model_and_its_inputs():

@@ -1,7 +1,7 @@
 """Writes `session/operation_functions.pyi`, from which type checkers and editors know the functions of the operations.
 
 The functions are built from the table of operations when they are used, and a type checker cannot see that. After a change
-of the table: `python -m tests.typing.operation_stubs`. A test compares the file with the table.
+of the table: `python -m tests.operation_stubs`. A test compares the file with the table.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from runware_nb.core.operations import OPERATIONS, TEXT_TO_IMAGE, Input, Operati
 from runware_nb.session.operations import function_of
 
 STUB = Path(runware_nb.__file__).parent / "session/operation_functions.pyi"
-_HEAD = '''"""The functions of the operations, for type checkers. Written by `tests/typing/operation_stubs.py`."""
+_HEAD = '''"""The functions of the operations, for type checkers. Written by `tests/operation_stubs.py`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
