@@ -169,6 +169,13 @@ def test_the_settings_page_has_the_tables_of_the_code():
     assert parts == markdown()
 
 
+def test_the_page_of_operations_is_that_of_the_table():
+    """`python -m tests.operation_reference` writes the page."""
+    from tests.operation_reference import PAGE, page
+
+    assert PAGE.read_text(encoding="utf-8") == page()
+
+
 def test_every_variable_in_the_documents_exists():
     from runware_nb.settings import settings_table
     from runware_nb.settings.model import other_variables

@@ -265,15 +265,16 @@ def _render_plain(view: ResultsView, results: Sequence[Result], guides: Sequence
 
     images = []
     notices = []
+    texts = []
     for guide in guides:
         with contextlib.suppress(MediaError, OSError):
             images.append(decode(guide.path.read_bytes()))
     for result in results:
         with contextlib.suppress(MediaError):
             if result.text is not None:
-                notices.append(result.text)
+                texts.append(result.text)
             elif result.structured is not None:
-                notices.append(json.dumps(result.structured, ensure_ascii=False))
+                texts.append(json.dumps(result.structured, ensure_ascii=False))
             if result.medium is None:
                 continue
             body = result.bytes
@@ -287,7 +288,8 @@ def _render_plain(view: ResultsView, results: Sequence[Result], guides: Sequence
                 images.append(decode(tile.body))
     view = replace(view, notices=[*view.notices, *notices])
     sheet = make_sheet(images) if images else None
-    return render_plain(view, None if sheet is None else sheet.body, "" if sheet is None else sheet.media_type)
+    shown = render_plain(view, None if sheet is None else sheet.body, "" if sheet is None else sheet.media_type)
+    return {**shown, "text/plain": "\n".join([*texts, shown["text/plain"]])}
 
 
 def _work_of(run: RunRecord) -> str:

@@ -15,6 +15,7 @@ from ..runlog import RunRecord
 from ..runlog.filters import RunFilter
 from .input_lineage import Input, by_content
 from .media_sources import look_up
+from .text_stream import partial_of
 
 if TYPE_CHECKING:
     from .context import CellContext
@@ -52,6 +53,7 @@ def _nearness(run: RunRecord, context: CellContext) -> Sequence[bool]:
     return (
         not run.is_imported,  # an imported run is used only if no own run has the request
         bool(run.results),
+        partial_of(run) is None,  # an incomplete text only if there is no complete one
         in_cell and run.cell_ordinal == context.cell_ordinal,
         same_source and run.cell_ordinal == context.cell_ordinal,
         in_cell,

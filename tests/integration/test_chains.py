@@ -139,7 +139,9 @@ def test_a_chain_that_is_built_again_sends_only_what_depends_on_a_change(sandbox
     changed = six_steps(session, "a blue roof")
     assert [job.result(WAIT_S).is_recorded for job in changed] == [True] + [False] * 5
     assert len(sandbox.charges()) == before + 5
-    assert [charge["task_id"] for charge in sandbox.charges()[-5:]] == [job.task_uuid for job in changed[1:]]
+    charged = [charge["task_id"] for charge in sandbox.charges()[-5:]]
+    assert charged[:3] == [job.task_uuid for job in changed[1:4]]
+    assert set(charged[3:]) == {job.task_uuid for job in changed[4:]}  # these two depend on the same step
 
 
 def test_a_recorded_chain_asks_nothing_and_waits_for_nothing(sandbox, session, front_end):

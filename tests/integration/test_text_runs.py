@@ -307,3 +307,16 @@ def test_a_kernel_that_dies_in_a_stream(sandbox, make_session, tmp_path, knows):
     else:
         assert (outcome[0].text, outcome[0].is_partial, record.state) == (so_far, True, State.PARTIAL)
         assert sandbox.charges() == [], "it is not sent a second time"
+
+
+def test_replay_prefers_a_complete_text(sandbox, make_session):
+    """Also where the incomplete one is newer."""
+    first = make_session(sandbox)
+    sandbox.faults(write(count=2), {"kind": "cut", "when": "mid_stream", "skip": 1}, {"kind": "forget", "skip": 1})
+    whole = first.submit(TALK, agreed=True)
+    whole.result()
+    broken = first.submit(TALK, agreed=True, fresh=True)
+    assert broken.result()[0].is_partial
+    replaying = make_session(sandbox, mode="replay")
+    assert replaying.submit(TALK).result()[0].text == TEXT
+    assert len(sandbox.charges()) == 2
