@@ -32,7 +32,11 @@ def page() -> str:
 def _section(operation: Operation) -> str:
     name = "%runware" if operation.name == "text-to-image" else f"%runware {operation.name}"
     summary = f"{operation.summary[0].upper()}{operation.summary[1:]}"
-    lines = [f"## {operation.name}", "", f"{summary}. Function: `rw.{operation.function}`. Result: {operation.produces}."]
+    lines = [
+        f"## {operation.name}",
+        "",
+        f"{summary}. Function: `rw.{operation.function}`. Result: {operation.produces}.",
+    ]
     if operation.body is not None:
         lines.append(f"The text of a cell (`%{name}`) is its prompt.")
     lines += ["", "| on a line | in Python | meaning | values |", "| --- | --- | --- | --- |"]
