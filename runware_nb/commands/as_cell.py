@@ -13,7 +13,7 @@ from ..core.operations import TEXT_TO_IMAGE, Operation
 from ..errors import RunwareNBError
 from ..providers.runware.image_options import is_known_to_accept
 from ..providers.runware.operations import binding_for, flags_by_field, operation_of_task, wire_name
-from ..providers.runware.tasks import values_of
+from ..providers.runware.tasks import can_stream, values_of
 from ..session.operations import task_of
 from .arguments import HelpRequested, LineParser
 from .image_options import add_image_options, read_set, task_from
@@ -65,11 +65,15 @@ def as_cell(task: Mapping[str, Any]) -> str | None:
 def _operation_cell(operation: Operation, task: Mapping[str, Any]) -> str | None:
     """Format a request as a line, or as a cell if it has a prompt; None if that would make another request."""
     asked = {name: value for name, value in task.items() if name not in _OF_THE_CLIENT and value is not None}
+    if asked.get("includeUsage") is True:
+        del asked["includeUsage"]  # the client asks for it with each text
     if "model" not in asked or any("." in name for name in asked):
         return None
     values, rest = values_of(operation, asked)
     prompt = values.pop(operation.body, None) if operation.body else None
     words = _operation_words(operation, values, rest)
+    if can_stream(task["taskType"]) and task.get("deliveryMethod") == "sync":
+        words.append("--no-stream")
     line = " ".join([operation.name, *map(quote_word, _escaped(words))])
     if "\n" in line or "\r" in line or (prompt is not None and prompt != prompt.strip("\r\n")):
         return None

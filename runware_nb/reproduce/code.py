@@ -20,7 +20,7 @@ from ..providers.registry import load_module, package_of_service
 from ..providers.runware.image_options import parameters_from
 from ..providers.runware.operations import binding_for, operation_of_task
 from ..providers.runware.parameters import DELIVERY
-from ..providers.runware.tasks import ImageTask, values_of
+from ..providers.runware.tasks import ImageTask, can_stream, values_of
 from ..runlog import RunRecord
 from ..session.operations import task_of
 
@@ -50,7 +50,8 @@ def code_for(run: RunRecord, media_folder: Path) -> str:
     whole = {"taskType": run.task_type, **_without_delivery(task)}
     package = package_of_service(run.provider)
     if package is None:
-        call = operation_call(whole) or run_call(whole)
+        waits = can_stream(run.task_type) and task.get("deliveryMethod") == "sync"
+        call = operation_call(whole, streams=not waits) or run_call(whole)
     elif package.python_call:
         call = getattr(load_module(package.name, "writing"), package.python_call)(whole)
     else:
@@ -58,11 +59,12 @@ def code_for(run: RunRecord, media_folder: Path) -> str:
     return f"{head}results = {call}.result()\nresults\n"
 
 
-def operation_call(task: Mapping[str, Any]) -> str | None:
+def operation_call(task: Mapping[str, Any], *, streams: bool = True) -> str | None:
     """Format the call of an operation's function that makes a request, such as `rw.upscale("in.png", factor=2)`.
 
     Args:
         task: In wire spelling. The repr of each value has to be the Python that stands for it.
+        streams: Whether a text may be streamed, as it is by default.
 
     Returns:
         The call; None if the operation has no function, or the call would make another request.
@@ -78,7 +80,8 @@ def operation_call(task: Mapping[str, Any]) -> str | None:
         return None
     first = operation.positional[0] if operation.positional and operation.positional[0] in values else None
     lines = [] if first is None else [f"    {_argument(values.pop(first))},"]
-    for name, value in (values | ({"extra": rest} if rest else {})).items():
+    more = ({} if streams else {"stream": False}) | ({"extra": rest} if rest else {})
+    for name, value in (values | more).items():
         written = pprint.pformat(value, width=_WIDTH - len(name) - 6, sort_dicts=False)
         lines.append(f"    {name}={_indented(written).lstrip()},")
     return f"rw.{operation.function}(\n" + "\n".join(lines) + "\n)"
@@ -144,7 +147,9 @@ def _without_delivery(task: Mapping[str, Any]) -> Item:
     return {
         name: value
         for name, value in task.items()
-        if name not in DELIVERY and not (isinstance(value, str) and REDACTED in value)
+        if name not in DELIVERY
+        and not (isinstance(value, str) and REDACTED in value)
+        and not (name == "includeUsage" and value is True)  # the client asks for it with each text
     }
 
 

@@ -116,3 +116,11 @@ def test_usual_requests_have_a_cell_and_a_call(operation):
     assert parsed(cell, operation) == task
     assert operation_call(task) is not None
     assert values_of(operation, task)[0].keys() == values.keys()
+
+
+def test_a_text_that_was_not_streamed_is_copied_as_such():
+    task = {"taskType": "textInference", "model": "acme:1@1", "messages": [{"role": "user", "content": "hi"}]}
+    assert as_cell({**task, "deliveryMethod": "sync"}) == "%%runware text -m acme:1@1 --no-stream\nhi"
+    assert as_cell({**task, "deliveryMethod": "stream"}) == "%%runware text -m acme:1@1\nhi"
+    assert "stream=False" in operation_call(task, streams=False)
+    assert "stream" not in operation_call(task)
