@@ -18,6 +18,9 @@ from .store import RunLog
 __all__ = ["usual_duration"]
 
 _LOOKED_AT = 50
+_NEWEST = 500
+"""How many of the newest runs of the model are searched for those. The other conditions have no index that fits, and
+each plan asks: without this limit, it would read a whole log for a model that has no such run."""
 _SIZES = ("width", "height", "resolution", "numberResults", "steps")
 """The parameters on which the time depends, besides the length of a video or of audio."""
 _UNWATCHED_S = 5.0
@@ -38,14 +41,7 @@ def usual_duration(log: RunLog, task: Mapping[str, Any], provider: str) -> Usual
         RunLogError: The log cannot be read.
     """
     model = task.get("model")
-    rows = (
-        sa.select(runs.c.request, runs.c.duration_s, runs.c.sent_at_utc, runs.c.finished_at_utc)
-        .where(runs.c.model.is_(None) if model is None else runs.c.model == str(model), runs.c.duration_s > 0,
-               runs.c.provider == provider, runs.c.state == State.SUCCEEDED.value, runs.c.is_imported == 0,
-               runs.c.task_type == str(task.get("taskType")))
-        .order_by(runs.c.id.desc())
-        .limit(_LOOKED_AT)
-    )  # fmt: skip
+    rows = _rows(None if model is None else str(model), str(task.get("taskType")), provider)
     similar: list[float] = []
     others: list[float] = []
     with log.reading() as connection:
@@ -61,6 +57,26 @@ def usual_duration(log: RunLog, task: Mapping[str, Any], provider: str) -> Usual
                 continue  # a damaged row, which `log` names
     chosen = similar or others
     return UsualDuration(statistics.median(chosen), len(chosen), bool(similar)) if chosen else None
+
+
+def _rows(model: str | None, task_type: str, provider: str) -> sa.Select[Any]:
+    """Build the query for the newest successful runs of a model; the index of models gives them without a sort."""
+    newest = (
+        sa.select(runs.c.id, runs.c.request, runs.c.duration_s, runs.c.sent_at_utc, runs.c.finished_at_utc,
+                  runs.c.provider, runs.c.state, runs.c.is_imported, runs.c.task_type)
+        .where(runs.c.model.is_(None) if model is None else runs.c.model == model)
+        .order_by(runs.c.id.desc())
+        .limit(_NEWEST)
+        .subquery()
+    )  # fmt: skip
+    mine = newest.c
+    return (
+        sa.select(mine.request, mine.duration_s, mine.sent_at_utc, mine.finished_at_utc)
+        .where(mine.duration_s > 0, mine.provider == provider, mine.state == State.SUCCEEDED.value,
+               mine.is_imported == 0, mine.task_type == task_type)
+        .order_by(mine.id.desc())
+        .limit(_LOOKED_AT)
+    )  # fmt: skip
 
 
 def _was_followed(seconds: float, sent: Any, finished: Any) -> bool:

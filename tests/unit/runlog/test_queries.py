@@ -3,6 +3,7 @@ import datetime as dt
 import warnings
 
 import pytest
+from sqlalchemy.dialects import sqlite
 
 from runware_nb.commands.cost import budget_line
 from runware_nb.core.money import Money, dollars
@@ -10,6 +11,7 @@ from runware_nb.errors import ArgumentInvalid, BudgetExceeded, MagicUsageError, 
 from runware_nb.notebook.extension import _count_unfinished
 from runware_nb.providers.runware.tasks import expected_results
 from runware_nb.runlog import UNFINISHED_STATES, ResultRecord, RunLog, State, TwinExists
+from runware_nb.runlog.durations import _rows
 from runware_nb.runlog.filters import RunFilter, parse_since
 from runware_nb.runlog.maintenance import add_runs, forget_runs, rate_result, stored_files
 from runware_nb.runlog.spending import Budget, budgets_of, left_clause, set_budget, sum_imported, sum_spending
@@ -377,3 +379,16 @@ def test_what_is_left_of_a_budget_is_worded_by_its_number():
     assert left_clause("the budget", "0 credits", "0 credits") == "the budget is 0 credits"
     spent = Budget("runkey", "", 0.0, 105.0, 0.0, "credits")
     assert budget_line(spent) == "budget (runkey): 0 credits, so nothing more is sent; 105 credits spent"
+
+
+@pytest.mark.parametrize("model", ["a:1@1", None])
+def test_the_durations_of_a_model_are_found_by_its_index(filled, model):
+    """Each plan asks for them: neither the runs of other models nor all of this one are read."""
+    query = _rows(model, "imageInference", "sandbox")
+    written = str(query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
+    with filled.reading() as connection:
+        if connection.dialect.name != "sqlite":
+            pytest.skip("another database has another form of plan")
+        steps = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {written}")]
+    assert any("USING INDEX ix_runs_model (model=?)" in step for step in steps), steps
+    assert not any("ix_runs_state" in step for step in steps), steps
