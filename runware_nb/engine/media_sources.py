@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from urllib.parse import urlsplit
 
 from ..core.items import Item
 from ..core.media_fields import (
@@ -62,6 +63,9 @@ class RemembersUploads(Protocol):
 
     def may_have(self, url: str | None) -> bool:
         """Return whether the service may have a result that it made under this URL: another sandbox has not."""
+
+    def serves_media(self, url: str) -> bool:
+        """Return whether a URL is one at which the service serves media. It needs neither a key nor the network."""
 
     def forget_upload(self, sha256: str) -> None:
         """Upload a medium again the next time that a task brings it along: the service no longer has it.
@@ -213,7 +217,8 @@ class _LookUp:
         if upload is not None and upload.used_at_utc < _at(-_UPLOAD_LIFE):
             return self._expired_upload(role, value, upload)
         size = None if self._urls is None else self._urls.check(value, kind_of_field(role))
-        sha256 = self._provider.uploaded_hashes.get(value) or (None if upload is None else upload.sha256)
+        # The log has the same hash for each session; it may not be there yet for what was uploaded a moment ago.
+        sha256 = self._provider.uploaded_hashes.get(value) if upload is None else upload.given_sha256
         self._add(role, Input(sha256=sha256, named=value), lambda: size)
         return value
 
@@ -225,7 +230,7 @@ class _LookUp:
         """
         path = None
         with suppress(ConfigError):
-            path = self._ports.media.find_hash(upload.sha256)
+            path = self._ports.media.find_hash(upload.given_sha256)
         if path is None:
             raise cannot_use(
                 f"the medium {value}",
@@ -249,11 +254,17 @@ class _LookUp:
         return Input(sha256=medium.sha256, file=file, maker=_maker_in_memory(value))
 
     def _of_result(self, name: str) -> FoundResult | None:
+        """Return the result that a UUID names, or the URL of one. Any other URL may contain such a UUID, too."""
+        is_name = is_uuid(name) or self._is_media_url(name)
         for part in _UUIDS.findall(name):
             found = self._made_here(item_uuid=part.lower())
-            if found is not None:
+            if found is not None and (is_name or _leads_to(name, found.url)):
                 return found
         return None
+
+    def _is_media_url(self, name: str) -> bool:
+        """Return whether only the service names the files under a URL, so that a UUID in it is one of the service's."""
+        return isinstance(self._provider, RemembersUploads) and self._provider.serves_media(name)
 
     def _upload_named(self, name: str) -> Uploaded | None:
         """Return the earlier upload that the user names by its UUID."""
@@ -286,6 +297,17 @@ class _LookUp:
             return self._ports.log.find_result(**which, with_imported=self._ports.settings.mode == "replay")
         except RunLogError:
             return None  # the run itself meets the same fault, and reports it
+
+
+def _leads_to(url: str, recorded: str | None) -> bool:
+    """Return whether a URL is the recorded one of a result, whatever its query says."""
+    if recorded is None:
+        return False
+    try:
+        given, known = urlsplit(url), urlsplit(recorded)
+    except ValueError:
+        return False
+    return (given.netloc.lower(), given.path) == (known.netloc.lower(), known.path)
 
 
 def _is_data(value: str) -> bool:
@@ -401,7 +423,7 @@ def _known_upload(ports: Ports, provider: RemembersUploads, medium: LoadedMedium
             provider.forget_upload(medium.sent_sha256)  # the client of this process remembers it, too
             return None
         if found.used_at_utc < _at(-_NOTED_AGAIN):
-            _remember_upload(ports.log, provider, medium.sent_sha256, found.media_uuid)
+            _remember_upload(ports.log, provider, medium, found.media_uuid)
     except RunLogError:
         return None  # the run itself meets the same fault, and reports it
     return found.media_uuid
@@ -422,13 +444,13 @@ async def upload_media(log: RunLog, provider: Provider, task: Item) -> Item:
         before, after = list_media(task), list_media(prepared)
         for (_, medium), (_, name) in zip(before, after, strict=True):
             if isinstance(medium, LoadedMedium) and isinstance(name, str):
-                _remember_upload(log, provider, medium.sent_sha256, name)
+                _remember_upload(log, provider, medium, name)
     return prepared
 
 
-def _remember_upload(log: RunLog, provider: RemembersUploads, sha256: str, media_uuid: str) -> None:
+def _remember_upload(log: RunLog, provider: RemembersUploads, medium: LoadedMedium, media_uuid: str) -> None:
     """Write that the service has a medium. A failure costs another upload, and nothing else."""
-    log.note_upload(provider.upload_scope(), sha256, media_uuid, _at(), _ignore)
+    log.note_upload(provider.upload_scope(), medium.sent_sha256, media_uuid, _at(), _ignore, given_sha256=medium.sha256)
 
 
 def forget_uploads(log: RunLog, provider: RemembersUploads, media: Iterable[LoadedMedium]) -> None:

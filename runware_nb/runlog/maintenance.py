@@ -139,7 +139,7 @@ def forget_runs(log: RunLog, task_uuids: Sequence[str], *, damaged: Sequence[int
             connection.execute(sa.delete(cells).where(cells.c.hash.in_(hashes), cells.c.hash.not_in(used)))
         unused = sorted(left - stored_files(connection, left))
         for some in in_chunks([name.rpartition("/")[2].partition(".")[0] for name in unused]):  # named by their hashes
-            connection.execute(sa.delete(uploads).where(uploads.c.sha256.in_(some)))
+            connection.execute(sa.delete(uploads).where(uploads.c.given_sha256.in_(some)))
     log.note_removed(sources)
     return unused
 

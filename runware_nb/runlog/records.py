@@ -108,11 +108,13 @@ class Uploaded(NamedTuple):
     Attributes:
         media_uuid: The service's UUID of it.
         sha256: Hash of what was sent.
+        given_sha256: Hash of the file as it was given, which is another one if it was turned or converted.
         used_at_utc: When it was named last, in ISO 8601.
     """
 
     media_uuid: str
     sha256: str
+    given_sha256: str
     used_at_utc: str
 
 

@@ -196,11 +196,16 @@ uploads = sa.Table(
     metadata,
     sa.Column("service", sa.String(100), primary_key=True),
     sa.Column("sha256", sa.String(64), primary_key=True),
+    sa.Column("given_sha256", sa.String(64), nullable=False),
     sa.Column("media_uuid", sa.Text, nullable=False),
     sa.Column("uploaded_at_utc", sa.String(32), nullable=False),
     sa.Column("used_at_utc", sa.String(32), nullable=False),
 )
-"""Media that a service has, by the hash of what was sent. `service` names the service and the account."""
+"""Media that a service has, by the hash of what was sent. `service` names the service and the account.
+
+`given_sha256` is the hash of the file as it was given, which is the name of the file in the store. It differs from that
+of what was sent if a photo was turned or converted. Requests are hashed by it, also those that name the upload.
+"""
 
 run_tags = sa.Table(
     "run_tags",

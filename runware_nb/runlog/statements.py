@@ -102,7 +102,8 @@ class Statements:
             )
         )
         used_again = upsert(uploads).values(
-            service=sa.bindparam("service"), sha256=sa.bindparam("sha256"), media_uuid=sa.bindparam("media_uuid"),
+            service=sa.bindparam("service"), sha256=sa.bindparam("sha256"),
+            given_sha256=sa.bindparam("given_sha256"), media_uuid=sa.bindparam("media_uuid"),
             uploaded_at_utc=sa.bindparam("at_utc"), used_at_utc=sa.bindparam("at_utc"),
         )  # fmt: skip
         self.put_upload = text(
@@ -112,6 +113,11 @@ class Statements:
                     "uploaded_at_utc": sa.case(
                         (uploads.c.media_uuid == used_again.excluded.media_uuid, uploads.c.uploaded_at_utc),
                         else_=used_again.excluded.uploaded_at_utc,
+                    ),
+                    # Two files may be sent in the same form. The first counts, or a request would have two hashes.
+                    "given_sha256": sa.case(
+                        (uploads.c.media_uuid == used_again.excluded.media_uuid, uploads.c.given_sha256),
+                        else_=used_again.excluded.given_sha256,
                     ),
                     "media_uuid": used_again.excluded.media_uuid,
                     "used_at_utc": used_again.excluded.used_at_utc,

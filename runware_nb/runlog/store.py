@@ -387,7 +387,14 @@ class RunLog:
             self._writer.write_unawaited(self._tag_steps(use), on_error)
 
     def note_upload(
-        self, service: str, sha256: str, media_uuid: str, at_utc: str, on_error: Callable[[Exception], None]
+        self,
+        service: str,
+        sha256: str,
+        media_uuid: str,
+        at_utc: str,
+        on_error: Callable[[Exception], None],
+        *,
+        given_sha256: str | None = None,
     ) -> None:
         """Remember that a service has a medium, or that it was used again: queued at once, without waiting.
 
@@ -397,8 +404,10 @@ class RunLog:
             media_uuid: The service's UUID of it.
             at_utc: When it was used, in ISO 8601.
             on_error: Called with the failure, on any thread. It costs another upload at most.
+            given_sha256: Hash of the file as it was given; None if it was sent as it is.
         """
-        values = {"service": service, "sha256": sha256, "media_uuid": storable(media_uuid), "at_utc": at_utc}
+        values = {"service": service, "sha256": sha256, "given_sha256": given_sha256 or sha256,
+                  "media_uuid": storable(media_uuid), "at_utc": at_utc}  # fmt: skip
         self._writer.write_unawaited([(self._sql.put_upload, values, None)], on_error)
 
     def forget_upload(self, service: str, sha256: str, on_error: Callable[[Exception], None]) -> None:
@@ -577,7 +586,7 @@ class RunLog:
         return self._find_uploaded(service, uploads.c.media_uuid == media_uuid)
 
     def _find_uploaded(self, service: str, which: sa.ColumnElement[bool]) -> Uploaded | None:
-        wanted = sa.select(uploads.c.media_uuid, uploads.c.sha256, uploads.c.used_at_utc)
+        wanted = sa.select(uploads.c.media_uuid, uploads.c.sha256, uploads.c.given_sha256, uploads.c.used_at_utc)
         with self.reading() as connection:
             row = connection.execute(wanted.where(uploads.c.service == service, which)).first()
         return Uploaded(*row) if row is not None and all(isinstance(value, str) for value in row) else None

@@ -15,7 +15,9 @@ import pytest
 import sqlalchemy as sa
 from PIL import Image
 
+import runware_nb as rw
 from runware_nb.core.results import Outcome
+from runware_nb.engine.media_sources import look_up
 from runware_nb.errors import MediaError, MediumExpired, RunwareNBError
 from tests.conftest import TASK
 
@@ -184,6 +186,56 @@ def test_the_uuid_of_an_upload_that_was_not_used_for_a_month_is_not_sent(sandbox
     ):
         session.submit({**UPSCALE, "upscaleFactor": 3, "inputs": {"image": sandbox.uploads()[-1]["uuid"]}}, agreed=True)
     assert len(sandbox.requests()) == 2
+
+
+def turned_photo(path):
+    """Write a photo that is turned before it is sent, so that other bytes are sent than those of the file."""
+    exif = Image.Exif()
+    exif[0x112] = 6
+    path.write_bytes(picture(64, 48, format="JPEG", exif=exif))
+    return path
+
+
+def test_an_upload_of_a_turned_photo_is_the_same_request_in_every_session(sandbox, make_session, tmp_path, monkeypatch):
+    session = make_session(sandbox)
+    monkeypatch.setattr("runware_nb.session.current._session", session)
+    path = turned_photo(tmp_path / "photo.jpg")
+    name = str(rw.upload(path))
+    assert not upscale(session, name).is_recorded
+    later = make_session(sandbox)
+    monkeypatch.setattr("runware_nb.session.current._session", later)
+    for form in (name, str(rw.upload(path)), path):
+        assert upscale(later, form).is_recorded
+    assert (len(sandbox.charges()), len(sandbox.uploads())) == (1, 1)
+
+
+def test_a_turned_photo_is_found_in_the_store_by_its_expired_upload(sandbox, make_session, tmp_path):
+    session = make_session(sandbox)
+    upscale(session, turned_photo(tmp_path / "photo.jpg"))
+    (upload,) = sandbox.uploads()
+    with session.log.changing() as connection:
+        connection.execute(sa.text("UPDATE uploads SET used_at_utc = '2026-01-02T00:00:00.000+00:00'"))
+    job = upscale(make_session(sandbox), upload["uuid"], upscaleFactor=4)
+    assert job.record.attempts == 1
+    assert sent_image(sandbox) == sandbox.uploads()[-1]["uuid"] != upload["uuid"]
+
+
+def test_only_the_urls_of_a_result_stand_for_it(sandbox, make_session):
+    """An edited copy on a server of the user's may have the UUID of its original in its name."""
+    session = make_session(sandbox)
+    result = session.submit(SEEDED).result(30)[0]
+    host = sandbox.urls["rest_url"].split("/")[2]
+    for url, is_it in {
+        f"{result.url}?width=64": True,
+        f"http://{host}/other/{result.item_uuid}.png": True,
+        f"https://im.runware.ai/image/ws/2/ii/{result.item_uuid}.png": True,
+        f"https://example.org/edited/{result.item_uuid}-red.png": False,
+        f"https://im.runware.ai.example.org/{result.item_uuid}.png": False,
+        f"https://[{result.item_uuid}": False,
+    }.items():
+        named = {"seedImage": url}
+        (medium,) = look_up(session, session.provider(""), named, keeps=False).inputs
+        assert (medium.maker == result.task_uuid) is is_it, url
 
 
 def test_a_result_of_last_month_is_sent_as_a_file(sandbox, make_session):

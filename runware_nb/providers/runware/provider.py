@@ -14,7 +14,7 @@ from ...core.media_fields import holds_media, replace_media
 from ...core.money import Money, dollars
 from ...core.operations import Operation
 from ...core.results import Outcome, Result, is_final
-from ...errors import TaskError
+from ...errors import ConfigError, TaskError
 from ...media.incoming import is_sendable
 from ...net.address_policy import is_private_host
 from ...settings import SERVICES
@@ -31,6 +31,8 @@ from .tracker import CAPABILITIES
 __all__ = ["RunwareProvider"]
 
 _NOT_OF_ONE_RESULT = DELIVERY | {"numberResults", "width", "height", "messages", "jsonSchema", "includeUsage"}
+_MEDIA_HOSTS = ".runware.ai"
+"""The domain of the hosts that serve results and uploads, such as im.runware.ai: nobody else names files there."""
 _PROTOCOL_DEFAULTS: Mapping[str, Any] = {"number_results": 1, "output_format": "JPG", "output_quality": 95}
 
 
@@ -167,6 +169,17 @@ class RunwareProvider:
         endpoint = urlsplit(self.client.settings.rest_url)
         is_local = is_private_host(endpoint.hostname or "") is True
         return not is_local or (url is not None and urlsplit(url).netloc == endpoint.netloc)
+
+    def serves_media(self, url: str) -> bool:
+        """Return whether a URL is one of Runware's media hosts, or of the sandbox. See `RemembersUploads`."""
+        try:
+            address = urlsplit(url)
+            if (address.hostname or "").lower().endswith(_MEDIA_HOSTS):
+                return True
+            endpoint = urlsplit(self.client.settings.rest_url)
+        except (ValueError, ConfigError):  # no key: replay mode, which knows results by their recorded URLs
+            return False
+        return address.netloc == endpoint.netloc and is_private_host(endpoint.hostname or "") is True
 
     def forget_upload(self, sha256: str) -> None:
         """Upload a medium again the next time that a task brings it along. See `RemembersUploads`."""

@@ -66,19 +66,20 @@ def test_the_parents_of_a_run_are_kept_in_order_and_forgotten_with_it(log, run_a
 
 def test_uploads_are_remembered_by_hash_for_each_account(log, run_async):
     """A second upload replaces the first, a later use only its time, and files that are forgotten are forgotten here."""
-    one, two = (f"{digit}" * 64 for digit in "ab")
+    one, two, three = (f"{digit}" * 64 for digit in "abc")
     errors = []
 
     async def write():
         for service, media_uuid, at_utc in (("s:1", "u1", AT), ("s:2", "other", AT), ("s:1", "u1", "2026-02-01")):
             log.note_upload(service, one, media_uuid, at_utc, errors.append)
-        log.note_upload("s:1", two, "u2", AT, errors.append)
+        log.note_upload("s:1", two, "u2", AT, errors.append, given_sha256=three)
+        log.note_upload("s:1", two, "u2", AT, errors.append, given_sha256=one)  # another file in the same form
         await log.prepare(run_record(1, inputs=[{"file": f"aa/{one}.png"}]))
 
     run_async(write())
-    assert log.find_upload("s:1", one) == Uploaded("u1", one, "2026-02-01")
-    assert log.find_upload("s:2", one) == Uploaded("other", one, AT)
-    assert log.find_uploaded("s:1", "u2") == Uploaded("u2", two, AT)
+    assert log.find_upload("s:1", one) == Uploaded("u1", one, one, "2026-02-01")
+    assert log.find_upload("s:2", one) == Uploaded("other", one, one, AT)
+    assert log.find_uploaded("s:1", "u2") == Uploaded("u2", two, three, AT)
     assert (log.find_upload("s:3", one), log.find_uploaded("s:2", "u2")) == (None, None)
 
     async def replace():
@@ -87,7 +88,7 @@ def test_uploads_are_remembered_by_hash_for_each_account(log, run_async):
         await log.drop_unsent("00000001-0000-4000-8000-000000000000", AT)
 
     run_async(replace())
-    assert log.find_upload("s:1", one) == Uploaded("u3", one, "2026-03-01")
+    assert log.find_upload("s:1", one) == Uploaded("u3", one, one, "2026-03-01")
     assert log.find_upload("s:1", two) is None
     assert forget_runs(log, ["00000001-0000-4000-8000-000000000000"]) == [f"aa/{one}.png"]
     assert (log.find_upload("s:1", one), errors) == (None, [])

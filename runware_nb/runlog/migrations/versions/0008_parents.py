@@ -41,6 +41,7 @@ def upgrade() -> None:
         "uploads",
         sa.Column("service", sa.String(100), primary_key=True),
         sa.Column("sha256", sa.String(64), primary_key=True),
+        sa.Column("given_sha256", sa.String(64), nullable=False),
         sa.Column("media_uuid", sa.Text, nullable=False),
         sa.Column("uploaded_at_utc", sa.String(32), nullable=False),
         sa.Column("used_at_utc", sa.String(32), nullable=False),
