@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,7 @@ class Step:
         sources: Those.
         service: Who performs it, as `Engine.submit` takes it.
         provider: The name of the provider that it was planned for.
+        account: What identifies the account there when the chain was built; None in replay mode, which has none.
         metadata: What the log records with the run: a `RunMetadata` with the cell that built the chain.
         agreed_price: The estimate that the user agreed to when the chain was built.
         agreed: Whether the user agreed beforehand to any cost.
@@ -66,11 +67,17 @@ class Step:
     sources: Sequence[Awaited]
     service: str
     provider: str
+    account: object
     metadata: Any
     agreed_price: Estimate
     agreed: bool
     fresh: bool
     as_is: bool
+
+    def is_same_request(self, other: Step) -> bool:
+        """Return whether this step sends the same as another one, from the same jobs."""
+        mine, theirs = ((step.provider, step.account, step.as_is) for step in (self, other))
+        return mine == theirs and _is_same(self.task, other.task)
 
 
 class ChainedJob(Job):
@@ -93,6 +100,7 @@ class ChainedJob(Job):
         self.as_is = step.as_is
         self._submitted: Job | None = None
         self._is_begun = False
+        self._is_started = False
         self._chain_lock = make_lock()
         """Makes withdrawing and submitting exclude each other: a step that was reported as dropped is never sent."""
         self.waiting = self._what_is_awaited()
@@ -115,6 +123,12 @@ class ChainedJob(Job):
         return self.withdrawn is not None or (self._submitted is not None and self._submitted.is_withdrawn)
 
     # --- from waiting to submitted ---------------------------------------------------------------------
+
+    def start_waiting(self) -> bool:
+        """Claim the right to wait for the sources, once; return whether it was given."""
+        with self._chain_lock:
+            was_started, self._is_started = self._is_started, True
+            return not was_started
 
     def begin(self) -> bool:
         """Claim the right to submit the step, once; return whether it was given.
@@ -217,6 +231,17 @@ class ChainedJob(Job):
         if len(names) < 2:
             return f"waits for run {names[0]}" if names else None
         return f"waits for runs {', '.join(names[:-1])} and {names[-1]}"
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Return whether two values of tasks are the same; if they cannot be compared, such as arrays, they are not."""
+    if isinstance(one, Awaited) and isinstance(other, Awaited):
+        return one.job is other.job and one.index == other.index
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_is_same(value, other[name]) for name, value in one.items())
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    return one is other or (type(one) is type(other) and (one == other) is True)
 
 
 def _named(record: RunRecord) -> str:

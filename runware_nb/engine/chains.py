@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..core.items import Item
-from ..errors import ConfigError, RunCancelled
+from ..errors import ConfigError, RunCancelled, TaskInvalid
 from ..forking import Workers, disconnect, make_lock, restart_after_fork
 from ..providers.base import Provider, Task
 from ..runlog import RunRecord
@@ -16,6 +16,7 @@ from .chained_job import Awaited, ChainedJob, Step
 from .consent import priced
 from .execution import utc_now
 from .jobs import JobOwner
+from .media_sources import RemembersUploads
 from .ports import Ports
 from .sources import deliver
 from .submission import Plan, RunMetadata, Submitter, refuse_keys
@@ -49,7 +50,8 @@ class Chains:
         self._submitter = submitter
         self._workers = Workers(_AT_ONCE, "runware chains")
         self._lock = make_lock()
-        self._waiting: dict[str, ChainedJob] = {}
+        # By identity: two steps under one UUID must both be known to Stop, however they came to be.
+        self._waiting: dict[int, ChainedJob] = {}
         restart_after_fork(self)
 
     def restart_in_child(self) -> None:
@@ -86,37 +88,78 @@ class Chains:
             service: Who performs them, as `Engine.submit` takes it.
 
         Raises:
-            TaskInvalid: A task contains a key.
+            TaskInvalid: A task contains a key, or another step waits under its UUID.
             NotConfirmed: The user did not agree, or this session cannot ask.
             BudgetExceeded: A budget cannot cover the batch.
         """
-        plans = [plan for _, _, plan in steps]
-        refuse_keys(plans, metadata)
+        refuse_keys([plan for _, _, plan in steps], metadata)
         if self._ports.settings.mode != "replay":
             self._ports.require_key(provider.name)
+        account = self._account(provider)
+        found: list[ChainedJob | Step] = []
+        new: list[tuple[Step, Plan]] = []
+        for task, sources, plan in steps:
+            named = {**task, "taskUUID": task.get("taskUUID") or str(uuid.uuid4())}
+            step = Step(
+                task=named, sources=sources, service=service, provider=provider.name, account=account,
+                metadata=metadata, agreed_price=plan.price, agreed=agreed, fresh=fresh, as_is=as_is,
+            )  # fmt: skip
+            known = self._find_uuid(step, [each for each, _ in new])
+            if known is None:
+                new.append((step, plan))
+            found.append(step if known is None else known)
+        if self._ports.settings.mode != "replay":
             self._submitter.consent.require(
-                [priced(plan.task, plan.price, provider.name) for plan in plans],
+                [priced(plan.task, plan.price, provider.name) for _, plan in new],
                 context=metadata.context or self._ports.context(counts=False),
                 agreed=agreed,
                 undone=_NOT_SENT,
             )
-        jobs = []
-        for task, sources, plan in steps:
+        built: dict[int, ChainedJob] = {}
+        for step, plan in new:
             # The cell that builds the chain is the cell of the run, whichever one is running when it is sent.
-            own = replace(metadata, context=metadata.context or self._ports.context())
-            named = {**task, "taskUUID": task.get("taskUUID") or str(uuid.uuid4())}
-            step = Step(
-                task=named, sources=sources, service=service, provider=provider.name, metadata=own,
-                agreed_price=plan.price, agreed=agreed, fresh=fresh, as_is=as_is,
-            )  # fmt: skip
-            jobs.append(ChainedJob(self._owner, _placeholder(provider, named, plan), step))
-        return jobs
+            own = replace(step, metadata=replace(metadata, context=metadata.context or self._ports.context()))
+            built[id(step)] = ChainedJob(self._owner, _placeholder(provider, own.task, plan), own)
+        return [each if isinstance(each, ChainedJob) else built[id(each)] for each in found]
+
+    def _account(self, provider: Provider) -> object:
+        """Return what identifies the account that a provider sends with; None in replay mode.
+
+        A provider whose service does not keep uploads is built anew when its settings or secrets change, so it is its
+        own identity.
+        """
+        if self._ports.settings.mode == "replay":
+            return None
+        return provider.upload_scope() if isinstance(provider, RemembersUploads) else provider
+
+    def _find_uuid(self, step: Step, others: Sequence[Step]) -> ChainedJob | Step | None:
+        """Find what waits, or is about to wait, under the UUID of a step: a UUID is sent once.
+
+        Raises:
+            TaskInvalid: It is another request.
+        """
+        name = str(step.task["taskUUID"]).lower()
+        candidates: list[ChainedJob | Step] = [*self.waiting, *others]
+        for known in candidates:
+            waiting = known.step if isinstance(known, ChainedJob) else known
+            if str(waiting.task["taskUUID"]).lower() != name:
+                continue
+            if waiting.is_same_request(step):
+                return known
+            raise TaskInvalid(
+                f"Another step of a chain waits under taskUUID {name}. Nothing was sent. Leave taskUUID out to get a "
+                "new one.",
+                parameter="taskUUID",
+            )
+        return None
 
     def start(self, jobs: Sequence[ChainedJob]) -> None:
         """Have each step submitted when its sources have ended."""
         for job in jobs:
+            if not job.start_waiting():
+                continue  # the same step was built twice
             with self._lock:
-                self._waiting[job.task_uuid] = job
+                self._waiting[id(job)] = job
             job.future.add_done_callback(lambda _, job=job: self._forget(job))  # type: ignore[misc]
             for source in {id(each.job): each.job for each in job.step.sources}.values():
                 source.future.add_done_callback(lambda _, job=job: self._source_ended(job))  # type: ignore[misc]
@@ -146,6 +189,11 @@ class Chains:
                     f"Run {job.task_uuid[:8]} was not sent and cost nothing: its chain was built for the service "
                     f"{step.provider!r}, and {provider.name!r} is in use now. Build the chain again."
                 )
+            if self._ports.settings.mode != "replay" and self._account(provider) != step.account:
+                raise ConfigError(
+                    f"Run {job.task_uuid[:8]} was not sent and cost nothing: its chain was built for another account "
+                    f"or with other settings of the service {step.provider!r}. Build the chain again."
+                )
             self._ports.apply_budget(provider.name, provider.capabilities.money)
             plan = self._plan(task, as_is=step.as_is, service=step.service)
             (submitted,) = self._submitter.submit_all(
@@ -160,8 +208,7 @@ class Chains:
 
     def _forget(self, job: ChainedJob) -> None:
         with self._lock:
-            if self._waiting.get(job.step.task["taskUUID"]) is job:
-                del self._waiting[job.step.task["taskUUID"]]
+            self._waiting.pop(id(job), None)
 
     # --- what a user wishes ----------------------------------------------------------------------------------
 

@@ -151,7 +151,8 @@ class Consent:
 
         A step of a chain is agreed to when the chain is built, and sent later, when nobody can be asked. Its estimate
         can have changed in between: it may be the median of runs that have ended since. A higher one is accepted if the
-        difference alone would not need a question; then it counts towards the sum of the cell.
+        difference alone would not need a question; then it counts towards the sum of the cell. So is the whole price if
+        it was unknown and is known now: a sum of money was never agreed to.
 
         Args:
             task: The task as it is about to be sent.
@@ -161,21 +162,26 @@ class Consent:
         Raises:
             NotConfirmed: It has become more expensive. It was not sent.
         """
-        if agreed.cost is None:  # a yes to an unknown price was a yes to any price of this task
-            return
         now = task.price.cost
-        if now is not None and now.amount <= agreed.cost.amount + _ROUNDING:
-            return
-        more = None if now is None else Money(now.amount - agreed.cost.amount, now.unit)
+        if agreed.cost is None:
+            if now is None:  # agreed to as unknown
+                return
+            more: Money | None = now
+            before = f"the price of this step ({task.kind}) was unknown"
+        else:
+            if now is not None and now.amount <= agreed.cost.amount + _ROUNDING:
+                return
+            more = None if now is None else Money(now.amount - agreed.cost.amount, now.unit)
+            about = format_amount(agreed.cost.amount, agreed.cost.unit)
+            before = f"you agreed to about {about} for this step ({task.kind})"
         difference = [Priced(task.kind, Estimate(more, task.price.basis, task.price.unit), task.service)]
         if self.question(difference, scope=context.scope, notebook=context.notebook) is None:
             self.accept(difference, scope=context.scope)
             return
         cost = "is unknown now" if now is None else f"is now {format_amount(now.amount, now.unit)}"
         raise NotConfirmed(
-            f"When this chain was built, you agreed to about {format_amount(agreed.cost.amount, agreed.cost.unit)} for "
-            f"this step ({task.kind}). Its estimated cost {cost}. The step was not sent and cost nothing. Build the "
-            "chain again to be asked about the new cost."
+            f"When this chain was built, {before}. Its estimated cost {cost}. The step was not sent and cost nothing. "
+            "Build the chain again to be asked about the new cost."
         )
 
     def question(self, tasks: Sequence[Priced], *, scope: Hashable, notebook: str | None = None) -> str | None:

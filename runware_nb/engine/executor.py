@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from ..core.items import Item
 from ..errors import RunwareNBError, TransportError
@@ -24,16 +25,24 @@ class Executor:
     def __init__(self, shared: SharedWork) -> None:
         self._shared = shared
 
-    def start(self, job: Job, task: Item, cell_source: str | None) -> Job:
+    def start(
+        self, job: Job, task: Item, cell_source: str | None, *, on_added: Callable[[Job], None] | None = None
+    ) -> Job:
         """Bring a job to its end; if its run is in progress here already, return the job of that one.
 
         Args:
             job: New, or found in the log.
             task: Its task, with the seed picked and the UUID of its last attempt.
             cell_source: Source of its cell, for the log.
+            on_added: Called with the job when Stop finds it in the table, and before anything of it is sent. It is not
+                called if the run is in progress already.
         """
         present = self._shared.jobs.add_or_get(job)
-        return self.execute(job, task, cell_source) if present is job else present
+        if present is not job:
+            return present
+        if on_added is not None:
+            on_added(job)
+        return self.execute(job, task, cell_source)
 
     def execute(self, job: Job, task: Item, cell_source: str | None) -> Job:
         """Bring a job to its end that is in the table already. See `start`."""

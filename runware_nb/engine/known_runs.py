@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..core.items import Item
@@ -118,7 +118,9 @@ class KnownRuns:
             return None  # the run itself meets the same fault, and reports it
         return None if record is None or (record.attempts == 0 and not record.is_joinable) else record
 
-    def join(self, record: RunRecord, task: Item, *, scope: Hashable) -> Job:
+    def join(
+        self, record: RunRecord, task: Item, *, scope: Hashable, on_added: Callable[[Job], None] | None = None
+    ) -> Job:
         """Join an unfinished run of the very same request.
 
         It is sent only if no kernel has sent it. A run whose kernel died may not have arrived: then it is sent again,
@@ -128,10 +130,12 @@ class KnownRuns:
             record: The run.
             task: The request.
             scope: The cell that makes the request: Stop in this cell withdraws the run if it was not sent.
+            on_added: See `Executor.start`.
         """
         if record.state is State.DISCARDED:
             self._restore(record)
-        return self._executor.start(self.joined(record, scope), {**task, "taskUUID": record.attempt_uuid}, None)
+        task = {**task, "taskUUID": record.attempt_uuid}
+        return self._executor.start(self.joined(record, scope), task, None, on_added=on_added)
 
     def joined(self, record: RunRecord, scope: Hashable) -> Job:
         """Build the job that joins an unfinished run."""

@@ -37,7 +37,7 @@ from .ports import Ports
 from .replay_lookup import find_replay
 from .uses import record_use
 
-__all__ = ["Plan", "RunMetadata", "Submission", "Submitter", "refuse_keys"]
+__all__ = ["Plan", "RunMetadata", "Submission", "Submitter", "contains_secret", "refuse_keys"]
 
 _LARGEST_SEED = 2**31
 _FRESH = Remedy("{0} asks the service again", (Option("fresh", True),))
@@ -340,7 +340,7 @@ class Submission:
         record = self._submitter.known.find_logged_twin(self._sent_hash)
         if record is not None and record.attempts:
             self._upload_media()
-            return self._submitter.known.join(record, self._task, scope=self._scope)
+            return self._join(record, self._scope)
         # Nobody has sent that run yet. This request adopts it, after the user has agreed to its cost.
         self._unsent = record
         if self._fresh or record is not None:
@@ -361,13 +361,20 @@ class Submission:
             if unsent is not None:
                 if self._chained is not None and self._chained.withdrawn is not None:
                     raise self._chained.withdrawn  # dropped by Stop meanwhile: the run stays unsent
-                return self.use(self._submitter.known.join(unsent, self._task, scope=context.scope), context)
+                return self.use(self._join(unsent, context.scope), context)
             if self._submitter.jobs.add_if_new(job, since=self._seen_ended):
                 if self._chained is not None:
                     self._chained.adopt(job)  # it is in the table of jobs now, so from here on Stop finds it there
                 return self._submitter.executor.execute(job, self._task, context.cell_source)
             known = self.find_known()
         return self.use(known, context)
+
+    def _join(self, record: RunRecord, scope: Hashable) -> Job:
+        """Join an unfinished run. The step of a chain adopts the job before anything of it can be sent."""
+        chained = self._chained
+        return self._submitter.known.join(
+            record, self._task, scope=scope, on_added=None if chained is None else chained.adopt
+        )
 
     def use(self, job: Job, context: CellContext | None = None) -> Job:
         """Record that this cell uses the answer of a job that it did not send; return the job."""
@@ -461,11 +468,16 @@ def refuse_keys(plans: Sequence[Plan], metadata: RunMetadata) -> None:
     for values in (*(plan.task for plan in plans), typed):
         path = _find_key("", values)
         if path is not None:
-            raise TaskInvalid(
-                f"Invalid {path}: it contains an API key or another secret of this session. Nothing was sent or "
-                "stored. Remove it. If the notebook was shared, replace the key.",
-                parameter=path,
-            )
+            raise contains_secret(path)
+
+
+def contains_secret(path: str) -> TaskInvalid:
+    """Build the error about a value that contains a key; it names the place, and not the key."""
+    return TaskInvalid(
+        f"Invalid {path}: it contains an API key or another secret of this session. Nothing was sent or stored. "
+        "Remove it. If the notebook was shared, replace the key.",
+        parameter=path,
+    )
 
 
 def _find_key(path: str, value: Any) -> str | None:

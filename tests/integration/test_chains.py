@@ -23,6 +23,8 @@ from runware_nb.core.results import Outcome, Result
 from runware_nb.engine.chained_job import ChainedJob
 from runware_nb.engine.context import CellContext
 from runware_nb.engine.jobs import Job
+from runware_nb.engine.submission import Submission
+from runware_nb.engine.uses import record_use
 from runware_nb.errors import (
     ArgumentInvalid,
     BudgetExceeded,
@@ -38,10 +40,12 @@ from runware_nb.errors import (
 )
 from runware_nb.loop import WaitInterrupted
 from runware_nb.runlog.spending import set_budget
+from runware_nb.settings import Key
 from tests.conftest import TASK
 from tests.runs import run_record
 
 WAIT_S = 30
+STEP_UUID = "22222222-2222-4222-8222-222222222222"
 
 
 @pytest.fixture
@@ -262,6 +266,109 @@ def test_a_step_is_not_sent_to_another_service(sandbox, session, source):
     with pytest.raises(ConfigError, match="its chain was built for the service 'sandbox', and 'runware' is in use now"):
         step.result(WAIT_S)
     assert len(sandbox.charges()) == before
+
+
+def test_a_step_is_not_sent_with_the_key_of_another_account(sandbox, start_sandbox, session, source):
+    other = start_sandbox()
+    step = source.job.upscale(2)
+    session.configure(api_key=Key(other.api_key, "a test"), **other.urls)
+    before = len(sandbox.charges())
+    source.arrive()
+    with pytest.raises(ConfigError, match="its chain was built for another account or with other settings"):
+        step.result(WAIT_S)
+    assert (len(sandbox.charges()), other.charges()) == (before, [])
+
+
+def test_two_steps_under_one_uuid_are_one_step(sandbox, session, source):
+    """Both are known to Stop: the table of steps keeps the first, and another request under its UUID is refused."""
+    task = {"taskType": "upscale", "taskUUID": STEP_UUID, "upscaleFactor": 2, "inputs": {"image": source.job}}
+    first = session.submit(task)
+    assert session.submit(task) is first
+    assert len(set(map(id, session.submit_all([task, task])))) == 1
+    with pytest.raises(TaskInvalid, match=f"Another step of a chain waits under taskUUID {STEP_UUID}"):
+        session.submit({**task, "upscaleFactor": 4})
+    before = len(sandbox.charges())
+    assert session.cancel_queued() == [STEP_UUID]
+    source.arrive()
+    with pytest.raises(RunCancelled):
+        first.result(WAIT_S)
+    assert (len(sandbox.charges()), session.engine.chains.waiting) == (before, [])
+
+
+def test_steps_under_one_uuid_in_a_batch_are_asked_about_once(session, source, front_end):
+    front_end.questions.clear()
+    task = {"taskType": "upscale", "taskUUID": STEP_UUID, "upscaleFactor": 2, "inputs": {"image": source.job}}
+    first, second = session.submit_all([task, task], fresh=True)
+    assert first is second
+    assert len(session.engine.chains.waiting) == 1
+    with pytest.raises(TaskInvalid, match="waits under taskUUID"):
+        session.submit_all([{**task, "taskUUID": STEP_UUID.replace("2", "3")}, {**task, "upscaleFactor": 4}])
+    assert len(session.engine.chains.waiting) == 1
+
+
+def test_a_price_that_was_unknown_is_not_agreed_to_above_the_threshold(sandbox, session, image, source, front_end):
+    """Nobody can be asked when the step is sent. A price below the threshold counts towards the sum of the cell."""
+    session.configure(ask_above_usd=0.001)
+    step = source.job.upscale(2)
+    assert "unknown" in front_end.questions[-1][0]
+    image.upscale(4, agreed=True).result(WAIT_S)
+    before = len(sandbox.charges())
+    source.arrive()
+    with pytest.raises(NotConfirmed, match=r"the price of this step \(.*\) was unknown. Its estimated cost is now \$0"):
+        step.result(WAIT_S)
+    assert len(sandbox.charges()) == before
+
+
+def test_stop_counts_a_step_that_takes_over_an_unsent_run(sandbox, session, image, source, monkeypatch, run_async):
+    """A run of a kernel that died is prepared. Stop comes when the step has joined it: it is not reported as unsent and sent."""
+    unsent = []
+
+    def capture(submission):
+        unsent.append(submission._record(session.context()))
+        raise RuntimeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Submission, "start", capture)
+        with pytest.raises(RuntimeError):
+            image.upscale(2)
+
+    async def prepare():
+        log = await session.open_log()
+        await log.prepare(unsent[0], cell_source=None, environment=session.environment, limit=None)
+
+    run_async(prepare())
+    joined, stopped = threading.Event(), threading.Event()
+
+    def record(*args, **options):
+        if options["how"] == "joined":
+            joined.set()
+            stopped.wait(WAIT_S)
+        return record_use(*args, **options)
+
+    monkeypatch.setattr("runware_nb.engine.submission.record_use", record)
+    step = source.job.upscale(2)
+    source.arrive()
+    assert joined.wait(WAIT_S)
+    said = session.queue.stop_cell()
+    stopped.set()
+    try:
+        step.result(WAIT_S)
+        was_sent = True
+    except RunCancelled:
+        was_sent = False
+    assert was_sent == (session.log.find(unsent[0].task_uuid).attempts == 1)
+    assert not (said.dropped and was_sent)
+
+
+def test_a_step_that_was_dropped_before_it_joins_an_unsent_run_leaves_it_unsent(session, source):
+    step = source.job.upscale(2)
+    assert step.begin()
+    assert step.drop(RunCancelled("dropped"))
+    record = run_record(9)
+    job = session.engine.known.join(record, {**TASK, "taskUUID": record.task_uuid}, scope=None, on_added=step.adopt)
+    with pytest.raises(RunCancelled):
+        job.result(WAIT_S)
+    assert record.task_uuid not in [run.task_uuid for run in session.log.recent(None)]
 
 
 def test_a_step_joins_the_same_request_in_progress(start_sandbox, make_session, front_end):
