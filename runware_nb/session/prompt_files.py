@@ -13,10 +13,14 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ..core.key_shapes import contains_key
+from ..core.redaction import known_secrets
+from ..engine.submission import contains_secret
 from ..errors import ArgumentInvalid, ConfigError
 from ..media.medium import write_whole
 from ..media.store import ensure_private_folder
 from ..remedies import Command, Remedy, command
+from ..settings import remember_secrets
 
 __all__ = ["PromptFiles", "TextFolder", "WildcardFiles", "is_name"]
 
@@ -193,9 +197,11 @@ class PromptFiles:
             replace: Whether a saved prompt of this name is replaced. The old one can be restored.
 
         Raises:
+            TaskInvalid: The name or the text contains a key. Nothing was written.
             ArgumentInvalid: The name cannot be used, the text is empty or too long, or there is a prompt of this name.
             ConfigError: The file cannot be written.
         """
+        _refuse_secrets(name, text)
         self._check(name)
         text = text.strip("\r\n").replace("\r\n", "\n")
         if not text.strip():
@@ -215,7 +221,7 @@ class PromptFiles:
         return old is not None
 
     def delete(self, name: str) -> None:
-        """Delete a saved prompt; `restore` brings it back.
+        """Delete a saved prompt; `restore` brings it back, unless it contains a key, which is not kept.
 
         Raises:
             ArgumentInvalid: There is none of this name.
@@ -228,10 +234,12 @@ class PromptFiles:
         """Rename a saved prompt.
 
         Raises:
+            TaskInvalid: The new name or the prompt contains a key. Nothing was changed.
             ArgumentInvalid: There is none of this name, or the new name cannot be used or is taken.
             ConfigError: The file cannot be written.
         """
         text = self.get(name)
+        _refuse_secrets(new, text)
         self._check(new)
         if self._exists(new):
             raise ArgumentInvalid("new name", new, "a name that no saved prompt has. Nothing was changed")
@@ -242,6 +250,7 @@ class PromptFiles:
         """Bring back a prompt that was deleted or replaced last, and return it. What is there now can be restored.
 
         Raises:
+            TaskInvalid: It contains a key. Nothing was changed.
             ArgumentInvalid: Nothing was deleted or replaced under this name.
             ConfigError: The file cannot be written.
         """
@@ -251,6 +260,7 @@ class PromptFiles:
             text = kept.read_text(encoding="utf-8")
         except (OSError, ValueError):
             raise ArgumentInvalid("name", name, "a saved prompt that was deleted or replaced here") from None
+        _refuse_secrets(name, text)
         now = self.find(name)
         if now is None:
             kept.unlink(missing_ok=True)
@@ -281,6 +291,9 @@ class PromptFiles:
         return self._home() / "deleted-prompts" / f"{unicodedata.normalize('NFC', name)}.txt"
 
     def _keep(self, name: str, text: str) -> None:
+        """Keep a prompt that is about to be replaced or deleted, for `restore`. A key is not copied anywhere."""
+        if _has_secret(text):
+            return
         try:
             ensure_private_folder(self._home())
         except OSError as error:
@@ -302,6 +315,22 @@ class PromptFiles:
             path.unlink()
         except OSError as error:
             raise ConfigError(f"{path} cannot be deleted: {error.strerror or error}.") from error
+
+
+def _refuse_secrets(name: str, text: str) -> None:
+    """Raise if a prompt or its name contains a key: a project's folder is shared, and a prompt would be sent.
+
+    Raises:
+        TaskInvalid: It does; the message does not show it.
+    """
+    for path, value in (("name", name), ("text", text)):
+        if _has_secret(value):
+            raise contains_secret(path)
+
+
+def _has_secret(text: str) -> bool:
+    remember_secrets()
+    return known_secrets.is_in(text) or contains_key(text)
 
 
 def _replacing(name: str) -> Command:

@@ -55,6 +55,30 @@ def test_a_prompt_is_saved_as_typed_and_used_by_name(shell, capsys):
     assert "{place} Oslo" in shown
 
 
+def test_a_prompt_with_a_key_is_not_saved(shell, sandbox):
+    """Neither a key in use nor one of a well-known shape gets into a file of the project, or into its copies."""
+    for key in (sandbox.api_key, "sk-" + "a1" * 12):
+        with pytest.raises(TaskInvalid, match=r"^Invalid text: it contains an API key .* Nothing was sent or stored"):
+            rw.prompts.save("leak", f"a cat {key}")
+        with pytest.raises(TaskInvalid, match="Invalid name"):
+            rw.prompts.save(key, "a cat")
+    with pytest.raises(TaskInvalid):
+        shell.run(f"%%runware prompt save leak\na cat {sandbox.api_key}")
+    assert not Path("prompts/leak.txt").exists()
+    save("prompts", "old", f"a cat {sandbox.api_key}")  # written with an editor
+    with pytest.raises(TaskInvalid):
+        rw.prompts.rename("old", "new")
+    rw.prompts.save("old", "a cat", replace=True)
+    save("prompts", "old", f"a cat {sandbox.api_key}")
+    rw.prompts.delete("old")
+    kept = current_session().settings.home / "deleted-prompts" / "old.txt"
+    assert not kept.exists()
+    save(kept.parent, "old", f"a cat {sandbox.api_key}")
+    with pytest.raises(TaskInvalid):
+        rw.prompts.restore("old")
+    assert list(Path("prompts").iterdir()) == []
+
+
 def test_a_cell_saves_its_body(shell):
     shell.run('%%runware prompt save two-lines\na {subject}\n\n  "soft" light\n')
     assert rw.prompts["two-lines"] == 'a {subject}\n\n  "soft" light'
