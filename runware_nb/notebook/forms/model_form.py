@@ -154,7 +154,7 @@ class ModelForm:
         known = taken | {each.path[0] for fields in self._fields.values() for each in fields}
         self._others = {
             name: value for name, value in kept.items()
-            if name not in known and name not in {"deliveryMethod", "includeCost", "outputType"}
+            if name not in known and name not in {"deliveryMethod", "includeCost", "includeUsage", "outputType"}
         }  # fmt: skip
         if self._others:
             problems.append(f"sent along, although no field shows it: {', '.join(self._others)}")
