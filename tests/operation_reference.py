@@ -24,20 +24,28 @@ def page() -> str:
     operations = list(OPERATIONS.values()) if isinstance(OPERATIONS, dict) else list(OPERATIONS)
     offered = [operation for operation in operations if operation.function is not None]
     rest = [operation for operation in operations if operation.function is None]
-    names = ", ".join(f"`{operation.name}`" for operation in rest)
-    last = f"## Without a command\n\nForms and `%runware raw` reach {names}.\n"
+    names = " and ".join(f"`{operation.name}`" for operation in rest)
+    last = f"## Without a command\n\n{names} have a form, and `%runware raw` sends their requests.\n"
     return "\n".join([_HEAD, *(_section(operation) for operation in offered), last])
 
 
 def _section(operation: Operation) -> str:
     name = "%runware" if operation.name == "text-to-image" else f"%runware {operation.name}"
     summary = f"{operation.summary[0].upper()}{operation.summary[1:]}"
-    lines = [f"## {operation.name}", "", f"{summary}. Function: `rw.{operation.function}`. Result: {operation.produces}."]
+    lines = [
+        f"## {operation.name}",
+        "",
+        f"{summary}. Function: `rw.{operation.function}`. Result: {_produced(operation)}.",
+    ]
     if operation.body is not None:
         lines.append(f"The text of a cell (`%{name}`) is its prompt.")
     lines += ["", "| on a line | in Python | meaning | values |", "| --- | --- | --- | --- |"]
     lines += [_row(entry) for entry in operation.entries]
     return "\n".join([*lines, ""])
+
+
+def _produced(operation: Operation) -> str:
+    return "3D model" if operation.produces == "3d" else operation.produces
 
 
 def _row(entry: Input | Option) -> str:

@@ -202,8 +202,12 @@ def test_an_error_is_one_sentence_in_the_notebook_and_the_line_that_works(tmp_pa
     assert tried == "Try: %%runware -n 1"
 
 
-# kept with their outputs, and run by `test_forms_notebook.py` and `test_provider_notebooks.py`
-READ_ALONE = {"02_forms_and_gallery.ipynb", "08_runkey.ipynb", "09_useapi_accounts.ipynb"}
+# kept with their outputs, and run by `test_forms_notebook.py`, `test_tutorial_notebooks.py` and
+# `test_provider_notebooks.py`
+READ_ALONE = {
+    "02_forms_and_gallery.ipynb", "04_editing.ipynb", "05_video_audio_text.ipynb", "08_runkey.ipynb",
+    "09_useapi_accounts.ipynb",
+}  # fmt: skip
 EXECUTED = [path for path in sorted(NOTEBOOKS.glob("*.ipynb")) if path.name not in READ_ALONE]
 
 

@@ -16,7 +16,7 @@ NOTEBOOKS = Path(__file__).resolve().parent.parent.parent / "notebooks"
 SAVED = [NOTEBOOKS / "08_runkey.ipynb", NOTEBOOKS / "09_useapi_accounts.ipynb"]
 SENTENCES = {
     "08_runkey": [
-        "15 credits", "audio/mpeg", "video/mp4", "JSON, 10 lines", "recorded: run", "are left of the budget of 150 credits",
+        "15 credits", "MP3 audio", "MP4 video", "JSON, 10 lines", "recorded: run", "are left of the budget of 150 credits",
         "runkey: verified: task.completed", "It may have been accepted and charged", "not charged",
     ],
     "09_useapi_accounts": [

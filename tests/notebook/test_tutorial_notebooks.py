@@ -66,6 +66,8 @@ def test_it_runs_to_the_outputs_that_are_saved(path, tmp_path):
             "caption", "imageInference", "removeBackground", "upscale", "vectorize"
         ]  # fmt: skip
         assert len(runs) == 17
+        caption = next(cell for cell in fresh.cells if cell.source.startswith("%runware caption"))
+        assert caption.outputs[0]["data"]["text/plain"].startswith("A wide picture of 1536 by 1024 pixels, ")
 
 
 @each
