@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from .. import remedies
-from ..core.operations import operation_of
+from ..core.operations import OPERATIONS, operation_of
 from ..errors import ArgumentInvalid, ConfigError, MagicUsageError, TaskInvalid
 from ..providers.registry import load_module, package_named, packages
 from ..reprs import short_repr
@@ -24,6 +24,7 @@ from .arguments import HelpRequested, LineParser
 from .base import COMMANDS, Command, CommandResult, LineCommand
 from .correcting import corrected_line
 from .image_options import refuse_keys, refuse_keys_of_known_shape
+from .prompt_words import refuse_media_words
 from .prompts_in import typed_words
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CommandCall", "LineStyle", "command_names", "find_command", "list_commands", "read_line", "run_command"]
 
+_WITH_FREE_PROMPT = {operation.name: operation for operation in OPERATIONS if operation.has_free_prompt}
+"""The operations whose words without an option are the prompt."""
 _MOST_DAMAGED = 20
 """Damaged rows that one command names."""
 _COUNTS_DAMAGED = remedies.Remedy("{0} counts them.", (remedies.command("status"),))
@@ -77,13 +80,18 @@ class CommandCall:
         """Run the command. If the service refuses a value of the line, the error has the corrected line.
 
         Raises:
+            MagicUsageError: A word of the prompt is the name of a medium.
             RunwareNBError: The command failed.
         """
+        start = self.style.start.format(self.name)
+        operation = _WITH_FREE_PROMPT.get(self.name)
+        if operation is not None:
+            shown = start if self.style.is_line else None
+            refuse_media_words(operation, session, self.options, start=shown, typed=self.typed)
         try:
             return run_command(self.command, session, self.options)
         except TaskInvalid as error:
             if self.style.is_line:
-                start = self.style.start.format(self.name)
                 flags = getattr(self.command, "flags_by_parameter", None)
                 error.corrected = corrected_line(start, self.typed, error, command=self.name, flags=flags)
             raise

@@ -86,6 +86,50 @@ def test_free_words_are_the_prompt(shell, sandbox):
     assert sandbox.requests()[-1]["prompt"] == "a cat on a roof"
 
 
+# --- words of a prompt that name a medium -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cell", "right"),
+    [
+        ('%runware video harbor "the boats leave" --yes',
+         "%runware video 'the boats leave' --first-frame harbor --yes"),
+        ("%runware video the boats harbor leave", "%runware video 'the boats leave' --first-frame harbor"),
+        ("%runware video in.png harbor leaves", "%runware video leaves --first-frame in.png --last-frame harbor"),
+        ("%runware video --first-frame harbor harbor leaves",
+         "%runware video --first-frame harbor leaves --last-frame harbor"),
+        ("%runware video leaves {photo}", "%runware video leaves --first-frame {photo}"),
+        ("%runware video leaves _rw", "%runware video leaves --first-frame _rw"),
+        ("%runware video leaves #1", "%runware video leaves --first-frame #1"),
+        ("%runware video leaves RUN", "%runware video leaves --first-frame RUN"),
+        ("%%runware video harbor\nthe boats leave", "%%runware video --first-frame harbor"),
+        ("%runware text-to-image harbor 'at night'", "%runware text-to-image 'at night' --from harbor"),
+        ("%runware text 'What is in' harbor", "%runware text 'What is in' --image harbor"),
+        ("%runware audio rain harbor", "%runware audio rain"),
+        ("%runware enhance brighter words", "%runware enhance 'brighter {words}'"),
+    ],
+)  # fmt: skip
+def test_a_medium_among_the_words_of_a_prompt_is_refused_with_its_option(shell, sandbox, cell, right):
+    shell.run("%runware caption in.png -q -o words")
+    shell.run("%runware upscale in.png --factor 2 -q -o harbor")
+    shell.names["photo"] = "in.png"
+    cell, right = (text.replace("RUN", shell.names["harbor"][0].task_uuid) for text in (cell, right))
+    sent = len(sandbox.requests())
+    message = refused(shell, cell)
+    assert "Nothing was sent" in message
+    assert f"Try: {right}" in message
+    assert len(sandbox.requests()) == sent
+
+
+def test_plain_words_stay_part_of_the_prompt(shell, sandbox):
+    shell.names.update(boats=3, leave="a text", harbor=None)
+    shell.run("%runware enhance boats leave harbor #2 38d65a94 in.txt facade -q")
+    assert sandbox.requests()[-1]["prompt"] == "boats leave harbor #2 38d65a94 in.txt facade"
+    shell.names["harbor"] = Image.new("RGB", (8, 8))
+    plan = rw.command("video", prompt="harbor", dry_run=True).json
+    assert plan["task"]["positivePrompt"] == "harbor"
+
+
 # --- models ----------------------------------------------------------------------------------------------
 
 
