@@ -124,6 +124,12 @@ def test_a_mistyped_operation_is_corrected_with_its_line(shell, sandbox, cell, c
     assert sandbox.requests() == []
 
 
+def test_a_conversation_that_takes_a_word_of_the_prompt_is_explained(shell, sandbox):
+    message = refused(shell, "%runware text --continue what about lakes")
+    assert "Cannot continue what: no run and no variable has this name. Nothing was sent." in message
+    assert "`--continue` without a value continues the last text; write it after the prompt." in message
+
+
 def test_a_command_has_the_name_of_its_function_too(shell, sandbox):
     shell.run("%runware remove_background in.png -q")
     assert sandbox.requests()[-1]["taskType"] == "removeBackground"
