@@ -433,8 +433,8 @@ class Job(Operations["Job"], Coroutine[Any, None, Outcome]):
         ref = self.task_uuid[:8]
         collect = command("resume", ref, python=f'rw.job("{ref}").result()')
         return (
-            f"Task {self.task_uuid} continues at the service (it is paid for), and its result goes to the log.",
-            Remedy("{0} waits for it.", (collect,)),
+            f"The service continues task {self.task_uuid} and charges for it, and its result goes to the log.",
+            Remedy("{0} shows the result, also after a restart.", (collect,)),
         )
 
     def history(self) -> Any:

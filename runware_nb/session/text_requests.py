@@ -17,6 +17,7 @@ from ..engine.jobs import Job
 from ..errors import ArgumentInvalid, RunNotFound, TaskInvalid
 from ..providers.runware.operations import binding_for, option_fields
 from ..providers.runware.tasks import message_text
+from ..remedies import Option, Remedy
 from ..runlog import RunRecord, State
 from ..runlog.filters import RunFilter
 
@@ -137,7 +138,12 @@ def _find(session: Session, earlier: Any) -> tuple[RunRecord, int]:
     try:
         return session.log.find(name), index
     except RunNotFound:
-        raise _cannot_continue(f"{earlier!s:.60}", "no run and no variable has this name") from None
+        remedy = Remedy(
+            "{0} without a value continues the last text; write it after the prompt.",
+            (Option("continue", python="continue_from=True"),),
+        )
+        error = _cannot_continue(f"{earlier!s:.60}", "no run and no variable has this name")
+        raise error.with_remedy(remedy) from None
 
 
 def _last(session: Session) -> RunRecord:

@@ -290,6 +290,12 @@ def test_presets_are_kept_and_broken_ones_are_told(form, tmp_path):
         store.names()
 
 
+def test_a_mistyped_operation_is_named():
+    with pytest.raises(MagicUsageError, match="Did you mean the operation upscale") as caught:
+        rw.form("upscal")
+    assert caught.value.corrected == 'rw.form("upscale")'
+
+
 def test_another_model_keeps_what_it_takes(form):
     form.use_model("schnell")
     assert form.model == "runware:100@1"

@@ -130,6 +130,55 @@ def test_plain_words_stay_part_of_the_prompt(shell, sandbox):
     assert plan["task"]["positivePrompt"] == "harbor"
 
 
+def test_one_of_several_results_is_chosen_by_the_user(shell, sandbox):
+    """Each operation is paid for, so it must not begin with the first of two without a question."""
+    shell.run("%%runware -s 256x256 -n 2 -q -o two\na ship")
+    sent = len(sandbox.requests())
+    for word in ("two", "_rw", current_session().log.recent(1)[0].task_uuid[:8]):
+        message = refused(shell, f"%runware upscale {word} --factor 2")
+        assert f"`{word}` has 2 results, and one is expected here. Nothing was sent." in message
+        assert f"Try: %runware upscale {word}#1 --factor 2" in message
+    assert "Try: %%runware video --first-frame two#1" in refused(shell, "%%runware video --first-frame two\na storm")
+    assert "Try: %%runware --from two#1" in refused(shell, "%%runware --from two\na storm")
+    assert len(sandbox.requests()) == sent
+    shell.run("%runware upscale two#2 --factor 2 -q")
+    (run, *_) = current_session().log.recent(1)
+    assert [(parent.role, parent.index) for parent in run.parents] == [(run.parents[0].role, 1)]
+
+
+def test_history_begins_with_the_last_run_and_takes_outcomes(shell, sandbox, capsys):
+    shell.run("%runware upscale in.png --factor 2 -q -o two")
+    capsys.readouterr()
+    for line in ("%runware history", "%runware history two"):
+        shell.run(line)
+        assert current_session().log.recent(1)[0].task_uuid[:8] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("cell", "corrected"),
+    [
+        ("%%runware vidoe --duration 5\na storm", "%%runware video --duration 5"),
+        ("%runware upscal in.png --factor 2", "%runware upscale in.png --factor 2"),
+    ],
+)
+def test_a_mistyped_operation_is_corrected_with_its_line(shell, sandbox, cell, corrected):
+    message = refused(shell, cell)
+    assert "Nothing was sent." in message
+    assert message.endswith(f"Try: {corrected}")
+    assert sandbox.requests() == []
+
+
+def test_a_conversation_that_takes_a_word_of_the_prompt_is_explained(shell, sandbox):
+    message = refused(shell, "%runware text --continue what about lakes")
+    assert "Cannot continue what: no run and no variable has this name. Nothing was sent." in message
+    assert "`--continue` without a value continues the last text; write it after the prompt." in message
+
+
+def test_a_command_has_the_name_of_its_function_too(shell, sandbox):
+    shell.run("%runware remove_background in.png -q")
+    assert sandbox.requests()[-1]["taskType"] == "removeBackground"
+
+
 # --- models ----------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
@@ -98,6 +99,13 @@ def rules_of(session: Session, name: str) -> Rulebook:
     rules = session.planner.rules_for(name)
     if rules is None:
         session.planner.check_refused(name, "It has no form.")
+        functions = [operation.function for operation in OPERATIONS if operation.function is not None]
+        operation = difflib.get_close_matches(name, functions, n=1, cutoff=0.7)
+        if operation:
+            raise MagicUsageError(
+                f"There is no model or operation {name!r}. Did you mean the operation {operation[0]}?",
+                corrected=f'rw.form("{operation[0]}")',
+            )
         near = nearest_names(name)
         hint = f"did you mean {near[0]}?" if near else "`%runware models` searches them"
         raise MagicUsageError(f"no schema of a model {name!r} is known here, so it has no form; {hint}")
