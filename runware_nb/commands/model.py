@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Look it up, in the catalogue and at the schema service."""
     known = find_model(session.aliases.air_of(options.name))
-    rules = session.planner.rules_for(options.name)
+    rules = session.planner.rules_for(options.name, waits=True)
     if rules is None:
         session.planner.check_refused(options.name, "Its parameters cannot be listed.")
         near = nearest_names(options.name)

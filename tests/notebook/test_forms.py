@@ -252,6 +252,23 @@ def test_a_model_that_is_only_in_the_schema_service_has_a_complete_form(shell, s
     assert "Done" in said(made), said(made)
 
 
+def test_the_first_form_of_a_model_has_the_limits_of_the_line(shell, sandbox):
+    current_session().configure(schemas_url=sandbox.info["schemas_url"])
+    form = rw.form("video")
+    assert "was not received" not in said(form)
+    with pytest.raises(TaskInvalid, match="1 to 300"):
+        current_session().plan({**form.priced, "positivePrompt": "a ship", "duration": 600})
+    find(form, widgets.Textarea, "Prompt").value = "a ship"
+    find(form, widgets.Text, "Duration").value = "600"
+    with pytest.raises(TaskInvalid, match="Duration"):
+        _ = form.task
+
+
+def test_a_form_states_that_the_schema_was_not_received(shell, sandbox):
+    current_session().configure(schemas_url="http://127.0.0.1:9")
+    assert "this form uses the bundled parameters" in said(rw.form("video"))
+
+
 def test_no_form_without_a_schema(shell):
     with pytest.raises(MagicUsageError, match="no schema of a model 'nobody:1@1'"):
         rw.form("nobody:1@1")

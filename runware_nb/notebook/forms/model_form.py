@@ -10,11 +10,13 @@ import ipywidgets as widgets
 from traitlets import TraitError
 
 from ...commands.prompts_in import places_in
+from ...core.operations import TEXT_TO_IMAGE
 from ...engine.display import relative_path
 from ...engine.front_end import current_front_end
 from ...errors import MagicUsageError, RunwareNBError, TaskInvalid
 from ...present.html import MUTED, element, text
 from ...providers.runware.catalog import FieldProblem, Rulebook, find_model
+from ...providers.runware.operations import operation_of_task
 from ...providers.runware.tasks import can_stream
 from .controls import TextControl
 from .look import Look
@@ -274,6 +276,11 @@ class ModelForm:
         self._tools = Tools(self._session, self._look, self, self._place_all)
         self._head_line = self._look.make(widgets.HTML, value=self._head())
         problems = self.load(request) if request else []
+        if self._session.planner.lacks_schema(rules.air):
+            problems.append(
+                "The schema of this model was not received, so this form uses the bundled parameters and limits. "
+                "The model may accept fewer."
+            )
         self._place_all()
         self._sender.say("; ".join(problems))
         self._sender.changed()
@@ -304,7 +311,7 @@ class ModelForm:
         model = find_model(self._rules.air)
         name = model.name if model is not None else str(self._rules.schema.get("title") or self._rules.air)
         link = element("a", "documentation", href=self._rules.documentation, target="_blank", rel="noopener")
-        said = f"{text(self._rules.air)} · {text(self._rules.task_type or 'unknown kind')} · {link}"
+        said = f"{text(self._rules.air)} · {text(_operation_name(self._rules.task_type))} · {link}"
         return form_style() + element("div", element("strong", text(name)) + element("span", f" {said}", style=MUTED))
 
     def _show_cell(self) -> None:
@@ -366,6 +373,14 @@ class ModelForm:
 
     def _keep(self, body: bytes) -> str:
         return relative_path(self._session.media.put(body).path)
+
+
+def _operation_name(task_type: str) -> str:
+    """Return the name of the operation that has a task type, as its command is called: `image` for text-to-image."""
+    operation = operation_of_task(task_type)
+    if operation is None:
+        return task_type or "unknown operation"
+    return "image" if operation is TEXT_TO_IMAGE else operation.name
 
 
 def _plain(value: Any) -> Any:
