@@ -10,6 +10,7 @@ from ..errors import MagicUsageError
 from ..present.results import format_usd
 from ..present.table import Table, render_facts, render_table
 from ..providers.runware.catalog import find_model, nearest_names
+from ..providers.runware.operations import operation_label
 from .base import CommandResult
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
 
 
 def _facts(rules: Rulebook, known: Model | None) -> list[tuple[str, Any]]:
-    facts: list[tuple[str, Any]] = [("model", rules.air), ("kind", rules.task_type)]
+    facts: list[tuple[str, Any]] = [("model", rules.air), ("operation", operation_label(rules.task_type))]
     if known is not None:
         prices = [f"{format_usd(usd)} at {megapixels:g} MP" for megapixels, usd in known.price_points]
         facts += [("name", known.name), ("aliases", ", ".join(known.aliases)), ("architecture", known.architecture),

@@ -11,7 +11,7 @@ from PIL import Image
 import runware_nb as rw
 from runware_nb.errors import ConfigError, MagicUsageError, NotConfirmed, TaskError, TaskInvalid
 from runware_nb.notebook.forms.presets import PresetStore
-from runware_nb.providers.runware.catalog import all_models
+from runware_nb.providers.runware.catalog import Kind, all_models
 from runware_nb.session import current_session
 
 
@@ -262,6 +262,13 @@ def test_the_first_form_of_a_model_has_the_limits_of_the_line(shell, sandbox):
     find(form, widgets.Text, "Duration").value = "600"
     with pytest.raises(TaskInvalid, match="Duration"):
         _ = form.task
+
+
+def test_a_form_of_an_operation_begins_with_the_medium_it_needs(shell):
+    form = rw.form("upscale")
+    first = form._sections["main"].controls[0].field
+    assert (first.kind, first.is_required) == (Kind.MEDIUM, True)
+    assert "upscale ·" in form._head_line.value
 
 
 def test_a_form_states_that_the_schema_was_not_received(shell, sandbox):

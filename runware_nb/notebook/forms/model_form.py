@@ -10,13 +10,12 @@ import ipywidgets as widgets
 from traitlets import TraitError
 
 from ...commands.prompts_in import places_in
-from ...core.operations import TEXT_TO_IMAGE
 from ...engine.display import relative_path
 from ...engine.front_end import current_front_end
 from ...errors import MagicUsageError, RunwareNBError, TaskInvalid
 from ...present.html import MUTED, element, text
 from ...providers.runware.catalog import FieldProblem, Rulebook, find_model
-from ...providers.runware.operations import operation_of_task
+from ...providers.runware.operations import operation_label
 from ...providers.runware.tasks import can_stream
 from .controls import TextControl
 from .look import Look
@@ -311,7 +310,8 @@ class ModelForm:
         model = find_model(self._rules.air)
         name = model.name if model is not None else str(self._rules.schema.get("title") or self._rules.air)
         link = element("a", "documentation", href=self._rules.documentation, target="_blank", rel="noopener")
-        said = f"{text(self._rules.air)} · {text(_operation_name(self._rules.task_type))} · {link}"
+        operation = operation_label(self._rules.task_type) or "unknown operation"
+        said = f"{text(self._rules.air)} · {text(operation)} · {link}"
         return form_style() + element("div", element("strong", text(name)) + element("span", f" {said}", style=MUTED))
 
     def _show_cell(self) -> None:
@@ -373,14 +373,6 @@ class ModelForm:
 
     def _keep(self, body: bytes) -> str:
         return relative_path(self._session.media.put(body).path)
-
-
-def _operation_name(task_type: str) -> str:
-    """Return the name of the operation that has a task type, as its command is called: `image` for text-to-image."""
-    operation = operation_of_task(task_type)
-    if operation is None:
-        return task_type or "unknown operation"
-    return "image" if operation is TEXT_TO_IMAGE else operation.name
 
 
 def _plain(value: Any) -> Any:
