@@ -165,7 +165,7 @@ def test_rows_come_and_go(form):
     with pytest.raises(TaskInvalid, match="row 1, Model: Model is needed"):
         _ = form.task
     find(form, widgets.Text, "Model").value = "civitai:120096@135931"
-    find(form, widgets.Text, "Weight").value = "0.7"
+    find(form, widgets.ValueWidget, "Weight").value = 0.7
     assert form.task["lora"] == [{"model": "civitai:120096@135931", "weight": 0.7}]
     click(form, "Remove")
     assert "lora" not in form.task
