@@ -13,7 +13,6 @@ from ..runlog import RunRecord, State
 from ..runlog.records import UsualDuration
 from .display import error_sentence, render_outcome, render_unfinished_text
 from .durations import wait_in_words
-from .front_end import current_front_end
 from .jobs import Job
 
 __all__ = ["is_long", "render_job"]
@@ -41,7 +40,9 @@ def render_job(job: Job) -> dict[str, str]:
         if job.has_text:  # it was paid for, whatever became of the rest
             return render_unfinished_text(job.text, job.reasoning, error_sentence(error), job.task_uuid)
         if isinstance(error, RunCancelled):  # its sentence names the run, and that it cost nothing: not a failure
-            return render_results(ResultsView(_prompt(job.record), [], notices=[current_front_end().message(error)]))
+            return render_results(
+                ResultsView(_prompt(job.record), [], notices=[error_sentence(error).removeprefix("RunCancelled: ")])
+            )
         return render_results(ResultsView(_prompt(job.record), [], [error_sentence(error)], [job.task_uuid]))
     request = job.record.request
     if job.has_text or job.record.operation == "text":
