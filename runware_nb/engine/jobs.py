@@ -66,6 +66,16 @@ class JobOwner(Protocol):
         """Return what the user can do, in the syntax of the front end."""
 
 
+_INTERNAL = frozenset(
+    {
+        "add_text", "adopt", "arrived", "as_is", "begin", "changed", "drop", "execution", "follow", "goes_on",
+        "has_text", "is_joined", "is_leaving", "is_logged", "is_new", "is_waiting", "keep_text", "on_change", "owner",
+        "resends", "restart_in_child", "scope", "send", "settle", "step", "throw", "close", "withdraw", "withdrawn",
+    }
+)  # fmt: skip
+"""Names of a job that the engine and asyncio use. Completion does not list them."""
+
+
 class Job(Operations["Job"], Coroutine[Any, None, Outcome]):
     """A run, from now until its results are in.
 
@@ -448,6 +458,10 @@ class Job(Operations["Job"], Coroutine[Any, None, Outcome]):
     def _perform(self, method: str, values: Mapping[str, Any]) -> Job:
         job: Job = self.owner.performer(METHODS[method], self, values)
         return job
+
+    def __dir__(self) -> list[str]:
+        """Return the names for completion: those that a user can use, without the parts of the engine."""
+        return sorted(set(super().__dir__()) - _INTERNAL)
 
     def __repr__(self) -> str:
         progress = "" if self.progress is None or self.is_done else f" {self.progress:.0f} %"

@@ -480,3 +480,8 @@ def test_without_a_key_nothing_is_sent(shell, sandbox, monkeypatch):
     monkeypatch.delenv("RUNWARE_API_KEY")
     with pytest.raises(ConfigError):
         shell.run("%runware upscale in.png")
+
+
+def test_a_dry_run_states_that_a_url_was_not_checked(shell, capsys):
+    shell.run("%runware upscale https://example.com/a.png --factor 2 --dry-run")
+    assert "The URL https://example.com/a.png was not checked: the service fetches it." in capsys.readouterr().out

@@ -96,7 +96,7 @@ def rules_of(session: Session, name: str) -> Rulebook:
     Raises:
         MagicUsageError: No such model is known here.
     """
-    rules = session.planner.rules_for(name)
+    rules = session.planner.rules_for(name, waits=True)
     if rules is None:
         session.planner.check_refused(name, "It has no form.")
         functions = [operation.function for operation in OPERATIONS if operation.function is not None]
@@ -119,7 +119,7 @@ def _begun_with(
     operation = _operation_named(what)
     request: dict[str, Any] = {} if operation is not None else _request_of(session, what)
     if operation is None:
-        rules = session.planner.rules_for(str(request.get("model") or DEFAULT_MODEL))
+        rules = session.planner.rules_for(str(request.get("model") or DEFAULT_MODEL), waits=True)
         operation = None if rules is None else operation_of_task(rules.task_type)
         if operation is None:
             return request, dict(values)
