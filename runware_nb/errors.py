@@ -153,7 +153,7 @@ class SeveralResults(MagicUsageError):
         count: How many results it means.
     """
 
-    def __init__(self, word: str, count: int) -> None:
+    def __init__(self, word: str, count: int = 2) -> None:
         super().__init__(
             f"`{word}` has {count} results, and one is expected here. Nothing was sent. Choose one of "
             f"`{word}#1` to `{word}#{count}`."

@@ -438,6 +438,6 @@ def test_help_and_missing_prompts_in_a_kernel(start_kernel, sandbox):
         assert kernel.reply(message_id)["ename"] == "MagicUsageError", cell
         (error,) = [one["content"] for one in kernel.outputs(message_id) if one["msg_type"] == "error"]
         assert "\n".join(error["traceback"]) == (
-            "MagicUsageError: the prompt is empty: write what to draw below the %%runware line"
+            "MagicUsageError: the prompt is empty: write what to draw below the %%runware line. Nothing was sent."
         )
     assert sandbox.charges() == []
