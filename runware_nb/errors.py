@@ -4,6 +4,7 @@
 RunwareNBError
     ConfigError          fix a setting or a key
     MagicUsageError      fix the line you typed
+        SeveralResults       choose one of the results that a word means
         ArgumentInvalid      also a builtin ValueError; fix the argument of the call
     MediaError           the bytes are missing, broken or not what they claim to be
     TransportError       could not talk; trying again may help
@@ -63,6 +64,7 @@ __all__ = [
     "RunNotFound",
     "RunwareNBError",
     "SchemaTooNew",
+    "SeveralResults",
     "SourceFailed",
     "SpendingRefused",
     "TaskError",
@@ -141,6 +143,31 @@ class MagicUsageError(RunwareNBError):
     def _lines(self) -> list[str]:
         lines = super()._lines()
         return [*lines, f"Try: {self.corrected}"] if self.corrected else lines
+
+
+class SeveralResults(MagicUsageError):
+    """A word on a line means several results, and one is expected.
+
+    Attributes:
+        word: The word as typed.
+        count: How many results it means.
+    """
+
+    def __init__(self, word: str, count: int = 2) -> None:
+        super().__init__(
+            f"`{word}` has {count} results, and one is expected here. Nothing was sent. Choose one of "
+            f"`{word}#1` to `{word}#{count}`."
+        )
+        self.word = word
+        self.count = count
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.word, self.count), self.__dict__
+
+    @property
+    def first(self) -> str:
+        """The word that means the first result."""
+        return f"{self.word}#1"
 
 
 class ArgumentInvalid(MagicUsageError, ValueError):

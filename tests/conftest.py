@@ -91,7 +91,7 @@ class SandboxProcess:
 
     def requests(self) -> list[dict[str, Any]]:
         """The tasks that the sandbox has accepted, as they were sent, oldest first."""
-        return self.control("requests")["requests"]
+        return self.control("accepted")["accepted"]
 
     def uploads(self) -> list[dict[str, Any]]:
         """The uploaded media, each with `uuid`, `url` and `sha256`, oldest first."""

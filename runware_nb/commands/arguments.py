@@ -123,12 +123,14 @@ class LineParser(argparse.ArgumentParser):
         known = {option.lstrip("-"): option for option in self.option_names()}  # their dashes make any two look alike
         near = difflib.get_close_matches(name.lstrip("-"), known, n=1)
         if not near:
-            return MagicUsageError(f"{self.prog}: unknown option {name}; `{self.prog} -h` lists them")
+            return MagicUsageError(
+                f"{self.prog}: unknown option {name}; `{self.prog} -h` lists them. Nothing was sent."
+            )
         meant = known[near[0]]
         right = [f"{meant}{equals}{value}" if one == word else as_typed
                  for one, as_typed in zip(words, typed, strict=True)]  # fmt: skip
         return MagicUsageError(
-            f"{self.prog}: unknown option {name}; did you mean {meant}?", corrected=self._line(right)
+            f"{self.prog}: unknown option {name}; did you mean {meant}? Nothing was sent.", corrected=self._line(right)
         )
 
     def _one_word_too_many(self, word: str, words: list[str], typed: list[str]) -> MagicUsageError:

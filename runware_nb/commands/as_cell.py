@@ -25,8 +25,8 @@ __all__ = ["as_cell", "quote_word"]
 
 _PLAIN = re.compile(r"[\w@%+=:,./#-]+", re.ASCII)
 _SKIPPED = frozenset({"taskType", "taskUUID", "positivePrompt", "width", "height", "lora", "inputs", "includeCost",
-                      "deliveryMethod"})  # fmt: skip
-_OF_THE_CLIENT = frozenset({"taskUUID", "includeCost", "deliveryMethod"})
+                      "includeUsage", "deliveryMethod"})  # fmt: skip
+_OF_THE_CLIENT = frozenset({"taskUUID", "includeCost", "includeUsage", "deliveryMethod"})
 _TASK_TYPE = binding_for(TEXT_TO_IMAGE).task_type
 _FLAGS = MappingProxyType({field: flags[0] for field, flags in flags_by_field(TEXT_TO_IMAGE).items()})
 _INPUTS = MappingProxyType({wire_name(medium.name): medium for medium in TEXT_TO_IMAGE.inputs})

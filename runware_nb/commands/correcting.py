@@ -8,11 +8,11 @@ from typing import Any
 
 from ..core.operations import OPERATIONS, TEXT_TO_IMAGE
 from ..core.option_values import match_size
-from ..errors import TaskInvalid
+from ..errors import SeveralResults, TaskInvalid
 from ..providers.runware.operations import flags_by_field
 from .arguments import quote_typed
 
-__all__ = ["corrected_line"]
+__all__ = ["corrected_line", "line_with_choice"]
 
 
 def corrected_line(
@@ -48,6 +48,22 @@ def corrected_line(
         replaced = [f"{name}={good}"] if equals else [name, good]
         rest = words[number + (1 if equals else 2) :]
         return " ".join([prog, *map(quote_typed, [*words[:number], *replaced, *rest])])
+    return None
+
+
+def line_with_choice(prog: str, words: Sequence[str], error: SeveralResults) -> str | None:
+    """Return a line with the first of several results in the place of all; None if the word is not on it.
+
+    Args:
+        prog: What the line begins with, such as `%%runware`.
+        words: The rest of it.
+        error: Names the word.
+    """
+    for number, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if word == error.word or (equals and value == error.word):
+            right = f"{name}={error.first}" if word != error.word else error.first
+            return " ".join([prog, *map(quote_typed, [*words[:number], right, *words[number + 1 :]])])
     return None
 
 

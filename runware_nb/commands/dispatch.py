@@ -15,15 +15,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from .. import remedies
-from ..core.operations import operation_of
-from ..errors import ArgumentInvalid, ConfigError, MagicUsageError, TaskInvalid
+from ..core.operations import OPERATIONS, operation_of
+from ..errors import ArgumentInvalid, ConfigError, MagicUsageError, SeveralResults, TaskInvalid
 from ..providers.registry import load_module, package_named, packages
 from ..reprs import short_repr
 from ..settings import current_folder
-from .arguments import HelpRequested, LineParser
+from .arguments import HelpRequested, LineParser, quote_typed
 from .base import COMMANDS, Command, CommandResult, LineCommand
-from .correcting import corrected_line
+from .correcting import corrected_line, line_with_choice
 from .image_options import refuse_keys, refuse_keys_of_known_shape
+from .prompt_words import refuse_media_words
 from .prompts_in import typed_words
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CommandCall", "LineStyle", "command_names", "find_command", "list_commands", "read_line", "run_command"]
 
+_WITH_FREE_PROMPT = {operation.name: operation for operation in OPERATIONS if operation.has_free_prompt}
+"""The operations whose words without an option are the prompt."""
 _MOST_DAMAGED = 20
 """Damaged rows that one command names."""
 _COUNTS_DAMAGED = remedies.Remedy("{0} counts them.", (remedies.command("status"),))
@@ -77,15 +80,24 @@ class CommandCall:
         """Run the command. If the service refuses a value of the line, the error has the corrected line.
 
         Raises:
+            MagicUsageError: A word of the prompt is the name of a medium.
             RunwareNBError: The command failed.
         """
+        start = self.style.start.format(self.name)
+        operation = _WITH_FREE_PROMPT.get(self.name)
+        if operation is not None:
+            shown = start if self.style.is_line else None
+            refuse_media_words(operation, session, self.options, start=shown, typed=self.typed)
         try:
             return run_command(self.command, session, self.options)
         except TaskInvalid as error:
             if self.style.is_line:
-                start = self.style.start.format(self.name)
                 flags = getattr(self.command, "flags_by_parameter", None)
                 error.corrected = corrected_line(start, self.typed, error, command=self.name, flags=flags)
+            raise
+        except SeveralResults as error:
+            if self.style.is_line:
+                error.corrected = line_with_choice(self.style.start.format(self.name), self.typed, error)
             raise
 
 
@@ -110,12 +122,19 @@ def read_line(
         MagicUsageError: There is no such command, or the line cannot be parsed.
         HelpRequested: Help was asked for, or the line contains the name of a provider only.
     """
+    words = [words[0] if words[0] in COMMANDS else _with_dashes(words[0]), *words[1:]]
     provider = _provider_named(words[0])
     if provider is not None and (len(words) == 1 or words[1] in {"-h", "--help"}):
         raise HelpRequested(_help_of_provider(provider, style))
     length = 1 if provider is None else 2
     name = " ".join(words[:length])
-    command = find_command(name, style)
+    try:
+        command = find_command(name, style)
+    except MagicUsageError as error:
+        if error.corrected is not None and style.is_line:
+            rest = (words if typed is None else typed)[length:]
+            error.corrected = " ".join([error.corrected, *map(quote_typed, rest)])
+        raise
     if hasattr(command, "for_words"):
         command = cast("LineCommand", command).for_words(words[length:])
     parser = LineParser(style.start.format(name), command.SUMMARY)
@@ -173,7 +192,7 @@ def find_command(name: str, style: LineStyle = _PYTHON_CALL) -> Command:
     if near:
         meant = min(near, key=lambda other: (-_likeness(name, other), abs(len(other) - len(name))))
         corrected = style.start.format(meant)
-        raise MagicUsageError(f"no command {name!r}; did you mean {meant}?", corrected=corrected)
+        raise MagicUsageError(f"no command {name!r}; did you mean {meant}? Nothing was sent.", corrected=corrected)
     raise MagicUsageError(f"no command {name!r}; there are: {', '.join(names)}")
 
 
@@ -224,6 +243,12 @@ def _for_line(error: ArgumentInvalid, command: Command) -> MagicUsageError:
     command.add_arguments(parser)
     sentence = error.on_line if error.option in parser.option_names() else error.problem
     return MagicUsageError(sentence).with_remedy(error.remedy)
+
+
+def _with_dashes(word: str) -> str:
+    """Return the name of a command that was typed as the name of its function, such as `remove_background`."""
+    name = word.replace("_", "-")
+    return name if name in COMMANDS else word
 
 
 def _likeness(typed: str, name: str) -> float:

@@ -10,6 +10,7 @@ from ..errors import MagicUsageError
 from ..present.results import format_usd
 from ..present.table import Table, render_facts, render_table
 from ..providers.runware.catalog import find_model, nearest_names
+from ..providers.runware.operations import operation_label
 from .base import CommandResult
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(session: Session, options: argparse.Namespace) -> CommandResult:
     """Look it up, in the catalogue and at the schema service."""
     known = find_model(session.aliases.air_of(options.name))
-    rules = session.planner.rules_for(options.name)
+    rules = session.planner.rules_for(options.name, waits=True)
     if rules is None:
         session.planner.check_refused(options.name, "Its parameters cannot be listed.")
         near = nearest_names(options.name)
@@ -50,7 +51,7 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
 
 
 def _facts(rules: Rulebook, known: Model | None) -> list[tuple[str, Any]]:
-    facts: list[tuple[str, Any]] = [("model", rules.air), ("kind", rules.task_type)]
+    facts: list[tuple[str, Any]] = [("model", rules.air), ("operation", operation_label(rules.task_type))]
     if known is not None:
         prices = [f"{format_usd(usd)} at {megapixels:g} MP" for megapixels, usd in known.price_points]
         facts += [("name", known.name), ("aliases", ", ".join(known.aliases)), ("architecture", known.architecture),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..core.money import Money
@@ -14,7 +14,7 @@ from ..engine.display import error_sentence, runs_table
 from ..engine.estimates import Estimate, estimate
 from ..errors import NotConfirmed, RunNotFound, RunwareNBError
 from ..present.table import render_table
-from ..remedies import Remedy, command
+from ..remedies import RESUME, Remedy, command
 from ..runlog import RunRecord, State
 from .base import CommandResult
 from .log import row_of
@@ -29,9 +29,6 @@ _MOST_SHOWN = 12
 """Runs whose results are displayed at most: each takes up to some 100 KiB of the notebook."""
 _SHOW = Remedy("{0} shows one of them.", (command("show", "UUID"),))
 _SEND = Remedy("{0} sends them.", (command("resume", send=True),))
-_OTHER_SERVICE = Remedy(
-    "{0} starts the sandbox, and {1} returns to the service.", (command("sandbox"), command("sandbox", stop=True))
-)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,12 +71,7 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
         names = ", ".join(record.task_uuid[:8] for record in unsent)
         notes.append(f"Not sent, at no cost: {names}. {session.front_end.remedy(_SEND)}")
     elsewhere = [record for record in named if not session.engine.known.belongs_here(record)]
-    if elsewhere:
-        names = ", ".join(f"{record.task_uuid[:8]} ({record.provider})" for record in elsewhere)
-        notes.append(
-            f"Not collected, because they belong to a service that is not in use: {names}. "
-            f"{session.front_end.remedy(_OTHER_SERVICE)}"
-        )
+    notes += _notes_on_others(session, elsewhere)
     runs: list[RunRecord] = []
     for record in chosen:
         with contextlib.suppress(RunNotFound):  # damaged meanwhile, which a note states
@@ -140,6 +132,24 @@ class _Collected:
         if not self._not_shown:
             return []
         return [f"{self._not_shown} more were collected and are not shown here. {self._front_end.remedy(_SHOW)}"]
+
+
+def _notes_on_others(session: Session, runs: Sequence[RunRecord]) -> list[str]:
+    """Return a sentence for each service that is not in use and has some of these runs, and how to collect them."""
+    notes = []
+    for service in dict.fromkeys(record.provider for record in runs):
+        names = [record.task_uuid[:8] for record in runs if record.provider == service]
+        is_one = len(names) == 1
+        counted = "1 run was" if is_one else f"{len(names)} runs were"
+        owner = "the sandbox" if service == "sandbox" else f"the service {service!r}"
+        collects = f"then {{1}}, collects {'it' if is_one else 'them'}."
+        start = command("sandbox") if service.endswith("sandbox") else command("sandbox", stop=True)
+        remedy = session.front_end.remedy(Remedy(f"{{0}}, {collects}", (start, RESUME)))
+        notes.append(
+            f"{counted} not collected, because {'it belongs' if is_one else 'they belong'} to {owner}, which is not in "
+            f"use: {', '.join(names)}. {remedy}"
+        )
+    return notes
 
 
 def _may_send(session: Session, unsent: list[RunRecord], options: argparse.Namespace) -> bool:

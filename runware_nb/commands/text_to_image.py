@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ..core.media_fields import holds_media, replace_media
+from ..core.media_fields import holds_media, list_media, replace_media
 from ..core.operations import TEXT_TO_IMAGE
 from ..core.results import Outcome
 from ..engine.durations import duration_in_words
@@ -17,6 +17,7 @@ from ..engine.submission import Plan
 from ..errors import MagicUsageError, TaskError
 from ..present.table import render_facts
 from ..providers.runware.image_options import GuideSource
+from ..reprs import shortened
 from ..session.image_request import plan_image, submit_image
 from .base import CommandResult
 from .image_options import add_image_options, add_label_options, fill_in, refuse_keys, request_from
@@ -133,6 +134,7 @@ def dry_run(plan: Plan) -> CommandResult:
     task = replace_media(plan.task, _named) if holds_media(plan.task) else plan.task
     usual = plan.usual_duration
     expected = [] if usual is None else [("expected time", duration_in_words(usual))]
+    urls = [value for _, value in list_media(plan.task) if _is_url(value)]
     facts = [*task.items(), ("price", str(plan.price)), *expected, ("sent", "nothing (dry run)")]
     written = {
         "task": task,
@@ -140,4 +142,18 @@ def dry_run(plan: Plan) -> CommandResult:
         "estimate_basis": plan.price.basis,
         "expected_s": None if usual is None else round(usual.seconds, 1),
     }
-    return CommandResult(render_facts(facts), written, tuple(plan.warnings), value=plan)
+    return CommandResult(render_facts(facts), written, (*plan.warnings, *_notes_on_urls(urls)), value=plan)
+
+
+def _is_url(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(("http://", "https://"))
+
+
+def _notes_on_urls(urls: Sequence[str]) -> list[str]:
+    """Return that URLs were not checked: the service fetches them when it gets the task."""
+    if not urls:
+        return []
+    names = ", ".join(shortened(url, 100) for url in urls)
+    is_one = len(urls) == 1
+    verb, it = ("was", "it") if is_one else ("were", "them")
+    return [f"The {'URL' if is_one else 'URLs'} {names} {verb} not checked: the service fetches {it}."]

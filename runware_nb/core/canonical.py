@@ -16,7 +16,7 @@ VERSION = 1
 """Goes into every hash; raised when the rules below change."""
 
 _LEFT_OUT = frozenset(
-    {"taskUUID", "deliveryMethod", "outputType", "webhookURL", "uploadEndpoint", "ttl", "includeCost"}
+    {"taskUUID", "deliveryMethod", "outputType", "webhookURL", "uploadEndpoint", "ttl", "includeCost", "includeUsage"}
 )
 _PROTOCOL_DEFAULTS: Mapping[str, Any] = {"numberResults": 1, "outputFormat": "JPG", "outputQuality": 95}
 

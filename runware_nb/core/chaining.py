@@ -9,9 +9,10 @@ lent to it.
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
 from ..errors import TaskInvalid
 from .operations import OPERATIONS, Input, Operation
@@ -77,6 +78,19 @@ class Operations(Generic[T_co]):
     """The operations as methods. What each returns is the type argument: a job, or a group of jobs."""
 
     __slots__ = ()
+
+    if not TYPE_CHECKING:  # a type checker shall report an unknown name
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Raise an error that names the attribute that was probably meant; IPython adds no such hint itself.
+
+            Raises:
+                AttributeError: There is no such attribute.
+            """
+            kind = type(self)
+            near = [] if name.startswith("_") else difflib.get_close_matches(name, dir(self), 1)
+            hint = f". Did you mean: {near[0]!r}?" if near and near[0] != name else ""
+            raise AttributeError(f"{kind.__name__!r} object has no attribute {name!r}{hint}")
 
     def _perform(self, method: str, values: Mapping[str, Any]) -> T_co:
         """Start an operation on this object."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ __all__ = ["COST_UNITS", "USD", "Money", "dollars", "format_amount", "format_cos
 USD = "USD"
 COST_UNITS = (USD, "credits")
 """Units in which services charge."""
+_MOST_DECIMALS = 9
+"""No service charges less: a smaller amount is the error of a sum."""
 
 
 @short_repr()
@@ -48,6 +51,8 @@ def dollars(amount: float | None) -> Money | None:
 def format_amount(amount: float | None, unit: str = USD) -> str:
     """Format an amount, such as `$0.0038` or `12 credits`; an unknown one as unknown.
 
+    It has four decimals, or two significant digits if it is less than that, such as `$0.000023`.
+
     Args:
         amount: How much; None if it is unknown.
         unit: `USD` or `credits`.
@@ -55,6 +60,9 @@ def format_amount(amount: float | None, unit: str = USD) -> str:
     if amount is None:
         return "cost unknown"
     digits = f"{amount:.4f}".rstrip("0")
+    if amount and not digits.strip("-0."):  # an amount that was charged is never shown as nothing
+        places = 1 - math.floor(math.log10(abs(amount)))
+        digits = f"{amount:.{min(places, _MOST_DECIMALS)}f}".rstrip("0")
     whole, _, decimals = digits.partition(".")
     if unit == USD:
         return f"${whole}.{decimals.ljust(2, '0')}"
@@ -83,12 +91,14 @@ def format_sums(sums: dict[str, float]) -> str:
 
 
 def format_costs(amounts: Iterable[tuple[float | None, str]]) -> str:
-    """Format the sum of what is known for each unit.
+    """Format the sum of what is known for each unit, and how many are unknown, such as `$0.0023 + 1 unknown`.
 
     Args:
-        amounts: Amounts, None for an unknown one, with their units. If none is known, and one of them is not in
-            dollars, the sum is unknown and not $0.00.
+        amounts: Amounts, None for an unknown one, with their units. If none is known, the sum is unknown and not $0.00.
     """
     listed = list(amounts)
     sums = sums_by_unit(listed)
-    return format_sums(sums) if sums or all(unit == USD for _, unit in listed) else format_amount(None)
+    unknown = sum(amount is None for amount, _ in listed)
+    if unknown and not sums:
+        return format_amount(None)
+    return f"{format_sums(sums)} + {unknown} unknown" if unknown else format_sums(sums)

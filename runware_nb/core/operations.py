@@ -258,9 +258,10 @@ OPERATIONS: tuple[Operation, ...] = (
               positional=("image", "factor"), subjects=("image", "video"), body="prompt",
               needs=("image", "video"), inputs=(_IMAGE, _VIDEO), deterministic=True, options=(
         _MODEL,
-        Option("factor", "how many times wider and higher; not together with --megapixels", ("--factor",), "N",
+        Option("factor", "how many times wider and higher; either this or the size of the result", ("--factor",), "N",
                "number"),
-        Option("target_megapixels", "size of the result; not together with --factor", ("--megapixels",), "X", "number"),
+        Option("target_megapixels", "size of the result in megapixels; either this or the factor", ("--megapixels",),
+               "X", "number"),
         Option("prompt", "what the details show; diffusion upscalers only", ("--prompt",), "TEXT"),
         Option("negative_prompt", "what to avoid; diffusion upscalers only", ("--negative",), "TEXT"),
         Option("strength", "how far to go from the image; Clarity only", ("--strength",), "X", "number"),

@@ -6,10 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from ..errors import TaskInvalid
+from ..remedies import RESUME, Remedy
 from ..reprs import short_repr
 from .results import Outcome, Result
 
-__all__ = ["Prompt", "PromptOrigin", "PromptParent", "as_prompt", "origin_of"]
+__all__ = ["INCOMPLETE", "Prompt", "PromptOrigin", "PromptParent", "as_prompt", "incomplete_sentence", "origin_of"]
+
+INCOMPLETE = Remedy("{0} completes it if its run is still pending. Its .text can be used as it is.", (RESUME,))
 
 
 @short_repr()
@@ -91,12 +95,23 @@ def as_prompt(value: Any) -> Any:
 
     Args:
         value: Any value. An outcome counts if it has exactly one result, and that is a text.
+
+    Raises:
+        TaskInvalid: It is a text that has not arrived completely.
     """
     if isinstance(value, Outcome) and len(value.results) == 1:
         value = value.results[0]
+    if isinstance(value, Result) and value.is_partial:
+        # An image of half a prompt would be paid for in vain.
+        raise TaskInvalid(incomplete_sentence(value.task_uuid)).with_remedy(INCOMPLETE)
     if isinstance(value, Result) and value.text is not None:
         return Prompt(value.text, PromptOrigin(parents=(PromptParent(value.task_uuid, value.index),)))
     return value
+
+
+def incomplete_sentence(task_uuid: str) -> str:
+    """Return what is said where the incomplete text of a run is about to be used in another task."""
+    return f"The text of run {task_uuid[:8]} is incomplete. Nothing was sent."
 
 
 def origin_of(task: Mapping[str, Any]) -> PromptOrigin | None:

@@ -30,10 +30,12 @@ class Awaited:
     Attributes:
         job: The job.
         index: Which of its results, from 0; None for its only one.
+        is_reply: Whether it is the answer of a model in a conversation.
     """
 
     job: Job
     index: int | None = None
+    is_reply: bool = False
 
     @property
     def bytes(self) -> bytes:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..core.media_types import IMAGE_TYPES, ending_for, sniff
-from ..core.money import format_amount, format_costs
+from ..core.money import USD, format_amount, format_costs
 from ..core.operations import OPERATIONS, TEXT_TO_IMAGE
 from ..core.results import PARTIAL, Outcome, Result
 from ..errors import MediaError, TaskError
@@ -30,7 +30,7 @@ from ..printable import printable_bundle
 from ..providers.base import Description
 from ..remedies import Option, Remedy
 from ..reprs import short_repr
-from ..runlog import RunRecord
+from ..runlog import RunRecord, State
 from .front_end import current_front_end
 from .guides import Guide
 from .structured import problem_of
@@ -348,10 +348,20 @@ def runs_table(
     columns = ("", *columns) if pictures else columns
     used = [i for i, name in enumerate(columns) if name not in {"stars", "tags", "cell"} or any(row[i] for row in rows)]
     counted = extent or f"{len(rows)} run{'' if len(rows) == 1 else 's'}"
-    caption = f"{counted} · {format_costs((run.cost, run.cost_unit) for run in runs)}"
+    caption = f"{counted} · {format_costs((run.cost, run.cost_unit) for run in runs if _may_have_cost(run))}"
     caption += f" · {current_front_end().remedy(_OTHER_PAGES)}" if extent else ""
     shown = [[row[i] for i in used] for row in rows]
     return Table([columns[i] for i in used], shown, caption, empty=empty)
+
+
+def _may_have_cost(run: RunRecord) -> bool:
+    """Return whether a run belongs in the sum of a list.
+
+    A run that was never sent, or that the service refused in dollars, has cost nothing. The cost of every other run
+    that the log has no cost of is unknown: it was sent, so it may have been charged.
+    """
+    is_free = run.attempts == 0 or (run.state is State.FAILED and run.cost_unit == USD)
+    return run.cost is not None or not is_free
 
 
 def extent_of(log: RunLog, wanted: RunFilter, shown: int) -> str:

@@ -107,12 +107,13 @@ class SharedWork:
         self.recovery = recovery
         self._price_locks: dict[str, asyncio.Lock] = {}
         self._background: set[asyncio.Task[None]] = set()
+        self._collecting: dict[str, asyncio.Future[Outcome]] = {}
         restart_after_fork(self)
 
     def restart_in_child(self) -> None:
         """Start again after a fork: the loop and what runs on it are the parent's."""
-        disconnect((), self._background, self._price_locks)
-        self._price_locks, self._background = {}, set()
+        disconnect((), self._background, self._price_locks, self._collecting)
+        self._price_locks, self._background, self._collecting = {}, set(), {}
 
     def price_lock(self, kind: str) -> asyncio.Lock:
         """Return the lock that lets runs of an unknown price be sent one at a time. On the background loop only."""
@@ -123,6 +124,22 @@ class SharedWork:
         task = asyncio.create_task(work)
         self._background.add(task)  # the loop itself keeps only a weak reference
         task.add_done_callback(self._background.discard)
+
+    async def collect_in_background(self, task_uuid: str, work: Coroutine[Any, Any, Outcome]) -> Outcome:
+        """Wait for a run, until somebody else does. On the background loop only."""
+        waiting = self._collecting[task_uuid] = asyncio.ensure_future(work)
+        try:
+            return await waiting
+        finally:
+            if self._collecting.get(task_uuid) is waiting:
+                del self._collecting[task_uuid]
+
+    async def stop_collecting(self, task_uuid: str) -> None:
+        """End the wait for a run in the background, because a cell waits for it now. The run itself goes on."""
+        waiting = self._collecting.get(task_uuid)
+        if waiting is not None:
+            waiting.cancel()
+            await asyncio.wait([waiting])
 
 
 class RunExecution:
@@ -177,6 +194,7 @@ class RunExecution:
         if record.state is State.PREPARED and not self._job.is_new:
             raise TaskFailed(f"run {record.task_uuid} was never sent, and cost nothing; run its cell again")
         if not self._job.is_new:
+            await self._shared.stop_collecting(record.task_uuid)
             return await self._bring_in(self._collect_patiently())
         async with self._first_of_unknown_price():
             return await self._bring_in(self._send_or_join(cell_source))
@@ -222,6 +240,8 @@ class RunExecution:
             elif record.attempts:
                 await self._mark(State.DETACHED)
                 self._shared.continue_in_background(self._collect_later())
+                if self._so_far is not None:
+                    raise self._incomplete_so_far(error) from error
             raise
         except (TaskError, TransportError, ProtocolError) as error:
             await self._fail(error)
@@ -366,7 +386,7 @@ class RunExecution:
             and self.provider.capabilities.resend_is_safe
             and not (self._job.record.state is State.UNKNOWN and self._job.is_joined)
             # A part of its text has arrived, so it was accepted. A service that has forgotten it might charge it again.
-            and partial_of(self._job.record) is None
+            and self._so_far is None
         )
 
     async def _answered_already(self) -> Outcome | None:
@@ -380,15 +400,37 @@ class RunExecution:
         self._sink.records.update({result.position: result for result in kept})
         return outcome
 
+    @property
+    def _so_far(self) -> dict[str, Any] | None:
+        """The incomplete text of the run, as far as it has arrived here or in another kernel; None if there is none."""
+        return self._text.raw() or partial_of(self._job.record)
+
+    @property
+    def _may_still_come(self) -> bool:
+        """Whether the rest of a text that has begun may still be had. A service may list it only at its end."""
+        return self._so_far is not None and _age_s(self._job.record.created_at_utc) < _LOST_AFTER.total_seconds()
+
+    def _incomplete_so_far(self, late: TransportTimeout) -> TransportTimeout:
+        """Build the error of a text that was not complete at the deadline of its run."""
+        record = self._job.record
+        error = TransportTimeout(
+            f"The text of run {record.task_uuid[:8]} is incomplete so far, because the service has not finished it or "
+            "does not list it yet. It is charged at most once.",
+            task_uuid=record.attempt_uuid,
+        ).with_remedy(Remedy("It is collected as soon as it is complete, also by {0}.", (RESUME,)))
+        error.outcome = late.outcome
+        return error
+
     def _broken_off(self, error: TaskNotFound) -> Outcome | None:
-        """Return the outcome of a run whose text is incomplete, and whose task the service does not know any more.
+        """Return the outcome of a run whose text is incomplete, and whose task the service has not listed for a day.
 
         The text that has arrived proves that the task was accepted and charged. The rest cannot be had without a second
-        charge, so the run ends here. Returns None if nothing has arrived.
+        charge, so the run ends here. Returns None if nothing has arrived, or if the rest may still come: a run
+        that ends too early would lose the rest of a text that is paid for.
         """
         record = self._job.record
-        raw = self._text.raw() or partial_of(record)
-        if raw is None:
+        raw = self._so_far
+        if raw is None or self._may_still_come:
             return None
         lost = TaskFailed(
             "The stream broke off, and the service does not know the task any more. The text is incomplete.",
@@ -545,7 +587,9 @@ class RunExecution:
             self._job.waiting = reason
             self._job.changed()
 
-    async def _collect(self, timeout_s: float | None = None, *, resends: bool | None = None) -> Outcome:
+    async def _collect(
+        self, timeout_s: float | None = None, *, resends: bool | None = None, has_begun: bool = False
+    ) -> Outcome:
         """Wait for an attempt that was sent before.
 
         Raises:
@@ -560,7 +604,7 @@ class RunExecution:
         deadline = now() + timeout_s
         attempt = Attempt(
             self._task, max(1, record.attempts), record.remote_id,
-            may_resend=self._may_resend if resends is None else resends,
+            may_resend=self._may_resend if resends is None else resends, has_begun=has_begun or self._may_still_come,
         )  # fmt: skip
         try:
             accepted = await self._located(attempt, deadline)
@@ -597,7 +641,17 @@ class RunExecution:
     async def _collect_later(self) -> None:
         """Go on asking for a task whose deadline has passed, so that its result reaches the log all the same."""
         try:
-            outcome = await self._collect(timeout_s=_LOST_AFTER.total_seconds())
+            try:
+                # A text that is still written may be listed only at its end, also if no piece of it has come yet.
+                is_streamed = self._job.record.request.get("deliveryMethod") == "stream"
+                outcome = await self._shared.collect_in_background(
+                    self._job.task_uuid, self._collect(timeout_s=_LOST_AFTER.total_seconds(), has_begun=is_streamed)
+                )
+            except TransportTimeout:
+                if self._so_far is None:
+                    raise
+                # A day is over: what the service does not list now has ended.
+                outcome = await self._collect(timeout_s=max(_ON_ITS_WAY_S, self._ports.settings.timeout_s))
         except FateUnknown as error:
             await self._mark_unknown(error)
         except (TaskError, TransportError, ProtocolError) as error:

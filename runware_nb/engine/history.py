@@ -153,10 +153,10 @@ class History(Sequence[RunRecord]):
 
 
 def operation_words(record: RunRecord) -> str:
-    """Return what a run did, in words: an image that was made from another one is named by how."""
+    """Return the operation of a run as its command is called; an image is named by how it was generated."""
     name = record.operation or record.task_type
     if name != TEXT_TO_IMAGE.name:
-        return name.replace("-", " ")
+        return name
     roles = {parent.role for parent in record.parents}
     inputs = record.request.get("inputs")
     fields = {*record.request, *(inputs if isinstance(inputs, dict) else ())}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core.operations import OPERATIONS, Operation
+from ..errors import RunCancelled
 from ..present.results import ResultsView, render_progress, render_results
 from ..present.text import render_writing
 from ..runlog import RunRecord, State
@@ -38,6 +39,10 @@ def render_job(job: Job) -> dict[str, str]:
             return render_outcome(job.future.result(), display=job.owner.display)
         if job.has_text:  # it was paid for, whatever became of the rest
             return render_unfinished_text(job.text, job.reasoning, error_sentence(error), job.task_uuid)
+        if isinstance(error, RunCancelled):  # its sentence names the run, and that it cost nothing: not a failure
+            return render_results(
+                ResultsView(_prompt(job.record), [], notices=[error_sentence(error).removeprefix("RunCancelled: ")])
+            )
         return render_results(ResultsView(_prompt(job.record), [], [error_sentence(error)], [job.task_uuid]))
     request = job.record.request
     if job.has_text or job.record.operation == "text":

@@ -66,6 +66,16 @@ class JobOwner(Protocol):
         """Return what the user can do, in the syntax of the front end."""
 
 
+_INTERNAL = frozenset(
+    {
+        "add_text", "adopt", "arrived", "as_is", "begin", "changed", "drop", "execution", "follow", "goes_on",
+        "has_text", "is_joined", "is_leaving", "is_logged", "is_new", "is_waiting", "keep_text", "on_change", "owner",
+        "resends", "restart_in_child", "scope", "send", "settle", "step", "throw", "close", "withdraw", "withdrawn",
+    }
+)  # fmt: skip
+"""Names of a job that the engine and asyncio use. Completion does not list them."""
+
+
 class Job(Operations["Job"], Coroutine[Any, None, Outcome]):
     """A run, from now until its results are in.
 
@@ -433,8 +443,8 @@ class Job(Operations["Job"], Coroutine[Any, None, Outcome]):
         ref = self.task_uuid[:8]
         collect = command("resume", ref, python=f'rw.job("{ref}").result()')
         return (
-            f"Task {self.task_uuid} continues at the service (it is paid for), and its result goes to the log.",
-            Remedy("{0} waits for it.", (collect,)),
+            f"The service continues task {self.task_uuid} and charges for it, and its result goes to the log.",
+            Remedy("{0} shows the result, also after a restart.", (collect,)),
         )
 
     def history(self) -> Any:
@@ -448,6 +458,10 @@ class Job(Operations["Job"], Coroutine[Any, None, Outcome]):
     def _perform(self, method: str, values: Mapping[str, Any]) -> Job:
         job: Job = self.owner.performer(METHODS[method], self, values)
         return job
+
+    def __dir__(self) -> list[str]:
+        """Return the names for completion: those that a user can use, without the parts of the engine."""
+        return sorted(set(super().__dir__()) - _INTERNAL)
 
     def __repr__(self) -> str:
         progress = "" if self.progress is None or self.is_done else f" {self.progress:.0f} %"

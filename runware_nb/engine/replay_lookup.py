@@ -51,9 +51,9 @@ def _nearness(run: RunRecord, context: CellContext) -> Sequence[bool]:
     in_cell = context.cell_id is not None and run.cell_id == context.cell_id
     same_source = context.cell_hash is not None and run.cell_hash == context.cell_hash
     return (
+        bool(run.results) and partial_of(run) is None,  # an incomplete text only if there is no complete one
         not run.is_imported,  # an imported run is used only if no own run has the request
         bool(run.results),
-        partial_of(run) is None,  # an incomplete text only if there is no complete one
         in_cell and run.cell_ordinal == context.cell_ordinal,
         same_source and run.cell_ordinal == context.cell_ordinal,
         in_cell,

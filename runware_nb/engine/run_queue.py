@@ -224,7 +224,7 @@ class RunQueue:
     def stop(self, job: Job) -> str:
         """Stop the cell that waits for a job: nothing more of it is sent. Return the sentence for the user.
 
-        Runs that the cell has sent continue, because they are paid for. Runs of other cells stay queued.
+        Runs that the cell has sent continue, because the service charges for them. Runs of other cells stay queued.
         """
         stopped = self.stop_cell()
         if job.is_withdrawn and stopped.sent == 0 and stopped.dropped <= 1:

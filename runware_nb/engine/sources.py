@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.chaining import produced_kind
+from ..core.conversation import Reply
 from ..core.items import Item
 from ..core.media_fields import holds_media, replace_media
 from ..core.operations import OPERATIONS, Operation
-from ..core.prompts import as_prompt
+from ..core.prompts import INCOMPLETE, as_prompt, incomplete_sentence
 from ..core.results import Outcome, Result
 from ..errors import RunwareNBError, SourceFailed, TaskInvalid
 from ..loop import background_loop
@@ -79,7 +80,12 @@ def deliver(task: Item, awaited: Sequence[Awaited], step_uuid: str) -> Item:
             raise failed
 
     def fetch(value: Any, *, is_text: bool) -> Any:
-        return _placed(_arrived(value, step_uuid), is_text=is_text) if isinstance(value, Awaited) else value
+        if not isinstance(value, Awaited):
+            return value
+        result = _arrived(value, step_uuid)
+        placed = _placed(result, is_text=is_text)
+        # The next run records that it continues the conversation of this one.
+        return Reply(str(placed), result.task_uuid, result.index) if value.is_reply and is_text else placed
 
     return replace_media(
         task, lambda value: fetch(value, is_text=False), elsewhere=lambda value: fetch(value, is_text=True)
@@ -224,9 +230,12 @@ def _placed(value: Any, *, is_text: bool) -> Any:
 
     Raises:
         TaskInvalid: A text stands in the place of a medium.
+        SourceFailed: It is a text that has not arrived completely. What is made from it would be paid for in vain.
     """
     if not isinstance(value, Result):
         return value
+    if value.is_partial:
+        raise SourceFailed(incomplete_sentence(value.task_uuid), source_uuid=value.task_uuid).with_remedy(INCOMPLETE)
     if is_text:
         # At a name that is not known here, a medium may be meant as well.
         return as_prompt(value)

@@ -63,7 +63,7 @@ class ArrivingText:
         if raw is not None:
             record = ResultRecord(position=0, raw=raw)
             # If the log cannot be written, nothing is lost yet: the next write, or the whole text, has this one in it.
-            self._log.add_results(self._job.task_uuid, [record]).add_done_callback(_note_error)
+            self._log.add_text_so_far(self._job.task_uuid, record).add_done_callback(_note_error)
 
     def complete(self) -> None:
         """Note that the whole text has arrived. Its record replaces the partial one, and none is written after it."""

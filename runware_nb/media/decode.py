@@ -108,7 +108,7 @@ def _require_decoder(name: str) -> None:
             from pillow_heif import register_heif_opener  # type: ignore[import-not-found, unused-ignore]
         except ImportError as error:
             raise MediaError(
-                "HEIC and HEIF images cannot be converted here. Install pillow-heif (`pip install pillow-heif`), or "
-                "save the image as PNG or JPEG"
+                "HEIC and HEIF images cannot be converted here. Install the converter "
+                "(`pip install 'runware-nb[heic]'`), or save the image as PNG or JPEG"
             ) from error
         register_heif_opener()

@@ -101,10 +101,18 @@ def _first_line(settings: Settings) -> str:
     if settings.mode == "replay":
         where = "replay mode: all requests are answered from the log, without a key or network"
     parts = [f"runware_nb {__version__}", where, log]
-    unfinished = 0 if settings.log_url else _count_unfinished(settings.home / "runs.sqlite")
-    if unfinished:
-        parts.append(f"{unfinished} unfinished: %runware pending lists them")
+    unfinished = {} if settings.log_url else _count_unfinished(settings.home / "runs.sqlite")
+    of_sandbox = 0 if settings.is_local else unfinished.pop("sandbox", 0)
+    count = sum(unfinished.values())
+    if count:
+        parts.append(f"{_runs(count)}: %runware pending lists {'it' if count == 1 else 'them'}")
+    if of_sandbox:
+        parts.append(f"{_runs(of_sandbox)} of the sandbox: %runware sandbox, then %runware resume")
     return " · ".join(parts)
+
+
+def _runs(count: int) -> str:
+    return "1 unfinished run" if count == 1 else f"{count} unfinished runs"
 
 
 def _near(path: Path) -> str:
@@ -114,11 +122,14 @@ def _near(path: Path) -> str:
         return str(path)
 
 
-def _count_unfinished(path: Path) -> int:
-    """Count by the standard library alone: SQLAlchemy takes 200 ms to load."""
+def _count_unfinished(path: Path) -> dict[str, int]:
+    """Count the unfinished runs of each service by the standard library alone: SQLAlchemy takes 200 ms to load."""
     if not path.is_file():
-        return 0
-    query = "SELECT count(*) FROM runs WHERE state IN ('prepared', 'sent', 'accepted', 'detached', 'unknown')"
+        return {}
+    query = (
+        "SELECT provider, count(*) FROM runs WHERE state IN ('prepared', 'sent', 'accepted', 'detached', 'unknown') "
+        "GROUP BY provider"
+    )
     with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path, timeout=0.1)) as log:
-        return int(log.execute(query).fetchone()[0])
-    return 0
+        return {str(provider): int(count) for provider, count in log.execute(query)}
+    return {}

@@ -9,12 +9,12 @@ from typing import Any
 
 from ..commands import CommandResult
 from ..commands.arguments import HelpRequested, split_line
-from ..commands.correcting import corrected_line
+from ..commands.correcting import corrected_line, line_with_choice
 from ..commands.dispatch import LineStyle, list_commands, read_line
 from ..commands.image_options import fill_in, refuse_keys
 from ..commands.names import notice_about
 from ..commands.text_to_image import submit
-from ..errors import TaskInvalid
+from ..errors import SeveralResults, TaskInvalid
 from ..session import current_session
 from .display import show_bundle, wait_and_show
 from .parsing import (
@@ -132,6 +132,9 @@ class Runner:
             answer = submit(self._session, request.options, request.unfilled, request.template, self.names)
         except TaskInvalid as error:
             error.corrected = corrected_line("%%runware", split_line(line), error)
+            raise
+        except SeveralResults as error:
+            error.corrected = line_with_choice("%%runware", split_line(line), error)
             raise
         if answer.job is None:
             if not request.quiet:

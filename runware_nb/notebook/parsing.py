@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..commands import COMMANDS, Command
-from ..commands.arguments import LineParser, is_negative_number, split_line
+from ..commands.arguments import LineParser, is_negative_number, quote_typed, split_line
 from ..commands.dispatch import CommandCall
 from ..commands.image_options import add_image_options, refuse_keys
 from ..commands.infotext_block import take_block
@@ -32,6 +33,7 @@ __all__ = [
 
 
 _OPERATIONS = [[operation.name] for operation in OPERATIONS if operation.function is not None]
+_CELLS = [operation.name for operation in OPERATIONS if operation.function is not None]
 
 
 @short_repr()
@@ -164,17 +166,24 @@ def parse_cell(line: str, body: str, names: Mapping[str, Any], *, keys: tuple[st
             f"%%runware takes options, and the prompt below them. The command {words[0]} has one %.",
             corrected=f"%runware {line.strip()}",
         )
+    near = difflib.get_close_matches(words[0], _CELLS, n=1, cutoff=0.7) if words and words[0][:1] != "-" else []
+    if near:
+        rest = [near[0], *typed[1:]]
+        raise MagicUsageError(
+            f"There is no operation {words[0]!r}. Did you mean {near[0]}? Nothing was sent.",
+            corrected=" ".join(["%%runware", *map(quote_typed, rest)]),
+        )
     options = cell_parser().read(words, typed)
     options.typed_words = typed_words(words, typed)
     template = body.strip("\r\n")
     if not template.strip() and options.vary is None:  # else the prompt is that of the earlier image
-        raise MagicUsageError("the prompt is empty: write what to draw below the %%runware line")
+        raise MagicUsageError("the prompt is empty: write what to draw below the %%runware line. Nothing was sent.")
     _check_output(options.output)
     names = _with_values(parse_values(options.var), names)
     is_on_line = options.negative is not None
     drawn, notes = take_block(options, template)
     if not drawn.strip() and options.vary is None:
-        raise MagicUsageError("the prompt is empty: write what to draw above the parameters")
+        raise MagicUsageError("the prompt is empty: write what to draw above the parameters. Nothing was sent.")
     if options.negative is not None and not is_on_line:
         negative = fill_names(options.negative, names, leaves_texts=True)
         options.typed_words[negative.text] = options.negative
@@ -209,6 +218,8 @@ def parse_operation_cell(line: str, body: str, names: Mapping[str, Any]) -> Oper
         MagicUsageError: A quote is open, or a value would be taken for an option.
     """
     first = line.split(maxsplit=1)[:1]
+    if first and first[0].replace("_", "-") in _CELLS:
+        first = [first[0].replace("_", "-")]
     if first == [TEXT_TO_IMAGE.name] or first not in _OPERATIONS:
         return None
     words, problems = fill_line(line, names)

@@ -97,9 +97,14 @@ def render_results(view: ResultsView) -> dict[str, str]:
         parts.append(element("div", "".join(_figure(tile, place) for tile in view.tiles), style=_GRID))
     parts += [failure_line(sentence) for sentence in view.failures]
     parts += [muted(sentence) for sentence in view.notices]
-    parts.append(muted(footer))
-    said = [_short(tile.words, 300) for tile in view.tiles if tile.words]
-    plain = [footer, *said, *(f"failed: {sentence}" for sentence in view.failures), *view.notices]
+    parts += [muted(footer)] if footer else []
+    said = [_short(f"{tile.caption} {tile.words}".strip(), 300) for tile in view.tiles if tile.words]
+    plain = [
+        *([footer] if footer else []),
+        *said,
+        *(f"failed: {sentence}" for sentence in view.failures),
+        *view.notices,
+    ]
     return {
         "text/html": element("div", "".join(parts), class_="runware-nb"),
         "text/plain": f"{' · '.join(plain)} · {_short(view.prompt)}",
@@ -207,8 +212,10 @@ def _figure(tile: Tile, place: str) -> str:
         inner = element("a", image, href=tile.href, title="full size", target="_blank") if is_link else image
     if tile.is_flagged:
         inner = element("details", element("summary", "flagged by the service; open to see") + inner)
-    below = (_caption(tile.caption) if tile.caption else "") + _file_line(tile) + _panel(tile)
-    return element("figure", inner + below, style=place)
+    caption = _caption(tile.caption) if tile.caption else ""
+    is_text = tile.body is None and not (tile.player or tile.file_name or tile.source)
+    shown = caption + inner if is_text else inner + caption  # a long text would separate its number from its beginning
+    return element("figure", shown + _file_line(tile) + _panel(tile), style=place)
 
 
 def folded_json(data: str) -> str:

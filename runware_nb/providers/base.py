@@ -91,6 +91,8 @@ class Attempt:
         remote_id: The service's id; None as long as it is not known.
         may_resend: For an attempt that was sent before: whether it may be sent again if the service does not know it.
             The engine sets it only if `Capabilities.resend_is_safe`.
+        has_begun: For an attempt that was sent before: whether a part of its text has arrived. Then it was accepted,
+            and a service that does not list it proves nothing: it is asked until the deadline.
         is_free: Whether it is a question that costs nothing, such as a model search. It takes no place of a task, and
             is not recorded as sent.
         state: What the provider remembers about it.
@@ -100,6 +102,7 @@ class Attempt:
     number: int = 1
     remote_id: str | None = None
     may_resend: bool = False
+    has_begun: bool = False
     is_free: bool = False
     state: Any = None
 

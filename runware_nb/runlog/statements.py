@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ..core.results import PARTIAL
 from .databases import upsert_for
 from .records import UNFINISHED_STATES
 from .rows import PARENT_COLUMNS, RESULT_COLUMNS, RUN_COLUMNS, USE_COLUMNS
@@ -26,7 +27,7 @@ from .schema import (
 )
 from .spending import FROM_SETTINGS
 
-__all__ = ["Statements"]
+__all__ = ["Statements", "is_incomplete"]
 
 _AMOUNTS = ("runs", "results", "unknown", "cost")
 _OF_FILE = {
@@ -138,16 +139,29 @@ class Statements:
             results.c.medium_state == _word("stored"),
             put.excluded.medium_state.in_([_word(state) for state in ("pending", "missing", "expired")]),
         )
+        # Nor does an incomplete text of one kernel replace the whole one, which is paid for, of another.
+        is_worse = sa.and_(is_incomplete(put.excluded.raw), sa.not_(is_incomplete(results.c.raw)))
         self.put_result = text(
             put.on_conflict_do_update(
                 index_elements=["run_uuid", "position"],
                 set_={
-                    name: sa.case((stays, results.c[name]), else_=put.excluded[name])
-                    if name in _OF_FILE
-                    else put.excluded[name]
+                    name: sa.case((sa.or_(is_worse, stays) if name in _OF_FILE else is_worse, results.c[name]),
+                                  else_=put.excluded[name])
                     for name in RESULT_COLUMNS
                     if name not in kept
                 },
+            )
+        )  # fmt: skip
+        # A text while it is written. Another kernel may have collected the whole text since: then nothing changes.
+        is_open_run = sa.select(*(sa.bindparam(name, type_=results.c[name].type) for name in RESULT_COLUMNS)).where(
+            sa.exists().where(mine, runs.c.finished_at_utc.is_(None))
+        )
+        so_far = upsert(results).from_select(list(RESULT_COLUMNS), is_open_run)
+        self.put_text_so_far = text(
+            so_far.on_conflict_do_update(
+                index_elements=["run_uuid", "position"],
+                set_={"raw": so_far.excluded.raw},
+                where=is_incomplete(results.c.raw),
             )
         )
         is_unconfirmed = runs.c.state.in_([_word("sent"), _word("unknown")])  # a result proves that it was accepted
@@ -159,11 +173,20 @@ class Statements:
             .where(mine, runs.c.state == _word("unknown"), runs.c.finished_at_utc.is_(None))
             .values(state=_word("unknown"))
         )
+        # A run that has succeeded stays so, although another kernel ends it with an incomplete text or a failure.
+        is_better = sa.and_(
+            runs.c.state == _word("succeeded"), sa.cast(sa.bindparam("state"), sa.String) != _word("succeeded")
+        )
         self.finish = text(
             sa.update(runs).where(mine).values(
-                state=sa.case((runs.c.state == discarded, discarded), else_=sa.bindparam("state")),
-                finished_at_utc=sa.bindparam("at_utc"), duration_s=sa.bindparam("duration_s"),
-                cost=_reported_cost(), error=sa.bindparam("error"),
+                state=sa.case(
+                    (sa.or_(runs.c.state == discarded, is_better), runs.c.state), else_=sa.bindparam("state")
+                ),
+                finished_at_utc=sa.case((is_better, runs.c.finished_at_utc), else_=sa.bindparam("at_utc")),
+                duration_s=sa.case(
+                    (is_better, runs.c.duration_s), else_=sa.cast(sa.bindparam("duration_s"), sa.Float)
+                ),
+                cost=_reported_cost(), error=sa.case((is_better, runs.c.error), else_=sa.bindparam("error")),
             )
         )  # fmt: skip
         # The service has answered with its id: it has accepted the task, even if its fate was unknown before. A run
@@ -217,8 +240,9 @@ class Statements:
             task_uuid=sa.bindparam("attempt_uuid"), run_uuid=sa.bindparam("run_uuid"),
             number=sa.bindparam("number"), sent_at_utc=sa.bindparam("at_utc"),
         )  # fmt: skip
-        unchanged = (self.insert_tag, self.insert_cell, self.insert_environment, self.claim, self.accept,
-                     self.accepted, self.refused, self.touch, self.mark_unknown, self.set_state)  # fmt: skip
+        unchanged = (self.put_text_so_far, self.insert_tag, self.insert_cell, self.insert_environment, self.claim,
+                     self.accept, self.accepted, self.refused, self.touch, self.mark_unknown, self.set_state,
+                     )  # fmt: skip
         self.carried: dict[str, str] = {
             **{sql: sql for sql in unchanged},
             self.insert_attempt: text(carried_attempt.on_conflict_do_nothing()),
@@ -305,9 +329,22 @@ def _settling(mine: sa.ColumnElement[bool], charged: sa.ColumnElement[Any]) -> A
     )
 
 
+def is_incomplete(raw: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    """Return whether a result is a text that has not arrived completely.
+
+    The mark is the last field of such a result. Within a text, a quotation mark is written with a backslash, so that no
+    text looks like the mark.
+    """
+    return sa.func.coalesce(raw, _word("")).like(_word(f'%"{PARTIAL}": true}}'))
+
+
 def _reported_cost() -> sa.ColumnElement[Any]:
-    """Build the cost that the service reported; unknown if it is in another unit than the one of the run."""
-    return sa.case((runs.c.cost_unit == sa.bindparam("unit"), sa.cast(sa.bindparam("cost"), sa.Float)))
+    """Build the cost that the service reported; unknown if it is in another unit than the one of the run.
+
+    Another kernel may have completed the run, with its cost: an end that reports none does not take it away.
+    """
+    reported = sa.case((runs.c.cost_unit == sa.bindparam("unit"), sa.cast(sa.bindparam("cost"), sa.Float)))
+    return sa.func.coalesce(reported, runs.c.cost)
 
 
 def _counted(cost: sa.ColumnElement[Any], is_unknown: sa.ColumnElement[bool]) -> list[Any]:

@@ -62,7 +62,7 @@ from .schema import (
     uses,
 )
 from .spending import OwnCosts, limit_values, median_cost, refuse_over_budget
-from .statements import Statements
+from .statements import Statements, is_incomplete
 from .writer import Writer
 
 __all__ = ["RunLog"]
@@ -302,6 +302,18 @@ class RunLog:
             steps.append((self._sql.accept, {"run_uuid": run_uuid}, None))
         return self._writer.write(steps, run_uuid=run_uuid)
 
+    def add_text_so_far(self, run_uuid: str, record: ResultRecord) -> asyncio.Future[None]:
+        """Record a text while it is written. It replaces only an earlier part of it, in a run that has not ended.
+
+        Raises:
+            RunLogError: It cannot be written.
+        """
+        steps: list[Change] = [
+            (self._sql.put_text_so_far, result_row(run_uuid, record), None),
+            (self._sql.accept, {"run_uuid": run_uuid}, None),
+        ]
+        return self._writer.write(steps, run_uuid=run_uuid)
+
     def finish(
         self, run_uuid: str, state: State, *, at_utc: str, duration_s: float | None, cost: Money | None,
         error: dict[str, Any] | None, records: Iterable[ResultRecord] = (), tagged: bool = True,
@@ -529,6 +541,8 @@ class RunLog:
             sa.or_(runs.c.state == State.SUCCEEDED.value, collected),
             runs.c.is_imported == 0,
             runs.c.replay_of.is_(None),
+            # An incomplete text answers no request, and must not hide an older run that does.
+            ~sa.exists().where(results.c.run_uuid == runs.c.task_uuid, is_incomplete(results.c.raw)),
         )
         found = self.read(sa.select(runs).where(same).order_by(runs.c.id.desc()).limit(1))
         return found[0] if found else None

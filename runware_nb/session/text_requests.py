@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 from ..core.conversation import Reply
 from ..core.items import Item
 from ..core.operations import Operation
-from ..core.results import Outcome, Result
+from ..core.prompts import INCOMPLETE, incomplete_sentence
+from ..core.results import PARTIAL, Outcome, Result
+from ..engine.chained_job import Awaited
 from ..engine.jobs import Job
 from ..errors import ArgumentInvalid, RunNotFound, TaskInvalid
 from ..providers.runware.operations import binding_for, option_fields
 from ..providers.runware.tasks import message_text
-from ..runlog import RunRecord
+from ..remedies import Option, Remedy
+from ..runlog import RunRecord, State
 from ..runlog.filters import RunFilter
 
 if TYPE_CHECKING:
@@ -77,7 +80,12 @@ def _continued(
     """
     reply: Any
     if isinstance(earlier, Job) and not earlier.is_done:
-        record, reply = earlier.record, earlier  # its text is put in when it is there: see `ChainedJob`
+        # Of several results, one has to be chosen, which the job itself states.
+        is_one = earlier.record.request.get("numberResults", 1) == 1
+        record, reply = (
+            earlier.record,
+            Awaited(earlier, is_reply=True) if is_one else earlier,
+        )  # its text is put in when it is there: see `ChainedJob`
     else:
         record, index = _find(session, earlier)
         reply = Reply(_reply_of(record, index), record.task_uuid, index)
@@ -130,7 +138,12 @@ def _find(session: Session, earlier: Any) -> tuple[RunRecord, int]:
     try:
         return session.log.find(name), index
     except RunNotFound:
-        raise _cannot_continue(f"{earlier!s:.60}", "no run and no variable has this name") from None
+        remedy = Remedy(
+            "{0} without a value continues the last text; write it after the prompt.",
+            (Option("continue", python="continue_from=True"),),
+        )
+        error = _cannot_continue(f"{earlier!s:.60}", "no run and no variable has this name")
+        raise error.with_remedy(remedy) from None
 
 
 def _last(session: Session) -> RunRecord:
@@ -142,7 +155,10 @@ def _last(session: Session) -> RunRecord:
     notebook = session.context(counts=False).notebook
     recent = session.log.select(RunFilter(limit=_SEARCHED, notebook=notebook))
     for record in recent:
-        if isinstance(record.request.get("messages"), list) and any(kept.error is None for kept in record.results):
+        # A text that is still written is the last one too: to continue the one before it would not be what is meant.
+        is_written = record.attempts > 0 and not record.is_finished and record.state is not State.DISCARDED
+        has_text = is_written or any(kept.error is None for kept in record.results)
+        if isinstance(record.request.get("messages"), list) and has_text:
             return record
     raise _cannot_continue("the last text", "the log has no text of this notebook")
 
@@ -150,6 +166,11 @@ def _last(session: Session) -> RunRecord:
 def _reply_of(record: RunRecord, index: int) -> str:
     for kept in record.results:
         if kept.position == index and kept.error is None:
+            if kept.raw.get(PARTIAL) is True:
+                # The model would be asked, and paid, for an answer to half a text.
+                raise TaskInvalid(incomplete_sentence(record.task_uuid), parameter="continue_from").with_remedy(
+                    INCOMPLETE
+                )
             return message_text({"content": kept.raw.get("text")})
     raise _cannot_continue(f"run {record.task_uuid[:8]}", f"it has no text (state: {record.state.value})")
 

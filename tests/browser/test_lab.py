@@ -212,7 +212,7 @@ def test_a_video_survives_stop_and_restart_and_plays(page: Page, lab: Lab) -> No
         16 / 9, rel=0.02
     )
     page.locator('[data-command="notebook:interrupt-kernel"]').first.click()
-    page.get_by_text("continues at the service").wait_for()
+    page.get_by_text("The service continues task").wait_for()
     page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
     page.wait_for_function(READY, timeout=60_000)
     page.evaluate(

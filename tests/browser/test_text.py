@@ -99,7 +99,7 @@ def stop_keeps_what_has_arrived(page: Page, sandbox: SandboxProcess, log: RunLog
     cell = page.locator(".jp-Cell").last
     cell.get_by_text("word8").wait_for(timeout=30_000)
     page.locator('[data-command="notebook:interrupt-kernel"]').first.click()
-    cell.get_by_text("Stopped waiting. Task").wait_for(timeout=4_000)
+    cell.get_by_text("Stopped waiting. The service continues task").wait_for(timeout=4_000)
     assert "word8" in cell.locator(".runware-nb-words").inner_text(), "what has arrived stays in the cell"
     until = time.monotonic() + 20
     while not ((record := log.recent(1)[0]).results and record.results[0].raw["text"].endswith("word8")):

@@ -261,7 +261,7 @@ def mask_and_use(page: Page, request: pytest.FixtureRequest) -> None:
     keep(page, shown, "-mask", request)
     shown.get_by_role("button", name="Use this mask").click()
     page.get_by_text(re.compile(r"mask kept: runware_images/.*\.png, \d+% is painted anew")).first.wait_for()
-    run_below(page, "%%runware -s 512x512 --from ships --mask mask --seed 9 -o new\na blue balloon")
+    run_below(page, "%%runware -s 512x512 --from ships#1 --mask mask --seed 9 -o new\na blue balloon")
     page.locator(".jp-OutputArea img[alt='a blue balloon']").wait_for(timeout=30_000)
     keep(page, page.locator(".jp-Cell").last, "-painted", request)
 
@@ -272,7 +272,7 @@ def stop(page: Page, request: pytest.FixtureRequest) -> None:
     cell = page.locator(".jp-Cell").last
     cell.locator("progress").wait_for()
     page.locator('[data-command="notebook:interrupt-kernel"]').first.click()
-    cell.get_by_text("Stopped waiting. Task").wait_for(timeout=4_000)
+    cell.get_by_text("Stopped waiting. The service continues task").wait_for(timeout=4_000)
     keep(page, cell, "-stopped", request)
     cell.locator("img[alt='a late ship']").wait_for(timeout=20_000)
 
@@ -338,7 +338,7 @@ def test_the_core_on_other_kernels(tmp_path: Path, version: str, request: pytest
                 page.locator(".jp-InputPrompt").get_by_text("[*]:", exact=True).wait_for()
                 page.wait_for_timeout(600)
                 page.locator('[data-command="notebook:interrupt-kernel"]').first.click()
-                page.get_by_text("Stopped waiting. Task").nth(number - 5).wait_for(timeout=4_000)
+                page.get_by_text("Stopped waiting. The service continues task").nth(number - 5).wait_for(timeout=4_000)
                 page.locator(".jp-InputPrompt").get_by_text(f"[{number}]:", exact=True).wait_for(timeout=4_000)
                 if number == 5:
                     page.locator(f".jp-OutputArea img[alt='{sign}']").wait_for(timeout=20_000)

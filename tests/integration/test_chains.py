@@ -22,6 +22,7 @@ from runware_nb.core.chaining import METHODS
 from runware_nb.core.results import Outcome, Result
 from runware_nb.engine.chained_job import ChainedJob
 from runware_nb.engine.context import CellContext
+from runware_nb.engine.job_view import render_job
 from runware_nb.engine.jobs import Job
 from runware_nb.engine.submission import Submission
 from runware_nb.engine.uses import record_use
@@ -466,10 +467,22 @@ def test_stop_drops_the_steps_of_a_chain(sandbox, session, source):
         with pytest.raises(RunCancelled, match="not sent, because its cell was stopped"):
             job.result(WAIT_S)
     assert last.is_withdrawn
+    assert render_job(last)["text/plain"].startswith(f"Run {last.task_uuid} was not sent")
+    assert render_job(last)["text/html"].count(last.task_uuid) == 1
     assert repr(rw.JobGroup([step, last])) == "<JobGroup of 2: 2 discarded>"
     source.arrive()
     session.submit({**TASK, "seed": 11}).result(WAIT_S)  # what ended before has been handled by now
     assert len(sandbox.charges()) == before + 1
+
+
+def test_a_wrong_name_is_answered_with_the_right_one_and_internals_are_not_listed(session, image):
+    for thing in (image, session.submit({**TASK, "seed": 11})):
+        with pytest.raises(AttributeError, match=r"'upsacle'\. Did you mean: 'upscale'\?"):
+            thing.upsacle(2)
+        assert getattr(thing, "__no_such__", None) is None
+    names = {name for name in dir(thing) if not name.startswith("_")}
+    assert {"upscale", "result", "cancel", "state", "progress", "task_uuid"} <= names
+    assert names.isdisjoint({"as_is", "goes_on", "is_joined", "arrived", "execution", "settle"})
 
 
 def test_stop_leaves_the_chains_of_other_cells_alone(session, source, front_end):

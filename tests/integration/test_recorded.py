@@ -142,7 +142,7 @@ def test_a_heic_image_is_refused_before_anything_is_sent(sandbox, make_session, 
     session = make_session(sandbox)
     (tmp_path / "photo.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64))
     task = {"taskType": "upscale", "model": "runware:504@1", "upscaleFactor": 2}
-    with pytest.raises(MediaError, match=r"photo\.jpg.*pip install pillow-heif.*Nothing was sent"):
+    with pytest.raises(MediaError, match=r"photo\.jpg.*pip install .runware-nb\[heic\].*Nothing was sent"):
         session.submit({**task, "inputs": {"image": str(tmp_path / "photo.jpg")}})
     assert sandbox.charges() == []
     assert session.log.count() == 0

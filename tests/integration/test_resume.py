@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from runware_nb.commands import find_command
 from runware_nb.commands.arguments import LineParser
+from runware_nb.commands.resume import _notes_on_others
 from runware_nb.errors import MagicUsageError, RunLogError, TaskNotFound
 from runware_nb.runlog import State
 from runware_nb.runlog.schema import runs
@@ -152,7 +153,18 @@ def test_runs_of_another_service_are_not_called_nothing(sandbox, make_session):
     wait(background_loop().submit(leave()))
     answer = command(session, "resume")
     assert answer.bundle["text/plain"] == "nothing was collected"
-    assert "belong to a service that is not in use: " in answer.notes[0]
-    assert (
-        '`rw.command("sandbox")` starts the sandbox, and `rw.command("sandbox", stop=True)` returns' in answer.notes[0]
+    assert answer.notes[0] == (
+        f"1 run was not collected, because it belongs to the service 'elsewhere', which is not in use: "
+        f'{run_record(7).task_uuid[:8]}. `rw.command("sandbox", stop=True)`, then `rw.resume()`, collects it.'
+    )
+
+
+def test_runs_of_the_sandbox_are_named_when_it_is_not_in_use(sandbox, make_session):
+    session = make_session(sandbox)
+    runs = [run_record(7, provider="sandbox"), run_record(8, provider="sandbox")]
+    (note,) = _notes_on_others(session, runs)
+    assert note == (
+        "2 runs were not collected, because they belong to the sandbox, which is not in use: "
+        f"{runs[0].task_uuid[:8]}, {runs[1].task_uuid[:8]}. "
+        '`rw.command("sandbox")`, then `rw.resume()`, collects them.'
     )

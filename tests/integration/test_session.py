@@ -190,7 +190,7 @@ def test_stop_ends_the_wait_and_the_run_is_collected(start_sandbox, make_session
     assert isinstance(caught.value, KeyboardInterrupt)
     (line,) = caught.value._render_traceback_()
     assert job.task_uuid in line
-    assert "continues at the service" in line
+    assert "The service continues task" in line
     record = finished(session, job.task_uuid)
     assert record.results[0].medium_state == "stored"
     assert len(sandbox.charges()) == 1

@@ -427,7 +427,7 @@ BAD = {
     "wrong type": (as_file("notes.png", b"just some notes"), "notes.png': it is not an image, video, audio or 3D file"),
     "audio": (as_file("a.png", b"ID3\x04\0\0\0\0\0\0" + bytes(64)), "an audio file (audio/mpeg), and an image is needed"),
     "svg": (as_file("a.svg", SVG), "an SVG drawing"),
-    "heic": (as_file("photo.jpg", HEIC), "photo.jpg': HEIC and HEIF images cannot be converted here. Install pillow-heif"),
+    "heic": (as_file("photo.jpg", HEIC), "photo.jpg': HEIC and HEIF images cannot be converted here. Install the"),
     "300 megapixels": (as_file("big.png", huge_png()), "300 megapixels (20000x15000 px)"),
     "directory": (lambda folder: folder, "it is a directory"),
     "empty file": (as_file("a.png", b""), "a.png': it is empty (0 bytes)"),

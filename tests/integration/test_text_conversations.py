@@ -76,7 +76,7 @@ def test_ways_to_name_what_is_continued(sandbox, ask, how):
     assert messages(sandbox)[1] == {"role": "assistant", "content": outcome[0].text}
 
 
-def test_an_unfinished_text_is_continued_when_it_is_there(sandbox, ask):
+def test_an_unfinished_text_is_continued_when_it_is_there(sandbox, session, ask):
     sandbox.faults({"kind": "write", "text": "one two three four"}, {"kind": "hold", "after": 2})
     first = ask("Count.")
     next(first.pieces())
@@ -84,6 +84,7 @@ def test_an_unfinished_text_is_continued_when_it_is_there(sandbox, ask):
     sandbox.control("release", post=True)
     second.result()
     assert messages(sandbox)[1] == {"role": "assistant", "content": "one two three four"}
+    assert session.log.find(second.task_uuid).parents == (Parent(first.task_uuid, "conversation", 0),)
 
 
 def test_an_image_stays_in_the_conversation(sandbox, ask):
@@ -196,10 +197,10 @@ def test_the_reason_for_an_early_end_is_stated(sandbox, ask):
 
 
 def test_a_text_that_broke_off_says_so(sandbox, ask):
-    sandbox.faults(WRITTEN, {"kind": "cut", "when": "mid_stream", "after": 5}, {"kind": "forget"})
+    sandbox.faults(WRITTEN, {"kind": "fail", "code": "contentModeration", "message": "It was filtered", "after": 5})
     job = ask("A plan")
     job.result()
     plain = render_job(job)["text/plain"]
-    assert "The text is incomplete" in plain
+    assert "It was filtered" in plain
     assert "incomplete · " in plain
     assert "# A" in plain

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import datetime as dt
+import functools
 import os
 import signal
 import subprocess
@@ -11,10 +13,13 @@ import time
 
 import pytest
 
+import runware_nb as rw
+from runware_nb.core.prompts import as_prompt
 from runware_nb.core.results import PARTIAL
-from runware_nb.engine import text_stream
-from runware_nb.errors import ContentRefused, RunNotFound, TaskFailed, TaskInvalid, TransportError, TransportTimeout
-from runware_nb.runlog import State
+from runware_nb.engine import execution, text_stream
+from runware_nb.errors import ContentRefused, RunNotFound, SourceFailed, TaskInvalid, TransportError, TransportTimeout
+from runware_nb.loop import background_loop, wait
+from runware_nb.runlog import ResultRecord, State
 
 WORDS = [f"word{number}" for number in range(40)]
 TEXT = " ".join(WORDS)
@@ -29,8 +34,10 @@ def write(**options):
 
 
 @pytest.fixture
-def session(sandbox, make_session):
-    return make_session(sandbox)
+def session(sandbox, make_session, monkeypatch):
+    made = make_session(sandbox)
+    monkeypatch.setattr("runware_nb.session.operations.current_session", lambda: made)
+    return made
 
 
 @pytest.fixture
@@ -178,12 +185,124 @@ def test_a_break_at_any_point_is_completed_and_charged_once(sandbox, session, su
     assert len(sandbox.charges()) == 1
 
 
-def test_what_the_service_has_forgotten_ends_as_partial(sandbox, session, submit):
+SIZE = {"width": 512, "height": 512}
+UNLISTED = [
+    {"kind": "refuse", "on": question, "code": "taskNotFound", "status": 404, "count": None, "message": "not known"}
+    for question in ("getResponse", "getTaskDetails")
+]
+"""A service that lists a streamed text only after its end."""
+
+
+def test_a_text_that_is_not_listed_yet_is_collected_later(sandbox, make_session):
+    """It is paid for: to end the run would lose the rest of it."""
+    session = make_session(sandbox, timeout_s=2.0)
+    sandbox.faults(write(), {"kind": "cut", "when": "mid_stream", "after": 20}, *UNLISTED)
+    job = session.submit(TALK, agreed=True)
+    with pytest.raises(TransportTimeout, match=r"is incomplete so far.*resume"):
+        job.result()
+    assert job.text.startswith("word0")
+    record = logged(session, job)
+    assert (record.state, record.results[0].raw[PARTIAL]) == (State.DETACHED, True)
+    assert [run.task_uuid for run in session.pending()] == [job.task_uuid]
+    sandbox.faults()
+    wait_for_log(session, job.task_uuid, lambda raw: raw["text"] == TEXT)
+    assert len(sandbox.charges()) == 1
+
+
+def test_another_kernel_waits_for_a_text_that_is_not_listed_yet(sandbox, make_session):
+    first = make_session(sandbox)
+    sandbox.faults(write(), {"kind": "hold", "after": 12}, *UNLISTED)
+    job = first.submit(TALK, agreed=True)
+    wait_for(job, lambda job: job.text.endswith("word7"))
+    first.close()
+    second = make_session(sandbox, timeout_s=2.0)
+    found = second.job(job.task_uuid)
+    with pytest.raises(TransportTimeout, match="is incomplete so far"):
+        found.result()
+    assert not logged(second, job).is_finished
+    sandbox.faults()
+    sandbox.control("release", post=True)
+    assert second.job(job.task_uuid).result()[0].text == TEXT
+    assert len(sandbox.charges()) == 1
+
+
+def test_a_late_piece_does_not_replace_the_whole_text(sandbox, session, submit):
+    """Another kernel has collected the text, and this one writes what it has read so far, or ends with it."""
+    sandbox.faults(write())
+    job = submit()
+    job.result()
+    before = logged(session, job)
+    piece = ResultRecord(position=0, raw={**before.results[0].raw, "text": "word0", PARTIAL: True})
+    wait(background_loop().submit(late_piece(session.log, job.task_uuid, piece)))
+    after = logged(session, job)
+    assert (after.state, after.cost, after.results) == (before.state, before.cost, before.results)
+    assert after.error is None
+    assert submit().result()[0].text == TEXT
+    assert len(sandbox.charges()) == 1
+
+
+async def late_piece(log, task_uuid, piece):
+    await log.add_text_so_far(task_uuid, piece)
+    await log.finish(
+        task_uuid, State.PARTIAL, at_utc="2030-01-01T00:00:00.000+00:00", duration_s=1.0, cost=None,
+        error={"code": "streamBroken", "message": ""}, records=[piece],
+    )  # fmt: skip
+
+
+def test_an_incomplete_text_is_no_prompt_and_no_answer(sandbox, session, submit):
+    sandbox.faults(write(), {"kind": "hold", "after": 12},
+                   {"kind": "fail", "code": "contentModeration", "message": "no", "after": 20})  # fmt: skip
+    job = submit()
+    wait_for(job, lambda job: job.has_text)
+    answer = rw.text("go on", continue_from=job, agreed=True)
+    image = session.submit({"taskType": "imageInference", "model": "runware:101@1", "positivePrompt": job, **SIZE})
+    sandbox.control("release", post=True)
+    assert job.result()[0].is_partial
+    with pytest.raises(SourceFailed, match=r"is incomplete\. Nothing was sent"):
+        image.result()
+    with pytest.raises(SourceFailed, match=r"is incomplete\. Nothing was sent"):
+        answer.result()
+    with pytest.raises(TaskInvalid, match=r"is incomplete\. Nothing was sent"):
+        as_prompt(job.result())
+    for earlier in (job, job.task_uuid, ""):
+        with pytest.raises(TaskInvalid, match=r"is incomplete\. Nothing was sent"):
+            rw.text("go on", continue_from=earlier, agreed=True)
+    with pytest.raises(SourceFailed, match=r"is incomplete\. Nothing was sent"):
+        session.submit({"taskType": "imageInference", "model": "runware:101@1", "positivePrompt": job, **SIZE})
+    assert len(sandbox.requests()) == 1
+
+
+def test_a_text_that_is_written_is_not_continued_yet(sandbox, session, submit):
+    sandbox.faults(write(), {"kind": "hold", "after": 12})
+    job = submit()
+    wait_for(job, lambda job: job.has_text)
+    job.detach()
+    for earlier in (job.task_uuid, ""):
+        with pytest.raises(TaskInvalid, match="Nothing was sent"):
+            rw.text("go on", continue_from=earlier, agreed=True)
+    sandbox.control("release", post=True)
+    job.result()
+    assert len(sandbox.requests()) == 1
+
+
+@pytest.fixture
+def given_up(monkeypatch):
+    """Let a text that a service does not list count as lost at its deadline, instead of after a day."""
+    monkeypatch.setattr(execution, "_LOST_AFTER", dt.timedelta(0))
+
+
+def test_what_the_service_has_forgotten_ends_as_partial(sandbox, make_session, given_up):
+    session = make_session(sandbox, timeout_s=1.0)
+    submit = functools.partial(session.submit, TALK, agreed=True)
     sandbox.faults(write(), {"kind": "cut", "when": "mid_stream", "after": 20}, {"kind": "forget"})
     job = submit()
-    with pytest.raises(TaskFailed, match="The text is incomplete"):
+    with pytest.raises(TransportTimeout, match="incomplete so far"):
         list(job.pieces())
-    outcome = job.result()
+    until = time.monotonic() + 20
+    while not logged(session, job).is_finished:
+        assert time.monotonic() < until, "it was not given up"
+        time.sleep(0.05)
+    outcome = session.job(job.task_uuid).result()
     assert outcome[0].is_partial
     assert outcome[0].text.startswith("word0 word1")
     assert TEXT.startswith(outcome[0].text)
@@ -281,7 +400,7 @@ job.result()
 
 
 @pytest.mark.parametrize("knows", [True, False], ids=["known", "forgotten"])
-def test_a_kernel_that_dies_in_a_stream(sandbox, make_session, tmp_path, knows):
+def test_a_kernel_that_dies_in_a_stream(sandbox, make_session, tmp_path, given_up, knows):
     sandbox.faults(write(), {"kind": "hold", "after": 12})
     session = make_session(sandbox)
     environment = {**os.environ, **sandbox.environment, "RUNWARE_NB_HOME": str(tmp_path / ".runware")}
@@ -312,11 +431,11 @@ def test_a_kernel_that_dies_in_a_stream(sandbox, make_session, tmp_path, knows):
 def test_replay_prefers_a_complete_text(sandbox, make_session):
     """Also where the incomplete one is newer."""
     first = make_session(sandbox)
-    sandbox.faults(write(count=2), {"kind": "cut", "when": "mid_stream", "skip": 1}, {"kind": "forget", "skip": 1})
+    sandbox.faults(write(count=2), {"kind": "fail", "code": "contentModeration", "after": 20, "skip": 1})
     whole = first.submit(TALK, agreed=True)
     whole.result()
     broken = first.submit(TALK, agreed=True, fresh=True)
     assert broken.result()[0].is_partial
     replaying = make_session(sandbox, mode="replay")
     assert replaying.submit(TALK).result()[0].text == TEXT
-    assert len(sandbox.charges()) == 2
+    assert len(sandbox.charges()) == 1, "what the service failed is free"

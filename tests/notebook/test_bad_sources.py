@@ -38,7 +38,7 @@ FILES = {
 SOURCES = {
     "nowhere.png": "nowhere.png",
     "notes.png": "not an image, video, audio or 3D file of a known type",
-    "photo.heic": "Install pillow-heif",
+    "photo.heic": "Install the converter",
     "big.png": "300 megapixels (20000x15000 px)",
     "empty.png": "it is empty",
     "half.png": "damaged or incomplete",

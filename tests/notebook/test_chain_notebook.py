@@ -24,7 +24,7 @@ CHAIN = [
     "%runware vectorize cut --yes -o drawing",
     "%runware caption cut --yes -o words",  # a drawing has no pixels
 ]
-STEPS = ["image", "inpaint", "upscale", "remove background", "vectorize", "caption"]
+STEPS = ["image", "inpaint", "upscale", "remove-background", "vectorize", "caption"]
 
 
 @pytest.fixture

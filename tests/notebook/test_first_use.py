@@ -133,7 +133,7 @@ def test_the_load_line_suggests_a_command_that_works(shell, loads, tmp_path):
     while not session.pending() and time.monotonic() < deadline:
         time.sleep(0.01)
     line = loads()
-    command = re.search(r"1 unfinished: (.*) lists them", line)
+    command = re.search(r"1 unfinished run: (.*) lists it", line)
     assert command, line
     shell.run(command[1])
     session.connection.leave_sandbox()

@@ -11,7 +11,7 @@ from PIL import Image
 import runware_nb as rw
 from runware_nb.errors import ConfigError, MagicUsageError, NotConfirmed, TaskError, TaskInvalid
 from runware_nb.notebook.forms.presets import PresetStore
-from runware_nb.providers.runware.catalog import all_models
+from runware_nb.providers.runware.catalog import Kind, all_models
 from runware_nb.session import current_session
 
 
@@ -165,7 +165,7 @@ def test_rows_come_and_go(form):
     with pytest.raises(TaskInvalid, match="row 1, Model: Model is needed"):
         _ = form.task
     find(form, widgets.Text, "Model").value = "civitai:120096@135931"
-    find(form, widgets.Text, "Weight").value = "0.7"
+    find(form, widgets.ValueWidget, "Weight").value = 0.7
     assert form.task["lora"] == [{"model": "civitai:120096@135931", "weight": 0.7}]
     click(form, "Remove")
     assert "lora" not in form.task
@@ -252,6 +252,30 @@ def test_a_model_that_is_only_in_the_schema_service_has_a_complete_form(shell, s
     assert "Done" in said(made), said(made)
 
 
+def test_the_first_form_of_a_model_has_the_limits_of_the_line(shell, sandbox):
+    current_session().configure(schemas_url=sandbox.info["schemas_url"])
+    form = rw.form("video")
+    assert "was not received" not in said(form)
+    with pytest.raises(TaskInvalid, match="1 to 300"):
+        current_session().plan({**form.priced, "positivePrompt": "a ship", "duration": 600})
+    find(form, widgets.Textarea, "Prompt").value = "a ship"
+    find(form, widgets.Text, "Duration").value = "600"
+    with pytest.raises(TaskInvalid, match="Duration"):
+        _ = form.task
+
+
+def test_a_form_of_an_operation_begins_with_the_medium_it_needs(shell):
+    form = rw.form("upscale")
+    first = form._sections["main"].controls[0].field
+    assert (first.kind, first.is_required) == (Kind.MEDIUM, True)
+    assert "upscale ·" in form._head_line.value
+
+
+def test_a_form_states_that_the_schema_was_not_received(shell, sandbox):
+    current_session().configure(schemas_url="http://127.0.0.1:9")
+    assert "this form uses the bundled parameters" in said(rw.form("video"))
+
+
 def test_no_form_without_a_schema(shell):
     with pytest.raises(MagicUsageError, match="no schema of a model 'nobody:1@1'"):
         rw.form("nobody:1@1")
@@ -288,6 +312,12 @@ def test_presets_are_kept_and_broken_ones_are_told(form, tmp_path):
     (current_session().settings.home / "presets.json").write_text("[1")
     with pytest.raises(ConfigError, match="cannot be read"):
         store.names()
+
+
+def test_a_mistyped_operation_is_named():
+    with pytest.raises(MagicUsageError, match="Did you mean the operation upscale") as caught:
+        rw.form("upscal")
+    assert caught.value.corrected == 'rw.form("upscale")'
 
 
 def test_another_model_keeps_what_it_takes(form):

@@ -242,7 +242,7 @@ def test_stop_ends_the_wait_and_the_run_is_collected(start_sandbox, start_kernel
     took_s = time.monotonic() - pressed
     assert took_s < 2.0, "the wait must end long before the task does"
     assert (reply["status"], reply["ename"]) == ("error", ename)
-    assert "continues at the service" in reply["evalue"]
+    assert "The service continues task" in reply["evalue"]
     assert kernel.reply(queued_id)["status"] in {"aborted", "error"}, "Run All must stop"
     # it is written in the background; the task itself takes six seconds
     kernel.run("import time\nwhile [run.state.value for run in rw.pending()] == ['sent']: time.sleep(0.05)")
@@ -438,6 +438,6 @@ def test_help_and_missing_prompts_in_a_kernel(start_kernel, sandbox):
         assert kernel.reply(message_id)["ename"] == "MagicUsageError", cell
         (error,) = [one["content"] for one in kernel.outputs(message_id) if one["msg_type"] == "error"]
         assert "\n".join(error["traceback"]) == (
-            "MagicUsageError: the prompt is empty: write what to draw below the %%runware line"
+            "MagicUsageError: the prompt is empty: write what to draw below the %%runware line. Nothing was sent."
         )
     assert sandbox.charges() == []

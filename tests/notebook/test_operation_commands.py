@@ -86,6 +86,99 @@ def test_free_words_are_the_prompt(shell, sandbox):
     assert sandbox.requests()[-1]["prompt"] == "a cat on a roof"
 
 
+# --- words of a prompt that name a medium -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cell", "right"),
+    [
+        ('%runware video harbor "the boats leave" --yes',
+         "%runware video 'the boats leave' --first-frame harbor --yes"),
+        ("%runware video the boats harbor leave", "%runware video 'the boats leave' --first-frame harbor"),
+        ("%runware video in.png harbor leaves", "%runware video leaves --first-frame in.png --last-frame harbor"),
+        ("%runware video --first-frame harbor harbor leaves",
+         "%runware video --first-frame harbor leaves --last-frame harbor"),
+        ("%runware video leaves {photo}", "%runware video leaves --first-frame {photo}"),
+        ("%runware video leaves _rw", "%runware video leaves --first-frame _rw"),
+        ("%runware video leaves #1", "%runware video leaves --first-frame #1"),
+        ("%runware video leaves RUN", "%runware video leaves --first-frame RUN"),
+        ("%%runware video harbor\nthe boats leave", "%%runware video --first-frame harbor"),
+        ("%runware text-to-image harbor 'at night'", "%runware text-to-image 'at night' --from harbor"),
+        ("%runware text 'What is in' harbor", "%runware text 'What is in' --image harbor"),
+        ("%runware audio rain harbor", "%runware audio rain"),
+        ("%runware enhance brighter words", "%runware enhance 'brighter {words}'"),
+    ],
+)  # fmt: skip
+def test_a_medium_among_the_words_of_a_prompt_is_refused_with_its_option(shell, sandbox, cell, right):
+    shell.run("%runware caption in.png -q -o words")
+    shell.run("%runware upscale in.png --factor 2 -q -o harbor")
+    shell.names["photo"] = "in.png"
+    cell, right = (text.replace("RUN", shell.names["harbor"][0].task_uuid) for text in (cell, right))
+    sent = len(sandbox.requests())
+    message = refused(shell, cell)
+    assert "Nothing was sent" in message
+    assert f"Try: {right}" in message
+    assert len(sandbox.requests()) == sent
+
+
+def test_plain_words_stay_part_of_the_prompt(shell, sandbox):
+    shell.names.update(boats=3, leave="a text", harbor=None)
+    shell.run("%runware enhance boats leave harbor #2 38d65a94 in.txt facade -q")
+    assert sandbox.requests()[-1]["prompt"] == "boats leave harbor #2 38d65a94 in.txt facade"
+    shell.names["harbor"] = Image.new("RGB", (8, 8))
+    plan = rw.command("video", prompt="harbor", dry_run=True).json
+    assert plan["task"]["positivePrompt"] == "harbor"
+
+
+def test_one_of_several_results_is_chosen_by_the_user(shell, sandbox):
+    """Each operation is paid for, so it must not begin with the first of two without a question."""
+    shell.run("%%runware -s 256x256 -n 2 -q -o two\na ship")
+    sent = len(sandbox.requests())
+    for word in ("two", "_rw", current_session().log.recent(1)[0].task_uuid[:8]):
+        message = refused(shell, f"%runware upscale {word} --factor 2")
+        assert f"`{word}` has 2 results, and one is expected here. Nothing was sent." in message
+        assert f"Try: %runware upscale {word}#1 --factor 2" in message
+    assert "Try: %%runware video --first-frame two#1" in refused(shell, "%%runware video --first-frame two\na storm")
+    assert "Try: %%runware --from two#1" in refused(shell, "%%runware --from two\na storm")
+    assert len(sandbox.requests()) == sent
+    shell.run("%runware upscale two#2 --factor 2 -q")
+    (run, *_) = current_session().log.recent(1)
+    assert [(parent.role, parent.index) for parent in run.parents] == [(run.parents[0].role, 1)]
+
+
+def test_history_begins_with_the_last_run_and_takes_outcomes(shell, sandbox, capsys):
+    shell.run("%runware upscale in.png --factor 2 -q -o two")
+    capsys.readouterr()
+    for line in ("%runware history", "%runware history two"):
+        shell.run(line)
+        assert current_session().log.recent(1)[0].task_uuid[:8] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("cell", "corrected"),
+    [
+        ("%%runware vidoe --duration 5\na storm", "%%runware video --duration 5"),
+        ("%runware upscal in.png --factor 2", "%runware upscale in.png --factor 2"),
+    ],
+)
+def test_a_mistyped_operation_is_corrected_with_its_line(shell, sandbox, cell, corrected):
+    message = refused(shell, cell)
+    assert "Nothing was sent." in message
+    assert message.endswith(f"Try: {corrected}")
+    assert sandbox.requests() == []
+
+
+def test_a_conversation_that_takes_a_word_of_the_prompt_is_explained(shell, sandbox):
+    message = refused(shell, "%runware text --continue what about lakes")
+    assert "Cannot continue what: no run and no variable has this name. Nothing was sent." in message
+    assert "`--continue` without a value continues the last text; write it after the prompt." in message
+
+
+def test_a_command_has_the_name_of_its_function_too(shell, sandbox):
+    shell.run("%runware remove_background in.png -q")
+    assert sandbox.requests()[-1]["taskType"] == "removeBackground"
+
+
 # --- models ----------------------------------------------------------------------------------------------
 
 
@@ -387,3 +480,8 @@ def test_without_a_key_nothing_is_sent(shell, sandbox, monkeypatch):
     monkeypatch.delenv("RUNWARE_API_KEY")
     with pytest.raises(ConfigError):
         shell.run("%runware upscale in.png")
+
+
+def test_a_dry_run_states_that_a_url_was_not_checked(shell, capsys):
+    shell.run("%runware upscale https://example.com/a.png --factor 2 --dry-run")
+    assert "The URL https://example.com/a.png was not checked: the service fetches it." in capsys.readouterr().out

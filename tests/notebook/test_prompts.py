@@ -1,5 +1,6 @@
 """Saved prompts, wildcards, weights and enhanced versions, in a real shell with a real sandbox."""
 
+import html
 import json
 import os
 from pathlib import Path
@@ -366,6 +367,8 @@ def test_a_chosen_version_is_the_prompt_and_its_run_a_parent(shell, capsys):
     shell.run("%runware enhance 'a cat' --yes -n 3 -o better")
     assert "{better[0]} is version #1, {better[1]} is version #2" in capsys.readouterr().out
     better = shell.names["better"]
+    shown = better._repr_mimebundle_()["text/html"]
+    assert shown.index("#1") < shown.index(html.escape(better[0].text)[:20]) < shown.index("#2")
     shell.run(f"%%runware {SMALL} -o cats\n{{better[1]}}, at night")
     assert "Not replaced" not in capsys.readouterr().out
     run = last_run()

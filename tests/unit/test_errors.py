@@ -8,6 +8,7 @@ from runware_nb.errors import (
     MagicUsageError,
     RateLimited,
     RunwareNBError,
+    SeveralResults,
     TaskInvalid,
     TransportTimeout,
 )
@@ -39,8 +40,15 @@ def test_a_timeout_is_a_builtin_one_too():
 
 @pytest.mark.parametrize("error", TREE)
 def test_a_notebook_shows_one_line(error):
-    wrong = error("limit", 0, "1 or more") if error is ArgumentInvalid else error("what happened")
-    sentence = "Invalid limit 0: expected 1 or more." if error is ArgumentInvalid else "what happened"
+    special = {
+        ArgumentInvalid: (("limit", 0, "1 or more"), "Invalid limit 0: expected 1 or more."),
+        SeveralResults: (
+            ("two", 2),
+            "`two` has 2 results, and one is expected here. Nothing was sent. Choose one of `two#1` to `two#2`.",
+        ),
+    }
+    arguments, sentence = special.get(error, (("what happened",), "what happened"))
+    wrong = error(*arguments)
     assert wrong._render_traceback_() == [f"{error.__name__}: {sentence}"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
@@ -95,9 +96,16 @@ def rules_of(session: Session, name: str) -> Rulebook:
     Raises:
         MagicUsageError: No such model is known here.
     """
-    rules = session.planner.rules_for(name)
+    rules = session.planner.rules_for(name, waits=True)
     if rules is None:
         session.planner.check_refused(name, "It has no form.")
+        functions = [operation.function for operation in OPERATIONS if operation.function is not None]
+        operation = difflib.get_close_matches(name, functions, n=1, cutoff=0.7)
+        if operation:
+            raise MagicUsageError(
+                f"There is no model or operation {name!r}. Did you mean the operation {operation[0]}?",
+                corrected=f'rw.form("{operation[0]}")',
+            )
         near = nearest_names(name)
         hint = f"did you mean {near[0]}?" if near else "`%runware models` searches them"
         raise MagicUsageError(f"no schema of a model {name!r} is known here, so it has no form; {hint}")
@@ -111,7 +119,7 @@ def _begun_with(
     operation = _operation_named(what)
     request: dict[str, Any] = {} if operation is not None else _request_of(session, what)
     if operation is None:
-        rules = session.planner.rules_for(str(request.get("model") or DEFAULT_MODEL))
+        rules = session.planner.rules_for(str(request.get("model") or DEFAULT_MODEL), waits=True)
         operation = None if rules is None else operation_of_task(rules.task_type)
         if operation is None:
             return request, dict(values)

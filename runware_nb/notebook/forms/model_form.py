@@ -15,6 +15,7 @@ from ...engine.front_end import current_front_end
 from ...errors import MagicUsageError, RunwareNBError, TaskInvalid
 from ...present.html import MUTED, element, text
 from ...providers.runware.catalog import FieldProblem, Rulebook, find_model
+from ...providers.runware.operations import operation_label
 from ...providers.runware.tasks import can_stream
 from .controls import TextControl
 from .look import Look
@@ -154,7 +155,7 @@ class ModelForm:
         known = taken | {each.path[0] for fields in self._fields.values() for each in fields}
         self._others = {
             name: value for name, value in kept.items()
-            if name not in known and name not in {"deliveryMethod", "includeCost", "outputType"}
+            if name not in known and name not in {"deliveryMethod", "includeCost", "includeUsage", "outputType"}
         }  # fmt: skip
         if self._others:
             problems.append(f"sent along, although no field shows it: {', '.join(self._others)}")
@@ -274,6 +275,11 @@ class ModelForm:
         self._tools = Tools(self._session, self._look, self, self._place_all)
         self._head_line = self._look.make(widgets.HTML, value=self._head())
         problems = self.load(request) if request else []
+        if self._session.planner.lacks_schema(rules.air):
+            problems.append(
+                "The schema of this model was not received, so this form uses the bundled parameters and limits. "
+                "The model may accept fewer."
+            )
         self._place_all()
         self._sender.say("; ".join(problems))
         self._sender.changed()
@@ -304,7 +310,8 @@ class ModelForm:
         model = find_model(self._rules.air)
         name = model.name if model is not None else str(self._rules.schema.get("title") or self._rules.air)
         link = element("a", "documentation", href=self._rules.documentation, target="_blank", rel="noopener")
-        said = f"{text(self._rules.air)} · {text(self._rules.task_type or 'unknown kind')} · {link}"
+        operation = operation_label(self._rules.task_type) or "unknown operation"
+        said = f"{text(self._rules.air)} · {text(operation)} · {link}"
         return form_style() + element("div", element("strong", text(name)) + element("span", f" {said}", style=MUTED))
 
     def _show_cell(self) -> None:

@@ -34,7 +34,9 @@ def sort_fields(rules: Rulebook) -> dict[str, list[Field]]:
     main.sort(key=lambda each: order.get(each.name, len(order) - 1 if each.is_required else len(order)))
     inputs = [inner for each in fields if each.name == "inputs" and each.kind is Kind.GROUP for inner in each.fields]
     main = [each for each in main if each.name != "inputs"]
-    main += [each for each in inputs if each.is_required]
+    needed = [each for each in (*main, *inputs) if each.is_required and each.kind in {Kind.MEDIUM, Kind.MEDIA}]
+    main = [*needed, *(each for each in main if each not in needed)]
+    main += [each for each in inputs if each.is_required and each not in needed]
     rest = [each for each in fields if each not in main and (each.name != "inputs" or each.kind is not Kind.GROUP)]
     adapted = [each for each in rest if each.name in _ADAPTATIONS]
     media = [each for each in rest if each.kind in {Kind.MEDIUM, Kind.MEDIA} or each.name in {"strength", "maskMargin"}]

@@ -26,7 +26,7 @@ class SeedControl:
         self._chance = chance
         self._last: int | None = None
         self._text = look.make(
-            widgets.Text, description="Seed", continuous_update=False,
+            widgets.Text, width="tight", description="Seed", continuous_update=False,
             placeholder="empty: a new one each time", tooltip="the same seed makes the same image again",
         )  # fmt: skip
         self._lock = look.make(

@@ -237,10 +237,10 @@ class Fate(NamedTuple):
         return cls(task["taskUUID"], task["taskType"], is_sync, max_retries)
 
     @classmethod
-    def sent_before(cls, task: Mapping[str, Any], *, max_retries: int, resends: bool) -> Fate:
+    def sent_before(cls, task: Mapping[str, Any], *, max_retries: int, resends: bool, has_begun: bool = False) -> Fate:
         """Return the state of a task that was sent earlier, perhaps by another process, and is asked about first."""
         return cls.unsent(task, max_retries=max_retries)._replace(
-            is_ours=resends, phase=Phase.FOLLOWING, times_sent=1, has_left=True, should_ask=True
+            is_ours=resends, phase=Phase.FOLLOWING, times_sent=1, has_left=True, should_ask=True, was_opened=has_begun
         )
 
     @property
@@ -782,12 +782,14 @@ def _on_locate_failed(fate: Fate, event: LocateFailed, now: float) -> Next:
     following = fate._replace(phase=Phase.FOLLOWING)
     if not isinstance(error, TaskError) or error.retryable or isinstance(error, AuthenticationFailed | OutOfCredit):
         return _look(following, event.report, now)  # a question that failed proves nothing about the task
-    if fate.is_streaming:
-        # The open stream proves that the task is alive. A service may list a streamed task only after its end.
+    if fate.was_opened:
+        # The text has begun, so the task was accepted and is going to be charged. A service may list a streamed task
+        # only after its end. So "unknown" proves nothing, however often it is stated: the run must not end without the
+        # rest of a text that is paid for. It is asked about, with growing pauses, until the deadline.
         return _look(following._replace(unknown=0), event.report, now)
     complaint = fate.complaint
     following = following._replace(complaint=None)
-    may_send = fate.is_ours and not fate.was_opened  # a streamed task was accepted: see `_on_opened`
+    may_send = fate.is_ours
     is_refusal = isinstance(complaint, TaskError) and refuses_request(complaint) and fate.times_sent > 1
     if isinstance(complaint, TaskError) and may_send and (complaint.retryable or is_refusal):
         # The service has stated twice that it does not know the task, and has reported an error that names no task.
@@ -797,7 +799,7 @@ def _on_locate_failed(fate: Fate, event: LocateFailed, now: float) -> Next:
         complaint.__cause__ = error
         return _weigh(following, complaint, event.report, now)
     if fate.unknown >= (_MOST_UNKNOWN if may_send else _MOST_UNKNOWN_OF_OTHERS):
-        # It is not ours to send, or was accepted and forgotten. Sending it on and on would not end.
+        # It is not ours to send, or was sent in vain. Sending it on and on would not end.
         last = "" if complaint is None else f"; the last error that it sent is: {complaint}"
         lost = TaskNotFound(
             f"the service does not know task {fate.task_uuid}{last}", task_uuid=fate.task_uuid, code=error.code

@@ -23,6 +23,7 @@ __all__ = [
     "flags_by_field",
     "has_binding",
     "is_long_running",
+    "operation_label",
     "operation_name",
     "operation_of_task",
     "option_fields",
@@ -201,6 +202,14 @@ def operation_name(task_type: str) -> str | None:
     """Return the name of the operation of a task type; None for a utility, or a task type that is not known yet."""
     operation = operation_of_task(task_type)
     return None if operation is None else operation.name
+
+
+def operation_label(task_type: str) -> str:
+    """Return what users read as the operation of a task type: the name of its command, and `image` for a cell."""
+    operation = operation_of_task(task_type)
+    if operation is None:
+        return task_type
+    return "image" if operation.name == "text-to-image" else operation.name
 
 
 def is_long_running(task_type: str) -> bool:

@@ -12,7 +12,17 @@ from .operations import WIRE_NAMES
 __all__ = ["DELIVERY", "in_order", "parameters_of", "python_name"]
 
 DELIVERY = frozenset(
-    {"taskType", "taskUUID", "deliveryMethod", "includeCost", "outputType", "webhookURL", "uploadEndpoint", "ttl"}
+    {
+        "taskType",
+        "taskUUID",
+        "deliveryMethod",
+        "includeCost",
+        "includeUsage",
+        "outputType",
+        "webhookURL",
+        "uploadEndpoint",
+        "ttl",
+    }
 )
 """Wire names that say how a result travels, not what it is: two requests that differ in these alone are the same."""
 _PYTHON_NAMES = {wire: name for name, wire in WIRE_NAMES.items()}

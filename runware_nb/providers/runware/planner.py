@@ -69,20 +69,30 @@ class Planner:
         model = find_model(str(task.get("model", "")))
         return model is not None and model.takes_seed
 
-    def rules_for(self, name: str) -> Rulebook | None:
+    def rules_for(self, name: str, *, waits: bool = False) -> Rulebook | None:
         """Return what a model takes: fresh from the schema service where it answers, else as bundled.
 
         Args:
             name: AIR identifier, slug, name or alias.
+            waits: Whether the service's response is awaited, for a few seconds at most. Otherwise a model that is
+                bundled has its bundled rules until the response is here.
         """
         air = self._air_of(name)
         model = find_model(air)
-        fresh = self._fresh.rules_for({"model": air, "taskType": "imageInference"})
+        fresh = self._fresh.rules_for({"model": air, "taskType": "imageInference"}, waits=waits)
         return fresh or (rulebook_of(model) if model is not None else None)
 
     def known_rules(self, task: Mapping[str, Any]) -> Rulebook | None:
         """Return the rules for a task's model that are fresher than the bundled ones, if they are here already."""
         return self._fresh.known(task)
+
+    def lacks_schema(self, name: str) -> bool:
+        """Return whether the schema service has not returned the schema of a model, although it was asked.
+
+        Args:
+            name: AIR identifier, slug, name or alias.
+        """
+        return self._fresh.is_on and self._fresh.known({"model": self._air_of(name)}) is None
 
     def check_refused(self, name: str, consequence: str) -> None:
         """Check that the schema of a model was not refused.

@@ -39,11 +39,17 @@ class FreshSchemas:
         self._settings = settings
         self._catalogues: dict[str, LiveCatalogue] = {}
         self._http: HttpConnection | None = None
-        self._asking: set[asyncio.Task[Any]] = set()
+        self._asking: dict[asyncio.Task[Any], tuple[LiveCatalogue, str]] = {}
         self._is_closed = False
 
-    def rules_for(self, task: Mapping[str, Any]) -> Rulebook | None:
-        """Give the rules for a task's model; None where the snapshot has to do."""
+    def rules_for(self, task: Mapping[str, Any], *, waits: bool = False) -> Rulebook | None:
+        """Return the rules for a task's model; None where the snapshot has to do.
+
+        Args:
+            task: In wire spelling.
+            waits: Whether the service's response is awaited also for a model that the snapshot contains. A wait ends
+                after a few seconds.
+        """
         name = task.get("model")
         live = self._live()
         if not live.is_on or not isinstance(name, str) or not name or is_utility(str(task.get("taskType"))):
@@ -52,9 +58,14 @@ class FreshSchemas:
         if known is not None and live.is_fresh(name):
             return known
         asked = background_loop().submit(self._ask(live, name))
-        if known is None and find_model(name) is None and parse_air(name) is not None:
+        if waits or (known is None and find_model(name) is None and parse_air(name) is not None):
             return wait(asked)
         return known
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is a schema service to ask."""
+        return self._live().is_on
 
     def known(self, task: Mapping[str, Any]) -> Rulebook | None:
         """Give the rules that are here already."""
@@ -89,11 +100,14 @@ class FreshSchemas:
         task = asyncio.current_task()
         if self._is_closed or task is None:
             return None
-        self._asking.add(task)
+        earlier = [each for each, asked in self._asking.items() if asked == (live, name)]
+        if earlier:  # `LiveCatalogue.rules` returns at once while the service is asked: the response is awaited here
+            await asyncio.wait(earlier)
+        self._asking[task] = (live, name)
         try:
             return await live.rules(name)
         finally:
-            self._asking.discard(task)
+            del self._asking[task]
 
     async def _close(self) -> None:
         self._is_closed = True

@@ -20,9 +20,7 @@ from ...errors import (
     ProtocolError,
     RunwareNBError,
     TaskError,
-    TaskFailed,
     TaskInvalid,
-    TaskNotFound,
     TransportError,
     TransportTimeout,
 )
@@ -167,13 +165,6 @@ class Tracker:
                         actions = flight.advance(await self._perform(flight, duty, deadline))
                     duty = await self._advance(flight, actions, deadline, until=Finish)
             outcome = flight.doubted if isinstance(duty, Finish) and duty.is_doubted else flight.outcome()
-        except TaskNotFound as error:
-            if not flight.has_text:
-                raise
-            # The service streamed a part of the text, so the task was accepted and charged, and it knows the task no
-            # more: the rest is lost. Sent again, it might be charged again. The run ends with what has arrived.
-            outcome = flight.outcome()
-            outcome.errors.append(_broken_off(error, flight.task_uuid))
         finally:
             await self._leave(flight)
         if outcome.results:
@@ -183,7 +174,10 @@ class Tracker:
     async def locate(self, attempt: Attempt, deadline: float) -> Accepted:
         """Return an attempt that was sent before. Whether the service knows it is asked first when it is followed."""
         del deadline
-        fate = Fate.sent_before(attempt.task, max_retries=self._settings.max_retries, resends=attempt.may_resend)
+        fate = Fate.sent_before(
+            attempt.task, max_retries=self._settings.max_retries, resends=attempt.may_resend,
+            has_begun=attempt.has_begun,
+        )  # fmt: skip
         return Accepted.of(replace(attempt, state=TrackedAttempt(attempt.task, fate)), attempt.attempt_uuid)
 
     def next_attempt(self, attempt: Attempt, error: TaskError) -> NextAttempt | None:
@@ -446,15 +440,6 @@ class Tracker:
             )
         late.outcome = flight.outcome()
         return late
-
-
-def _broken_off(cause: TaskNotFound, task_uuid: str) -> TaskError:
-    error = TaskFailed(
-        "The stream broke off, and the service does not know the task any more. The text is incomplete.",
-        task_uuid=task_uuid, code="streamBroken",
-    )  # fmt: skip
-    error.__cause__ = cause
-    return error
 
 
 def archived_frame(details: Item, task_uuid: str) -> Frame:

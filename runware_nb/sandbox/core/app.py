@@ -35,8 +35,8 @@ def _controls(prefix: str, service: Service) -> list[Route]:
     async def ledger(request: Request) -> Response:
         return _unless_allowed(request, service) or JSONResponse(service.ledger())
 
-    async def requests(request: Request) -> Response:
-        return _unless_allowed(request, service) or JSONResponse({"requests": service.requests()})
+    async def accepted(request: Request) -> Response:
+        return _unless_allowed(request, service) or JSONResponse({"accepted": service.requests()})
 
     async def uploads(request: Request) -> Response:
         return _unless_allowed(request, service) or JSONResponse({"uploads": service.uploaded()})
@@ -55,7 +55,7 @@ def _controls(prefix: str, service: Service) -> list[Route]:
 
     return [
         Route(f"{prefix}/_sandbox/ledger", ledger),
-        Route(f"{prefix}/_sandbox/requests", requests),
+        Route(f"{prefix}/_sandbox/accepted", accepted),
         Route(f"{prefix}/_sandbox/uploads", uploads),
         Route(f"{prefix}/_sandbox/faults", faults, methods=["POST"]),
         Route(f"{prefix}/_sandbox/behaviour", behaviour, methods=["POST"]),

@@ -9,7 +9,7 @@ from ..core.ledger import Ledger, hash_of
 __all__ = ["account_details", "ledger_rows", "request_hash"]
 
 _NOT_PART_OF_THE_REQUEST = frozenset(
-    {"taskUUID", "deliveryMethod", "webhookURL", "uploadEndpoint", "includeCost", "ttl"}
+    {"taskUUID", "deliveryMethod", "webhookURL", "uploadEndpoint", "includeCost", "includeUsage", "ttl"}
 )
 
 

@@ -255,7 +255,7 @@ def test_heic_is_refused_with_what_to_install_if_pillow_cannot_read_it(tmp_path)
     inline = base64.b64encode(HEIC).decode()
     for value in (HEIC, tmp_path / "photo.jpg", inline, f"data:image/heic;base64,{inline}"):
         assert not is_sendable(value)
-        with pytest.raises(MediaError, match=r"pip install pillow-heif.*PNG or JPEG"):
+        with pytest.raises(MediaError, match=r"pip install .runware-nb\[heic\].*PNG or JPEG"):
             media_bytes(value)
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import runware_nb.runlog.schema as tables
-from runware_nb.core.money import COST_UNITS, Money, dollars, format_amount, format_sums, sums_by_unit
+from runware_nb.core.money import COST_UNITS, Money, dollars, format_amount, format_costs, format_sums, sums_by_unit
 from runware_nb.errors import BudgetExceeded, RunLogError, RunNotFound
 from runware_nb.runlog import ResultRecord, RunLog, State
 from runware_nb.runlog.filters import RunFilter
@@ -57,10 +57,19 @@ def budget_of(log, unit, provider="fake"):
     ("amount", "unit", "text"),
     [(None, "USD", "cost unknown"), (None, "credits", "cost unknown"), (0.0, "USD", "$0.00"), (0.00123, "USD", "$0.0012"),
      (12, "credits", "12 credits"), (1, "credits", "1 credit"), (0.5, "credits", "0.5 credits"), (0, "credits", "0 credits"),
-     (100.0, "credits", "100 credits")],
+     (100.0, "credits", "100 credits"), (0.000023, "USD", "$0.000023"), (0.00004, "USD", "$0.00004"),
+     (1e-12, "USD", "$0.00")],
 )  # fmt: skip
 def test_an_amount_is_shown_with_its_unit(amount, unit, text):
     assert format_amount(amount, unit) == text
+
+
+@pytest.mark.parametrize(
+    ("amounts", "text"),
+    [([0.0023, None], "$0.0023 + 1 unknown"), ([None], "cost unknown"), ([], "$0.00"), ([0.01, 0.02], "$0.03")],
+)
+def test_a_sum_names_the_costs_that_it_does_not_contain(amounts, text):
+    assert format_costs((amount, "USD") for amount in amounts) == text
 
 
 def test_a_unit_that_no_service_has_is_refused():

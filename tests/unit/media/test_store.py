@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import runware_nb
 from runware_nb.errors import MediaError
 from runware_nb.media.bucket import Bucket
 from runware_nb.media.medium import FileMedium, MemoryMedium, write_new, write_whole
@@ -68,7 +69,7 @@ def test_no_module_creates_files_through_tempfile():
 
     That is right for the folder in which a preview is drawn: it is private, and deleted afterwards.
     """
-    package = Path(__file__).resolve().parents[3] / "runware_nb"
+    package = Path(runware_nb.__file__).parent
     users = [path.name for path in package.rglob("*.py") if "import tempfile" in path.read_text(encoding="utf-8")]
     assert users == ["preview.py"]
 

@@ -691,3 +691,37 @@ def test_an_unknown_run_stays_pending_and_is_not_claimed_again(log, run_async):
 
 async def log_result(log, run_uuid):
     await log.add_results(run_uuid, [ResultRecord(position=0, raw={"x": 1})])
+
+
+def test_a_part_of_a_text_replaces_only_a_part(log, run_async):
+    """Another kernel may have collected the whole text since: then nothing that it recorded changes."""
+    record = run_record()
+    quoting = 'whole "isPartial": true}'
+
+    def part(text):
+        return ResultRecord(position=0, raw={"text": text, "isPartial": True})
+
+    def stored():
+        found = log.find(record.task_uuid)
+        return found.state, found.cost, found.error, [kept.raw["text"] for kept in found.results]
+
+    async def write():
+        await log.prepare(record)
+        await log.add_text_so_far(record.task_uuid, part("a"))
+        await log.add_text_so_far(record.task_uuid, part("a b"))
+        seen = [stored()[3]]
+        await log.finish(
+            record.task_uuid, State.SUCCEEDED, at_utc="2026-01-01T00:00:01.000+00:00", duration_s=1.0,
+            cost=Money(0.25, "USD"), error=None, records=[ResultRecord(position=0, raw={"text": quoting})],
+        )  # fmt: skip
+        await log.add_text_so_far(record.task_uuid, part("a b c"))
+        seen.append(stored())
+        await log.finish(
+            record.task_uuid, State.PARTIAL, at_utc="2026-01-01T00:00:02.000+00:00", duration_s=2.0, cost=None,
+            error={"code": "streamBroken"}, records=[part("a b c")],
+        )  # fmt: skip
+        return [*seen, stored()]
+
+    ended = (State.SUCCEEDED, 0.25, None, [quoting])
+    assert run_async(write()) == [["a b"], ended, ended]
+    assert log.find_recorded(record.request_hash) is not None

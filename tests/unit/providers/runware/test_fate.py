@@ -177,7 +177,7 @@ ROWS = [
     (Phase.LOCATING, {**STREAMS, "unknown": 8}, LocateFailed(UNKNOWN, OPEN), Phase.FOLLOWING, [Wait]),
     (Phase.LOCATING, {**OPENED, "unknown": 1}, LocateFailed(UNKNOWN, OPEN), Phase.FOLLOWING, [Wait]),
     (Phase.LOCATING, {**OPENED, "unknown": 2, "complaint": BUSY}, LocateFailed(UNKNOWN, OPEN), Phase.FOLLOWING, [Wait]),
-    (Phase.LOCATING, {**OPENED, "unknown": 3}, LocateFailed(UNKNOWN, OPEN), Phase.ENDED, [Raise]),
+    (Phase.LOCATING, {**OPENED, "unknown": 30}, LocateFailed(UNKNOWN, OPEN), Phase.FOLLOWING, [Wait]),
 ]  # fmt: skip
 
 
