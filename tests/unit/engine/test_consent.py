@@ -50,9 +50,12 @@ def test_a_step_that_has_become_more_expensive_is_not_sent(ports: Any) -> None:
 
     check(0.2, 0.2)
     check(0.2, 0.1)
-    check(None, 5.0)
+    check(None, None)
+    check(None, 0.1)
     check(0.2, 0.5)  # the difference needs no question, and counts towards the sum of the cell
     with pytest.raises(NotConfirmed, match=r"agreed to about \$0.20 .* is now \$0.50.*not sent and cost nothing"):
         check(0.2, 0.5)
     with pytest.raises(NotConfirmed, match="Its estimated cost is unknown now"):
         check(0.2, None)
+    with pytest.raises(NotConfirmed, match=r"the price of this step \(upscale\) was unknown.* is now \$5.00"):
+        check(None, 5.0)
