@@ -485,3 +485,10 @@ def test_without_a_key_nothing_is_sent(shell, sandbox, monkeypatch):
 def test_a_dry_run_states_that_a_url_was_not_checked(shell, capsys):
     shell.run("%runware upscale https://example.com/a.png --factor 2 --dry-run")
     assert "The URL https://example.com/a.png was not checked: the service fetches it." in capsys.readouterr().out
+
+
+def test_resume_binds_the_outcome_of_a_run_that_finished_before(shell):
+    shell.run("%runware mask in.png -b")
+    outcome = shell.names["_rw"].result()
+    shell.run("%runware resume")
+    assert shell.names["_rw"] == outcome
