@@ -482,6 +482,18 @@ def test_without_a_key_nothing_is_sent(shell, sandbox, monkeypatch):
         shell.run("%runware upscale in.png")
 
 
+def test_a_dry_run_names_media_as_the_user_does(shell, capsys):
+    shell.run("from PIL import Image")
+    shell.run("sketch = Image.new('RGB', (64, 48))")
+    shell.run("%runware mask in.png -o made")
+    capsys.readouterr()
+    shell.run("%runware upscale sketch --factor 2 --dry-run")
+    assert '"sketch"' in capsys.readouterr().out
+    shell.run("%runware upscale made --factor 2 --dry-run")
+    said = capsys.readouterr().out
+    assert f'{{"image": "result #1 of run {shell.names["made"].task_uuid[:8]}"}}' in said
+
+
 def test_a_dry_run_states_that_a_url_was_not_checked(shell, capsys):
     shell.run("%runware upscale https://example.com/a.png --factor 2 --dry-run")
     assert "The URL https://example.com/a.png was not checked: the service fetches it." in capsys.readouterr().out
