@@ -9,9 +9,11 @@ from PIL import Image
 
 import runware_nb as rw
 from runware_nb.core.results import Outcome
+from runware_nb.engine.display import error_sentence
 from runware_nb.engine.jobs import Job
 from runware_nb.errors import ConfigError, MagicUsageError, TaskInvalid
 from runware_nb.notebook.completion import complete_runware
+from runware_nb.notebook.syntax import NOTEBOOK
 from runware_nb.session import current_session
 
 
@@ -504,3 +506,15 @@ def test_resume_binds_the_outcome_of_a_run_that_finished_before(shell):
     outcome = shell.names["_rw"].result()
     shell.run("%runware resume")
     assert shell.names["_rw"] == outcome
+
+
+@pytest.mark.parametrize(
+    ("field", "named"),
+    [("inputs.image", ""), ("continue_from", ""), ("controlNet", " (--control)"), ("steps", " (--steps)")],
+)
+def test_an_error_of_a_line_names_options_and_no_fields(shell, field, named):
+    error = TaskInvalid("The value is refused.", parameter=field)
+    assert error_sentence(error) == f"TaskInvalid: The value is refused.{named}"
+    assert error._render_traceback_() == [f"TaskInvalid: The value is refused. (parameter {field})"]  # in Python
+    error.syntax = NOTEBOOK
+    assert error._render_traceback_() == [f"TaskInvalid: The value is refused.{named}"]
