@@ -17,6 +17,7 @@ from .engine.front_end import ScriptFrontEnd, use_front_end
 from .errors import ConfigError, MagicUsageError, NotConfirmed, RunwareNBError, TaskError, TaskInvalid
 from .loop import WaitInterrupted
 from .printable import printable, printable_json
+from .providers.runware.operations import option_of_field
 from .remedies import LineSyntax
 from .settings import child_environment
 
@@ -66,6 +67,8 @@ def _main(words: list[str]) -> int:
             return _run(words)
         except RunwareNBError as error:
             error.syntax = _SYNTAX
+            if isinstance(error, TaskError):
+                error.flag = option_of_field(error.parameter)
             raise
         finally:
             use_front_end(earlier)
@@ -162,6 +165,10 @@ class TerminalFrontEnd(ScriptFrontEnd):
     """A terminal: it asks and reports progress on stderr, because stdout is for the result of the command."""
 
     syntax = _SYNTAX
+
+    def option_for(self, field: str | None) -> str | None:
+        """Return the option of a line that sets a field of a task; None if there is none."""
+        return option_of_field(field)
 
     def __init__(self) -> None:
         self.can_ask = _is_terminal(sys.stdin) and _is_terminal(sys.stderr)

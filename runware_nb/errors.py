@@ -40,7 +40,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from .printable import printable
-from .remedies import PYTHON, Remedy, Syntax
+from .remedies import PYTHON, PythonSyntax, Remedy, Syntax
 
 __all__ = [
     "ArgumentInvalid",
@@ -301,6 +301,7 @@ class TaskError(RunwareNBError):
         raw: The error object as it came.
         may_have_arrived: Whether the task can be on its way at the service all the same: this error then says
             nothing about it.
+        flag: The option of a line that sets the parameter; None if there is none, or no front end has looked it up.
         outcome: The `Outcome` of the task, when this error ended it. (`Any`, since nothing lies below this module.)
     """
 
@@ -330,11 +331,26 @@ class TaskError(RunwareNBError):
         self.raw: dict[str, Any] = dict(raw or {})
         self.may_have_arrived = False
         self.outcome: Any = None
+        self.flag: str | None = None
+
+    def parameter_in(self, syntax: Syntax) -> str | None:
+        """Return how a front end names the parameter; None if it has none, or if the user cannot have typed it.
+
+        A line has options in place of most parameters. Our own sentences name what was typed, so only the name that a
+        service gave is added, if `--set` takes it as it is.
+        """
+        if not self.parameter or isinstance(syntax, PythonSyntax):
+            return f"parameter {self.parameter}" if self.parameter else None
+        if self.flag is not None:
+            return None if self.flag in self.problem else self.flag
+        is_plain = self.parameter.isidentifier() and self.parameter not in self.problem
+        return f"parameter {self.parameter}" if self.raw and is_plain else None
 
     def _lines(self) -> list[str]:
         details = [f"code {self.code}"] if self.code and f"code {self.code}" not in self.problem else []
-        if self.parameter:
-            details.append(f"parameter {self.parameter}")
+        where = self.parameter_in(self.syntax)
+        if where:
+            details.append(where)
         if self.allowed_values and self.raw:  # our own sentences name them already
             details.append("allowed: " + ", ".join(map(str, self.allowed_values[:8])))
         if self.documentation:

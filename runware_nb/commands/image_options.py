@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..session import Session
 
 __all__ = [
+    "METAVARS",
     "add_image_options",
     "add_label_options",
     "add_operation_options",
@@ -41,6 +42,10 @@ __all__ = [
     "request_from",
     "task_from",
 ]
+
+
+METAVARS: Mapping[str, str] = MappingProxyType({"image": "IMG", "video": "VIDEO", "audio": "AUDIO"})
+"""What stands for a medium in `-h`, by its kind; FILE for any other."""
 
 
 def _numbers(text: str) -> list[float]:
@@ -85,7 +90,8 @@ def add_operation_options(parser: argparse.ArgumentParser, operation: Operation,
     for medium in operation.inputs:
         if medium.flag is not None:
             action = "append" if medium.is_list else "store"
-            group.add_argument(medium.flag, dest=medium.name, action=action, metavar="IMG", help=medium.help)
+            group.add_argument(medium.flag, dest=medium.name, action=action, metavar=METAVARS.get(medium.kind, "FILE"),
+                               help=medium.help)  # fmt: skip
     group.add_argument("--fresh", action="store_true", help="ask again, although the log has the answer")
     group.add_argument("--yes", action="store_true", help="agree to the price, however high")
     group.add_argument("--set", action="append", metavar="KEY=JSON", help="any other parameter; dots go deeper")

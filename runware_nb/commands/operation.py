@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..core.items import Item
@@ -15,7 +14,7 @@ from ..providers.runware.operations import flags_by_field
 from ..session.api import as_tags
 from ..session.operations import build_request
 from .base import CommandResult
-from .image_options import add_label_options, add_operation_options, read_set
+from .image_options import METAVARS, add_label_options, add_operation_options, read_set
 from .images_in import find_image
 from .prompts_in import PROMPT_OPTIONS, add_prompt_options, how_to_use_versions, notices_of, render_options
 from .text_to_image import dry_run
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from ..session import Session
 
 __all__ = ["OperationCommand"]
-
-_METAVARS: Mapping[str, str] = MappingProxyType({"image": "IMG"})
 
 
 class OperationCommand:
@@ -54,7 +51,7 @@ class OperationCommand:
         if self.operation.has_free_prompt:
             parser.add_argument("words", nargs="*", help="the prompt")
         for medium in self.operation.words:
-            metavar = _METAVARS.get(medium.kind, "FILE")
+            metavar = METAVARS.get(medium.kind, "FILE")
             parser.add_argument(medium.name, nargs="?", metavar=metavar, help=medium.help)
         add_operation_options(parser, self.operation, title=self.operation.name)
         if any(option.name in PROMPT_OPTIONS for option in self.operation.options):
@@ -73,7 +70,7 @@ class OperationCommand:
         if options.dry_run:
             plan = session.plan(task)
             plan.warnings += options.prompt_notices
-            return dry_run(plan)
+            return dry_run(plan, getattr(options, "names", {}))
         job = session.submit(task, **self.submission_of(session, options))
         job.notices.extend(options.prompt_notices)
         if self.operation.name == "enhance" and session.front_end.has_cells:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.prompts import Prompt, PromptOrigin, PromptParent, as_prompt
 from ..core.results import Outcome, Result
 from ..engine.jobs import Job
-from ..errors import MagicUsageError
+from ..errors import ConfigError, MagicUsageError
 from ..remedies import Option, Remedy
 from ..session.prompt_files import is_name
 from .names import PATH, NoValueError, find_formatted, notice_about, read_name, value_of_path
@@ -53,6 +53,7 @@ PROMPT_OPTIONS = ("positive_prompt", "prompt", "negative_prompt")
 _MOST_CHOICES = 1_000
 _DEEPEST = 20
 _LONGEST = 100_000
+_IS_SAVED = "a saved prompt has this name"
 _PLAIN_NAMES = "a saved prompt has plain names only"
 _SAVED = r"[^\W_][\w/-]*"
 _WILDCARD = r"__(?P<wildcard>[^\W_](?:(?:(?!__)[\w/-])*[^\W_])?)__"
@@ -196,7 +197,9 @@ def notices_of(prompts: Mapping[str, Prompt]) -> list[str]:
     sentence = notice_about(
         [(place, reason) for place, reason in problems if place.startswith(("{@", "__")) or reason == _PLAIN_NAMES]
     )
-    return [] if sentence is None else [sentence]
+    saved = dict.fromkeys(place for place, reason in problems if reason == _IS_SAVED)
+    hints = [f"{place} is plain text here. A saved prompt has this name: write {{@{place[1:-1]}}}." for place in saved]
+    return hints if sentence is None else [sentence, *hints]
 
 
 class _Rendering:
@@ -234,9 +237,19 @@ class _Rendering:
         try:
             text = self._value(match["path"])
         except NoValueError as reason:
-            self._problems.append((match[0], str(reason)))
+            self._problems.append((match[0], self._saved_reason(match["path"]) or str(reason)))
             return match[0]
         return text
+
+    def _saved_reason(self, name: str) -> str | None:
+        """Return the reason for a name without a value that a saved prompt has; None if there is no such prompt."""
+        if not (name.isidentifier() and name not in self._names and is_name(name)):
+            return None
+        try:
+            is_saved = self._session.prompts.find(name) is not None
+        except ConfigError:  # its file cannot be used; the prompt does not ask for it
+            return None
+        return _IS_SAVED if is_saved else None
 
     def _value(self, path: str) -> str:
         """Return the text of a variable. A text result in it becomes a parent of the run."""

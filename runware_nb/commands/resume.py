@@ -12,6 +12,7 @@ from ..core.results import Outcome
 from ..engine.consent import priced
 from ..engine.display import error_sentence, runs_table
 from ..engine.estimates import Estimate, estimate
+from ..engine.jobs import Job
 from ..errors import NotConfirmed, RunNotFound, RunwareNBError
 from ..present.table import render_table
 from ..remedies import RESUME, Remedy, command
@@ -21,7 +22,7 @@ from .log import row_of
 from .unknown_runs import notes_on_unknown
 
 if TYPE_CHECKING:
-    from ..session import Job, Session
+    from ..session import Session
 
 SUMMARY = "collect unfinished runs and show their results; nothing is sent again without --send"
 
@@ -86,7 +87,7 @@ def run(session: Session, options: argparse.Namespace) -> CommandResult:
     failed = failed or any(job.future.exception() is not None for job in jobs)
     return CommandResult(
         bundle, [row_of(record) for record in runs], tuple(notes), is_failure=failed, value=runs,
-        outcome=collected.last,
+        outcome=collected.last or _finished(session.last),
     )  # fmt: skip
 
 
@@ -132,6 +133,11 @@ class _Collected:
         if not self._not_shown:
             return []
         return [f"{self._not_shown} more were collected and are not shown here. {self._front_end.remedy(_SHOW)}"]
+
+
+def _finished(last: object) -> Outcome | None:
+    """Return the outcome of the last run, if it succeeded in the background before it could be collected."""
+    return last.result() if isinstance(last, Job) and last.is_done and last.future.exception() is None else None
 
 
 def _notes_on_others(session: Session, runs: Sequence[RunRecord]) -> list[str]:

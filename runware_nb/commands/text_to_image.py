@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePath
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.media_fields import holds_media, list_media, replace_media
 from ..core.operations import TEXT_TO_IMAGE
-from ..core.results import Outcome
+from ..core.results import Outcome, Result
 from ..engine.durations import duration_in_words
 from ..engine.submission import Plan
 from ..errors import MagicUsageError, TaskError
@@ -94,7 +95,7 @@ def submit(
     if options.dry_run:
         plan = plan_image(session, request)
         plan.warnings += notices_of(prompts)
-        return dry_run(plan)
+        return dry_run(plan, names)
     job = submit_image(
         session,
         request,
@@ -108,9 +109,15 @@ def submit(
     return CommandResult(job=job, value=job)
 
 
-def _named(value: Any) -> str:
-    """Name a medium that would be uploaded."""
-    shown = str(value) if isinstance(value, str | PurePath | GuideSource) else f"<{type(value).__name__}>"
+def _named(value: Any, names: Mapping[str, Any]) -> str:
+    """Name a medium that would be uploaded: as a variable, or as what it is."""
+    if isinstance(value, Result):
+        return f"result #{value.index + 1} of run {value.task_uuid[:8]}"
+    if isinstance(value, str | PurePath | GuideSource):
+        shown = str(value)
+    else:
+        variables = (name for name, held in names.items() if held is value and not name.startswith("_"))
+        shown = next(variables, f"<{type(value).__name__}>")
     return shown if len(shown) <= 200 else f"{shown[:199]}…"
 
 
@@ -129,13 +136,19 @@ def _raw(error: TaskError) -> dict[str, Any]:
     return error.raw or {"code": error.code, "message": error.problem, "taskUUID": error.task_uuid}
 
 
-def dry_run(plan: Plan) -> CommandResult:
-    """Return what a plan would send, and its price."""
-    task = replace_media(plan.task, _named) if holds_media(plan.task) else plan.task
+def dry_run(plan: Plan, names: Mapping[str, Any] = MappingProxyType({})) -> CommandResult:
+    """Return what a plan would send, and its price.
+
+    Args:
+        plan: The plan.
+        names: The user's variables, by which media are named.
+    """
+    task = replace_media(plan.task, lambda value: _named(value, names)) if holds_media(plan.task) else plan.task
     usual = plan.usual_duration
     expected = [] if usual is None else [("expected time", duration_in_words(usual))]
     urls = [value for _, value in list_media(plan.task) if _is_url(value)]
-    facts = [*task.items(), ("price", str(plan.price)), *expected, ("sent", "nothing (dry run)")]
+    shown = [(name, _written(value)) for name, value in task.items()]
+    facts = [*shown, ("price", str(plan.price)), *expected, ("sent", "nothing (dry run)")]
     written = {
         "task": task,
         "estimate_usd": plan.price.usd,
@@ -143,6 +156,11 @@ def dry_run(plan: Plan) -> CommandResult:
         "expected_s": None if usual is None else round(usual.seconds, 1),
     }
     return CommandResult(render_facts(facts), written, (*plan.warnings, *_notes_on_urls(urls)), value=plan)
+
+
+def _written(value: Any) -> Any:
+    """Write an object or a list as JSON; other values stay."""
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, Mapping | list | tuple) else value
 
 
 def _is_url(value: Any) -> bool:

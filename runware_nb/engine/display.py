@@ -380,8 +380,9 @@ def extent_of(log: RunLog, wanted: RunFilter, shown: int) -> str:
 def error_sentence(error: BaseException) -> str:
     """Format any error as one line: its class, its message, and the code and parameter that the service named."""
     details = [f"code {error.code}"] if isinstance(error, TaskError) and error.code else []
-    if isinstance(error, TaskError) and error.parameter:
-        details.append(f"parameter {error.parameter}")
+    if isinstance(error, TaskError):
+        error.flag = current_front_end().option_for(error.parameter)
+        details += filter(None, [error.parameter_in(current_front_end().syntax)])
     tail = f" ({', '.join(details)})" if details else ""
     return f"{type(error).__name__}: {current_front_end().message(error)}{tail}"
 

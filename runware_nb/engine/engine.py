@@ -90,7 +90,8 @@ class Engine:
         origin = origin_of(task if isinstance(task, Mapping) else task.to_wire())
         continues = tuple(replies_in(task)) if isinstance(task, Mapping) else ()
         plan = self._ports.provider(service).plan(task, as_is=as_is)
-        warnings = [*plan.warnings, *(() if origin is None else origin.sentences())]
+        said = [self._ports.front_end.remedy(each) if isinstance(each, Remedy) else each for each in plan.warnings]
+        warnings = [*said, *(() if origin is None else origin.sentences())]
         price = estimate(self._ports, plan.task, service)
         return Plan(plan.task, warnings, price, origin=origin, continues=continues)
 

@@ -96,6 +96,10 @@ class FrontEnd(Protocol):
         """Return the message of an error, with its remedy in the syntax of this front end."""
         return error.worded(self.syntax) if isinstance(error, RunwareNBError) else str(error)
 
+    def option_for(self, field: str | None) -> str | None:  # noqa: ARG002 - Python has parameters
+        """Return the option of a line that sets a field of a task; None if there is none."""
+        return None
+
 
 class ScriptFrontEnd(FrontEnd):
     """Plain Python: there are no cells, no questions can be asked, and nothing is displayed."""

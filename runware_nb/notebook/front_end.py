@@ -31,6 +31,12 @@ class NotebookFrontEnd(FrontEnd):
     can_ask = True
     has_cells = True
 
+    def option_for(self, field: str | None) -> str | None:
+        """Return the option of a line that sets a field of a task; None if there is none."""
+        from ..providers.runware.operations import option_of_field
+
+        return option_of_field(field)
+
     def __init__(self, shell: Any, working_folder: Path | None) -> None:
         self.syntax: Syntax = NOTEBOOK
         self.notebook_folder = _notebook_folder(shell)

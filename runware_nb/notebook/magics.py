@@ -10,7 +10,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_loca
 from traitlets import CaselessStrEnum, Float, Integer, List, Unicode, Union, observe
 
 from ..core.operations import TEXT_TO_IMAGE
-from ..errors import RunwareNBError
+from ..errors import RunwareNBError, TaskError
 from ..loading import FIRST_NEEDED, load
 from .caller import caller_names
 from .provider_magics import has_magic
@@ -65,6 +65,10 @@ class RunwareMagics(Magics):
                 Runner(self.shell, self.defaults(), caller_names(local_ns)).run_cell(line, cell)
         except RunwareNBError as error:
             error.syntax = NOTEBOOK
+            if isinstance(error, TaskError):
+                from ..providers.runware.operations import option_of_field
+
+                error.flag = option_of_field(error.parameter)
             raise
 
     def defaults(self) -> dict[str, Any]:

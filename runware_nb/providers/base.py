@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..core.provider_secrets import ProviderSecret
     from ..core.results import Outcome, Result
     from ..errors import TaskError
+    from ..remedies import Remedy
     from ..settings import Key, Settings
     from .webhook import CallbackBoard
 
@@ -73,11 +74,11 @@ class Plan:
 
     Attributes:
         task: The task, complete except for a seed that would be picked.
-        warnings: What could not be checked, as sentences.
+        warnings: What could not be checked, as sentences. A front end words those that state what to do.
     """
 
     task: Item
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str | Remedy, ...] = ()
 
 
 @short_repr()

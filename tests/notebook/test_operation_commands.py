@@ -9,9 +9,11 @@ from PIL import Image
 
 import runware_nb as rw
 from runware_nb.core.results import Outcome
+from runware_nb.engine.display import error_sentence
 from runware_nb.engine.jobs import Job
 from runware_nb.errors import ConfigError, MagicUsageError, TaskInvalid
 from runware_nb.notebook.completion import complete_runware
+from runware_nb.notebook.syntax import NOTEBOOK
 from runware_nb.session import current_session
 
 
@@ -482,6 +484,37 @@ def test_without_a_key_nothing_is_sent(shell, sandbox, monkeypatch):
         shell.run("%runware upscale in.png")
 
 
+def test_a_dry_run_names_media_as_the_user_does(shell, capsys):
+    shell.run("from PIL import Image")
+    shell.run("sketch = Image.new('RGB', (64, 48))")
+    shell.run("%runware mask in.png -o made")
+    capsys.readouterr()
+    shell.run("%runware upscale sketch --factor 2 --dry-run")
+    assert '"sketch"' in capsys.readouterr().out
+    shell.run("%runware upscale made --factor 2 --dry-run")
+    said = capsys.readouterr().out
+    assert f'{{"image": "result #1 of run {shell.names["made"].task_uuid[:8]}"}}' in said
+
+
 def test_a_dry_run_states_that_a_url_was_not_checked(shell, capsys):
     shell.run("%runware upscale https://example.com/a.png --factor 2 --dry-run")
     assert "The URL https://example.com/a.png was not checked: the service fetches it." in capsys.readouterr().out
+
+
+def test_resume_binds_the_outcome_of_a_run_that_finished_before(shell):
+    shell.run("%runware mask in.png -b")
+    outcome = shell.names["_rw"].result()
+    shell.run("%runware resume")
+    assert shell.names["_rw"] == outcome
+
+
+@pytest.mark.parametrize(
+    ("field", "named"),
+    [("inputs.image", ""), ("continue_from", ""), ("controlNet", " (--control)"), ("steps", " (--steps)")],
+)
+def test_an_error_of_a_line_names_options_and_no_fields(shell, field, named):
+    error = TaskInvalid("The value is refused.", parameter=field)
+    assert error_sentence(error) == f"TaskInvalid: The value is refused.{named}"
+    assert error._render_traceback_() == [f"TaskInvalid: The value is refused. (parameter {field})"]  # in Python
+    error.syntax = NOTEBOOK
+    assert error._render_traceback_() == [f"TaskInvalid: The value is refused.{named}"]

@@ -142,6 +142,15 @@ def test_every_operation_renders_prompts_in_the_same_way(shell, cell, prompt):
     assert run.prompt_origin["values"]["subject"] == prompt.split("light ")[-1].removeprefix("name ")
 
 
+def test_a_name_without_at_sign_names_the_saved_prompt(shell, capsys):
+    rw.prompts.save("studio", "soft light")
+    shell.run(f"%%runware {SMALL}\na cat, {{studio}} __name__")
+    assert last_run().prompt == "a cat, {studio} __name__"
+    said = capsys.readouterr().out
+    assert "A saved prompt has this name: write {@studio}." in said
+    assert "__name__ (" not in said
+
+
 def test_a_saved_prompt_has_plain_names_only(shell, capsys):
     """It may come with a cloned project, and must not reach into objects."""
     rw.prompts.save("spy", "{config.secret} {names[0]} {{plain}} {@spy2}")
@@ -342,7 +351,8 @@ def test_weights_are_written_in_the_notation_of_the_model(shell, model, sent, no
 def test_weights_without_the_option_are_text_and_a_notice_tells_so(shell, capsys):
     shell.run(f"%%runware {SMALL}\na (red:1.3) cat")
     assert last_run().prompt == "a (red:1.3) cat"
-    assert "prompt weighting is off" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "prompt weighting is off. Add `--weights` to apply it." in said
     shell.run(f"%%runware {SMALL} --set promptWeighting=sdEmbeds\na (red:1.3) cat")
     assert "prompt weighting is off" not in capsys.readouterr().out
 

@@ -27,6 +27,7 @@ __all__ = [
     "operation_name",
     "operation_of_task",
     "option_fields",
+    "option_of_field",
     "task_types_by_name",
     "wire_name",
 ]
@@ -252,3 +253,10 @@ def flags_by_field(operation: Operation) -> dict[str, tuple[str, ...]]:
     for option in operation.options:
         flags |= dict.fromkeys(option_fields(option, operation), option.flags)
     return flags
+
+
+def option_of_field(field: str | None) -> str | None:
+    """Return the option that sets a field in all operations that have one for it; None if there is no such option."""
+    tables = [flags_by_field(operation) for operation in OPERATIONS]
+    flags = {table[field][-1] for table in tables if field in table}
+    return flags.pop() if len(flags) == 1 else None

@@ -9,6 +9,7 @@ from ...core.media_fields import holds_media, replace_media
 from ...errors import ConfigError
 from ...forking import disconnect, restart_after_fork
 from ...media.incoming import is_sendable
+from ...remedies import Remedy
 from ...settings import Settings
 from ..base import Plan, Task
 from .catalog import Rulebook, check_task, find_model, place_media, rulebook_of
@@ -54,7 +55,7 @@ class Planner:
         shown = wire
         if holds_media(wire):
             shown = replace_media(wire, lambda value: value if is_sendable(value) else "<medium>")
-        warnings = check_task(shown, rules=rules)
+        warnings: list[str | Remedy] = [*check_task(shown, rules=rules)]
         unweighted = weights_notice(wire, rules)
         if unweighted is not None:
             warnings.append(unweighted)

@@ -20,6 +20,7 @@ __all__ = ["apply_weights", "weights_notice"]
 
 _FIELD = "promptWeighting"
 _PROMPTS = ("positivePrompt", "negativePrompt")
+_WEIGHTS = Option("weights", True, python="prompt_weighting=True")
 _COMPEL: WeightSyntax = "compel"
 _SD_EMBEDS: WeightSyntax = "sdEmbeds"
 
@@ -52,8 +53,8 @@ def apply_weights(task: Item, rules: Rulebook | None) -> Item:
     return {**task, **prompts, _FIELD: syntax}
 
 
-def weights_notice(task: Mapping[str, Any], rules: Rulebook | None) -> str | None:
-    """Return a sentence about a prompt with weights that are not applied; None if there are none."""
+def weights_notice(task: Mapping[str, Any], rules: Rulebook | None) -> str | Remedy | None:
+    """Return what to tell about a prompt with weights that are not applied; None if there are none."""
     if task.get("taskType") != "imageInference" or task.get(_FIELD):
         return None
     for name in _PROMPTS:
@@ -61,12 +62,11 @@ def weights_notice(task: Mapping[str, Any], rules: Rulebook | None) -> str | Non
         weight = find_weight(text) if isinstance(text, str) else None
         if weight is not None:
             is_taken = _notations(rules, task)
-            hint = (
-                "Turn prompt weighting on to apply it."
-                if is_taken
-                else f"{task.get('model')} takes no weights. Models that take them: {_models_with_weights()}."
-            )
-            return f"{weight[:40]} in the prompt is plain text, because prompt weighting is off. {hint}"
+            off = f"{weight[:40]} in the prompt is plain text, because prompt weighting is off."
+            if is_taken:
+                plain = off.replace("{", "{{").replace("}", "}}")
+                return Remedy(f"{plain} Add {{0}} to apply it.", (_WEIGHTS,))
+            return f"{off} {task.get('model')} takes no weights. Models that take them: {_models_with_weights()}."
     return None
 
 
