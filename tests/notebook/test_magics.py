@@ -399,7 +399,7 @@ def test_an_image_on_the_line_is_found_wherever_it_is(shell, sandbox, tmp_path):
     shell.names["drawn"] = Image.new("L", (256, 256), 255)
     shell.names["second"] = ships[1]
     maker = current_session().log.find(ships.task_uuid).task_uuid
-    ways = ["ships", "second", "#2", f"{ships.task_uuid[:8]}#2", "'a ship.png'", ships[1].url, ships[1].item_uuid]
+    ways = ["ships#1", "second", "#2", f"{ships.task_uuid[:8]}#2", "'a ship.png'", ships[1].url, ships[1].item_uuid]
     for number, way in enumerate(ways):
         current_session().last = ships
         shell.run(f"%%runware -s 256x256 --seed {number} --from {way} --strength 0.5 -q\na ship in a storm")
@@ -407,9 +407,10 @@ def test_an_image_on_the_line_is_found_wherever_it_is(shell, sandbox, tmp_path):
         assert record.parent_uuid == maker, way
         assert record.request["strength"] == 0.5
         assert (
-            record.inputs[0]["sha256"] == current_session().log.find(maker).results[int(way != "ships")].received_sha256
+            record.inputs[0]["sha256"]
+            == current_session().log.find(maker).results[int(way != "ships#1")].received_sha256
         )
-    shell.run("%%runware -s 256x256 --from ships --mask drawn -q\na ship")
+    shell.run("%%runware -s 256x256 --from ships#1 --mask drawn -q\na ship")
     assert len(current_session().log.recent(1)[0].inputs) == 2
     shell.run("%%runware -s 256x256 --from second --dry-run\na ship")
 

@@ -90,9 +90,9 @@ def test_an_error_has_its_remedy_in_the_syntax_of_the_caller(shell, monkeypatch,
 @pytest.mark.parametrize(
     ("front_end", "fresh", "resume"),
     [
-        ("notebook", "`--fresh` asks", "`%runware resume {}` waits"),
-        ("terminal", "`--fresh` asks", "`runware-nb resume {}` waits"),
-        ("python", "`fresh=True` asks", '`rw.job("{}").result()` waits'),
+        ("notebook", "`--fresh` asks", "`%runware resume {}` shows"),
+        ("terminal", "`--fresh` asks", "`runware-nb resume {}` shows"),
+        ("python", "`fresh=True` asks", '`rw.job("{}").result()` shows'),
     ],
 )
 def test_a_notice_is_in_the_syntax_of_the_front_end(shell, front_end, fresh, resume):

@@ -224,7 +224,7 @@ def test_images_are_named_by_variables_runs_files_and_asset_ids(shell, useapi, c
     shell.run("%%useapi image -n 4 --model gen4 --yes -o ships\na ship")
     assert len(shell.names["ships"]) == 4
     run = shell.names["ships"].task_uuid[:8]
-    shell.run(f"%%useapi frames --image ships --image {run}#2 --image asset --yes -o last\n@IMG_1 like @IMG_2")
+    shell.run(f"%%useapi frames --image ships#1 --image {run}#2 --image asset --yes -o last\n@IMG_1 like @IMG_2")
     request = current_session().log.find(shell.names["last"].task_uuid).request
     assert len(request["assets"]) == 3
     assert request["assets"]["imageAssetId3"] == asset

@@ -17,11 +17,12 @@ from ...present.html import MUTED, element, text
 from ...providers.runware.catalog import FieldProblem, Rulebook, find_model
 from ...providers.runware.operations import operation_label
 from ...providers.runware.tasks import can_stream
+from ...session.operations import merge_fields
 from .controls import TextControl
 from .look import Look
 from .media_words import cell_of
 from .output_area import ResultPlace
-from .parts import Parts, nested, sort_fields, value_at
+from .parts import Parts, nested, sort_fields, value_at, without_paths
 from .rows import Fold
 from .section import Section, arrange, close_widget, fields_of_control, form_style
 from .sender import Sender
@@ -101,7 +102,7 @@ class ModelForm:
             said = problems[0] if count == 1 else f"{count} fields need attention: {'; '.join(problems)}"
             raise TaskInvalid(said)
         head = {"taskType": self._rules.task_type or "imageInference", "model": self._rules.air}
-        task = {**head, **self._others, **nested(values)}
+        task = {**head, **merge_fields(self._others, nested(values))}
         if can_stream(task["taskType"]) and task.get("numberResults", 1) == 1:
             task.setdefault("deliveryMethod", "stream")  # as the command and the function do
         return task
@@ -141,22 +142,20 @@ class ModelForm:
         for title, fields in self._fields.items():
             if title not in self._sections and any(value_at(kept, each.path) is not None for each in fields):
                 self._folds[title].open()
-        taken: set[str] = set()
+        known: set[tuple[str, ...]] = set()
         for section in self._sections.values():
             for control in section.controls:
                 asked = fields_of_control(control)
-                taken |= {each.path[0] for each in asked}
+                known |= {each.path for each in asked}
                 values = [value_at(kept, each.path) for each in asked]
                 several = None if None in values else tuple(values)
                 try:
                     control.show(several if len(asked) > 1 else values[0])
                 except (FieldProblem, TraitError) as error:
                     problems.append(f"{control.field.title}: {error}")
-        known = taken | {each.path[0] for fields in self._fields.values() for each in fields}
-        self._others = {
-            name: value for name, value in kept.items()
-            if name not in known and name not in {"deliveryMethod", "includeCost", "includeUsage", "outputType"}
-        }  # fmt: skip
+        known |= {each.path for fields in self._fields.values() for each in fields}
+        known |= {("deliveryMethod",), ("includeCost",), ("includeUsage",), ("outputType",)}
+        self._others = without_paths(kept, known)
         if self._others:
             problems.append(f"sent along, although no field shows it: {', '.join(self._others)}")
         return problems
@@ -226,7 +225,7 @@ class ModelForm:
     @property
     def priced(self) -> Mapping[str, Any]:
         """As much of the task as is right at the moment, for an estimate."""
-        return {"taskType": self._rules.task_type, "model": self._rules.air, **self._others, **self._held()}
+        return {"taskType": self._rules.task_type, "model": self._rules.air, **merge_fields(self._others, self._held())}
 
     def tell(self, parameter: str, sentence: str) -> bool:
         """Put a sentence beside the field of a parameter; False where it is not seen."""

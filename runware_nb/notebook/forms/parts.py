@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ...core.operations import TEXT_TO_IMAGE
@@ -17,7 +17,7 @@ from .rows import GroupControl, RowsControl
 from .seed import SeedControl
 from .size import SizeControl
 
-__all__ = ["Parts", "nested", "sort_fields", "value_at"]
+__all__ = ["Parts", "nested", "sort_fields", "value_at", "without_paths"]
 
 _FIRST = ("messages", "positivePrompt", "prompt", "negativePrompt", "width", "height", "numberResults", "seed", "steps",
           "CFGScale", "scheduler", "duration", "fps", "upscaleFactor")  # fmt: skip
@@ -123,3 +123,25 @@ def value_at(request: Any, path: Sequence[str]) -> Any:
     for part in path:
         request = request.get(part) if isinstance(request, dict) else None
     return request
+
+
+def without_paths(
+    request: Mapping[str, Any], paths: Collection[tuple[str, ...]], at: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Return what a request contains besides the values at some paths, also inside objects of which others are shown.
+
+    Args:
+        request: In wire spelling.
+        paths: The paths of values that are left out.
+        at: The path of the request itself.
+    """
+    left: dict[str, Any] = {}
+    for name, value in request.items():
+        path = (*at, name)
+        if path in paths:
+            continue
+        if not isinstance(value, Mapping) or not any(other[: len(path)] == path for other in paths):
+            left[name] = value
+        elif inside := without_paths(value, paths, path):
+            left[name] = inside
+    return left

@@ -56,6 +56,8 @@ class GroupControl:
         self._make = make
         self._look = look
         self._controls: list[Control] = []
+        self._others: dict[str, Any] = {}
+        """What a request contains in this object and no field shows: it is sent along."""
         self._changed: Callable[[], None] = _nothing
         self._fold = Fold(field.title, look, self._fill, self._place)
         self.widget = look.column(*self._fold.widgets)
@@ -64,13 +66,15 @@ class GroupControl:
 
     def read(self) -> Any:
         """Give the value; see `Control`."""
-        values = _read_all(self._controls)
+        values = {**self._others, **_read_all(self._controls)}
         check_value(self.field, values or None)
         return values or None
 
     def show(self, value: Any) -> None:
         """Show a value; see `Control`."""
         given = value if isinstance(value, Mapping) else {}
+        shown = {field.name for field in self.field.fields}
+        self._others = {name: inner for name, inner in given.items() if name not in shown}
         if given:
             self._fold.open()
         for control in self._controls:
